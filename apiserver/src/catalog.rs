@@ -1,0 +1,253 @@
+//! Which nodes and running pods exist, with their labels: what a list lists.
+//!
+//! Metadata only. What the API serves of an object is its name and labels; the
+//! rest (managed fields, annotations, owners) is dropped while it is decoded,
+//! in [`watch`], so that it is never held.
+//!
+//! Both kinds are kept in the order in which they are served. A list is read in
+//! pages that start after a key, so a reader holds the lock for one page, and
+//! the same key continues a list for a client ([`crate::api`]).
+
+mod labels;
+mod watch;
+
+use std::{
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use tributary_model::{NodeName, PodKey};
+
+pub use self::labels::Labels;
+pub(crate) use self::watch::{watch_nodes, watch_pods};
+
+/// What is known of a Node object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRecord {
+    /// Its name.
+    pub name: NodeName,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// What is known of a running Pod object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodRecord {
+    /// Namespace and name.
+    pub key: PodKey,
+    /// Tells this pod from an earlier one of the same name.
+    pub uid: Box<str>,
+    /// Its labels.
+    pub labels: Labels,
+}
+
+/// The objects, plain data behind `&mut self`.
+#[derive(Debug, Default)]
+struct Records {
+    nodes: BTreeMap<NodeName, Arc<NodeRecord>>,
+    pods: BTreeMap<PodKey, Arc<PodRecord>>,
+    /// Whether each kind was listed in full once.
+    nodes_synced: bool,
+    pods_synced: bool,
+}
+
+/// The objects for many threads. The lock lives and dies inside one call.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog(Arc<RwLock<Records>>);
+
+impl Catalog {
+    /// The node called `name`, if it exists.
+    pub fn node(&self, name: &str) -> Option<Arc<NodeRecord>> {
+        self.read(|records| records.nodes.get(name).cloned())
+    }
+
+    /// The pod called `key`, if it exists and runs.
+    pub fn pod(&self, key: &PodKey) -> Option<Arc<PodRecord>> {
+        self.read(|records| records.pods.get(key).cloned())
+    }
+
+    /// Up to `max` nodes that come after `after`, by name.
+    pub fn nodes_after(&self, after: Option<&str>, max: usize) -> Vec<Arc<NodeRecord>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|records| {
+            let nodes = records.nodes.range::<str, _>((from, Bound::Unbounded));
+            nodes.take(max).map(|(_, node)| Arc::clone(node)).collect()
+        })
+    }
+
+    /// Up to `max` pods that come after `after`, by namespace and name; only
+    /// those of `namespace` if one is given.
+    pub fn pods_after(
+        &self,
+        namespace: Option<&str>,
+        after: Option<&PodKey>,
+        max: usize,
+    ) -> Vec<Arc<PodRecord>> {
+        // The empty name sorts before every pod of the namespace.
+        let first = namespace.map(|namespace| PodKey::new(namespace, ""));
+        let from = match (after, &first) {
+            (Some(after), Some(first)) => Bound::Excluded(after.max(first)),
+            (Some(after), None) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Excluded(first),
+            (None, None) => Bound::Unbounded,
+        };
+        self.read(|records| {
+            records
+                .pods
+                .range((from, Bound::Unbounded))
+                .take_while(|(key, _)| namespace.is_none_or(|wanted| *key.namespace == *wanted))
+                .take(max)
+                .map(|(_, pod)| Arc::clone(pod))
+                .collect()
+        })
+    }
+
+    /// How many nodes and pods there are.
+    pub fn len(&self) -> (usize, usize) {
+        self.read(|records| (records.nodes.len(), records.pods.len()))
+    }
+
+    /// The names of all nodes.
+    pub fn node_names(&self) -> Vec<NodeName> {
+        self.read(|records| records.nodes.keys().cloned().collect())
+    }
+
+    /// Whether all nodes were listed once.
+    pub fn nodes_synced(&self) -> bool {
+        self.read(|records| records.nodes_synced)
+    }
+
+    /// Whether all pods were listed once.
+    pub fn pods_synced(&self) -> bool {
+        self.read(|records| records.pods_synced)
+    }
+
+    /// Puts a node in, in place of an earlier one of that name.
+    pub fn put_node(&self, node: NodeRecord) {
+        self.write(|records| {
+            records.nodes.insert(node.name.clone(), Arc::new(node));
+        });
+    }
+
+    /// Puts a pod in, in place of an earlier one of that name.
+    pub fn put_pod(&self, pod: PodRecord) {
+        self.write(|records| {
+            records.pods.insert(pod.key.clone(), Arc::new(pod));
+        });
+    }
+
+    /// Takes a node out.
+    pub fn remove_node(&self, name: &str) {
+        self.write(|records| {
+            records.nodes.remove(name);
+        });
+    }
+
+    /// Takes a pod out.
+    pub fn remove_pod(&self, key: &PodKey) {
+        self.write(|records| {
+            records.pods.remove(key);
+        });
+    }
+
+    /// Replaces all nodes: what a complete list says.
+    pub fn set_nodes(&self, nodes: Vec<NodeRecord>) {
+        let nodes = nodes
+            .into_iter()
+            .map(|node| (node.name.clone(), Arc::new(node)))
+            .collect();
+        self.write(|records| {
+            records.nodes_synced = true;
+            records.nodes = nodes;
+        });
+    }
+
+    /// Replaces all pods: what a complete list says.
+    pub fn set_pods(&self, pods: Vec<PodRecord>) {
+        let pods = pods
+            .into_iter()
+            .map(|pod| (pod.key.clone(), Arc::new(pod)))
+            .collect();
+        self.write(|records| {
+            records.pods_synced = true;
+            records.pods = pods;
+        });
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Records) -> T) -> T {
+        ask(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Records)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(namespace: &str, name: &str) -> PodRecord {
+        PodRecord {
+            key: PodKey::new(namespace, name),
+            uid: "u".into(),
+            labels: Labels::default(),
+        }
+    }
+
+    fn names(pods: &[Arc<PodRecord>]) -> Vec<String> {
+        pods.iter().map(|pod| pod.key.to_string()).collect()
+    }
+
+    #[test]
+    fn pages_follow_one_another_and_stay_in_the_namespace() {
+        let catalog = Catalog::default();
+        for (namespace, name) in [("b", "z"), ("b", "a"), ("a", "q"), ("c", "a"), ("b", "m")] {
+            catalog.put_pod(pod(namespace, name));
+        }
+        let page = catalog.pods_after(Some("b"), None, 2);
+        assert_eq!(names(&page), ["b/a", "b/m"]);
+        let page = catalog.pods_after(Some("b"), Some(&page[1].key), 2);
+        assert_eq!(names(&page), ["b/z"]);
+        assert_eq!(
+            names(&catalog.pods_after(None, Some(&PodKey::new("b", "m")), 9)),
+            ["b/z", "c/a"]
+        );
+        assert_eq!(
+            names(&catalog.pods_after(Some("b"), Some(&PodKey::new("a", "x")), 9)),
+            ["b/a", "b/m", "b/z"]
+        );
+        assert!(catalog.pods_after(Some("bb"), None, 9).is_empty());
+    }
+
+    #[test]
+    fn a_full_list_replaces_everything_and_counts_as_synced() {
+        let catalog = Catalog::default();
+        catalog.put_pod(pod("a", "old"));
+        assert!(!catalog.pods_synced());
+        catalog.set_pods(vec![pod("a", "new")]);
+        assert!(catalog.pods_synced());
+        assert_eq!(names(&catalog.pods_after(None, None, 9)), ["a/new"]);
+        assert_eq!(catalog.pod(&PodKey::new("a", "old")), None);
+    }
+
+    #[test]
+    fn nodes_come_by_name() {
+        let catalog = Catalog::default();
+        for name in ["n2", "n10", "n1"] {
+            catalog.put_node(NodeRecord {
+                name: name.into(),
+                labels: Labels::default(),
+            });
+        }
+        let after: Vec<String> = catalog
+            .nodes_after(Some("n1"), 9)
+            .iter()
+            .map(|node| node.name.to_string())
+            .collect();
+        assert_eq!(after, ["n10", "n2"]);
+        catalog.remove_node("n10");
+        assert_eq!(catalog.node("n10"), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! Placeholder.
+pub(crate) fn watch_nodes() {}
+pub(crate) fn watch_pods() {}

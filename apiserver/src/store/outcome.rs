@@ -1,0 +1,53 @@
+//! What the store answers.
+
+use std::time::Duration;
+
+use tributary_model::{ContainerName, NoUsage, Timestamp, Usage};
+
+/// What a pod used: all of its containers, or there is none of this.
+///
+/// # Invariants
+///
+/// At least one container; containers in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodUsage {
+    /// The earliest `at` of the containers (PARITY 4.6).
+    pub at: Timestamp,
+    /// The window of that container.
+    pub window: Duration,
+    /// What each container used.
+    pub containers: Vec<(ContainerName, Usage)>,
+}
+
+/// Why there are no metrics of something that exists. Ends the sentence
+/// `no metrics for node "n3": ...`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMetrics {
+    /// No scraper has said anything about it.
+    #[error("no scraper has reported it yet")]
+    NeverReported,
+    /// The scrape fails, and what was held is too old to be served.
+    #[error("{0}")]
+    Failed(Failure),
+    /// Nothing new for too long, and nobody says why.
+    #[error("its newest sample is {}s old", .0.as_secs())]
+    TooOld(Duration),
+    /// There is a sample, but nothing can be computed from it.
+    #[error("{0}")]
+    NoUsage(#[from] NoUsage),
+    /// There is a sample of the pod, but a container cannot be computed.
+    #[error("container {0}: {1}")]
+    Container(ContainerName, NoUsage),
+}
+
+/// A scrape that failed, as told by a scraper.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("last scrape failed {}s ago by {by}: {message}", ago.as_secs())]
+pub struct Failure {
+    /// How long ago.
+    pub ago: Duration,
+    /// The name of the scraper.
+    pub by: String,
+    /// Its words.
+    pub message: String,
+}

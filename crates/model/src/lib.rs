@@ -1,0 +1,26 @@
+//! What is measured: units, names, rosters, readings, and the arithmetic that
+//! turns two points into a usage.
+//!
+//! This crate does no I/O, reads no clock and holds no lock, and it has no
+//! dependency that could. Both halves and the wire schema speak its types, so a
+//! rule that must hold everywhere (a total is not a rate, missing is not zero,
+//! a roster has no duplicate) is written once, here.
+//!
+//! The shape follows from one observation: what a kubelet reports changes
+//! slowly (which containers exist) and quickly (their numbers). A [`Roster`]
+//! lists the pods and containers of a node once; a [`Reading`] is columns of
+//! numbers in roster order. Taking in a reading is then a copy of arrays.
+
+mod names;
+mod reading;
+mod roster;
+mod units;
+mod usage;
+
+pub use self::{
+    names::{ContainerName, NodeName, PodKey},
+    reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading},
+    roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterId, RosterPod},
+    units::{Bytes, CoreNanos, NanoCores, Timestamp},
+    usage::{FRESH_MIN, NoUsage, Usage},
+};

@@ -1,0 +1,253 @@
+//! The numbers of one scrape, as columns in roster order.
+
+use std::sync::Arc;
+
+use crate::{
+    names::NodeName,
+    roster::Roster,
+    units::{Bytes, CoreNanos, Timestamp},
+};
+
+/// A CPU total and the kubelet's own time of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuPoint {
+    /// Cumulative CPU time.
+    pub total: CoreNanos,
+    /// When the kubelet measured it, by the node's clock.
+    pub at: Timestamp,
+}
+
+/// A working set and the kubelet's own time of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryPoint {
+    /// Bytes in the working set.
+    pub working_set: Bytes,
+    /// When the kubelet measured it, by the node's clock.
+    pub at: Timestamp,
+}
+
+/// What one page says of the node itself. `None` is "not reported".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodePoint {
+    /// `node_cpu_usage_seconds_total`
+    pub cpu: Option<CpuPoint>,
+    /// `node_memory_working_set_bytes`
+    pub memory: Option<MemoryPoint>,
+    /// `node_swap_usage_bytes`
+    pub swap: Option<Bytes>,
+}
+
+/// What one page says of one container. `None` is "not reported".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContainerPoint {
+    /// `container_cpu_usage_seconds_total`
+    pub cpu: Option<CpuPoint>,
+    /// `container_memory_working_set_bytes`
+    pub memory: Option<MemoryPoint>,
+    /// `container_start_time_seconds`, cut to milliseconds.
+    pub started: Option<Timestamp>,
+    /// `container_swap_usage_bytes`
+    pub swap: Option<Bytes>,
+}
+
+/// One scrape of one node: its roster, and the numbers in roster order.
+///
+/// Immutable once made, so that it is shared, not copied, between the replay
+/// memory and every mailbox.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The node, by the name of its Node object and not by what the page says.
+    pub node: NodeName,
+    /// Which containers the columns are about.
+    pub roster: Arc<Roster>,
+    /// When the kubelet was asked, by the scraper's clock.
+    pub asked_at: Timestamp,
+    /// The node's own point.
+    pub point: NodePoint,
+    /// The containers' points.
+    pub columns: Columns,
+}
+
+impl Reading {
+    /// The newest kubelet time in this reading; `None` if it has no sample.
+    ///
+    /// Readings of one node are ordered by this, because it is one clock
+    /// whoever scraped (DESIGN D2).
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        let node = self.point.cpu.map(|cpu| cpu.at);
+        node.max(self.columns.newest_at())
+    }
+}
+
+/// Points of containers, one column per quantity.
+///
+/// # Invariants
+///
+/// All columns have the same length, the number of containers of the roster.
+/// A value that is missing is [`MISSING`], or [`NEVER`] for a time; neither
+/// can be a value, because whoever fills a column refuses them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    cpu: Vec<u64>,
+    cpu_at: Vec<i64>,
+    memory: Vec<u64>,
+    memory_at: Vec<i64>,
+    started: Vec<i64>,
+    swap: Vec<u64>,
+}
+
+const MISSING: u64 = u64::MAX;
+const NEVER: i64 = i64::MIN;
+
+impl Columns {
+    /// Columns for so many containers, nothing reported yet.
+    pub fn missing(containers: usize) -> Self {
+        let mut columns = Self::default();
+        columns.reset(containers);
+        columns
+    }
+
+    /// Makes these columns for so many containers again, nothing reported,
+    /// keeping the memory.
+    pub fn reset(&mut self, containers: usize) {
+        for column in [&mut self.cpu, &mut self.memory, &mut self.swap] {
+            column.clear();
+            column.resize(containers, MISSING);
+        }
+        for column in [&mut self.cpu_at, &mut self.memory_at, &mut self.started] {
+            column.clear();
+            column.resize(containers, NEVER);
+        }
+    }
+
+    /// How many containers.
+    pub fn len(&self) -> usize {
+        self.cpu.len()
+    }
+
+    /// Whether there are no containers.
+    pub fn is_empty(&self) -> bool {
+        self.cpu.is_empty()
+    }
+
+    /// The point of the container in `row`; all missing if there is no such row.
+    pub fn point(&self, row: usize) -> ContainerPoint {
+        ContainerPoint {
+            cpu: self.cpu(row),
+            memory: value(&self.memory, row)
+                .zip(time(&self.memory_at, row))
+                .map(|(bytes, at)| MemoryPoint {
+                    working_set: Bytes(bytes),
+                    at,
+                }),
+            started: self.started(row),
+            swap: value(&self.swap, row).map(Bytes),
+        }
+    }
+
+    /// The CPU point of the container in `row`.
+    pub fn cpu(&self, row: usize) -> Option<CpuPoint> {
+        let total = value(&self.cpu, row)?;
+        let at = time(&self.cpu_at, row)?;
+        Some(CpuPoint {
+            total: CoreNanos(total),
+            at,
+        })
+    }
+
+    /// The start time of the container in `row`.
+    pub fn started(&self, row: usize) -> Option<Timestamp> {
+        time(&self.started, row)
+    }
+
+    /// Writes the CPU point of `row`. A total of `u64::MAX` is not a value and
+    /// is taken for missing. Rows that do not exist are ignored.
+    pub fn set_cpu(&mut self, row: usize, point: Option<CpuPoint>) {
+        let (total, at) = match point {
+            Some(point) => (point.total.0, point.at.as_millis()),
+            None => (MISSING, NEVER),
+        };
+        put(&mut self.cpu, row, total);
+        put(&mut self.cpu_at, row, at);
+    }
+
+    /// Writes the memory point of `row`, by the rules of [`Columns::set_cpu`].
+    pub fn set_memory(&mut self, row: usize, point: Option<MemoryPoint>) {
+        let (bytes, at) = match point {
+            Some(point) => (point.working_set.0, point.at.as_millis()),
+            None => (MISSING, NEVER),
+        };
+        put(&mut self.memory, row, bytes);
+        put(&mut self.memory_at, row, at);
+    }
+
+    /// Writes the start time of `row`, by the rules of [`Columns::set_cpu`].
+    pub fn set_started(&mut self, row: usize, at: Option<Timestamp>) {
+        put(&mut self.started, row, at.map_or(NEVER, Timestamp::as_millis));
+    }
+
+    /// Writes the swap of `row`, by the rules of [`Columns::set_cpu`].
+    pub fn set_swap(&mut self, row: usize, swap: Option<Bytes>) {
+        put(&mut self.swap, row, swap.map_or(MISSING, |bytes| bytes.0));
+    }
+
+    /// Writes all of `row`, by the rules of [`Columns::set_cpu`].
+    pub fn set(&mut self, row: usize, point: &ContainerPoint) {
+        self.set_cpu(row, point.cpu);
+        self.set_memory(row, point.memory);
+        self.set_started(row, point.started);
+        self.set_swap(row, point.swap);
+    }
+
+    /// The newest time of a CPU sample.
+    pub fn newest_at(&self) -> Option<Timestamp> {
+        let newest = self.cpu_at.iter().copied().max()?;
+        (newest != NEVER).then(|| Timestamp::from_millis(newest))
+    }
+}
+
+fn value(column: &[u64], row: usize) -> Option<u64> {
+    column.get(row).copied().filter(|value| *value != MISSING)
+}
+
+fn time(column: &[i64], row: usize) -> Option<Timestamp> {
+    let millis = column.get(row).copied().filter(|at| *at != NEVER)?;
+    Some(Timestamp::from_millis(millis))
+}
+
+fn put<T>(column: &mut [T], row: usize, value: T) {
+    debug_assert!(row < column.len(), "row {row} of {}", column.len());
+    if let Some(cell) = column.get_mut(row) {
+        *cell = value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_is_not_zero() {
+        let mut columns = Columns::missing(2);
+        columns.set(
+            0,
+            &ContainerPoint {
+                cpu: Some(CpuPoint {
+                    total: CoreNanos(0),
+                    at: Timestamp::from_millis(0),
+                }),
+                memory: None,
+                started: None,
+                swap: Some(Bytes(0)),
+            },
+        );
+        assert_eq!(columns.point(1), ContainerPoint::default());
+        assert_eq!(columns.point(2), ContainerPoint::default());
+        assert_eq!(columns.point(0).swap, Some(Bytes(0)));
+        assert_eq!(columns.cpu(0).unwrap().total, CoreNanos(0));
+        assert_eq!(columns.newest_at(), Some(Timestamp::from_millis(0)));
+        columns.reset(1);
+        assert_eq!(columns, Columns::missing(1));
+        assert_eq!(columns.newest_at(), None);
+    }
+}
