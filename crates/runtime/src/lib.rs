@@ -1,1 +1,27 @@
-//! Placeholder until its modules land.
+//! What any daemon of ours needs, whatever it measures.
+//!
+//! - [`args`]: flag groups that both binaries flatten
+//! - [`backoff`]: jittered exponential delays
+//! - [`clock`]: the date, as a value
+//! - [`exit`]: error to exit code, the only place
+//! - [`health`]: named checks behind `/livez`, `/readyz`, `/healthz`
+//! - [`kube`]: a client from flags, and a watch that keeps a set
+//! - [`log`]: the tracing subscriber
+//! - [`metrics`]: the registry, build and process metrics
+//! - [`serve`]: the accept loop: TCP or Unix socket, TLS, HTTP, a cap, a drain
+//! - [`signal`]: SIGTERM and SIGINT
+//! - [`tasks`]: the owner of every task
+//! - [`tls`]: certificates and CAs from files
+
+pub mod args;
+pub mod backoff;
+pub mod clock;
+pub mod exit;
+pub mod health;
+pub mod kube;
+pub mod log;
+pub mod metrics;
+pub mod serve;
+pub mod signal;
+pub mod tasks;
+pub mod tls;

@@ -1,0 +1,30 @@
+//! The tracing subscriber.
+
+use std::io;
+
+use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
+
+use crate::{
+    args::{LogArgs, LogFormat},
+    exit::Misconfigured,
+};
+
+/// Sends log lines to stderr as the flags say. To be called once, first.
+///
+/// # Errors
+///
+/// `--log-level` is not a filter.
+pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
+    let filter = EnvFilter::try_new(&args.log_level)
+        .map_err(|error| Misconfigured::new(format!("--log-level: {error}")))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let done = match args.log_format {
+        LogFormat::Text => builder.finish().try_init(),
+        LogFormat::Json => builder.json().finish().try_init(),
+    };
+    // Somebody else's subscriber (a test's, the demo's) is as good as ours.
+    drop(done);
+    Ok(())
+}

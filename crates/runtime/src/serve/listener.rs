@@ -1,0 +1,220 @@
+//! Where connections come from.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    pin::Pin,
+    str::FromStr,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+};
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address and port; port 0 takes any that is free.
+    Tcp(SocketAddr),
+    /// A Unix socket. Who may connect is decided by the directory it is in.
+    Unix(PathBuf),
+}
+
+/// What is neither `IP:PORT` nor `unix:///PATH`.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is neither IP:PORT nor unix:///PATH")]
+pub struct BadAddress(String);
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Self, BadAddress> {
+        match text.strip_prefix("unix://") {
+            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
+            _ => text
+                .parse()
+                .map(Self::Tcp)
+                .map_err(|_| BadAddress(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub enum Listener {
+    /// On an IP address.
+    Tcp(TcpListener),
+    /// On a path.
+    Unix(UnixListener),
+}
+
+/// A listener and the address it really has.
+#[derive(Debug)]
+pub struct Bound {
+    /// The listener.
+    pub listener: Listener,
+    /// Its address, with the port that was taken.
+    pub address: Address,
+}
+
+impl Listener {
+    /// Listens on `address`. A socket file that nobody listens on any more,
+    /// left by a process that was killed, is replaced.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or may not be used.
+    pub async fn bind(address: &Address) -> io::Result<Bound> {
+        match address {
+            Address::Tcp(address) => {
+                let listener = TcpListener::bind(address).await?;
+                let address = Address::Tcp(listener.local_addr()?);
+                Ok(Bound {
+                    listener: Self::Tcp(listener),
+                    address,
+                })
+            }
+            Address::Unix(path) => {
+                if path.exists() && UnixStream::connect(path).await.is_err() {
+                    tokio::fs::remove_file(path).await?;
+                }
+                Ok(Bound {
+                    listener: Self::Unix(UnixListener::bind(path)?),
+                    address: address.clone(),
+                })
+            }
+        }
+    }
+
+    /// The next connection and its name; `None` if that one failed, which says
+    /// nothing about the next.
+    pub(super) async fn accept(&self) -> io::Result<Option<(Stream, Arc<str>)>> {
+        let accepted = match self {
+            Self::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), peer.to_string().into()))
+            }),
+            Self::Unix(listener) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| (Stream::Unix(stream), "unix".into())),
+        };
+        match accepted {
+            Ok(accepted) => Ok(Some(accepted)),
+            Err(error) if is_passing(&error) => {
+                // Out of descriptors: give connections time to end.
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether an error is about one connection or a passing shortage, and not
+/// about the listening socket.
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const SHORTAGES: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    let shortage = error
+        .raw_os_error()
+        .is_some_and(|code| SHORTAGES.iter().any(|errno| errno.raw_os_error() == code));
+    shortage
+        || matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::InvalidInput
+        )
+}
+
+/// A connection of either kind.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_they_are_written() {
+        for text in ["127.0.0.1:8443", "[::1]:0", "unix:///run/bus.sock"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for text in ["localhost:1", ":8443", "unix://bus.sock", ""] {
+            assert_eq!(
+                text.parse::<Address>().unwrap_err().to_string(),
+                format!("{text:?} is neither IP:PORT nor unix:///PATH")
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_left_by_a_dead_process_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let address = Address::Unix(dir.path().join("bus.sock"));
+        let first = Listener::bind(&address).await.unwrap();
+        let error = Listener::bind(&address).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        drop(first); // the file stays
+        Listener::bind(&address).await.unwrap();
+    }
+}
