@@ -183,7 +183,11 @@ impl Columns {
 
     /// Writes the start time of `row`, by the rules of [`Columns::set_cpu`].
     pub fn set_started(&mut self, row: usize, at: Option<Timestamp>) {
-        put(&mut self.started, row, at.map_or(NEVER, Timestamp::as_millis));
+        put(
+            &mut self.started,
+            row,
+            at.map_or(NEVER, Timestamp::as_millis),
+        );
     }
 
     /// Writes the swap of `row`, by the rules of [`Columns::set_cpu`].

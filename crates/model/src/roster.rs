@@ -1,6 +1,6 @@
 //! Which pods and containers a node reports.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::{BTreeMap, BTreeSet}, ops::Range, sync::Arc};
 
 use crate::names::{ContainerName, PodKey};
 
@@ -131,7 +131,7 @@ impl Roster {
 /// Gathers names in any order and makes a [`Roster`] of them.
 #[derive(Debug, Default)]
 pub struct RosterBuilder {
-    pods: BTreeMap<PodKey, BTreeMap<ContainerName, ()>>,
+    pods: BTreeMap<PodKey, BTreeSet<ContainerName>>,
     containers: usize,
 }
 
@@ -148,7 +148,7 @@ impl RosterBuilder {
             });
         }
         let of_pod = self.pods.entry(pod.clone()).or_default();
-        if of_pod.insert(container.clone(), ()).is_some() {
+        if !of_pod.insert(container.clone()) {
             return Err(InvalidRoster::Duplicate { pod, container });
         }
         self.containers += 1;
@@ -165,7 +165,7 @@ impl RosterBuilder {
             hash.text(&key.namespace);
             hash.text(&key.name);
             let mut count = 0;
-            for (container, ()) in of_pod {
+            for container in of_pod {
                 hash.text(container.as_str());
                 containers.push(container);
                 count += 1;

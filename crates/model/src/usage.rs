@@ -117,7 +117,9 @@ fn complete(
     cpu: Option<CpuPoint>,
     memory: Option<MemoryPoint>,
 ) -> Result<(CpuPoint, MemoryPoint), NoUsage> {
-    let cpu = cpu.filter(|point| point.total.0 > 0).ok_or(NoUsage::NoCpu)?;
+    let cpu = cpu
+        .filter(|point| point.total.0 > 0)
+        .ok_or(NoUsage::NoCpu)?;
     let memory = memory
         .filter(|point| point.working_set.0 > 0)
         .ok_or(NoUsage::NoMemory)?;
@@ -145,7 +147,12 @@ mod tests {
 
     fn cpu(seconds: f64, at_millis: i64) -> CpuPoint {
         CpuPoint {
-            total: CoreNanos(Duration::from_secs_f64(seconds).as_nanos().try_into().unwrap()),
+            total: CoreNanos(
+                Duration::from_secs_f64(seconds)
+                    .as_nanos()
+                    .try_into()
+                    .unwrap(),
+            ),
             at: Timestamp::from_millis(at_millis),
         }
     }
@@ -181,7 +188,10 @@ mod tests {
     #[test]
     fn a_container_of_ten_seconds_is_measured_from_its_start() {
         let usage = Usage::of_container(None, &point(2.0, 11_000), RESOLUTION).unwrap();
-        assert_eq!((usage.cpu, usage.window), (NanoCores(200_000_000), FRESH_MIN));
+        assert_eq!(
+            (usage.cpu, usage.window),
+            (NanoCores(200_000_000), FRESH_MIN)
+        );
     }
 
     #[test]

@@ -1,0 +1,410 @@
+//! Readings to messages and back.
+
+use tributary_model::{
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, Reading, Timestamp,
+};
+
+use super::{Invalid, node_name, roster::WireRoster};
+use crate::v1;
+
+/// A reading as a message. Its columns are in the order of its roster.
+pub fn reading_to_wire(reading: &Reading) -> v1::Reading {
+    let base = reading.asked_at.as_millis();
+    let rows = reading.columns.len();
+    let mut wire = v1::Reading {
+        node: reading.node.to_string(),
+        roster: reading.roster.id().0,
+        asked_at_ms: base,
+        base_ms: base,
+        point: Some(node_to_wire(&reading.point, base)),
+        cpu_nanos_plus_one: Vec::with_capacity(rows),
+        cpu_at_ms: Vec::with_capacity(rows),
+        working_set_bytes_plus_one: Vec::with_capacity(rows),
+        memory_after_cpu_ms: Vec::with_capacity(rows),
+        started_before_ms_plus_one: Vec::with_capacity(rows),
+        swap_bytes_plus_one: Vec::with_capacity(rows),
+    };
+    for row in 0..rows {
+        let point = reading.columns.point(row);
+        let cpu_at = point.cpu.map_or(0, |cpu| after(cpu.at, base));
+        let memory_at = point.memory.map_or(cpu_at, |memory| after(memory.at, base));
+        wire.cpu_nanos_plus_one
+            .push(plus_one(point.cpu.map(|cpu| cpu.total.0)));
+        wire.cpu_at_ms.push(cpu_at);
+        wire.working_set_bytes_plus_one
+            .push(plus_one(point.memory.map(|memory| memory.working_set.0)));
+        wire.memory_after_cpu_ms
+            .push(memory_at.saturating_sub(cpu_at));
+        wire.started_before_ms_plus_one.push(plus_one(
+            point
+                .started
+                .map(|at| zigzag(after(at, base).saturating_neg())),
+        ));
+        wire.swap_bytes_plus_one
+            .push(plus_one(point.swap.map(|swap| swap.0)));
+    }
+    leave_out(&mut wire.cpu_nanos_plus_one);
+    if wire.cpu_nanos_plus_one.is_empty() {
+        wire.cpu_at_ms.clear();
+    }
+    leave_out(&mut wire.working_set_bytes_plus_one);
+    leave_out(&mut wire.memory_after_cpu_ms);
+    leave_out(&mut wire.started_before_ms_plus_one);
+    leave_out(&mut wire.swap_bytes_plus_one);
+    wire
+}
+
+/// Empties a column that says nothing.
+fn leave_out<T: PartialEq + Default>(column: &mut Vec<T>) {
+    let nothing = T::default();
+    if column.iter().all(|value| *value == nothing) {
+        column.clear();
+    }
+}
+
+fn node_to_wire(point: &NodePoint, base: i64) -> v1::NodePoint {
+    v1::NodePoint {
+        cpu_nanos: point.cpu.map(|cpu| cpu.total.0),
+        cpu_at_ms: point.cpu.map_or(0, |cpu| after(cpu.at, base)),
+        working_set_bytes: point.memory.map(|memory| memory.working_set.0),
+        memory_at_ms: point.memory.map_or(0, |memory| after(memory.at, base)),
+        swap_bytes: point.swap.map(|swap| swap.0),
+    }
+}
+
+/// The reading of a message, in the order of `roster`, which is the one that
+/// the message names.
+///
+/// # Errors
+///
+/// [`Invalid`] says which rule of the schema is broken.
+pub fn reading_from_wire(wire: &v1::Reading, roster: &WireRoster) -> Result<Reading, Invalid> {
+    let node = node_name(&wire.node)?;
+    let rows = roster.roster.containers();
+    let check = |column, len| match len {
+        0 => Ok(()),
+        len if len == rows => Ok(()),
+        len => Err(Invalid::Column {
+            node: node.clone(),
+            column,
+            len,
+            rows,
+        }),
+    };
+    check("cpu_nanos_plus_one", wire.cpu_nanos_plus_one.len())?;
+    check("cpu_at_ms", wire.cpu_at_ms.len())?;
+    check(
+        "working_set_bytes_plus_one",
+        wire.working_set_bytes_plus_one.len(),
+    )?;
+    check("memory_after_cpu_ms", wire.memory_after_cpu_ms.len())?;
+    check(
+        "started_before_ms_plus_one",
+        wire.started_before_ms_plus_one.len(),
+    )?;
+    check("swap_bytes_plus_one", wire.swap_bytes_plus_one.len())?;
+
+    let late = |column| Invalid::Time {
+        node: node.clone(),
+        column,
+    };
+    let mut columns = Columns::missing(rows);
+    for listed in 0..rows {
+        let point = point(wire, listed).map_err(late)?;
+        let row = match &roster.rows {
+            None => Some(listed),
+            Some(rows) => rows.get(listed).copied(),
+        };
+        if let Some(row) = row {
+            columns.set(row, &point);
+        }
+    }
+    let point = match &wire.point {
+        None => NodePoint::default(),
+        Some(point) => node_from_wire(point, wire.base_ms).map_err(late)?,
+    };
+    Ok(Reading {
+        roster: std::sync::Arc::clone(&roster.roster),
+        asked_at: Timestamp::from_millis(wire.asked_at_ms),
+        point,
+        columns,
+        node,
+    })
+}
+
+/// Says which column holds a time that does not fit.
+type OutOfRange = &'static str;
+
+fn point(wire: &v1::Reading, row: usize) -> Result<ContainerPoint, OutOfRange> {
+    let base = wire.base_ms;
+    let cpu_after = cell(&wire.cpu_at_ms, row);
+    let cpu = minus_one(cell(&wire.cpu_nanos_plus_one, row));
+    let cpu = cpu_point(cpu, at(base, Some(cpu_after)), "cpu_at_ms")?;
+    let since = if cpu.is_some() { cpu_after } else { 0 };
+    let memory_after = since.checked_add(cell(&wire.memory_after_cpu_ms, row));
+    let memory = minus_one(cell(&wire.working_set_bytes_plus_one, row));
+    let started = match minus_one(cell(&wire.started_before_ms_plus_one, row)) {
+        None => None,
+        Some(before) => {
+            let after = unzigzag(before).checked_neg();
+            Some(at(base, after).ok_or("started_before_ms_plus_one")?)
+        }
+    };
+    Ok(ContainerPoint {
+        cpu,
+        memory: memory_point(memory, at(base, memory_after), "memory_after_cpu_ms")?,
+        started,
+        swap: minus_one(cell(&wire.swap_bytes_plus_one, row)).map(Bytes),
+    })
+}
+
+fn node_from_wire(wire: &v1::NodePoint, base: i64) -> Result<NodePoint, OutOfRange> {
+    let cpu_at = at(base, Some(wire.cpu_at_ms));
+    let memory_at = at(base, Some(wire.memory_at_ms));
+    Ok(NodePoint {
+        cpu: cpu_point(wire.cpu_nanos, cpu_at, "point.cpu_at_ms")?,
+        memory: memory_point(wire.working_set_bytes, memory_at, "point.memory_at_ms")?,
+        swap: wire.swap_bytes.map(Bytes),
+    })
+}
+
+fn cpu_point(
+    total: Option<u64>,
+    at: Option<Timestamp>,
+    column: OutOfRange,
+) -> Result<Option<CpuPoint>, OutOfRange> {
+    let Some(total) = total.map(CoreNanos) else {
+        return Ok(None);
+    };
+    let at = at.ok_or(column)?;
+    Ok(Some(CpuPoint { total, at }))
+}
+
+fn memory_point(
+    bytes: Option<u64>,
+    at: Option<Timestamp>,
+    column: OutOfRange,
+) -> Result<Option<MemoryPoint>, OutOfRange> {
+    let Some(working_set) = bytes.map(Bytes) else {
+        return Ok(None);
+    };
+    let at = at.ok_or(column)?;
+    Ok(Some(MemoryPoint { working_set, at }))
+}
+
+fn cell<T: Copy + Default>(column: &[T], row: usize) -> T {
+    column.get(row).copied().unwrap_or_default()
+}
+
+fn after(at: Timestamp, base: i64) -> i64 {
+    at.as_millis().saturating_sub(base)
+}
+
+/// The moment `after` the base. The smallest time of all is no time, so that a
+/// column can use it for "never".
+fn at(base: i64, after: Option<i64>) -> Option<Timestamp> {
+    let millis = base.checked_add(after?)?;
+    (millis != i64::MIN).then(|| Timestamp::from_millis(millis))
+}
+
+/// The largest value of all is no value: see [`Columns`].
+fn plus_one(value: Option<u64>) -> u64 {
+    value.map_or(0, |value| value.saturating_add(1))
+}
+
+fn minus_one(value: u64) -> Option<u64> {
+    value.checked_sub(1)
+}
+
+/// Small numbers of either sign to small numbers, as protobuf's sint64 does.
+fn zigzag(value: i64) -> u64 {
+    let doubled = value.unsigned_abs().wrapping_mul(2);
+    if value < 0 {
+        doubled.wrapping_sub(1)
+    } else {
+        doubled
+    }
+}
+
+fn unzigzag(value: u64) -> i64 {
+    let half = (value / 2).cast_signed();
+    if value.is_multiple_of(2) { half } else { !half }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use tributary_model::{PodKey, RosterBuilder};
+
+    use super::*;
+
+    fn roster() -> WireRoster {
+        let mut builder = RosterBuilder::default();
+        for (pod, container) in [("x", "m"), ("x", "s"), ("y", "m")] {
+            builder
+                .add(PodKey::new("a", pod), container.into())
+                .unwrap();
+        }
+        let roster = builder.build();
+        WireRoster {
+            id: roster.id().0,
+            roster,
+            rows: None,
+        }
+    }
+
+    fn full(total: u64, at: i64) -> ContainerPoint {
+        ContainerPoint {
+            cpu: Some(CpuPoint {
+                total: CoreNanos(total),
+                at: Timestamp::from_millis(at),
+            }),
+            memory: Some(MemoryPoint {
+                working_set: Bytes(0),
+                at: Timestamp::from_millis(at - 3),
+            }),
+            started: Some(Timestamp::from_millis(at - 86_400_000)),
+            swap: None,
+        }
+    }
+
+    fn reading(roster: &WireRoster, points: [ContainerPoint; 3]) -> Reading {
+        let mut columns = Columns::missing(3);
+        for (row, point) in points.iter().enumerate() {
+            columns.set(row, point);
+        }
+        Reading {
+            node: "n1".into(),
+            roster: std::sync::Arc::clone(&roster.roster),
+            asked_at: Timestamp::from_millis(1_795_229_483_301),
+            point: NodePoint {
+                cpu: full(7_250_367_519_314, 1_795_229_481_138).cpu,
+                memory: None,
+                swap: Some(Bytes(0)),
+            },
+            columns,
+        }
+    }
+
+    #[test]
+    fn a_reading_survives_the_journey() {
+        let roster = roster();
+        let at = 1_795_229_483_291;
+        let mut late = full(1, at + 60_000);
+        late.started = Some(Timestamp::from_millis(at + 100_000)); // after the base
+        late.swap = Some(Bytes(0));
+        let no_cpu = ContainerPoint {
+            cpu: None,
+            ..full(1, at)
+        };
+        let there = reading(&roster, [full(7_139_915_453, at), no_cpu, late]);
+        let wire = reading_to_wire(&there);
+        let bytes = wire.encode_to_vec();
+        let wire = v1::Reading::decode(&*bytes).unwrap();
+        assert_eq!(reading_from_wire(&wire, &roster).unwrap(), there);
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        let roster = roster();
+        let there = reading(&roster, [ContainerPoint::default(); 3]);
+        let wire = reading_to_wire(&there);
+        assert!(wire.cpu_nanos_plus_one.is_empty() && wire.cpu_at_ms.is_empty());
+        assert!(wire.swap_bytes_plus_one.is_empty() && wire.memory_after_cpu_ms.is_empty());
+        assert_eq!(reading_from_wire(&wire, &roster).unwrap(), there);
+    }
+
+    #[test]
+    fn a_foreign_order_is_put_right() {
+        let own = roster();
+        let foreign = WireRoster {
+            rows: Some([2, 0, 1].into()),
+            ..own.clone()
+        };
+        let points = [full(1, 11), full(2, 12), full(3, 13)];
+        let wire = reading_to_wire(&reading(&own, points));
+        let there = reading_from_wire(&wire, &foreign).unwrap();
+        assert_eq!(there.columns.point(2), points[0]);
+        assert_eq!(there.columns.point(0), points[1]);
+        assert_eq!(there.columns.point(1), points[2]);
+    }
+
+    #[test]
+    fn a_column_of_another_length_is_refused() {
+        let roster = roster();
+        let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]));
+        wire.cpu_at_ms.pop();
+        assert_eq!(
+            reading_from_wire(&wire, &roster).unwrap_err().to_string(),
+            "node n1: column cpu_at_ms has 2 entries, the roster has 3"
+        );
+    }
+
+    #[test]
+    fn times_out_of_range_are_refused() {
+        let roster = roster();
+        let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]));
+        wire.cpu_at_ms[1] = i64::MAX;
+        assert_eq!(
+            reading_from_wire(&wire, &roster).unwrap_err().to_string(),
+            "node n1: a time in cpu_at_ms is out of range"
+        );
+    }
+
+    #[test]
+    fn zigzag_turns_back() {
+        for (value, coded) in [
+            (0, 0),
+            (-1, 1),
+            (1, 2),
+            (i64::MAX, u64::MAX - 1),
+            (i64::MIN, u64::MAX),
+        ] {
+            assert_eq!(zigzag(value), coded);
+            assert_eq!(unzigzag(coded), value);
+        }
+    }
+
+    #[test]
+    fn a_steady_reading_fits_the_budget() {
+        // 30 containers that run for a month: at most 24 bytes each.
+        let mut builder = RosterBuilder::default();
+        for pod in 0..30 {
+            builder
+                .add(
+                    PodKey::new("ns-0000", format!("web-{pod:05}")),
+                    "main".into(),
+                )
+                .unwrap();
+        }
+        let roster = builder.build();
+        let mut columns = Columns::missing(30);
+        for row in 0..30 {
+            let ago = i64::try_from(row).unwrap() * 333;
+            columns.set(
+                row,
+                &ContainerPoint {
+                    cpu: Some(CpuPoint {
+                        total: CoreNanos(648_000_000_000_000),
+                        at: Timestamp::from_millis(1_795_229_483_301 - ago),
+                    }),
+                    memory: Some(MemoryPoint {
+                        working_set: Bytes(600 << 20),
+                        at: Timestamp::from_millis(1_795_229_483_301 - ago),
+                    }),
+                    started: Some(Timestamp::from_millis(1_795_229_483_301 - 2_592_000_000)),
+                    swap: Some(Bytes(0)),
+                },
+            );
+        }
+        let reading = Reading {
+            node: "node-00001".into(),
+            roster,
+            asked_at: Timestamp::from_millis(1_795_229_483_301),
+            point: NodePoint::default(),
+            columns,
+        };
+        let bytes = reading_to_wire(&reading).encoded_len();
+        assert!(bytes <= 30 * 24, "{bytes} bytes");
+    }
+}
