@@ -1,25 +1,67 @@
 //! The newest samples of every node, and the usages computed from them.
+//!
+//! Knows the model and nothing else: not the bus that fills it, not the API
+//! that asks it.
 
 mod outcome;
+mod pairs;
+mod points;
 
-use std::sync::{Arc, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
-use tributary_model::{NodeName, PodKey, Timestamp, Usage};
+use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
-pub use self::outcome::{Failure, NoMetrics, PodUsage};
-
-#[derive(Debug, Default)]
-struct Points {}
+pub(crate) use self::pairs::Taken;
+use self::points::Points;
+pub use self::{
+    outcome::{Failure, NoMetrics, PodUsage},
+    points::{Source, Standing},
+};
 
 /// The samples for many threads. The lock lives and dies inside one call.
 #[derive(Clone, Debug, Default)]
 pub struct Store(Arc<RwLock<Points>>);
 
 impl Store {
+    /// An empty store that serves samples up to `max_age` after their scrape;
+    /// without one, three times the resolution at which they are taken.
+    pub fn new(max_age: Option<Duration>) -> Self {
+        Self(Arc::new(RwLock::new(Points::new(max_age))))
+    }
+
+    /// Takes in a reading. Readings may come twice, from several sources and
+    /// in any order. Returns what became of it, as a word for a counter.
+    pub fn take(&self, reading: Reading, source: &Source) -> &'static str {
+        match self.write(|points| points.take(reading, source)) {
+            Taken::First => "first",
+            Taken::Newer => "newer",
+            Taken::Repeated => "repeated",
+            Taken::Older => "older",
+            Taken::ClockSet => "clock_set",
+        }
+    }
+
+    /// Takes in that a scrape failed. What is held stays.
+    pub fn fail(&self, node: NodeName, asked_at: Timestamp, message: &str, source: &Source) {
+        self.write(|points| points.fail(node, asked_at, message.into(), source));
+    }
+
+    /// Forgets what is too old to be served, and nodes that do not exist.
+    /// Returns how many existing nodes lost their samples.
+    pub fn expire(&self, now: Timestamp, exists: impl Fn(&str) -> bool) -> usize {
+        self.write(|points| points.expire(now, exists))
+    }
+
     /// What `node` used.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing can be said.
     pub fn node(&self, node: &str, now: Timestamp) -> Result<Usage, NoMetrics> {
-        let _ = (node, now, &self.0);
-        Err(NoMetrics::NeverReported)
+        self.read(|points| points.node(node, now))
     }
 
     /// What each of `pods` used, in the same order, under one lock: callers
@@ -32,13 +74,47 @@ impl Store {
         pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
         now: Timestamp,
     ) -> Vec<Result<PodUsage, NoMetrics>> {
-        let _ = (now, &self.0);
-        pods.into_iter().map(|_| Err(NoMetrics::NeverReported)).collect()
+        let asked = pods.into_iter();
+        self.read(|points| {
+            asked
+                .map(|(pod, node)| points.pod(pod, node, now))
+                .collect()
+        })
     }
 
     /// The nodes that report the pod; more than one while it moves.
     pub fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
-        let _ = (pod, &self.0);
-        Vec::new()
+        self.read(|points| points.nodes_of(pod))
+    }
+
+    /// The pods that more than one node reports.
+    pub fn contested(&self) -> Vec<PodKey> {
+        self.read(Points::contested)
+    }
+
+    /// `roster`, or the equal one that is held for `node`: one copy in memory.
+    pub fn share_roster(&self, node: &NodeName, roster: Arc<Roster>) -> Arc<Roster> {
+        match self.read(|points| points.roster(node.as_str())) {
+            Some(held) if held == roster => held,
+            _ => roster,
+        }
+    }
+
+    /// How `nodes` stand.
+    pub fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
+        self.read(|points| points.standing(nodes, now))
+    }
+
+    /// How many nodes and containers are held.
+    pub fn held(&self) -> (usize, usize) {
+        self.read(Points::held)
+    }
+
+    fn read<T>(&self, ask: impl FnOnce(&Points) -> T) -> T {
+        ask(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Points) -> T) -> T {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -10,7 +10,9 @@ impl Labels {
     /// The value of the label `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         let labels = self.as_slice();
-        let at = labels.binary_search_by(|(have, _)| (**have).cmp(key)).ok()?;
+        let at = labels
+            .binary_search_by(|(have, _)| (**have).cmp(key))
+            .ok()?;
         labels.get(at).map(|(_, value)| &**value)
     }
 
@@ -21,7 +23,9 @@ impl Labels {
 
     /// Keys and values in the order of the keys.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.as_slice().iter().map(|(key, value)| (&**key, &**value))
+        self.as_slice()
+            .iter()
+            .map(|(key, value)| (&**key, &**value))
     }
 
     fn as_slice(&self) -> &[(Box<str>, Box<str>)] {

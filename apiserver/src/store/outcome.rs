@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary_model::{ContainerName, NoUsage, Timestamp, Usage};
+use tributary_model::{ContainerName, NoUsage, NodeName, Timestamp, Usage};
 
 /// What a pod used: all of its containers, or there is none of this.
 ///
@@ -32,6 +32,9 @@ pub enum NoMetrics {
     /// Nothing new for too long, and nobody says why.
     #[error("its newest sample is {}s old", .0.as_secs())]
     TooOld(Duration),
+    /// The node where the pod runs is scraped, and its page lacks the pod.
+    #[error("node {0} does not report it yet")]
+    NotOnNode(NodeName),
     /// There is a sample, but nothing can be computed from it.
     #[error("{0}")]
     NoUsage(#[from] NoUsage),

@@ -1,0 +1,243 @@
+//! The two newest distinct points of every container of one node.
+//!
+//! The newer points are the columns of the newest reading. Of the older ones
+//! only the CPU is needed, and it is kept in the newest reading's order. So a
+//! pair is a row, and taking in a reading of the same roster is a pass over
+//! arrays: no name is looked at.
+//!
+//! Each container pairs by its own kubelet time, because a kubelet measures
+//! containers at different moments: a page may repeat one container's sample
+//! and renew another's. Which two samples form the pair does not depend on the
+//! order in which readings arrive, so frontends that were fed differently
+//! agree (DESIGN D2).
+
+use std::{sync::Arc, time::Duration};
+
+use tributary_model::{Columns, CpuPoint, NodePoint, Reading, Roster, RosterPod, Timestamp};
+
+/// How far apart the clocks of scrapers may be. A kubelet whose time goes back
+/// although it was asked so much later has had its clock set.
+const CLOCK_SLACK: Duration = Duration::from_secs(10);
+
+/// What became of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// The first of its node.
+    First,
+    /// Newer than what was held.
+    Newer,
+    /// It says what is held already.
+    Repeated,
+    /// Older than what is held; it may have supplied earlier points.
+    Older,
+    /// The kubelet's clock was set back: what was held is worth nothing.
+    ClockSet,
+}
+
+/// The pairs of one node.
+///
+/// # Invariants
+///
+/// `newest` and `before` have one entry per container of `roster`.
+#[derive(Debug)]
+pub(super) struct Pairs {
+    roster: Arc<Roster>,
+    /// When the newest reading was asked for, by its scraper's clock.
+    asked_at: Timestamp,
+    /// The newest kubelet time seen.
+    newest_at: Option<Timestamp>,
+    /// When the reading was asked for that brought `newest_at`.
+    renewed_at: Timestamp,
+    node: NodePoint,
+    node_before: Option<CpuPoint>,
+    newest: Columns,
+    before: Vec<Option<CpuPoint>>,
+}
+
+impl Pairs {
+    pub(super) fn first(reading: Reading) -> Self {
+        Self {
+            asked_at: reading.asked_at,
+            newest_at: reading.newest_at(),
+            renewed_at: reading.asked_at,
+            node: reading.point,
+            node_before: None,
+            before: vec![None; reading.columns.len()],
+            newest: reading.columns,
+            roster: reading.roster,
+        }
+    }
+
+    pub(super) fn take(&mut self, reading: Reading) -> Taken {
+        let at = reading.newest_at();
+        if at < self.newest_at {
+            if reading.asked_at > self.asked_at.plus(CLOCK_SLACK) {
+                *self = Self::first(reading);
+                return Taken::ClockSet;
+            }
+            self.fill_in(&reading);
+            return Taken::Older;
+        }
+        let renewed = at > self.newest_at;
+        let asked_at = reading.asked_at.max(self.asked_at);
+        let renewed_at = if renewed {
+            reading.asked_at
+        } else {
+            self.renewed_at
+        };
+        self.advance(reading);
+        self.asked_at = asked_at;
+        self.newest_at = at;
+        self.renewed_at = renewed_at;
+        if renewed {
+            Taken::Newer
+        } else {
+            Taken::Repeated
+        }
+    }
+
+    /// Makes `reading` the newest and finds the earlier point of each row.
+    fn advance(&mut self, reading: Reading) {
+        let columns = reading.columns;
+        let before = if self.roster == reading.roster {
+            let rows = 0..columns.len();
+            rows.map(|row| self.earlier(row, &columns, row)).collect()
+        } else {
+            let mut before = vec![None; columns.len()];
+            for (held, row) in common_rows(&self.roster, &reading.roster) {
+                if let Some(cell) = before.get_mut(row) {
+                    *cell = self.earlier(held, &columns, row);
+                }
+            }
+            self.roster = reading.roster;
+            before
+        };
+        self.node_before = step(self.node.cpu, self.node_before, reading.point.cpu);
+        self.node = reading.point;
+        self.newest = columns;
+        self.before = before;
+    }
+
+    /// The earlier point of `row` of `columns`, whose container is held in the
+    /// row `held`.
+    fn earlier(&self, held: usize, columns: &Columns, row: usize) -> Option<CpuPoint> {
+        if differ(self.newest.started(held), columns.started(row)) {
+            return None;
+        }
+        let before = self.before.get(held).copied().flatten();
+        step(self.newest.cpu(held), before, columns.cpu(row))
+    }
+
+    /// Takes from an older reading what lies between the points of a pair.
+    fn fill_in(&mut self, reading: &Reading) {
+        let rows: Vec<(usize, usize)> = if self.roster == reading.roster {
+            (0..self.newest.len()).map(|row| (row, row)).collect()
+        } else {
+            common_rows(&self.roster, &reading.roster).collect()
+        };
+        for (held, row) in rows {
+            if differ(self.newest.started(held), reading.columns.started(row)) {
+                continue;
+            }
+            if let Some(before) = self.before.get_mut(held) {
+                let between = reading.columns.cpu(row);
+                *before = closer(self.newest.cpu(held), *before, between);
+            }
+        }
+        self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu);
+    }
+
+    /// Puts `roster` in place of the held one, if they say the same: one copy
+    /// in memory, and the next comparison is one of addresses.
+    pub(super) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
+    pub(super) fn node(&self) -> (&NodePoint, Option<&CpuPoint>) {
+        (&self.node, self.node_before.as_ref())
+    }
+
+    pub(super) fn newest(&self) -> &Columns {
+        &self.newest
+    }
+
+    pub(super) fn before(&self, row: usize) -> Option<&CpuPoint> {
+        self.before.get(row)?.as_ref()
+    }
+
+    /// When the pod started last: the latest start of its containers.
+    pub(super) fn started(&self, pod: &RosterPod) -> Option<Timestamp> {
+        pod.rows().filter_map(|row| self.newest.started(row)).max()
+    }
+
+    /// The newest kubelet time seen.
+    pub(super) fn newest_at(&self) -> Option<Timestamp> {
+        self.newest_at
+    }
+
+    /// When somebody last asked for something that turned out to be new.
+    pub(super) fn renewed_at(&self) -> Timestamp {
+        self.renewed_at
+    }
+
+    /// When somebody last asked with success.
+    pub(super) fn asked_at(&self) -> Timestamp {
+        self.asked_at
+    }
+}
+
+/// The earlier point once `new` follows the pair (`before`, `held`).
+fn step(
+    held: Option<CpuPoint>,
+    before: Option<CpuPoint>,
+    new: Option<CpuPoint>,
+) -> Option<CpuPoint> {
+    let Some(new) = new else {
+        // Not measured this time: remember the last that was.
+        return held.or(before);
+    };
+    match held {
+        // The same sample again: the pair stays.
+        Some(held) if held.at == new.at => before,
+        // A counter that fell belongs to another run (or, for a node, boot).
+        known => known
+            .or(before)
+            .filter(|known| known.at < new.at && known.total <= new.total),
+    }
+}
+
+/// Of `before` and `between` the one closer to `held`, yet earlier.
+fn closer(
+    held: Option<CpuPoint>,
+    before: Option<CpuPoint>,
+    between: Option<CpuPoint>,
+) -> Option<CpuPoint> {
+    let fits = between.filter(|between| {
+        held.is_some_and(|held| between.at < held.at && between.total <= held.total)
+            && before.is_none_or(|before| before.at < between.at)
+    });
+    fits.or(before)
+}
+
+/// Whether two start times tell two runs apart. One that is not reported does
+/// not.
+fn differ(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+/// The rows of the containers that both rosters have. Both are sorted, so they
+/// are walked side by side, once.
+fn common_rows(held: &Roster, new: &Roster) -> impl Iterator<Item = (usize, usize)> {
+    let mut held = held.rows().peekable();
+    new.rows().filter_map(move |(row, pod, container)| {
+        while held
+            .next_if(|(_, before, name)| (*before, *name) < (pod, container))
+            .is_some()
+        {}
+        held.next_if(|(_, same, name)| (*same, *name) == (pod, container))
+            .map(|(at, ..)| (at, row))
+    })
+}
+
+#[cfg(test)]
+mod tests;

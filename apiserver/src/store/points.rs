@@ -1,0 +1,335 @@
+//! The pairs of all nodes, and where each pod is reported. Plain data behind
+//! `&mut self`: no lock, no clock, no task.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tributary_model::{
+    ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
+};
+
+use super::{
+    outcome::{Failure, NoMetrics, PodUsage},
+    pairs::{Pairs, Taken},
+};
+
+/// Without a flag, samples are served for so many resolutions (DESIGN D6).
+const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
+
+/// Who sent something.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name, for people.
+    pub name: Arc<str>,
+    /// How often it scrapes each of its nodes.
+    pub resolution: Duration,
+}
+
+/// A failure as it is kept: with a date, not an age.
+#[derive(Clone, Debug)]
+struct Failed {
+    asked_at: Timestamp,
+    by: Arc<str>,
+    message: Box<str>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    resolution: Duration,
+    pairs: Option<Pairs>,
+    failed: Option<Failed>,
+}
+
+/// How the nodes stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Nodes with samples that are served.
+    pub served: usize,
+    /// Other nodes of which it is known why they have none.
+    pub failing: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Points {
+    max_age: Option<Duration>,
+    nodes: HashMap<NodeName, Entry>,
+    pods: HashMap<PodKey, Vec<NodeName>>,
+}
+
+impl Points {
+    pub(super) fn new(max_age: Option<Duration>) -> Self {
+        Self {
+            max_age,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn take(&mut self, reading: Reading, source: &Source) -> Taken {
+        let node = reading.node.clone();
+        let roster = Arc::clone(&reading.roster);
+        let entry = self.nodes.entry(node.clone()).or_insert_with(|| Entry {
+            resolution: source.resolution,
+            pairs: None,
+            failed: None,
+        });
+        entry.resolution = source.resolution;
+        let (before, taken) = match &mut entry.pairs {
+            None => {
+                entry.pairs = Some(Pairs::first(reading));
+                (None, Taken::First)
+            }
+            Some(pairs) => {
+                let before = Arc::clone(pairs.roster());
+                let taken = pairs.take(reading);
+                (Some(before), taken)
+            }
+        };
+        if taken != Taken::Older && before.as_ref() != Some(&roster) {
+            self.reindex(&node, before.as_deref(), &roster);
+        }
+        taken
+    }
+
+    /// Follows a node from one roster to the next. Both are sorted, so what is
+    /// new and what is gone is found by walking them side by side.
+    fn reindex(&mut self, node: &NodeName, before: Option<&Roster>, after: &Roster) {
+        for pod in after.pods() {
+            if before.is_none_or(|before| before.position(&pod.key).is_none()) {
+                self.pods
+                    .entry(pod.key.clone())
+                    .or_default()
+                    .push(node.clone());
+            }
+        }
+        for pod in before.iter().flat_map(|before| before.pods()) {
+            if after.position(&pod.key).is_none() {
+                self.unindex(node, &pod.key);
+            }
+        }
+    }
+
+    fn unindex(&mut self, node: &NodeName, pod: &PodKey) {
+        if let Some(nodes) = self.pods.get_mut(pod) {
+            nodes.retain(|has| has != node);
+            if nodes.is_empty() {
+                self.pods.remove(pod);
+            }
+        }
+    }
+
+    pub(super) fn fail(
+        &mut self,
+        node: NodeName,
+        asked_at: Timestamp,
+        message: Box<str>,
+        source: &Source,
+    ) {
+        let failed = Failed {
+            asked_at,
+            by: Arc::clone(&source.name),
+            message,
+        };
+        let entry = self.nodes.entry(node).or_insert_with(|| Entry {
+            resolution: source.resolution,
+            pairs: None,
+            failed: None,
+        });
+        if entry
+            .failed
+            .as_ref()
+            .is_none_or(|known| known.asked_at <= asked_at)
+        {
+            entry.failed = Some(failed);
+        }
+    }
+
+    /// Forgets what is too old to be served, and nodes that do not exist.
+    /// Returns how many nodes lost their samples for age.
+    pub(super) fn expire(&mut self, now: Timestamp, exists: impl Fn(&str) -> bool) -> usize {
+        let mut gone = Vec::new();
+        let mut expired = 0;
+        let max_age = self.max_age;
+        self.nodes.retain(|name, entry| {
+            let exists = exists(name.as_str());
+            let old = entry.too_old(now, max_age).is_some();
+            if (old || !exists)
+                && let Some(pairs) = entry.pairs.take()
+            {
+                expired += usize::from(exists);
+                gone.push((name.clone(), Arc::clone(pairs.roster())));
+            }
+            exists
+        });
+        for (node, roster) in gone {
+            for pod in roster.pods() {
+                self.unindex(&node, &pod.key);
+            }
+        }
+        expired
+    }
+
+    pub(super) fn node(&self, node: &str, now: Timestamp) -> Result<Usage, NoMetrics> {
+        let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
+        let pairs = entry.fresh(now, self.max_age)?;
+        let (point, before) = pairs.node();
+        Usage::of_node(before, point).map_err(NoMetrics::NoUsage)
+    }
+
+    pub(super) fn pod(
+        &self,
+        key: &PodKey,
+        preferred: Option<&NodeName>,
+        now: Timestamp,
+    ) -> Result<PodUsage, NoMetrics> {
+        let nodes = self.pods.get(key).map(Vec::as_slice).unwrap_or_default();
+        let Some(node) = self.home(key, nodes, preferred) else {
+            // Nobody reports the pod; its node may say why.
+            let reason = preferred.map(|node| match self.nodes.get(node) {
+                None => NoMetrics::NeverReported,
+                Some(entry) => match entry.fresh(now, self.max_age) {
+                    Ok(_) => NoMetrics::NotOnNode(node.clone()),
+                    Err(reason) => reason,
+                },
+            });
+            return Err(reason.unwrap_or(NoMetrics::NeverReported));
+        };
+        let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
+        let pairs = entry.fresh(now, self.max_age)?;
+        let roster = pairs.roster();
+        let pod = roster
+            .position(key)
+            .and_then(|at| roster.pods().get(at))
+            .ok_or(NoMetrics::NeverReported)?;
+        self.whole_pod(entry, pairs, pod)
+    }
+
+    /// The node to believe about a pod that several report: the one where it
+    /// is known to run, else the one where it started last (DESIGN 3.6).
+    fn home<'a>(
+        &self,
+        key: &PodKey,
+        nodes: &'a [NodeName],
+        preferred: Option<&NodeName>,
+    ) -> Option<&'a NodeName> {
+        if let [only] = nodes {
+            return Some(only);
+        }
+        if let Some(found) = nodes.iter().find(|node| Some(*node) == preferred) {
+            return Some(found);
+        }
+        nodes.iter().max_by_key(|node| {
+            let pairs = self.nodes.get(*node).and_then(|entry| entry.pairs.as_ref());
+            let started = pairs.and_then(|pairs| {
+                let at = pairs.roster().position(key)?;
+                pairs.started(pairs.roster().pods().get(at)?)
+            });
+            (started, *node)
+        })
+    }
+
+    fn whole_pod(
+        &self,
+        entry: &Entry,
+        pairs: &Pairs,
+        pod: &RosterPod,
+    ) -> Result<PodUsage, NoMetrics> {
+        let names = pairs.roster().containers_of(pod);
+        let mut containers: Vec<(ContainerName, Usage)> = Vec::with_capacity(names.len());
+        for (row, name) in pod.rows().zip(names) {
+            let point = pairs.newest().point(row);
+            let usage = Usage::of_container(pairs.before(row), &point, entry.resolution)
+                .map_err(|reason| NoMetrics::Container(name.clone(), reason))?;
+            // By the kubelet's own clock: one container that it stopped
+            // measuring must not be served for ever because others move on.
+            let lag = pairs.newest_at().and_then(|newest| newest.since(usage.at));
+            if let Some(lag) = lag.filter(|lag| *lag > entry.max_age(self.max_age)) {
+                return Err(NoMetrics::TooOld(lag));
+            }
+            containers.push((name.clone(), usage));
+        }
+        let (_, earliest) = containers
+            .iter()
+            .min_by_key(|(_, usage)| usage.at)
+            .ok_or(NoMetrics::NeverReported)?;
+        Ok(PodUsage {
+            at: earliest.at,
+            window: earliest.window,
+            containers,
+        })
+    }
+
+    pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
+        self.pods.get(pod).cloned().unwrap_or_default()
+    }
+
+    /// The pods that more than one node reports.
+    pub(super) fn contested(&self) -> Vec<PodKey> {
+        let several = self.pods.iter().filter(|(_, nodes)| nodes.len() > 1);
+        several.map(|(pod, _)| pod.clone()).collect()
+    }
+
+    pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
+        let pairs = self.nodes.get(node)?.pairs.as_ref()?;
+        Some(Arc::clone(pairs.roster()))
+    }
+
+    /// How `nodes` stand.
+    pub(super) fn standing<'a>(
+        &self,
+        nodes: impl IntoIterator<Item = &'a NodeName>,
+        now: Timestamp,
+    ) -> Standing {
+        let mut standing = Standing::default();
+        for node in nodes {
+            match self.node(node.as_str(), now) {
+                Ok(_) => standing.served += 1,
+                Err(NoMetrics::Failed(_)) => standing.failing += 1,
+                Err(_) => {}
+            }
+        }
+        standing
+    }
+
+    /// Nodes and containers that are held.
+    pub(super) fn held(&self) -> (usize, usize) {
+        let pairs = self.nodes.values().filter_map(|entry| entry.pairs.as_ref());
+        pairs.fold((0, 0), |(nodes, containers), pairs| {
+            (nodes + 1, containers + pairs.newest().len())
+        })
+    }
+}
+
+impl Entry {
+    fn max_age(&self, flag: Option<Duration>) -> Duration {
+        flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
+    }
+
+    fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {
+        let age = now.since(self.pairs.as_ref()?.renewed_at())?;
+        (age > self.max_age(flag)).then_some(age)
+    }
+
+    /// The pairs, if they may be served; if not, the best reason there is.
+    fn fresh(&self, now: Timestamp, max_age: Option<Duration>) -> Result<&Pairs, NoMetrics> {
+        let too_old = self.too_old(now, max_age);
+        match (&self.pairs, too_old) {
+            (Some(pairs), None) => Ok(pairs),
+            (pairs, too_old) => {
+                let answered = pairs.as_ref().map(Pairs::asked_at);
+                let failed = self.failed.as_ref();
+                let failed = failed.filter(|failed| Some(failed.asked_at) > answered);
+                Err(match (failed, too_old) {
+                    (Some(failed), _) => NoMetrics::Failed(Failure {
+                        ago: now.since(failed.asked_at).unwrap_or_default(),
+                        by: failed.by.to_string(),
+                        message: failed.message.to_string(),
+                    }),
+                    (None, Some(age)) => NoMetrics::TooOld(age),
+                    (None, None) => NoMetrics::NeverReported,
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

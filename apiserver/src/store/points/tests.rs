@@ -1,0 +1,221 @@
+use tributary_model::{
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NanoCores, NoUsage,
+    NodePoint, RosterBuilder,
+};
+
+use super::*;
+
+const SECOND: i64 = 1_000;
+
+fn source(name: &str) -> Source {
+    Source {
+        name: name.into(),
+        resolution: Duration::from_secs(15),
+    }
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * SECOND)
+}
+
+/// A page of `node`, asked for at `second`, on which every container has used
+/// `millis` millicores since second 0, when it started.
+fn page(node: &str, second: i64, containers: &[(&str, &str, u64)]) -> Reading {
+    let mut builder = RosterBuilder::default();
+    for (pod, container, _) in containers {
+        builder
+            .add(PodKey::new("shop", *pod), (*container).into())
+            .unwrap();
+    }
+    let roster = builder.build();
+    let mut columns = Columns::missing(containers.len());
+    let seconds = second.unsigned_abs();
+    let cpu = |millis: u64| CpuPoint {
+        total: CoreNanos(millis * 1_000_000 * seconds),
+        at: at(second),
+    };
+    let memory = MemoryPoint {
+        working_set: Bytes(1 << 20),
+        at: at(second),
+    };
+    for (row, pod, name) in roster.rows() {
+        let (.., millis) = containers
+            .iter()
+            .find(|(has, container, _)| *has == &*pod.name && *container == name.as_str())
+            .unwrap();
+        columns.set(
+            row,
+            &ContainerPoint {
+                cpu: Some(cpu(*millis)),
+                memory: Some(memory),
+                started: Some(at(0)),
+                swap: None,
+            },
+        );
+    }
+    Reading {
+        node: node.into(),
+        roster,
+        asked_at: at(second),
+        point: NodePoint {
+            cpu: Some(cpu(2_000)),
+            memory: Some(memory),
+            swap: None,
+        },
+        columns,
+    }
+}
+
+fn web() -> PodKey {
+    PodKey::new("shop", "web")
+}
+
+/// Millicores of the containers of shop/web.
+fn millis(points: &Points, preferred: Option<&str>, second: i64) -> Result<Vec<u64>, String> {
+    let preferred = preferred.map(NodeName::from);
+    let usage = points
+        .pod(&web(), preferred.as_ref(), at(second))
+        .map_err(|reason| reason.to_string())?;
+    let cpu = usage.containers.iter().map(|(_, usage)| usage.cpu);
+    Ok(cpu.map(|NanoCores(nanos)| nanos / 1_000_000).collect())
+}
+
+#[test]
+fn a_node_and_its_pods_are_served_from_the_second_page_on() {
+    let mut points = Points::default();
+    let containers = [("web", "main", 250), ("web", "side", 10)];
+    points.take(page("n1", 100, &containers), &source("s"));
+    assert_eq!(
+        points.node("n1", at(101)),
+        Err(NoMetrics::NoUsage(NoUsage::NoPrevious))
+    );
+    assert_eq!(
+        millis(&points, None, 101),
+        Err("container main: waiting for a second sample".to_owned())
+    );
+    points.take(page("n1", 115, &containers), &source("s"));
+    let node = points.node("n1", at(116)).unwrap();
+    assert_eq!(node.cpu, NanoCores(2_000_000_000));
+    assert_eq!(node.window, Duration::from_secs(15));
+    assert_eq!(millis(&points, None, 116), Ok(vec![250, 10]));
+}
+
+#[test]
+fn one_incomplete_container_hides_its_pod_and_no_other() {
+    let mut points = Points::default();
+    let containers = [("web", "main", 250), ("web", "side", 10), ("db", "main", 5)];
+    points.take(page("n1", 100, &containers), &source("s"));
+    let mut second = page("n1", 115, &containers);
+    // Rows: db/main, web/main, web/side.
+    second.columns.set_memory(2, None);
+    points.take(second, &source("s"));
+    assert_eq!(
+        millis(&points, None, 116),
+        Err("container side: the kubelet reports no working set".to_owned())
+    );
+    let db = points
+        .pod(&PodKey::new("shop", "db"), None, at(116))
+        .unwrap();
+    assert_eq!(db.containers.len(), 1);
+}
+
+#[test]
+fn a_failure_hides_nothing_until_the_samples_are_too_old() {
+    let mut points = Points::default();
+    for second in [100, 115] {
+        points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
+    }
+    points.fail(
+        "n1".into(),
+        at(130),
+        "x509: expired".into(),
+        &source("scraper-2"),
+    );
+    assert_eq!(millis(&points, None, 160), Ok(vec![250]));
+    assert_eq!(
+        millis(&points, None, 161),
+        Err("last scrape failed 31s ago by scraper-2: x509: expired".to_owned())
+    );
+    assert_eq!(
+        points.node("n1", at(161)).unwrap_err().to_string(),
+        "last scrape failed 31s ago by scraper-2: x509: expired"
+    );
+    // Served again from the next good page: the old point still counts.
+    points.take(page("n1", 175, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(millis(&points, None, 176), Ok(vec![250]));
+}
+
+#[test]
+fn a_kubelet_that_repeats_itself_is_too_old_some_day() {
+    let mut points = Points::default();
+    for second in [100, 115] {
+        points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
+    }
+    for asked in [130, 145, 160, 175] {
+        let mut same = page("n1", 115, &[("web", "main", 250)]);
+        same.asked_at = at(asked);
+        points.take(same, &source("s"));
+    }
+    assert_eq!(millis(&points, None, 160), Ok(vec![250]));
+    assert_eq!(
+        millis(&points, None, 176),
+        Err("its newest sample is 61s old".to_owned())
+    );
+}
+
+#[test]
+fn a_pod_on_two_nodes_is_taken_from_one_never_summed() {
+    let mut points = Points::default();
+    for second in [100, 115] {
+        points.take(page("old", second, &[("web", "main", 700)]), &source("s"));
+        let mut moved = page("new", second, &[("web", "main", 30)]);
+        moved.columns.set_started(0, Some(at(90)));
+        points.take(moved, &source("s"));
+    }
+    assert_eq!(millis(&points, None, 116), Ok(vec![30]), "newer start");
+    assert_eq!(
+        millis(&points, Some("old"), 116),
+        Ok(vec![700]),
+        "known node"
+    );
+    assert_eq!(points.contested(), [web()]);
+    points.take(page("old", 130, &[("db", "main", 1)]), &source("s"));
+    assert_eq!(points.nodes_of(&web()), ["new".into()]);
+    assert!(points.contested().is_empty());
+}
+
+#[test]
+fn what_is_too_old_or_gone_is_forgotten() {
+    let mut points = Points::default();
+    for (node, pod) in [("n1", "web"), ("n2", "db"), ("n3", "api")] {
+        points.take(page(node, 100, &[(pod, "main", 1)]), &source("s"));
+    }
+    points.take(page("n1", 140, &[("web", "main", 1)]), &source("s"));
+    assert_eq!(points.expire(at(150), |node| node != "n3"), 1);
+    assert_eq!(points.held(), (1, 1));
+    assert_eq!(points.pods.len(), 1);
+    assert!(points.nodes.contains_key("n2") && !points.nodes.contains_key("n3"));
+}
+
+#[test]
+fn where_nothing_is_reported_the_node_says_why() {
+    let mut points = Points::default();
+    let not = |points: &Points, node| millis(points, node, 116).unwrap_err();
+    assert_eq!(not(&points, None), "no scraper has reported it yet");
+    for second in [100, 115] {
+        points.take(page("n1", second, &[("db", "main", 1)]), &source("s"));
+    }
+    assert_eq!(not(&points, Some("n1")), "node n1 does not report it yet");
+    points.fail("n2".into(), at(110), "refused".into(), &source("s2"));
+    assert_eq!(
+        not(&points, Some("n2")),
+        "last scrape failed 6s ago by s2: refused"
+    );
+    assert_eq!(
+        points.standing(&["n1".into(), "n2".into(), "n3".into()], at(116)),
+        Standing {
+            served: 1,
+            failing: 1
+        }
+    );
+}
