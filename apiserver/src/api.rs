@@ -1,1 +1,104 @@
-//! The metrics API.
+//! The metrics API: `metrics.k8s.io` over the store and the catalog.
+//!
+//! Every path is in [`router`]. A handler reads the query ([`params`]), settles
+//! the form of the answer ([`accept`]), walks the catalog in pages, asks the store
+//! for the numbers of each page and writes them ([`writer`]). Whatever is refused
+//! is a `Refusal`, which [`status`] alone turns into HTTP.
+
+mod accept;
+mod answer;
+mod discovery;
+mod fields;
+mod json;
+mod kinds;
+mod layers;
+mod nodes;
+mod objects;
+mod page;
+mod params;
+mod pods;
+mod quantity;
+mod selector;
+mod status;
+mod table;
+mod time;
+mod writer;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware, routing::any};
+use tributary_runtime::clock::Clock;
+
+use self::kinds::{GROUP, Version};
+pub use self::selector::{BadSelector, Selector};
+use crate::{catalog::Catalog, store::Store};
+
+/// What the API is made from.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Which objects exist.
+    pub catalog: Catalog,
+    /// What they use.
+    pub store: Store,
+    /// Tells the time of a request.
+    pub clock: Clock,
+    /// Which nodes a LIST may show: `--node-selector` (PARITY 5.4). A GET finds
+    /// the others, which have no metrics.
+    pub node_selector: Option<Selector>,
+    /// The port on which this is served, for discovery.
+    pub port: u16,
+    /// The paths that are served beside this router, for the list at `/`.
+    pub beside: Vec<String>,
+}
+
+/// [`Api`] for handlers.
+type Shared = Arc<Api>;
+
+/// [`Api`] for handlers below a version.
+#[derive(Clone, Debug)]
+struct Served {
+    api: Shared,
+    version: Version,
+}
+
+/// Every path of the API. Has a fallback, so whatever else is served must be
+/// merged in and have none.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    let mut router = Router::new()
+        .route("/", any(discovery::root))
+        .route("/apis", any(discovery::groups))
+        .route("/apis/", any(discovery::groups))
+        .route(&format!("/apis/{GROUP}"), any(discovery::group))
+        .route(&format!("/apis/{GROUP}/"), any(discovery::group))
+        .with_state(Arc::clone(&api));
+    for version in Version::ALL {
+        let served = Served {
+            api: Arc::clone(&api),
+            version,
+        };
+        router = router.merge(resources(version).with_state(served));
+    }
+    router
+        .route_layer(middleware::from_fn(layers::only_get))
+        .fallback(discovery::missing)
+        .layer(middleware::from_fn(layers::finish))
+        .with_state(api)
+}
+
+/// The paths of one version.
+fn resources(version: Version) -> Router<Served> {
+    let base = format!("/apis/{}", version.api_version());
+    let pods = format!("{base}/namespaces/{{namespace}}/pods");
+    Router::new()
+        .route(&base, any(discovery::resources))
+        .route(&format!("{base}/"), any(discovery::resources))
+        .route(&format!("{base}/nodes"), any(nodes::list))
+        .route(&format!("{base}/nodes/"), any(nodes::list))
+        .route(&format!("{base}/nodes/{{name}}"), any(nodes::get))
+        .route(&format!("{base}/pods"), any(pods::list))
+        .route(&format!("{base}/pods/"), any(pods::list))
+        .route(&pods, any(pods::list_namespace))
+        .route(&format!("{pods}/"), any(pods::list_namespace))
+        .route(&format!("{pods}/{{name}}"), any(pods::get))
+}

@@ -8,6 +8,7 @@
 //! pages that start after a key, so a reader holds the lock for one page, and
 //! the same key continues a list for a client ([`crate::api`]).
 
+mod homes;
 mod labels;
 mod watch;
 
@@ -19,8 +20,8 @@ use std::{
 
 use tributary_model::{NodeName, PodKey};
 
-pub use self::labels::Labels;
-pub(crate) use self::watch::{watch_nodes, watch_pods};
+pub use self::{homes::Homes, labels::Labels};
+pub(crate) use self::{homes::settle_homes, watch::{watch_nodes, watch_pods}};
 
 /// What is known of a Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ struct Records {
     /// Whether each kind was listed in full once.
     nodes_synced: bool,
     pods_synced: bool,
+    homes: Arc<Homes>,
 }
 
 /// The objects for many threads. The lock lives and dies inside one call.
@@ -121,6 +123,16 @@ impl Catalog {
     /// Whether all pods were listed once.
     pub fn pods_synced(&self) -> bool {
         self.read(|records| records.pods_synced)
+    }
+
+    /// Where the pods run that more than one node reports.
+    pub fn homes(&self) -> Arc<Homes> {
+        self.read(|records| Arc::clone(&records.homes))
+    }
+
+    /// Replaces what [`Catalog::homes`] says.
+    pub fn set_homes(&self, homes: Homes) {
+        self.write(|records| records.homes = Arc::new(homes));
     }
 
     /// Puts a node in, in place of an earlier one of that name.

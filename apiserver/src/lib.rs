@@ -1,5 +1,325 @@
 //! Holds the newest samples of every node and serves `metrics.k8s.io`.
+//!
+//! [`Frontend::start`] reads top to bottom in the order in which data flows:
+//! objects come in by watches, samples by the bus, and both go out by the API.
 
 pub mod api;
+pub mod args;
+mod auth;
+pub mod bus;
 pub mod catalog;
+mod config;
+mod coverage;
+mod metrics;
 pub mod store;
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::middleware;
+use kube::Config as KubeConfig;
+use prometheus_client::registry::Registry;
+use rustls::ServerConfig;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tributary_model::Timestamp;
+use tributary_runtime::{
+    clock::Clock,
+    exit::Misconfigured,
+    health::{self, Check, Endpoint},
+    kube as runtime_kube, log,
+    metrics::{self as runtime_metrics},
+    serve::{Address, Bound, Limits, Listener, ServeMetrics, Server},
+    signal,
+    tasks::Tasks,
+    tls,
+};
+
+use crate::{
+    api::Api,
+    args::Args,
+    bus::{Bus, BusMetrics},
+    catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
+    config::Config,
+    coverage::Coverage,
+    store::Store,
+};
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How often samples that are too old are looked for. They are not served
+/// anyway; this frees their memory.
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+
+/// How long tasks may take to end, beyond what requests under way are given.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs a frontend until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// [`Misconfigured`] if the flags cannot work; else what broke.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    log::init(&args.log)?;
+    let stop = CancellationToken::new();
+    let mut frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
+    frontend.tasks.spawn("signals", async move {
+        Ok(signal::stop_on_signal(stop).await?)
+    });
+    frontend.run().await
+}
+
+/// A frontend that has its sockets and is starting its work.
+#[derive(Debug)]
+pub struct Frontend {
+    tasks: Tasks,
+    grace: Duration,
+    api: Address,
+    bus: Vec<Address>,
+}
+
+impl Frontend {
+    /// Binds the sockets and starts every task.
+    ///
+    /// # Errors
+    ///
+    /// [`Misconfigured`] if the flags cannot work; else why a socket cannot be
+    /// had.
+    pub async fn start(
+        args: Args,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        tls::install_provider();
+        let config = Config::try_from(&args)?;
+        let kube = runtime_kube::config(&args.kube).await?;
+        let mut tasks = Tasks::new(stop.clone());
+        let mut registry = runtime_metrics::registry(VERSION);
+
+        // Objects come in.
+        let catalog = Catalog::default();
+        let store = Store::new(args.samples.max_sample_age);
+        metrics::register(&mut registry, catalog.clone(), store.clone());
+        watch(&mut tasks, kube, &catalog, &store)?;
+
+        // Samples come in.
+        let bus = Bus::new(
+            store.clone(),
+            clock.clone(),
+            args.bus.frontend_name.as_str().into(),
+            BusMetrics::register(&mut registry),
+            stop.clone(),
+        );
+        let bus_addresses = listen_for_samples(&mut tasks, &config, &bus).await?;
+        tasks.spawn(
+            "expiry",
+            expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
+        );
+
+        // Answers go out.
+        let coverage = Coverage {
+            catalog: catalog.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+            node_selector: config.node_selector.clone(),
+            wanted: args.samples.readiness_coverage,
+            ready: AtomicBool::new(false),
+        };
+        let bound = Listener::bind(&config.api_address)
+            .await
+            .with_context(|| format!("--bind-address, --secure-port {}", config.api_address))?;
+        info!(address = %bound.address, "serving the API");
+        let api_address = bound.address.clone();
+        let probes = probes(&catalog, coverage, &stop);
+        let beside = probes.iter().flat_map(Endpoint::paths);
+        let api = api::router(Api {
+            catalog,
+            store,
+            clock,
+            node_selector: config.node_selector.clone(),
+            port: port_of(&bound.address),
+            beside: beside.chain(["/metrics".to_owned()]).collect(),
+        });
+        let grace = args.serving.shutdown_grace_period;
+        let tls = Arc::clone(&config.api_tls);
+        let server = server(bound, tls, grace, &mut registry);
+        let router = api
+            .merge(health::router(probes))
+            .merge(runtime_metrics::router(Arc::new(registry)))
+            .layer(middleware::from_fn(auth::require_certificate));
+        tasks.spawn("api", {
+            let stop = stop.clone();
+            async move { Ok(server.run(router, stop).await?) }
+        });
+        let certificate = Arc::clone(&config.certificate);
+        tasks.spawn("certificate", async move {
+            certificate.follow_files(stop).await;
+            Ok(())
+        });
+        Ok(Self {
+            tasks,
+            grace: grace + GRACE,
+            api: api_address,
+            bus: bus_addresses,
+        })
+    }
+
+    /// Where the API is served.
+    pub fn api_address(&self) -> &Address {
+        &self.api
+    }
+
+    /// Where samples are taken, in the order of the flags.
+    pub fn bus_addresses(&self) -> &[Address] {
+        &self.bus
+    }
+
+    /// Runs until the token given to [`Frontend::start`] is cancelled.
+    ///
+    /// # Errors
+    ///
+    /// A task ended by itself.
+    pub async fn run(self) -> anyhow::Result<()> {
+        Ok(self.tasks.run(self.grace).await?)
+    }
+}
+
+fn watch(
+    tasks: &mut Tasks,
+    kube: KubeConfig,
+    catalog: &Catalog,
+    store: &Store,
+) -> Result<(), Misconfigured> {
+    let metadata = runtime_kube::metadata_client(kube.clone())?;
+    let whole = runtime_kube::client(kube)?;
+    let (stop, client, nodes) = (tasks.stop(), metadata.clone(), catalog.clone());
+    tasks.spawn("nodes", async move {
+        watch_nodes(client, nodes, stop).await;
+        Ok(())
+    });
+    let (stop, pods) = (tasks.stop(), catalog.clone());
+    tasks.spawn("pods", async move {
+        watch_pods(metadata, pods, stop).await;
+        Ok(())
+    });
+    let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
+    tasks.spawn("homes", async move {
+        settle_homes(whole, catalog, store, stop).await;
+        Ok(())
+    });
+    Ok(())
+}
+
+async fn listen_for_samples(
+    tasks: &mut Tasks,
+    config: &Config,
+    bus: &Bus,
+) -> anyhow::Result<Vec<Address>> {
+    let mut addresses = Vec::new();
+    for (address, tls) in &config.bus {
+        let bound = Listener::bind(address)
+            .await
+            .with_context(|| format!("--bus-address {address}"))?;
+        if tls.is_none() && matches!(address, Address::Tcp(_)) {
+            warn!(address = %bound.address, "--bus-insecure: anybody who reaches this may publish");
+        }
+        info!(address = %bound.address, "taking samples");
+        let server = Server {
+            listener: bound.listener,
+            tls: tls.clone(),
+            limits: Limits::default(),
+            metrics: ServeMetrics::default(),
+        };
+        let (router, stop) = (bus.clone().into_router(), tasks.stop());
+        tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });
+        addresses.push(bound.address);
+    }
+    Ok(addresses)
+}
+
+async fn expire(
+    catalog: Catalog,
+    store: Store,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let sleep = || tokio::time::sleep(EXPIRE_EVERY);
+    while stop.run_until_cancelled(sleep()).await.is_some() {
+        let synced = catalog.nodes_synced();
+        let exists = |node: &str| !synced || catalog.node(node).is_some();
+        let expired = store.expire(Timestamp::from_millis(clock.now_millis()), exists);
+        if expired > 0 {
+            warn!(nodes = expired, "no fresh samples: no longer served");
+        }
+    }
+    Ok(())
+}
+
+fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [Endpoint; 3] {
+    let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
+        let catalog = catalog.clone();
+        move || {
+            if ask(&catalog) {
+                Ok(())
+            } else {
+                Err(format!("the list of {what} has not been read yet"))
+            }
+        }
+    };
+    let stopping = stop.clone();
+    let shutdown = move || match stopping.is_cancelled() {
+        false => Ok(()),
+        true => Err("process is shutting down".to_owned()),
+    };
+    let ready = vec![
+        Check::ping(),
+        Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),
+        Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
+        Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
+        Check::new("shutdown", shutdown),
+    ];
+    [
+        Endpoint::new("livez", vec![Check::ping()]),
+        Endpoint::new("readyz", ready),
+        Endpoint::new("healthz", vec![Check::ping()]),
+    ]
+}
+
+/// The server of the API, its counters registered.
+fn server(
+    bound: Bound,
+    tls: Arc<ServerConfig>,
+    drain: Duration,
+    registry: &mut Registry,
+) -> Server {
+    let metrics = ServeMetrics::default();
+    registry.register(
+        "apiserver_tls_handshake_errors",
+        "TLS handshakes of API clients that failed",
+        metrics.handshake_errors.clone(),
+    );
+    registry.register(
+        "tributary_api_connections",
+        "Connections of API clients that are open",
+        metrics.open.clone(),
+    );
+    Server {
+        listener: bound.listener,
+        tls: Some(tls),
+        limits: Limits {
+            drain,
+            ..Limits::default()
+        },
+        metrics,
+    }
+}
+
+fn port_of(address: &Address) -> u16 {
+    match address {
+        Address::Tcp(address) => address.port(),
+        Address::Unix(_) => 0,
+    }
+}

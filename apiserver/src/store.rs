@@ -87,9 +87,9 @@ impl Store {
         self.read(|points| points.nodes_of(pod))
     }
 
-    /// The pods that more than one node reports.
-    pub fn contested(&self) -> Vec<PodKey> {
-        self.read(Points::contested)
+    /// Up to `max` pods that more than one node reports.
+    pub fn contested(&self, max: usize) -> Vec<PodKey> {
+        self.read(|points| points.contested(max))
     }
 
     /// `roster`, or the equal one that is held for `node`: one copy in memory.

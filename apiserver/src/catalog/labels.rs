@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 /// The labels of an object, sorted by key. Cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Labels(Option<Arc<[(Box<str>, Box<str>)]>>);
+pub struct Labels(Option<Arc<[Label]>>);
+
+/// Key and value.
+type Label = (Box<str>, Box<str>);
 
 impl Labels {
     /// The value of the label `key`.
@@ -28,14 +31,14 @@ impl Labels {
             .map(|(key, value)| (&**key, &**value))
     }
 
-    fn as_slice(&self) -> &[(Box<str>, Box<str>)] {
+    fn as_slice(&self) -> &[Label] {
         self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
-        let mut labels: Vec<(Box<str>, Box<str>)> = labels
+        let mut labels: Vec<Label> = labels
             .into_iter()
             .map(|(key, value)| (key.into(), value.into()))
             .collect();

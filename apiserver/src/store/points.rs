@@ -1,7 +1,7 @@
 //! The pairs of all nodes, and where each pod is reported. Plain data behind
 //! `&mut self`: no lock, no clock, no task.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::{BTreeSet, HashMap}, sync::Arc, time::Duration};
 
 use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
@@ -53,6 +53,8 @@ pub(super) struct Points {
     max_age: Option<Duration>,
     nodes: HashMap<NodeName, Entry>,
     pods: HashMap<PodKey, Vec<NodeName>>,
+    /// The pods that more than one node reports.
+    contested: BTreeSet<PodKey>,
 }
 
 impl Points {
@@ -94,10 +96,11 @@ impl Points {
     fn reindex(&mut self, node: &NodeName, before: Option<&Roster>, after: &Roster) {
         for pod in after.pods() {
             if before.is_none_or(|before| before.position(&pod.key).is_none()) {
-                self.pods
-                    .entry(pod.key.clone())
-                    .or_default()
-                    .push(node.clone());
+                let nodes = self.pods.entry(pod.key.clone()).or_default();
+                nodes.push(node.clone());
+                if nodes.len() > 1 {
+                    self.contested.insert(pod.key.clone());
+                }
             }
         }
         for pod in before.iter().flat_map(|before| before.pods()) {
@@ -110,7 +113,11 @@ impl Points {
     fn unindex(&mut self, node: &NodeName, pod: &PodKey) {
         if let Some(nodes) = self.pods.get_mut(pod) {
             nodes.retain(|has| has != node);
-            if nodes.is_empty() {
+            let left = nodes.len();
+            if left < 2 {
+                self.contested.remove(pod);
+            }
+            if left == 0 {
                 self.pods.remove(pod);
             }
         }
@@ -261,10 +268,9 @@ impl Points {
         self.pods.get(pod).cloned().unwrap_or_default()
     }
 
-    /// The pods that more than one node reports.
-    pub(super) fn contested(&self) -> Vec<PodKey> {
-        let several = self.pods.iter().filter(|(_, nodes)| nodes.len() > 1);
-        several.map(|(pod, _)| pod.clone()).collect()
+    /// Up to `max` pods that more than one node reports.
+    pub(super) fn contested(&self, max: usize) -> Vec<PodKey> {
+        self.contested.iter().take(max).cloned().collect()
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
@@ -273,11 +279,7 @@ impl Points {
     }
 
     /// How `nodes` stand.
-    pub(super) fn standing<'a>(
-        &self,
-        nodes: impl IntoIterator<Item = &'a NodeName>,
-        now: Timestamp,
-    ) -> Standing {
+    pub(super) fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
         let mut standing = Standing::default();
         for node in nodes {
             match self.node(node.as_str(), now) {

@@ -178,10 +178,10 @@ fn a_pod_on_two_nodes_is_taken_from_one_never_summed() {
         Ok(vec![700]),
         "known node"
     );
-    assert_eq!(points.contested(), [web()]);
+    assert_eq!(points.contested(9), [web()]);
     points.take(page("old", 130, &[("db", "main", 1)]), &source("s"));
     assert_eq!(points.nodes_of(&web()), ["new".into()]);
-    assert!(points.contested().is_empty());
+    assert!(points.contested(9).is_empty());
 }
 
 #[test]

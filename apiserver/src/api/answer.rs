@@ -1,0 +1,178 @@
+//! From pages of items to an HTTP response.
+//!
+//! A list is made while it is sent: one page is looked up, written and handed to
+//! the connection, then the next. So neither a lock nor a core is held for long,
+//! and a list of the whole cluster never exists in memory as such.
+
+use std::{convert::Infallible, iter};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, header::CONTENT_TYPE},
+    response::Response,
+};
+use bytes::Bytes;
+use futures::stream;
+use tributary_model::Timestamp;
+
+use super::{
+    Served,
+    accept::{self, Form, Subject},
+    kinds::Resource,
+    objects::Item,
+    page,
+    params::Include,
+    status::Refusal,
+    writer::Writer,
+};
+
+/// How many objects are looked up at a time: some 120 KiB of JSON.
+pub(crate) const PAGE: usize = 500;
+
+/// Up to this size an answer is sent as one piece, with its length.
+const WHOLE: usize = 64 * 1024;
+
+/// An answer of which form and time are settled, and nothing is looked up yet.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The time of the request.
+    pub(crate) now: Timestamp,
+    resource: Resource,
+    writer: Writer,
+}
+
+impl Answer {
+    /// Settles how `request` is answered, or refuses it: because the client takes
+    /// nothing that we have, or because nobody knows yet which objects exist,
+    /// when an empty answer would be a lie.
+    pub(crate) fn to(
+        request: &Request,
+        served: &Served,
+        resource: Resource,
+        subject: Subject,
+    ) -> Result<Self, Refusal> {
+        let form = accept::negotiate(request.headers(), subject)?;
+        let include = match form {
+            Form::Table(_) => Include::read(request.uri())?,
+            Form::Plain | Form::Partial(_) => Include::Metadata,
+        };
+        let catalog = &served.api.catalog;
+        let synced = match resource {
+            Resource::Nodes => catalog.nodes_synced(),
+            Resource::Pods => catalog.pods_synced(),
+        };
+        if !synced {
+            return Err(Refusal::NotSynced(resource));
+        }
+        let now = Timestamp::from_millis(served.api.clock.now_millis());
+        let writer = Writer::new((served.version, resource), (form, include), now);
+        Ok(Self {
+            now,
+            resource,
+            writer,
+        })
+    }
+
+    /// The answer that is `item`.
+    pub(crate) fn one(mut self, item: &Item) -> Response {
+        let mut out = Vec::with_capacity(1024);
+        self.writer.one(&mut out, item);
+        json(Body::from(out))
+    }
+
+    /// The answer that lists the items of `pages`, at most `limit` of them.
+    pub(crate) async fn list(
+        self,
+        pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
+        limit: Option<usize>,
+    ) -> Response {
+        match limit {
+            Some(limit) => self.part(pages, limit).await,
+            None => self.all(pages).await,
+        }
+    }
+
+    /// A part of a list. Held until it is known whether more follows, because the
+    /// token stands before the items.
+    async fn part(mut self, pages: impl Iterator<Item = Vec<Item>>, limit: usize) -> Response {
+        let mut items = Vec::new();
+        for mut page in pages {
+            items.append(&mut page);
+            if items.len() > limit {
+                break;
+            }
+            // A selector may have to look at very many for very few.
+            tokio::task::yield_now().await;
+        }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        if more && let Some(last) = items.last() {
+            self.writer
+                .set_token(page::token(self.resource, &last.key()));
+        }
+        let mut out = Vec::new();
+        self.writer.items(&mut out, &items);
+        self.writer.finish(&mut out);
+        json(Body::from(out))
+    }
+
+    async fn all(
+        mut self,
+        mut pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
+    ) -> Response {
+        let mut first = Vec::new();
+        while first.len() < WHOLE {
+            let Some(items) = pages.next() else {
+                self.writer.finish(&mut first);
+                return json(Body::from(first));
+            };
+            self.writer.items(&mut first, &items);
+            tokio::task::yield_now().await;
+        }
+        let rest = Rest {
+            pages,
+            writer: Some(self.writer),
+        };
+        let chunks = iter::once(Bytes::from(first)).chain(rest);
+        json(Body::from_stream(stream::iter(
+            chunks.map(Ok::<_, Infallible>),
+        )))
+    }
+}
+
+/// The rest of a list, a chunk per page.
+struct Rest<P> {
+    pages: P,
+    /// `None` once the end is written.
+    writer: Option<Writer>,
+}
+
+impl<P: Iterator<Item = Vec<Item>>> Iterator for Rest<P> {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut writer = self.writer.take()?;
+        let mut out = Vec::new();
+        // Pages of which nothing is served make no chunk.
+        while out.is_empty() {
+            let Some(items) = self.pages.next() else {
+                writer.finish(&mut out);
+                return Some(out.into());
+            };
+            // Longer than most: growing would copy what is written already.
+            out.reserve(items.len() * 320);
+            writer.items(&mut out, &items);
+        }
+        self.writer = Some(writer);
+        Some(out.into())
+    }
+}
+
+/// A response of JSON.
+pub(crate) fn json(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}

@@ -1,0 +1,90 @@
+//! Tokens that continue a list: the last key that was served, and nothing else.
+//!
+//! Stateless, so any frontend continues what another began; stable, because a
+//! key keeps its place however much comes and goes before it. The token is not
+//! signed: it only says where to start, and whoever may list may start anywhere.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use tributary_model::PodKey;
+
+use super::kinds::Resource;
+
+/// Of this layout of tokens, so that a later one can tell.
+const LAYOUT: u8 = 1;
+
+/// The most items in one answer of a paged list, whatever `limit` says: they are
+/// held until it is known whether more follow. Clients go on by the token.
+pub(crate) const MAX_LIMIT: usize = 10_000;
+
+/// Why a token does not continue this list.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadToken {
+    /// Not ours.
+    #[error("continue key is not valid: not a token of this server")]
+    Unreadable,
+    /// Of a list of something else.
+    #[error("continue key is not valid: it continues another resource")]
+    Resource,
+}
+
+/// The token after `key`; a node has no namespace.
+pub(crate) fn token(resource: Resource, key: &PodKey) -> String {
+    let mut bytes = vec![LAYOUT, mark(resource)];
+    bytes.extend_from_slice(key.namespace.as_bytes());
+    bytes.push(b'/');
+    bytes.extend_from_slice(key.name.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The key after which a list goes on.
+pub(crate) fn key(resource: Resource, token: &str) -> Result<PodKey, BadToken> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(token)
+        .map_err(|_| BadToken::Unreadable)?;
+    let [LAYOUT, marked, key @ ..] = &*bytes else {
+        return Err(BadToken::Unreadable);
+    };
+    if *marked != mark(resource) {
+        return Err(BadToken::Resource);
+    }
+    let key = str::from_utf8(key).map_err(|_| BadToken::Unreadable)?;
+    let (namespace, name) = key.split_once('/').ok_or(BadToken::Unreadable)?;
+    Ok(PodKey::new(namespace, name))
+}
+
+fn mark(resource: Resource) -> u8 {
+    match resource {
+        Resource::Nodes => b'n',
+        Resource::Pods => b'p',
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_holds_the_last_key() {
+        let token = token(Resource::Pods, &PodKey::new("default", "web-1"));
+        // 0x01 p default/web-1
+        assert_eq!(token, "AXBkZWZhdWx0L3dlYi0x");
+        assert_eq!(
+            key(Resource::Pods, &token),
+            Ok(PodKey::new("default", "web-1"))
+        );
+    }
+
+    #[test]
+    fn a_token_of_something_else_is_refused() {
+        let of_node = token(Resource::Nodes, &PodKey::new("", "n1"));
+        assert_eq!(key(Resource::Nodes, &of_node), Ok(PodKey::new("", "n1")));
+        assert_eq!(key(Resource::Pods, &of_node), Err(BadToken::Resource));
+        for text in ["abc", "", "AQ", "%%%", "AXBub3NsYXNo", "CXBhL2I"] {
+            assert_eq!(
+                key(Resource::Pods, text),
+                Err(BadToken::Unreadable),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Label selectors: the grammar of k8s.io/apimachinery `labels`, and matching.
+
+mod lexer;
+mod parser;
+#[cfg(test)]
+mod tests;
+mod validation;
+
+use std::str::FromStr;
+
+pub use self::parser::BadSelector;
+use crate::catalog::Labels;
+
+/// Requirements on labels, all of which must hold. The default has none and
+/// selects everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selector(Vec<Requirement>);
+
+/// One requirement.
+///
+/// # Invariants
+///
+/// Values are sorted, each once; of `=`, `!=`, `>` and `<` there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Requirement {
+    key: String,
+    test: Test,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Test {
+    Exists,
+    Missing,
+    /// `=`, `==` and `in`.
+    In(Vec<String>),
+    /// `!=` and `notin`; a missing label passes.
+    NotIn(Vec<String>),
+    Above(i64),
+    Below(i64),
+}
+
+impl Selector {
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it selects an object with these labels.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.0
+            .iter()
+            .all(|requirement| requirement.test.passes(labels.get(&requirement.key)))
+    }
+}
+
+impl FromStr for Selector {
+    type Err = BadSelector;
+
+    /// Reads a selector as `kubectl -l` takes it; empty text selects everything.
+    fn from_str(text: &str) -> Result<Self, BadSelector> {
+        parser::parse(text).map(Self)
+    }
+}
+
+impl Test {
+    fn passes(&self, value: Option<&str>) -> bool {
+        let among = |values: &[String], value: &str| {
+            values
+                .binary_search_by(|one| one.as_str().cmp(value))
+                .is_ok()
+        };
+        let number = || value.and_then(|value| value.parse::<i64>().ok());
+        match self {
+            Self::Exists => value.is_some(),
+            Self::Missing => value.is_none(),
+            Self::In(values) => value.is_some_and(|value| among(values, value)),
+            Self::NotIn(values) => value.is_none_or(|value| !among(values, value)),
+            Self::Above(limit) => number().is_some_and(|number| number > *limit),
+            Self::Below(limit) => number().is_some_and(|number| number < *limit),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The flags of a frontend. The doc comments are the manual.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{Args as ClapArgs, Parser};
+use tributary_runtime::{
+    args::{KubeArgs, LogArgs},
+    serve::Address,
+};
+
+/// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
+///
+/// Holds the newest samples that scrapers send and answers `kubectl top`, the
+/// horizontal pod autoscaler and whoever else asks. Any number of frontends may
+/// run; each holds everything and gives the same answers.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tributary-apiserver", version)]
+pub struct Args {
+    /// The flags about the API.
+    #[command(flatten)]
+    pub serving: ServingArgs,
+    /// The flags about the bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// The flags about samples.
+    #[command(flatten)]
+    pub samples: SampleArgs,
+    /// The flags about the Kubernetes API.
+    #[command(flatten)]
+    pub kube: KubeArgs,
+    /// The flags about logging.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Flags about the API.
+#[derive(ClapArgs, Clone, Debug)]
+#[command(next_help_heading = "API serving")]
+pub struct ServingArgs {
+    /// The address on which to serve the API, its probes and `/metrics`.
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    pub bind_address: IpAddr,
+
+    /// The port on which to serve HTTPS.
+    ///
+    /// 0 takes any that is free. A port below 1024 needs a capability that a
+    /// hardened pod does not have.
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    pub secure_port: u16,
+
+    /// The serving certificate, with its chain, in PEM; read again when it
+    /// changes.
+    ///
+    /// Without it a self-signed one is made at every start, for the bind
+    /// address and `localhost`: whoever calls has to skip verification.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    pub tls_cert_file: Option<PathBuf>,
+
+    /// The key of `--tls-cert-file`, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    pub tls_private_key_file: Option<PathBuf>,
+
+    /// The CA that signs the certificate of the front proxy, in PEM: that of
+    /// kube-apiserver's `--requestheader-client-ca-file`.
+    ///
+    /// Callers must show a certificate of this CA or of `--client-ca-file`. The
+    /// kube-apiserver has authorized a user before it passes a request on.
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+
+    /// A CA whose clients may call this server directly, in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+
+    /// How long requests under way may go on after a signal to stop.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub shutdown_grace_period: Duration,
+}
+
+/// Flags about the bus.
+#[derive(ClapArgs, Clone, Debug)]
+#[command(next_help_heading = "Bus")]
+pub struct BusArgs {
+    /// Where scrapers connect: `IP:PORT`, or `unix:///PATH` for a scraper in
+    /// the same pod. May be given several times.
+    ///
+    /// TCP is TLS 1.3 with the API's certificate, and needs
+    /// `--bus-client-ca-file`.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    pub bus_address: Vec<Address>,
+
+    /// The CA that signs the certificates of scrapers, in PEM.
+    ///
+    /// Use one of its own: whoever holds a certificate of it may publish.
+    #[arg(long, value_name = "FILE")]
+    pub bus_client_ca_file: Option<PathBuf>,
+
+    /// Take samples over plain TCP from anybody.
+    ///
+    /// For tests: whoever reaches the port decides what autoscalers see.
+    #[arg(long, conflicts_with = "bus_client_ca_file")]
+    pub bus_insecure: bool,
+
+    /// The name of this frontend in the logs of scrapers.
+    #[arg(long, value_name = "NAME", env = "HOSTNAME", default_value = "frontend")]
+    pub frontend_name: String,
+}
+
+/// Flags about samples.
+#[derive(ClapArgs, Clone, Debug)]
+#[command(next_help_heading = "Samples")]
+pub struct SampleArgs {
+    /// How long a sample is served after the kubelet was asked for it.
+    ///
+    /// A failed scrape hides nothing until then. By default three times the
+    /// resolution of the scraper that sent it.
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub max_sample_age: Option<Duration>,
+
+    /// The share of nodes, in percent, whose samples must have arrived before
+    /// `/readyz` says yes.
+    ///
+    /// A node whose scrape fails counts as arrived: it is known why it has
+    /// none.
+    #[arg(long, value_name = "PERCENT", default_value_t = 90,
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub readiness_coverage: u8,
+
+    /// Serve only nodes with these labels, in the syntax of `kubectl -l`.
+    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
+    pub node_selector: String,
+}

@@ -1,0 +1,90 @@
+//! What the receiving half counts.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// Counters of the bus. Cheap to clone; all clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct BusMetrics {
+    /// Streams that are open.
+    pub(super) streams: Gauge,
+    readings: Family<Outcome, Counter>,
+    refused: Family<Reason, Counter>,
+    failures: Counter,
+    rosters: Counter,
+    need_roster: Counter,
+    unknown: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+impl BusMetrics {
+    /// Registers the counters; names and help texts exist only here.
+    pub fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let bus = registry.sub_registry_with_prefix("tributary_bus");
+        bus.register("streams", "Streams of publishers that are open", new.streams.clone());
+        bus.register(
+            "readings",
+            "Readings taken in, by what became of them",
+            new.readings.clone(),
+        );
+        bus.register(
+            "refused",
+            "Messages and streams refused, by reason",
+            new.refused.clone(),
+        );
+        bus.register(
+            "scrape_failures",
+            "Failed scrapes that publishers told of",
+            new.failures.clone(),
+        );
+        bus.register("rosters", "Rosters taken in", new.rosters.clone());
+        bus.register(
+            "rosters_requested",
+            "Readings that named a roster which is not held",
+            new.need_roster.clone(),
+        );
+        bus.register(
+            "unknown_messages",
+            "Messages of a later version, skipped",
+            new.unknown.clone(),
+        );
+        new
+    }
+
+    pub(super) fn reading(&self, outcome: &'static str) {
+        self.readings.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&Reason { reason }).inc();
+    }
+
+    pub(super) fn failure(&self) {
+        self.failures.inc();
+    }
+
+    pub(super) fn roster(&self) {
+        self.rosters.inc();
+    }
+
+    pub(super) fn need_roster(&self) {
+        self.need_roster.inc();
+    }
+
+    pub(super) fn unknown(&self) {
+        self.unknown.inc();
+    }
+}

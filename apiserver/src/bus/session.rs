@@ -1,0 +1,251 @@
+//! One stream of one publisher.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::{Status, Streaming};
+use tracing::{debug, info};
+use tributary_model::{InvalidRoster, NodeName, Timestamp};
+use tributary_proto::{
+    convert::{
+        Invalid, WireRoster, failure_text, node_name, reading_from_wire, roster_from_wire,
+        short_name,
+    },
+    limits::{self, NODES_PER_STREAM, OLDEST_PROTOCOL, PROTOCOL},
+    v1::{
+        self, Hello, NeedRoster, PublishRequest, PublishResponse, Welcome,
+        publish_request::Message as Request, publish_response::Message as Response,
+    },
+};
+
+use super::Bus;
+use crate::store::Source;
+
+/// A stream under way. Dropping it ends the stream.
+pub(super) struct Session {
+    bus: Bus,
+    requests: Streaming<PublishRequest>,
+    peer: Arc<str>,
+    publisher: Option<Publisher>,
+    ended: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// What is known of the publisher after its `Hello`.
+struct Publisher {
+    source: Source,
+    /// Milliseconds by which its clock is behind ours.
+    behind: i64,
+    rosters: HashMap<NodeName, WireRoster>,
+}
+
+impl Session {
+    pub(super) fn new(
+        bus: Bus,
+        requests: Streaming<PublishRequest>,
+        peer: Arc<str>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        bus.metrics.streams.inc();
+        Self {
+            bus,
+            requests,
+            peer,
+            publisher: None,
+            ended: false,
+            _place: place,
+        }
+    }
+
+    /// Takes messages in until one calls for a response; `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<Result<PublishResponse, Status>> {
+        if self.ended {
+            return None;
+        }
+        let outcome = self.until_response().await;
+        self.ended = !matches!(outcome, Ok(Some(_)));
+        outcome.transpose()
+    }
+
+    async fn until_response(&mut self) -> Result<Option<PublishResponse>, Status> {
+        let stop = self.bus.stop.clone();
+        loop {
+            let request = tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    return Err(Status::unavailable("the frontend is stopping"));
+                }
+                request = self.requests.message() => request?,
+            };
+            let Some(PublishRequest { message }) = request else {
+                return Ok(None);
+            };
+            let Some(message) = message else {
+                self.bus.metrics.unknown();
+                continue;
+            };
+            if let Some(response) = self.take(message)? {
+                return Ok(Some(PublishResponse {
+                    message: Some(response),
+                }));
+            }
+        }
+    }
+
+    fn take(&mut self, message: Request) -> Result<Option<Response>, Status> {
+        let Some(publisher) = &mut self.publisher else {
+            return match message {
+                Request::Hello(hello) => self.hello(hello).map(Some),
+                _ => Err(self.broken("the first message is no Hello")),
+            };
+        };
+        match message {
+            Request::Hello(_) => Err(self.broken("a second Hello")),
+            Request::Roster(roster) => publisher.roster(&self.bus, &roster).map(|()| None),
+            Request::Reading(reading) => Ok(publisher.reading(&self.bus, &reading)),
+            Request::ScrapeFailure(failure) => {
+                publisher.failure(&self.bus, failure);
+                Ok(None)
+            }
+            Request::Released(released) => {
+                publisher.rosters.remove(released.node.as_str());
+                Ok(None)
+            }
+            Request::Synced(v1::Synced {}) => {
+                let (source, nodes) = (&publisher.source.name, publisher.rosters.len());
+                info!(%source, nodes, "publisher has sent all it held");
+                Ok(None)
+            }
+        }
+    }
+
+    fn hello(&mut self, hello: Hello) -> Result<Response, Status> {
+        if hello.protocol < OLDEST_PROTOCOL {
+            self.bus.metrics.refused("protocol");
+            return Err(Status::failed_precondition(format!(
+                "protocol {} is too old, {OLDEST_PROTOCOL} to {PROTOCOL} are accepted",
+                hello.protocol
+            )));
+        }
+        if hello.resolution_ms == 0 {
+            return Err(self.broken("a resolution of 0"));
+        }
+        let name = short_name("source", hello.source)?;
+        short_name("instance", hello.instance)?;
+        short_name("group", hello.group)?;
+        if name.is_empty() {
+            return Err(self.broken("a source without a name"));
+        }
+        let behind = match hello.now_ms {
+            0 => 0,
+            theirs => self.bus.clock.now_millis().saturating_sub(theirs),
+        };
+        info!(source = name, peer = %self.peer, behind_ms = behind, "publisher connected");
+        self.publisher = Some(Publisher {
+            source: Source {
+                name: name.into(),
+                resolution: Duration::from_millis(hello.resolution_ms),
+            },
+            behind,
+            rosters: HashMap::new(),
+        });
+        Ok(Response::Welcome(Welcome {
+            frontend: self.bus.frontend.to_string(),
+            protocol: PROTOCOL.min(hello.protocol),
+            limits: Some(limits::announce()),
+        }))
+    }
+
+    fn broken(&self, rule: &str) -> Status {
+        self.bus.metrics.refused("protocol");
+        Status::invalid_argument(rule)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.bus.metrics.streams.dec();
+        let source = self.publisher.as_ref();
+        let source = source.map_or("unknown", |publisher| &*publisher.source.name);
+        info!(source, peer = %self.peer, "publisher gone");
+    }
+}
+
+impl Publisher {
+    /// A time of the publisher by our clock. What would lie in our future is
+    /// taken to be now: no sample is younger than its arrival.
+    fn ours(&self, bus: &Bus, theirs: i64) -> Timestamp {
+        let ours = theirs.saturating_add(self.behind);
+        Timestamp::from_millis(ours.min(bus.clock.now_millis()))
+    }
+
+    fn roster(&mut self, bus: &Bus, message: &v1::Roster) -> Result<(), Status> {
+        let (node, mut wire) = match roster_from_wire(message) {
+            Ok(taken) => taken,
+            Err(
+                invalid @ Invalid::Roster {
+                    error: InvalidRoster::TooManyContainers { .. },
+                    ..
+                },
+            ) => {
+                bus.metrics.refused("containers");
+                return Err(Status::resource_exhausted(invalid.to_string()));
+            }
+            Err(invalid) => {
+                self.refuse(bus, "roster", &invalid);
+                return Ok(());
+            }
+        };
+        if self.rosters.len() >= NODES_PER_STREAM && !self.rosters.contains_key(&node) {
+            bus.metrics.refused("nodes");
+            return Err(Status::resource_exhausted(format!(
+                "more than {NODES_PER_STREAM} nodes on one stream"
+            )));
+        }
+        bus.metrics.roster();
+        wire.roster = bus.store.share_roster(&node, wire.roster);
+        self.rosters.insert(node, wire);
+        Ok(())
+    }
+
+    fn reading(&self, bus: &Bus, message: &v1::Reading) -> Option<Response> {
+        let roster = self.rosters.get(message.node.as_str());
+        let Some(roster) = roster.filter(|roster| roster.id == message.roster) else {
+            if let Err(invalid) = node_name(&message.node) {
+                self.refuse(bus, "reading", &invalid);
+                return None;
+            }
+            bus.metrics.need_roster();
+            return Some(Response::NeedRoster(NeedRoster {
+                node: message.node.clone(),
+            }));
+        };
+        match reading_from_wire(message, roster) {
+            Ok(mut reading) => {
+                reading.asked_at = self.ours(bus, message.asked_at_ms);
+                bus.metrics.reading(bus.store.take(reading, &self.source));
+            }
+            Err(invalid) => self.refuse(bus, "reading", &invalid),
+        }
+        None
+    }
+
+    fn failure(&self, bus: &Bus, failure: v1::ScrapeFailure) {
+        match node_name(&failure.node) {
+            Ok(node) => {
+                bus.metrics.failure();
+                let asked_at = self.ours(bus, failure.asked_at_ms);
+                let message = failure_text(failure.message);
+                bus.store.fail(node, asked_at, &message, &self.source);
+            }
+            Err(invalid) => self.refuse(bus, "failure", &invalid),
+        }
+    }
+
+    /// Counts a message that breaks a rule but no limit. The stream lives: one
+    /// bad node must not take the others with it.
+    fn refuse(&self, bus: &Bus, what: &'static str, invalid: &Invalid) {
+        bus.metrics.refused(what);
+        debug!(source = %self.source.name, what, %invalid, "message refused");
+    }
+}

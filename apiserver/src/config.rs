@@ -1,0 +1,123 @@
+//! Flags that fit together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rustls::{RootCertStore, ServerConfig};
+use tributary_runtime::{
+    exit::Misconfigured,
+    serve::Address,
+    tls::{
+        ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13, TLS13, roots,
+        server_config,
+    },
+};
+
+use crate::{
+    api::{BadSelector, Selector},
+    args::{Args, BusArgs, ServingArgs},
+};
+
+/// What the flags mean. Exists only if they fit together.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) api_address: Address,
+    pub(crate) api_tls: Arc<ServerConfig>,
+    pub(crate) certificate: Arc<ServingCertificate>,
+    pub(crate) bus: Vec<(Address, Option<Arc<ServerConfig>>)>,
+    pub(crate) node_selector: Option<Selector>,
+}
+
+impl TryFrom<&Args> for Config {
+    type Error = Misconfigured;
+
+    fn try_from(args: &Args) -> Result<Self, Misconfigured> {
+        let certificate = certificate(&args.serving)?;
+        let callers = callers(&args.serving)?;
+        let api_tls = server_config(
+            Arc::clone(&certificate),
+            ClientCertificates::Optional(Arc::new(callers)),
+            TLS12_AND_13,
+            &[b"h2", b"http/1.1"],
+        )?;
+        Ok(Self {
+            api_address: Address::Tcp(SocketAddr::new(
+                args.serving.bind_address,
+                args.serving.secure_port,
+            )),
+            api_tls,
+            bus: bus(&args.bus, &certificate)?,
+            certificate,
+            node_selector: selector(&args.samples.node_selector)?,
+        })
+    }
+}
+
+fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigured> {
+    match (&args.tls_cert_file, &args.tls_private_key_file) {
+        (Some(certificate), Some(key)) => Ok(ServingCertificate::from_files(PairFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
+        })?),
+        _ => ServingCertificate::self_signed(["localhost".to_owned()], [args.bind_address]),
+    }
+}
+
+/// The CAs whose clients may call.
+fn callers(args: &ServingArgs) -> Result<RootCertStore, Misconfigured> {
+    let mut callers = RootCertStore::empty();
+    let files = [
+        ("--requestheader-client-ca-file", &args.requestheader_client_ca_file),
+        ("--client-ca-file", &args.client_ca_file),
+    ];
+    for (flag, file) in files {
+        if let Some(file) = file {
+            let found = roots(file)
+                .map_err(|error| Misconfigured::new(format!("{flag}: {error}")))?;
+            callers.roots.extend(found.roots);
+        }
+    }
+    if callers.is_empty() {
+        return Err(Misconfigured::new(
+            "need --requestheader-client-ca-file or --client-ca-file: without a CA nobody may call",
+        ));
+    }
+    Ok(callers)
+}
+
+fn bus(
+    args: &BusArgs,
+    certificate: &Arc<ServingCertificate>,
+) -> Result<Vec<(Address, Option<Arc<ServerConfig>>)>, Misconfigured> {
+    let tls = match &args.bus_client_ca_file {
+        None => None,
+        Some(file) => {
+            let publishers = roots(file)
+                .map_err(|error| Misconfigured::new(format!("--bus-client-ca-file: {error}")))?;
+            Some(server_config(
+                Arc::clone(certificate),
+                ClientCertificates::Required(Arc::new(publishers)),
+                TLS13,
+                &[b"h2"],
+            )?)
+        }
+    };
+    let listen = |address: &Address| match (address, &tls) {
+        (Address::Unix(_), _) => Ok((address.clone(), None)),
+        (Address::Tcp(_), Some(tls)) => Ok((address.clone(), Some(Arc::clone(tls)))),
+        (Address::Tcp(_), None) if args.bus_insecure => Ok((address.clone(), None)),
+        (Address::Tcp(_), None) => Err(Misconfigured::new(format!(
+            "--bus-address {address} needs --bus-client-ca-file, or --bus-insecure for tests"
+        ))),
+    };
+    args.bus_address.iter().map(listen).collect()
+}
+
+fn selector(text: &str) -> Result<Option<Selector>, Misconfigured> {
+    match text.trim() {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|error: BadSelector| Misconfigured::new(format!("--node-selector: {error}"))),
+    }
+}

@@ -1,0 +1,26 @@
+//! The router without sockets: one request, one whole answer.
+
+#[cfg(test)]
+#[path = "api/cluster.rs"]
+mod cluster;
+#[cfg(test)]
+#[path = "api/discovery.rs"]
+mod discovery;
+#[cfg(test)]
+#[path = "api/forms.rs"]
+mod forms;
+#[cfg(test)]
+#[path = "api/objects.rs"]
+mod objects;
+#[cfg(test)]
+#[path = "api/paging.rs"]
+mod paging;
+#[cfg(test)]
+#[path = "api/refusals.rs"]
+mod refusals;
+#[cfg(test)]
+#[path = "api/requests.rs"]
+mod requests;
+#[cfg(test)]
+#[path = "api/selection.rs"]
+mod selection;

@@ -1,0 +1,303 @@
+//! What is refused, and in which words (PARITY 5.4, 5.5).
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
+use tributary_apiserver::store::Source;
+use tributary_model::Timestamp;
+
+use crate::cluster::{Answer, Cluster, NOW, ask, send};
+
+const BASE: &str = "/apis/metrics.k8s.io/v1beta1";
+
+/// The body of a `Status`.
+fn status(message: &str, reason: &str, details: &str, code: u16) -> String {
+    let message = serde_json::to_string(message).unwrap();
+    format!(
+        "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Failure\",\
+         \"message\":{message},\"reason\":\"{reason}\"{details},\"code\":{code}}}\n"
+    )
+}
+
+async fn refused(path: &str) -> Answer {
+    let answer = ask(&Cluster::small().router(), &format!("{BASE}{path}"), &[]).await;
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    answer
+}
+
+#[tokio::test]
+async fn objects_that_do_not_exist_are_not_found() {
+    for (path, name, kind) in [
+        ("/nodes/zzz", "node", "node"),
+        ("/namespaces/default/pods/zzz", "pods", "pods"),
+        ("/namespaces/none/pods/zzz", "pods", "pods"),
+    ] {
+        let answer = refused(path).await;
+        assert_eq!(answer.status, 404);
+        assert_eq!(
+            answer.body,
+            status(
+                &format!("{name} \"zzz\" not found"),
+                "NotFound",
+                &format!(r#","details":{{"name":"zzz","kind":"{kind}"}}"#),
+                404
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn objects_without_metrics_are_not_found_and_it_is_said_why() {
+    assert_eq!(
+        refused("/nodes/n3").await.body,
+        status(
+            "no metrics for node \"n3\": no scraper has reported it yet",
+            "NotFound",
+            r#","details":{"name":"n3","group":"metrics.k8s.io","kind":"nodemetrics"}"#,
+            404
+        )
+    );
+    assert_eq!(
+        refused("/namespaces/default/pods/new").await.body,
+        status(
+            "no metrics for pod \"default/new\": no scraper has reported it yet",
+            "NotFound",
+            r#","details":{"name":"default/new","group":"metrics.k8s.io","kind":"podmetrics"}"#,
+            404
+        )
+    );
+}
+
+#[tokio::test]
+async fn the_last_failure_of_a_node_is_told() {
+    let cluster = Cluster::small();
+    let source = Source {
+        name: "scraper-2".into(),
+        resolution: Duration::from_secs(15),
+    };
+    let asked_at = Timestamp::from_millis(NOW - 12_000);
+    cluster
+        .api
+        .store
+        .fail("n3".into(), asked_at, "x509: unknown authority", &source);
+    let answer = ask(&cluster.router(), &format!("{BASE}/nodes/n3"), &[]).await;
+    assert_eq!(
+        answer.body,
+        status(
+            "no metrics for node \"n3\": last scrape failed 12s ago by scraper-2: \
+             x509: unknown authority",
+            "NotFound",
+            r#","details":{"name":"n3","group":"metrics.k8s.io","kind":"nodemetrics"}"#,
+            404
+        )
+    );
+}
+
+#[tokio::test]
+async fn before_the_lists_are_read_nobody_is_told_that_there_is_nothing() {
+    let router = Cluster::unread().router();
+    for (path, what) in [
+        ("/nodes", "node"),
+        ("/nodes/n1", "node"),
+        ("/pods", "pod"),
+        ("/namespaces/default/pods", "pod"),
+        ("/namespaces/default/pods/web-1", "pod"),
+    ] {
+        let answer = ask(&router, &format!("{BASE}{path}"), &[]).await;
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(
+            answer.body,
+            status(
+                &format!("the {what} list has not been read yet"),
+                "ServiceUnavailable",
+                r#","details":{}"#,
+                503
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn paths_that_do_not_exist_are_not_found() {
+    for path in [
+        "/nodes/n1/foo",
+        "/namespaces/default/nodes",
+        "/watch/nodes",
+        "/watch/pods",
+        "/pods/web-1",
+        "/namespaces/default",
+        "/namespaces/default/pods/web-1/log",
+        "/nothing",
+        "/nodes/%ff",
+    ] {
+        let answer = refused(path).await;
+        assert_eq!(
+            answer.body,
+            status(
+                "the server could not find the requested resource",
+                "NotFound",
+                r#","details":{}"#,
+                404
+            ),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_method_but_get_is_refused() {
+    let router = Cluster::small().router();
+    for method in [
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ] {
+        for path in [
+            "/nodes",
+            "/nodes/n1",
+            "/pods",
+            "/namespaces/default/pods/web-1",
+            "",
+        ] {
+            let request = Request::builder()
+                .method(&method)
+                .uri(format!("{BASE}{path}"));
+            let answer = send(&router, request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.status, 405);
+            assert_eq!(answer.header("allow"), Some("GET"));
+            assert_eq!(
+                answer.body,
+                status(
+                    "the server does not allow this method on the requested resource",
+                    "MethodNotAllowed",
+                    r#","details":{}"#,
+                    405
+                )
+            );
+        }
+    }
+    let request = Request::head(format!("{BASE}/nodes"))
+        .body(Body::empty())
+        .unwrap();
+    let head = send(&router, request).await;
+    assert_eq!(head.status, 405);
+    assert_eq!(head.header("content-type"), Some("application/json"));
+    assert_eq!(head.header("content-length"), Some("197"));
+}
+
+#[tokio::test]
+async fn watching_is_refused_at_once() {
+    for (path, resource) in [
+        ("/nodes?watch=true", "nodes"),
+        ("/nodes?watch=1", "nodes"),
+        ("/pods?watch=true&sendInitialEvents=true", "pods"),
+        ("/namespaces/default/pods?timeout=3s&watch=true", "pods"),
+    ] {
+        let answer = refused(path).await;
+        assert_eq!(answer.status, 405, "{path}");
+        assert_eq!(
+            answer.body,
+            status(
+                &format!(
+                    "watch is not supported on resources of kind \"{resource}.metrics.k8s.io\""
+                ),
+                "MethodNotAllowed",
+                &format!(r#","details":{{"group":"metrics.k8s.io","kind":"{resource}"}}"#),
+                405
+            )
+        );
+    }
+}
+
+#[tokio::test]
+async fn parameters_that_cannot_be_read_are_told() {
+    for (query, message) in [
+        (
+            "labelSelector=!!!",
+            "unable to parse requirement: found '!', expected: identifier",
+        ),
+        (
+            "fieldSelector=bogus",
+            "invalid selector: 'bogus'; can't understand 'bogus'",
+        ),
+        (
+            "timeoutSeconds=abc",
+            "strconv.ParseInt: parsing \"abc\": invalid syntax",
+        ),
+        (
+            "limit=1&continue=abc",
+            "continue key is not valid: not a token of this server",
+        ),
+        (
+            "continue=AXBkZWZhdWx0L3dlYi0x",
+            "continue key is not valid: it continues another resource",
+        ),
+        (
+            "fieldSelector=spec.unschedulable%3Dfalse",
+            "\"spec.unschedulable\" is not a known field selector: \
+             only \"metadata.name\", \"metadata.namespace\"",
+        ),
+    ] {
+        let answer = refused(&format!("/nodes?{query}")).await;
+        assert_eq!(answer.body, status(message, "BadRequest", "", 400));
+    }
+    let request = format!("{BASE}/nodes?includeObject=bogus");
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    assert_eq!(
+        ask(&Cluster::small().router(), &request, &accept)
+            .await
+            .body,
+        status(
+            "Unable to convert to Table as requested: includeObject: Invalid value: \"bogus\": \
+             must be 'Metadata', 'Object', 'None', or empty",
+            "BadRequest",
+            "",
+            400
+        )
+    );
+}
+
+#[tokio::test]
+async fn parameters_that_do_not_fit_together_are_told() {
+    let answer = refused("/nodes?resourceVersionMatch=Bogus").await;
+    assert_eq!(answer.status, 422);
+    assert_eq!(
+        answer.body,
+        concat!(
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"ListOptions.meta.k8s.io \"\" is invalid: [resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided, resourceVersionMatch: Unsupported value: \"Bogus\": supported values: \"Exact\", \"NotOlderThan\", \"\"]","#,
+            r#""reason":"Invalid","details":{"group":"meta.k8s.io","kind":"ListOptions","causes":[{"reason":"FieldValueForbidden","message":"Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided","field":"resourceVersionMatch"},"#,
+            r#"{"reason":"FieldValueNotSupported","message":"Unsupported value: \"Bogus\": supported values: \"Exact\", \"NotOlderThan\", \"\"","field":"resourceVersionMatch"}]},"code":422}"#,
+            "\n"
+        )
+    );
+    assert_eq!(refused("/pods?sendInitialEvents=true").await.status, 422);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_we_have_is_told_what_we_have() {
+    let router = Cluster::small().router();
+    for accept in [
+        "application/cbor",
+        "text/html",
+        "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    ] {
+        let answer = ask(&router, &format!("{BASE}/nodes"), &[("accept", accept)]).await;
+        assert_eq!(answer.status, 406, "{accept}");
+        assert_eq!(
+            answer.body,
+            status(
+                "406: Not Acceptable\n\nAvailable representations: application/json",
+                "NotAcceptable",
+                r#","details":{}"#,
+                406
+            )
+        );
+    }
+}
