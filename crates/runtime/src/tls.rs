@@ -15,7 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
     server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier, danger::ClientCertVerifier},
     sign::CertifiedKey,
@@ -251,7 +251,14 @@ pub enum ClientCertificates {
     Required(Arc<RootCertStore>),
 }
 
-/// A TLS server configuration.
+/// TLS 1.3 and nothing older.
+pub const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+
+/// TLS 1.2 and 1.3.
+pub const TLS12_AND_13: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
+
+/// A TLS server configuration that offers these application protocols, the
+/// most wanted first.
 ///
 /// # Errors
 ///
@@ -259,11 +266,12 @@ pub enum ClientCertificates {
 pub fn server_config(
     certificate: Arc<ServingCertificate>,
     clients: ClientCertificates,
+    versions: &[&'static SupportedProtocolVersion],
     protocols: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, Misconfigured> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(Misconfigured::new)?;
     let builder = match verifier(clients, provider)? {
         None => builder.with_no_client_auth(),

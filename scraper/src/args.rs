@@ -1,0 +1,246 @@
+//! The flags. What they say is what they mean; whether they fit together is
+//! for [`Config`](crate::config::Config).
+//!
+//! The flags about kubelets and nodes are those of metrics-server, by name,
+//! default and meaning (PARITY 1.1 and 1.2).
+
+mod duration;
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{ArgAction, Parser};
+use tributary_runtime::args::{KubeArgs, LogArgs};
+
+pub use self::duration::{BadDuration, GoDuration};
+
+/// Reads the kubelets of a Kubernetes cluster and publishes what they say to
+/// every Tributary frontend.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "tributary-scraper", version)]
+pub struct Args {
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub kube: KubeArgs,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub scrape: ScrapeArgs,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub kubelet: KubeletArgs,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub share: ShareArgs,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub bus: BusArgs,
+
+    /// Where `/livez`, `/readyz` and `/metrics` are served, without TLS.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    pub admin_address: SocketAddr,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Flags about when and which nodes are scraped.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Scraping")]
+pub struct ScrapeArgs {
+    /// How often every node is asked; at least 10s.
+    ///
+    /// Usage is measured over this time. Half of it costs twice the CPU, here
+    /// and in the kubelets, which themselves measure every 10 to 20 seconds.
+    #[arg(long, value_name = "DURATION", default_value = "60s")]
+    pub metric_resolution: GoDuration,
+
+    /// Scrape only the nodes whose labels match.
+    ///
+    /// The grammar is that of `kubectl -l`: `zone=a,arch in (amd64,arm64),!spot`.
+    #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
+    pub node_selector: String,
+}
+
+/// Flags about kubelets.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Kubelet client")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags as metrics-server has them"
+)]
+pub struct KubeletArgs {
+    /// Do not verify the certificates of kubelets.
+    ///
+    /// Credentials are sent all the same, to whoever answers. For testing.
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub kubelet_insecure_tls: bool,
+
+    /// Use the port in the node's status, if it has one, rather than --kubelet-port.
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub kubelet_use_node_status_port: bool,
+
+    /// The port of kubelets.
+    #[arg(long, value_name = "PORT", default_value_t = 10_250)]
+    pub kubelet_port: u16,
+
+    /// Which of a node's addresses is used: the first type that it has.
+    ///
+    /// The kubelet's certificate must be for that address.
+    #[arg(
+        long,
+        value_name = "TYPES",
+        value_delimiter = ',',
+        default_value = "Hostname,InternalDNS,InternalIP,ExternalDNS,ExternalIP"
+    )]
+    pub kubelet_preferred_address_types: Vec<String>,
+
+    /// The file with the CAs that signed the certificates of kubelets.
+    ///
+    /// Without it, the CA of the cluster. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_certificate_authority: Option<PathBuf>,
+
+    /// The file with the key of --kubelet-client-certificate.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_client_key: Option<PathBuf>,
+
+    /// The file with the certificate that is shown to kubelets, besides the
+    /// bearer token. Read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_client_certificate: Option<PathBuf>,
+
+    /// How long a kubelet may take, from the dial to the last byte.
+    ///
+    /// At most nine tenths of --metric-resolution, or a slow node would be asked
+    /// again before it has answered.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "10s",
+        allow_hyphen_values = true
+    )]
+    pub kubelet_request_timeout: GoDuration,
+
+    /// Ask kubelets over plain HTTP and without credentials.
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub deprecated_kubelet_completely_insecure: bool,
+}
+
+/// Flags about who scrapes what.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Sharing the work")]
+pub struct ShareArgs {
+    /// What this scraper is called towards frontends; unique within the cluster.
+    #[arg(long, value_name = "NAME", env = "HOSTNAME")]
+    pub source_name: String,
+
+    /// The scrapers that share nodes with this one.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub group: String,
+
+    /// Which share of the nodes is ours, counted from 0.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub shard_index: u32,
+
+    /// How many shares there are.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub shard_count: u32,
+}
+
+/// Flags about frontends.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Frontends")]
+pub struct BusArgs {
+    /// A frontend to publish to; repeat for more.
+    ///
+    /// `https://HOST:PORT` is one, `dns:///NAME:PORT` all that a name stands for,
+    /// looked up again and again, `unix:///PATH` one in the same pod, and
+    /// `http://HOST:PORT` one without TLS, for which --bus-insecure is needed.
+    #[arg(long, value_name = "URL")]
+    pub frontend: Vec<String>,
+
+    /// The file with the CAs that signed the certificates of frontends.
+    #[arg(long, value_name = "FILE")]
+    pub bus_ca_file: Option<PathBuf>,
+
+    /// The name in the certificates of frontends, if it is not the one in
+    /// --frontend.
+    #[arg(long, value_name = "NAME")]
+    pub bus_server_name: Option<String>,
+
+    /// The file with the certificate that is shown to frontends.
+    #[arg(long, value_name = "FILE")]
+    pub bus_client_certificate: Option<PathBuf>,
+
+    /// The file with the key of --bus-client-certificate.
+    #[arg(long, value_name = "FILE")]
+    pub bus_client_key: Option<PathBuf>,
+
+    /// Publish without TLS: anybody on the way can read and change the numbers.
+    #[arg(long)]
+    pub bus_insecure: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(args: &[&str]) -> Args {
+        let start = ["tributary-scraper", "--source-name=s"];
+        Args::try_parse_from(start.iter().chain(args)).unwrap()
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_metrics_server() {
+        let args = parse(&[]);
+        assert_eq!(args.scrape.metric_resolution.to_string(), "1m0s");
+        assert_eq!(args.scrape.node_selector, "");
+        assert_eq!(args.kubelet.kubelet_request_timeout.to_string(), "10s");
+        assert_eq!(args.kubelet.kubelet_port, 10_250);
+        assert!(!args.kubelet.kubelet_insecure_tls);
+        assert!(!args.kubelet.kubelet_use_node_status_port);
+        assert!(!args.kubelet.deprecated_kubelet_completely_insecure);
+        assert_eq!(
+            args.kubelet.kubelet_preferred_address_types,
+            [
+                "Hostname",
+                "InternalDNS",
+                "InternalIP",
+                "ExternalDNS",
+                "ExternalIP"
+            ]
+        );
+    }
+
+    #[test]
+    fn flags_are_written_as_for_metrics_server() {
+        let args = parse(&[
+            "--kubelet-insecure-tls",
+            "--kubelet-use-node-status-port=false",
+            "--kubelet-preferred-address-types=InternalIP,Hostname",
+            "--kubelet-preferred-address-types=ExternalIP",
+            "--kubelet-request-timeout=-1s",
+            "-l",
+            "a in (b,c)",
+        ]);
+        assert!(args.kubelet.kubelet_insecure_tls);
+        assert!(!args.kubelet.kubelet_use_node_status_port);
+        assert_eq!(
+            args.kubelet.kubelet_preferred_address_types,
+            ["InternalIP", "Hostname", "ExternalIP"]
+        );
+        assert_eq!(args.kubelet.kubelet_request_timeout.to_string(), "-1s");
+        assert_eq!(args.scrape.node_selector, "a in (b,c)");
+    }
+}

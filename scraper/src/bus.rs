@@ -1,0 +1,22 @@
+//! The sending half of the bus.
+//!
+//! What is promised about delivery: every frontend gets the newest reading of
+//! every node, sooner or later in its own time. A slow one loses history, never
+//! freshness, and slows nobody else; one that is new gets the two newest
+//! readings of every node first.
+//!
+//! - [`hub`]: what is held for newcomers, and the mailboxes
+//! - [`mailbox`]: what one frontend has not been sent
+//! - [`outbox`]: the messages of one stream, in order
+//! - [`client`]: one stream to one frontend
+//! - [`dial`]: connections: TLS, Unix socket
+//! - [`doors`]: the frontends behind what `--frontend` says
+//! - [`supervisor`]: one client per frontend, for as long as it exists
+
+pub(crate) mod client;
+pub(crate) mod dial;
+pub(crate) mod doors;
+pub(crate) mod hub;
+mod mailbox;
+mod outbox;
+pub(crate) mod supervisor;

@@ -1,0 +1,134 @@
+//! The frontends behind what `--frontend` says.
+
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
+
+use http::uri::Authority;
+
+use crate::config::Frontend;
+
+/// One frontend to dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Door {
+    /// Over TCP.
+    Tcp {
+        /// An IP address, or a name that is resolved when it is dialled.
+        host: String,
+        port: u16,
+        /// The name that the certificate must bear; `None` for no TLS.
+        tls: Option<String>,
+    },
+    /// Over a Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// A name with more addresses than this is not a set of frontends.
+const MOST_ADDRESSES: usize = 64;
+
+/// How a name in a URL becomes one in a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct Naming {
+    /// The name in every certificate, if not that in the URL.
+    pub(crate) server_name: Option<String>,
+    /// Whether names are spoken to over TLS; a URL may say for itself.
+    pub(crate) tls: bool,
+}
+
+impl Naming {
+    /// The frontends behind `frontend` now.
+    ///
+    /// # Errors
+    ///
+    /// A name cannot be resolved.
+    pub(crate) async fn doors(&self, frontend: &Frontend) -> io::Result<Vec<Door>> {
+        match frontend {
+            Frontend::Unix { path } => Ok(vec![Door::Unix(path.clone())]),
+            Frontend::Https { authority } => Ok(vec![self.one(authority, true)]),
+            Frontend::Http { authority } => Ok(vec![self.one(authority, false)]),
+            Frontend::Dns { name, port } => {
+                let found = tokio::net::lookup_host((name.as_str(), *port)).await?;
+                let mut addresses: Vec<SocketAddr> = found.collect();
+                addresses.sort_unstable();
+                addresses.dedup();
+                addresses.truncate(MOST_ADDRESSES);
+                let doors = addresses.into_iter().map(|address| Door::Tcp {
+                    host: address.ip().to_string(),
+                    port: address.port(),
+                    tls: self.tls.then(|| self.expected(name)),
+                });
+                Ok(doors.collect())
+            }
+        }
+    }
+
+    fn one(&self, authority: &Authority, tls: bool) -> Door {
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        Door::Tcp {
+            host: host.to_owned(),
+            port: authority.port_u16().unwrap_or_default(),
+            tls: tls.then(|| self.expected(host)),
+        }
+    }
+
+    fn expected(&self, name: &str) -> String {
+        self.server_name.clone().unwrap_or_else(|| name.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn doors(url: &str, server_name: Option<&str>, tls: bool) -> Vec<Door> {
+        let naming = Naming {
+            server_name: server_name.map(str::to_owned),
+            tls,
+        };
+        naming.doors(&url.parse().unwrap()).await.unwrap()
+    }
+
+    fn door(host: &str, tls: Option<&str>) -> Door {
+        Door::Tcp {
+            host: host.to_owned(),
+            port: 8443,
+            tls: tls.map(str::to_owned),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_leads_to_all_of_its_addresses_under_that_name() {
+        let found = doors("dns:///localhost:8443", None, true).await;
+        assert!(found.contains(&door("127.0.0.1", Some("localhost"))), "{found:?}");
+        let found = doors("dns:///localhost:8443", Some("bus"), true).await;
+        assert!(found.contains(&door("127.0.0.1", Some("bus"))), "{found:?}");
+        let found = doors("dns:///localhost:8443", None, false).await;
+        assert!(found.contains(&door("127.0.0.1", None)), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn a_host_is_one_door() {
+        assert_eq!(
+            doors("https://[::1]:8443", None, true).await,
+            [door("::1", Some("::1"))]
+        );
+        assert_eq!(
+            doors("http://127.0.0.1:8443", None, true).await,
+            [door("127.0.0.1", None)]
+        );
+        assert_eq!(
+            doors("unix:///run/bus.sock", None, true).await,
+            [Door::Unix("/run/bus.sock".into())]
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! The two newest readings of every node, and every mailbox.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tributary_model::{NodeName, Reading};
+use tributary_proto::v1::ScrapeFailure;
+
+use super::mailbox::Mailbox;
+use crate::metrics::BusMetrics;
+
+/// What is held of one node, for a frontend that is new.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    pub(super) older: Option<Arc<Reading>>,
+    pub(super) newest: Option<Arc<Reading>>,
+    /// The last failure, if nothing succeeded since.
+    pub(super) failure: Option<Arc<ScrapeFailure>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    nodes: HashMap<NodeName, Held>,
+    mailboxes: Vec<Arc<Mailbox>>,
+}
+
+/// Takes what was scraped and leaves it for every frontend. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hub {
+    inner: Arc<Mutex<Inner>>,
+    metrics: BusMetrics,
+}
+
+/// A place in the hub for one stream: its mailbox, and what was held when it
+/// began. Dropping it closes the mailbox.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    hub: Hub,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) replay: Vec<(NodeName, Held)>,
+}
+
+impl Hub {
+    pub(crate) fn new(metrics: BusMetrics) -> Self {
+        Self {
+            inner: Arc::default(),
+            metrics,
+        }
+    }
+
+    /// Keeps `reading` and leaves it for every frontend. Cannot block.
+    pub(crate) fn publish(&self, reading: Reading) {
+        let reading = Arc::new(reading);
+        let mut inner = self.lock();
+        let held = inner.nodes.entry(reading.node.clone()).or_default();
+        // One that brings no new sample takes the place of the newest, so that
+        // the two that are held are different ones.
+        if let Some(newest) = held.newest.replace(Arc::clone(&reading))
+            && newest.newest_at() < reading.newest_at()
+        {
+            held.older = Some(newest);
+        }
+        held.failure = None;
+        for mailbox in &inner.mailboxes {
+            mailbox.leave_reading(Arc::clone(&reading));
+        }
+    }
+
+    /// Leaves word of a failed scrape. What was read stays.
+    pub(crate) fn fail(&self, node: &NodeName, failure: ScrapeFailure) {
+        let failure = Arc::new(failure);
+        let mut inner = self.lock();
+        let held = inner.nodes.entry(node.clone()).or_default();
+        held.failure = Some(Arc::clone(&failure));
+        for mailbox in &inner.mailboxes {
+            mailbox.leave_failure(node, Arc::clone(&failure));
+        }
+    }
+
+    /// Forgets a node that is not scraped here any more.
+    pub(crate) fn release(&self, node: &NodeName) {
+        let mut inner = self.lock();
+        inner.nodes.remove(node);
+        for mailbox in &inner.mailboxes {
+            mailbox.leave_release(node);
+        }
+    }
+
+    /// A place for a new stream.
+    pub(super) fn subscribe(&self) -> Subscription {
+        let mailbox = Arc::new(Mailbox::new(self.metrics.clone()));
+        let mut inner = self.lock();
+        inner.mailboxes.push(Arc::clone(&mailbox));
+        let nodes = inner.nodes.iter();
+        Subscription {
+            hub: self.clone(),
+            mailbox,
+            replay: nodes
+                .map(|(node, held)| (node.clone(), held.clone()))
+                .collect(),
+        }
+    }
+
+    /// The newest reading of a node.
+    pub(super) fn newest(&self, node: &str) -> Option<Arc<Reading>> {
+        self.lock().nodes.get(node)?.newest.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut inner = self.hub.lock();
+        inner
+            .mailboxes
+            .retain(|mailbox| !Arc::ptr_eq(mailbox, &self.mailbox));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tributary_model::Timestamp;
+
+    use super::*;
+    use crate::bus::mailbox::reading;
+
+    #[test]
+    fn the_two_newest_distinct_readings_are_kept() {
+        let hub = Hub::default();
+        for (asked, sample) in [(1, 10), (2, 20), (3, 20), (4, 40), (5, 40)] {
+            hub.publish(reading("n1", asked, sample));
+        }
+        let mut place = hub.subscribe();
+        let (_, held) = place.replay.pop().unwrap();
+        let asked = |reading: Option<Arc<Reading>>| reading.unwrap().asked_at;
+        assert_eq!(asked(held.newest), Timestamp::from_millis(5));
+        assert_eq!(asked(held.older), Timestamp::from_millis(3));
+    }
+
+    #[test]
+    fn a_failure_is_held_until_the_next_success() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        hub.fail(&"n1".into(), ScrapeFailure::default());
+        let (_, held) = hub.subscribe().replay.pop().unwrap();
+        assert!(held.failure.is_some() && held.newest.is_some());
+        hub.publish(reading("n1", 2, 20));
+        assert!(hub.subscribe().replay[0].1.failure.is_none());
+    }
+
+    #[test]
+    fn a_released_node_is_not_replayed() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        hub.release(&"n1".into());
+        assert!(hub.subscribe().replay.is_empty());
+    }
+
+    #[test]
+    fn a_place_that_is_given_up_gets_no_more_mail() {
+        let hub = Hub::default();
+        let place = hub.subscribe();
+        let mailbox = Arc::clone(&place.mailbox);
+        drop(place);
+        hub.publish(reading("n1", 1, 10));
+        assert_eq!(mailbox.len(), 0);
+    }
+}

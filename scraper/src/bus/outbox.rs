@@ -1,0 +1,205 @@
+//! The messages of one stream, in order.
+//!
+//! Pulled by the connection as it has room, so nothing is queued beyond the
+//! mailbox. Live readings go before the replay: a frontend that is new must not
+//! fall behind while it catches up.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use tributary_model::{NodeName, Reading, RosterId};
+use tributary_proto::{
+    convert::{reading_to_wire, roster_to_wire},
+    v1::{
+        Hello, PublishRequest, Released, Synced, publish_request::Message,
+    },
+};
+
+use super::{
+    hub::{Held, Hub, Subscription},
+    mailbox::{Mailbox, News},
+};
+use crate::metrics::BusMetrics;
+
+/// The sending side of a stream.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    hub: Hub,
+    place: Subscription,
+    metrics: BusMetrics,
+    /// Ready to go, before anything else.
+    ready: VecDeque<Message>,
+    /// Rosters that the frontend has been sent.
+    known: HashMap<NodeName, RosterId>,
+    synced: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(hub: Hub, hello: Hello, metrics: BusMetrics) -> Self {
+        Self {
+            place: hub.subscribe(),
+            hub,
+            metrics,
+            ready: VecDeque::from([Message::Hello(hello)]),
+            known: HashMap::new(),
+            synced: false,
+        }
+    }
+
+    /// Where news for this stream is left.
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.place.mailbox
+    }
+
+    /// The next message; waits until there is one.
+    pub(super) async fn next(&mut self) -> PublishRequest {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                self.metrics.sent(&message);
+                return PublishRequest {
+                    message: Some(message),
+                };
+            }
+            if let Some((node, news)) = self.place.mailbox.try_take() {
+                self.prepare(&node, news);
+            } else if let Some((node, held)) = self.place.replay.pop() {
+                self.prepare_replay(&node, held);
+            } else if self.synced {
+                let (node, news) = self.place.mailbox.take().await;
+                self.prepare(&node, news);
+            } else {
+                self.synced = true;
+                self.ready.push_back(Message::Synced(Synced {}));
+            }
+        }
+    }
+
+    fn prepare(&mut self, node: &NodeName, news: News) {
+        let mut reading = news.reading;
+        if news.roster_wanted {
+            self.known.remove(node);
+            reading = reading.or_else(|| self.hub.newest(node.as_str()));
+        }
+        if let Some(reading) = reading {
+            self.prepare_reading(&reading);
+        }
+        if let Some(failure) = news.failure {
+            self.ready
+                .push_back(Message::ScrapeFailure((*failure).clone()));
+        }
+        if news.released {
+            self.known.remove(node);
+            self.ready.push_back(Message::Released(Released {
+                node: node.to_string(),
+            }));
+        }
+    }
+
+    fn prepare_replay(&mut self, node: &NodeName, held: Held) {
+        let readings = [held.older, held.newest];
+        for reading in readings.into_iter().flatten() {
+            self.prepare_reading(&reading);
+        }
+        let news = News {
+            failure: held.failure,
+            ..News::default()
+        };
+        self.prepare(node, news);
+    }
+
+    fn prepare_reading(&mut self, reading: &Arc<Reading>) {
+        let id = reading.roster.id();
+        if self.known.get(&reading.node) != Some(&id) {
+            self.known.insert(reading.node.clone(), id);
+            let roster = roster_to_wire(&reading.node, &reading.roster);
+            self.ready.push_back(Message::Roster(roster));
+        }
+        self.ready
+            .push_back(Message::Reading(reading_to_wire(reading)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::mailbox::reading;
+
+    fn outbox(hub: &Hub) -> Outbox {
+        Outbox::new(hub.clone(), Hello::default(), BusMetrics::default())
+    }
+
+    /// The next messages, in short.
+    async fn next(outbox: &mut Outbox, count: usize) -> Vec<String> {
+        let mut said = Vec::new();
+        for _ in 0..count {
+            said.push(match outbox.next().await.message.unwrap() {
+                Message::Hello(_) => "hello".to_owned(),
+                Message::Roster(roster) => format!("roster {}", roster.node),
+                Message::Reading(reading) => {
+                    format!("reading {} {}", reading.node, reading.asked_at_ms)
+                }
+                Message::ScrapeFailure(failure) => format!("failure {}", failure.node),
+                Message::Released(released) => format!("released {}", released.node),
+                Message::Synced(_) => "synced".to_owned(),
+            });
+        }
+        said
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_gets_the_roster_once_and_two_readings() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        hub.publish(reading("n1", 2, 20));
+        let mut outbox = outbox(&hub);
+        assert_eq!(
+            next(&mut outbox, 5).await,
+            ["hello", "roster n1", "reading n1 1", "reading n1 2", "synced"]
+        );
+        hub.publish(reading("n1", 3, 30));
+        assert_eq!(next(&mut outbox, 1).await, ["reading n1 3"]);
+    }
+
+    #[tokio::test]
+    async fn live_readings_overtake_the_replay() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        let mut outbox = outbox(&hub);
+        hub.publish(reading("n2", 2, 20));
+        assert_eq!(
+            next(&mut outbox, 6).await,
+            ["hello", "roster n2", "reading n2 2", "roster n1", "reading n1 1", "synced"]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_roster_that_is_wanted_is_sent_again_with_the_newest_reading() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        let mut outbox = outbox(&hub);
+        next(&mut outbox, 4).await;
+        outbox.place.mailbox.leave_roster_wanted(&"n1".into());
+        assert_eq!(next(&mut outbox, 2).await, ["roster n1", "reading n1 1"]);
+    }
+
+    #[tokio::test]
+    async fn failures_and_releases_are_told() {
+        let hub = Hub::default();
+        let mut outbox = outbox(&hub);
+        next(&mut outbox, 2).await;
+        let failure = tributary_proto::v1::ScrapeFailure {
+            node: "n1".to_owned(),
+            ..Default::default()
+        };
+        hub.fail(&"n1".into(), failure);
+        assert_eq!(next(&mut outbox, 1).await, ["failure n1"]);
+        hub.publish(reading("n1", 1, 10));
+        hub.release(&"n1".into());
+        assert_eq!(
+            next(&mut outbox, 3).await,
+            ["roster n1", "reading n1 1", "released n1"]
+        );
+    }
+}

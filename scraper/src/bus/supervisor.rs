@@ -1,0 +1,150 @@
+//! One client per frontend, for as long as the frontend exists.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+use tributary_runtime::backoff::Backoff;
+
+use super::{
+    client::Client,
+    doors::{Door, Naming},
+};
+use crate::config::Frontend;
+
+/// How often names are resolved again: frontends come and go with rollouts.
+const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+
+/// Delays between dials. The longest is short: a frontend that was restarted
+/// has to be full again within two seconds (DESIGN D8).
+const FIRST_DELAY: Duration = Duration::from_millis(100);
+const LONGEST_DELAY: Duration = Duration::from_secs(1);
+
+/// Publishes to everything behind `frontends` until `stop`.
+pub(crate) async fn supervise(
+    frontends: Vec<Frontend>,
+    naming: Naming,
+    client: Client,
+    stop: CancellationToken,
+) {
+    let mut resolver = Resolver::new(frontends, naming);
+    // A client ends when its guard is dropped.
+    let mut clients: BTreeMap<Door, DropGuard> = BTreeMap::new();
+    let mut running = JoinSet::new();
+    loop {
+        let doors = resolver.doors().await;
+        clients.retain(|door, _| doors.contains(door));
+        for door in doors {
+            clients.entry(door.clone()).or_insert_with(|| {
+                let gone = CancellationToken::new();
+                running.spawn(keep_publishing(door, client.clone(), gone.clone()));
+                gone.drop_guard()
+            });
+        }
+        while running.try_join_next().is_some() {}
+        tokio::select! {
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(RESOLVE_EVERY) => {}
+        }
+    }
+    clients.clear();
+    while running.join_next().await.is_some() {}
+}
+
+/// Publishes to `door`, again and again, until `gone`. Says when the state
+/// changes and not when it lasts.
+async fn keep_publishing(door: Door, client: Client, gone: CancellationToken) {
+    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
+    let mut last_error = None;
+    loop {
+        let mut welcomed = false;
+        let publishing = client.publish(&door, || {
+            welcomed = true;
+            client.metrics.connected.inc();
+        });
+        let ended = tokio::select! {
+            () = gone.cancelled() => None,
+            ended = publishing => ended.err(),
+        };
+        if welcomed {
+            client.metrics.connected.dec();
+            backoff.reset();
+            last_error = None;
+        }
+        let Some(error) = ended else {
+            info!(%door, "frontend left");
+            return;
+        };
+        let error = error.to_string();
+        if last_error.as_ref() != Some(&error) {
+            warn!(%door, error, "no stream to the frontend; trying on");
+            last_error = Some(error);
+        }
+        let delay = tokio::time::sleep(backoff.next_delay());
+        if gone.run_until_cancelled(delay).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// What was found behind each name the last time that it could be resolved.
+struct Resolver {
+    known: Vec<(Frontend, Vec<Door>)>,
+    naming: Naming,
+    failing: bool,
+}
+
+impl Resolver {
+    fn new(frontends: Vec<Frontend>, naming: Naming) -> Self {
+        let unknown = |frontend| (frontend, Vec::new());
+        Self {
+            known: frontends.into_iter().map(unknown).collect(),
+            naming,
+            failing: false,
+        }
+    }
+
+    /// Every frontend there is. A name that cannot be resolved keeps what it
+    /// had: a fault of DNS must not cut streams that work.
+    async fn doors(&mut self) -> Vec<Door> {
+        let mut all = Vec::new();
+        let mut failed = false;
+        for (frontend, known) in &mut self.known {
+            match self.naming.doors(frontend).await {
+                Ok(doors) => *known = doors,
+                Err(error) => {
+                    failed = true;
+                    if !self.failing {
+                        warn!(%frontend, %error, "cannot resolve; what is known stays in force");
+                    }
+                }
+            }
+            all.extend(known.iter().cloned());
+        }
+        if self.failing && !failed {
+            info!("every frontend can be resolved again");
+        }
+        self.failing = failed;
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_resolved_keeps_what_it_had() {
+        let naming = Naming {
+            server_name: None,
+            tls: true,
+        };
+        let gone = "dns:///no.such.name.invalid:1".parse().unwrap();
+        let mut resolver = Resolver::new(vec![gone], naming);
+        let door = Door::Unix("/run/bus.sock".into());
+        resolver.known[0].1 = vec![door.clone()];
+        assert_eq!(resolver.doors().await, [door]);
+        assert!(resolver.failing);
+    }
+}

@@ -1,0 +1,274 @@
+//! [`Args`] -> [`Config`]: every check that needs no file and no cluster.
+
+mod frontend;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use tributary_runtime::{
+    args::KubeArgs,
+    exit::Misconfigured,
+    tls::PairFiles,
+};
+
+pub use self::frontend::{BadFrontend, Frontend};
+use crate::{
+    args::{Args, BusArgs, GoDuration, KubeletArgs},
+    kubelet::Security,
+    nodes::Rules,
+    shard::{BadShard, Shard},
+};
+
+/// Flags that fit together.
+///
+/// # Invariants
+///
+/// - The resolution is at least 10 s, and nine tenths of it are enough for a
+///   request that takes all its time, so two requests to a node never overlap.
+/// - The index of our shard is below their count.
+/// - There is a frontend, and if one is spoken to over TLS, a CA.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How often each node is asked.
+    pub(crate) resolution: Duration,
+    /// How long a kubelet may take.
+    pub(crate) request_timeout: Duration,
+    /// A label selector; empty for all nodes.
+    pub(crate) node_selector: String,
+    /// How kubelets are found.
+    pub(crate) rules: Rules,
+    /// How they are spoken to.
+    pub(crate) security: Security,
+    /// What we are called.
+    pub(crate) source_name: String,
+    /// With whom we share.
+    pub(crate) group: String,
+    /// Which share is ours.
+    pub(crate) shard: Shard,
+    /// Where we publish, at least one.
+    pub(crate) frontends: Vec<Frontend>,
+    /// How frontends are spoken to.
+    pub(crate) bus: BusSecurity,
+    /// Where probes and metrics are served.
+    pub(crate) admin_address: SocketAddr,
+    /// How the API server is found.
+    pub(crate) kube: KubeArgs,
+}
+
+/// How frontends are spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusSecurity {
+    /// The CAs that signed their certificates.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The name in their certificates, if not the host's.
+    pub(crate) server_name: Option<String>,
+    /// Our certificate.
+    pub(crate) pair: Option<PairFiles>,
+    /// Without TLS.
+    pub(crate) insecure: bool,
+}
+
+/// Flags that do not fit together. Only the first fault is told, in the order
+/// of PARITY 1.3.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadConfig {
+    /// Two flags that exclude each other.
+    #[error("cannot use both {0} and {1}")]
+    Both(&'static str, &'static str),
+    /// One flag without the other.
+    #[error("need both {0} and {1}")]
+    NeedBoth(&'static str, &'static str),
+    /// `--kubelet-request-timeout`
+    #[error("kubelet-request-timeout should be positive")]
+    TimeoutNotPositive,
+    /// `--metric-resolution`
+    #[error("metric-resolution should be a time duration at least 10s, but value {0} provided")]
+    ResolutionTooShort(GoDuration),
+    /// A kubelet could be asked again before it has answered.
+    #[error(
+        "metric-resolution should be larger than kubelet-request-timeout, \
+         but metric-resolution value {resolution} kubelet-request-timeout value {timeout} provided"
+    )]
+    TimeoutTooLong {
+        /// `--metric-resolution`
+        resolution: GoDuration,
+        /// `--kubelet-request-timeout`
+        timeout: GoDuration,
+    },
+    /// `--shard-index` or `--shard-count`
+    #[error(transparent)]
+    NoSuchShard(#[from] BadShard),
+    /// A name that is empty or too long.
+    #[error("{flag} should be 1 to 253 bytes, but value `{value}` provided")]
+    Name {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
+    /// No `--frontend`.
+    #[error("need at least one --frontend to publish to")]
+    NoFrontend,
+    /// One that cannot be read.
+    #[error(transparent)]
+    Frontend(#[from] BadFrontend),
+    /// One without TLS.
+    #[error("--frontend {0} is without TLS, for which --bus-insecure is needed")]
+    Insecure(Frontend),
+    /// One with TLS.
+    #[error("--frontend {0} needs --bus-ca-file to verify its certificate")]
+    NoAuthority(Frontend),
+}
+
+impl From<BadConfig> for Misconfigured {
+    fn from(error: BadConfig) -> Self {
+        Self::new(error)
+    }
+}
+
+impl TryFrom<Args> for Config {
+    type Error = BadConfig;
+
+    fn try_from(args: Args) -> Result<Self, BadConfig> {
+        let security = security(&args.kubelet)?;
+        let (resolution, request_timeout) = pace(
+            args.scrape.metric_resolution,
+            args.kubelet.kubelet_request_timeout,
+        )?;
+        let shard = Shard::new(args.share.shard_index, args.share.shard_count)?;
+        let (frontends, bus) = bus(args.bus)?;
+        let types = args.kubelet.kubelet_preferred_address_types;
+        Ok(Self {
+            resolution,
+            request_timeout,
+            node_selector: args.scrape.node_selector.trim().to_owned(),
+            rules: Rules {
+                // An empty list is one empty word to clap.
+                address_types: types.into_iter().filter(|kind| !kind.is_empty()).collect(),
+                port: args.kubelet.kubelet_port,
+                use_status_port: args.kubelet.kubelet_use_node_status_port,
+            },
+            security,
+            source_name: name("source-name", args.share.source_name)?,
+            group: name("group", args.share.group)?,
+            shard,
+            frontends,
+            bus,
+            admin_address: args.admin_address,
+            kube: args.kube,
+        })
+    }
+}
+
+const AUTHORITY: &str = "--kubelet-certificate-authority";
+const CERTIFICATE: &str = "--kubelet-client-certificate";
+const KEY: &str = "--kubelet-client-key";
+const INSECURE_TLS: &str = "--kubelet-insecure-tls";
+const INSECURE: &str = "--deprecated-kubelet-completely-insecure";
+
+fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
+    let authority = args.kubelet_certificate_authority.is_some();
+    let certificate = args.kubelet_client_certificate.is_some();
+    let key = args.kubelet_client_key.is_some();
+    let insecure_tls = args.kubelet_insecure_tls;
+    let insecure = args.deprecated_kubelet_completely_insecure;
+    let faults = [
+        (
+            authority && insecure_tls,
+            BadConfig::Both(AUTHORITY, INSECURE_TLS),
+        ),
+        (key != certificate, BadConfig::NeedBoth(KEY, CERTIFICATE)),
+        (key && insecure, BadConfig::Both(KEY, INSECURE)),
+        (
+            certificate && insecure,
+            BadConfig::Both(CERTIFICATE, INSECURE),
+        ),
+        (
+            insecure_tls && insecure,
+            BadConfig::Both(INSECURE_TLS, INSECURE),
+        ),
+        (authority && insecure, BadConfig::Both(AUTHORITY, INSECURE)),
+    ];
+    if let Some((_, fault)) = faults.into_iter().find(|(is_there, _)| *is_there) {
+        return Err(fault);
+    }
+    Ok(Security {
+        authority: args.kubelet_certificate_authority.clone(),
+        pair: pair(&args.kubelet_client_certificate, &args.kubelet_client_key),
+        insecure_tls,
+        completely_insecure: insecure,
+    })
+}
+
+fn pair(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<PairFiles> {
+    Some(PairFiles {
+        certificate: certificate.clone()?,
+        key: key.clone()?,
+    })
+}
+
+fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Duration), BadConfig> {
+    let positive = |span: GoDuration| span.positive().filter(|span| !span.is_zero());
+    let waited = positive(timeout).ok_or(BadConfig::TimeoutNotPositive)?;
+    let interval = resolution
+        .positive()
+        .filter(|interval| *interval >= Duration::from_secs(10))
+        .ok_or(BadConfig::ResolutionTooShort(resolution))?;
+    if interval * 9 / 10 < waited {
+        return Err(BadConfig::TimeoutTooLong {
+            resolution,
+            timeout,
+        });
+    }
+    Ok((interval, waited))
+}
+
+fn name(flag: &'static str, value: String) -> Result<String, BadConfig> {
+    match value.len() {
+        1..=253 => Ok(value),
+        _ => Err(BadConfig::Name { flag, value }),
+    }
+}
+
+fn bus(args: BusArgs) -> Result<(Vec<Frontend>, BusSecurity), BadConfig> {
+    if args.bus_client_key.is_some() != args.bus_client_certificate.is_some() {
+        return Err(BadConfig::NeedBoth(
+            "--bus-client-key",
+            "--bus-client-certificate",
+        ));
+    }
+    let frontends: Vec<Frontend> = args
+        .frontend
+        .iter()
+        .map(|url| url.parse())
+        .collect::<Result<_, _>>()?;
+    if frontends.is_empty() {
+        return Err(BadConfig::NoFrontend);
+    }
+    for frontend in &frontends {
+        match frontend {
+            Frontend::Http { .. } if !args.bus_insecure => {
+                return Err(BadConfig::Insecure(frontend.clone()));
+            }
+            Frontend::Https { .. } if args.bus_ca_file.is_none() => {
+                return Err(BadConfig::NoAuthority(frontend.clone()));
+            }
+            Frontend::Dns { .. } if args.bus_ca_file.is_none() && !args.bus_insecure => {
+                return Err(BadConfig::NoAuthority(frontend.clone()));
+            }
+            Frontend::Http { .. }
+            | Frontend::Https { .. }
+            | Frontend::Dns { .. }
+            | Frontend::Unix { .. } => {}
+        }
+    }
+    let security = BusSecurity {
+        pair: pair(&args.bus_client_certificate, &args.bus_client_key),
+        ca_file: args.bus_ca_file,
+        server_name: args.bus_server_name,
+        insecure: args.bus_insecure,
+    };
+    Ok((frontends, security))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+use clap::Parser as _;
+
+use super::*;
+
+fn config(args: &[&str]) -> Result<Config, BadConfig> {
+    let start = [
+        "tributary-scraper",
+        "--source-name=s",
+        "--frontend=unix:///run/bus",
+    ];
+    Args::try_parse_from(start.iter().chain(args))
+        .unwrap()
+        .try_into()
+}
+
+#[track_caller]
+fn is_refused(args: &[&str], message: &str) {
+    assert_eq!(config(args).unwrap_err().to_string(), message);
+}
+
+#[test]
+fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
+    let (ca, key, cert) = (
+        "--kubelet-certificate-authority=a",
+        "--kubelet-client-key=k",
+        "--kubelet-client-certificate=c",
+    );
+    let (no_verify, plain) = (
+        "--kubelet-insecure-tls",
+        "--deprecated-kubelet-completely-insecure",
+    );
+    for (args, message) in [
+        (
+            &[ca, no_verify, key, plain] as &[&str],
+            "cannot use both --kubelet-certificate-authority and --kubelet-insecure-tls",
+        ),
+        (
+            &[key, plain],
+            "need both --kubelet-client-key and --kubelet-client-certificate",
+        ),
+        (
+            &[cert],
+            "need both --kubelet-client-key and --kubelet-client-certificate",
+        ),
+        (
+            &[key, cert, plain, no_verify],
+            "cannot use both --kubelet-client-key and --deprecated-kubelet-completely-insecure",
+        ),
+        (
+            &[no_verify, plain, "--kubelet-request-timeout=0"],
+            "cannot use both --kubelet-insecure-tls and --deprecated-kubelet-completely-insecure",
+        ),
+        (
+            &[ca, plain],
+            "cannot use both --kubelet-certificate-authority and --deprecated-kubelet-completely-insecure",
+        ),
+    ] {
+        is_refused(args, message);
+    }
+}
+
+#[test]
+fn times_that_do_not_fit_are_told_as_by_metrics_server() {
+    for (args, message) in [
+        (
+            &["--kubelet-request-timeout=0", "--metric-resolution=1s"] as &[&str],
+            "kubelet-request-timeout should be positive",
+        ),
+        (
+            &["--kubelet-request-timeout=-5s"],
+            "kubelet-request-timeout should be positive",
+        ),
+        (
+            &["--metric-resolution=9s", "--kubelet-request-timeout=20s"],
+            "metric-resolution should be a time duration at least 10s, but value 9s provided",
+        ),
+        (
+            &["--metric-resolution=11s"],
+            "metric-resolution should be larger than kubelet-request-timeout, \
+             but metric-resolution value 11s kubelet-request-timeout value 10s provided",
+        ),
+    ] {
+        is_refused(args, message);
+    }
+    let config = config(&["--metric-resolution=10s", "--kubelet-request-timeout=9s"]).unwrap();
+    assert_eq!(config.resolution, Duration::from_secs(10));
+    assert_eq!(config.request_timeout, Duration::from_secs(9));
+}
+
+#[test]
+fn what_the_flags_say_is_what_is_done() {
+    let config = config(&[
+        "--kubelet-preferred-address-types=",
+        "--kubelet-port=1",
+        "--kubelet-use-node-status-port",
+        "--kubelet-client-key=k",
+        "--kubelet-client-certificate=c",
+        "--node-selector= a=b ",
+        "--shard-index=1",
+        "--shard-count=2",
+        "--frontend=https://f:1",
+        "--bus-ca-file=ca",
+    ])
+    .unwrap();
+    assert!(config.rules.address_types.is_empty());
+    assert!(config.rules.use_status_port);
+    assert_eq!(config.rules.port, 1);
+    assert_eq!(config.node_selector, "a=b");
+    assert_eq!(config.shard, Shard::new(1, 2).unwrap());
+    assert_eq!(config.frontends.len(), 2);
+    let pair = PairFiles {
+        certificate: "c".into(),
+        key: "k".into(),
+    };
+    assert_eq!(config.security.pair, Some(pair));
+}
+
+#[test]
+fn the_bus_is_never_without_protection_by_accident() {
+    for (args, message) in [
+        (
+            &["--frontend=http://f:1"] as &[&str],
+            "--frontend http://f:1 is without TLS, for which --bus-insecure is needed",
+        ),
+        (
+            &["--frontend=https://f:1", "--bus-insecure"],
+            "--frontend https://f:1 needs --bus-ca-file to verify its certificate",
+        ),
+        (
+            &["--frontend=dns:///f:1"],
+            "--frontend dns:///f:1 needs --bus-ca-file to verify its certificate",
+        ),
+        (
+            &["--bus-client-key=k"],
+            "need both --bus-client-key and --bus-client-certificate",
+        ),
+        (
+            &["--frontend=f"],
+            "--frontend f should be https://HOST:PORT, dns:///NAME:PORT, unix:///PATH or http://HOST:PORT",
+        ),
+    ] {
+        is_refused(args, message);
+    }
+    assert!(config(&["--frontend=http://f:1", "--bus-insecure"]).is_ok());
+    let bare = Args::try_parse_from(["tributary-scraper", "--source-name=s"]).unwrap();
+    let error = Config::try_from(bare).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "need at least one --frontend to publish to"
+    );
+}
+
+#[test]
+fn a_share_must_be_there_and_names_must_be_names() {
+    is_refused(
+        &["--shard-index=2", "--shard-count=2"],
+        "--shard-index 2 is not below --shard-count 2",
+    );
+    is_refused(
+        &["--group="],
+        "group should be 1 to 253 bytes, but value `` provided",
+    );
+}

@@ -1,0 +1,148 @@
+//! One request to one kubelet.
+//!
+//! What metrics-server leaves to Go's defaults is decided here (PARITY 14.2):
+//! no redirect is followed, so the token stays with the host it is for; no
+//! proxy is used because of the environment; the body is capped, compressed and
+//! inflated; the time limit is for all of it, from the dial to the last byte.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
+use http_body_util::Empty;
+use kube::Config;
+use tokio::time::timeout;
+use tributary_runtime::exit::Misconfigured;
+
+use super::{
+    body::Buffers,
+    connection::{Connection, FarEnd},
+    credentials::{Access, Credentials, Security},
+    failure::{Reason, ScrapeError, Stage},
+};
+use crate::nodes::Target;
+
+/// What all kubelets have in common: credentials, limits, buffers.
+#[derive(Debug)]
+pub struct Client {
+    credentials: Credentials,
+    limit: Duration,
+    buffers: Buffers,
+}
+
+const USER_AGENT: &str = concat!("tributary-scraper/", env!("CARGO_PKG_VERSION"));
+
+impl Client {
+    /// A client that starts from the configuration `base` for the API server.
+    /// A request may take `limit`.
+    ///
+    /// # Errors
+    ///
+    /// A file with a credential cannot be read or used.
+    pub fn new(
+        security: &Security,
+        base: &Config,
+        limit: Duration,
+    ) -> Result<Arc<Self>, Misconfigured> {
+        let credentials = Credentials::new(security, base).map_err(|error| {
+            Misconfigured::new(format!(
+                "unable to construct a client to connect to the kubelets: {error}"
+            ))
+        })?;
+        Ok(Arc::new(Self {
+            credentials,
+            limit,
+            buffers: Buffers::default(),
+        }))
+    }
+
+    /// Fetches the page of `target` over `kept`, or a new connection, and
+    /// leaves there what can be used again.
+    pub(super) async fn fetch(
+        &self,
+        target: &Target,
+        kept: &mut Option<Connection>,
+    ) -> Result<Vec<u8>, ScrapeError> {
+        let host = match &target.host {
+            Ok(host) if !host.is_empty() => host,
+            Ok(_) => return Err(ScrapeError::new(Reason::Address, "the address is empty")),
+            Err(error) => return Err(ScrapeError::new(Reason::Address, error.to_string())),
+        };
+        let access = self.credentials.access();
+        let end = FarEnd {
+            host: Arc::clone(host),
+            port: target.port,
+            generation: access.generation,
+        };
+        let mut stage = Stage::Dial;
+        // Whoever stops waiting here drops the connection with the request on
+        // it, so that no answer is taken for that of the next.
+        let usable = kept.take().filter(|kept| *kept.end() == end);
+        let attempt = self.attempt(end, &target.path, &access, usable, &mut stage);
+        match timeout(self.limit, attempt).await {
+            Ok((page, connection)) => {
+                *kept = connection;
+                page
+            }
+            Err(_) => Err(ScrapeError::timeout(stage, self.limit)),
+        }
+    }
+
+    /// Gives back the memory of a page.
+    pub(super) fn give_back(&self, page: Vec<u8>) {
+        self.buffers.give(page);
+    }
+
+    async fn attempt(
+        &self,
+        end: FarEnd,
+        path: &PathAndQuery,
+        access: &Access,
+        kept: Option<Connection>,
+        stage: &mut Stage,
+    ) -> (Result<Vec<u8>, ScrapeError>, Option<Connection>) {
+        let request = || request(&end, path, access);
+        if let Some(kept) = kept {
+            let buffer = self.buffers.take();
+            let exchange = kept.exchange(request(), buffer, stage).await;
+            // It may have been closed long ago, which says nothing about the
+            // kubelet: once more, on a new one.
+            if !exchange.unanswered {
+                return (exchange.page, exchange.connection);
+            }
+        }
+        match Connection::dial(end.clone(), access, self.limit, stage).await {
+            Err(error) => (Err(error), None),
+            Ok(connection) => {
+                let buffer = self.buffers.take();
+                let exchange = connection.exchange(request(), buffer, stage).await;
+                (exchange.page, exchange.connection)
+            }
+        }
+    }
+}
+
+fn request(end: &FarEnd, path: &PathAndQuery, access: &Access) -> Request<Empty<Bytes>> {
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = Uri::from(path.clone());
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, host(end));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(authorization) = &access.authorization {
+        headers.insert(header::AUTHORIZATION, authorization.clone());
+    }
+    request
+}
+
+/// Host and port, an IPv6 address in brackets (PARITY 2.3).
+fn host(end: &FarEnd) -> HeaderValue {
+    let (open, close) = if end.host.contains(':') {
+        ("[", "]")
+    } else {
+        ("", "")
+    };
+    let value = format!("{open}{}{close}:{}", end.host, end.port);
+    // A host that cannot stand in a header was refused by the dial.
+    HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static("kubelet"))
+}

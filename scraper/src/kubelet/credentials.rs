@@ -1,0 +1,374 @@
+//! Who we are to kubelets and whom we believe to be one.
+//!
+//! It starts from the configuration for the API server, as in metrics-server
+//! (PARITY 2.5), and the kubelet flags replace parts of it. Whatever comes from
+//! a file is looked at again, at most once a minute and by content, because
+//! Kubernetes replaces mounted files by swapping a symlink. What cannot be read
+//! then leaves what is known in force.
+
+mod tls;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use k8s_openapi::ByteString;
+use kube::Config;
+use serde::Deserialize;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tracing::{info, warn};
+use tributary_runtime::{exit::Misconfigured, tls::PairFiles};
+
+/// What the flags say about the way to kubelets.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// `--kubelet-certificate-authority`
+    pub authority: Option<PathBuf>,
+    /// `--kubelet-client-certificate` and `--kubelet-client-key`
+    pub pair: Option<PairFiles>,
+    /// `--kubelet-insecure-tls`
+    pub insecure_tls: bool,
+    /// `--deprecated-kubelet-completely-insecure`
+    pub completely_insecure: bool,
+}
+
+/// The credentials, current.
+#[derive(Debug)]
+pub(super) struct Credentials {
+    sources: Sources,
+    current: ArcSwap<Access>,
+    next_look: Mutex<Instant>,
+    failing: AtomicBool,
+}
+
+/// What one connection and one request need.
+pub(super) struct Access {
+    /// `None` for plain HTTP.
+    pub(super) tls: Option<TlsConnector>,
+    /// Sent with every request.
+    pub(super) authorization: Option<HeaderValue>,
+    /// Counts what connections depend on; one of an older generation is not
+    /// used again.
+    pub(super) generation: u64,
+    material: Material,
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Nothing of what it holds may be in a log.
+        f.debug_struct("Access")
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a text comes from, and how to call it in a message.
+#[derive(Clone)]
+enum Source {
+    Given(Vec<u8>),
+    File { path: PathBuf, named: &'static str },
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Given(_) => f.write_str("Given"),
+            Self::File { path, .. } => path.fmt(f),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Sources {
+    plain: bool,
+    verify: Verify,
+    certificate: Option<Source>,
+    key: Option<Source>,
+    token: Option<Source>,
+    basic: Option<HeaderValue>,
+}
+
+/// How the certificate of a kubelet is judged.
+#[derive(Clone, Debug, Default)]
+enum Verify {
+    /// By nobody: every certificate is good.
+    Nobody,
+    /// By authorities as DER, for want of a file.
+    #[default]
+    NoAuthority,
+    /// By authorities as DER.
+    Der(Vec<Vec<u8>>),
+    /// By authorities in a PEM file.
+    Pem(Source),
+}
+
+/// What was read. Compared with what is read next.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Material {
+    authority: Option<Vec<u8>>,
+    certificate: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+    token: Option<Vec<u8>>,
+}
+
+/// The parts of kube's `AuthInfo` that are about who we are. It gives secrets
+/// away only by being serialised.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+struct Identity {
+    token: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<PathBuf>,
+    username: Option<String>,
+    password: Option<String>,
+    client_certificate: Option<PathBuf>,
+    client_certificate_data: Option<ByteString>,
+    client_key: Option<PathBuf>,
+    client_key_data: Option<ByteString>,
+}
+
+/// Files are looked at no more often than this, as client-go does with tokens.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
+
+impl Credentials {
+    /// Reads everything once.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read or used.
+    pub(super) fn new(security: &Security, base: &Config) -> Result<Self, Misconfigured> {
+        let sources = Sources::new(security, base)?;
+        let material = sources.read().map_err(Misconfigured::new)?;
+        let access = Access::new(&sources, material, None).map_err(Misconfigured::new)?;
+        Ok(Self {
+            sources,
+            current: ArcSwap::from_pointee(access),
+            next_look: Mutex::new(Instant::now() + LOOK_EVERY),
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    /// The current access, looked at again if it is time.
+    pub(super) fn access(&self) -> Arc<Access> {
+        if self.is_time_to_look() {
+            self.look();
+        }
+        self.current.load_full()
+    }
+
+    /// Whether it is time; says so to one of many who ask.
+    fn is_time_to_look(&self) -> bool {
+        let now = Instant::now();
+        let mut next = self
+            .next_look
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_time = now >= *next;
+        if is_time {
+            *next = now + LOOK_EVERY;
+        }
+        is_time
+    }
+
+    /// A few small files, from memory as a rule: not worth another thread.
+    fn look(&self) {
+        let held = self.current.load();
+        let found = self.sources.read().and_then(|material| {
+            if material == held.material {
+                return Ok(None);
+            }
+            Access::new(&self.sources, material, Some(&held)).map(Some)
+        });
+        match found {
+            Ok(found) => {
+                self.failing.store(false, Ordering::Relaxed);
+                if let Some(access) = found {
+                    info!(access.generation, "credentials for kubelets have changed");
+                    self.current.store(Arc::new(access));
+                }
+            }
+            Err(error) => {
+                if !self.failing.swap(true, Ordering::Relaxed) {
+                    warn!(%error, "credentials for kubelets cannot be read; the old ones stay");
+                }
+            }
+        }
+    }
+}
+
+impl Sources {
+    fn new(security: &Security, base: &Config) -> Result<Self, Misconfigured> {
+        if security.completely_insecure {
+            return Ok(Self {
+                plain: true,
+                ..Self::default()
+            });
+        }
+        let identity = serde_json::to_value(&base.auth_info)
+            .and_then(serde_json::from_value::<Identity>)
+            .map_err(|error| {
+                Misconfigured::new(format!("credentials of the kubeconfig: {error}"))
+            })?;
+        let (certificate, key) = match &security.pair {
+            Some(pair) => (
+                Some(file(&pair.certificate, "--kubelet-client-certificate")),
+                Some(file(&pair.key, "--kubelet-client-key")),
+            ),
+            None => (
+                given(identity.client_certificate_data.map(|it| it.0))
+                    .or(named(identity.client_certificate, "client-certificate")),
+                given(identity.client_key_data.map(|it| it.0))
+                    .or(named(identity.client_key, "client-key")),
+            ),
+        };
+        let token = given(identity.token.map(String::into_bytes))
+            .or(named(identity.token_file, "token file"));
+        Ok(Self {
+            plain: false,
+            verify: verify(security, base),
+            certificate,
+            key,
+            token,
+            basic: identity
+                .username
+                .map(|name| basic(&name, identity.password.as_deref().unwrap_or_default()))
+                .transpose()?,
+        })
+    }
+
+    fn read(&self) -> Result<Material, Unusable> {
+        let read = |source: &Option<Source>| source.as_ref().map(Source::read).transpose();
+        Ok(Material {
+            authority: match &self.verify {
+                Verify::Pem(source) => Some(source.read()?),
+                Verify::Nobody | Verify::NoAuthority | Verify::Der(_) => None,
+            },
+            certificate: read(&self.certificate)?,
+            key: read(&self.key)?,
+            token: read(&self.token)?,
+        })
+    }
+}
+
+fn verify(security: &Security, base: &Config) -> Verify {
+    let root = base.root_cert_file.as_deref();
+    if security.insecure_tls {
+        return Verify::Nobody;
+    }
+    match (&security.authority, root, &base.root_cert) {
+        (Some(path), _, _) => Verify::Pem(file(path, "--kubelet-certificate-authority")),
+        // A kubeconfig may skip verification, which holds for kubelets too.
+        _ if base.accept_invalid_certs => Verify::Nobody,
+        (None, Some(path), _) => Verify::Pem(file(path, "cluster CA")),
+        (None, None, Some(der)) => Verify::Der(der.clone()),
+        (None, None, None) => Verify::NoAuthority,
+    }
+}
+
+fn file(path: &Path, named: &'static str) -> Source {
+    let path = path.to_owned();
+    Source::File { path, named }
+}
+
+fn named(path: Option<PathBuf>, named: &'static str) -> Option<Source> {
+    path.map(|path| Source::File { path, named })
+}
+
+fn given(text: Option<Vec<u8>>) -> Option<Source> {
+    text.map(Source::Given)
+}
+
+impl Source {
+    fn read(&self) -> Result<Vec<u8>, Unusable> {
+        match self {
+            Self::Given(text) => Ok(text.clone()),
+            Self::File { path, named } => {
+                std::fs::read(path).map_err(|error| Unusable::Unreadable {
+                    named,
+                    path: path.clone(),
+                    error,
+                })
+            }
+        }
+    }
+}
+
+impl Access {
+    /// Makes what was read usable; connections made with `before` stay good if
+    /// only the token is another.
+    fn new(sources: &Sources, material: Material, before: Option<&Self>) -> Result<Self, Unusable> {
+        let authorization = match &material.token {
+            Some(token) => Some(bearer(token)?),
+            None => sources.basic.clone(),
+        };
+        let unchanged = before.filter(|before| {
+            let connection = |it: &Material| Material {
+                token: None,
+                ..it.clone()
+            };
+            connection(&before.material) == connection(&material)
+        });
+        let (tls, generation) = match (unchanged, sources.plain) {
+            (Some(before), _) => (before.tls.clone(), before.generation),
+            (None, true) => (None, 0),
+            (None, false) => (
+                Some(tls::connector(&sources.verify, &material)?),
+                before.map_or(0, |before| before.generation + 1),
+            ),
+        };
+        Ok(Self {
+            tls,
+            authorization,
+            generation,
+            material,
+        })
+    }
+}
+
+fn bearer(token: &[u8]) -> Result<HeaderValue, Unusable> {
+    let token = token.trim_ascii();
+    if token.is_empty() {
+        return Err(Unusable::Content("the token for kubelets is empty".into()));
+    }
+    secret([b"Bearer ", token].concat())
+        .ok_or_else(|| Unusable::Content("the token for kubelets is no text".into()))
+}
+
+fn basic(name: &str, password: &str) -> Result<HeaderValue, Misconfigured> {
+    let joined = ByteString(format!("{name}:{password}").into_bytes());
+    // In JSON, bytes are base64.
+    let encoded = serde_json::to_value(&joined).map_err(Misconfigured::new)?;
+    secret(format!("Basic {}", encoded.as_str().unwrap_or_default()).into_bytes())
+        .ok_or_else(|| Misconfigured::new("the user name of the kubeconfig is no text"))
+}
+
+fn secret(text: Vec<u8>) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// What is wrong with credentials.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("{named} {path}: {error}", path = .path.display())]
+    Unreadable {
+        named: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    #[error("{0}")]
+    Content(String),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Lines -> columns.
+
+use std::slice;
+
+use tributary_model::{
+    Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, Roster, Timestamp,
+};
+
+use super::{
+    family::Family,
+    identity::Identity,
+    refused::{Refusals, Refused},
+};
+use crate::kubelet::{
+    decimal::Decimal,
+    exposition::{Exposition, Line, Sample, Series},
+};
+
+/// One page on its way into columns.
+#[derive(Debug)]
+pub(super) struct Fill<'a> {
+    roster: &'a Roster,
+    rows: Rows<'a>,
+    asked_at: Timestamp,
+    filled: Filled,
+}
+
+/// What a page said.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    pub(super) point: NodePoint,
+    pub(super) columns: Columns,
+    pub(super) refused: Refusals,
+    pub(super) scrape_error: bool,
+    /// Whether any number was taken.
+    pub(super) is_of_use: bool,
+}
+
+/// Where the row of a line is known from.
+#[derive(Debug)]
+pub(super) enum Rows<'a> {
+    /// From the page before, to be compared.
+    Remembered(slice::Iter<'a, u32>),
+    /// From the roster; it is kept for the next page.
+    LookedUp(&'a mut Vec<u32>),
+}
+
+/// A page is not as the one before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved;
+
+/// Why a line ended without a number taken.
+enum Stop {
+    Refused(Refused),
+    Moved,
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+/// In place of a row: swap of a container that has nothing else.
+const NO_ROW: u32 = u32::MAX;
+
+/// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
+const LAST_MILLI: i64 = 253_402_300_799_999;
+
+impl<'a> Fill<'a> {
+    pub(super) fn new(roster: &'a Roster, rows: Rows<'a>, asked_at: Timestamp) -> Self {
+        let columns = Columns::missing(roster.containers());
+        Self {
+            roster,
+            rows,
+            asked_at,
+            filled: Filled {
+                columns,
+                ..Filled::default()
+            },
+        }
+    }
+
+    pub(super) fn page(mut self, page: &[u8]) -> Result<Filled, Moved> {
+        for line in Exposition::new(page) {
+            let Some(family) = Family::of(line.name) else {
+                continue;
+            };
+            match self.line(family, &line) {
+                Ok(()) => {}
+                Err(Stop::Refused(refused)) => self.filled.refused.add(refused, &line),
+                Err(Stop::Moved) => return Err(Moved),
+            }
+        }
+        match self.rows {
+            // What was there and is gone leaves rows over.
+            Rows::Remembered(left) if left.len() > 0 => Err(Moved),
+            _ => Ok(self.filled),
+        }
+    }
+
+    fn line(&mut self, family: Family, line: &Line<'_>) -> Result<(), Stop> {
+        let series = line.series().map_err(|_| Refused::Malformed)?;
+        match family {
+            Family::NodeCpu | Family::NodeMemory | Family::NodeSwap => {
+                self.node(family, &series)?;
+            }
+            Family::ScrapeError => {
+                let value = Decimal::parse(sample(&series)?.value).map_err(Refused::from)?;
+                self.filled.scrape_error |= value.scaled(0) != Ok(0);
+                return Ok(());
+            }
+            Family::ContainerCpu
+            | Family::ContainerMemory
+            | Family::ContainerStart
+            | Family::ContainerSwap => {
+                let identity = Identity::read(series.labels)?;
+                let Some(row) = self.rows.next(self.roster, &identity, family)? else {
+                    return Ok(());
+                };
+                self.container(family, row, &series)?;
+            }
+        }
+        self.filled.is_of_use = true;
+        Ok(())
+    }
+
+    fn node(&mut self, family: Family, series: &Series<'_>) -> Result<(), Refused> {
+        let sample = sample(series)?;
+        let point = &mut self.filled.point;
+        match family {
+            Family::NodeCpu => first(point.cpu.is_some())?,
+            Family::NodeMemory => first(point.memory.is_some())?,
+            _ => first(point.swap.is_some())?,
+        }
+        match family {
+            Family::NodeCpu => point.cpu = Some(cpu(&sample, self.asked_at)?),
+            Family::NodeMemory => point.memory = Some(memory(&sample, self.asked_at)?),
+            _ => point.swap = Some(Bytes(amount(&sample, 0)?)),
+        }
+        Ok(())
+    }
+
+    fn container(
+        &mut self,
+        family: Family,
+        row: usize,
+        series: &Series<'_>,
+    ) -> Result<(), Refused> {
+        let sample = sample(series)?;
+        let columns = &mut self.filled.columns;
+        match family {
+            Family::ContainerCpu => {
+                first(columns.cpu(row).is_some())?;
+                columns.set_cpu(row, Some(cpu(&sample, self.asked_at)?));
+            }
+            Family::ContainerMemory => {
+                first(columns.point(row).memory.is_some())?;
+                columns.set_memory(row, Some(memory(&sample, self.asked_at)?));
+            }
+            Family::ContainerStart => {
+                first(columns.started(row).is_some())?;
+                columns.set_started(row, Some(started(&sample)?));
+            }
+            _ => {
+                first(columns.point(row).swap.is_some())?;
+                columns.set_swap(row, Some(Bytes(amount(&sample, 0)?)));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Rows<'_> {
+    /// The row of a line; `None` if it is about nothing in the roster.
+    fn next(
+        &mut self,
+        roster: &Roster,
+        identity: &Identity<'_>,
+        family: Family,
+    ) -> Result<Option<usize>, Stop> {
+        match self {
+            Self::Remembered(rows) => {
+                let row = rows.next().copied().ok_or(Stop::Moved)?;
+                if row == NO_ROW {
+                    let nowhere = identity.names()?.row(roster).is_none();
+                    let as_before = nowhere && family == Family::ContainerSwap;
+                    return if as_before {
+                        Ok(None)
+                    } else {
+                        Err(Stop::Moved)
+                    };
+                }
+                let row = usize::try_from(row).map_err(|_| Stop::Moved)?;
+                match identity.is(roster, row) {
+                    true => Ok(Some(row)),
+                    false => Err(Stop::Moved),
+                }
+            }
+            Self::LookedUp(rows) => {
+                let row = identity.names()?.row(roster);
+                let kept = row.and_then(|row| u32::try_from(row).ok());
+                rows.push(kept.unwrap_or(NO_ROW));
+                Ok(row)
+            }
+        }
+    }
+}
+
+fn sample<'a>(series: &Series<'a>) -> Result<Sample<'a>, Refused> {
+    series.sample().ok_or(Refused::Malformed)
+}
+
+fn first(taken: bool) -> Result<(), Refused> {
+    if taken {
+        Err(Refused::Duplicate)
+    } else {
+        Ok(())
+    }
+}
+
+fn amount(sample: &Sample<'_>, shift: i32) -> Result<u64, Refused> {
+    let number = Decimal::parse(sample.value)?;
+    Ok(number.scaled(shift)?)
+}
+
+fn cpu(sample: &Sample<'_>, asked_at: Timestamp) -> Result<CpuPoint, Refused> {
+    Ok(CpuPoint {
+        total: CoreNanos(amount(sample, 9)?),
+        at: time(sample, asked_at)?,
+    })
+}
+
+fn memory(sample: &Sample<'_>, asked_at: Timestamp) -> Result<MemoryPoint, Refused> {
+    Ok(MemoryPoint {
+        working_set: Bytes(amount(sample, 0)?),
+        at: time(sample, asked_at)?,
+    })
+}
+
+/// The value is the time; its own timestamp is ignored (PARITY 3.3).
+fn started(sample: &Sample<'_>) -> Result<Timestamp, Refused> {
+    let millis = i64::try_from(amount(sample, 3)?).map_err(|_| Refused::Overflow)?;
+    match millis {
+        ..=LAST_MILLI => Ok(Timestamp::from_millis(millis)),
+        _ => Err(Refused::Overflow),
+    }
+}
+
+fn time(sample: &Sample<'_>, asked_at: Timestamp) -> Result<Timestamp, Refused> {
+    let Some(at) = sample.at else {
+        return Ok(asked_at);
+    };
+    let millis = at.iter().try_fold(0_i64, |millis, byte| match byte {
+        b'0'..=b'9' => millis.checked_mul(10)?.checked_add(i64::from(byte - b'0')),
+        _ => None,
+    });
+    millis
+        .filter(|millis| *millis <= LAST_MILLI)
+        .map(Timestamp::from_millis)
+        .ok_or(Refused::BadTimestamp)
+}

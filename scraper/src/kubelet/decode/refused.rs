@@ -1,0 +1,146 @@
+//! What was not used, and why.
+
+use std::fmt;
+
+use crate::kubelet::{decimal::BadNumber, exposition::Line};
+
+/// Why a series was not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refused {
+    /// It is about a container and has no labels.
+    NoLabels,
+    /// A label that names the container is missing, twice there, empty, longer
+    /// than a name may be or not text.
+    BadLabel,
+    /// `NaN` or an infinity.
+    NotFinite,
+    /// Below zero.
+    Negative,
+    /// More than a counter holds.
+    Overflow,
+    /// Its time is negative, no whole number or after the year 9999.
+    BadTimestamp,
+    /// The page has said this already. The first stands: neither is better,
+    /// and a line that comes later should not be able to undo another.
+    Duplicate,
+    /// It is not as the format wants it.
+    Malformed,
+}
+
+impl Refused {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::NoLabels,
+        Self::BadLabel,
+        Self::NotFinite,
+        Self::Negative,
+        Self::Overflow,
+        Self::BadTimestamp,
+        Self::Duplicate,
+        Self::Malformed,
+    ];
+
+    /// A word for labels of metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoLabels => "no-labels",
+            Self::BadLabel => "bad-label",
+            Self::NotFinite => "not-finite",
+            Self::Negative => "negative",
+            Self::Overflow => "overflow",
+            Self::BadTimestamp => "bad-timestamp",
+            Self::Duplicate => "duplicate",
+            Self::Malformed => "malformed",
+        }
+    }
+
+    fn place(self) -> usize {
+        Self::ALL
+            .iter()
+            .position(|refused| *refused == self)
+            .unwrap_or_default()
+    }
+}
+
+impl From<BadNumber> for Refused {
+    fn from(error: BadNumber) -> Self {
+        match error {
+            BadNumber::Malformed => Self::Malformed,
+            BadNumber::NotFinite => Self::NotFinite,
+            BadNumber::Negative => Self::Negative,
+            BadNumber::Overflow => Self::Overflow,
+        }
+    }
+}
+
+/// How many series of one page were refused, by reason, with one example.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    counts: [u32; Refused::ALL.len()],
+    example: Option<Example>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Example {
+    refused: Refused,
+    line: u32,
+    text: String,
+}
+
+impl Refusals {
+    /// How many for this reason.
+    pub fn count(&self, refused: Refused) -> u32 {
+        self.counts.get(refused.place()).copied().unwrap_or(0)
+    }
+
+    /// How many for any reason.
+    pub fn total(&self) -> u32 {
+        self.counts
+            .iter()
+            .fold(0, |sum: u32, count| sum.saturating_add(*count))
+    }
+
+    /// The reasons that occurred and how often.
+    pub fn iter(&self) -> impl Iterator<Item = (Refused, u32)> {
+        Refused::ALL
+            .into_iter()
+            .zip(self.counts)
+            .filter(|(_, count)| *count > 0)
+    }
+
+    pub(super) fn add(&mut self, refused: Refused, line: &Line<'_>) {
+        if let Some(count) = self.counts.get_mut(refused.place()) {
+            *count = count.saturating_add(1);
+        }
+        self.example.get_or_insert_with(|| Example {
+            refused,
+            line: line.number,
+            text: beginning(line.text),
+        });
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} series refused", self.total())?;
+        if let Some(example) = &self.example {
+            let Example {
+                refused,
+                line,
+                text,
+            } = example;
+            write!(f, ", first line {line} ({}): `{text}`", refused.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// Of a line, what may stand in a message: its beginning, in ASCII.
+pub(super) fn beginning(text: &[u8]) -> String {
+    const LONGEST: usize = 120;
+    text.iter()
+        .take(LONGEST)
+        .flat_map(|byte| byte.escape_ascii())
+        .map(char::from)
+        .collect()
+}

@@ -1,0 +1,231 @@
+//! The edge cases of PARITY 3.3, one by one, and what becomes of them here.
+
+use super::*;
+
+/// A whole pod, and a line under test before it.
+fn beside_a_pod(line: &str) -> Decoded {
+    decode(&format!("{line}\n{POD}")).unwrap()
+}
+
+const POD: &str = r#"container_cpu_usage_seconds_total{container="c",namespace="a",pod="p"} 1 11
+container_memory_working_set_bytes{container="c",namespace="a",pod="p"} 3 13
+"#;
+
+#[track_caller]
+fn is_refused(line: &str, refused: Refused) {
+    let decoded = beside_a_pod(line);
+    assert_eq!(
+        decoded.refused.iter().collect::<Vec<_>>(),
+        [(refused, 1)],
+        "{line}"
+    );
+    let whole = ContainerPoint {
+        cpu: cpu(1_000_000_000, 11),
+        memory: memory(3, 13),
+        ..ContainerPoint::default()
+    };
+    let row = rows(&decoded)
+        .iter()
+        .position(|row| row == "a/p/c")
+        .unwrap();
+    assert_eq!(decoded.reading.columns.point(row), whole, "{line}");
+}
+
+#[test]
+fn a_target_series_without_labels_is_refused_alone() {
+    is_refused("container_cpu_usage_seconds_total 5", Refused::NoLabels);
+    is_refused("container_cpu_usage_seconds_total{} 5", Refused::NoLabels);
+    is_refused("container_cpu_usage_seconds_total{ } 5", Refused::NoLabels);
+}
+
+#[test]
+fn labels_that_name_no_container_are_refused_alone() {
+    for labels in [
+        r#"pod="q""#,
+        r#"container="c",namespace="a",my_pod="q""#,
+        r#"container="c",namespace="a",pod="""#,
+        r#"container="c",namespace="a",pod="q",pod="r""#,
+        r#"container="c",namespace="a",pod=q"#,
+    ] {
+        let line = format!("container_cpu_usage_seconds_total{{{labels}}} 5");
+        is_refused(&line, Refused::BadLabel);
+    }
+    let long = "q".repeat(254);
+    is_refused(
+        &format!(
+            "container_cpu_usage_seconds_total{{container=\"c\",namespace=\"a\",pod=\"{long}\"}} 5"
+        ),
+        Refused::BadLabel,
+    );
+    let mut page =
+        b"container_cpu_usage_seconds_total{container=\"c\",namespace=\"a\",pod=\"\xff\"} 1\n"
+            .to_vec();
+    page.extend_from_slice(POD.as_bytes());
+    let decoded = Layout::default()
+        .decode(&page, &"n1".into(), ASKED_AT)
+        .unwrap();
+    assert_eq!(decoded.refused.count(Refused::BadLabel), 1);
+    assert_eq!(rows(&decoded), ["a/p/c"]);
+}
+
+#[test]
+fn a_value_that_is_no_amount_is_refused_and_its_container_stays_incomplete() {
+    for (value, refused) in [
+        ("NaN", Refused::NotFinite),
+        ("+Inf", Refused::NotFinite),
+        ("-Inf", Refused::NotFinite),
+        ("1e30", Refused::Overflow),
+        ("-1", Refused::Negative),
+        ("0x1p3", Refused::Malformed),
+        ("1_000", Refused::Malformed),
+        ("one", Refused::Malformed),
+        ("5 -5", Refused::BadTimestamp),
+        ("5 1.5", Refused::BadTimestamp),
+        ("5 99999999999999999999", Refused::BadTimestamp),
+        ("5 253402300800000", Refused::BadTimestamp),
+        ("5 6 # {a=\"b\"} 1", Refused::Malformed),
+        ("5 6 7", Refused::Malformed),
+        ("", Refused::Malformed),
+    ] {
+        let line = format!(
+            "container_cpu_usage_seconds_total{{container=\"d\",namespace=\"a\",pod=\"p\"}} {value}"
+        );
+        if value.contains('#') {
+            // The braces of an exemplar make the labels unreadable.
+            is_refused(&line, Refused::BadLabel);
+            continue;
+        }
+        is_refused(&line, refused);
+        let decoded = beside_a_pod(&line);
+        assert_eq!(rows(&decoded), ["a/p/c", "a/p/d"], "{value}");
+        assert_eq!(decoded.reading.columns.point(1), ContainerPoint::default());
+    }
+}
+
+#[test]
+fn half_a_byte_is_zero_and_zero_is_not_missing() {
+    let decoded = decode("node_memory_working_set_bytes 0.5 7\n").unwrap();
+    assert_eq!(decoded.reading.point.memory, memory(0, 7));
+    assert_eq!(decoded.reading.point.cpu, None);
+}
+
+#[test]
+fn a_missing_timestamp_is_the_time_of_asking() {
+    let decoded = decode("node_cpu_usage_seconds_total 5").unwrap();
+    assert_eq!(decoded.reading.point.cpu, cpu(5_000_000_000, 1_000_000));
+}
+
+#[test]
+fn of_a_series_that_comes_twice_the_first_stands() {
+    let cpu_again = r#"container_cpu_usage_seconds_total{pod="p",namespace="a",container="c"} 9 9"#;
+    let decoded = decode(&format!("{POD}{cpu_again}\n")).unwrap();
+    assert_eq!(decoded.refused.count(Refused::Duplicate), 1);
+    assert_eq!(decoded.reading.columns.cpu(0), cpu(1_000_000_000, 11));
+
+    let decoded = decode("node_swap_usage_bytes 1\nnode_swap_usage_bytes 2\n").unwrap();
+    assert_eq!(decoded.refused.count(Refused::Duplicate), 1);
+    assert_eq!(decoded.reading.point.swap, Some(Bytes(1)));
+}
+
+#[test]
+fn what_is_read_leniently_is_read_right() {
+    let strange = "\r\n# TYPE x bar\r\n# EOF\r\n\tcontainer_cpu_usage_seconds_total { namespace = \"a\" , pod=\"p\",container=\"c\",}\t1  11\r\n\ncontainer_memory_working_set_bytes{container=\"c\",namespace=\"a\",pod=\"p\",extra=\"x\"} 3 13";
+    let decoded = decode(strange).unwrap();
+    assert_eq!(decoded.refused.total(), 0);
+    assert_eq!(decoded.reading, decode(POD).unwrap().reading);
+}
+
+#[test]
+fn escapes_in_labels_are_undone() {
+    let line = r#"container_start_time_seconds{container="c\"d",namespace="a\\b",pod="p}"} 5"#;
+    let decoded = beside_a_pod(line);
+    assert_eq!(rows(&decoded), ["a/p/c", "a\\b/p}/c\"d"]);
+}
+
+#[test]
+fn labels_on_series_of_the_node_are_ignored() {
+    let decoded = decode("node_cpu_usage_seconds_total{node=\"x\"} 5 6").unwrap();
+    assert_eq!(decoded.reading.point.cpu, cpu(5_000_000_000, 6));
+}
+
+#[test]
+fn only_the_exact_name_counts() {
+    for name in [
+        "node_cpu_usage_seconds_total2",
+        "xnode_cpu_usage_seconds_total",
+    ] {
+        let error = decode(&format!("{name} 5\n")).unwrap_err();
+        assert_eq!(
+            error,
+            Undecodable::Empty {
+                scrape_error: false
+            }
+        );
+    }
+}
+
+#[test]
+fn garbage_is_refused_as_a_page_and_shown() {
+    for (page, line, text) in [
+        ("<html>\n<body>hello</body>", 1, "<html>"),
+        ("\nUnauthorized", 2, "Unauthorized"),
+        ("404 page not found\n", 1, "404 page not found"),
+        ("a 1\n\u{1}\u{7f}", 2, "\\x01\\x7f"),
+    ] {
+        let error = decode(page).unwrap_err();
+        let text = text.to_owned();
+        assert_eq!(error, Undecodable::Malformed { line, text });
+    }
+}
+
+#[test]
+fn a_line_of_garbage_costs_nothing_but_itself() {
+    let decoded = beside_a_pod("<html>");
+    assert_eq!(rows(&decoded), ["a/p/c"]);
+}
+
+#[test]
+fn a_page_that_says_nothing_is_empty() {
+    for page in ["", "\n", "# HELP a b\n", "pod_swap_usage_bytes 5\n"] {
+        assert_eq!(
+            decode(page).unwrap_err(),
+            Undecodable::Empty {
+                scrape_error: false
+            }
+        );
+    }
+    assert_eq!(
+        decode("resource_scrape_error 1\n").unwrap_err().to_string(),
+        "no usage of the node or of a container on the page; the kubelet reports resource_scrape_error 1"
+    );
+}
+
+#[test]
+fn a_page_of_refusals_is_refused_with_one_of_them() {
+    assert_eq!(
+        decode("a 1\nnode_cpu_usage_seconds_total NaN\nnode_swap_usage_bytes -1\n")
+            .unwrap_err()
+            .to_string(),
+        "nothing on the page can be used: 2 series refused, \
+         first line 2 (not-finite): `node_cpu_usage_seconds_total NaN`"
+    );
+}
+
+#[test]
+fn an_error_that_the_kubelet_admits_is_noted() {
+    assert!(beside_a_pod("resource_scrape_error 1").scrape_error);
+    assert!(beside_a_pod("scrape_error 1").scrape_error);
+    assert!(!beside_a_pod("resource_scrape_error 0").scrape_error);
+}
+
+#[test]
+fn too_many_containers_are_a_page_too_large() {
+    let page: String = (0..=20_000)
+        .map(|pod| {
+            format!(
+                "container_start_time_seconds{{container=\"c\",namespace=\"a\",pod=\"p{pod}\"}} 5\n"
+            )
+        })
+        .collect();
+    assert_eq!(decode(&page).unwrap_err(), Undecodable::TooManyContainers);
+}

@@ -1,0 +1,227 @@
+//! Why a scrape failed: the kind, on which others decide, and a sentence for
+//! people that names what helps.
+
+use std::{error::Error, io, time::Duration};
+
+use http::{HeaderValue, StatusCode, Uri};
+use rustls::CertificateError;
+
+use super::decode::Undecodable;
+
+/// The kinds of failure of DESIGN 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The Node object has no address of a wanted type.
+    Address,
+    /// No connection.
+    Dial,
+    /// No TLS session.
+    Tls,
+    /// 401 or 403.
+    Auth,
+    /// Another status than 200.
+    Status,
+    /// No complete answer in time.
+    Timeout,
+    /// The page is larger than allowed.
+    TooLarge,
+    /// The page is not what a kubelet writes, or is cut short.
+    Malformed,
+    /// The page has nothing about the node or a container.
+    Empty,
+}
+
+impl Reason {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Address,
+        Self::Dial,
+        Self::Tls,
+        Self::Auth,
+        Self::Status,
+        Self::Timeout,
+        Self::TooLarge,
+        Self::Malformed,
+        Self::Empty,
+    ];
+
+    /// A word for labels of metrics and fields of logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Dial => "dial",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Status => "status",
+            Self::Timeout => "timeout",
+            Self::TooLarge => "too-large",
+            Self::Malformed => "malformed",
+            Self::Empty => "empty",
+        }
+    }
+}
+
+/// A scrape that gave nothing.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ScrapeError {
+    reason: Reason,
+    message: String,
+}
+
+/// How far a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Dial,
+    Handshake,
+    Request,
+    Body,
+}
+
+impl ScrapeError {
+    pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+
+    /// The kind.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    pub(super) fn timeout(stage: Stage, limit: Duration) -> Self {
+        let during = match stage {
+            Stage::Dial => "connecting",
+            Stage::Handshake => "the TLS handshake",
+            Stage::Request => "waiting for an answer",
+            Stage::Body => "reading the answer",
+        };
+        let limit = humantime::format_duration(limit);
+        Self::new(
+            Reason::Timeout,
+            format!("timeout during {during}: --kubelet-request-timeout is {limit}"),
+        )
+    }
+
+    pub(super) fn dial(error: &io::Error) -> Self {
+        Self::new(Reason::Dial, format!("dial: {error}"))
+    }
+
+    pub(super) fn status(status: StatusCode, location: Option<&HeaderValue>) -> Self {
+        if status.is_redirection() {
+            let to = location
+                .and_then(|location| location.to_str().ok()?.parse::<Uri>().ok())
+                .and_then(|location| location.host().map(str::to_owned))
+                .unwrap_or_else(|| "itself".to_owned());
+            return Self::new(
+                Reason::Status,
+                format!("request failed, status: \"{status}\" to {to}; redirects are not followed"),
+            );
+        }
+        let (reason, hint) = match status {
+            StatusCode::UNAUTHORIZED => (
+                Reason::Auth,
+                "; the kubelet does not accept our token or client certificate",
+            ),
+            StatusCode::FORBIDDEN => (
+                Reason::Auth,
+                "; the kubelet needs the verb get on nodes/metrics to be allowed",
+            ),
+            _ => (Reason::Status, ""),
+        };
+        Self::new(
+            reason,
+            format!("request failed, status: \"{status}\"{hint}"),
+        )
+    }
+
+    /// Of a handshake that failed.
+    pub(super) fn handshake(error: &io::Error) -> Self {
+        match cause::<rustls::Error>(error) {
+            Some(error) => Self::tls(error),
+            None => Self::new(Reason::Tls, format!("TLS handshake: {error}")),
+        }
+    }
+
+    fn tls(error: &rustls::Error) -> Self {
+        let rustls::Error::InvalidCertificate(wrong) = error else {
+            return Self::new(Reason::Tls, format!("TLS: {error}"));
+        };
+        let hint = match wrong {
+            CertificateError::UnknownIssuer => {
+                "certificate signed by unknown authority \
+                 (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "certificate is not for this address \
+                 (choose another by --kubelet-preferred-address-types, or let the kubelet have a certificate from the cluster)"
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "certificate has expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "certificate is not valid yet"
+            }
+            _ => return Self::new(Reason::Tls, format!("x509: {error}")),
+        };
+        Self::new(Reason::Tls, format!("x509: {hint}"))
+    }
+
+    /// Of a request on a connection that stood.
+    pub(super) fn exchange(stage: Stage, error: &hyper::Error) -> Self {
+        if let Some(error) = cause::<rustls::Error>(error) {
+            // In TLS 1.3 the server speaks of our certificate after the handshake.
+            return Self::tls(error);
+        }
+        if error.is_parse_too_large() {
+            return Self::new(Reason::TooLarge, "the headers of the answer are too large");
+        }
+        if error.is_parse() {
+            return Self::new(
+                Reason::Malformed,
+                format!("not an HTTP/1.1 answer: {error}"),
+            );
+        }
+        match (stage, cause::<io::Error>(error)) {
+            (Stage::Body, _) => Self::cut_short(),
+            (_, Some(error)) => Self::new(Reason::Dial, format!("connection lost: {error}")),
+            (_, None) => Self::new(Reason::Dial, format!("connection lost: {error}")),
+        }
+    }
+
+    pub(super) fn cut_short() -> Self {
+        Self::new(Reason::Malformed, "the answer is cut short")
+    }
+}
+
+impl From<Undecodable> for ScrapeError {
+    fn from(error: Undecodable) -> Self {
+        let reason = match error {
+            Undecodable::Malformed { .. } | Undecodable::Refused(_) => Reason::Malformed,
+            Undecodable::TooManyContainers => Reason::TooLarge,
+            Undecodable::Empty { .. } => Reason::Empty,
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// The first `E` among an error and its causes. An `io::Error` hides what it
+/// wraps from `source`, so it is asked as well.
+fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>() {
+            return Some(found);
+        }
+        let wrapped = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    None
+}

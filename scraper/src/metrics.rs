@@ -1,0 +1,134 @@
+//! Every metric of this binary; names and help texts exist only here.
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+use tributary_proto::v1::publish_request::Message;
+
+/// What the sending half of the bus counts. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BusMetrics {
+    /// Frontends that have taken our stream.
+    pub(crate) connected: Gauge,
+    replaced: Counter,
+    sent: Family<Kind, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Kind {
+    kind: &'static str,
+}
+
+impl BusMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let bus = registry.sub_registry_with_prefix("tributary_bus");
+        bus.register(
+            "frontends_connected",
+            "Frontends that have taken our stream",
+            new.connected.clone(),
+        );
+        bus.register(
+            "readings_replaced",
+            "Readings dropped because a newer one of the same node came before they were sent",
+            new.replaced.clone(),
+        );
+        bus.register("messages_sent", "Messages sent, by kind", new.sent.clone());
+        new
+    }
+
+    pub(crate) fn replaced(&self) {
+        self.replaced.inc();
+    }
+
+    pub(crate) fn sent(&self, message: &Message) {
+        let kind = match message {
+            Message::Hello(_) => "hello",
+            Message::Roster(_) => "roster",
+            Message::Reading(_) => "reading",
+            Message::ScrapeFailure(_) => "scrape_failure",
+            Message::Released(_) => "released",
+            Message::Synced(_) => "synced",
+        };
+        self.sent.get_or_create(&Kind { kind }).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn replaced_total(&self) -> u64 {
+        self.replaced.get()
+    }
+}
+
+/// What scraping counts. Clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct ScrapeMetrics {
+    /// Nodes that this scraper asks.
+    pub(crate) nodes: Gauge,
+    /// Scrapes under way.
+    pub(crate) under_way: Gauge,
+    /// How long kubelets take, those that fail too.
+    pub(crate) duration: Histogram,
+    outcomes: Family<Outcome, Counter>,
+    refused: Family<Kind, Counter>,
+    pub(crate) bytes: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+impl ScrapeMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            nodes: Gauge::default(),
+            under_way: Gauge::default(),
+            // 1 ms to 16 s.
+            duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
+            outcomes: Family::default(),
+            refused: Family::default(),
+            bytes: Counter::default(),
+        };
+        let scrape = registry.sub_registry_with_prefix("tributary_scrape");
+        scrape.register("nodes", "Nodes that this scraper asks", new.nodes.clone());
+        scrape.register("under_way", "Scrapes under way", new.under_way.clone());
+        scrape.register_with_unit(
+            "duration",
+            "How long kubelets take to answer, failures included",
+            Unit::Seconds,
+            new.duration.clone(),
+        );
+        scrape.register(
+            "outcomes",
+            "Scrapes by outcome: ok, or the kind of failure",
+            new.outcomes.clone(),
+        );
+        scrape.register(
+            "series_refused",
+            "Parts of kubelet pages that were refused, by reason",
+            new.refused.clone(),
+        );
+        scrape.register_with_unit(
+            "page",
+            "Pages read, after inflation",
+            Unit::Bytes,
+            new.bytes.clone(),
+        );
+        new
+    }
+
+    pub(crate) fn outcome(&self, outcome: &'static str) {
+        self.outcomes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn refused(&self, kind: &'static str, count: u64) {
+        self.refused.get_or_create(&Kind { kind }).inc_by(count);
+    }
+}

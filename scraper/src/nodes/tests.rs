@@ -1,0 +1,117 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+fn rules(types: &[&str]) -> Rules {
+    Rules {
+        address_types: types.iter().map(|kind| (*kind).to_owned()).collect(),
+        port: 10_250,
+        use_status_port: false,
+    }
+}
+
+fn node(object: Value) -> Node {
+    serde_json::from_value(object).unwrap()
+}
+
+fn full() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": "n1", "uid": "u", "resourceVersion": "7",
+            "labels": { "zone": "a" },
+            "annotations": { "other": "x" },
+            "managedFields": [{ "manager": "kubelet", "fieldsV1": { "f:status": {} } }],
+        },
+        "spec": { "podCIDR": "10.0.0.0/24" },
+        "status": {
+            "addresses": [
+                { "type": "InternalIP", "address": "127.1.0.1" },
+                { "type": "InternalIP", "address": "fd00::1" },
+                { "type": "Hostname", "address": "n1.test" },
+            ],
+            "conditions": [
+                { "type": "MemoryPressure", "status": "True" },
+                { "type": "Ready", "status": "True", "reason": "KubeletReady" },
+            ],
+            "daemonEndpoints": { "kubeletEndpoint": { "Port": 12_345 } },
+            "images": [{ "names": ["a"], "sizeBytes": 5 }],
+        },
+    })
+}
+
+#[test]
+fn the_first_address_of_the_first_type_that_matches_is_taken() {
+    let host = |types| rules(types).target(node(full())).host;
+    assert_eq!(host(&["Hostname", "InternalIP"]), Ok("n1.test".into()));
+    assert_eq!(host(&["InternalDNS", "InternalIP"]), Ok("127.1.0.1".into()));
+    let error = host(&["InternalDNS", "ExternalIP"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no address matched types [InternalDNS ExternalIP]"
+    );
+    assert_eq!(
+        host(&[]).unwrap_err().to_string(),
+        "no address matched types []"
+    );
+}
+
+#[test]
+fn the_port_of_the_status_is_taken_when_asked_for_and_there() {
+    let mut rules = rules(&[]);
+    assert_eq!(rules.target(node(full())).port, 10_250);
+    rules.use_status_port = true;
+    assert_eq!(rules.target(node(full())).port, 12_345);
+    let bare = json!({ "metadata": { "name": "n2" } });
+    assert_eq!(rules.target(node(bare)).port, 10_250);
+}
+
+#[test]
+fn the_annotation_replaces_the_path_and_only_the_path() {
+    for (annotation, path) in [
+        ("", "/metrics/resource"),
+        ("/custom/path", "/custom/path"),
+        ("abc/../x?y=z#f", "/abc/../x%3Fy=z%23f"),
+        ("/a b%20!", "/a%20b%2520%21"),
+        ("/\u{fc}", "/%C3%BC"),
+    ] {
+        let mut object = full();
+        object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] =
+            annotation.into();
+        assert_eq!(rules(&[]).target(node(object)).path, path, "{annotation}");
+    }
+}
+
+#[test]
+fn only_the_condition_ready_makes_a_node_ready() {
+    assert!(rules(&[]).target(node(full())).ready);
+    let mut object = full();
+    object["status"]["conditions"][1]["status"] = "Unknown".into();
+    assert!(!rules(&[]).target(node(object)).ready);
+    let bare = json!({ "metadata": { "name": "n2" }, "status": { "conditions": null } });
+    assert!(!rules(&[]).target(node(bare)).ready);
+}
+
+#[test]
+fn a_change_is_told_only_if_it_is_one() {
+    let target = |name: &str| {
+        let object = json!({ "metadata": { "name": name } });
+        rules(&["Hostname"]).target(node(object))
+    };
+    let mut targets = Targets::default();
+    assert!(!targets.listed());
+    assert!(targets.apply(Change::Replace(vec![])));
+    assert!(targets.listed() && targets.is_empty());
+    assert!(!targets.apply(Change::Replace(vec![])));
+    assert!(targets.apply(Change::Put(target("b"))));
+    assert!(!targets.apply(Change::Put(target("b"))));
+    let mut moved = target("b");
+    moved.port = 1;
+    assert!(targets.apply(Change::Put(moved)));
+    assert!(targets.apply(Change::Put(target("a"))));
+    let names: Vec<&str> = targets.iter().map(|target| target.node.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert!(targets.apply(Change::Remove(target("a"))));
+    assert!(!targets.apply(Change::Remove(target("a"))));
+    assert_eq!((targets.len(), targets.get("b").unwrap().port), (1, 1));
+}

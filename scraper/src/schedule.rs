@@ -1,0 +1,201 @@
+//! When is which node due.
+//!
+//! Each node has a stable phase within the resolution, a hash of its name, so
+//! that requests are even over time and windows do not wobble, whoever scrapes
+//! (DESIGN D7). A node that is new is asked at once and approaches its phase by
+//! intervals between two thirds of the resolution and all of it: short enough
+//! that two samples are there after one resolution, long enough that the second
+//! differs from the first.
+//!
+//! Pure: the date is an argument.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use tributary_model::{NodeName, Timestamp};
+
+use crate::shard::stable;
+
+/// New nodes are asked within this time, not all in one instant.
+const FIRST_WITHIN_MS: u64 = 1_000;
+
+/// Nodes and when each is due next.
+///
+/// # Invariants
+///
+/// `order` and `due` hold the same nodes and times. A node being scraped is in
+/// neither and in `busy`.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    resolution_ms: u64,
+    due: HashMap<NodeName, Timestamp>,
+    order: BTreeSet<(Timestamp, NodeName)>,
+    busy: BTreeSet<NodeName>,
+}
+
+impl Schedule {
+    pub(crate) fn new(resolution: Duration) -> Self {
+        let resolution_ms = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            resolution_ms: resolution_ms.max(1),
+            due: HashMap::new(),
+            order: BTreeSet::new(),
+            busy: BTreeSet::new(),
+        }
+    }
+
+    /// Takes on a node that is not here yet.
+    pub(crate) fn add(&mut self, node: &NodeName, now: Timestamp) {
+        if self.due.contains_key(node) || self.busy.contains(node) {
+            return;
+        }
+        let spread = FIRST_WITHIN_MS.min(self.resolution_ms / 8).max(1);
+        let delay = Duration::from_millis(stable(node.as_str()) % spread);
+        self.put(node.clone(), now.plus(delay));
+    }
+
+    /// Forgets a node.
+    pub(crate) fn remove(&mut self, node: &NodeName) {
+        self.busy.remove(node);
+        if let Some(due) = self.due.remove(node) {
+            self.order.remove(&(due, node.clone()));
+        }
+    }
+
+    /// When the next node is due.
+    pub(crate) fn next(&self) -> Option<Timestamp> {
+        self.order.first().map(|(due, _)| *due)
+    }
+
+    /// A node that is due, to be scraped now and given back with
+    /// [`Schedule::done`].
+    pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<NodeName> {
+        if self.next()? > now {
+            return None;
+        }
+        let (_, node) = self.order.pop_first()?;
+        self.due.remove(&node);
+        self.busy.insert(node.clone());
+        Some(node)
+    }
+
+    /// The scrape of `node` that began at `began` is over.
+    pub(crate) fn done(&mut self, node: &NodeName, began: Timestamp) {
+        if self.busy.remove(node) {
+            let wait = self.interval(node, began);
+            self.put(node.clone(), began.plus(wait));
+        }
+    }
+
+    /// How long after a scrape at `began` the next one is due.
+    fn interval(&self, node: &NodeName, began: Timestamp) -> Duration {
+        let resolution = self.resolution_ms;
+        let phase = stable(node.as_str()) % resolution;
+        let at = u64::try_from(began.as_millis()).unwrap_or_default() % resolution;
+        let ahead = (phase + resolution - at) % resolution;
+        let least = resolution - resolution / 3;
+        Duration::from_millis(match ahead {
+            0 => resolution,
+            _ => ahead.max(least),
+        })
+    }
+
+    fn put(&mut self, node: NodeName, due: Timestamp) {
+        self.order.insert((due, node.clone()));
+        self.due.insert(node, due);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOLUTION: Duration = Duration::from_secs(15);
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(1_795_229_475_000 + millis) // a multiple of 15 s
+    }
+
+    /// When `node` is scraped, in milliseconds after its arrival at `from`, if
+    /// every scrape begins `late` after it is due.
+    fn scrapes(node: &str, from: i64, late: i64) -> Vec<i64> {
+        let mut schedule = Schedule::new(RESOLUTION);
+        schedule.add(&node.into(), at(from));
+        let mut times = Vec::new();
+        for _ in 0..8 {
+            let due = schedule.next().unwrap();
+            let began = Timestamp::from_millis(due.as_millis() + late);
+            let node = schedule.take_due(began).unwrap();
+            times.push(began.as_millis() - at(from).as_millis());
+            schedule.done(&node, began);
+        }
+        times
+    }
+
+    #[test]
+    fn two_samples_are_there_after_one_resolution() {
+        for n in 0..500 {
+            let times = scrapes(&format!("node-{n:05}"), n * 77, 0);
+            assert!(times[0] <= 1_000, "{times:?}");
+            assert!(times[1] <= 16_000, "{times:?}");
+            assert!(times[1] - times[0] >= 10_000, "{times:?}");
+        }
+    }
+
+    #[test]
+    fn intervals_settle_at_the_resolution_on_the_phase() {
+        for n in 0..500 {
+            let node = format!("node-{n:05}");
+            let times = scrapes(&node, 0, 0);
+            let intervals: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert_eq!(intervals[3..], [15_000; 4], "{node} {times:?}");
+            let phase = i64::try_from(stable(&node) % 15_000).unwrap();
+            assert_eq!(times[7] % 15_000, phase, "{node}");
+        }
+    }
+
+    #[test]
+    fn being_a_little_late_does_not_add_up() {
+        for n in 0..500 {
+            let times = scrapes(&format!("node-{n:05}"), 0, 40);
+            assert_eq!(times[7] - times[4], 45_000, "{times:?}");
+        }
+    }
+
+    #[test]
+    fn phases_are_spread_over_the_resolution() {
+        let mut per_second = [0_u32; 15];
+        for n in 0..3_000 {
+            let phase = stable(&format!("node-{n:05}")) % 15_000;
+            per_second[usize::try_from(phase / 1_000).unwrap()] += 1;
+        }
+        // A fair share is 200; four standard deviations are 55.
+        assert!(per_second.iter().all(|n| (145..=255).contains(n)), "{per_second:?}");
+    }
+
+    #[test]
+    fn a_node_is_never_due_while_it_is_scraped() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        let node = NodeName::from("n1");
+        schedule.add(&node, at(0));
+        assert_eq!(schedule.take_due(at(2_000)), Some(node.clone()));
+        schedule.add(&node, at(2_000));
+        assert_eq!(schedule.take_due(at(60_000)), None);
+        // Removed while it was scraped: it does not come back.
+        schedule.remove(&node);
+        schedule.done(&node, at(2_000));
+        assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn what_is_not_due_yet_is_not_given_out() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        schedule.add(&"n1".into(), at(0));
+        let due = schedule.next().unwrap();
+        let before = Timestamp::from_millis(due.as_millis() - 1);
+        assert_eq!(schedule.take_due(before), None);
+        assert_eq!(schedule.take_due(due), Some("n1".into()));
+    }
+}
