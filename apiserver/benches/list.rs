@@ -1,2 +1,180 @@
-//! Placeholder.
-fn main() {}
+//! Requests against a cluster of 5,000 nodes with 30 pods each, from the router
+//! to the last byte of the body, without a socket.
+//!
+//! `list_all_pods` prints bytes per second; a request for one pod or one
+//! namespace must cost what its answer is, not what the cluster is (DESIGN 4).
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up has nothing to say"
+)]
+
+use std::{
+    hint::black_box,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, HttpBody as _},
+    http::Request,
+};
+use divan::{Bencher, counter::BytesCount};
+use http_body_util::BodyExt as _;
+use tokio::runtime::{Builder, Runtime};
+use tower::ServiceExt as _;
+use tributary_apiserver::{
+    api::{self, Api},
+    catalog::{Catalog, Labels, NodeRecord, PodRecord},
+    store::{Source, Store},
+};
+use tributary_model::{
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
+    RosterBuilder, Timestamp,
+};
+use tributary_runtime::clock::Clock;
+
+const NODES: usize = 5_000;
+/// On each node, which are the pods of one namespace; two containers each.
+const PODS: usize = 30;
+const NOW: i64 = 1_795_224_586_500;
+
+const ALL: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+const SELECTED: &str =
+    "/apis/metrics.k8s.io/v1beta1/namespaces/ns-2500/pods?labelSelector=app%3Dweb";
+const ONE: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-2500/pods/web-7d4b9c6f5-00015";
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(sample_count = 20)]
+fn list_all_pods(bencher: Bencher<'_, '_>) {
+    measure(bencher, ALL);
+}
+
+#[divan::bench(sample_count = 20)]
+fn list_all_nodes(bencher: Bencher<'_, '_>) {
+    measure(bencher, "/apis/metrics.k8s.io/v1beta1/nodes");
+}
+
+#[divan::bench]
+fn list_one_namespace_by_label(bencher: Bencher<'_, '_>) {
+    measure(bencher, SELECTED);
+}
+
+#[divan::bench]
+fn get_one_pod(bencher: Bencher<'_, '_>) {
+    measure(bencher, ONE);
+}
+
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().build().unwrap());
+static ROUTER: LazyLock<Router> = LazyLock::new(|| api::router(cluster()));
+
+fn measure(bencher: Bencher<'_, '_>, path: &str) {
+    let size = RUNTIME.block_on(ask(path));
+    bencher
+        .counter(BytesCount::new(size))
+        .bench(|| RUNTIME.block_on(ask(black_box(path))));
+}
+
+/// Reads the answer as a connection does, piece by piece. Returns its length.
+async fn ask(path: &str) -> usize {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    let response = ROUTER.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 200, "{path}");
+    let mut body = response.into_body();
+    let mut size = 0;
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        size += frame.unwrap().into_data().unwrap().len();
+    }
+    size
+}
+
+fn cluster() -> Api {
+    let store = Store::new(None);
+    let mut nodes = Vec::with_capacity(NODES);
+    let mut pods = Vec::with_capacity(NODES * PODS);
+    for number in 0..NODES {
+        let node = format!("node-{number:04}");
+        let labels = [("kubernetes.io/hostname", &*node), ("zone", "a")];
+        nodes.push(NodeRecord {
+            name: node.as_str().into(),
+            labels: labels.into_iter().collect(),
+        });
+        let keys: Vec<PodKey> = (0..PODS)
+            .map(|pod| {
+                let name = format!("web-7d4b9c6f5-{pod:05}");
+                PodKey::new(format!("ns-{number:04}"), name)
+            })
+            .collect();
+        report(&store, &node, &keys);
+        pods.extend(keys.into_iter().map(|key| PodRecord {
+            key,
+            uid: "c3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6e".into(),
+            labels: Labels::from_iter([("app", "web"), ("pod-template-hash", "7d4b9c6f5")]),
+        }));
+    }
+    let catalog = Catalog::default();
+    catalog.set_nodes(nodes);
+    catalog.set_pods(pods);
+    Api {
+        catalog,
+        store,
+        clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
+        node_selector: None,
+        port: 443,
+        beside: Vec::new(),
+    }
+}
+
+fn report(store: &Store, node: &str, pods: &[PodKey]) {
+    let mut roster = RosterBuilder::default();
+    for pod in pods {
+        roster.add(pod.clone(), "nginx".into()).unwrap();
+        roster.add(pod.clone(), "sidecar".into()).unwrap();
+    }
+    let roster = roster.build();
+    let source = Source {
+        name: "scraper-0".into(),
+        resolution: Duration::from_secs(15),
+    };
+    for (at, total) in [(NOW - 17_000, 1_000_000_000), (NOW - 2_000, 4_750_064_486)] {
+        let at = Timestamp::from_millis(at);
+        let cpu = Some(CpuPoint {
+            total: CoreNanos(total),
+            at,
+        });
+        let memory = Some(MemoryPoint {
+            working_set: Bytes(12_533_760),
+            at,
+        });
+        let mut columns = Columns::missing(roster.containers());
+        for row in 0..roster.containers() {
+            let point = ContainerPoint {
+                cpu,
+                memory,
+                started: Some(Timestamp::from_millis(NOW - 3_600_000)),
+                swap: None,
+            };
+            columns.set(row, &point);
+        }
+        let reading = Reading {
+            node: node.into(),
+            roster: Arc::clone(&roster),
+            asked_at: at,
+            point: NodePoint {
+                cpu,
+                memory,
+                swap: None,
+            },
+            columns,
+        };
+        store.take(reading, &source);
+    }
+}

@@ -102,7 +102,12 @@ pub struct BusArgs {
     pub bus_insecure: bool,
 
     /// The name of this frontend in the logs of scrapers.
-    #[arg(long, value_name = "NAME", env = "HOSTNAME", default_value = "frontend")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "HOSTNAME",
+        default_value = "frontend"
+    )]
     pub frontend_name: String,
 }
 

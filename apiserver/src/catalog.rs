@@ -21,7 +21,10 @@ use std::{
 use tributary_model::{NodeName, PodKey};
 
 pub use self::{homes::Homes, labels::Labels};
-pub(crate) use self::{homes::settle_homes, watch::{watch_nodes, watch_pods}};
+pub(crate) use self::{
+    homes::settle_homes,
+    watch::{watch_nodes, watch_pods},
+};
 
 /// What is known of a Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]

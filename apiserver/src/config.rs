@@ -23,8 +23,16 @@ pub(crate) struct Config {
     pub(crate) api_address: Address,
     pub(crate) api_tls: Arc<ServerConfig>,
     pub(crate) certificate: Arc<ServingCertificate>,
-    pub(crate) bus: Vec<(Address, Option<Arc<ServerConfig>>)>,
+    pub(crate) bus: Vec<BusDoor>,
     pub(crate) node_selector: Option<Selector>,
+}
+
+/// Where samples are taken, and how.
+#[derive(Debug)]
+pub(crate) struct BusDoor {
+    pub(crate) address: Address,
+    /// Without TLS: a Unix socket, or `--bus-insecure`.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 impl TryFrom<&Args> for Config {
@@ -66,13 +74,16 @@ fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigu
 fn callers(args: &ServingArgs) -> Result<RootCertStore, Misconfigured> {
     let mut callers = RootCertStore::empty();
     let files = [
-        ("--requestheader-client-ca-file", &args.requestheader_client_ca_file),
+        (
+            "--requestheader-client-ca-file",
+            &args.requestheader_client_ca_file,
+        ),
         ("--client-ca-file", &args.client_ca_file),
     ];
     for (flag, file) in files {
         if let Some(file) = file {
-            let found = roots(file)
-                .map_err(|error| Misconfigured::new(format!("{flag}: {error}")))?;
+            let found =
+                roots(file).map_err(|error| Misconfigured::new(format!("{flag}: {error}")))?;
             callers.roots.extend(found.roots);
         }
     }
@@ -87,7 +98,7 @@ fn callers(args: &ServingArgs) -> Result<RootCertStore, Misconfigured> {
 fn bus(
     args: &BusArgs,
     certificate: &Arc<ServingCertificate>,
-) -> Result<Vec<(Address, Option<Arc<ServerConfig>>)>, Misconfigured> {
+) -> Result<Vec<BusDoor>, Misconfigured> {
     let tls = match &args.bus_client_ca_file {
         None => None,
         Some(file) => {
@@ -102,9 +113,18 @@ fn bus(
         }
     };
     let listen = |address: &Address| match (address, &tls) {
-        (Address::Unix(_), _) => Ok((address.clone(), None)),
-        (Address::Tcp(_), Some(tls)) => Ok((address.clone(), Some(Arc::clone(tls)))),
-        (Address::Tcp(_), None) if args.bus_insecure => Ok((address.clone(), None)),
+        (Address::Tcp(_), Some(tls)) => Ok(BusDoor {
+            address: address.clone(),
+            tls: Some(Arc::clone(tls)),
+        }),
+        (Address::Unix(_), _) => Ok(BusDoor {
+            address: address.clone(),
+            tls: None,
+        }),
+        (Address::Tcp(_), None) if args.bus_insecure => Ok(BusDoor {
+            address: address.clone(),
+            tls: None,
+        }),
         (Address::Tcp(_), None) => Err(Misconfigured::new(format!(
             "--bus-address {address} needs --bus-client-ca-file, or --bus-insecure for tests"
         ))),

@@ -13,16 +13,13 @@ use std::sync::{
 };
 
 use tributary_model::{NodeName, Timestamp};
-use tributary_runtime::clock::Clock;
 
-use crate::{api::Selector, catalog::Catalog, store::Store};
+use crate::{Held, api::Selector};
 
 /// Answers the readiness check over samples.
 #[derive(Debug)]
 pub(crate) struct Coverage {
-    pub(crate) catalog: Catalog,
-    pub(crate) store: Store,
-    pub(crate) clock: Clock,
+    pub(crate) held: Held,
     pub(crate) node_selector: Option<Selector>,
     /// Percent of the nodes.
     pub(crate) wanted: u8,
@@ -33,8 +30,8 @@ impl Coverage {
     /// Whether enough nodes are served; if not, which share is missing and why.
     pub(crate) fn check(&self) -> Result<(), String> {
         let nodes = self.nodes();
-        let now = Timestamp::from_millis(self.clock.now_millis());
-        let standing = self.store.standing(&nodes, now);
+        let now = Timestamp::from_millis(self.held.clock.now_millis());
+        let standing = self.held.store.standing(&nodes, now);
         let (known, served, failing) = (nodes.len(), standing.served, standing.failing);
         let wanted = usize::from(self.wanted);
         let needed = if self.ready.load(Ordering::Relaxed) {
@@ -56,9 +53,9 @@ impl Coverage {
 
     fn nodes(&self) -> Vec<NodeName> {
         let Some(selector) = &self.node_selector else {
-            return self.catalog.node_names();
+            return self.held.catalog.node_names();
         };
-        let all = self.catalog.nodes_after(None, usize::MAX);
+        let all = self.held.catalog.nodes_after(None, usize::MAX);
         let selected = all.iter().filter(|node| selector.matches(&node.labels));
         selected.map(|node| node.name.clone()).collect()
     }

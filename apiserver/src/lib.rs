@@ -43,7 +43,7 @@ use crate::{
     args::Args,
     bus::{Bus, BusMetrics},
     catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
-    config::Config,
+    config::{BusDoor, Config},
     coverage::Coverage,
     store::Store,
 };
@@ -66,10 +66,19 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
     let stop = CancellationToken::new();
     let mut frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
-    frontend.tasks.spawn("signals", async move {
-        Ok(signal::stop_on_signal(stop).await?)
-    });
+    frontend.tasks.spawn(
+        "signals",
+        async move { Ok(signal::stop_on_signal(stop).await?) },
+    );
     frontend.run().await
+}
+
+/// What a frontend holds, and what tells how old it is.
+#[derive(Clone, Debug)]
+struct Held {
+    catalog: Catalog,
+    store: Store,
+    clock: Clock,
 }
 
 /// A frontend that has its sockets and is starting its work.
@@ -88,11 +97,7 @@ impl Frontend {
     ///
     /// [`Misconfigured`] if the flags cannot work; else why a socket cannot be
     /// had.
-    pub async fn start(
-        args: Args,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(args: Args, clock: Clock, stop: CancellationToken) -> anyhow::Result<Self> {
         tls::install_provider();
         let config = Config::try_from(&args)?;
         let kube = runtime_kube::config(&args.kube).await?;
@@ -113,57 +118,35 @@ impl Frontend {
             BusMetrics::register(&mut registry),
             stop.clone(),
         );
-        let bus_addresses = listen_for_samples(&mut tasks, &config, &bus).await?;
+        let bus = listen_for_samples(&mut tasks, &config, &bus).await?;
         tasks.spawn(
             "expiry",
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
         );
 
         // Answers go out.
+        let grace = args.serving.shutdown_grace_period;
+        let held = Held {
+            catalog,
+            store,
+            clock,
+        };
         let coverage = Coverage {
-            catalog: catalog.clone(),
-            store: store.clone(),
-            clock: clock.clone(),
+            held: held.clone(),
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
         };
-        let bound = Listener::bind(&config.api_address)
-            .await
-            .with_context(|| format!("--bind-address, --secure-port {}", config.api_address))?;
-        info!(address = %bound.address, "serving the API");
-        let api_address = bound.address.clone();
-        let probes = probes(&catalog, coverage, &stop);
-        let beside = probes.iter().flat_map(Endpoint::paths);
-        let api = api::router(Api {
-            catalog,
-            store,
-            clock,
-            node_selector: config.node_selector.clone(),
-            port: port_of(&bound.address),
-            beside: beside.chain(["/metrics".to_owned()]).collect(),
-        });
-        let grace = args.serving.shutdown_grace_period;
-        let tls = Arc::clone(&config.api_tls);
-        let server = server(bound, tls, grace, &mut registry);
-        let router = api
-            .merge(health::router(probes))
-            .merge(runtime_metrics::router(Arc::new(registry)))
-            .layer(middleware::from_fn(auth::require_certificate));
-        tasks.spawn("api", {
-            let stop = stop.clone();
-            async move { Ok(server.run(router, stop).await?) }
-        });
-        let certificate = Arc::clone(&config.certificate);
+        let api = answer(&mut tasks, &config, held, coverage, registry, grace).await?;
         tasks.spawn("certificate", async move {
-            certificate.follow_files(stop).await;
+            config.certificate.follow_files(stop).await;
             Ok(())
         });
         Ok(Self {
             tasks,
             grace: grace + GRACE,
-            api: api_address,
-            bus: bus_addresses,
+            api,
+            bus,
         })
     }
 
@@ -219,7 +202,7 @@ async fn listen_for_samples(
     bus: &Bus,
 ) -> anyhow::Result<Vec<Address>> {
     let mut addresses = Vec::new();
-    for (address, tls) in &config.bus {
+    for BusDoor { address, tls } in &config.bus {
         let bound = Listener::bind(address)
             .await
             .with_context(|| format!("--bus-address {address}"))?;
@@ -270,9 +253,11 @@ fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [E
         }
     };
     let stopping = stop.clone();
-    let shutdown = move || match stopping.is_cancelled() {
-        false => Ok(()),
-        true => Err("process is shutting down".to_owned()),
+    let shutdown = move || {
+        let running = !stopping.is_cancelled();
+        running
+            .then_some(())
+            .ok_or_else(|| "process is shutting down".to_owned())
     };
     let ready = vec![
         Check::ping(),
@@ -286,6 +271,40 @@ fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [E
         Endpoint::new("readyz", ready),
         Endpoint::new("healthz", vec![Check::ping()]),
     ]
+}
+
+/// Serves the API, its probes and `/metrics`.
+async fn answer(
+    tasks: &mut Tasks,
+    config: &Config,
+    held: Held,
+    coverage: Coverage,
+    mut registry: Registry,
+    grace: Duration,
+) -> anyhow::Result<Address> {
+    let bound = Listener::bind(&config.api_address)
+        .await
+        .with_context(|| format!("--bind-address, --secure-port {}", config.api_address))?;
+    let address = bound.address.clone();
+    info!(%address, "serving the API");
+    let stop = tasks.stop();
+    let probes = probes(&held.catalog, coverage, &stop);
+    let beside = probes.iter().flat_map(Endpoint::paths);
+    let api = api::router(Api {
+        catalog: held.catalog,
+        store: held.store,
+        clock: held.clock,
+        node_selector: config.node_selector.clone(),
+        port: port_of(&address),
+        beside: beside.chain(["/metrics".to_owned()]).collect(),
+    });
+    let server = server(bound, Arc::clone(&config.api_tls), grace, &mut registry);
+    let router = api
+        .merge(health::router(probes))
+        .merge(runtime_metrics::router(Arc::new(registry)))
+        .layer(middleware::from_fn(auth::require_certificate));
+    tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
+    Ok(address)
 }
 
 /// The server of the API, its counters registered.

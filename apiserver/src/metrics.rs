@@ -30,7 +30,11 @@ impl Collector for Sizes {
             ("tributary_catalog_nodes", "Nodes that exist", nodes),
             ("tributary_catalog_pods", "Pods that exist and run", pods),
             ("tributary_store_nodes", "Nodes with samples", held),
-            ("tributary_store_containers", "Containers with samples", containers),
+            (
+                "tributary_store_containers",
+                "Containers with samples",
+                containers,
+            ),
         ];
         for (name, help, size) in sizes {
             let gauge = ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX));

@@ -4,11 +4,7 @@ mod frontend;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tributary_runtime::{
-    args::KubeArgs,
-    exit::Misconfigured,
-    tls::PairFiles,
-};
+use tributary_runtime::{args::KubeArgs, exit::Misconfigured, tls::PairFiles};
 
 pub use self::frontend::{BadFrontend, Frontend};
 use crate::{

@@ -62,9 +62,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
     let stop = CancellationToken::new();
     let mut scraper = Scraper::start(args, Clock::system(), stop.clone()).await?;
-    scraper.tasks.spawn("signals", async move {
-        Ok(signal::stop_on_signal(stop).await?)
-    });
+    scraper.tasks.spawn(
+        "signals",
+        async move { Ok(signal::stop_on_signal(stop).await?) },
+    );
     scraper.run().await
 }
 
@@ -82,13 +83,10 @@ impl Scraper {
     ///
     /// [`tributary_runtime::exit::Misconfigured`] if the flags cannot work; else
     /// why a socket cannot be had.
-    pub async fn start(
-        args: Args,
-        clock: Clock,
-        stop: CancellationToken,
-    ) -> anyhow::Result<Self> {
+    pub async fn start(args: Args, clock: Clock, stop: CancellationToken) -> anyhow::Result<Self> {
         tls::install_provider();
-        let config = Config::try_from(args).map_err(tributary_runtime::exit::Misconfigured::from)?;
+        let config =
+            Config::try_from(args).map_err(tributary_runtime::exit::Misconfigured::from)?;
         let kube = runtime_kube::config(&config.kube).await?;
         let kubelets = KubeletClient::new(&config.security, &kube, config.request_timeout)?;
         let mut tasks = Tasks::new(stop.clone());

@@ -172,7 +172,10 @@ mod tests {
             per_second[usize::try_from(phase / 1_000).unwrap()] += 1;
         }
         // A fair share is 200; four standard deviations are 55.
-        assert!(per_second.iter().all(|n| (145..=255).contains(n)), "{per_second:?}");
+        assert!(
+            per_second.iter().all(|n| (145..=255).contains(n)),
+            "{per_second:?}"
+        );
     }
 
     #[test]

@@ -115,7 +115,10 @@ mod tests {
             shares[usize::try_from(owner).unwrap()] += 1;
         }
         // A fair share is 1000; four standard deviations are 113.
-        assert!(shares.iter().all(|share| (887..=1113).contains(share)), "{shares:?}");
+        assert!(
+            shares.iter().all(|share| (887..=1113).contains(share)),
+            "{shares:?}"
+        );
     }
 
     #[test]

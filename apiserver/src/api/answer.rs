@@ -4,7 +4,7 @@
 //! the connection, then the next. So neither a lock nor a core is held for long,
 //! and a list of the whole cluster never exists in memory as such.
 
-use std::{convert::Infallible, iter};
+use std::convert::Infallible;
 
 use axum::{
     body::Body,
@@ -13,7 +13,7 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use futures::stream;
+use futures::{StreamExt as _, stream};
 use tributary_model::Timestamp;
 
 use super::{
@@ -134,10 +134,12 @@ impl Answer {
             pages,
             writer: Some(self.writer),
         };
-        let chunks = iter::once(Bytes::from(first)).chain(rest);
-        json(Body::from_stream(stream::iter(
-            chunks.map(Ok::<_, Infallible>),
-        )))
+        let rest = stream::unfold(rest, |mut rest| async {
+            let chunk = rest.chunk().await?;
+            Some((chunk, rest))
+        });
+        let chunks = stream::iter([Bytes::from(first)]).chain(rest);
+        json(Body::from_stream(chunks.map(Ok::<_, Infallible>)))
     }
 }
 
@@ -148,14 +150,13 @@ struct Rest<P> {
     writer: Option<Writer>,
 }
 
-impl<P: Iterator<Item = Vec<Item>>> Iterator for Rest<P> {
-    type Item = Bytes;
-
-    fn next(&mut self) -> Option<Bytes> {
+impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
+    async fn chunk(&mut self) -> Option<Bytes> {
         let mut writer = self.writer.take()?;
         let mut out = Vec::new();
         // Pages of which nothing is served make no chunk.
         while out.is_empty() {
+            tokio::task::yield_now().await;
             let Some(items) = self.pages.next() else {
                 writer.finish(&mut out);
                 return Some(out.into());

@@ -34,7 +34,11 @@ impl BusMetrics {
     pub fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
         let bus = registry.sub_registry_with_prefix("tributary_bus");
-        bus.register("streams", "Streams of publishers that are open", new.streams.clone());
+        bus.register(
+            "streams",
+            "Streams of publishers that are open",
+            new.streams.clone(),
+        );
         bus.register(
             "readings",
             "Readings taken in, by what became of them",

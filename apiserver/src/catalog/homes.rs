@@ -60,10 +60,7 @@ pub(crate) async fn settle_homes(
         for pod in contested.iter().filter_map(|key| catalog.pod(key)) {
             let home = match known.of(&pod) {
                 Some(home) => Some(home.clone()),
-                None => stop
-                    .run_until_cancelled(ask(&client, &pod))
-                    .await
-                    .flatten(),
+                None => stop.run_until_cancelled(ask(&client, &pod)).await.flatten(),
             };
             if let Some(home) = home {
                 homes.insert(&pod, home);

@@ -1,7 +1,11 @@
 //! The pairs of all nodes, and where each pod is reported. Plain data behind
 //! `&mut self`: no lock, no clock, no task.
 
-use std::{collections::{BTreeSet, HashMap}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,

@@ -1,6 +1,10 @@
 //! Which pods and containers a node reports.
 
-use std::{collections::{BTreeMap, BTreeSet}, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+    sync::Arc,
+};
 
 use crate::names::{ContainerName, PodKey};
 

@@ -6,9 +6,7 @@ use tonic::Status;
 use tracing::{debug, info};
 use tributary_proto::{
     limits::{MESSAGE_BYTES, PROTOCOL},
-    v1::{
-        Hello, publish_response::Message, sample_bus_client::SampleBusClient,
-    },
+    v1::{Hello, publish_response::Message, sample_bus_client::SampleBusClient},
 };
 use tributary_runtime::clock::Clock;
 

@@ -119,7 +119,7 @@ fn tls(
         )?,
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|_| DialError::Name(name.to_owned()))?;
+    let server =
+        ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.to_owned()))?;
     Ok((TlsConnector::from(Arc::new(config)), server))
 }

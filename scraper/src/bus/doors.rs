@@ -72,7 +72,9 @@ impl Naming {
 
     fn one(&self, authority: &Authority, tls: bool) -> Door {
         let host = authority.host();
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let host = bare.unwrap_or(host);
         Door::Tcp {
             host: host.to_owned(),
@@ -109,7 +111,10 @@ mod tests {
     #[tokio::test]
     async fn a_name_leads_to_all_of_its_addresses_under_that_name() {
         let found = doors("dns:///localhost:8443", None, true).await;
-        assert!(found.contains(&door("127.0.0.1", Some("localhost"))), "{found:?}");
+        assert!(
+            found.contains(&door("127.0.0.1", Some("localhost"))),
+            "{found:?}"
+        );
         let found = doors("dns:///localhost:8443", Some("bus"), true).await;
         assert!(found.contains(&door("127.0.0.1", Some("bus"))), "{found:?}");
         let found = doors("dns:///localhost:8443", None, false).await;

@@ -12,9 +12,7 @@ use std::{
 use tributary_model::{NodeName, Reading, RosterId};
 use tributary_proto::{
     convert::{reading_to_wire, roster_to_wire},
-    v1::{
-        Hello, PublishRequest, Released, Synced, publish_request::Message,
-    },
+    v1::{Hello, PublishRequest, Released, Synced, publish_request::Message},
 };
 
 use super::{
@@ -156,7 +154,13 @@ mod tests {
         let mut outbox = outbox(&hub);
         assert_eq!(
             next(&mut outbox, 5).await,
-            ["hello", "roster n1", "reading n1 1", "reading n1 2", "synced"]
+            [
+                "hello",
+                "roster n1",
+                "reading n1 1",
+                "reading n1 2",
+                "synced"
+            ]
         );
         hub.publish(reading("n1", 3, 30));
         assert_eq!(next(&mut outbox, 1).await, ["reading n1 3"]);
@@ -170,7 +174,14 @@ mod tests {
         hub.publish(reading("n2", 2, 20));
         assert_eq!(
             next(&mut outbox, 6).await,
-            ["hello", "roster n2", "reading n2 2", "roster n1", "reading n1 1", "synced"]
+            [
+                "hello",
+                "roster n2",
+                "reading n2 2",
+                "roster n1",
+                "reading n1 1",
+                "synced"
+            ]
         );
     }
 
