@@ -1,1 +1,67 @@
-//! Placeholder until its modules land.
+//! A Kubernetes cluster in one process, for tests, the demo and benchmarks.
+//!
+//! [`Cluster`] holds a kube API that really lists and watches, kubelets over TLS on loopback addresses of their own
+//! whose load follows closed formulas, and an aggregator that proxies `metrics.k8s.io` to frontends as kube-apiserver
+//! does. Everything can change while it runs, and every kubelet can be made to misbehave ([`Fault`]).
+//!
+//! It knows nothing of Tributary: both halves talk to it over the network, as they would to a real cluster.
+
+mod aggregator;
+mod clock;
+mod cluster;
+mod door;
+mod encode;
+mod identity;
+mod kube_api;
+mod kubelet;
+mod load;
+mod objects;
+mod pki;
+mod store;
+mod tls;
+
+use std::path::PathBuf;
+
+pub use clock::SimClock;
+pub use cluster::{ApiFault, Builder, Cluster, FrontendTrust, ReviewCounts};
+pub use identity::{API_AUDIENCE, Identity, TokenSpec};
+pub use kubelet::{Fault, KubeletAuth, KubeletStats};
+pub use load::{Load, Usage};
+pub use objects::{NodeSpec, Phase, PodSpec};
+pub use pki::{Ca, Credential, FRONT_PROXY_NAME, FRONTEND_NAME, Paths, Pki, SCRAPER_USER};
+
+/// Why a simulation cannot start or change as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A certificate could not be made.
+    #[error("make certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A certificate could not be put to use.
+    #[error("configure tls: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The verifier of client certificates could not be made.
+    #[error("configure client certificates: {0}")]
+    Verifier(#[from] rustls::server::VerifierBuilderError),
+    /// A file could not be written.
+    #[error("write {}: {source}", path.display())]
+    File {
+        /// Which one.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No listener could be opened.
+    #[error("listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The object that should change does not exist.
+    #[error("{0} does not exist")]
+    Missing(String),
+    /// A PEM text holds no certificate.
+    #[error("no certificate in the given pem text")]
+    Pem,
+}

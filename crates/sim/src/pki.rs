@@ -1,0 +1,296 @@
+//! The certificates of a cluster: three authorities, and everything they sign, made fresh for every simulation.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use crate::Error;
+use crate::identity::Identity;
+
+/// Which authority signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ca {
+    /// The cluster's own: kube-apiserver, kubelets, clients of the Kubernetes API.
+    Cluster,
+    /// The aggregator's client certificate, and nothing else.
+    FrontProxy,
+    /// A private one for the bus between scrapers and frontends, and for the frontends' serving certificates.
+    Bus,
+}
+
+/// A certificate with its key, as PEM text.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The certificate, without its authority's.
+    pub certificate: String,
+    /// The private key, PKCS#8.
+    pub key: String,
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) key_der: Vec<u8>,
+}
+
+impl Credential {
+    pub(crate) fn key_der(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key_der.clone()))
+    }
+
+    /// Writes `<stem>.crt` and `<stem>.key` into `dir`, and says where.
+    pub fn write(&self, dir: &Path, stem: &str) -> Result<(PathBuf, PathBuf), Error> {
+        let (certificate, key) = (
+            dir.join(format!("{stem}.crt")),
+            dir.join(format!("{stem}.key")),
+        );
+        write_file(&certificate, self.certificate.as_bytes())?;
+        write_file(&key, self.key.as_bytes())?;
+        Ok((certificate, key))
+    }
+}
+
+/// Where [`Pki::write`] and the cluster put their files.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The folder of all the others.
+    pub dir: PathBuf,
+    /// Signs kube-apiserver's, kubelets' and clients' certificates.
+    pub cluster_ca: PathBuf,
+    /// What `--kubelet-certificate-authority` wants: the same certificate as [`Self::cluster_ca`].
+    pub kubelet_ca: PathBuf,
+    /// Signs the aggregator's client certificate.
+    pub front_proxy_ca: PathBuf,
+    /// Signs what the bus and the frontends use.
+    pub bus_ca: PathBuf,
+    /// A client certificate that kubelets accept, of the user `system:tributary-scraper`.
+    pub scraper_certificate: PathBuf,
+    /// Its key.
+    pub scraper_key: PathBuf,
+    /// The certificate that the aggregator shows to frontends.
+    pub front_proxy_certificate: PathBuf,
+    /// Its key.
+    pub front_proxy_key: PathBuf,
+    /// A serving certificate for frontends, signed by the bus authority, for 127.0.0.1, localhost and
+    /// `tributary-apiserver.kube-system.svc`.
+    pub frontend_certificate: PathBuf,
+    /// Its key.
+    pub frontend_key: PathBuf,
+    /// Of an administrator (group `system:masters`), with everything inside.
+    pub kubeconfig: PathBuf,
+}
+
+/// The user that [`Paths::scraper_certificate`] names.
+pub const SCRAPER_USER: &str = "system:tributary-scraper";
+/// The name of the aggregator's certificate, the one in `requestheader-allowed-names`.
+pub const FRONT_PROXY_NAME: &str = "front-proxy-client";
+/// The name under which frontends are reached inside a cluster; in the serving certificate of [`Paths`].
+pub const FRONTEND_NAME: &str = "tributary-apiserver.kube-system.svc";
+
+struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Result<Self, Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let issuer = CertifiedIssuer::self_signed(params, new_key()?)?;
+        let pem = issuer.pem();
+        Ok(Self { issuer, pem })
+    }
+}
+
+/// The authorities of one cluster, and who holds which client certificate.
+pub struct Pki {
+    cluster: Authority,
+    front_proxy: Authority,
+    bus: Authority,
+    /// The clients known by the bytes of their certificate, so that nobody has to take one apart again.
+    clients: Mutex<HashMap<Vec<u8>, Arc<Identity>>>,
+}
+
+impl std::fmt::Debug for Pki {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pki").finish_non_exhaustive()
+    }
+}
+
+impl Pki {
+    /// Makes the three authorities. Keys are ECDSA P-256 throughout, because 5,000 handshakes must be quick.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self {
+            cluster: Authority::new("kubernetes")?,
+            front_proxy: Authority::new("front-proxy-ca")?,
+            bus: Authority::new("tributary-bus-ca")?,
+            clients: Mutex::default(),
+        })
+    }
+
+    /// The authority's certificate as PEM.
+    pub fn ca(&self, ca: Ca) -> &str {
+        &self.authority(ca).pem
+    }
+
+    /// A serving certificate for these DNS names and IP addresses; the first is its common name.
+    pub fn server(&self, ca: Ca, names: &[String]) -> Result<Credential, Error> {
+        let mut params = CertificateParams::new(names)?;
+        if let Some(name) = names.first() {
+            params
+                .distinguished_name
+                .push(DnType::CommonName, name.as_str());
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(ca, params)
+    }
+
+    /// A client certificate. The cluster's servers will know its bearer as `user` in `groups`.
+    pub fn client(&self, ca: Ca, user: &str, groups: &[&str]) -> Result<Credential, Error> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, user);
+        // One O only: rcgen keeps one value per attribute. The identity below has them all.
+        if let Some(group) = groups.first() {
+            params
+                .distinguished_name
+                .push(DnType::OrganizationName, *group);
+        }
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let credential = self.sign(ca, params)?;
+        if ca == Ca::Cluster {
+            let identity = Identity::certificate(user, groups, &sha256(&credential.der));
+            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.insert(credential.der.to_vec(), Arc::new(identity));
+        }
+        Ok(credential)
+    }
+
+    /// Who holds this client certificate, if we issued it.
+    pub(crate) fn holder(&self, certificate: &CertificateDer<'_>) -> Option<Arc<Identity>> {
+        self.clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(certificate.as_ref())
+            .cloned()
+    }
+
+    pub(crate) fn ca_der(&self, ca: Ca) -> CertificateDer<'static> {
+        self.authority(ca).issuer.der().clone()
+    }
+
+    /// Writes the authorities, a scraper's, the aggregator's and a frontend's certificate into `dir`.
+    pub fn write(&self, dir: &Path) -> Result<Paths, Error> {
+        fs::create_dir_all(dir).map_err(|source| Error::File {
+            path: dir.to_owned(),
+            source,
+        })?;
+        for (name, ca) in [
+            ("cluster-ca.crt", Ca::Cluster),
+            ("kubelet-ca.crt", Ca::Cluster),
+            ("front-proxy-ca.crt", Ca::FrontProxy),
+            ("bus-ca.crt", Ca::Bus),
+        ] {
+            write_file(&dir.join(name), self.ca(ca).as_bytes())?;
+        }
+        let scraper = self.client(Ca::Cluster, SCRAPER_USER, &["tributary:scrapers"])?;
+        let (scraper_certificate, scraper_key) = scraper.write(dir, "scraper")?;
+        let aggregator = self.client(Ca::FrontProxy, FRONT_PROXY_NAME, &[])?;
+        let (front_proxy_certificate, front_proxy_key) =
+            aggregator.write(dir, "front-proxy-client")?;
+        let names = [FRONTEND_NAME, "localhost", "127.0.0.1"].map(str::to_owned);
+        let (frontend_certificate, frontend_key) =
+            self.server(Ca::Bus, &names)?.write(dir, "frontend")?;
+        Ok(Paths {
+            dir: dir.to_owned(),
+            cluster_ca: dir.join("cluster-ca.crt"),
+            kubelet_ca: dir.join("kubelet-ca.crt"),
+            front_proxy_ca: dir.join("front-proxy-ca.crt"),
+            bus_ca: dir.join("bus-ca.crt"),
+            scraper_certificate,
+            scraper_key,
+            front_proxy_certificate,
+            front_proxy_key,
+            frontend_certificate,
+            frontend_key,
+            kubeconfig: dir.join("kubeconfig"),
+        })
+    }
+
+    fn sign(&self, ca: Ca, mut params: CertificateParams) -> Result<Credential, Error> {
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let key = new_key()?;
+        let certificate = params.signed_by(&key, &self.authority(ca).issuer)?;
+        Ok(Credential {
+            certificate: certificate.pem(),
+            key: key.serialize_pem(),
+            der: certificate.der().clone(),
+            key_der: key.serialize_der(),
+        })
+    }
+
+    fn authority(&self, ca: Ca) -> &Authority {
+        match ca {
+            Ca::Cluster => &self.cluster,
+            Ca::FrontProxy => &self.front_proxy,
+            Ca::Bus => &self.bus,
+        }
+    }
+}
+
+fn new_key() -> Result<KeyPair, Error> {
+    Ok(KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?)
+}
+
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    fs::write(path, bytes).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Lower-case hexadecimal SHA-256.
+pub(crate) fn sha256(data: &[u8]) -> String {
+    use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
+
+    let Some(suite) = TLS13_AES_128_GCM_SHA256.tls13() else {
+        return String::new();
+    };
+    let digest = suite.common.hash_provider.hash(data);
+    let mut text = String::new();
+    for byte in digest.as_ref() {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_client_certificates_of_the_cluster_have_a_holder() {
+        let pki = Pki::new().unwrap();
+        let jane = pki.client(Ca::Cluster, "jane", &["dev", "ops"]).unwrap();
+        let proxy = pki.client(Ca::FrontProxy, FRONT_PROXY_NAME, &[]).unwrap();
+        let holder = pki.holder(&jane.der).unwrap();
+        assert_eq!(holder.user, "jane");
+        assert_eq!(holder.groups, ["dev", "ops", "system:authenticated"]);
+        assert!(pki.holder(&proxy.der).is_none());
+    }
+
+    #[test]
+    fn sha256_agrees_with_the_vector_of_fips_180() {
+        assert_eq!(
+            sha256(b"abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
