@@ -68,10 +68,6 @@ pub struct ScrapeArgs {
 /// Flags about kubelets.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Kubelet client")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "flags as metrics-server has them"
-)]
 pub struct KubeletArgs {
     /// Do not verify the certificates of kubelets.
     ///

@@ -121,6 +121,20 @@ impl From<BadConfig> for Misconfigured {
     }
 }
 
+impl Config {
+    /// The same at another pace, which may be faster than flags allow: a
+    /// simulated kubelet has new samples whenever it is asked, a real one has
+    /// not.
+    #[must_use]
+    pub fn paced(self, resolution: Duration, request_timeout: Duration) -> Self {
+        Self {
+            resolution,
+            request_timeout,
+            ..self
+        }
+    }
+}
+
 impl TryFrom<Args> for Config {
     type Error = BadConfig;
 
@@ -189,16 +203,19 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
     }
     Ok(Security {
         authority: args.kubelet_certificate_authority.clone(),
-        pair: pair(&args.kubelet_client_certificate, &args.kubelet_client_key),
+        pair: pair(
+            args.kubelet_client_certificate.as_ref(),
+            args.kubelet_client_key.as_ref(),
+        ),
         insecure_tls,
         completely_insecure: insecure,
     })
 }
 
-fn pair(certificate: &Option<PathBuf>, key: &Option<PathBuf>) -> Option<PairFiles> {
+fn pair(certificate: Option<&PathBuf>, key: Option<&PathBuf>) -> Option<PairFiles> {
     Some(PairFiles {
-        certificate: certificate.clone()?,
-        key: key.clone()?,
+        certificate: certificate?.clone(),
+        key: key?.clone(),
     })
 }
 
@@ -258,7 +275,10 @@ fn bus(args: BusArgs) -> Result<(Vec<Frontend>, BusSecurity), BadConfig> {
         }
     }
     let security = BusSecurity {
-        pair: pair(&args.bus_client_certificate, &args.bus_client_key),
+        pair: pair(
+            args.bus_client_certificate.as_ref(),
+            args.bus_client_key.as_ref(),
+        ),
         ca_file: args.bus_ca_file,
         server_name: args.bus_server_name,
         insecure: args.bus_insecure,

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tributary_runtime::{
     clock::Clock,
+    exit::Misconfigured,
     health::{self, Check, Endpoint},
     kube as runtime_kube, log, metrics as runtime_metrics,
     serve::{Address, Limits, Listener, ServeMetrics, Server},
@@ -56,12 +57,12 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// [`tributary_runtime::exit::Misconfigured`] if the flags cannot work; else
-/// what broke.
+/// [`Misconfigured`] if the flags cannot work; else what broke.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
+    let config = Config::try_from(args).map_err(Misconfigured::from)?;
     let stop = CancellationToken::new();
-    let mut scraper = Scraper::start(args, Clock::system(), stop.clone()).await?;
+    let mut scraper = Scraper::start(config, Clock::system(), stop.clone()).await?;
     scraper.tasks.spawn(
         "signals",
         async move { Ok(signal::stop_on_signal(stop).await?) },
@@ -81,12 +82,14 @@ impl Scraper {
     ///
     /// # Errors
     ///
-    /// [`tributary_runtime::exit::Misconfigured`] if the flags cannot work; else
-    /// why a socket cannot be had.
-    pub async fn start(args: Args, clock: Clock, stop: CancellationToken) -> anyhow::Result<Self> {
+    /// [`Misconfigured`] if a file that a flag names cannot be used; else why a
+    /// socket cannot be had.
+    pub async fn start(
+        config: Config,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Self> {
         tls::install_provider();
-        let config =
-            Config::try_from(args).map_err(tributary_runtime::exit::Misconfigured::from)?;
         let kube = runtime_kube::config(&config.kube).await?;
         let kubelets = KubeletClient::new(&config.security, &kube, config.request_timeout)?;
         let mut tasks = Tasks::new(stop.clone());

@@ -97,7 +97,7 @@ pub async fn watch_nodes(
     keep(
         Api::<Node>::all(client),
         config,
-        |node| rules.target(node),
+        |node| rules.target(&node),
         |change| {
             targets.send_if_modified(|targets| targets.apply(change));
         },

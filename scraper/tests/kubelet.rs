@@ -1,10 +1,12 @@
 //! One request to one kubelet, over real sockets, with everything that a
 //! kubelet or somebody in its place can do wrong.
 
+#![expect(clippy::unwrap_used, reason = "a test ends by it")]
+
 #[path = "kubelet/server.rs"]
 mod server;
 
-use std::{io::Write as _, sync::Arc, time::Duration};
+use std::{io::Write as _, net::TcpListener, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
 use http::uri::PathAndQuery;
@@ -21,7 +23,7 @@ const PAGE: &str = "node_swap_usage_bytes 7 5\n";
 const ASKED_AT: Timestamp = Timestamp::from_millis(1_000);
 
 /// Long enough that no test meets it by accident.
-const PATIENT: Duration = Duration::from_secs(60);
+const PATIENT: Duration = Duration::from_mins(1);
 
 fn ok(body: &[u8], more: &str) -> Vec<u8> {
     let length = body.len();
@@ -374,7 +376,9 @@ async fn nobody_there_is_told_apart_from_nowhere_to_go() {
     let server = Server::plain(|_| page()).await;
     let mut kubelet = kubelet(&server);
     let mut nowhere = target(&server);
-    drop(server);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    nowhere.port = free.local_addr().unwrap().port();
+    drop(free);
     let error = kubelet.scrape(&nowhere, ASKED_AT).await.unwrap_err();
     assert_eq!(error.reason(), Reason::Dial);
     assert!(

@@ -1,1 +1,78 @@
-//! Placeholder.
+//! Both halves against a simulated cluster.
+
+mod answers;
+mod faults;
+mod frontends;
+mod layers;
+mod real_pages;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_sim::{Builder, Cluster, Usage};
+
+const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+
+/// A cluster in which every container uses a quarter of a core and 64 MiB.
+fn steady(nodes: usize, pods_per_node: usize) -> Builder {
+    Cluster::builder()
+        .nodes(nodes)
+        .pods_per_node(pods_per_node)
+        .usage(Usage::steady(250, 64 << 20))
+}
+
+/// The names of what a list holds, `namespace/name` for pods.
+fn names(items: &[Value]) -> BTreeSet<String> {
+    let name = |item: &Value| {
+        let meta = &item["metadata"];
+        let name = meta["name"].as_str().unwrap_or_default();
+        match meta["namespace"].as_str() {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        }
+    };
+    items.iter().map(name).collect()
+}
+
+/// Waits until every pod of the cluster is served, and every node.
+async fn all_served(stack: &Stack, asker: &Asker) {
+    let pods = stack.cluster.pods();
+    let pods: BTreeSet<String> = pods
+        .into_iter()
+        .map(|(namespace, name)| format!("{namespace}/{name}"))
+        .collect();
+    let nodes: BTreeSet<String> = stack.cluster.nodes().into_iter().collect();
+    eventually(|| async {
+        let served = (
+            names(&asker.ok(PODS).await?.items()),
+            names(&asker.ok(NODES).await?.items()),
+        );
+        if served == (pods.clone(), nodes.clone()) {
+            return Ok(());
+        }
+        Err(format!("{} pods, {} nodes", served.0.len(), served.1.len()))
+    })
+    .await;
+}
+
+/// Waits until the kubelet of `node` was asked `count` more times.
+async fn scraped_again(stack: &Stack, node: &str, count: u64) {
+    let requests = || {
+        stack
+            .cluster
+            .kubelet_stats(node)
+            .map(|stats| stats.requests)
+    };
+    let before = requests().unwrap();
+    eventually(|| async {
+        let now = requests().unwrap();
+        if now >= before + count {
+            Ok(())
+        } else {
+            Err(now)
+        }
+    })
+    .await;
+}

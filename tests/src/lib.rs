@@ -1,1 +1,16 @@
-//! Placeholder until its modules land.
+//! The harness: both halves in one process, against a simulated cluster.
+//!
+//! - [`stack`]: a cluster, scrapers and frontends, and their end
+//! - [`ask`]: a client of the Kubernetes API, which proxies to the frontends
+//! - [`patience`]: the only place that polls
+
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+pub mod ask;
+pub mod patience;
+pub mod stack;

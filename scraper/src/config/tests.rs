@@ -29,9 +29,9 @@ fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
         "--kubelet-insecure-tls",
         "--deprecated-kubelet-completely-insecure",
     );
-    for (args, message) in [
+    let faults: [(&[&str], &str); _] = [
         (
-            &[ca, no_verify, key, plain] as &[&str],
+            &[ca, no_verify, key, plain],
             "cannot use both --kubelet-certificate-authority and --kubelet-insecure-tls",
         ),
         (
@@ -54,16 +54,17 @@ fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
             &[ca, plain],
             "cannot use both --kubelet-certificate-authority and --deprecated-kubelet-completely-insecure",
         ),
-    ] {
+    ];
+    for (args, message) in faults {
         is_refused(args, message);
     }
 }
 
 #[test]
 fn times_that_do_not_fit_are_told_as_by_metrics_server() {
-    for (args, message) in [
+    let faults: [(&[&str], &str); _] = [
         (
-            &["--kubelet-request-timeout=0", "--metric-resolution=1s"] as &[&str],
+            &["--kubelet-request-timeout=0", "--metric-resolution=1s"],
             "kubelet-request-timeout should be positive",
         ),
         (
@@ -79,7 +80,8 @@ fn times_that_do_not_fit_are_told_as_by_metrics_server() {
             "metric-resolution should be larger than kubelet-request-timeout, \
              but metric-resolution value 11s kubelet-request-timeout value 10s provided",
         ),
-    ] {
+    ];
+    for (args, message) in faults {
         is_refused(args, message);
     }
     let config = config(&["--metric-resolution=10s", "--kubelet-request-timeout=9s"]).unwrap();
@@ -117,9 +119,9 @@ fn what_the_flags_say_is_what_is_done() {
 
 #[test]
 fn the_bus_is_never_without_protection_by_accident() {
-    for (args, message) in [
+    let faults: [(&[&str], &str); _] = [
         (
-            &["--frontend=http://f:1"] as &[&str],
+            &["--frontend=http://f:1"],
             "--frontend http://f:1 is without TLS, for which --bus-insecure is needed",
         ),
         (
@@ -138,7 +140,8 @@ fn the_bus_is_never_without_protection_by_accident() {
             &["--frontend=f"],
             "--frontend f should be https://HOST:PORT, dns:///NAME:PORT, unix:///PATH or http://HOST:PORT",
         ),
-    ] {
+    ];
+    for (args, message) in faults {
         is_refused(args, message);
     }
     assert!(config(&["--frontend=http://f:1", "--bus-insecure"]).is_ok());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flate2::write::MultiGzDecoder;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 
 use super::failure::{Reason, ScrapeError};
 
@@ -63,7 +63,7 @@ impl Incoming {
         let into = Capped(buffer);
         let coding = match headers
             .get(header::CONTENT_ENCODING)
-            .map(|it| it.as_bytes())
+            .map(HeaderValue::as_bytes)
         {
             None | Some(b"identity") => Coding::Plain(into),
             Some(b"gzip" | b"x-gzip") => Coding::Gzip(Box::new(MultiGzDecoder::new(into))),
@@ -111,7 +111,7 @@ impl Incoming {
 }
 
 fn refused(error: &io::Error) -> ScrapeError {
-    if error.get_ref().is_some_and(|error| error.is::<Full>()) {
+    if matches!(error.get_ref(), Some(error) if error.is::<Full>()) {
         return too_large();
     }
     ScrapeError::new(Reason::Malformed, format!("gzip: {error}"))
@@ -153,10 +153,8 @@ impl Buffers {
 
 #[cfg(test)]
 mod tests {
-    use flate2::{Compression, write::GzEncoder};
-    use http::HeaderValue;
-
     use super::*;
+    use flate2::{Compression, write::GzEncoder};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -132,7 +132,7 @@ impl Connection {
             .handshake(TokioIo::new(self.wire))
             .await;
         let (mut sender, mut driver) = match made {
-            Ok(made) => made,
+            Ok((sender, driver)) => (sender, Some(driver)),
             Err(error) => return Exchange::unanswered(&error),
         };
         let (answer, fault) = {
@@ -145,14 +145,16 @@ impl Connection {
             // It knows better than the talk what went wrong.
             return Exchange::unanswered(fault);
         }
-        let parts = driver.into_parts();
-        // What came without being asked for is not the next answer.
-        let is_idle = answer.is_whole && parts.read_buf.is_empty();
+        let wire = if answer.is_whole {
+            idle(driver, &sender).await
+        } else {
+            None
+        };
         Exchange {
             unanswered: answer.page.is_err() && *stage == Stage::Request,
             page: answer.page,
-            connection: is_idle.then(|| Self {
-                wire: parts.io.into_inner(),
+            connection: wire.map(|wire| Self {
+                wire,
                 end: self.end,
             }),
         }
@@ -204,21 +206,46 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))
 }
 
+type Driver = http1::Connection<TokioIo<Box<dyn Wire>>, Empty<Bytes>>;
+
 /// Polls both until the talk is over; the driver moves the bytes for it. Gives
 /// what the driver failed with, if it did.
 async fn driven<F: Future>(
-    driver: &mut http1::Connection<TokioIo<Box<dyn Wire>>, Empty<Bytes>>,
+    driver: &mut Option<Driver>,
     mut talk: Pin<&mut F>,
 ) -> (F::Output, Option<hyper::Error>) {
-    let (mut has_ended, mut fault) = (false, None);
+    let mut fault = None;
     let said = poll_fn(|cx| {
-        if !has_ended && let Poll::Ready(end) = Pin::new(&mut *driver).poll(cx) {
-            has_ended = true;
+        if let Some(running) = driver
+            && let Poll::Ready(end) = Pin::new(running).poll(cx)
+        {
             fault = end.err();
+            // Only its drop tells the talk that nothing more will come.
+            *driver = None;
         }
         talk.as_mut().poll(cx)
     });
     (said.await, fault)
+}
+
+/// What is left of a connection when its answer was read to the end: nothing,
+/// if the kubelet has closed it or is about to.
+async fn idle(
+    driver: Option<Driver>,
+    sender: &http1::SendRequest<Empty<Bytes>>,
+) -> Option<Box<dyn Wire>> {
+    let mut driver = driver?;
+    let is_open = poll_fn(|cx| match Pin::new(&mut driver).poll(cx) {
+        Poll::Ready(_) => Poll::Ready(false),
+        Poll::Pending if sender.is_ready() => Poll::Ready(true),
+        Poll::Pending => Poll::Pending,
+    });
+    if !is_open.await {
+        return None;
+    }
+    let parts = driver.into_parts();
+    // What came without being asked for is not the next answer.
+    parts.read_buf.is_empty().then(|| parts.io.into_inner())
 }
 
 /// An answer, and whether nothing of it is left on the wire.
@@ -247,16 +274,13 @@ async fn talk(
         }
     };
     *stage = Stage::Body;
-    let mut answer = if response.status() == StatusCode::OK {
+    if response.status() == StatusCode::OK {
         let page = read(response, buffer).await;
         let is_whole = page.is_ok();
         Answer { page, is_whole }
     } else {
         refuse(response).await
-    };
-    // A connection that the kubelet is about to close is never ready again.
-    answer.is_whole = answer.is_whole && sender.ready().await.is_ok();
-    answer
+    }
 }
 
 async fn read(response: Response<Body>, buffer: Vec<u8>) -> Result<Vec<u8>, ScrapeError> {

@@ -45,9 +45,10 @@ impl Decimal {
             _ => (false, text),
         };
         if !matches!(text.first(), Some(b'0'..=b'9' | b'.')) {
-            return Err(match is_not_finite(text) {
-                true => BadNumber::NotFinite,
-                false => BadNumber::Malformed,
+            return Err(if is_not_finite(text) {
+                BadNumber::NotFinite
+            } else {
+                BadNumber::Malformed
             });
         }
         let number = Self::unsigned(text)?;
@@ -81,9 +82,10 @@ impl Decimal {
                 _ => return Err(BadNumber::Malformed),
             }
         }
-        match seen {
-            true => Ok(Self { digits, exponent }),
-            false => Err(BadNumber::Malformed),
+        if seen {
+            Ok(Self { digits, exponent })
+        } else {
+            Err(BadNumber::Malformed)
         }
     }
 

@@ -274,18 +274,21 @@ fn is_name(text: &[u8]) -> bool {
 /// The first word and what follows it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = trim_start(text);
-    let end = text.iter().position(is_blank).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| is_blank(*byte))
+        .unwrap_or(text.len());
     text.split_at_checked(end)
         .filter(|(word, _)| !word.is_empty())
 }
 
-fn is_blank(byte: &u8) -> bool {
+fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
 }
 
 fn trim_start(mut text: &[u8]) -> &[u8] {
     while let Some((first, rest)) = text.split_first()
-        && is_blank(first)
+        && is_blank(*first)
     {
         text = rest;
     }
@@ -294,7 +297,7 @@ fn trim_start(mut text: &[u8]) -> &[u8] {
 
 fn trim_end(mut text: &[u8]) -> &[u8] {
     while let Some((last, rest)) = text.split_last()
-        && is_blank(last)
+        && is_blank(*last)
     {
         text = rest;
     }

@@ -150,7 +150,8 @@ impl ScrapeError {
             return Self::new(Reason::Tls, format!("TLS: {error}"));
         };
         let hint = match wrong {
-            CertificateError::UnknownIssuer => {
+            // A CA that was made anew has its old name and another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "certificate signed by unknown authority \
                  (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
             }

@@ -52,17 +52,18 @@ impl std::error::Error for NoAddress {}
 
 impl Rules {
     /// The target of a node (PARITY 2.3 and 2.4).
-    pub(super) fn target(&self, node: Node) -> Target {
+    pub(super) fn target(&self, node: &Node) -> Target {
         let name = NodeName::from(node.name());
         // A port out of range cannot come from a kubelet; it is as none.
         let in_status = u16::try_from(node.port).unwrap_or(0);
-        let port = match self.use_status_port && in_status != 0 {
-            true => in_status,
-            false => self.port,
+        let port = if self.use_status_port && in_status != 0 {
+            in_status
+        } else {
+            self.port
         };
         Target {
             node: name,
-            host: self.host(&node),
+            host: self.host(node),
             port,
             path: path(node.path.as_deref().unwrap_or_default()),
             ready: node.ready,

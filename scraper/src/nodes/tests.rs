@@ -42,7 +42,7 @@ fn full() -> Value {
 
 #[test]
 fn the_first_address_of_the_first_type_that_matches_is_taken() {
-    let host = |types| rules(types).target(node(full())).host;
+    let host = |types| rules(types).target(&node(full())).host;
     assert_eq!(host(&["Hostname", "InternalIP"]), Ok("n1.test".into()));
     assert_eq!(host(&["InternalDNS", "InternalIP"]), Ok("127.1.0.1".into()));
     let error = host(&["InternalDNS", "ExternalIP"]).unwrap_err();
@@ -59,11 +59,11 @@ fn the_first_address_of_the_first_type_that_matches_is_taken() {
 #[test]
 fn the_port_of_the_status_is_taken_when_asked_for_and_there() {
     let mut rules = rules(&[]);
-    assert_eq!(rules.target(node(full())).port, 10_250);
+    assert_eq!(rules.target(&node(full())).port, 10_250);
     rules.use_status_port = true;
-    assert_eq!(rules.target(node(full())).port, 12_345);
+    assert_eq!(rules.target(&node(full())).port, 12_345);
     let bare = json!({ "metadata": { "name": "n2" } });
-    assert_eq!(rules.target(node(bare)).port, 10_250);
+    assert_eq!(rules.target(&node(bare)).port, 10_250);
 }
 
 #[test]
@@ -78,25 +78,25 @@ fn the_annotation_replaces_the_path_and_only_the_path() {
         let mut object = full();
         object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] =
             annotation.into();
-        assert_eq!(rules(&[]).target(node(object)).path, path, "{annotation}");
+        assert_eq!(rules(&[]).target(&node(object)).path, path, "{annotation}");
     }
 }
 
 #[test]
 fn only_the_condition_ready_makes_a_node_ready() {
-    assert!(rules(&[]).target(node(full())).ready);
+    assert!(rules(&[]).target(&node(full())).ready);
     let mut object = full();
     object["status"]["conditions"][1]["status"] = "Unknown".into();
-    assert!(!rules(&[]).target(node(object)).ready);
+    assert!(!rules(&[]).target(&node(object)).ready);
     let bare = json!({ "metadata": { "name": "n2" }, "status": { "conditions": null } });
-    assert!(!rules(&[]).target(node(bare)).ready);
+    assert!(!rules(&[]).target(&node(bare)).ready);
 }
 
 #[test]
 fn a_change_is_told_only_if_it_is_one() {
     let target = |name: &str| {
         let object = json!({ "metadata": { "name": name } });
-        rules(&["Hostname"]).target(node(object))
+        rules(&["Hostname"]).target(&node(object))
     };
     let mut targets = Targets::default();
     assert!(!targets.listed());

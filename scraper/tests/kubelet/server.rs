@@ -238,7 +238,7 @@ impl Talk {
                 Answer::Hang => return std::future::pending().await,
                 Answer::Endless(head) => {
                     write(&mut stream, &head).await?;
-                    let chunk = [b"10000\r\n", [b'#'; 0x10000].as_slice(), b"\r\n"].concat();
+                    let chunk = [b"4000\r\n", [b'#'; 0x4000].as_slice(), b"\r\n"].concat();
                     loop {
                         write(&mut stream, &chunk).await?;
                     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
-use futures::stream;
+use futures::{StreamExt, stream};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
@@ -63,14 +63,16 @@ const BOMB_BLOCKS: usize = 512;
 /// `text` cut off after `keep` bytes, although all of it was announced.
 pub(super) fn cut_short(text: &Bytes, keep: usize) -> Body {
     let kept = text.slice(..keep.min(text.len()));
-    let frames = [
-        Ok(Frame::data(kept)),
+    let kept = stream::once(async { Ok(Frame::data(kept)) });
+    let end = stream::once(async {
+        // Pending once, so that the server sends what came before.
+        tokio::task::yield_now().await;
         Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
             "the simulated kubelet stops here",
-        )),
-    ];
-    StreamBody::new(stream::iter(frames)).boxed_unsync()
+        ))
+    });
+    StreamBody::new(kept.chain(end)).boxed_unsync()
 }
 
 /// Comments, `length` bytes of them.

@@ -21,7 +21,7 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(content)?;
+        .map_err(|error| content(&error))?;
     let builder = match verify {
         Verify::Nobody => builder
             .dangerous()
@@ -60,7 +60,7 @@ fn roots(verify: &Verify, material: &Material) -> Result<RootCertStore, Unusable
         (Verify::Pem(_) | Verify::Nobody | Verify::NoAuthority, _) => Vec::new(),
     };
     for authority in authorities {
-        roots.add(authority).map_err(content)?;
+        roots.add(authority).map_err(|error| content(&error))?;
     }
     Ok(roots)
 }
@@ -69,13 +69,13 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>,
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|error| Unusable::Content(format!("{named}: {error}")))?;
-    match chain.is_empty() {
-        true => Err(Unusable::Content(format!("{named}: no certificate in it"))),
-        false => Ok(chain),
+    if chain.is_empty() {
+        return Err(Unusable::Content(format!("{named}: no certificate in it")));
     }
+    Ok(chain)
 }
 
-fn content(error: Error) -> Unusable {
+fn content(error: &Error) -> Unusable {
     Unusable::Content(error.to_string())
 }
 

@@ -192,9 +192,10 @@ impl Rows<'_> {
                     };
                 }
                 let row = usize::try_from(row).map_err(|_| Stop::Moved)?;
-                match identity.is(roster, row) {
-                    true => Ok(Some(row)),
-                    false => Err(Stop::Moved),
+                if identity.is(roster, row) {
+                    Ok(Some(row))
+                } else {
+                    Err(Stop::Moved)
                 }
             }
             Self::LookedUp(rows) => {

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "what is compared with is an option"
+)]
+
 use proptest::prelude::*;
 use tributary_model::{Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint};
 

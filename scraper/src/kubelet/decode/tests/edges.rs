@@ -220,12 +220,10 @@ fn an_error_that_the_kubelet_admits_is_noted() {
 
 #[test]
 fn too_many_containers_are_a_page_too_large() {
-    let page: String = (0..=20_000)
-        .map(|pod| {
-            format!(
-                "container_start_time_seconds{{container=\"c\",namespace=\"a\",pod=\"p{pod}\"}} 5\n"
-            )
-        })
+    const START: &str = "container_start_time_seconds";
+    let lines: Vec<String> = (0..=20_000)
+        .map(|pod| format!("{{container=\"c\",namespace=\"a\",pod=\"p{pod}\"}} 5\n"))
         .collect();
+    let page = format!("{START}{}", lines.join(START));
     assert_eq!(decode(&page).unwrap_err(), Undecodable::TooManyContainers);
 }

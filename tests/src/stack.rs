@@ -1,0 +1,239 @@
+//! A cluster, scrapers and frontends in one process.
+//!
+//! Everything is real but the pace: sockets, TLS, flags. Kubelets have new
+//! samples whenever they are asked, so a resolution of half a second does.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use clap::Parser as _;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
+use tributary_runtime::{clock::Clock, serve::Address};
+use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
+use tributary_sim::{Builder, Ca, Cluster, FrontendTrust};
+
+use crate::ask::Asker;
+
+/// How often nodes are scraped here.
+pub const RESOLUTION: Duration = Duration::from_millis(500);
+
+/// How long a kubelet may take here.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(400);
+
+/// A process that is a task here.
+#[derive(Debug)]
+struct Process {
+    stop: CancellationToken,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+impl Process {
+    /// Asks it to end, and expects that it does so in order.
+    async fn end(mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended.expect("no panic").expect("an orderly end");
+        }
+    }
+}
+
+/// A frontend that runs.
+#[derive(Debug)]
+struct Front {
+    process: Process,
+    api: SocketAddr,
+    bus: SocketAddr,
+}
+
+/// Both halves and a cluster. To be ended with [`Stack::stop`].
+#[derive(Debug)]
+pub struct Stack {
+    /// The cluster.
+    pub cluster: Cluster,
+    flags: &'static [&'static str],
+    scrapers: Vec<Process>,
+    frontends: Vec<Option<Front>>,
+}
+
+impl Stack {
+    /// Starts the cluster, and so many of each half. Samples are served for
+    /// three resolutions, as by default.
+    pub async fn start(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
+        Self::with(cluster, scrapers, frontends, &[]).await
+    }
+
+    /// The same, but samples are served for minutes, for tests in which they
+    /// must not go because the machine is slow.
+    pub async fn patient(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
+        Self::with(cluster, scrapers, frontends, &["--max-sample-age=5m"]).await
+    }
+
+    async fn with(
+        cluster: Builder,
+        scrapers: usize,
+        frontends: usize,
+        flags: &'static [&'static str],
+    ) -> Self {
+        let cluster = cluster
+            .housekeeping(Duration::ZERO)
+            .start()
+            .await
+            .expect("a cluster");
+        let trust = FrontendTrust::Ca {
+            pem: cluster.pki().ca(Ca::Bus).to_owned(),
+            server_name: "localhost".to_owned(),
+        };
+        cluster.set_frontend_trust(&trust).expect("a CA");
+        let mut stack = Self {
+            cluster,
+            flags,
+            scrapers: Vec::new(),
+            frontends: Vec::new(),
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        for _ in 0..frontends {
+            let front = stack.frontend(any, any).await;
+            stack.frontends.push(Some(front));
+        }
+        stack.announce();
+        for index in 0..scrapers {
+            let scraper = stack.scraper(index, scrapers).await;
+            stack.scrapers.push(scraper);
+        }
+        stack
+    }
+
+    /// An administrator's client.
+    pub fn admin(&self) -> Asker {
+        Asker::admin(&self.cluster)
+    }
+
+    /// A client of the frontend `index`, as the aggregator is one.
+    pub fn front(&self, index: usize) -> Asker {
+        Asker::front_proxy(&self.cluster, self.api(index))
+    }
+
+    /// Somebody without a certificate, at the frontend `index`.
+    pub fn stranger(&self, index: usize) -> Asker {
+        Asker::stranger(&self.cluster, self.api(index))
+    }
+
+    fn api(&self, index: usize) -> SocketAddr {
+        let front = self.frontends.get(index).and_then(Option::as_ref);
+        front.expect("a frontend that runs").api
+    }
+
+    /// Ends a frontend; its connections are cut off, not drained.
+    pub async fn kill_frontend(&mut self, index: usize) -> (SocketAddr, SocketAddr) {
+        let front = self.frontends.get_mut(index).and_then(Option::take);
+        let mut front = front.expect("a frontend that runs");
+        front.process.running.shutdown().await;
+        self.announce();
+        (front.api, front.bus)
+    }
+
+    /// Starts a frontend again where it was.
+    pub async fn restart_frontend(&mut self, index: usize, at: (SocketAddr, SocketAddr)) {
+        let front = self.frontend(at.0, at.1).await;
+        if let Some(place) = self.frontends.get_mut(index) {
+            *place = Some(front);
+        }
+        self.announce();
+    }
+
+    /// Ends everything, in the order in which it would be rolled out.
+    pub async fn stop(mut self) {
+        for scraper in self.scrapers.drain(..) {
+            scraper.end().await;
+        }
+        for front in self.frontends.drain(..).flatten() {
+            front.process.end().await;
+        }
+        self.cluster.stop().await;
+    }
+
+    fn announce(&self) {
+        let running = self.frontends.iter().flatten();
+        self.cluster
+            .set_frontends(running.map(|front| front.api).collect());
+    }
+
+    async fn frontend(&self, api: SocketAddr, bus: SocketAddr) -> Front {
+        let paths = self.cluster.paths();
+        let flags = [
+            format!("--bind-address={}", api.ip()),
+            format!("--secure-port={}", api.port()),
+            format!("--bus-address={bus}"),
+            flag("--bus-client-ca-file", &paths.bus_ca),
+            flag("--tls-cert-file", &paths.frontend_certificate),
+            flag("--tls-private-key-file", &paths.frontend_key),
+            flag("--requestheader-client-ca-file", &paths.front_proxy_ca),
+            flag("--kubeconfig", &paths.kubeconfig),
+            "--frontend-name=front".to_owned(),
+        ];
+        let more = self.flags.iter().map(ToString::to_string);
+        let flags = std::iter::once("tributary-apiserver".to_owned()).chain(flags);
+        let flags = flags.chain(more);
+        let args = FrontendArgs::try_parse_from(flags).expect("flags");
+        let stop = CancellationToken::new();
+        let frontend = Frontend::start(args, Clock::system(), stop.clone())
+            .await
+            .expect("a frontend");
+        let api = tcp(frontend.api_address());
+        let bus = tcp(frontend.bus_addresses().first().expect("a bus"));
+        let mut running = JoinSet::new();
+        running.spawn(frontend.run());
+        let process = Process { stop, running };
+        Front { process, api, bus }
+    }
+
+    async fn scraper(&self, index: usize, count: usize) -> Process {
+        let paths = self.cluster.paths();
+        let pki = self.cluster.pki();
+        let (certificate, key) = pki
+            .client(Ca::Bus, &format!("scraper-{index}"), &[])
+            .and_then(|pair| pair.write(&paths.dir, &format!("scraper-{index}")))
+            .expect("a certificate");
+        let mut flags = vec![
+            "tributary-scraper".to_owned(),
+            format!("--source-name=scraper-{index}"),
+            format!("--shard-index={index}"),
+            format!("--shard-count={count}"),
+            "--admin-address=127.0.0.1:0".to_owned(),
+            "--kubelet-use-node-status-port".to_owned(),
+            "--kubelet-preferred-address-types=InternalIP".to_owned(),
+            flag("--kubelet-certificate-authority", &paths.kubelet_ca),
+            flag("--kubelet-client-certificate", &paths.scraper_certificate),
+            flag("--kubelet-client-key", &paths.scraper_key),
+            flag("--kubeconfig", &paths.kubeconfig),
+            flag("--bus-ca-file", &paths.bus_ca),
+            flag("--bus-client-certificate", &certificate),
+            flag("--bus-client-key", &key),
+        ];
+        for front in self.frontends.iter().flatten() {
+            flags.push(format!("--frontend=https://{}", front.bus));
+        }
+        let args = ScraperArgs::try_parse_from(flags).expect("flags");
+        let config = Config::try_from(args).expect("flags that fit together");
+        let config = config.paced(RESOLUTION, REQUEST_TIMEOUT);
+        let stop = CancellationToken::new();
+        let scraper = Scraper::start(config, Clock::system(), stop.clone())
+            .await
+            .expect("a scraper");
+        let mut running = JoinSet::new();
+        running.spawn(scraper.run());
+        Process { stop, running }
+    }
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}
+
+fn tcp(address: &Address) -> SocketAddr {
+    match address {
+        Address::Tcp(address) => *address,
+        Address::Unix(path) => panic!("{} is no TCP address", path.display()),
+    }
+}
