@@ -1,2 +1,140 @@
-//! Placeholder.
-fn main() {}
+//! Taking readings in, at the size of a large cluster: 5,000 nodes of 30 pods.
+//!
+//! `cargo bench -p tributary-apiserver --bench store`
+
+use std::{sync::Arc, time::Duration};
+
+use divan::{AllocProfiler, Bencher, counter::ItemsCount};
+use tributary_apiserver::store::{Source, Store};
+use tributary_model::{
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
+    Roster, RosterBuilder, Timestamp,
+};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
+
+const NODES: i64 = 5_000;
+const PODS: u64 = 30;
+
+fn main() {
+    divan::main();
+}
+
+fn source() -> Source {
+    Source {
+        name: "bench".into(),
+        resolution: Duration::from_secs(15),
+    }
+}
+
+/// The roster of a node; `odd` has one other pod than the even one.
+fn roster(node: i64, odd: bool) -> Arc<Roster> {
+    let mut builder = RosterBuilder::default();
+    for pod in 0..PODS {
+        let name = match pod {
+            0 if odd => format!("odd-{node:05}"),
+            _ => format!("web-{node:05}-{pod}"),
+        };
+        let key = PodKey::new(format!("ns-{:04}", pod % 10), name);
+        if builder.add(key, "main".into()).is_err() {
+            break;
+        }
+    }
+    builder.build()
+}
+
+/// The reading of `node` in `cycle`.
+fn reading(node: i64, cycle: i64, roster: &Arc<Roster>) -> Reading {
+    let at = Timestamp::from_millis(cycle * 15_000);
+    let total = CoreNanos(cycle.unsigned_abs() * 3_750_000_000);
+    let point = ContainerPoint {
+        cpu: Some(CpuPoint { total, at }),
+        memory: Some(MemoryPoint {
+            working_set: Bytes(64 << 20),
+            at,
+        }),
+        started: Some(Timestamp::from_millis(0)),
+        swap: Some(Bytes(0)),
+    };
+    let mut columns = Columns::missing(roster.containers());
+    for row in 0..roster.containers() {
+        columns.set(row, &point);
+    }
+    Reading {
+        node: format!("node-{node:05}").into(),
+        roster: Arc::clone(roster),
+        asked_at: at,
+        point: NodePoint {
+            cpu: point.cpu,
+            memory: point.memory,
+            swap: None,
+        },
+        columns,
+    }
+}
+
+fn cycle(cycle: i64, rosters: &[Arc<Roster>]) -> Vec<Reading> {
+    let nodes = (0..NODES).zip(rosters);
+    nodes
+        .map(|(node, roster)| reading(node, cycle, roster))
+        .collect()
+}
+
+fn rosters(odd: bool) -> Vec<Arc<Roster>> {
+    (0..NODES).map(|node| roster(node, odd)).collect()
+}
+
+/// One cycle of all nodes, the containers being the same as before: the steady
+/// state.
+#[divan::bench(sample_count = 20)]
+fn take_a_cycle(bencher: Bencher<'_, '_>) {
+    let store = Store::new(None);
+    let (rosters, source) = (rosters(false), source());
+    let mut now = 0;
+    bencher
+        .counter(ItemsCount::new(5_000_u32))
+        .with_inputs(|| {
+            now += 1;
+            cycle(now, &rosters)
+        })
+        .bench_local_values(|readings| {
+            for reading in readings {
+                divan::black_box(store.take(reading, &source));
+            }
+        });
+}
+
+/// One cycle in which a pod of every node was replaced.
+#[divan::bench(sample_count = 20)]
+fn take_a_cycle_of_new_rosters(bencher: Bencher<'_, '_>) {
+    let store = Store::new(None);
+    let (even, odd, source) = (rosters(false), rosters(true), source());
+    let mut now = 0;
+    bencher
+        .counter(ItemsCount::new(5_000_u32))
+        .with_inputs(|| {
+            now += 1;
+            cycle(now, if now % 2 == 0 { &even } else { &odd })
+        })
+        .bench_local_values(|readings| {
+            for reading in readings {
+                divan::black_box(store.take(reading, &source));
+            }
+        });
+}
+
+/// The usage of one pod.
+#[divan::bench]
+fn pod(bencher: Bencher<'_, '_>) {
+    let store = Store::new(None);
+    let (rosters, source) = (rosters(false), source());
+    for now in [1, 2] {
+        for reading in cycle(now, &rosters) {
+            store.take(reading, &source);
+        }
+    }
+    let key = PodKey::new("ns-0007", "web-02500-7");
+    let now = Timestamp::from_millis(31_000);
+    bencher.bench_local(|| store.pods([(divan::black_box(&key), None)], now));
+}

@@ -18,7 +18,6 @@ mod page;
 mod params;
 mod pods;
 mod quantity;
-mod selector;
 mod status;
 mod table;
 mod time;
@@ -27,10 +26,9 @@ mod writer;
 use std::sync::Arc;
 
 use axum::{Router, middleware, routing::any};
-use tributary_runtime::clock::Clock;
+use tributary_runtime::{clock::Clock, selector::Selector};
 
 use self::kinds::{GROUP, Version};
-pub use self::selector::{BadSelector, Selector};
 use crate::{catalog::Catalog, store::Store};
 
 /// What the API is made from.

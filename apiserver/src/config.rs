@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use rustls::{RootCertStore, ServerConfig};
 use tributary_runtime::{
     exit::Misconfigured,
+    selector::{BadSelector, Selector},
     serve::Address,
     tls::{
         ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13, TLS13, roots,
@@ -12,10 +13,7 @@ use tributary_runtime::{
     },
 };
 
-use crate::{
-    api::{BadSelector, Selector},
-    args::{Args, BusArgs, ServingArgs},
-};
+use crate::args::{Args, BusArgs, ServingArgs};
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use std::sync::{
 };
 
 use tributary_model::{NodeName, Timestamp};
+use tributary_runtime::selector::Selector;
 
-use crate::{Held, api::Selector};
+use crate::Held;
 
 /// Answers the readiness check over samples.
 #[derive(Debug)]
@@ -56,7 +57,9 @@ impl Coverage {
             return self.held.catalog.node_names();
         };
         let all = self.held.catalog.nodes_after(None, usize::MAX);
-        let selected = all.iter().filter(|node| selector.matches(&node.labels));
+        let selected = all
+            .iter()
+            .filter(|node| selector.matches(|key| node.labels.get(key)));
         selected.map(|node| node.name.clone()).collect()
     }
 }

@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use tributary_runtime::{args, exit};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match tributary_apiserver::run(tributary_apiserver::args::Args::parse()).await {
+    let args = match args::parse() {
+        Ok(args) => args,
+        Err(code) => return code,
+    };
+    match tributary_apiserver::run(args).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => tributary_runtime::exit::report(&error),
+        Err(error) => exit::report(&error),
     }
 }

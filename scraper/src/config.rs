@@ -4,7 +4,12 @@ mod frontend;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use tributary_runtime::{args::KubeArgs, exit::Misconfigured, tls::PairFiles};
+use tributary_runtime::{
+    args::KubeArgs,
+    exit::Misconfigured,
+    selector::{BadSelector, Selector},
+    tls::PairFiles,
+};
 
 pub use self::frontend::{BadFrontend, Frontend};
 use crate::{
@@ -93,6 +98,9 @@ pub enum BadConfig {
     /// `--shard-index` or `--shard-count`
     #[error(transparent)]
     NoSuchShard(#[from] BadShard),
+    /// `--node-selector`
+    #[error("--node-selector: {0}")]
+    NodeSelector(#[from] BadSelector),
     /// A name that is empty or too long.
     #[error("{flag} should be 1 to 253 bytes, but value `{value}` provided")]
     Name {
@@ -150,7 +158,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             resolution,
             request_timeout,
-            node_selector: args.scrape.node_selector.trim().to_owned(),
+            node_selector: selector(&args.scrape.node_selector)?,
             rules: Rules {
                 // An empty list is one empty word to clap.
                 address_types: types.into_iter().filter(|kind| !kind.is_empty()).collect(),
@@ -233,6 +241,12 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
         });
     }
     Ok((interval, waited))
+}
+
+/// The API server applies it; that it is one is seen before.
+fn selector(text: &str) -> Result<String, BadSelector> {
+    let text = text.trim();
+    text.parse::<Selector>().map(|_| text.to_owned())
 }
 
 fn name(flag: &'static str, value: String) -> Result<String, BadConfig> {

@@ -174,9 +174,11 @@ fn publisher(config: &Config, hub: Hub, clock: Clock, metrics: BusMetrics) -> Cl
 }
 
 fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics) -> [Endpoint; 3] {
-    let listed = move || match targets.borrow().listed() {
-        true => Ok(()),
-        false => Err("the list of nodes has not been read yet".to_owned()),
+    let listed = move || {
+        let listed = targets.borrow().listed();
+        listed
+            .then_some(())
+            .ok_or_else(|| "the list of nodes has not been read yet".to_owned())
     };
     let connected = move || match bus.connected.get() {
         0 => Err("no frontend has taken our stream".to_owned()),

@@ -141,3 +141,10 @@ async fn strangers_get_probes_and_nothing_else() {
     assert!(text.contains("\ntributary_store_nodes 1\n"), "{text}");
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_publishes_over_a_unix_socket() {
+    let stack = Stack::sidecar(steady(2, 2)).await;
+    all_served(&stack, &stack.admin()).await;
+    stack.stop().await;
+}

@@ -1,5 +1,12 @@
 //! Both halves against a simulated cluster.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a failed step is a failed test, and figures are printed"
+)]
+
 mod answers;
 mod faults;
 mod frontends;

@@ -43,7 +43,14 @@ impl Process {
 struct Front {
     process: Process,
     api: SocketAddr,
-    bus: SocketAddr,
+    bus: Address,
+}
+
+/// Where a frontend was.
+#[derive(Debug)]
+pub struct Place {
+    api: SocketAddr,
+    bus: Address,
 }
 
 /// Both halves and a cluster. To be ended with [`Stack::stop`].
@@ -61,6 +68,19 @@ impl Stack {
     /// three resolutions, as by default.
     pub async fn start(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         Self::with(cluster, scrapers, frontends, &[]).await
+    }
+
+    /// One scraper and one frontend as they are in one pod: over a Unix socket.
+    pub async fn sidecar(cluster: Builder) -> Self {
+        let mut stack = Self::with(cluster, 0, 0, &[]).await;
+        let socket = stack.cluster.paths().dir.join("bus.sock");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let front = stack.frontend(any, &Address::Unix(socket)).await;
+        stack.frontends.push(Some(front));
+        stack.announce();
+        let scraper = stack.scraper(0, 1).await;
+        stack.scrapers.push(scraper);
+        stack
     }
 
     /// The same, but samples are served for minutes, for tests in which they
@@ -93,7 +113,7 @@ impl Stack {
         };
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         for _ in 0..frontends {
-            let front = stack.frontend(any, any).await;
+            let front = stack.frontend(any, &Address::Tcp(any)).await;
             stack.frontends.push(Some(front));
         }
         stack.announce();
@@ -125,17 +145,20 @@ impl Stack {
     }
 
     /// Ends a frontend; its connections are cut off, not drained.
-    pub async fn kill_frontend(&mut self, index: usize) -> (SocketAddr, SocketAddr) {
+    pub async fn kill_frontend(&mut self, index: usize) -> Place {
         let front = self.frontends.get_mut(index).and_then(Option::take);
         let mut front = front.expect("a frontend that runs");
         front.process.running.shutdown().await;
         self.announce();
-        (front.api, front.bus)
+        Place {
+            api: front.api,
+            bus: front.bus,
+        }
     }
 
     /// Starts a frontend again where it was.
-    pub async fn restart_frontend(&mut self, index: usize, at: (SocketAddr, SocketAddr)) {
-        let front = self.frontend(at.0, at.1).await;
+    pub async fn restart_frontend(&mut self, index: usize, at: Place) {
+        let front = self.frontend(at.api, &at.bus).await;
         if let Some(place) = self.frontends.get_mut(index) {
             *place = Some(front);
         }
@@ -159,7 +182,7 @@ impl Stack {
             .set_frontends(running.map(|front| front.api).collect());
     }
 
-    async fn frontend(&self, api: SocketAddr, bus: SocketAddr) -> Front {
+    async fn frontend(&self, api: SocketAddr, bus: &Address) -> Front {
         let paths = self.cluster.paths();
         let flags = [
             format!("--bind-address={}", api.ip()),
@@ -181,7 +204,7 @@ impl Stack {
             .await
             .expect("a frontend");
         let api = tcp(frontend.api_address());
-        let bus = tcp(frontend.bus_addresses().first().expect("a bus"));
+        let bus = frontend.bus_addresses().first().expect("a bus").clone();
         let mut running = JoinSet::new();
         running.spawn(frontend.run());
         let process = Process { stop, running };
@@ -211,8 +234,13 @@ impl Stack {
             flag("--bus-client-certificate", &certificate),
             flag("--bus-client-key", &key),
         ];
-        for front in self.frontends.iter().flatten() {
-            flags.push(format!("--frontend=https://{}", front.bus));
+        for (index, front) in self.frontends.iter().flatten().enumerate() {
+            flags.push(match &front.bus {
+                Address::Unix(_) => format!("--frontend={}", front.bus),
+                // One by its address, the next by a name.
+                Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
+                Address::Tcp(bus) => format!("--frontend=dns:///localhost:{}", bus.port()),
+            });
         }
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
         let config = Config::try_from(args).expect("flags that fit together");

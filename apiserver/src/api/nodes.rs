@@ -103,8 +103,8 @@ impl Pages {
 
     fn wants(&self, node: &NodeRecord) -> bool {
         let served = self.api.node_selector.as_ref();
-        self.params.labels.matches(&node.labels)
-            && served.is_none_or(|selector| selector.matches(&node.labels))
+        self.params.labels.matches(|key| node.labels.get(key))
+            && served.is_none_or(|selector| selector.matches(|key| node.labels.get(key)))
             && self.params.fields.matches(node.name.as_str(), "")
     }
 }

@@ -6,12 +6,12 @@
 
 use axum::{extract::Query, http::Uri};
 use tributary_model::PodKey;
+use tributary_runtime::selector::Selector;
 
 use super::{
     fields::Fields,
     kinds::Resource,
     page::{self, MAX_LIMIT},
-    selector::Selector,
     status::{Cause, Refusal},
 };
 

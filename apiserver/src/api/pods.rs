@@ -141,7 +141,7 @@ impl Pages {
     fn wants(&self, pod: &PodRecord) -> bool {
         let fields = &self.params.fields;
         fields.matches(&pod.key.name, &pod.key.namespace)
-            && self.params.labels.matches(&pod.labels)
+            && self.params.labels.matches(|key| pod.labels.get(key))
             && (!fields.needs_node() || self.runs_on(pod, fields))
     }
 

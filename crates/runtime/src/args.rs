@@ -1,8 +1,35 @@
 //! Flag groups that both binaries flatten. The doc comments are the manual.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum, error::ErrorKind};
+
+use crate::exit;
+
+/// Reads the command line.
+///
+/// # Errors
+///
+/// What to exit with, everything having been said: 0 after `--help` and
+/// `--version`, 2 after one sentence about a flag that is wrong.
+pub fn parse<A: Parser>() -> Result<A, ExitCode> {
+    A::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            // Nothing is left to tell when stdout is closed.
+            drop(error.print());
+            ExitCode::SUCCESS
+        }
+        _ => exit::report(&exit::Misconfigured::new(sentence(&error.to_string())).into()),
+    })
+}
+
+/// The first paragraph of what clap says, which names the flag; the usage that
+/// follows is what `--help` is for.
+fn sentence(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let lines = text.lines().take_while(|line| !line.is_empty());
+    lines.map(str::trim).collect::<Vec<_>>().join(" ")
+}
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -39,4 +66,19 @@ pub struct KubeArgs {
     /// token and the cluster's CA.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_flag_is_one_sentence() {
+        let clap = "error: the following required arguments were not provided:\n  --frontend \
+                    <URL>\n\nUsage: x\n\nFor more information, try '--help'.\n";
+        assert_eq!(
+            sentence(clap),
+            "the following required arguments were not provided: --frontend <URL>"
+        );
+    }
 }

@@ -8,6 +8,7 @@
 //! - [`kube`]: a client from flags, and a watch that keeps a set
 //! - [`log`]: the tracing subscriber
 //! - [`metrics`]: the registry, build and process metrics
+//! - [`selector`]: label selectors, as `kubectl -l` takes them
 //! - [`serve`]: the accept loop: TCP or Unix socket, TLS, HTTP, a cap, a drain
 //! - [`signal`]: SIGTERM and SIGINT
 //! - [`tasks`]: the owner of every task
@@ -21,6 +22,7 @@ pub mod health;
 pub mod kube;
 pub mod log;
 pub mod metrics;
+pub mod selector;
 pub mod serve;
 pub mod signal;
 pub mod tasks;

@@ -173,6 +173,7 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, talk: Talk
     let mut number = 0;
     while let Ok((stream, _)) = listener.accept().await {
         number += 1;
+        stream.set_nodelay(true).unwrap();
         connections.spawn(serve(stream, acceptor.clone(), number, talk.clone()));
     }
 }

@@ -9,7 +9,6 @@ mod validation;
 use std::str::FromStr;
 
 pub use self::parser::BadSelector;
-use crate::catalog::Labels;
 
 /// Requirements on labels, all of which must hold. The default has none and
 /// selects everything.
@@ -45,11 +44,11 @@ impl Selector {
         self.0.is_empty()
     }
 
-    /// Whether it selects an object with these labels.
-    pub fn matches(&self, labels: &Labels) -> bool {
+    /// Whether it selects an object, of whose labels `label` gives the value.
+    pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0
             .iter()
-            .all(|requirement| requirement.test.passes(labels.get(&requirement.key)))
+            .all(|requirement| requirement.test.passes(label(&requirement.key)))
     }
 }
 

@@ -1,0 +1,164 @@
+//! The real binary: exit codes, signals, what it says.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary-apiserver"));
+    command
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env("HOSTNAME", "front-0")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(flags: &[&str]) -> Output {
+    binary().args(flags).output().unwrap()
+}
+
+/// Code and stderr of a start that must fail.
+fn refusal(flags: &[&str]) -> (Option<i32>, String) {
+    let output = run(flags);
+    assert!(output.stdout.is_empty());
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// A CA file, which has to be there.
+fn ca(dir: &std::path::Path) -> String {
+    let path = dir.join("ca.crt");
+    std::fs::write(&path, include_bytes!("ca.crt")).unwrap();
+    format!("--requestheader-client-ca-file={}", path.display())
+}
+
+const BUS: &str = "--bus-address=unix:///tmp/nowhere/bus.sock";
+
+#[test]
+fn bad_flags_are_exit_code_2_and_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    for (flags, sentence) in [
+        (
+            &[BUS][..],
+            "error: need --requestheader-client-ca-file or --client-ca-file: without a CA nobody \
+             may call\n",
+        ),
+        (
+            &[&ca, "--bus-address=127.0.0.1:0"],
+            "error: --bus-address 127.0.0.1:0 needs --bus-client-ca-file, or --bus-insecure for \
+             tests\n",
+        ),
+        (
+            &[&ca, "--bus-address=localhost:1"],
+            "error: invalid value 'localhost:1' for '--bus-address <ADDRESS>': \"localhost:1\" is \
+             neither IP:PORT nor unix:///PATH\n",
+        ),
+        (
+            &[&ca, BUS, "--tls-cert-file=/x"],
+            "error: the following required arguments were not provided: --tls-private-key-file \
+             <FILE>\n",
+        ),
+        (
+            &[&ca, BUS, "--tls-cert-file=/x", "--tls-private-key-file=/y"],
+            "error: /x: No such file or directory (os error 2)\n",
+        ),
+        (
+            &[&ca, BUS, "--node-selector=!!!"],
+            "error: --node-selector: unable to parse requirement: found '!', expected: \
+             identifier\n",
+        ),
+        (
+            &[&ca, BUS, "--client-ca-file=/nonexistent"],
+            "error: --client-ca-file: /nonexistent: No such file or directory (os error 2)\n",
+        ),
+        (
+            &["--no-such-flag"],
+            "error: unexpected argument '--no-such-flag' found\n",
+        ),
+    ] {
+        assert_eq!(refusal(flags), (Some(2), sentence.to_owned()), "{flags:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for flag in ["--secure-port", "--bus-address", "--max-sample-age"] {
+        assert!(text.contains(flag), "{flag}");
+    }
+    let version = run(&["--version"]);
+    let expected = concat!("tributary-apiserver ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+}
+
+/// Ends the process, come what may.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended, which is what it should.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Starts with an API server that is not there.
+fn start_unreachable(dir: &std::path::Path) -> Running {
+    let kubeconfig = dir.join("kubeconfig");
+    std::fs::write(
+        &kubeconfig,
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+         users: [{name: u, user: {}}]\n\
+         contexts: [{name: c, context: {cluster: c, user: u}}]\n",
+    )
+    .unwrap();
+    let child = binary()
+        .arg(format!("--kubeconfig={}", kubeconfig.display()))
+        .args([&ca(dir), "--bind-address=127.0.0.1", "--secure-port=0"])
+        .arg(format!("--bus-address=unix://{}/bus.sock", dir.display()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Running(child)
+}
+
+#[test]
+fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = start_unreachable(dir.path());
+    let stderr = process.0.stderr.take().unwrap();
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(stderr).lines();
+    let complained = |said: &[String]| {
+        said.iter()
+            .filter(|line| line.contains("cannot watch"))
+            .count()
+    };
+    while complained(&said) < 2 {
+        said.push(lines.next().unwrap().unwrap());
+    }
+    assert!(
+        process.0.try_wait().unwrap().is_none(),
+        "it goes on: {said:?}"
+    );
+    let pid = Pid::from_child(&process.0);
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = process.0.wait().unwrap();
+    said.extend(lines.map_while(Result::ok));
+    assert_eq!(status.code(), Some(0), "{said:?}");
+    for kind in ["nodes", "pods"] {
+        let about = |line: &&String| line.contains("cannot watch") && line.contains(kind);
+        assert_eq!(said.iter().filter(about).count(), 1, "{kind}: {said:?}");
+    }
+}

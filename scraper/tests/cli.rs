@@ -1,0 +1,167 @@
+//! The real binary: exit codes, signals, what it says.
+
+#![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tributary-scraper"));
+    command
+        .env_remove("KUBERNETES_SERVICE_HOST")
+        .env("HOSTNAME", "scraper-0")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(flags: &[&str]) -> Output {
+    binary().args(flags).output().unwrap()
+}
+
+/// Code and stderr of a start that must fail.
+fn refusal(flags: &[&str]) -> (Option<i32>, String) {
+    let output = run(flags);
+    assert!(output.stdout.is_empty());
+    (
+        output.status.code(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+const FRONTEND: &str = "--frontend=unix:///run/bus.sock";
+
+#[test]
+fn bad_flags_are_exit_code_2_and_one_sentence() {
+    for (flags, sentence) in [
+        (
+            &["--metric-resolution=5s", FRONTEND][..],
+            "error: metric-resolution should be a time duration at least 10s, but value 5s provided\n",
+        ),
+        (
+            &["--metric-resolution=10s", FRONTEND],
+            "error: metric-resolution should be larger than kubelet-request-timeout, but \
+             metric-resolution value 10s kubelet-request-timeout value 10s provided\n",
+        ),
+        (
+            &["--kubelet-client-key=/x", FRONTEND],
+            "error: need both --kubelet-client-key and --kubelet-client-certificate\n",
+        ),
+        (&[], "error: need at least one --frontend to publish to\n"),
+        (
+            &["--shard-index=3", "--shard-count=3", FRONTEND],
+            "error: --shard-index 3 is not below --shard-count 3\n",
+        ),
+        (
+            &["--frontend=front:1"],
+            "error: --frontend front:1 should be https://HOST:PORT, dns:///NAME:PORT, \
+             unix:///PATH or http://HOST:PORT\n",
+        ),
+        (
+            &["--kubeconfig=/nonexistent", FRONTEND],
+            "error: --kubeconfig /nonexistent: failed to read kubeconfig from '\"/nonexistent\"': \
+             No such file or directory (os error 2)\n",
+        ),
+        (
+            &["--no-such-flag"],
+            "error: unexpected argument '--no-such-flag' found\n",
+        ),
+        (
+            &["--log-level=a=b=c", FRONTEND],
+            "error: --log-level: error parsing level filter: expected one of \"off\", \"error\", \
+             \"warn\", \"info\", \"debug\", \"trace\", or a number 0-5\n",
+        ),
+        (
+            &["--node-selector=a,,b", FRONTEND],
+            "error: --node-selector: unable to parse requirement: found ',', expected: identifier after \
+             ','\n",
+        ),
+    ] {
+        assert_eq!(refusal(flags), (Some(2), sentence.to_owned()), "{flags:?}");
+    }
+}
+
+#[test]
+fn outside_a_cluster_a_kubeconfig_is_needed() {
+    let (code, said) = refusal(&[FRONTEND]);
+    assert_eq!(code, Some(2));
+    let expected = "error: no --kubeconfig given and the in-cluster configuration cannot be loaded";
+    assert!(said.starts_with(expected), "{said}");
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    let text = String::from_utf8(help.stdout).unwrap();
+    for flag in [
+        "--kubelet-preferred-address-types",
+        "--frontend",
+        "--metric-resolution",
+    ] {
+        assert!(text.contains(flag), "{flag}");
+    }
+    let version = run(&["--version"]);
+    let expected = concat!("tributary-scraper ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+}
+
+/// Ends the process, come what may.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended, which is what it should.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Starts with an API server that is not there.
+fn start_unreachable(dir: &std::path::Path) -> Running {
+    let kubeconfig = dir.join("kubeconfig");
+    std::fs::write(
+        &kubeconfig,
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
+         users: [{name: u, user: {}}]\n\
+         contexts: [{name: c, context: {cluster: c, user: u}}]\n",
+    )
+    .unwrap();
+    let child = binary()
+        .arg(format!("--kubeconfig={}", kubeconfig.display()))
+        .args([FRONTEND, "--admin-address=127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    Running(child)
+}
+
+#[test]
+fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = start_unreachable(dir.path());
+    let stderr = process.0.stderr.take().unwrap();
+    let mut said = Vec::new();
+    let mut lines = BufReader::new(stderr).lines();
+    while !said
+        .iter()
+        .any(|line: &String| line.contains("cannot watch"))
+    {
+        said.push(lines.next().unwrap().unwrap());
+    }
+    assert!(
+        process.0.try_wait().unwrap().is_none(),
+        "it goes on: {said:?}"
+    );
+    let pid = Pid::from_child(&process.0);
+    kill_process(pid, Signal::TERM).unwrap();
+    let status = process.0.wait().unwrap();
+    said.extend(lines.map_while(Result::ok));
+    assert_eq!(status.code(), Some(0), "{said:?}");
+    let complaints = said.iter().filter(|line| line.contains("cannot watch"));
+    assert_eq!(complaints.count(), 1, "{said:?}");
+}
