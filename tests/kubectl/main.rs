@@ -62,6 +62,13 @@ async fn stack() -> Stack {
         let spec = NodeSpec::new(node).usage(Usage::steady(100, 1 << 30));
         stack.cluster.add_node(spec).await.unwrap();
     }
+    for name in ["infra", "shop"] {
+        let metadata = serde_json::json!({ "name": name });
+        let namespace = serde_json::json!({
+            "apiVersion": "v1", "kind": "Namespace", "metadata": metadata,
+        });
+        stack.cluster.put_object(namespace).unwrap();
+    }
     let pod = |namespace: &str, name: &str, node: &str| {
         PodSpec::new(namespace, name, node)
             .label("app", "web")
@@ -262,7 +269,7 @@ async fn refusals(kubectl: &Kubectl) {
         ("top pod -n shop zzz", "\"zzz\" not found"),
         (
             "get nodemetrics -w --request-timeout=3s",
-            "watch is not supported",
+            "(MethodNotAllowed)",
         ),
         ("get podmetrics -n shop zzz", "\"zzz\" not found"),
     ] {
