@@ -33,7 +33,7 @@ use tributary_runtime::{
     kube as runtime_kube, log,
     metrics::{self as runtime_metrics},
     serve::{Address, Bound, Limits, Listener, ServeMetrics, Server},
-    signal,
+    signal::Signals,
     tasks::Tasks,
     tls,
 };
@@ -64,12 +64,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// [`Misconfigured`] if the flags cannot work; else what broke.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
+    let signals = Signals::take_over()?;
     let stop = CancellationToken::new();
     let mut frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
-    frontend.tasks.spawn(
-        "signals",
-        async move { Ok(signal::stop_on_signal(stop).await?) },
-    );
+    frontend.tasks.spawn("signals", async move {
+        signals.stop(stop).await;
+        Ok(())
+    });
     frontend.run().await
 }
 

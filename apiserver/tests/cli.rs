@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::Read as _,
+    net::{SocketAddr, TcpListener},
     process::{Child, Command, Output, Stdio},
 };
 
@@ -112,15 +113,17 @@ impl Drop for Running {
     }
 }
 
-/// Starts with an API server that is not there.
-fn start_unreachable(dir: &std::path::Path) -> Running {
+/// Starts with an API server at `address`.
+fn start(dir: &std::path::Path, address: SocketAddr) -> Running {
     let kubeconfig = dir.join("kubeconfig");
     std::fs::write(
         &kubeconfig,
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         clusters: [{name: c, cluster: {server: 'http://127.0.0.1:1'}}]\n\
-         users: [{name: u, user: {}}]\n\
-         contexts: [{name: c, context: {cluster: c, user: u}}]\n",
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+             clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
+             users: [{{name: u, user: {{}}}}]\n\
+             contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
+        ),
     )
     .unwrap();
     let child = binary()
@@ -133,32 +136,27 @@ fn start_unreachable(dir: &std::path::Path) -> Running {
     Running(child)
 }
 
+/// After so many attempts the first complaint about each kind of object is old.
+const ATTEMPTS: usize = 8;
+
 #[test]
 fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     let dir = tempfile::tempdir().unwrap();
-    let mut process = start_unreachable(dir.path());
-    let stderr = process.0.stderr.take().unwrap();
-    let mut said = Vec::new();
-    let mut lines = BufReader::new(stderr).lines();
-    let complained = |said: &[String]| {
-        said.iter()
-            .filter(|line| line.contains("cannot watch"))
-            .count()
-    };
-    while complained(&said) < 2 {
-        said.push(lines.next().unwrap().unwrap());
+    // One that hangs up at once, so that it is seen how often it is tried.
+    let api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut process = start(dir.path(), api.local_addr().unwrap());
+    for _ in 0..ATTEMPTS {
+        drop(api.accept().unwrap());
     }
-    assert!(
-        process.0.try_wait().unwrap().is_none(),
-        "it goes on: {said:?}"
-    );
-    let pid = Pid::from_child(&process.0);
-    kill_process(pid, Signal::TERM).unwrap();
-    let status = process.0.wait().unwrap();
-    said.extend(lines.map_while(Result::ok));
-    assert_eq!(status.code(), Some(0), "{said:?}");
+    assert!(process.0.try_wait().unwrap().is_none(), "it goes on");
+    kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+    let mut said = String::new();
+    let mut stderr = process.0.stderr.take().unwrap();
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0), "{said}");
     for kind in ["nodes", "pods"] {
-        let about = |line: &&String| line.contains("cannot watch") && line.contains(kind);
-        assert_eq!(said.iter().filter(about).count(), 1, "{kind}: {said:?}");
+        let about = |line: &&str| line.contains("cannot watch") && line.contains(kind);
+        assert_eq!(said.lines().filter(about).count(), 1, "{kind}: {said}");
     }
+    assert!(!said.contains("watching again"), "{said}");
 }

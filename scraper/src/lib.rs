@@ -27,7 +27,7 @@ use tributary_runtime::{
     health::{self, Check, Endpoint},
     kube as runtime_kube, log, metrics as runtime_metrics,
     serve::{Address, Limits, Listener, ServeMetrics, Server},
-    signal,
+    signal::Signals,
     tasks::Tasks,
     tls,
 };
@@ -61,12 +61,13 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
     let config = Config::try_from(args).map_err(Misconfigured::from)?;
+    let signals = Signals::take_over()?;
     let stop = CancellationToken::new();
     let mut scraper = Scraper::start(config, Clock::system(), stop.clone()).await?;
-    scraper.tasks.spawn(
-        "signals",
-        async move { Ok(signal::stop_on_signal(stop).await?) },
-    );
+    scraper.tasks.spawn("signals", async move {
+        signals.stop(stop).await;
+        Ok(())
+    });
     scraper.run().await
 }
 

@@ -36,10 +36,20 @@ struct Failed {
     message: Box<str>,
 }
 
+/// What is left of samples that were too old: enough to say so, of the node and
+/// of each of its pods.
+#[derive(Debug)]
+struct Expired {
+    roster: Arc<Roster>,
+    renewed_at: Timestamp,
+    asked_at: Timestamp,
+}
+
 #[derive(Debug)]
 struct Entry {
     resolution: Duration,
     pairs: Option<Pairs>,
+    expired: Option<Expired>,
     failed: Option<Failed>,
 }
 
@@ -72,16 +82,14 @@ impl Points {
     pub(super) fn take(&mut self, reading: Reading, source: &Source) -> Taken {
         let node = reading.node.clone();
         let roster = Arc::clone(&reading.roster);
-        let entry = self.nodes.entry(node.clone()).or_insert_with(|| Entry {
-            resolution: source.resolution,
-            pairs: None,
-            failed: None,
-        });
+        let entry = self.nodes.entry(node.clone());
+        let entry = entry.or_insert_with(|| Entry::new(source));
         entry.resolution = source.resolution;
         let (before, taken) = match &mut entry.pairs {
             None => {
                 entry.pairs = Some(Pairs::first(reading));
-                (None, Taken::First)
+                let expired = entry.expired.take();
+                (expired.map(|expired| expired.roster), Taken::First)
             }
             Some(pairs) => {
                 let before = Arc::clone(pairs.roster());
@@ -139,11 +147,8 @@ impl Points {
             by: Arc::clone(&source.name),
             message,
         };
-        let entry = self.nodes.entry(node).or_insert_with(|| Entry {
-            resolution: source.resolution,
-            pairs: None,
-            failed: None,
-        });
+        let entry = self.nodes.entry(node);
+        let entry = entry.or_insert_with(|| Entry::new(source));
         if entry
             .failed
             .as_ref()
@@ -153,22 +158,28 @@ impl Points {
         }
     }
 
-    /// Forgets what is too old to be served, and nodes that do not exist.
+    /// Forgets samples that are too old to be served, and nodes that do not exist.
     /// Returns how many nodes lost their samples for age.
     pub(super) fn expire(&mut self, now: Timestamp, exists: impl Fn(&str) -> bool) -> usize {
         let mut gone = Vec::new();
         let mut expired = 0;
         let max_age = self.max_age;
         self.nodes.retain(|name, entry| {
-            let exists = exists(name.as_str());
-            let old = entry.too_old(now, max_age).is_some();
-            if (old || !exists)
+            if !exists(name.as_str()) {
+                gone.extend(entry.roster().map(|roster| (name.clone(), roster)));
+                return false;
+            }
+            if entry.too_old(now, max_age).is_some()
                 && let Some(pairs) = entry.pairs.take()
             {
-                expired += usize::from(exists);
-                gone.push((name.clone(), Arc::clone(pairs.roster())));
+                expired += 1;
+                entry.expired = Some(Expired {
+                    roster: Arc::clone(pairs.roster()),
+                    renewed_at: pairs.renewed_at(),
+                    asked_at: pairs.asked_at(),
+                });
             }
-            exists
+            true
         });
         for (node, roster) in gone {
             for pod in roster.pods() {
@@ -278,8 +289,7 @@ impl Points {
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
-        let pairs = self.nodes.get(node)?.pairs.as_ref()?;
-        Some(Arc::clone(pairs.roster()))
+        self.nodes.get(node)?.roster()
     }
 
     /// How `nodes` stand.
@@ -309,31 +319,55 @@ impl Entry {
         flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
     }
 
+    fn new(source: &Source) -> Self {
+        Self {
+            resolution: source.resolution,
+            pairs: None,
+            expired: None,
+            failed: None,
+        }
+    }
+
+    fn roster(&self) -> Option<Arc<Roster>> {
+        let held = self.pairs.as_ref().map(Pairs::roster);
+        let roster = held.or(self.expired.as_ref().map(|expired| &expired.roster));
+        roster.map(Arc::clone)
+    }
+
+    /// When somebody last asked with success, and when that brought something
+    /// new.
+    fn answered(&self) -> Option<(Timestamp, Timestamp)> {
+        match (&self.pairs, &self.expired) {
+            (Some(pairs), _) => Some((pairs.asked_at(), pairs.renewed_at())),
+            (None, Some(expired)) => Some((expired.asked_at, expired.renewed_at)),
+            (None, None) => None,
+        }
+    }
+
     fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {
-        let age = now.since(self.pairs.as_ref()?.renewed_at())?;
+        let (_, renewed_at) = self.answered()?;
+        let age = now.since(renewed_at)?;
         (age > self.max_age(flag)).then_some(age)
     }
 
     /// The pairs, if they may be served; if not, the best reason there is.
     fn fresh(&self, now: Timestamp, max_age: Option<Duration>) -> Result<&Pairs, NoMetrics> {
         let too_old = self.too_old(now, max_age);
-        match (&self.pairs, too_old) {
-            (Some(pairs), None) => Ok(pairs),
-            (pairs, too_old) => {
-                let answered = pairs.as_ref().map(Pairs::asked_at);
-                let failed = self.failed.as_ref();
-                let failed = failed.filter(|failed| Some(failed.asked_at) > answered);
-                Err(match (failed, too_old) {
-                    (Some(failed), _) => NoMetrics::Failed(Failure {
-                        ago: now.since(failed.asked_at).unwrap_or_default(),
-                        by: failed.by.to_string(),
-                        message: failed.message.to_string(),
-                    }),
-                    (None, Some(age)) => NoMetrics::TooOld(age),
-                    (None, None) => NoMetrics::NeverReported,
-                })
-            }
+        if let (Some(pairs), None) = (&self.pairs, too_old) {
+            return Ok(pairs);
         }
+        let asked_at = self.answered().map(|(asked_at, _)| asked_at);
+        let failed = self.failed.as_ref();
+        let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
+        Err(match (failed, too_old) {
+            (Some(failed), _) => NoMetrics::Failed(Failure {
+                ago: now.since(failed.asked_at).unwrap_or_default(),
+                by: failed.by.to_string(),
+                message: failed.message.to_string(),
+            }),
+            (None, Some(age)) => NoMetrics::TooOld(age),
+            (None, None) => NoMetrics::NeverReported,
+        })
     }
 }
 

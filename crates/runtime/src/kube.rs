@@ -128,8 +128,15 @@ pub async fn keep<K, T>(
                 healthy = false;
                 continue;
             }
-            Some(Ok(watcher::Event::Init)) => listing.clear(),
-            Some(Ok(watcher::Event::InitApply(object))) => listing.push(keep(object)),
+            // An attempt to list; only its end says that it succeeded.
+            Some(Ok(watcher::Event::Init)) => {
+                listing.clear();
+                continue;
+            }
+            Some(Ok(watcher::Event::InitApply(object))) => {
+                listing.push(keep(object));
+                continue;
+            }
             Some(Ok(watcher::Event::InitDone)) => {
                 let listed = std::mem::take(&mut listing);
                 info!(%kind, count = listed.len(), "listed");

@@ -1,6 +1,6 @@
 //! The tracing subscriber.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
@@ -15,10 +15,13 @@ use crate::{
 ///
 /// `--log-level` is not a filter.
 pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
-    let filter = EnvFilter::try_new(&args.log_level)
+    // The client says every failed attempt as an error; we say every change of
+    // state, once. Who wants the attempts can name it.
+    let filter = EnvFilter::try_new(format!("kube_client=off,{}", args.log_level))
         .map_err(|error| Misconfigured::new(format!("--log-level: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let done = match args.log_format {
         LogFormat::Text => builder.finish().try_init(),

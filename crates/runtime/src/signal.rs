@@ -2,25 +2,41 @@
 
 use std::io;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// Waits for SIGTERM or SIGINT, then cancels `stop`; ends when `stop` is
-/// cancelled by somebody else.
-///
-/// # Errors
-///
-/// The handlers cannot be installed.
-pub async fn stop_on_signal(stop: CancellationToken) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let which = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-        () = stop.cancelled() => return Ok(()),
-    };
-    info!(signal = which, "stopping");
-    stop.cancel();
-    Ok(())
+/// The signals that ask a process to end. From the moment this exists they no
+/// longer end it at once.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over. To be called before anything is begun that an
+    /// orderly end has to undo.
+    ///
+    /// # Errors
+    ///
+    /// The handlers cannot be installed.
+    pub fn take_over() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for a signal, then cancels `stop`; ends when `stop` is cancelled
+    /// by somebody else.
+    pub async fn stop(mut self, stop: CancellationToken) {
+        let which = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            () = stop.cancelled() => return,
+        };
+        info!(signal = which, "stopping");
+        stop.cancel();
+    }
 }

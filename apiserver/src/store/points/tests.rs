@@ -193,8 +193,33 @@ fn what_is_too_old_or_gone_is_forgotten() {
     points.take(page("n1", 140, &[("web", "main", 1)]), &source("s"));
     assert_eq!(points.expire(at(150), |node| node != "n3"), 1);
     assert_eq!(points.held(), (1, 1));
-    assert_eq!(points.pods.len(), 1);
     assert!(points.nodes.contains_key("n2") && !points.nodes.contains_key("n3"));
+    // The samples are gone; what was wrong is still known, of the pod as well.
+    let reason = |pod| {
+        points
+            .pod(&PodKey::new("shop", pod), None, at(155))
+            .unwrap_err()
+    };
+    assert_eq!(reason("db").to_string(), "its newest sample is 55s old");
+    assert_eq!(reason("api"), NoMetrics::NeverReported);
+    assert_eq!(points.pods.len(), 2);
+    points.fail("n2".into(), at(150), "refused".into(), &source("s2"));
+    let reason = points
+        .pod(&PodKey::new("shop", "db"), None, at(155))
+        .unwrap_err();
+    assert_eq!(
+        reason.to_string(),
+        "last scrape failed 5s ago by s2: refused"
+    );
+    // And it comes back as if it had never been away.
+    points.take(page("n2", 160, &[("db", "main", 1)]), &source("s"));
+    points.take(page("n2", 175, &[("db", "main", 1)]), &source("s"));
+    assert!(
+        points
+            .pod(&PodKey::new("shop", "db"), None, at(176))
+            .is_ok()
+    );
+    assert_eq!(points.nodes_of(&PodKey::new("shop", "db")), ["n2".into()]);
 }
 
 #[test]
