@@ -59,6 +59,7 @@ pub struct Stack {
     /// The cluster.
     pub cluster: Cluster,
     flags: &'static [&'static str],
+    resolution: Duration,
     scrapers: Vec<Process>,
     frontends: Vec<Option<Front>>,
 }
@@ -67,12 +68,18 @@ impl Stack {
     /// Starts the cluster, and so many of each half. Samples are served for
     /// three resolutions, as by default.
     pub async fn start(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
-        Self::with(cluster, scrapers, frontends, &[]).await
+        Self::with(cluster, (scrapers, frontends), &[], RESOLUTION).await
+    }
+
+    /// The same at the pace of a real cluster: a resolution of ten seconds.
+    pub async fn unhurried(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
+        let resolution = Duration::from_secs(10);
+        Self::with(cluster, (scrapers, frontends), &[], resolution).await
     }
 
     /// One scraper and one frontend as they are in one pod: over a Unix socket.
     pub async fn sidecar(cluster: Builder) -> Self {
-        let mut stack = Self::with(cluster, 0, 0, &[]).await;
+        let mut stack = Self::with(cluster, (0, 0), &[], RESOLUTION).await;
         let socket = stack.cluster.paths().dir.join("bus.sock");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let front = stack.frontend(any, &Address::Unix(socket)).await;
@@ -86,14 +93,15 @@ impl Stack {
     /// The same, but samples are served for minutes, for tests in which they
     /// must not go because the machine is slow.
     pub async fn patient(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
-        Self::with(cluster, scrapers, frontends, &["--max-sample-age=5m"]).await
+        let flags = &["--max-sample-age=5m"];
+        Self::with(cluster, (scrapers, frontends), flags, RESOLUTION).await
     }
 
     async fn with(
         cluster: Builder,
-        scrapers: usize,
-        frontends: usize,
+        (scrapers, frontends): (usize, usize),
         flags: &'static [&'static str],
+        resolution: Duration,
     ) -> Self {
         let cluster = cluster
             .housekeeping(Duration::ZERO)
@@ -108,6 +116,7 @@ impl Stack {
         let mut stack = Self {
             cluster,
             flags,
+            resolution,
             scrapers: Vec::new(),
             frontends: Vec::new(),
         };
@@ -244,7 +253,7 @@ impl Stack {
         }
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
         let config = Config::try_from(args).expect("flags that fit together");
-        let config = config.paced(RESOLUTION, REQUEST_TIMEOUT);
+        let config = config.paced(self.resolution, REQUEST_TIMEOUT);
         let stop = CancellationToken::new();
         let scraper = Scraper::start(config, Clock::system(), stop.clone())
             .await
