@@ -127,7 +127,8 @@ impl Pki {
     /// Makes the three authorities. Keys are ECDSA P-256 throughout, because 5,000 handshakes must be quick.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
-            cluster: Authority::new("kubernetes")?,
+            // Not "kubernetes", as the API's certificate is: OpenSSL would take that for self-signed.
+            cluster: Authority::new("kubernetes-ca")?,
             front_proxy: Authority::new("front-proxy-ca")?,
             bus: Authority::new("tributary-bus-ca")?,
             clients: Mutex::default(),

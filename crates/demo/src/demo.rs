@@ -1,0 +1,347 @@
+//! Everything in the order in which it starts, and what is done while it runs.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tributary_runtime::{clock::Clock, signal::Signals, tls};
+use tributary_sim::{Ca, Cluster, FRONTEND_NAME, FrontendTrust, KubeletAuth};
+
+use crate::{
+    args::DemoArgs,
+    credentials::Credentials,
+    door::{Door, connector},
+    folder::Folder,
+    output::Output,
+    plan::{Kind, plan},
+    processes::{Processes, Step, how},
+    screen::{self, Frame},
+    status::{Meters, count},
+    tries,
+    watch::{self, Seen, Served, What, ask},
+};
+
+/// How often the screen is drawn.
+const TICK: Duration = Duration::from_secs(1);
+/// Without a screen, every so many ticks are a line.
+const TICKS_PER_LINE: u64 = 5;
+/// How long the simulated cluster may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs the demo until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// Something cannot be started, or nobody reads what is told.
+pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
+    tls::install_provider();
+    raise_file_limit();
+    let stop = CancellationToken::new();
+    let mut signals = JoinSet::new();
+    signals.spawn(Signals::take_over()?.stop(stop.clone()));
+
+    let clock = Clock::system();
+    let mut output = Output::new(clock.clone());
+    let folder = Folder::open(args.dir.as_deref())?;
+    output.event(&format!("working in {}", folder.path().display()))?;
+    let cluster = simulate(&args, folder.path()).await?;
+    let (nodes, pods) = (count(args.nodes.into(), "node"), count(args.pods(), "pod"));
+    let api = cluster.api_url();
+    output.event(&format!(
+        "simulating {nodes} with {pods}, Kubernetes API at {api}"
+    ))?;
+
+    let credentials = Credentials::write(&cluster)?;
+    let processes = Processes::new(plan(&args, &cluster, &credentials)?)?;
+    let mut demo = Demo {
+        meters: Meters::new(processes.all().len()),
+        up: Instant::now(),
+        asking: Vec::new(),
+        ticks: 0,
+        args,
+        clock,
+        output,
+        folder,
+        cluster,
+        credentials,
+        processes,
+    };
+    let outcome = demo.live(&stop).await;
+    let ended = demo.end().await;
+    signals.shutdown().await;
+    outcome.and(ended)
+}
+
+async fn simulate(args: &DemoArgs, dir: &Path) -> anyhow::Result<Cluster> {
+    let cluster = Cluster::builder()
+        .nodes(args.nodes.into())
+        .pods_per_node(args.pods_per_node.into())
+        .kubelet_auth(KubeletAuth::Delegated)
+        .dir(dir)
+        .start()
+        .await
+        .context("simulate a cluster")?;
+    cluster.set_frontend_trust(&FrontendTrust::Ca {
+        pem: cluster.pki().ca(Ca::Bus).to_owned(),
+        server_name: FRONTEND_NAME.to_owned(),
+    })?;
+    Ok(cluster)
+}
+
+/// A large cluster needs several sockets per node; children inherit the limit.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If not, a demo of the usual size works all the same.
+    setrlimit(Resource::Nofile, limit).ok();
+}
+
+struct Demo {
+    args: DemoArgs,
+    clock: Clock,
+    output: Output,
+    folder: Folder,
+    cluster: Cluster,
+    credentials: Credentials,
+    processes: Processes,
+    meters: Meters,
+    up: Instant,
+    /// Commands to try; none until the API answers.
+    asking: Vec<String>,
+    ticks: u64,
+}
+
+impl Demo {
+    /// Starts the processes and keeps them alive.
+    async fn live(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        for index in 0..self.processes.all().len() {
+            self.processes.start(index, &self.folder)?;
+        }
+        let pid = std::process::id();
+        self.output.event(&format!(
+            "started {} and {}, children of pid {pid}",
+            count(self.args.scrapers.into(), "scraper"),
+            count(self.args.frontends.into(), "frontend"),
+        ))?;
+        let (tell, mut looks) = mpsc::channel(64);
+        let mut watchers = self.watch(&tell)?;
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                happened = self.processes.next() => self.step(happened?)?,
+                Some((index, seen)) = looks.recv() => self.see(index, seen)?,
+                _ = tick.tick() => {
+                    // Cancelling it costs nothing but the answer.
+                    if let Some(done) = stop.run_until_cancelled(self.tick()).await {
+                        done?;
+                    }
+                }
+                Some(ended) = watchers.join_next() => ended.context("watch a process")?,
+            }
+        }
+    }
+
+    fn watch(&self, tell: &mpsc::Sender<(usize, Option<Seen>)>) -> anyhow::Result<JoinSet<()>> {
+        let credentials = &self.credentials;
+        let tls = connector(&credentials.paths.bus_ca, &credentials.front_proxy())?;
+        let mut watchers = JoinSet::new();
+        for (index, process) in self.processes.all().iter().enumerate() {
+            let (kind, address) = (process.spec.kind, process.spec.look_at);
+            let door = match kind {
+                Kind::Scraper => Door::plain(address),
+                Kind::Frontend => Door::tls(address, &tls),
+            };
+            let wake = Arc::clone(&process.wake);
+            watchers.spawn(watch::follow(index, kind, door, wake, tell.clone()));
+        }
+        Ok(watchers)
+    }
+
+    fn step(&mut self, step: Step) -> anyhow::Result<()> {
+        match step {
+            Step::Ended { index, status } => {
+                let Some(process) = self.processes.get_mut(index) else {
+                    return Ok(());
+                };
+                let name = process.spec.name.clone();
+                let pid = process.pid.unwrap_or_default();
+                let mut text = format!("{name} (pid {pid}) {}", how(&status));
+                let by_itself = status.is_ok_and(|status| status.code().is_some());
+                let last = self.folder.last_line(&name);
+                if by_itself && !last.is_empty() {
+                    text.push_str(": ");
+                    text.push_str(&last);
+                }
+                let pause = self.processes.ended(index, &self.folder)?;
+                self.route();
+                self.output
+                    .event(&format!("{text}; starts again in {} s", pause.as_secs()))?;
+            }
+            Step::Due { index } => {
+                self.processes.start(index, &self.folder)?;
+                if let Some(process) = self.processes.get_mut(index) {
+                    let pid = process.pid.unwrap_or_default();
+                    let text = format!("{} started again as pid {pid}", process.spec.name);
+                    self.output.event(&text)?;
+                }
+            }
+            Step::Stopped => {}
+        }
+        self.draw()
+    }
+
+    fn see(&mut self, index: usize, seen: Option<Seen>) -> anyhow::Result<()> {
+        let complete = seen.as_ref().is_some_and(|seen| self.is_complete(seen));
+        let Some(process) = self.processes.get_mut(index) else {
+            return Ok(());
+        };
+        let was_ready = process.is_ready();
+        process.seen = seen;
+        let changed = process.is_ready() != was_ready;
+        if process.pid.is_some() && complete && !process.arrived {
+            process.arrived = true;
+            let after = process.started.elapsed().as_secs_f64();
+            let text = format!(
+                "{} is ready {after:.1} s after its start",
+                process.spec.name
+            );
+            self.output.event(&text)?;
+        }
+        if changed {
+            self.route();
+            self.draw()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a process does all that it is there for.
+    fn is_complete(&self, seen: &Seen) -> bool {
+        seen.ready
+            && match &seen.what {
+                What::Scraper { frontends, .. } => *frontends == usize::from(self.args.frontends),
+                What::Frontend { served, .. } => self.is_all(served),
+            }
+    }
+
+    fn is_all(&self, served: &Served) -> bool {
+        served.nodes == usize::from(self.args.nodes) && served.pods == self.args.pods()
+    }
+
+    /// Tells the aggregator which frontends may be asked: those that are
+    /// ready, as the endpoints of a Service.
+    fn route(&self) {
+        let ready = self.processes.of_kind(Kind::Frontend);
+        let ready = ready.filter(|process| process.is_ready());
+        let addresses: Vec<SocketAddr> = ready.map(|process| process.spec.look_at).collect();
+        self.cluster.set_frontends(addresses);
+    }
+
+    async fn tick(&mut self) -> anyhow::Result<()> {
+        if self.asking.is_empty() && self.answers().await {
+            self.open()?;
+        }
+        self.meters.look(&self.processes, Instant::now());
+        self.draw()?;
+        self.ticks += 1;
+        if !self.output.is_terminal() && self.ticks.is_multiple_of(TICKS_PER_LINE) {
+            let line = screen::line(&self.frame());
+            self.output.event(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the API gives everything, to users as we see it from outside.
+    async fn answers(&self) -> bool {
+        let seen = |process: &crate::processes::Process| {
+            process
+                .seen
+                .as_ref()
+                .is_some_and(|seen| self.is_complete(seen))
+        };
+        if !self.processes.all().iter().all(seen) {
+            return false;
+        }
+        let credentials = &self.credentials;
+        let Ok(tls) = connector(&credentials.paths.cluster_ca, &credentials.admin) else {
+            return false;
+        };
+        let door = Door::tls(self.cluster.api_address(), &tls);
+        ask(&door).await.is_ok_and(|served| self.is_all(&served))
+    }
+
+    /// Says that the demo may be used.
+    fn open(&mut self) -> anyhow::Result<()> {
+        let kubeconfig = self.folder.kubeconfig();
+        self.asking = tries::asking(&kubeconfig, &self.cluster, &self.credentials);
+        let after = self.up.elapsed().as_secs_f64();
+        self.output.event(&format!(
+            "every node and pod is served, {after:.1} s after the start"
+        ))?;
+        if self.output.is_terminal() {
+            return Ok(());
+        }
+        self.output
+            .line(&format!("kubeconfig: {}", kubeconfig.display()))?;
+        for command in self.tries() {
+            self.output.line(&format!("try: {command}"))?;
+        }
+        Ok(())
+    }
+
+    fn tries(&self) -> Vec<String> {
+        if self.asking.is_empty() {
+            return Vec::new();
+        }
+        let mut tries = self.asking.clone();
+        tries.extend(tries::breaking(&self.processes));
+        tries
+    }
+
+    fn draw(&mut self) -> anyhow::Result<()> {
+        if self.output.is_terminal() {
+            let screen = screen::render(&self.frame());
+            self.output.draw(&screen)?;
+        }
+        Ok(())
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let now = self.clock.now().as_second();
+        let nodes = self.args.nodes.into();
+        Frame {
+            up: self.up.elapsed(),
+            resolution: self.args.resolution.to_string(),
+            nodes,
+            pods: self.args.pods(),
+            folder: self.folder.path(),
+            rows: self.meters.rows(&self.processes, nodes, now),
+            tries: self.tries(),
+            events: self.output.events(),
+        }
+    }
+
+    /// Ends the processes, the cluster and the folder, in this order, all of
+    /// them whatever goes wrong.
+    async fn end(mut self) -> anyhow::Result<()> {
+        let told = self.output.event("stopping");
+        let drawn = self.draw();
+        self.cluster.set_frontends(Vec::new());
+        self.processes.end().await;
+        let forgotten = self.folder.write_processes(&[]);
+        // Its sockets close with the process, if not now.
+        drop(timeout(GRACE, self.cluster.stop()).await);
+        self.folder.close()?;
+        forgotten?;
+        drawn?;
+        Ok(told?)
+    }
+}

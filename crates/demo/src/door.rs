@@ -1,0 +1,136 @@
+//! A client of one server: a connection, a few requests, closed.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1::{self, SendRequest},
+    header,
+};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+use tributary_runtime::tls::{PairFiles, certificates, private_key, roots};
+
+/// How long connecting may take, and each answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The list of 5,000 nodes with 250 pods each is no larger.
+const MAX_BODY: usize = 1 << 30;
+
+/// Where a server is and how it is spoken to. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Door {
+    address: SocketAddr,
+    /// Without it, in the clear.
+    tls: Option<TlsConnector>,
+}
+
+impl Door {
+    /// Without TLS.
+    pub(crate) fn plain(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
+
+    /// With TLS.
+    pub(crate) fn tls(address: SocketAddr, tls: &TlsConnector) -> Self {
+        Self {
+            address,
+            tls: Some(tls.clone()),
+        }
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// Nobody listens, or the certificates do not fit.
+    pub(crate) async fn open(&self) -> anyhow::Result<Session> {
+        timeout(PATIENCE, self.connect())
+            .await
+            .with_context(|| format!("connect to {}", self.address))?
+            .with_context(|| format!("connect to {}", self.address))
+    }
+
+    async fn connect(&self) -> anyhow::Result<Session> {
+        let stream = TcpStream::connect(self.address).await?;
+        match &self.tls {
+            None => Session::new(self.address, stream).await,
+            Some(tls) => {
+                let name = ServerName::from(self.address.ip());
+                Session::new(self.address, tls.connect(name, stream).await?).await
+            }
+        }
+    }
+}
+
+/// A connection.
+pub(crate) struct Session {
+    address: SocketAddr,
+    sender: SendRequest<Empty<Bytes>>,
+    /// Drives the connection; ends with this.
+    _connection: JoinSet<()>,
+}
+
+impl Session {
+    async fn new<S>(address: SocketAddr, stream: S) -> anyhow::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut tasks = JoinSet::new();
+        // What goes wrong is told by the request.
+        tasks.spawn(async move { drop(connection.await) });
+        Ok(Self {
+            address,
+            sender,
+            _connection: tasks,
+        })
+    }
+
+    /// Asks for a path, wanting JSON.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer in time.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        timeout(PATIENCE, self.ask(path))
+            .await
+            .with_context(|| format!("get {path} from {}", self.address))?
+            .with_context(|| format!("get {path} from {}", self.address))
+    }
+
+    async fn ask(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
+        let request = Request::get(path)
+            .header(header::HOST, self.address.to_string())
+            .header(header::ACCEPT, "application/json")
+            .body(Empty::new())?;
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request).await?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_BODY);
+        let body = body.collect().await.map_err(anyhow::Error::from_boxed)?;
+        Ok((status, body.to_bytes()))
+    }
+}
+
+/// TLS that trusts one CA and shows a certificate.
+///
+/// # Errors
+///
+/// The files cannot be used.
+pub(crate) fn connector(ca: &std::path::Path, own: &PairFiles) -> anyhow::Result<TlsConnector> {
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots(ca)?)
+        .with_client_auth_cert(certificates(&own.certificate)?, private_key(&own.key)?)?;
+    Ok(TlsConnector::from(Arc::new(config)))
+}

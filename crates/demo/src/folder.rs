@@ -1,0 +1,193 @@
+//! The folder that the demo works in.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Seek as _, SeekFrom},
+    net::SocketAddr,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tempfile::TempDir;
+use tributary_runtime::exit::Misconfigured;
+
+/// How much of a log is looked at for its last line.
+const TAIL: u64 = 4096;
+
+/// A process as `processes.json` tells of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Entry<'a> {
+    /// Absent while it does not run.
+    pub(crate) pid: Option<u32>,
+    pub(crate) role: &'static str,
+    pub(crate) name: &'a str,
+    pub(crate) addresses: &'a BTreeMap<&'static str, SocketAddr>,
+    pub(crate) restarts: u32,
+}
+
+/// The folder. A temporary one is removed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    temporary: Option<TempDir>,
+}
+
+impl Folder {
+    /// Makes the folder `--dir` names, or a temporary one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub(crate) fn open(dir: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(dir) = dir else {
+            let made = tempfile::Builder::new().prefix("tributary-demo-").tempdir();
+            let made = made.context("make a temporary folder")?;
+            let path = made.path().to_owned();
+            return Ok(Self::at(path, Some(made))?);
+        };
+        let wrong = |error| Misconfigured::new(format!("--dir {}: {error}", dir.display()));
+        let path = std::path::absolute(dir).map_err(wrong)?;
+        Self::at(path, None).map_err(|error| wrong(error).into())
+    }
+
+    fn at(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
+        // Private keys will be in it.
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(path.join("logs"))?;
+        Ok(Self { path, temporary })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
+        self.path.join("kubeconfig")
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.path.join("logs").join(format!("{name}.log"))
+    }
+
+    /// Opens a process's log to write on: empty for the first start, else at
+    /// its end.
+    pub(crate) fn open_log(&self, name: &str, first: bool) -> io::Result<File> {
+        let path = self.log(name);
+        if first {
+            File::create(&path)?;
+        }
+        // All writers append: stdout and stderr share the file.
+        OpenOptions::new().append(true).open(&path)
+    }
+
+    /// The last line of a process's log; empty if there is none.
+    pub(crate) fn last_line(&self, name: &str) -> String {
+        tail(&self.log(name)).unwrap_or_default()
+    }
+
+    /// Replaces `processes.json` at once, so that a reader never sees half of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub(crate) fn write_processes(&self, entries: &[Entry<'_>]) -> anyhow::Result<()> {
+        let (path, new) = (
+            self.path.join("processes.json"),
+            self.path.join("processes.json.new"),
+        );
+        let mut text = serde_json::to_string_pretty(entries)?;
+        text.push('\n');
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Removes the folder if it is a temporary one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be removed.
+    pub(crate) fn close(self) -> anyhow::Result<()> {
+        match self.temporary {
+            Some(temporary) => temporary.close().context("remove the temporary folder"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let last = text.lines().rfind(|line| !line.trim().is_empty());
+    Ok(last.unwrap_or_default().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_was_named_stays_and_a_temporary_one_goes() {
+        let outer = tempfile::tempdir().unwrap();
+        let named = outer.path().join("a/b");
+        Folder::open(Some(&named)).unwrap().close().unwrap();
+        assert!(named.join("logs").is_dir());
+
+        let folder = Folder::open(None).unwrap();
+        let path = folder.path().to_owned();
+        assert!(path.is_dir());
+        folder.close().unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_last_line_of_a_log_is_the_last_that_says_something() {
+        let folder = Folder::open(None).unwrap();
+        assert_eq!(folder.last_line("scraper-0"), "");
+        let mut log = folder.open_log("scraper-0", true).unwrap();
+        writeln!(log, "{}\nfirst", "x".repeat(5000)).unwrap();
+        let mut log = folder.open_log("scraper-0", false).unwrap();
+        write!(log, "error: port taken\n\n").unwrap();
+        assert_eq!(folder.last_line("scraper-0"), "error: port taken");
+        folder.open_log("scraper-0", true).unwrap();
+        assert_eq!(folder.last_line("scraper-0"), "");
+    }
+
+    #[test]
+    fn processes_are_told_with_their_addresses() {
+        let folder = Folder::open(None).unwrap();
+        let addresses = BTreeMap::from([("admin", "127.0.0.101:8080".parse().unwrap())]);
+        let entry = Entry {
+            pid: None,
+            role: "scraper",
+            name: "scraper-0",
+            addresses: &addresses,
+            restarts: 2,
+        };
+        folder.write_processes(&[entry]).unwrap();
+        let text = fs::read_to_string(folder.path().join("processes.json")).unwrap();
+        let expected = r#"[
+  {
+    "pid": null,
+    "role": "scraper",
+    "name": "scraper-0",
+    "addresses": {
+      "admin": "127.0.0.101:8080"
+    },
+    "restarts": 2
+  }
+]
+"#;
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,287 @@
+//! The processes: started, minded, started again, ended.
+//!
+//! Each child is owned by the task that waits for it, so whoever sends it a
+//! signal knows that it has not been reaped and its pid not given to another.
+
+use std::{
+    io,
+    os::unix::process::ExitStatusExt as _,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, Command},
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    folder::{Entry, Folder},
+    plan::{Kind, Spec},
+    watch::Seen,
+};
+
+/// How long a process may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(6);
+/// How long a process stays away after it ended.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The same for one that ends again and again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Who ends sooner than this is taken to be unable to start.
+const LIVED: Duration = Duration::from_secs(10);
+
+/// A process and what is known of it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) spec: Spec,
+    /// Absent while it does not run.
+    pub(crate) pid: Option<u32>,
+    pub(crate) restarts: u32,
+    /// When it was started the last time.
+    pub(crate) started: Instant,
+    /// Whether it was told that this start has led to readiness.
+    pub(crate) arrived: bool,
+    pub(crate) seen: Option<Seen>,
+    /// Says to who looks at it that it was started: look at once.
+    pub(crate) wake: Arc<Notify>,
+    /// How often in a row it ended soon after its start.
+    hasty: u32,
+}
+
+impl Process {
+    /// Whether it runs and says that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.pid.is_some() && self.seen.as_ref().is_some_and(|seen| seen.ready)
+    }
+}
+
+/// What happens to processes.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// It ended, nobody had asked for it.
+    Ended {
+        index: usize,
+        status: io::Result<ExitStatus>,
+    },
+    /// It has been away long enough.
+    Due { index: usize },
+    /// It ended as asked.
+    Stopped,
+}
+
+/// All processes of the product.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    all: Vec<Process>,
+    program: PathBuf,
+    steps: JoinSet<Step>,
+    ending: CancellationToken,
+}
+
+impl Processes {
+    /// Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// This program does not know where it is.
+    pub(crate) fn new(specs: Vec<Spec>) -> anyhow::Result<Self> {
+        let now = Instant::now();
+        let process = |spec| Process {
+            spec,
+            pid: None,
+            restarts: 0,
+            started: now,
+            arrived: false,
+            seen: None,
+            wake: Arc::new(Notify::new()),
+            hasty: 0,
+        };
+        Ok(Self {
+            all: specs.into_iter().map(process).collect(),
+            program: std::env::current_exe().context("find this program")?,
+            steps: JoinSet::new(),
+            ending: CancellationToken::new(),
+        })
+    }
+
+    pub(crate) fn all(&self) -> &[Process] {
+        &self.all
+    }
+
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Process> {
+        self.all.get_mut(index)
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Process> {
+        self.all.iter().filter(move |one| one.spec.kind == kind)
+    }
+
+    /// Starts a process.
+    ///
+    /// To be called on the main thread: the kernel kills a child when the
+    /// *thread* that started it ends.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(crate) fn start(&mut self, index: usize, folder: &Folder) -> anyhow::Result<()> {
+        let Some(process) = self.all.get_mut(index) else {
+            return Ok(());
+        };
+        let name = &process.spec.name;
+        let first = process.pid.is_none() && process.restarts == 0 && process.hasty == 0;
+        let log = folder
+            .open_log(name, first)
+            .with_context(|| format!("open the log of {name}"))?;
+        let child = Command::new(&self.program)
+            .arg(process.spec.kind.subcommand())
+            .arg(format!("--parent={}", std::process::id()))
+            .args(&process.spec.flags)
+            // What it does depends on its flags only; and no colours in logs.
+            .env_clear()
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C is for the demo, which ends its children itself.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {name}"))?;
+        process.pid = child.id();
+        process.started = Instant::now();
+        process.arrived = false;
+        process.seen = None;
+        process.wake.notify_one();
+        self.steps.spawn(mind(index, child, self.ending.clone()));
+        self.write(folder)
+    }
+
+    /// The next thing that happens; never anything while nothing runs.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Step> {
+        match self.steps.join_next().await {
+            Some(step) => step.context("mind a process"),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Notes that a process has ended and says after which pause it will be due.
+    ///
+    /// # Errors
+    ///
+    /// `processes.json` cannot be written.
+    pub(crate) fn ended(&mut self, index: usize, folder: &Folder) -> anyhow::Result<Duration> {
+        let Some(process) = self.all.get_mut(index) else {
+            return Ok(PAUSE);
+        };
+        let hasty = process.started.elapsed() < LIVED && !process.arrived;
+        process.hasty = if hasty { process.hasty + 1 } else { 0 };
+        process.pid = None;
+        process.seen = None;
+        process.restarts += 1;
+        let pause = pause(process.hasty);
+        let ending = self.ending.clone();
+        self.steps.spawn(async move {
+            let waited = ending.run_until_cancelled(tokio::time::sleep(pause)).await;
+            waited.map_or(Step::Stopped, |()| Step::Due { index })
+        });
+        self.write(folder)?;
+        Ok(pause)
+    }
+
+    /// Asks every process to end, and makes those that do not.
+    pub(crate) async fn end(&mut self) {
+        self.ending.cancel();
+        while self.steps.join_next().await.is_some() {}
+    }
+
+    fn write(&self, folder: &Folder) -> anyhow::Result<()> {
+        let entry = |process| {
+            let Process {
+                spec,
+                pid,
+                restarts,
+                ..
+            }: &Process = process;
+            Entry {
+                pid: *pid,
+                role: spec.kind.name(),
+                name: &spec.name,
+                addresses: &spec.addresses,
+                restarts: *restarts,
+            }
+        };
+        folder.write_processes(&self.all.iter().map(entry).collect::<Vec<_>>())
+    }
+}
+
+fn pause(hasty: u32) -> Duration {
+    let doubled = PAUSE.saturating_mul(1 << hasty.saturating_sub(1).min(8));
+    doubled.min(LONGEST_PAUSE)
+}
+
+async fn mind(index: usize, mut child: Child, ending: CancellationToken) -> Step {
+    tokio::select! {
+        status = child.wait() => return Step::Ended { index, status },
+        () = ending.cancelled() => {}
+    }
+    terminate(&child);
+    if timeout(GRACE, child.wait()).await.is_err() {
+        // An error says that it has ended meanwhile.
+        drop(child.kill().await);
+    }
+    Step::Stopped
+}
+
+fn terminate(child: &Child) {
+    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+    if let Some(pid) = pid.and_then(Pid::from_raw) {
+        // An error says that it has ended by itself, which is as good.
+        kill_process(pid, Signal::TERM).ok();
+    }
+}
+
+/// How a process ended, in words.
+pub(crate) fn how(status: &io::Result<ExitStatus>) -> String {
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => return format!("was lost: {error}"),
+    };
+    match (status.signal(), status.code()) {
+        (Some(9), _) => "was killed (SIGKILL)".to_owned(),
+        (Some(15), _) => "was killed (SIGTERM)".to_owned(),
+        (Some(signal), _) => format!("was killed (signal {signal})"),
+        (None, Some(code)) => format!("ended with exit code {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_start_is_tried_less_and_less_often() {
+        let seconds = |hasty| pause(hasty).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 5, 99].map(seconds), [1, 1, 2, 4, 8, 15, 15]);
+    }
+
+    #[test]
+    fn an_end_has_a_reason() {
+        for (raw, text) in [
+            (9, "was killed (SIGKILL)"),
+            (11, "was killed (signal 11)"),
+            (2 << 8, "ended with exit code 2"),
+            (0, "ended with exit code 0"),
+        ] {
+            assert_eq!(how(&Ok(ExitStatus::from_raw(raw))), text);
+        }
+    }
+}

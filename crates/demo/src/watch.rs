@@ -1,0 +1,166 @@
+//! Looking at the processes from outside, as their users and probes do.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use hyper::StatusCode;
+use jiff::Timestamp;
+use serde::Deserialize;
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{Instant, timeout},
+};
+
+use crate::{
+    door::{Door, Session},
+    plan::Kind,
+};
+
+const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+
+/// How often one that is ready is looked at.
+const CALM: Duration = Duration::from_secs(1);
+/// How often one that is not ready yet is looked at, to see when it is.
+const EAGER: Duration = Duration::from_millis(100);
+/// The part of the time that looking may take, so that a large demo measures
+/// the product and not the demo: one in so many.
+const SHARE: u32 = 10;
+
+/// What was seen of a process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Seen {
+    /// What `/readyz` says.
+    pub(crate) ready: bool,
+    pub(crate) what: What,
+}
+
+/// What depends on the kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum What {
+    Scraper {
+        /// Nodes that it asks.
+        nodes: usize,
+        /// Frontends that take its samples.
+        frontends: usize,
+    },
+    Frontend {
+        /// Scrapers that send samples.
+        streams: usize,
+        served: Served,
+    },
+}
+
+/// What the API gives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Served {
+    pub(crate) nodes: usize,
+    pub(crate) pods: usize,
+    /// The dates of the newest and the oldest sample.
+    pub(crate) samples: Option<(Timestamp, Timestamp)>,
+}
+
+/// Looks at process `index` again and again, at once when woken, and tells what
+/// it saw: nothing when it does not answer. Ends when nobody listens.
+pub(crate) async fn follow(
+    index: usize,
+    kind: Kind,
+    door: Door,
+    wake: Arc<Notify>,
+    tell: mpsc::Sender<(usize, Option<Seen>)>,
+) {
+    loop {
+        let start = Instant::now();
+        let seen = look(kind, &door).await.ok();
+        let pause = match &seen {
+            Some(Seen { ready: true, .. }) => CALM.max(start.elapsed() * (SHARE - 1)),
+            Some(_) | None => EAGER,
+        };
+        if tell.send((index, seen)).await.is_err() {
+            return;
+        }
+        // Over time or woken: either way it is time to look.
+        timeout(pause, wake.notified()).await.ok();
+    }
+}
+
+async fn look(kind: Kind, door: &Door) -> anyhow::Result<Seen> {
+    let mut session = door.open().await?;
+    let (status, _) = session.get("/readyz").await?;
+    let (_, metrics) = session.get("/metrics").await?;
+    let metrics = String::from_utf8_lossy(&metrics);
+    let what = match kind {
+        Kind::Scraper => What::Scraper {
+            nodes: gauge(&metrics, "tributary_scrape_nodes"),
+            frontends: gauge(&metrics, "tributary_bus_frontends_connected"),
+        },
+        Kind::Frontend => What::Frontend {
+            streams: gauge(&metrics, "tributary_bus_streams"),
+            served: served(&mut session).await.unwrap_or_default(),
+        },
+    };
+    Ok(Seen {
+        ready: status == StatusCode::OK,
+        what,
+    })
+}
+
+/// What a user of the API at this door is given.
+///
+/// # Errors
+///
+/// It does not answer.
+pub(crate) async fn ask(door: &Door) -> anyhow::Result<Served> {
+    served(&mut door.open().await?).await
+}
+
+async fn served(session: &mut Session) -> anyhow::Result<Served> {
+    let nodes = list(session, NODES).await?;
+    let pods = list(session, PODS).await?;
+    let dates = || nodes.iter().chain(&pods).map(|item| item.timestamp);
+    Ok(Served {
+        nodes: nodes.len(),
+        pods: pods.len(),
+        samples: dates().max().zip(dates().min()),
+    })
+}
+
+#[derive(Deserialize)]
+struct List {
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    timestamp: Timestamp,
+}
+
+async fn list(session: &mut Session, path: &str) -> anyhow::Result<Vec<Item>> {
+    let (status, body) = session.get(path).await?;
+    anyhow::ensure!(status == StatusCode::OK, "{path} answers {status}");
+    let list: List = serde_json::from_slice(&body).with_context(|| format!("read {path}"))?;
+    Ok(list.items)
+}
+
+/// A gauge without labels in a page of metrics; 0 if it is not there.
+fn gauge(page: &str, name: &str) -> usize {
+    let values = page.lines().filter_map(|line| line.split_once(' '));
+    let mut values = values.filter(|(found, _)| *found == name);
+    let value = values.next().map(|(_, value)| value.trim());
+    value.and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_is_found_by_its_whole_name() {
+        let page = "# TYPE tributary_scrape_nodes gauge\n\
+                    tributary_scrape_nodes_total 9\n\
+                    tributary_scrape_nodes 7\n\
+                    # EOF\n";
+        assert_eq!(gauge(page, "tributary_scrape_nodes"), 7);
+        assert_eq!(gauge(page, "tributary_scrape"), 0);
+    }
+}
