@@ -3,7 +3,12 @@
 //! Everything is real but the pace: sockets, TLS, flags. Kubelets have new
 //! samples whenever they are asked, so a resolution of half a second does.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 
 use clap::Parser as _;
 use tokio::task::JoinSet;
@@ -81,8 +86,7 @@ impl Stack {
     pub async fn sidecar(cluster: Builder) -> Self {
         let mut stack = Self::with(cluster, (0, 0), &[], RESOLUTION).await;
         let socket = stack.cluster.paths().dir.join("bus.sock");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let front = stack.frontend(any, &Address::Unix(socket)).await;
+        let front = stack.frontend(own_address(), &Address::Unix(socket)).await;
         stack.frontends.push(Some(front));
         stack.announce();
         let scraper = stack.scraper(0, 1).await;
@@ -120,9 +124,9 @@ impl Stack {
             scrapers: Vec::new(),
             frontends: Vec::new(),
         };
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         for _ in 0..frontends {
-            let front = stack.frontend(any, &Address::Tcp(any)).await;
+            let own = own_address();
+            let front = stack.frontend(own, &Address::Tcp(own)).await;
             stack.frontends.push(Some(front));
         }
         stack.announce();
@@ -240,15 +244,16 @@ impl Stack {
             flag("--kubelet-client-key", &paths.scraper_key),
             flag("--kubeconfig", &paths.kubeconfig),
             flag("--bus-ca-file", &paths.bus_ca),
+            "--bus-server-name=localhost".to_owned(),
             flag("--bus-client-certificate", &certificate),
             flag("--bus-client-key", &key),
         ];
         for (index, front) in self.frontends.iter().flatten().enumerate() {
             flags.push(match &front.bus {
                 Address::Unix(_) => format!("--frontend={}", front.bus),
-                // One by its address, the next by a name.
+                // One by its address, the next by a name that has to be looked up.
                 Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
-                Address::Tcp(bus) => format!("--frontend=dns:///localhost:{}", bus.port()),
+                Address::Tcp(bus) => format!("--frontend=dns:///{bus}"),
             });
         }
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
@@ -262,6 +267,15 @@ impl Stack {
         running.spawn(scraper.run());
         Process { stop, running }
     }
+}
+
+/// A loopback address that nobody else on this machine uses, with any port: so
+/// that the port of a frontend that is gone is still free when it comes back.
+fn own_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let [_, _, _, process] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 64 | (high & 63), process, low], 0))
 }
 
 fn flag(name: &str, path: &Path) -> String {
