@@ -8,27 +8,34 @@
 mod accept;
 mod answer;
 mod discovery;
+mod document;
 mod fields;
 mod json;
 mod kinds;
 mod layers;
 mod nodes;
 mod objects;
+mod openapi;
 mod page;
 mod params;
 mod pods;
+mod protobuf;
 mod quantity;
 mod status;
 mod table;
 mod time;
 mod writer;
+mod yaml;
 
 use std::sync::Arc;
 
 use axum::{Router, middleware, routing::any};
 use tributary_runtime::{clock::Clock, selector::Selector};
 
-use self::kinds::{GROUP, Version};
+use self::{
+    kinds::{GROUP, Version},
+    openapi::OpenApi,
+};
 use crate::{catalog::Catalog, store::Store};
 
 /// What the API is made from.
@@ -69,7 +76,10 @@ pub fn router(api: Api) -> Router {
         .route("/apis/", any(discovery::groups))
         .route(&format!("/apis/{GROUP}"), any(discovery::group))
         .route(&format!("/apis/{GROUP}/"), any(discovery::group))
-        .with_state(Arc::clone(&api));
+        .route("/version", any(discovery::version))
+        .route("/version/", any(discovery::version))
+        .with_state(Arc::clone(&api))
+        .merge(descriptions());
     for version in Version::ALL {
         let served = Served {
             api: Arc::clone(&api),
@@ -81,7 +91,18 @@ pub fn router(api: Api) -> Router {
         .route_layer(middleware::from_fn(layers::only_get))
         .fallback(discovery::missing)
         .layer(middleware::from_fn(layers::finish))
+        .layer(layers::compression())
         .with_state(api)
+}
+
+/// The paths of OpenAPI.
+fn descriptions() -> Router<Shared> {
+    Router::new()
+        .route("/openapi/v2", any(openapi::v2_document))
+        .route("/openapi/v3", any(openapi::v3_index))
+        .route("/openapi/v3/", any(openapi::v3_index))
+        .route("/openapi/v3/{*name}", any(openapi::v3_document))
+        .with_state(Arc::new(OpenApi::new()))
 }
 
 /// The paths of one version.

@@ -7,11 +7,17 @@ mod cluster;
 #[path = "api/discovery.rs"]
 mod discovery;
 #[cfg(test)]
+#[path = "api/encodings.rs"]
+mod encodings;
+#[cfg(test)]
 #[path = "api/forms.rs"]
 mod forms;
 #[cfg(test)]
 #[path = "api/objects.rs"]
 mod objects;
+#[cfg(test)]
+#[path = "api/openapi.rs"]
+mod openapi;
 #[cfg(test)]
 #[path = "api/paging.rs"]
 mod paging;

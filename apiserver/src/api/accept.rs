@@ -2,8 +2,7 @@
 //!
 //! Follows `NegotiateMediaTypeOptions` of k8s.io/apiserver: the clauses of
 //! `Accept` by falling quality, the more exact first, and a clause that asks for
-//! a transformation we cannot do is passed over. JSON is what we have; a client
-//! that prefers protobuf says `*/*` too and gets JSON.
+//! a transformation we cannot do is passed over (PARITY 5.6).
 
 use axum::http::{HeaderMap, header::ACCEPT};
 
@@ -12,12 +11,40 @@ use super::status::Refusal;
 /// What is asked for, which decides what may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Subject {
-    /// Discovery: as it is, or not at all.
+    /// JSON as it is, or nothing.
     Document,
+    /// A document of discovery, as it is.
+    Discovery,
+    /// The groups, which can come with all that is in them.
+    Groups,
+    /// What is refused, as it is.
+    Status,
     /// One object.
     Object,
     /// A list of objects.
     List,
+}
+
+/// How an answer is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// JSON, of those who do not care too.
+    Json,
+    /// YAML.
+    Yaml,
+    /// Kubernetes protobuf: a message in an envelope that names its kind.
+    Protobuf,
+}
+
+impl Encoding {
+    /// The content type.
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+            Self::Protobuf => "application/vnd.kubernetes.protobuf",
+        }
+    }
 }
 
 /// The shape of an answer.
@@ -29,6 +56,59 @@ pub(crate) enum Form {
     Table(MetaVersion),
     /// Metadata alone.
     Partial(MetaVersion),
+}
+
+/// What a client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// In which encoding.
+    pub(crate) encoding: Encoding,
+    /// In which shape.
+    pub(crate) form: Form,
+    /// The groups with all that is in them, in this version of
+    /// `apidiscovery.k8s.io`.
+    pub(crate) aggregated: Option<&'static str>,
+}
+
+impl Subject {
+    /// What it can be written in, the first for those who do not care.
+    fn encodings(self) -> &'static [Encoding] {
+        match self {
+            Self::Document => &[Encoding::Json],
+            Self::Discovery | Self::Groups | Self::Status | Self::Object | Self::List => {
+                &[Encoding::Json, Encoding::Yaml, Encoding::Protobuf]
+            }
+        }
+    }
+
+    /// What a clause asks for, if this can have it in `encoding`.
+    fn answer(self, clause: &Clause<'_>, encoding: Encoding) -> Option<Wanted> {
+        let plain = Wanted {
+            encoding,
+            form: Form::Plain,
+            aggregated: None,
+        };
+        if clause.kind.or(clause.group).or(clause.version).is_none() {
+            return Some(plain);
+        }
+        let form = match (clause.kind?, self) {
+            ("Table", Self::Object | Self::List) if encoding != Encoding::Protobuf => {
+                Form::Table(clause.meta()?)
+            }
+            ("PartialObjectMetadata", Self::Object) | ("PartialObjectMetadataList", Self::List) => {
+                Form::Partial(clause.meta()?)
+            }
+            ("APIGroupDiscoveryList", Self::Groups) if encoding == Encoding::Json => {
+                let aggregated = Some(clause.discovery()?);
+                return Some(Wanted {
+                    aggregated,
+                    ..plain
+                });
+            }
+            _ => return None,
+        };
+        Some(Wanted { form, ..plain })
+    }
 }
 
 /// A version of `meta.k8s.io`, the group of tables and partial objects.
@@ -58,8 +138,9 @@ impl MetaVersion {
     }
 }
 
-/// The form in which a client that sent `headers` gets `subject`.
-pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Form, Refusal> {
+/// What a client that sent `headers` gets of `subject`.
+pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Wanted, Refusal> {
+    let encodings = subject.encodings();
     let values = headers
         .get_all(ACCEPT)
         .iter()
@@ -71,22 +152,33 @@ pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Form, R
         .map(Clause::parse)
         .collect();
     if clauses.is_empty() {
-        return Ok(Form::Plain);
+        clauses.push(Clause::parse("*/*"));
     }
     // Stable: of equals, the one that the client named first.
     clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.quality), clause.wildcards));
-    clauses
-        .iter()
-        .filter(|clause| clause.quality > 0)
-        .find_map(|clause| clause.form(subject))
-        .ok_or(Refusal::NotAcceptable)
+    clauses.retain(|clause| clause.quality > 0);
+    let matching = || {
+        clauses.iter().flat_map(|clause| {
+            let matching = encodings.iter().filter(|encoding| clause.has(**encoding));
+            matching.map(move |encoding| (clause, *encoding))
+        })
+    };
+    let wanted = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
+    wanted.ok_or_else(|| {
+        // Upstream refuses the two at different places, and in different words.
+        if matching().next().is_some() {
+            Refusal::NotConvertible(encodings)
+        } else {
+            Refusal::NotAcceptable(subject, encodings)
+        }
+    })
 }
 
 /// One media range of an `Accept` header.
 #[derive(Debug, Default)]
 struct Clause<'a> {
-    /// Whether JSON is in the range.
-    json: bool,
+    /// As it stands, such as `application/json` or `*/*`.
+    range: &'a str,
     /// How many parts of the range are `*`.
     wildcards: u8,
     /// In thousandths.
@@ -102,7 +194,7 @@ impl<'a> Clause<'a> {
         let range = parts.next().unwrap_or_default();
         let (kind, subtype) = range.split_once('/').unwrap_or((range, ""));
         let mut clause = Self {
-            json: matches!((kind, subtype), ("application", "json" | "*") | ("*", "*")),
+            range,
             wildcards: u8::from(kind == "*") + u8::from(subtype == "*"),
             quality: 1000,
             ..Self::default()
@@ -121,24 +213,26 @@ impl<'a> Clause<'a> {
         clause
     }
 
-    /// What this clause gets, if we have it.
-    fn form(&self, subject: Subject) -> Option<Form> {
-        if !self.json {
-            return None;
-        }
-        if self.kind.or(self.group).or(self.version).is_none() {
-            return Some(Form::Plain);
-        }
+    /// Whether `encoding` is in the range.
+    fn has(&self, encoding: Encoding) -> bool {
+        matches!(self.range, "*/*" | "application/*") || self.range == encoding.media_type()
+    }
+
+    /// The version of `meta.k8s.io` that is asked for.
+    fn meta(&self) -> Option<MetaVersion> {
         if self.group != Some("meta.k8s.io") {
             return None;
         }
-        let version = MetaVersion::parse(self.version?)?;
-        match (self.kind?, subject) {
-            ("Table", Subject::Object | Subject::List) => Some(Form::Table(version)),
-            ("PartialObjectMetadata", Subject::Object)
-            | ("PartialObjectMetadataList", Subject::List) => Some(Form::Partial(version)),
-            _ => None,
+        MetaVersion::parse(self.version?)
+    }
+
+    /// The version of `apidiscovery.k8s.io` that is asked for.
+    fn discovery(&self) -> Option<&'static str> {
+        if self.group != Some("apidiscovery.k8s.io") {
+            return None;
         }
+        let mut known = ["v2", "v2beta1"].into_iter();
+        known.find(|known| self.version == Some(*known))
     }
 }
 
@@ -154,127 +248,4 @@ fn quality(text: &str) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(accept: &str, subject: Subject) -> Option<Form> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, accept.parse().unwrap());
-        negotiate(&headers, subject).ok()
-    }
-
-    const TABLES: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,\
-        application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-
-    #[test]
-    fn whoever_asks_for_nothing_gets_json() {
-        assert_eq!(
-            negotiate(&HeaderMap::new(), Subject::List).unwrap(),
-            Form::Plain
-        );
-        assert_eq!(asked("", Subject::List), Some(Form::Plain));
-    }
-
-    #[test]
-    fn real_clients_get_what_they_can_read() {
-        for (accept, subject, form) in [
-            ("application/json", Subject::List, Some(Form::Plain)),
-            ("*/*", Subject::List, Some(Form::Plain)),
-            ("application/*", Subject::List, Some(Form::Plain)),
-            (
-                "application/json, */*",
-                Subject::Document,
-                Some(Form::Plain),
-            ),
-            (
-                "application/vnd.kubernetes.protobuf, */*",
-                Subject::Object,
-                Some(Form::Plain),
-            ),
-            ("application/vnd.kubernetes.protobuf", Subject::Object, None),
-            (
-                "application/json;stream=watch",
-                Subject::List,
-                Some(Form::Plain),
-            ),
-            ("application/cbor", Subject::List, None),
-            ("text/html", Subject::List, None),
-            (TABLES, Subject::List, Some(Form::Table(MetaVersion::V1))),
-            (TABLES, Subject::Object, Some(Form::Table(MetaVersion::V1))),
-            (TABLES, Subject::Document, Some(Form::Plain)),
-        ] {
-            assert_eq!(asked(accept, subject), form, "{accept}");
-        }
-    }
-
-    #[test]
-    fn a_transformation_that_does_not_fit_is_passed_over() {
-        let partial = Some(Form::Partial(MetaVersion::V1Beta1));
-        for (accept, subject, form) in [
-            (
-                "application/json;as=Table;v=v2;g=meta.k8s.io",
-                Subject::List,
-                None,
-            ),
-            (
-                "application/json;as=Table;v=v1;g=other",
-                Subject::List,
-                None,
-            ),
-            ("application/json;as=Table", Subject::List, None),
-            (
-                "application/json;as=Nonsense;v=v1;g=meta.k8s.io,*/*",
-                Subject::List,
-                Some(Form::Plain),
-            ),
-            (
-                "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
-                Subject::List,
-                None,
-            ),
-            (
-                "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io",
-                Subject::List,
-                partial,
-            ),
-            (
-                "application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io",
-                Subject::Object,
-                partial,
-            ),
-            (
-                "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-                Subject::List,
-                None,
-            ),
-            (
-                "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-                Subject::Document,
-                None,
-            ),
-        ] {
-            assert_eq!(asked(accept, subject), form, "{accept}");
-        }
-    }
-
-    #[test]
-    fn quality_decides_and_zero_is_a_refusal() {
-        let table = Some(Form::Table(MetaVersion::V1));
-        for (accept, form) in [
-            (
-                "application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io",
-                table,
-            ),
-            (
-                "application/json;as=Table;v=v1;g=meta.k8s.io;q=0.1,application/json",
-                Some(Form::Plain),
-            ),
-            ("*/*,application/json;as=Table;v=v1;g=meta.k8s.io", table),
-            ("application/json;q=0", None),
-            ("application/json;q=0.0004", None),
-            ("application/json;q=nonsense", Some(Form::Plain)),
-        ] {
-            assert_eq!(asked(accept, Subject::List), form, "{accept}");
-        }
-    }
-}
+mod tests;

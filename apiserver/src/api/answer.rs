@@ -2,14 +2,19 @@
 //!
 //! A list is made while it is sent: one page is looked up, written and handed to
 //! the connection, then the next. So neither a lock nor a core is held for long,
-//! and a list of the whole cluster never exists in memory as such.
+//! and a list of the whole cluster never exists in memory as such. Protobuf is
+//! the exception: its length comes first, so all of it is held, in some 150 bytes
+//! per pod.
 
 use std::convert::Infallible;
 
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, header::CONTENT_TYPE},
+    http::{
+        HeaderValue,
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
+    },
     response::Response,
 };
 use bytes::Bytes;
@@ -18,11 +23,12 @@ use tributary_model::Timestamp;
 
 use super::{
     Served,
-    accept::{self, Form, Subject},
+    accept::{self, Encoding, Form, Subject},
     kinds::Resource,
     objects::Item,
     page,
     params::Include,
+    protobuf::Envelope,
     status::Refusal,
     writer::Writer,
 };
@@ -30,8 +36,9 @@ use super::{
 /// How many objects are looked up at a time: some 120 KiB of JSON.
 pub(crate) const PAGE: usize = 500;
 
-/// Up to this size an answer is sent as one piece, with its length.
-const WHOLE: usize = 64 * 1024;
+/// Up to this size an answer is sent as one piece, with its length. From here on
+/// it is compressed, see [`super::layers::compression`].
+pub(crate) const WHOLE: usize = 128 * 1024;
 
 /// An answer of which form and time are settled, and nothing is looked up yet.
 #[derive(Debug)]
@@ -52,8 +59,8 @@ impl Answer {
         resource: Resource,
         subject: Subject,
     ) -> Result<Self, Refusal> {
-        let form = accept::negotiate(request.headers(), subject)?;
-        let include = match form {
+        let wanted = accept::negotiate(request.headers(), subject)?;
+        let include = match wanted.form {
             Form::Table(_) => Include::read(request.uri())?,
             Form::Plain | Form::Partial(_) => Include::Metadata,
         };
@@ -66,7 +73,7 @@ impl Answer {
             return Err(Refusal::NotSynced(resource));
         }
         let now = Timestamp::from_millis(served.api.clock.now_millis());
-        let writer = Writer::new((served.version, resource), (form, include), now);
+        let writer = Writer::new((served.version, resource), (wanted, include), now);
         Ok(Self {
             now,
             resource,
@@ -78,7 +85,7 @@ impl Answer {
     pub(crate) fn one(mut self, item: &Item) -> Response {
         let mut out = Vec::with_capacity(1024);
         self.writer.one(&mut out, item);
-        json(Body::from(out))
+        held(&self.writer, vec![out.into()])
     }
 
     /// The answer that lists the items of `pages`, at most `limit` of them.
@@ -114,22 +121,41 @@ impl Answer {
         let mut out = Vec::new();
         self.writer.items(&mut out, &items);
         self.writer.finish(&mut out);
-        json(Body::from(out))
+        held(&self.writer, vec![out.into()])
     }
 
     async fn all(
         mut self,
         mut pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
     ) -> Response {
-        let mut first = Vec::new();
-        while first.len() < WHOLE {
-            let Some(items) = pages.next() else {
-                self.writer.finish(&mut first);
-                return json(Body::from(first));
-            };
-            self.writer.items(&mut first, &items);
+        let most = match self.writer.encoding() {
+            Encoding::Json | Encoding::Yaml => WHOLE,
+            Encoding::Protobuf => usize::MAX,
+        };
+        let (mut chunks, mut length) = (Vec::new(), 0);
+        while length < most {
+            let mut chunk = Vec::new();
+            let items = pages.next();
+            match &items {
+                Some(items) => {
+                    // Longer than most: growing would copy what is written already.
+                    chunk.reserve(items.len() * 320);
+                    self.writer.items(&mut chunk, items);
+                }
+                None => self.writer.finish(&mut chunk),
+            }
+            length += chunk.len();
+            if !chunk.is_empty() {
+                // What is held for long holds no more than it must.
+                chunk.shrink_to_fit();
+                chunks.push(Bytes::from(chunk));
+            }
+            if items.is_none() {
+                return held(&self.writer, chunks);
+            }
             tokio::task::yield_now().await;
         }
+        let encoding = self.writer.encoding();
         let rest = Rest {
             pages,
             writer: Some(self.writer),
@@ -138,9 +164,29 @@ impl Answer {
             let chunk = rest.chunk().await?;
             Some((chunk, rest))
         });
-        let chunks = stream::iter([Bytes::from(first)]).chain(rest);
-        json(Body::from_stream(chunks.map(Ok::<_, Infallible>)))
+        // Fused, because the compressor asks once more after the end.
+        let chunks = stream::iter(chunks).chain(rest).fuse();
+        typed(encoding, Body::from_stream(chunks.map(Ok::<_, Infallible>)))
     }
+}
+
+/// The answer of these pieces, all that there are.
+fn held(writer: &Writer, mut chunks: Vec<Bytes>) -> Response {
+    let length = |chunks: &[Bytes]| chunks.iter().map(Bytes::len).sum::<usize>();
+    if let Some(Envelope { before, after }) = writer.envelope(length(&chunks)) {
+        chunks.insert(0, before.into());
+        chunks.push(Bytes::from_static(after));
+    }
+    let length = length(&chunks);
+    if length <= WHOLE {
+        return typed(writer.encoding(), Body::from(chunks.concat()));
+    }
+    let chunks = stream::iter(chunks.into_iter().map(Ok::<_, Infallible>));
+    let mut response = typed(writer.encoding(), Body::from_stream(chunks));
+    response
+        .headers_mut()
+        .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
 }
 
 /// The rest of a list, a chunk per page.
@@ -170,10 +216,10 @@ impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
     }
 }
 
-/// A response of JSON.
-pub(crate) fn json(body: Body) -> Response {
+/// A response in `encoding`.
+pub(crate) fn typed(encoding: Encoding, body: Body) -> Response {
     let mut response = Response::new(body);
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
+    let media_type = HeaderValue::from_static(encoding.media_type());
+    response.headers_mut().insert(CONTENT_TYPE, media_type);
     response
 }

@@ -1,53 +1,79 @@
-//! What is here: the documents by which clients find the group.
-//!
-//! Plain discovery. A client that asks for the aggregated kind and nothing else is
-//! told 406 and asks again for this one.
+//! What is here: the documents by which clients find the group (PARITY 5.1).
+
+mod aggregated;
+mod protobuf;
 
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 
 use super::{
     Served, Shared,
-    accept::{self, Subject},
+    accept::{self, Encoding, Subject},
     answer,
     json::{self, Indenter},
     kinds::{GROUP, Version},
     status::Refusal,
+    yaml,
 };
 
 /// `GET /`: every path.
 pub(crate) async fn root(State(api): State<Shared>, request: Request) -> Result<Response, Refusal> {
     accept::negotiate(request.headers(), Subject::Document)?;
-    Ok(answer::json(Body::from(paths(&api))))
+    Ok(answer::typed(Encoding::Json, Body::from(paths(&api))))
 }
 
-/// `GET /apis`: the only group.
+/// `GET /version`: ours, where upstream tells that of a library; indented for
+/// everybody, as upstream writes it.
+pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
+    accept::negotiate(request.headers(), Subject::Document)?;
+    let version = format!(
+        concat!(
+            r#"{{"major":"{}","minor":"{}","gitVersion":"v{}","gitCommit":"","gitTreeState":"","#,
+            r#""buildDate":"1970-01-01T00:00:00Z","goVersion":"","compiler":"rustc","#,
+            r#""platform":"{}/{}"}}"#
+        ),
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+    );
+    let version = Indenter::whole(version.as_bytes());
+    Ok(answer::typed(Encoding::Json, Body::from(version)))
+}
+
+/// `GET /apis`: the only group, with all that is in it for who asks so.
 pub(crate) async fn groups(
     State(api): State<Shared>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let address = format!(
-        r#","serverAddressByClientCIDRs":[{{"clientCIDR":"0.0.0.0/0","serverAddress":":{}"}}]"#,
-        api.port
+    let headers = request.headers();
+    let wanted = accept::negotiate(headers, Subject::Groups)?;
+    if let Some(version) = wanted.aggregated {
+        return Ok(aggregated::response(headers, version));
+    }
+    let address = format!(":{}", api.port);
+    let message = protobuf::groups(&address);
+    let json = format!(
+        concat!(
+            r#"{{"kind":"APIGroupList","groups":[{{{},"#,
+            r#""serverAddressByClientCIDRs":[{{"clientCIDR":"0.0.0.0/0","serverAddress":"{}"}}]}}]}}"#
+        ),
+        group_fields(),
+        address
     );
-    let group = group_fields();
-    document(
-        &request,
-        format!(r#"{{"kind":"APIGroupList","groups":[{{{group}{address}}}]}}"#),
-    )
+    document(headers, json, ("APIGroupList", message))
 }
 
 /// `GET /apis/metrics.k8s.io`: its versions.
 pub(crate) async fn group(request: Request) -> Result<Response, Refusal> {
     let group = group_fields();
-    document(
-        &request,
-        format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{group}}}"#),
-    )
+    let json = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{group}}}"#);
+    document(request.headers(), json, ("APIGroup", protobuf::group()))
 }
 
 /// `GET /apis/metrics.k8s.io/{version}`: its resources. Singular names are empty,
@@ -58,17 +84,16 @@ pub(crate) async fn resources(
     request: Request,
 ) -> Result<Response, Refusal> {
     let version = served.version.api_version();
-    document(
-        &request,
-        format!(
-            concat!(
-                r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"{}","resources":["#,
-                r#"{{"name":"nodes","singularName":"","namespaced":false,"kind":"NodeMetrics","verbs":["get","list"]}},"#,
-                r#"{{"name":"pods","singularName":"","namespaced":true,"kind":"PodMetrics","verbs":["get","list"]}}]}}"#
-            ),
-            version
+    let json = format!(
+        concat!(
+            r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"{}","resources":["#,
+            r#"{{"name":"nodes","singularName":"","namespaced":false,"kind":"NodeMetrics","verbs":["get","list"]}},"#,
+            r#"{{"name":"pods","singularName":"","namespaced":true,"kind":"PodMetrics","verbs":["get","list"]}}]}}"#
         ),
-    )
+        version
+    );
+    let message = protobuf::resources(version);
+    document(request.headers(), json, ("APIResourceList", message))
 }
 
 /// Whatever has no route: a `Status` within the group, the paths elsewhere.
@@ -81,13 +106,26 @@ pub(crate) async fn missing(State(api): State<Shared>, request: Request) -> Resp
     if below {
         return Refusal::NoSuchPath.into_response();
     }
-    (StatusCode::NOT_FOUND, answer::json(Body::from(paths(&api)))).into_response()
+    let paths = answer::typed(Encoding::Json, Body::from(paths(&api)));
+    (StatusCode::NOT_FOUND, paths).into_response()
 }
 
-fn document(request: &Request, mut text: String) -> Result<Response, Refusal> {
-    accept::negotiate(request.headers(), Subject::Document)?;
-    text.push('\n');
-    Ok(answer::json(Body::from(text)))
+/// A document in what the client prefers.
+fn document(
+    headers: &HeaderMap,
+    mut json: String,
+    (kind, message): (&str, Vec<u8>),
+) -> Result<Response, Refusal> {
+    let encoding = accept::negotiate(headers, Subject::Discovery)?.encoding;
+    let body = match encoding {
+        Encoding::Json => {
+            json.push('\n');
+            json.into_bytes()
+        }
+        Encoding::Yaml => yaml::of_json(json.as_bytes()),
+        Encoding::Protobuf => super::protobuf::wrapped("v1", kind, &message),
+    };
+    Ok(answer::typed(encoding, Body::from(body)))
 }
 
 /// The fields that all descriptions of the group have.
@@ -109,8 +147,10 @@ fn group_fields() -> String {
 fn paths(api: &Shared) -> Vec<u8> {
     let own = ["/apis".to_owned(), format!("/apis/{GROUP}")].into_iter();
     let versions = Version::ALL.map(|version| format!("/apis/{}", version.api_version()));
+    let others = ["/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
     let mut paths: Vec<String> = own
         .chain(versions)
+        .chain(others.map(str::to_owned))
         .chain(api.beside.iter().cloned())
         .collect();
     paths.sort_unstable();

@@ -1,11 +1,11 @@
 //! What is the same for every path.
 
 use axum::{
-    body::{Body, HttpBody as _},
+    body::{Body, HttpBody},
     extract::Request,
     http::{
-        HeaderValue, Method,
-        header::{CACHE_CONTROL, CONTENT_LENGTH, USER_AGENT},
+        HeaderName, HeaderValue, Method, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
     },
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -13,8 +13,18 @@ use axum::{
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use http_body_util::BodyExt as _;
+use tower_http::{
+    CompressionLevel,
+    compression::{CompressionLayer, Predicate},
+};
 
-use super::{json::Indenter, params, status::Refusal};
+use super::{
+    accept::{self, Encoding, Subject},
+    answer::WHOLE,
+    json::Indenter,
+    params,
+    status::{Refusal, Status},
+};
 
 /// Refuses every method but GET, HEAD too (PARITY 5.2).
 pub(crate) async fn only_get(request: Request, next: Next) -> Response {
@@ -25,24 +35,95 @@ pub(crate) async fn only_get(request: Request, next: Next) -> Response {
     }
 }
 
-/// Indents JSON for people, and keeps everything out of caches.
+/// Writes refusals in what the client prefers, indents JSON for people, names the
+/// request and keeps everything out of caches that is not meant for them.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
-    let agent = request
-        .headers()
+    let headers = request.headers();
+    let agent = headers
         .get(USER_AGENT)
         .and_then(|agent| agent.to_str().ok());
-    let pretty = params::wants_pretty(request.uri(), agent.unwrap_or_default());
-    let response = next.run(request).await;
-    let mut response = if pretty {
-        indented(response).await
-    } else {
-        response
-    };
-    response
-        .headers_mut()
+    let mut pretty = params::wants_pretty(request.uri(), agent.unwrap_or_default());
+    let audit_id = headers.get(AUDIT_ID).cloned().unwrap_or_else(new_id);
+    let refused_in = accept::negotiate(headers, Subject::Status).map(|wanted| wanted.encoding);
+
+    let mut response = next.run(request).await;
+    if let Some(status) = response.extensions_mut().remove::<Status>() {
+        match refused_in {
+            Ok(encoding) => rewrite(&mut response, &status, encoding),
+            // Who takes no Status gets it for people to read, as upstream.
+            Err(_) => pretty = true,
+        }
+    }
+    let json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes()
+            .starts_with(Encoding::Json.media_type().as_bytes())
+    });
+    if pretty && json && response.status() != StatusCode::NOT_MODIFIED {
+        response = indented(response).await;
+    }
+    let headers = response.headers_mut();
+    headers
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-cache, private"));
+    headers.insert(AUDIT_ID, audit_id);
     response
+}
+
+/// Compresses what is long, for those who can read it: as fast as it goes,
+/// because it is a matter of time more than of bytes (PARITY 5.6).
+pub(crate) fn compression() -> CompressionLayer<Long> {
+    CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest)
+        .compress_when(Long)
+}
+
+/// What is longer than a single piece.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Long;
+
+impl Predicate for Long {
+    fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
+        let told = response.headers().get(CONTENT_LENGTH);
+        let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
+        let exact = response.body().size_hint().exact();
+        let whole = u64::try_from(WHOLE).unwrap_or(u64::MAX);
+        told.or(exact).is_none_or(|length| length > whole)
+    }
+}
+
+/// By which the audit logs of all servers that a request passes know it.
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// A random UUID (version 4).
+fn new_id() -> HeaderValue {
+    let mut bytes = [0; 16];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        tracing::error!("no random numbers for the id of a request");
+    }
+    let random = u128::from_be_bytes(bytes);
+    let random = random & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let digits = format!("{random:032x}");
+    let mut id = String::with_capacity(36);
+    for (at, digit) in digits.chars().enumerate() {
+        if matches!(at, 8 | 12 | 16 | 20) {
+            id.push('-');
+        }
+        id.push(digit);
+    }
+    HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Puts `status` in place of the body.
+fn rewrite(response: &mut Response, status: &Status, encoding: Encoding) {
+    if encoding == Encoding::Json {
+        return;
+    }
+    *response.body_mut() = Body::from(status.written(encoding));
+    let headers = response.headers_mut();
+    headers.remove(CONTENT_LENGTH);
+    let media_type = HeaderValue::from_static(encoding.media_type());
+    headers.insert(CONTENT_TYPE, media_type);
 }
 
 async fn indented(response: Response) -> Response {
@@ -66,4 +147,21 @@ async fn indented(response: Response) -> Response {
         .into_data_stream()
         .map_ok(move |chunk| Bytes::from(indenter.feed(&chunk)));
     Response::from_parts(head, Body::from_stream(chunks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_random_uuid() {
+        let id = new_id();
+        let id = id.to_str().unwrap();
+        let lengths: Vec<usize> = id.split('-').map(str::len).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+        let bytes = id.as_bytes();
+        assert_eq!(bytes[14], b'4', "{id}");
+        assert!(b"89ab".contains(&bytes[19]), "{id}");
+        assert_ne!(new_id(), id);
+    }
 }

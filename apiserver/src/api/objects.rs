@@ -54,14 +54,24 @@ impl Item {
         }
     }
 
-    fn labels(&self) -> &Labels {
+    /// Its namespace; empty for a node.
+    pub(crate) fn namespace(&self) -> &str {
+        match self {
+            Self::Node(..) => "",
+            Self::Pod(pod, _) => &pod.key.namespace,
+        }
+    }
+
+    /// The labels of the Node or Pod.
+    pub(crate) fn labels(&self) -> &Labels {
         match self {
             Self::Node(node, _) => &node.labels,
             Self::Pod(pod, _) => &pod.labels,
         }
     }
 
-    fn at(&self) -> Timestamp {
+    /// When it was measured.
+    pub(crate) fn at(&self) -> Timestamp {
         match self {
             Self::Node(_, usage) => usage.at,
             Self::Pod(_, usage) => usage.at,

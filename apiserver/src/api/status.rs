@@ -3,16 +3,21 @@
 //! Texts, reasons and details are those of k8s.io/apimachinery `errors`, because
 //! clients read the reason and people know the words (PARITY 5.5).
 
+mod body;
+
 use axum::{
-    body::Body,
     http::{
         HeaderValue, StatusCode,
-        header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+        header::{ALLOW, RETRY_AFTER},
     },
     response::{IntoResponse, Response},
 };
 
-use super::{json, kinds::Resource};
+pub(crate) use self::body::{Cause, Details, Status};
+use super::{
+    accept::{Encoding, Subject},
+    kinds::{GROUP, Resource},
+};
 use crate::store::NoMetrics;
 
 /// Why a request gets no answer, by what the client should do about it.
@@ -33,9 +38,12 @@ pub(crate) enum Refusal {
     /// The parameters of a list do not fit together.
     #[error("ListOptions.meta.k8s.io \"\" is invalid: {}", sentence(.0))]
     Invalid(Vec<Cause>),
-    /// The client takes nothing that we have.
-    #[error("406: Not Acceptable\n\nAvailable representations: application/json")]
-    NotAcceptable,
+    /// The client takes nothing that we have of the subject.
+    #[error("406: Not Acceptable\n\nAvailable representations: {}", available(*.0, .1))]
+    NotAcceptable(Subject, &'static [Encoding]),
+    /// The client takes our encodings, but in a form that we cannot make.
+    #[error("only the following media types are accepted: {}", names(.0))]
+    NotConvertible(&'static [Encoding]),
     /// There is no such Node or running Pod.
     #[error("{} {name:?} not found", resource.object())]
     NoObject {
@@ -57,17 +65,6 @@ pub(crate) enum Refusal {
     /// It is not known yet which objects exist.
     #[error("the {} list has not been read yet", .0.singular())]
     NotSynced(Resource),
-}
-
-/// One thing that is wrong with a parameter.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Cause {
-    /// The machine-readable reason.
-    pub(crate) reason: &'static str,
-    /// In words.
-    pub(crate) message: String,
-    /// The parameter.
-    pub(crate) field: &'static str,
 }
 
 /// As field.ErrorList prints: brackets around more than one.
@@ -93,130 +90,97 @@ impl Refusal {
             Self::Method | Self::Watch(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
+            Self::NotAcceptable(..) | Self::NotConvertible(_) => {
+                (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
+            }
             Self::NotSynced(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         }
     }
 
-    /// The details, in the order in which Go writes their fields.
-    fn details(&self, out: &mut Vec<u8>) {
-        let mut details = Details { out, any: false };
-        match self {
-            Self::BadRequest(_) => return,
-            Self::NoSuchPath | Self::Method | Self::NotAcceptable | Self::NotSynced(_) => {
-                details.open();
-            }
-            Self::Watch(resource) => {
-                details.text("group", "metrics.k8s.io");
-                details.text("kind", resource.plural());
-            }
-            Self::NoObject { resource, name } => {
-                details.text("name", name);
-                details.text("kind", resource.object());
-            }
-            Self::NoMetrics { resource, name, .. } => {
-                details.text("name", name);
-                details.text("group", "metrics.k8s.io");
-                details.text("kind", resource.metrics());
-            }
-            Self::Invalid(causes) => {
-                details.text("group", "meta.k8s.io");
-                details.text("kind", "ListOptions");
-                details.causes(causes);
-            }
-        }
-        out.push(b'}');
-    }
-
-    /// The `metav1.Status` that tells it.
-    fn status(&self) -> Vec<u8> {
-        let (code, reason) = self.code();
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(
-            br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#,
-        );
-        json::string(&mut out, &self.to_string());
-        out.extend_from_slice(br#","reason":"#);
-        json::string(&mut out, reason);
-        self.details(&mut out);
-        out.extend_from_slice(br#","code":"#);
-        json::number(&mut out, u64::from(code.as_u16()));
-        out.extend_from_slice(b"}\n");
-        out
+    /// What is refused, in a form that clients can decide on.
+    fn details(self) -> Option<Details> {
+        let named = |name: String, group, kind| Details {
+            name,
+            group,
+            kind,
+            causes: Vec::new(),
+        };
+        Some(match self {
+            Self::BadRequest(_) => return None,
+            Self::NoSuchPath
+            | Self::Method
+            | Self::NotAcceptable(..)
+            | Self::NotConvertible(_)
+            | Self::NotSynced(_) => Details::default(),
+            Self::Watch(resource) => named(String::new(), GROUP, resource.plural()),
+            Self::NoObject { resource, name } => named(name, "", resource.object()),
+            Self::NoMetrics { resource, name, .. } => named(name, GROUP, resource.metrics()),
+            Self::Invalid(causes) => Details {
+                causes,
+                ..named(String::new(), "meta.k8s.io", "ListOptions")
+            },
+        })
     }
 }
 
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason) = refusal.code();
+        Self {
+            message: refusal.to_string(),
+            reason,
+            details: refusal.details(),
+            code,
+        }
+    }
+}
+
+/// In JSON, and with its [`Status`], so that [`super::layers::finish`] can write
+/// it in what the client prefers: who refuses does not know the request.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.status()));
-        *response.status_mut() = self.code().0;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        match self {
-            Self::Method | Self::Watch(_) => {
-                headers.insert(ALLOW, HeaderValue::from_static("GET"));
-            }
+        let header = match self {
+            Self::Method | Self::Watch(_) => Some((ALLOW, "GET")),
             // client-go waits for so many seconds and asks again by itself.
-            Self::NotSynced(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
+            Self::NotSynced(_) => Some((RETRY_AFTER, "1")),
             Self::NoSuchPath
             | Self::BadRequest(_)
             | Self::Invalid(_)
-            | Self::NotAcceptable
+            | Self::NotAcceptable(..)
+            | Self::NotConvertible(_)
             | Self::NoObject { .. }
-            | Self::NoMetrics { .. } => {}
+            | Self::NoMetrics { .. } => None,
+        };
+        let mut response = Status::from(self).into_response();
+        if let Some((name, value)) = header {
+            let value = HeaderValue::from_static(value);
+            response.headers_mut().insert(name, value);
         }
         response
     }
 }
 
-/// Writes `,"details":{..` field by field.
-struct Details<'a> {
-    out: &'a mut Vec<u8>,
-    any: bool,
+fn names(encodings: &[Encoding]) -> String {
+    let names: Vec<&str> = encodings.iter().map(|one| one.media_type()).collect();
+    names.join(", ")
 }
 
-impl Details<'_> {
-    fn open(&mut self) {
-        let before: &[u8] = if self.any { b"," } else { br#","details":{"# };
-        self.out.extend_from_slice(before);
-        self.any = true;
+/// Objects count their streams too, as upstream, though nothing can be watched.
+fn available(subject: Subject, encodings: &[Encoding]) -> String {
+    let mut names = names(encodings);
+    if matches!(subject, Subject::Object | Subject::List) {
+        names.push_str(", application/json;stream=watch");
+        names.push_str(", application/vnd.kubernetes.protobuf;stream=watch");
     }
-
-    fn text(&mut self, field: &str, value: &str) {
-        self.open();
-        json::string(self.out, field);
-        self.out.push(b':');
-        json::string(self.out, value);
-    }
-
-    fn causes(&mut self, causes: &[Cause]) {
-        self.open();
-        self.out.extend_from_slice(br#""causes":["#);
-        for (at, cause) in causes.iter().enumerate() {
-            self.out.extend_from_slice(if at == 0 {
-                br#"{"reason":"#
-            } else {
-                br#",{"reason":"#
-            });
-            json::string(self.out, cause.reason);
-            self.out.extend_from_slice(br#","message":"#);
-            json::string(self.out, &cause.message);
-            self.out.extend_from_slice(br#","field":"#);
-            json::string(self.out, cause.field);
-            self.out.push(b'}');
-        }
-        self.out.push(b']');
-    }
+    names
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn status(refusal: &Refusal) -> String {
-        String::from_utf8(refusal.status()).unwrap()
+    fn status(refusal: Refusal) -> String {
+        String::from_utf8(Status::from(refusal).json()).unwrap()
     }
 
     #[test]
@@ -226,7 +190,7 @@ mod tests {
             name: "zzz".to_owned(),
         };
         assert_eq!(
-            status(&refusal),
+            status(refusal),
             concat!(
                 r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
                 r#""message":"node \"zzz\" not found","reason":"NotFound","#,
@@ -244,7 +208,7 @@ mod tests {
             why: NoMetrics::NeverReported,
         };
         assert_eq!(
-            status(&refusal),
+            status(refusal),
             concat!(
                 r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
                 r#""message":"no metrics for pod \"default/web\": no scraper has reported it yet","#,

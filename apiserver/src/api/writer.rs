@@ -1,14 +1,19 @@
-//! One answer, written piece by piece: plain, as a table, or metadata alone.
+//! One answer, written piece by piece: plain, as a table, or metadata alone, in
+//! the encoding that the client wants.
+
+mod json;
+mod protobuf;
+mod yaml;
 
 use tributary_model::Timestamp;
 
+use self::{json::JsonWriter, protobuf::ProtobufWriter, yaml::YamlWriter};
 use super::{
-    accept::Form,
-    json,
+    accept::{Encoding, Wanted},
     kinds::{Resource, Version},
     objects::Item,
     params::Include,
-    table, time,
+    protobuf::Envelope,
 };
 
 /// Writes one answer in the form that was asked for.
@@ -18,157 +23,85 @@ use super::{
 /// [`Writer::items`] any number of times and then [`Writer::finish`] once make a
 /// whole list, whatever the pieces; or [`Writer::one`] once, an object.
 #[derive(Debug)]
-pub(crate) struct Writer {
-    version: Version,
-    resource: Resource,
-    form: Form,
-    include: Include,
-    /// The time of the request, as it is written.
-    created: Vec<u8>,
-    /// Continues the list.
-    token: Option<String>,
-    /// The columns, fixed by the first item; `None` before it.
-    columns: Option<table::Columns>,
+pub(crate) enum Writer {
+    /// In JSON.
+    Json(JsonWriter),
+    /// In YAML.
+    Yaml(YamlWriter),
+    /// In Kubernetes protobuf, the [`Writer::envelope`] apart.
+    Protobuf(ProtobufWriter),
 }
 
 impl Writer {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
         (version, resource): (Version, Resource),
-        (form, include): (Form, Include),
+        (wanted, include): (Wanted, Include),
         now: Timestamp,
     ) -> Self {
-        let mut created = Vec::with_capacity(20);
-        time::moment(&mut created, now);
-        Self {
-            version,
-            resource,
-            form,
-            include,
-            created,
-            token: None,
-            columns: None,
-        }
-    }
-
-    /// Says that the list goes on after this part of it.
-    pub(crate) fn set_token(&mut self, token: String) {
-        self.token = Some(token);
-    }
-
-    /// Appends the next items of a list.
-    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
-        for item in items {
-            let columns = if let Some(columns) = self.columns {
-                out.push(b',');
-                columns
-            } else {
-                let columns = table::Columns::of(item);
-                self.columns = Some(columns);
-                self.begin(out, Some(columns));
-                columns
-            };
-            match self.form {
-                Form::Plain => {
-                    out.push(b'{');
-                    item.fields(out, &self.created);
-                    out.push(b'}');
-                }
-                Form::Table(_) => self.row(out, item, columns),
-                Form::Partial(_) => self.partial(out, item),
+        let Wanted { encoding, form, .. } = wanted;
+        let json = || JsonWriter::new((version, resource), (form, include), now);
+        match encoding {
+            Encoding::Json => Self::Json(json()),
+            Encoding::Yaml => Self::Yaml(YamlWriter::new(json())),
+            Encoding::Protobuf => {
+                Self::Protobuf(ProtobufWriter::new((version, resource), form, now))
             }
         }
     }
 
-    /// Appends the end of a list, and its beginning if it has no items.
-    pub(crate) fn finish(&self, out: &mut Vec<u8>) {
-        if self.columns.is_none() {
-            self.begin(out, None);
+    /// Says that the list goes on after this part of it, before anything is
+    /// written.
+    pub(crate) fn set_token(&mut self, token: String) {
+        match self {
+            Self::Json(writer) => writer.set_token(token),
+            Self::Yaml(writer) => writer.set_token(token),
+            Self::Protobuf(writer) => writer.set_token(token),
         }
-        match self.form {
-            Form::Table(_) if self.columns.is_none() => out.extend_from_slice(b"null}\n"),
-            Form::Plain | Form::Table(_) | Form::Partial(_) => out.extend_from_slice(b"]}\n"),
+    }
+
+    /// Appends the next items of a list.
+    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
+        match self {
+            Self::Json(writer) => writer.items(out, items),
+            Self::Yaml(writer) => writer.items(out, items),
+            Self::Protobuf(writer) => writer.items(out, items),
+        }
+    }
+
+    /// Appends the end of a list, and its beginning if it has no items.
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        match self {
+            Self::Json(writer) => writer.finish(out),
+            Self::Yaml(writer) => writer.finish(out),
+            Self::Protobuf(writer) => writer.finish(out),
         }
     }
 
     /// Appends a single object; a table of one row if a table was asked for.
     pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
-        match self.form {
-            Form::Plain => self.object(out, item),
-            Form::Partial(_) => self.partial(out, item),
-            Form::Table(_) => {
-                self.items(out, std::slice::from_ref(item));
-                self.finish(out);
-                return;
-            }
-        }
-        out.push(b'\n');
-    }
-
-    fn begin(&self, out: &mut Vec<u8>, columns: Option<table::Columns>) {
-        let list = match self.form {
-            Form::Plain => format!("{}List", self.resource.kind()),
-            Form::Table(_) => "Table".to_owned(),
-            Form::Partial(_) => "PartialObjectMetadataList".to_owned(),
-        };
-        self.head(out, &list);
-        out.extend_from_slice(br#","metadata":{"#);
-        if let Some(token) = &self.token {
-            out.extend_from_slice(br#""continue":"#);
-            json::string(out, token);
-        }
-        out.extend_from_slice(b"},");
-        match (self.form, columns) {
-            (Form::Plain | Form::Partial(_), _) => out.extend_from_slice(br#""items":["#),
-            (Form::Table(_), None) => {
-                out.extend_from_slice(br#""columnDefinitions":null,"rows":"#);
-            }
-            (Form::Table(_), Some(columns)) => {
-                columns.definitions(out);
-                out.extend_from_slice(br#","rows":["#);
-            }
+        match self {
+            Self::Json(writer) => writer.one(out, item),
+            Self::Yaml(writer) => writer.one(out, item),
+            Self::Protobuf(writer) => writer.one(out, item),
         }
     }
 
-    /// Appends `{"kind":..,"apiVersion":..`.
-    fn head(&self, out: &mut Vec<u8>, kind: &str) {
-        let version = match self.form {
-            Form::Plain => self.version.api_version(),
-            Form::Table(meta) | Form::Partial(meta) => meta.api_version(),
-        };
-        head(out, kind, version);
-    }
-
-    fn object(&self, out: &mut Vec<u8>, item: &Item) {
-        head(out, self.resource.kind(), self.version.api_version());
-        out.push(b',');
-        item.fields(out, &self.created);
-        out.push(b'}');
-    }
-
-    fn partial(&self, out: &mut Vec<u8>, item: &Item) {
-        self.head(out, "PartialObjectMetadata");
-        out.push(b',');
-        item.metadata(out, &self.created);
-        out.push(b'}');
-    }
-
-    fn row(&self, out: &mut Vec<u8>, item: &Item, columns: table::Columns) {
-        columns.cells(out, item);
-        out.extend_from_slice(br#","object":"#);
-        match self.include {
-            Include::None => out.extend_from_slice(b"null"),
-            Include::Metadata => self.partial(out, item),
-            Include::Object => self.object(out, item),
+    /// What must stand around the `length` bytes that were written, if it can only
+    /// be told once they are.
+    pub(crate) fn envelope(&self, length: usize) -> Option<Envelope> {
+        match self {
+            Self::Json(_) | Self::Yaml(_) => None,
+            Self::Protobuf(writer) => Some(writer.envelope(length)),
         }
-        out.push(b'}');
     }
-}
 
-fn head(out: &mut Vec<u8>, kind: &str, version: &str) {
-    out.extend_from_slice(br#"{"kind":""#);
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(br#"","apiVersion":""#);
-    out.extend_from_slice(version.as_bytes());
-    out.push(b'"');
+    /// In which encoding it writes.
+    pub(crate) fn encoding(&self) -> Encoding {
+        match self {
+            Self::Json(_) => Encoding::Json,
+            Self::Yaml(_) => Encoding::Yaml,
+            Self::Protobuf(_) => Encoding::Protobuf,
+        }
+    }
 }

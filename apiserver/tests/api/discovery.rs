@@ -50,7 +50,11 @@ const PATHS: &str = r#"{
     "/apis/metrics.k8s.io/v1",
     "/apis/metrics.k8s.io/v1beta1",
     "/livez",
-    "/readyz"
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openapi/v3/",
+    "/readyz",
+    "/version"
   ]
 }"#;
 
@@ -75,4 +79,87 @@ async fn the_root_lists_the_paths_and_so_does_what_is_unknown_outside_of_the_gro
             .body
             .contains("the server could not find the requested resource")
     );
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+    application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+fn aggregated(version: &str) -> String {
+    let resources = concat!(
+        r#""resources":[{"resource":"nodes","responseKind":{"group":"","version":"","kind":"NodeMetrics"},"scope":"Cluster","singularResource":"","verbs":["get","list"]},"#,
+        r#"{"resource":"pods","responseKind":{"group":"","version":"","kind":"PodMetrics"},"scope":"Namespaced","singularResource":"","verbs":["get","list"]}],"freshness":"Current"}"#,
+    );
+    format!(
+        concat!(
+            r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/{version}","metadata":{{}},"#,
+            r#""items":[{{"metadata":{{"name":"metrics.k8s.io"}},"versions":[{{"version":"v1",{resources},{{"version":"v1beta1",{resources}]}}]}}"#,
+            "\n"
+        ),
+        version = version,
+        resources = resources
+    )
+}
+
+#[tokio::test]
+async fn the_aggregator_gets_everything_in_one_document_and_then_304() {
+    let router = Cluster::unread().router();
+    let accept = ("accept", AGGREGATED);
+    let answer = ask(&router, "/apis", &[accept]).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, aggregated("v2"));
+    for (name, value) in [
+        (
+            "content-type",
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+        ),
+        ("vary", "Accept"),
+        ("cache-control", "public"),
+    ] {
+        assert_eq!(answer.header(name), Some(value));
+    }
+    let tag = answer.header("etag").unwrap();
+    assert_eq!(tag.len(), 130, "SHA-512 in hex and two quotes: {tag}");
+    let again = ask(&router, "/apis", &[accept, ("if-none-match", tag)]).await;
+    assert_eq!((again.status.as_u16(), &*again.body), (304, ""));
+    assert_eq!(again.header("etag"), Some(tag));
+    assert_eq!(again.header("vary"), Some("Accept"));
+
+    let older = "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+    let older = ask(&router, "/apis", &[("accept", older)]).await;
+    assert_eq!(older.body, aggregated("v2beta1"));
+}
+
+#[tokio::test]
+async fn discovery_is_served_in_every_encoding() {
+    let router = Cluster::unread().router();
+    let yaml = [("accept", "application/yaml")];
+    let answer = ask(&router, "/apis/metrics.k8s.io", &yaml).await;
+    assert_eq!(
+        answer.body,
+        "apiVersion: v1\nkind: APIGroup\nname: metrics.k8s.io\npreferredVersion:\n  \
+         groupVersion: metrics.k8s.io/v1\n  version: v1\nversions:\n\
+         - groupVersion: metrics.k8s.io/v1\n  version: v1\n\
+         - groupVersion: metrics.k8s.io/v1beta1\n  version: v1beta1\n"
+    );
+    let protobuf = [("accept", "application/vnd.kubernetes.protobuf")];
+    let answer = ask(&router, "/apis/metrics.k8s.io", &protobuf).await;
+    assert_eq!(
+        answer.bytes,
+        b"k8s\0\x0a\x0e\x0a\x02v1\x12\x08APIGroup\x12\x65\
+          \x0a\x0emetrics.k8s.io\
+          \x12\x17\x0a\x11metrics.k8s.io/v1\x12\x02v1\
+          \x12\x21\x0a\x16metrics.k8s.io/v1beta1\x12\x07v1beta1\
+          \x1a\x17\x0a\x11metrics.k8s.io/v1\x12\x02v1\
+          \x1a\x00\x22\x00"
+    );
+}
+
+#[tokio::test]
+async fn the_version_is_ours() {
+    let router = Cluster::unread().router();
+    let answer = ask(&router, "/version", &[]).await;
+    assert!(answer.body.starts_with("{\n  \"major\": \"0\",\n"));
+    let version: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(version["gitVersion"], "v0.1.0");
+    assert_eq!(version["compiler"], "rustc");
 }

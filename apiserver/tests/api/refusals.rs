@@ -253,7 +253,7 @@ async fn parameters_that_cannot_be_read_are_told() {
         ask(&Cluster::small().router(), &request, &accept)
             .await
             .body,
-        status(
+        unreadable(
             "Unable to convert to Table as requested: includeObject: Invalid value: \"bogus\": \
              must be 'Metadata', 'Object', 'None', or empty",
             "BadRequest",
@@ -279,25 +279,81 @@ async fn parameters_that_do_not_fit_together_are_told() {
     assert_eq!(refused("/pods?sendInitialEvents=true").await.status, 422);
 }
 
+/// Who takes no JSON either gets it nevertheless, for people to read.
+fn unreadable(message: &str, reason: &str, details: &str, code: u16) -> String {
+    let message = serde_json::to_string(message).unwrap();
+    format!(
+        "{{\n  \"kind\": \"Status\",\n  \"apiVersion\": \"v1\",\n  \"metadata\": {{}},\n  \
+         \"status\": \"Failure\",\n  \"message\": {message},\n  \"reason\": \"{reason}\",\n  \
+         {details}\"code\": {code}\n}}"
+    )
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_we_have_is_told_what_we_have() {
     let router = Cluster::small().router();
-    for accept in [
-        "application/cbor",
-        "text/html",
-        "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
-        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+    let unknown = "406: Not Acceptable\n\nAvailable representations: application/json, \
+         application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, \
+         application/vnd.kubernetes.protobuf;stream=watch";
+    let unmade = "only the following media types are accepted: application/json, \
+         application/yaml, application/vnd.kubernetes.protobuf";
+    for (accept, message) in [
+        ("application/cbor", unknown),
+        ("text/html", unknown),
+        (
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+            unmade,
+        ),
+        (
+            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            unmade,
+        ),
     ] {
         let answer = ask(&router, &format!("{BASE}/nodes"), &[("accept", accept)]).await;
         assert_eq!(answer.status, 406, "{accept}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let expected = unreadable(message, "NotAcceptable", "\"details\": {},\n  ", 406);
+        assert_eq!(answer.body, expected);
         assert_eq!(
-            answer.body,
-            status(
-                "406: Not Acceptable\n\nAvailable representations: application/json",
-                "NotAcceptable",
-                r#","details":{}"#,
-                406
-            )
+            answer.header("content-length"),
+            Some(&*expected.len().to_string())
         );
     }
+    let html = [("accept", "text/html")];
+    let document = ask(&router, "/openapi/v2", &html).await;
+    assert_eq!(
+        document.body,
+        unreadable(
+            "406: Not Acceptable\n\nAvailable representations: application/json",
+            "NotAcceptable",
+            "\"details\": {},\n  ",
+            406
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_is_in_what_the_client_prefers() {
+    let router = Cluster::small().router();
+    let path = format!("{BASE}/nodes/zzz");
+    let yaml = ask(&router, &path, &[("accept", "application/yaml")]).await;
+    assert_eq!(yaml.status, 404);
+    assert_eq!(yaml.header("content-type"), Some("application/yaml"));
+    assert_eq!(
+        yaml.body,
+        "apiVersion: v1\ncode: 404\ndetails:\n  kind: node\n  name: zzz\nkind: Status\n\
+         message: node \"zzz\" not found\nmetadata: {}\nreason: NotFound\nstatus: Failure\n"
+    );
+    let accept = "application/vnd.kubernetes.protobuf, application/json";
+    let protobuf = ask(&router, &path, &[("accept", accept)]).await;
+    assert_eq!(protobuf.status, 404);
+    // golden/content-negotiation-tables.txt
+    assert_eq!(protobuf.header("content-length"), Some("95"));
+    assert_eq!(
+        protobuf.bytes,
+        b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status\x12\x47\
+          \x0a\x06\x0a\x00\x12\x00\x1a\x00\x12\x07Failure\x1a\x14node \"zzz\" not found\
+          \x22\x08NotFound\x2a\x11\x0a\x03zzz\x12\x00\x1a\x04node\x28\x00\x32\x00\
+          \x30\x94\x03\x1a\x00\x22\x00"
+    );
 }

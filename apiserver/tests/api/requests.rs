@@ -103,46 +103,50 @@ async fn recorded_requests_are_answered_in_both_versions() {
             headers.extend(accept.map(|accept| ("accept", accept)));
             let answer = ask(&router, &path, &headers).await;
             assert_eq!(answer.status, *status, "{path}: {}", answer.body);
-            assert_eq!(answer.header("content-type"), Some("application/json"));
             assert_eq!(answer.header("content-encoding"), None);
-            assert!(
-                answer.body.starts_with(&format!("{{\"kind\":\"{kind}\",")),
-                "{path}: {}",
-                answer.body
-            );
+            let protobuf = *accept == PROTOBUF;
+            let (kind_of, start) = if protobuf {
+                // Magic, the tag of the kind, and two lengths.
+                let api_version = match *kind {
+                    "Status" => "v1".to_owned(),
+                    _ => format!("metrics.k8s.io/{version}"),
+                };
+                let (long, short) = (api_version.len(), kind.len());
+                let mut start = b"k8s\0\x0a".to_vec();
+                start.push(u8::try_from(long + short + 4).unwrap());
+                start.extend([0x0a, u8::try_from(long).unwrap()]);
+                start.extend(api_version.bytes());
+                start.extend([0x12, u8::try_from(short).unwrap()]);
+                start.extend(kind.bytes());
+                ("application/vnd.kubernetes.protobuf", start)
+            } else {
+                let start = format!("{{\"kind\":\"{kind}\",");
+                ("application/json", start.into_bytes())
+            };
+            assert_eq!(answer.header("content-type"), Some(kind_of));
+            assert!(answer.bytes.starts_with(&start), "{path}: {}", answer.body);
         }
     }
 }
 
-/// The aggregator takes 406 for a server of before aggregated discovery, and asks
-/// for the plain documents.
 #[tokio::test]
-async fn whoever_wants_aggregated_discovery_alone_is_told_that_there_is_none() {
+async fn the_aggregator_and_explain_find_what_they_ask_for() {
     let router = Cluster::small().router();
-    let accept = ("accept", AGGREGATED.unwrap());
-    assert_eq!(ask(&router, "/apis", &[accept]).await.status, 406);
-    let with_plain = format!("{},application/json", AGGREGATED.unwrap());
-    let answer = ask(&router, "/apis", &[("accept", &with_plain)]).await;
-    assert!(
-        answer.body.starts_with(r#"{"kind":"APIGroupList","#),
-        "{}",
-        answer.body
-    );
-}
-
-#[tokio::test]
-async fn openapi_is_not_there_yet() {
-    let router = Cluster::small().router();
-    for path in [
-        "/openapi/v2",
-        "/openapi/v3",
-        "/openapi/v3/apis/metrics.k8s.io/v1beta1?hash=45D4",
+    for (path, accept) in [
+        ("/apis", AGGREGATED),
+        ("/openapi/v2", JSON),
+        ("/openapi/v3", None),
+        ("/openapi/v3/apis/metrics.k8s.io/v1beta1", JSON),
     ] {
-        assert_eq!(
-            ask(&router, path, &[("accept", "application/json")])
-                .await
-                .status,
-            404
-        );
+        let headers: Vec<_> = accept
+            .map(|accept| ("accept", accept))
+            .into_iter()
+            .collect();
+        let answer = ask(&router, path, &headers).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let tag = answer.header("etag").unwrap().to_owned();
+        let mut headers = headers;
+        headers.push(("if-none-match", &tag));
+        assert_eq!(ask(&router, path, &headers).await.status, 304, "{path}");
     }
 }

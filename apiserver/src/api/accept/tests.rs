@@ -1,0 +1,170 @@
+use super::*;
+
+/// What a client that says `accept` gets, in a word or two.
+fn asked(accept: &str, subject: Subject) -> String {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, accept.parse().unwrap());
+    match negotiate(&headers, subject) {
+        Err(Refusal::NotAcceptable(..)) => "unknown type".to_owned(),
+        Err(Refusal::NotConvertible(..)) => "unknown form".to_owned(),
+        Err(other) => panic!("{other}"),
+        Ok(Wanted {
+            encoding,
+            form,
+            aggregated,
+        }) => match (form, aggregated) {
+            (Form::Plain, None) => format!("{encoding:?}"),
+            (Form::Plain, Some(version)) => format!("{encoding:?} aggregated {version}"),
+            (Form::Table(version), _) => format!("{encoding:?} table {version:?}"),
+            (Form::Partial(version), _) => format!("{encoding:?} partial {version:?}"),
+        },
+    }
+}
+
+fn check(cases: &[(&str, Subject, &str)]) {
+    for (accept, subject, expected) in cases {
+        assert_eq!(asked(accept, *subject), *expected, "{accept}");
+    }
+}
+
+const TABLES: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,\
+    application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,\
+    application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
+
+#[test]
+fn whoever_asks_for_nothing_gets_json() {
+    let json = Wanted {
+        encoding: Encoding::Json,
+        form: Form::Plain,
+        aggregated: None,
+    };
+    assert_eq!(negotiate(&HeaderMap::new(), Subject::List).unwrap(), json);
+    assert_eq!(asked("", Subject::List), "Json");
+}
+
+#[test]
+fn real_clients_get_what_they_prefer() {
+    check(&[
+        ("application/json", Subject::List, "Json"),
+        ("*/*", Subject::List, "Json"),
+        ("application/*", Subject::List, "Json"),
+        ("application/yaml", Subject::List, "Yaml"),
+        ("application/json, */*", Subject::Discovery, "Json"),
+        (
+            "application/vnd.kubernetes.protobuf, */*",
+            Subject::Object,
+            "Protobuf",
+        ),
+        (
+            "application/vnd.kubernetes.protobuf",
+            Subject::List,
+            "Protobuf",
+        ),
+        ("application/json;stream=watch", Subject::List, "Json"),
+        (TABLES, Subject::List, "Json table V1"),
+        (TABLES, Subject::Object, "Json table V1"),
+        (TABLES, Subject::Discovery, "Json"),
+        (TABLES, Subject::Status, "Json"),
+        (AGGREGATED, Subject::Groups, "Json aggregated v2"),
+    ]);
+}
+
+#[test]
+fn what_we_do_not_have_is_told_from_what_we_cannot_make() {
+    check(&[
+        ("application/cbor", Subject::List, "unknown type"),
+        ("text/html", Subject::List, "unknown type"),
+        ("application/yaml", Subject::Document, "unknown type"),
+        (
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
+            Subject::List,
+            "unknown form",
+        ),
+        (
+            "application/json;as=Table;v=v2;g=meta.k8s.io",
+            Subject::List,
+            "unknown form",
+        ),
+        (
+            "application/json;as=Table;v=v1;g=other",
+            Subject::List,
+            "unknown form",
+        ),
+        ("application/json;as=Table", Subject::List, "unknown form"),
+        (
+            "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Subject::List,
+            "unknown form",
+        ),
+        (AGGREGATED, Subject::Discovery, "unknown form"),
+        (AGGREGATED, Subject::Status, "unknown form"),
+    ]);
+}
+
+#[test]
+fn a_transformation_that_does_not_fit_is_passed_over() {
+    check(&[
+        (
+            "application/json;as=Nonsense;v=v1;g=meta.k8s.io,*/*",
+            Subject::List,
+            "Json",
+        ),
+        (
+            "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/yaml",
+            Subject::List,
+            "Yaml",
+        ),
+        (
+            "application/json;g=apidiscovery.k8s.io;v=v3;as=APIGroupDiscoveryList,\
+             application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,*/*",
+            Subject::Groups,
+            "Json aggregated v2beta1",
+        ),
+        (
+            "application/yaml;as=Table;v=v1beta1;g=meta.k8s.io",
+            Subject::List,
+            "Yaml table V1Beta1",
+        ),
+        (
+            "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io",
+            Subject::List,
+            "Json partial V1Beta1",
+        ),
+        (
+            "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Subject::Object,
+            "Protobuf partial V1",
+        ),
+    ]);
+}
+
+#[test]
+fn quality_decides_and_zero_is_a_refusal() {
+    check(&[
+        (
+            "application/json;q=0.5,application/yaml",
+            Subject::List,
+            "Yaml",
+        ),
+        (
+            "application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io",
+            Subject::List,
+            "Json table V1",
+        ),
+        (
+            "application/json;as=Table;v=v1;g=meta.k8s.io;q=0.1,application/json",
+            Subject::List,
+            "Json",
+        ),
+        (
+            "*/*,application/json;as=Table;v=v1;g=meta.k8s.io",
+            Subject::List,
+            "Json table V1",
+        ),
+        ("application/json;q=0", Subject::List, "unknown type"),
+        ("application/json;q=0.0004", Subject::List, "unknown type"),
+        ("application/json;q=nonsense", Subject::List, "Json"),
+    ]);
+}

@@ -1,0 +1,148 @@
+//! The pieces of protobuf that answers are made of, written straight into bytes.
+//!
+//! The bytes are those of Go's generated marshallers (gogo-proto, proto2): fields
+//! by number, required ones even if they are empty, maps by key. A message is
+//! written before its length is known, and moved by a byte or two if the length
+//! needs more than one; most do not.
+
+/// What comes before an answer and what after it, see [`envelope`].
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    /// Magic, kind, and the length of what follows.
+    pub(crate) before: Vec<u8>,
+    /// Two empty fields.
+    pub(crate) after: &'static [u8],
+}
+
+/// The `runtime.Unknown` in which Kubernetes wraps a message of `length` bytes.
+pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> Envelope {
+    let mut before = b"k8s\0".to_vec();
+    message(&mut before, 1, |out| {
+        text(out, 1, api_version);
+        text(out, 2, kind);
+    });
+    tag(&mut before, 2);
+    varint(&mut before, u64::try_from(length).unwrap_or(u64::MAX));
+    Envelope {
+        before,
+        // contentEncoding and contentType.
+        after: &[0x1a, 0, 0x22, 0],
+    }
+}
+
+/// `message` in its envelope.
+pub(crate) fn wrapped(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
+    let Envelope { mut before, after } = envelope(api_version, kind, message.len());
+    before.extend_from_slice(message);
+    before.extend_from_slice(after);
+    before
+}
+
+/// Appends a field of letters.
+pub(crate) fn text(out: &mut Vec<u8>, field: u8, value: &str) {
+    tag(out, field);
+    varint(out, u64::try_from(value.len()).unwrap_or(u64::MAX));
+    out.extend_from_slice(value.as_bytes());
+}
+
+/// Appends a field that is a whole number; negative ones take ten bytes.
+pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: i64) {
+    out.push(field << 3);
+    varint(out, value.cast_unsigned());
+}
+
+/// Appends a field that `write` fills: a message, or a text that is not at hand
+/// in one piece.
+pub(crate) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    tag(out, field);
+    let at = out.len();
+    out.push(0);
+    write(out);
+    let length = out.len() - at - 1;
+    if let (Ok(short @ 0..0x80), Some(place)) = (u8::try_from(length), out.get_mut(at)) {
+        *place = short;
+        return;
+    }
+    let mut long = Vec::with_capacity(5);
+    varint(&mut long, u64::try_from(length).unwrap_or(u64::MAX));
+    drop(out.splice(at..=at, long));
+}
+
+/// Appends the metadata of a list, which is field 1 of every list; `token`
+/// continues it.
+pub(crate) fn list_meta(out: &mut Vec<u8>, token: &str) {
+    message(out, 1, |out| {
+        // selfLink and resourceVersion.
+        text(out, 1, "");
+        text(out, 2, "");
+        text(out, 3, token);
+    });
+}
+
+fn tag(out: &mut Vec<u8>, field: u8) {
+    out.push(field << 3 | 2);
+}
+
+fn varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low(value));
+}
+
+fn low(value: u64) -> u8 {
+    u8::try_from(value & 0x7f).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out
+    }
+
+    #[test]
+    fn numbers_take_seven_bits_per_byte() {
+        for (value, bytes) in [
+            (0, &[0x08, 0][..]),
+            (127, &[0x08, 0x7f]),
+            (128, &[0x08, 0x80, 1]),
+            (404, &[0x08, 0x94, 3]),
+            (
+                -1,
+                &[
+                    0x08, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1,
+                ],
+            ),
+        ] {
+            assert_eq!(written(|out| number(out, 1, value)), bytes, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_message_has_its_length_before_it_however_long() {
+        assert_eq!(written(|out| message(out, 4, |_| ())), [0x22, 0]);
+        assert_eq!(
+            written(|out| message(out, 4, |out| text(out, 1, "ab"))),
+            [0x22, 4, 0x0a, 2, b'a', b'b']
+        );
+        let long = "x".repeat(300);
+        let mut expected = vec![0x7f, 0x22, 0xaf, 2, 0x0a, 0xac, 2];
+        expected.extend_from_slice(long.as_bytes());
+        let mut out = vec![0x7f];
+        message(&mut out, 4, |out| text(out, 1, &long));
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn the_envelope_names_the_kind() {
+        assert_eq!(
+            wrapped("v1", "Status", &[1, 2, 3]),
+            b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Status\x12\x03\x01\x02\x03\x1a\x00\x22\x00"
+        );
+    }
+}
