@@ -49,40 +49,73 @@ fn main() {
     divan::main();
 }
 
+const JSON: &[(&str, &str)] = &[("accept", "application/json")];
+const PROTOBUF: &[(&str, &str)] = &[("accept", "application/vnd.kubernetes.protobuf")];
+const TABLE: &[(&str, &str)] = &[("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+/// As kubectl and the HPA controller ask.
+const PACKED: &[(&str, &str)] = &[
+    ("accept", "application/vnd.kubernetes.protobuf, */*"),
+    ("accept-encoding", "gzip"),
+];
+
 #[divan::bench(sample_count = 20)]
 fn list_all_pods(bencher: Bencher<'_, '_>) {
-    measure(bencher, ALL);
+    measure(bencher, ALL, JSON);
+}
+
+#[divan::bench(sample_count = 20)]
+fn list_all_pods_in_protobuf(bencher: Bencher<'_, '_>) {
+    measure(bencher, ALL, PROTOBUF);
+}
+
+#[divan::bench(sample_count = 20)]
+fn list_all_pods_in_protobuf_gzip(bencher: Bencher<'_, '_>) {
+    measure(bencher, ALL, PACKED);
+}
+
+#[divan::bench(sample_count = 20)]
+fn list_all_pods_as_table(bencher: Bencher<'_, '_>) {
+    measure(bencher, ALL, TABLE);
 }
 
 #[divan::bench(sample_count = 20)]
 fn list_all_nodes(bencher: Bencher<'_, '_>) {
-    measure(bencher, "/apis/metrics.k8s.io/v1beta1/nodes");
+    measure(bencher, "/apis/metrics.k8s.io/v1beta1/nodes", JSON);
 }
 
 #[divan::bench]
 fn list_one_namespace_by_label(bencher: Bencher<'_, '_>) {
-    measure(bencher, SELECTED);
+    measure(bencher, SELECTED, JSON);
+}
+
+#[divan::bench]
+fn list_one_namespace_by_label_in_protobuf(bencher: Bencher<'_, '_>) {
+    measure(bencher, SELECTED, PROTOBUF);
 }
 
 #[divan::bench]
 fn get_one_pod(bencher: Bencher<'_, '_>) {
-    measure(bencher, ONE);
+    measure(bencher, ONE, JSON);
 }
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().build().unwrap());
 static ROUTER: LazyLock<Router> = LazyLock::new(|| api::router(cluster()));
 
-fn measure(bencher: Bencher<'_, '_>, path: &str) {
-    let size = RUNTIME.block_on(ask(path));
+fn measure(bencher: Bencher<'_, '_>, path: &str, headers: &[(&str, &str)]) {
+    let size = RUNTIME.block_on(ask(path, headers));
     bencher
         .counter(BytesCount::new(size))
-        .bench(|| RUNTIME.block_on(ask(black_box(path))));
+        .bench(|| RUNTIME.block_on(ask(black_box(path), headers)));
 }
 
 /// Reads the answer as a connection does, piece by piece. Returns its length.
-async fn ask(path: &str) -> usize {
-    let request = Request::get(path).body(Body::empty()).unwrap();
+async fn ask(path: &str, headers: &[(&str, &str)]) -> usize {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Body::empty()).unwrap();
     let response = ROUTER.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
     let mut body = response.into_body();

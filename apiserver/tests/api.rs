@@ -13,6 +13,9 @@ mod encodings;
 #[path = "api/forms.rs"]
 mod forms;
 #[cfg(test)]
+#[path = "api/golden.rs"]
+mod golden;
+#[cfg(test)]
 #[path = "api/objects.rs"]
 mod objects;
 #[cfg(test)]

@@ -40,7 +40,12 @@ pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
         env!("CARGO_PKG_VERSION_MINOR"),
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
-        std::env::consts::ARCH,
+        // As Go calls them.
+        match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        },
     );
     let version = Indenter::whole(version.as_bytes());
     Ok(answer::typed(Encoding::Json, Body::from(version)))

@@ -106,12 +106,10 @@ impl Refusal {
             causes: Vec::new(),
         };
         Some(match self {
-            Self::BadRequest(_) => return None,
-            Self::NoSuchPath
-            | Self::Method
-            | Self::NotAcceptable(..)
-            | Self::NotConvertible(_)
-            | Self::NotSynced(_) => Details::default(),
+            Self::BadRequest(_) | Self::NotConvertible(_) => return None,
+            Self::NoSuchPath | Self::Method | Self::NotAcceptable(..) | Self::NotSynced(_) => {
+                Details::default()
+            }
             Self::Watch(resource) => named(String::new(), GROUP, resource.plural()),
             Self::NoObject { resource, name } => named(name, "", resource.object()),
             Self::NoMetrics { resource, name, .. } => named(name, GROUP, resource.metrics()),

@@ -58,6 +58,10 @@ pub(crate) fn container(
 /// A cluster before it is asked.
 pub(crate) struct Cluster {
     pub(crate) api: Api,
+    /// When the newer samples are taken, in milliseconds.
+    pub(crate) newer: i64,
+    /// How far the two samples are apart, in milliseconds.
+    pub(crate) window: i64,
 }
 
 impl Cluster {
@@ -71,7 +75,17 @@ impl Cluster {
             port: 10_250,
             beside: vec!["/livez".to_owned(), "/readyz".to_owned()],
         };
-        Self { api }
+        Self {
+            api,
+            newer: NEWER,
+            window: WINDOW,
+        }
+    }
+
+    /// Asks everything at another time.
+    pub(crate) fn ask_at(&mut self, millis: i64) {
+        let at = jiff::Timestamp::from_millisecond(millis).unwrap();
+        self.api.clock = Clock::fixed(at);
     }
 
     /// Read, and without any object.
@@ -147,7 +161,7 @@ impl Cluster {
             name: "scraper-0".into(),
             resolution: Duration::from_secs(15),
         };
-        for (at, spent_yet) in [(NEWER - WINDOW, 0), (NEWER, 1)] {
+        for (at, spent_yet) in [(self.newer - self.window, 0), (self.newer, 1)] {
             let cpu = |spent: u64| CpuPoint {
                 total: CoreNanos(1_000 + spent_yet * spent),
                 at: Timestamp::from_millis(at),
@@ -165,7 +179,7 @@ impl Cluster {
                 let point = ContainerPoint {
                     cpu: Some(cpu(container.spent)),
                     memory: Some(memory_point(container.memory)),
-                    started: Some(Timestamp::from_millis(NEWER - 3_600_000)),
+                    started: Some(Timestamp::from_millis(self.newer - 3_600_000)),
                     swap: container.swap.map(Bytes),
                 };
                 columns.set(row, &point);

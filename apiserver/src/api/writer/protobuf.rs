@@ -137,7 +137,7 @@ fn moment(out: &mut Vec<u8>, at: Timestamp) {
 fn usage(out: &mut Vec<u8>, field: u8, usage: Amounts) {
     amount(out, field, "cpu", |out| quantity::cpu(out, usage.cpu));
     amount(out, field, "memory", |out| {
-        quantity::bytes(out, usage.memory)
+        quantity::bytes(out, usage.memory);
     });
     if let Some(swap) = usage.swap {
         amount(out, field, "swap", |out| quantity::bytes(out, swap));
