@@ -312,9 +312,10 @@ async fn a_client_that_takes_nothing_we_have_is_told_what_we_have() {
         let answer = ask(&router, &format!("{BASE}/nodes"), &[("accept", accept)]).await;
         assert_eq!(answer.status, 406, "{accept}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
-        let details = match message == unknown {
-            true => "\"details\": {},\n  ",
-            false => "",
+        let details = if message == unknown {
+            "\"details\": {},\n  "
+        } else {
+            ""
         };
         let expected = unreadable(message, "NotAcceptable", details, 406);
         assert_eq!(answer.body, expected);
