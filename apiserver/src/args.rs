@@ -19,6 +19,12 @@ pub struct Args {
     /// The flags about the API.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// The flags about who asks.
+    #[command(flatten)]
+    pub authentication: AuthenticationArgs,
+    /// The flags about who may.
+    #[command(flatten)]
+    pub authorization: AuthorizationArgs,
     /// The flags about the bus.
     #[command(flatten)]
     pub bus: BusArgs,
@@ -60,21 +66,118 @@ pub struct ServingArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
     pub tls_private_key_file: Option<PathBuf>,
 
-    /// The CA that signs the certificate of the front proxy, in PEM: that of
-    /// kube-apiserver's `--requestheader-client-ca-file`.
-    ///
-    /// Callers must show a certificate of this CA or of `--client-ca-file`. The
-    /// kube-apiserver has authorized a user before it passes a request on.
-    #[arg(long, value_name = "FILE")]
-    pub requestheader_client_ca_file: Option<PathBuf>,
-
-    /// A CA whose clients may call this server directly, in PEM.
-    #[arg(long, value_name = "FILE")]
-    pub client_ca_file: Option<PathBuf>,
-
     /// How long requests under way may go on after a signal to stop.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub shutdown_grace_period: Duration,
+}
+
+/// Flags about who asks. Names and defaults are those of metrics-server.
+#[derive(ClapArgs, Clone, Debug)]
+#[command(next_help_heading = "Authentication")]
+pub struct AuthenticationArgs {
+    /// The kubeconfig file for reviewing tokens and for reading the config map
+    /// `kube-system/extension-apiserver-authentication`; by default that of
+    /// everything else.
+    #[arg(long, value_name = "FILE")]
+    pub authentication_kubeconfig: Option<PathBuf>,
+
+    /// Do not read the config map: only CAs that flags name count.
+    #[arg(long)]
+    pub authentication_skip_lookup: bool,
+
+    /// Take a config map that cannot be read for one that says nothing.
+    ///
+    /// Callers with a certificate are then nobody (401 or 403) until it can be
+    /// read. Without this flag they are asked to come again (503), and
+    /// `/readyz` fails.
+    #[arg(long)]
+    pub authentication_tolerate_lookup_failure: bool,
+
+    /// How long the verdict on a bearer token is held; 0s is not at all.
+    ///
+    /// A token that is revoked is good for so much longer.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub authentication_token_webhook_cache_ttl: Duration,
+
+    /// A CA whose clients may call this server directly, in PEM; read again when
+    /// it changes. Instead of that of the config map.
+    #[arg(long, value_name = "FILE")]
+    pub client_ca_file: Option<PathBuf>,
+
+    /// The CA that signs the certificate of the front proxy, in PEM: that of
+    /// kube-apiserver's `--requestheader-client-ca-file`; read again when it
+    /// changes.
+    ///
+    /// Instead of all that the config map says about the front proxy: the other
+    /// `--requestheader` flags count then, and only then.
+    #[arg(long, value_name = "FILE")]
+    pub requestheader_client_ca_file: Option<PathBuf>,
+
+    /// The common names that the front proxy's certificate may have; any by
+    /// default.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub requestheader_allowed_names: Vec<String>,
+
+    /// The headers that may have the user's name.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "x-remote-user"
+    )]
+    pub requestheader_username_headers: Vec<String>,
+
+    /// The headers that may have the user's identifier.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub requestheader_uid_headers: Vec<String>,
+
+    /// The headers that have the user's groups.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "x-remote-group"
+    )]
+    pub requestheader_group_headers: Vec<String>,
+
+    /// What the headers with further facts about the user begin with.
+    #[arg(
+        long,
+        value_name = "PREFIXES",
+        value_delimiter = ',',
+        default_value = "x-remote-extra-"
+    )]
+    pub requestheader_extra_headers_prefix: Vec<String>,
+}
+
+/// Flags about who may. Names and defaults are those of metrics-server.
+#[derive(ClapArgs, Clone, Debug)]
+#[command(next_help_heading = "Authorization")]
+pub struct AuthorizationArgs {
+    /// The kubeconfig file for reviewing access; by default that of everything
+    /// else.
+    #[arg(long, value_name = "FILE")]
+    pub authorization_kubeconfig: Option<PathBuf>,
+
+    /// The paths that anybody may ask for, such as those of probes: whole, or up
+    /// to a `*` at the end. Never those of resources.
+    #[arg(
+        long,
+        value_name = "PATHS",
+        value_delimiter = ',',
+        default_value = "/healthz,/readyz,/livez"
+    )]
+    pub authorization_always_allow_paths: Vec<String>,
+
+    /// How long a decision that allows is held; 0s is not at all.
+    ///
+    /// Whoever loses a permission keeps it for so much longer.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub authorization_webhook_cache_authorized_ttl: Duration,
+
+    /// How long a decision that does not allow is held; 0s is not at all.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub authorization_webhook_cache_unauthorized_ttl: Duration,
 }
 
 /// Flags about the bus.

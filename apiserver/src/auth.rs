@@ -1,33 +1,265 @@
-//! Who may ask: whoever shows a certificate of a CA that the flags name.
+//! The layer that finds out who asks, and whether they may.
 //!
-//! In a cluster that is the front proxy of kube-apiserver, which has
-//! authenticated and authorized the user before it passes a request on. TLS has
-//! verified the certificate; here it is only asked whether there is one.
+//! Authentication tries, in this order (PARITY 8.1): the front proxy, a client
+//! certificate, a bearer token, nobody. TLS has only proven that the caller holds
+//! the key of its certificate ([`ClientCertificates::Unverified`]): the chain is
+//! checked here, against CAs that may change while the connection lives.
+//! Authorization asks the Kubernetes API, unless the user is in `system:masters`
+//! or the path is open.
+//!
+//! A failure to ask is told as such (503 for a token, 500 for access, as
+//! upstream) and never held as an answer.
+//!
+//! [`ClientCertificates::Unverified`]: tributary_runtime::tls::ClientCertificates
+
+mod access;
+mod answer;
+mod ask;
+mod attributes;
+mod cache;
+mod config;
+mod config_map;
+mod front_proxy;
+mod impersonate;
+mod metrics;
+#[cfg(test)]
+mod tests;
+mod token;
+mod trust;
+mod user;
+mod x509;
+
+use std::{sync::Arc, time::Duration};
 
 use axum::{
-    extract::Request,
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tributary_runtime::serve::Peer;
+use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::time::Instant;
+use tracing::debug;
+use tributary_runtime::{clock::Clock, serve::Peer};
 
-/// Paths that anybody may ask for: probes have no credentials (PARITY 1.7).
-const OPEN: [&str; 3] = ["/healthz", "/livez", "/readyz"];
+pub(crate) use self::config::{AuthConfig, Clients};
+use self::{
+    access::{Access, Decision, OpenPaths},
+    answer::Denial,
+    attributes::Attributes,
+    front_proxy::Headers,
+    metrics::AuthMetrics,
+    token::Tokens,
+    trust::{Current, Trust},
+    user::User,
+};
 
-/// The words of every Kubernetes server (PARITY 5.5).
-const UNAUTHORIZED: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}"#;
+/// How long a verdict on the certificates of a connection stands: they may run
+/// out while it lives.
+const VERDICT_STANDS: Duration = Duration::from_mins(1);
 
-/// Lets a request pass, or answers 401.
-pub(crate) async fn require_certificate(request: Request, next: Next) -> Response {
-    let known = request
-        .extensions()
-        .get::<Peer>()
-        .is_some_and(|peer| !peer.certificates.is_empty());
-    if known || OPEN.contains(&request.uri().path()) {
-        next.run(request).await
-    } else {
-        let json = [(CONTENT_TYPE, "application/json")];
-        (StatusCode::UNAUTHORIZED, json, UNAUTHORIZED).into_response()
+/// What whoever shows a certificate is told before the CAs are known.
+const PENDING: &str = "client certificates cannot be checked: configmap \
+    kube-system/extension-apiserver-authentication has not been read yet";
+
+/// Authenticates and authorizes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Auth(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    trust: Current,
+    tokens: Tokens,
+    access: Access,
+    open: OpenPaths,
+    clock: Clock,
+    metrics: AuthMetrics,
+}
+
+/// Lets a request pass, with its [`User`] among the extensions and without the
+/// credentials, or answers it.
+pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    match auth.0.admit(&mut head).await {
+        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Err(denial) => denial.into_response(),
+    }
+}
+
+impl Auth {
+    /// Whether those who show a certificate can be told apart; else why not.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        if self.0.trust.load().pending {
+            Err(PENDING.to_owned())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Inner {
+    async fn admit(&self, head: &mut Parts) -> Result<(), Denial> {
+        let start = Instant::now();
+        let authenticated = self.authenticate(head).await;
+        let result = match &authenticated {
+            Ok(_) => "success",
+            Err(Denial::Unauthorized) => "failure",
+            Err(_) => "error",
+        };
+        self.metrics.authenticated(result, start.elapsed());
+        let user = self.impersonated(authenticated?, head).await?;
+        self.metrics.user(&user.name);
+        let attributes = Attributes::of(&head.method, &head.uri);
+        self.authorize(&user, attributes, head).await?;
+        head.extensions.insert(user);
+        Ok(())
+    }
+
+    /// Who asks. Takes away what proves it, and what only the front proxy may say.
+    async fn authenticate(&self, head: &mut Parts) -> Result<Arc<User>, Denial> {
+        let trust = self.trust.load_full();
+        let peer = head.extensions.get::<Peer>();
+        let verdict = peer.map(|peer| self.verdict(peer, &trust));
+        let verdict = verdict.unwrap_or_default();
+        let proxied = proxied(&verdict, &trust, &mut head.headers);
+        let token = token::bearer(&head.headers).map(str::to_owned);
+        head.headers.remove(AUTHORIZATION);
+        if let Some(user) = proxied.map(Arc::new).or_else(|| verdict.user.clone()) {
+            return Ok(user);
+        }
+        if let Some(token) = token {
+            return match self.tokens.user(&token).await {
+                Ok(Some(user)) => Ok(user),
+                Ok(None) => Err(Denial::Unauthorized),
+                Err(error) => {
+                    let why = format!("the token cannot be reviewed: {error}");
+                    Err(Denial::Unavailable(why))
+                }
+            };
+        }
+        if verdict.pending {
+            return Err(Denial::Unavailable(PENDING.to_owned()));
+        }
+        if let Some(error) = &verdict.error {
+            debug!(%error, "unable to authenticate the request");
+            return Err(Denial::Unauthorized);
+        }
+        Ok(Arc::new(User::anonymous()))
+    }
+
+    /// What the certificates of a connection prove, found out once for each set
+    /// of CAs.
+    fn verdict(&self, peer: &Peer, trust: &Trust) -> Verdict {
+        let now = self.clock.now();
+        if let Some(verdict) = peer.notes.get::<Verdict>()
+            && verdict.generation == trust.generation
+            && now.as_second().abs_diff(verdict.at) < VERDICT_STANDS.as_secs()
+        {
+            return verdict;
+        }
+        let verdict = Verdict::find(&peer.certificates, trust, now.as_second());
+        peer.notes.put(verdict.clone());
+        verdict
+    }
+
+    /// The user as whom the request acts.
+    async fn impersonated(&self, user: Arc<User>, head: &mut Parts) -> Result<Arc<User>, Denial> {
+        let wish = impersonate::wish(&head.headers).map_err(|error| Denial::Undecided {
+            uri: head.uri.to_string(),
+            error: error.to_owned(),
+        })?;
+        let Some(wish) = wish else {
+            return Ok(user);
+        };
+        for question in wish.questions {
+            self.authorize(&user, question, head).await?;
+        }
+        debug!(by = user.name, user = wish.user.name, "impersonated");
+        impersonate::strip(&mut head.headers);
+        Ok(Arc::new(wish.user))
+    }
+
+    async fn authorize(
+        &self,
+        user: &User,
+        attributes: Attributes,
+        head: &Parts,
+    ) -> Result<(), Denial> {
+        let start = Instant::now();
+        let decided = if user.is_master() || self.open.has(&attributes) {
+            Ok(Decision::Allowed)
+        } else {
+            self.access.decide(user, &attributes).await
+        };
+        let (result, answer) = match decided {
+            Ok(Decision::Allowed) => ("allowed", Ok(())),
+            Ok(Decision::Denied(reason)) => {
+                let denial = Denial::forbidden(user, attributes, &reason);
+                ("denied", Err(denial))
+            }
+            Err(error) => {
+                let uri = head.uri.to_string();
+                let error = error.to_string();
+                ("error", Err(Denial::Undecided { uri, error }))
+            }
+        };
+        self.metrics.authorized(result, start.elapsed());
+        answer
+    }
+}
+
+/// The user that the front proxy tells, if it is the front proxy. Its headers
+/// are gone afterwards, whoever sent them.
+fn proxied(verdict: &Verdict, trust: &Trust, headers: &mut HeaderMap) -> Option<User> {
+    let told: &Headers = &trust.proxy.as_ref()?.headers;
+    let user = verdict.proxy.then(|| told.user(headers)).flatten();
+    told.strip(headers);
+    user
+}
+
+/// What the certificates of a connection prove.
+#[derive(Clone, Debug, Default)]
+struct Verdict {
+    /// Of the CAs they were checked against.
+    generation: u64,
+    /// When, in seconds since the Unix epoch.
+    at: i64,
+    /// Whether this is the front proxy.
+    proxy: bool,
+    /// Whom the certificate names.
+    user: Option<Arc<User>>,
+    /// What is wrong with it.
+    error: Option<Arc<str>>,
+    /// Whether there is one, and it is not known yet who signs what.
+    pending: bool,
+}
+
+impl Verdict {
+    fn find(chain: &[CertificateDer<'static>], trust: &Trust, at: i64) -> Self {
+        let mut verdict = Self {
+            generation: trust.generation,
+            at,
+            ..Self::default()
+        };
+        let Some(own) = chain.first() else {
+            return verdict;
+        };
+        verdict.pending = trust.pending;
+        let seconds = u64::try_from(at).unwrap_or_default();
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        let proxy = trust.proxy.as_ref().map(|proxy| proxy.check(chain, now));
+        verdict.proxy = matches!(proxy, Some(Ok(())));
+        let user = trust.clients.as_ref().map(|pool| {
+            pool.verify(chain, now)?;
+            x509::user(own)
+        });
+        let errors = [
+            proxy.and_then(Result::err),
+            user.as_ref().and_then(|user| user.as_ref().err().cloned()),
+        ];
+        let errors: Vec<String> = errors.iter().flatten().map(ToString::to_string).collect();
+        verdict.error = (!errors.is_empty()).then(|| errors.join("; ").into());
+        verdict.user = user.and_then(Result::ok).flatten().map(Arc::new);
+        verdict
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConfig;
 use tributary_runtime::{
     exit::Misconfigured,
     selector::{BadSelector, Selector},
@@ -38,10 +38,10 @@ impl TryFrom<&Args> for Config {
 
     fn try_from(args: &Args) -> Result<Self, Misconfigured> {
         let certificate = certificate(&args.serving)?;
-        let callers = callers(&args.serving)?;
         let api_tls = server_config(
             Arc::clone(&certificate),
-            ClientCertificates::Optional(Arc::new(callers)),
+            // Their chains are checked by the layer `auth`, as CAs change.
+            ClientCertificates::Unverified,
             TLS12_AND_13,
             &[b"h2", b"http/1.1"],
         )?;
@@ -66,31 +66,6 @@ fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigu
         })?),
         _ => ServingCertificate::self_signed(["localhost".to_owned()], [args.bind_address]),
     }
-}
-
-/// The CAs whose clients may call.
-fn callers(args: &ServingArgs) -> Result<RootCertStore, Misconfigured> {
-    let mut callers = RootCertStore::empty();
-    let files = [
-        (
-            "--requestheader-client-ca-file",
-            &args.requestheader_client_ca_file,
-        ),
-        ("--client-ca-file", &args.client_ca_file),
-    ];
-    for (flag, file) in files {
-        if let Some(file) = file {
-            let found =
-                roots(file).map_err(|error| Misconfigured::new(format!("{flag}: {error}")))?;
-            callers.roots.extend(found.roots);
-        }
-    }
-    if callers.is_empty() {
-        return Err(Misconfigured::new(
-            "need --requestheader-client-ca-file or --client-ca-file: without a CA nobody may call",
-        ));
-    }
-    Ok(callers)
 }
 
 fn bus(

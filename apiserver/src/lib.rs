@@ -41,6 +41,7 @@ use tributary_runtime::{
 use crate::{
     api::Api,
     args::Args,
+    auth::{Auth, AuthConfig, Clients},
     bus::{Bus, BusMetrics},
     catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
     config::{BusDoor, Config},
@@ -101,7 +102,9 @@ impl Frontend {
     pub async fn start(args: Args, clock: Clock, stop: CancellationToken) -> anyhow::Result<Self> {
         tls::install_provider();
         let config = Config::try_from(&args)?;
+        let auth = AuthConfig::new(&args.authentication, &args.authorization)?;
         let kube = runtime_kube::config(&args.kube).await?;
+        let reviewers = reviewers(&args, &kube).await?;
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
 
@@ -125,20 +128,20 @@ impl Frontend {
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
         );
 
-        // Answers go out.
+        // Answers go out, to those who may have them.
+        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
         let grace = args.serving.shutdown_grace_period;
-        let held = Held {
-            catalog,
-            store,
-            clock,
-        };
         let coverage = Coverage {
-            held: held.clone(),
+            held: Held {
+                catalog,
+                store,
+                clock,
+            },
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
         };
-        let api = answer(&mut tasks, &config, held, coverage, registry, grace).await?;
+        let api = answer(&mut tasks, &config, coverage, auth, registry, grace).await?;
         tasks.spawn("certificate", async move {
             config.certificate.follow_files(stop).await;
             Ok(())
@@ -169,6 +172,13 @@ impl Frontend {
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(self.grace).await?)
     }
+}
+
+/// The clients that ask who somebody is and what they may.
+async fn reviewers(args: &Args, kube: &KubeConfig) -> Result<Clients, Misconfigured> {
+    let authentication = args.authentication.authentication_kubeconfig.as_deref();
+    let authorization = args.authorization.authorization_kubeconfig.as_deref();
+    Clients::new(authentication, authorization, kube).await
 }
 
 fn watch(
@@ -242,7 +252,12 @@ async fn expire(
     Ok(())
 }
 
-fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [Endpoint; 3] {
+fn probes(
+    catalog: &Catalog,
+    coverage: Coverage,
+    auth: Auth,
+    stop: &CancellationToken,
+) -> [Endpoint; 3] {
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
         move || {
@@ -264,6 +279,7 @@ fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [E
         Check::ping(),
         Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),
         Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
+        Check::new("authentication-configuration", move || auth.ready()),
         Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
         Check::new("shutdown", shutdown),
     ];
@@ -278,8 +294,8 @@ fn probes(catalog: &Catalog, coverage: Coverage, stop: &CancellationToken) -> [E
 async fn answer(
     tasks: &mut Tasks,
     config: &Config,
-    held: Held,
     coverage: Coverage,
+    auth: Auth,
     mut registry: Registry,
     grace: Duration,
 ) -> anyhow::Result<Address> {
@@ -289,7 +305,8 @@ async fn answer(
     let address = bound.address.clone();
     info!(%address, "serving the API");
     let stop = tasks.stop();
-    let probes = probes(&held.catalog, coverage, &stop);
+    let held = coverage.held.clone();
+    let probes = probes(&held.catalog, coverage, auth.clone(), &stop);
     let beside = probes.iter().flat_map(Endpoint::paths);
     let api = api::router(Api {
         catalog: held.catalog,
@@ -303,7 +320,7 @@ async fn answer(
     let router = api
         .merge(health::router(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
-        .layer(middleware::from_fn(auth::require_certificate));
+        .layer(middleware::from_fn_with_state(auth, auth::guard));
     tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
     Ok(address)
 }

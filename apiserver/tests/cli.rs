@@ -48,9 +48,12 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
     let ca = ca(dir.path());
     for (flags, sentence) in [
         (
-            &[BUS][..],
-            "error: need --requestheader-client-ca-file or --client-ca-file: without a CA nobody \
-             may call\n",
+            &[BUS, "--authorization-always-allow-paths=/a*b"][..],
+            "error: --authorization-always-allow-paths: only trailing * allowed in \"a*b\"\n",
+        ),
+        (
+            &[BUS, "--requestheader-uid-headers=X-Remote-Uid,X Y"],
+            "error: --requestheader-*: no header is named \"X Y\"\n",
         ),
         (
             &[&ca, "--bus-address=127.0.0.1:0"],

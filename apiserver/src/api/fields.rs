@@ -113,6 +113,13 @@ impl Fields {
         Some(&term.value)
     }
 
+    /// The conditions one by one: path, whether it is `=`, value.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = (&'static str, bool, &str)> {
+        self.0
+            .iter()
+            .map(|term| (term.field.path(), term.equals, term.value.as_str()))
+    }
+
     /// Whether an object of this name and namespace meets the conditions on both.
     pub(crate) fn matches(&self, name: &str, namespace: &str) -> bool {
         self.0.iter().all(|term| match term.field {

@@ -25,7 +25,7 @@ use crate::{args::KubeArgs, exit::Misconfigured};
 /// pod of a cluster.
 pub async fn config(args: &KubeArgs) -> Result<Config, Misconfigured> {
     match &args.kubeconfig {
-        Some(path) => from_file(path).await,
+        Some(path) => config_from("--kubeconfig", path).await,
         None => Config::incluster().map_err(|error| {
             Misconfigured::new(format!(
                 "no --kubeconfig given and the in-cluster configuration cannot be loaded: {error}"
@@ -34,9 +34,14 @@ pub async fn config(args: &KubeArgs) -> Result<Config, Misconfigured> {
     }
 }
 
-async fn from_file(path: &Path) -> Result<Config, Misconfigured> {
+/// Reads the configuration in the kubeconfig file that `flag` names.
+///
+/// # Errors
+///
+/// The file cannot be read or lacks something.
+pub async fn config_from(flag: &str, path: &Path) -> Result<Config, Misconfigured> {
     let wrong = |error: &dyn std::error::Error| {
-        Misconfigured::new(format!("--kubeconfig {}: {error}", path.display()))
+        Misconfigured::new(format!("{flag} {}: {error}", path.display()))
     };
     let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())

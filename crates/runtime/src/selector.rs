@@ -44,6 +44,21 @@ impl Selector {
         self.0.is_empty()
     }
 
+    /// The requirements as `metav1.LabelSelectorRequirement` tells them: key,
+    /// operator, values. `>` and `<` cannot be told so and are left out.
+    pub fn requirements(&self) -> impl Iterator<Item = (&str, &'static str, &[String])> {
+        self.0.iter().filter_map(|requirement| {
+            let (operator, values): (_, &[String]) = match &requirement.test {
+                Test::Exists => ("Exists", &[]),
+                Test::Missing => ("DoesNotExist", &[]),
+                Test::In(values) => ("In", values),
+                Test::NotIn(values) => ("NotIn", values),
+                Test::Above(_) | Test::Below(_) => return None,
+            };
+            Some((requirement.key.as_str(), operator, values))
+        })
+    }
+
     /// Whether it selects an object, of whose labels `label` gives the value.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0

@@ -6,10 +6,14 @@
 
 mod listener;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{Router, body::Body};
-use http::Request;
+use http::{Extensions, Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -63,9 +67,32 @@ impl Default for Limits {
 pub struct Peer {
     /// An address, or `unix`.
     pub name: Arc<str>,
-    /// The certificates it proved to hold, its own first; verified against the
-    /// CA that the server was given.
+    /// The certificates it showed, its own first, of which it proved to hold the
+    /// key; verified against the CA that the server was given, if it was.
     pub certificates: Arc<[CertificateDer<'static>]>,
+    /// What the handlers have found out about it.
+    pub notes: Notes,
+}
+
+/// What handlers note about a connection, for its later requests: at most one
+/// value of each type.
+#[derive(Clone, Debug, Default)]
+pub struct Notes(Arc<Mutex<Extensions>>);
+
+impl Notes {
+    /// What was noted last.
+    pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        self.lock().get().cloned()
+    }
+
+    /// Notes it instead of what was noted before.
+    pub fn put<T: Clone + Send + Sync + 'static>(&self, note: T) {
+        self.lock().insert(note);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Extensions> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a server counts.
@@ -188,6 +215,7 @@ impl Connection {
         let peer = Peer {
             name: self.name,
             certificates,
+            notes: Notes::default(),
         };
         let router = self.router;
         let service = service_fn({

@@ -1,0 +1,185 @@
+//! Whether a user may do something, reviewed by the Kubernetes API.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
+
+use super::{
+    ask::{Reviews, Unreviewed},
+    attributes::Attributes,
+    cache::{self, Cache},
+    user::User,
+};
+
+/// Decisions that are held, as upstream.
+const ROOM: usize = 8192;
+
+/// Decisions on questions longer than this many bytes are not held, as upstream.
+const LONGEST_HELD: usize = 10_000;
+
+/// What the authorizer says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Yes.
+    Allowed,
+    /// No, with the reason, which may be empty.
+    Denied(Arc<str>),
+}
+
+/// How long decisions are held.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hold {
+    /// Those that allow.
+    pub(crate) allowed: Duration,
+    /// Those that do not.
+    pub(crate) denied: Duration,
+}
+
+/// Decides who may do what.
+#[derive(Debug)]
+pub(crate) struct Access {
+    reviews: Reviews,
+    decisions: Cache<Decision, Unreviewed>,
+    hold: Hold,
+}
+
+impl Access {
+    /// Decisions are held as `hold` says.
+    pub(crate) fn new(reviews: Reviews, hold: Hold) -> Self {
+        Self {
+            reviews,
+            decisions: Cache::new(ROOM),
+            hold,
+        }
+    }
+
+    /// Whether `user` may do what `attributes` say.
+    pub(crate) async fn decide(
+        &self,
+        user: &User,
+        attributes: &Attributes,
+    ) -> Result<Decision, Unreviewed> {
+        let review = SubjectAccessReview {
+            spec: spec(user, attributes),
+            ..SubjectAccessReview::default()
+        };
+        // The whole question is the key. Writing it cannot fail: it is all text.
+        let question = serde_json::to_vec(&review.spec).unwrap_or_default();
+        let hold = if question.len() < LONGEST_HELD {
+            self.hold
+        } else {
+            Hold {
+                allowed: Duration::ZERO,
+                denied: Duration::ZERO,
+            }
+        };
+        let ask = || {
+            let reviews = self.reviews.clone();
+            async move {
+                let status = reviews.ask(&review).await?.status.unwrap_or_default();
+                if status.allowed && status.denied != Some(true) {
+                    return Ok((Decision::Allowed, hold.allowed));
+                }
+                let reason = status.reason.unwrap_or_default();
+                Ok((Decision::Denied(reason.into()), hold.denied))
+            }
+        };
+        self.decisions.get(cache::key(&question), ask).await
+    }
+}
+
+fn spec(user: &User, attributes: &Attributes) -> SubjectAccessReviewSpec {
+    SubjectAccessReviewSpec {
+        user: Some(user.name.clone()),
+        groups: (!user.groups.is_empty()).then(|| user.groups.clone()),
+        uid: (!user.uid.is_empty()).then(|| user.uid.clone()),
+        extra: (!user.extra.is_empty()).then(|| user.extra.clone()),
+        resource_attributes: attributes.resource(),
+        non_resource_attributes: attributes.path(),
+    }
+}
+
+/// Paths that need no decision: `--authorization-always-allow-paths`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenPaths {
+    exact: Vec<String>,
+    prefixes: Vec<String>,
+}
+
+impl OpenPaths {
+    /// From the values of the flag: a path, or a prefix that ends with `*`; the
+    /// first slash may be missing.
+    ///
+    /// # Errors
+    ///
+    /// A `*` elsewhere, in upstream's words.
+    pub(crate) fn new(paths: &[String]) -> Result<Self, String> {
+        let mut open = Self::default();
+        for path in paths {
+            let plain = path.strip_prefix('/').unwrap_or(path);
+            match plain.strip_suffix('*') {
+                Some(prefix) if !prefix.contains('*') => open.prefixes.push(prefix.to_owned()),
+                None if !plain.contains('*') => open.exact.push(plain.to_owned()),
+                _ => return Err(format!("only trailing * allowed in {plain:?}")),
+            }
+        }
+        Ok(open)
+    }
+
+    /// Whether `attributes` are of such a path.
+    pub(crate) fn has(&self, attributes: &Attributes) -> bool {
+        let Attributes::Path { path, .. } = attributes else {
+            return false;
+        };
+        let path = path.strip_prefix('/').unwrap_or(path);
+        self.exact.iter().any(|exact| exact == path)
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| path.starts_with(prefix.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    fn open(paths: &[&str]) -> Result<OpenPaths, String> {
+        OpenPaths::new(&paths.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_path_is_open_whole_or_by_prefix() {
+        let open = open(&["/healthz", "livez", "/public/*"]).unwrap();
+        for (path, is) in [
+            ("/healthz", true),
+            ("/livez", true),
+            ("/healthz/ping", false),
+            ("/public/x/y", true),
+            ("/publicity", false),
+            ("/apis/metrics.k8s.io/v1/nodes", false),
+        ] {
+            let attributes = Attributes::of(&Method::GET, &path.parse().unwrap());
+            assert_eq!(open.has(&attributes), is, "{path}");
+        }
+    }
+
+    #[test]
+    fn resources_are_never_open() {
+        let all = open(&["*"]).unwrap();
+        let of = |path: &str| Attributes::of(&Method::GET, &path.parse().unwrap());
+        assert!(all.has(&of("/metrics")));
+        assert!(!all.has(&of("/apis/metrics.k8s.io/v1/nodes")));
+    }
+
+    #[test]
+    fn a_star_in_the_middle_is_refused() {
+        assert_eq!(
+            open(&["/a*b"]),
+            Err("only trailing * allowed in \"a*b\"".to_owned())
+        );
+        assert!(open(&["/a**"]).is_err());
+    }
+}

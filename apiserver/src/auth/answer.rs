@@ -1,0 +1,257 @@
+//! What whoever is not let in is told. The words are those of k8s.io/apiserver
+//! (PARITY 5.5, golden/authn-authz.txt).
+//!
+//! Always JSON: clients read the content type of a refusal, and whoever has no
+//! access needs no choice.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{CONTENT_TYPE, RETRY_AFTER},
+};
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+
+use super::{attributes::Attributes, user::User};
+use crate::api::json;
+
+const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
+
+/// Why a request goes no further.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Denial {
+    /// A credential that is no good.
+    Unauthorized,
+    /// A credential that cannot be checked now.
+    Unavailable(String),
+    /// A user who may not.
+    Forbidden {
+        /// The user's name.
+        user: String,
+        /// What was wanted.
+        attributes: Attributes,
+        /// Why, if the authorizer says.
+        reason: String,
+    },
+    /// Nobody could say whether the user may.
+    Undecided {
+        /// The path with its query.
+        uri: String,
+        /// What went wrong.
+        error: String,
+    },
+}
+
+impl Denial {
+    pub(crate) fn forbidden(user: &User, attributes: Attributes, reason: &str) -> Self {
+        Self::Forbidden {
+            user: user.name.clone(),
+            attributes,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl IntoResponse for Denial {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Unauthorized => status(
+                StatusCode::UNAUTHORIZED,
+                "Unauthorized",
+                "Unauthorized",
+                None,
+            ),
+            Self::Unavailable(why) => {
+                let code = StatusCode::SERVICE_UNAVAILABLE;
+                let mut response = status(code, &why, "ServiceUnavailable", None);
+                let headers = response.headers_mut();
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
+            Self::Forbidden {
+                user,
+                attributes,
+                reason,
+            } => forbidden(&user, &attributes, &reason),
+            Self::Undecided { uri, error } => {
+                let text = format!("Internal Server Error: {uri:?}: {error}");
+                let text = text.replace('&', "&amp;");
+                let text = text.replace('<', "&lt;").replace('>', "&gt;");
+                let plain = (CONTENT_TYPE, "text/plain; charset=utf-8");
+                let headers = [plain, NOSNIFF];
+                (StatusCode::INTERNAL_SERVER_ERROR, headers, text + "\n").into_response()
+            }
+        }
+    }
+}
+
+fn forbidden(user: &str, attributes: &Attributes, reason: &str) -> Response {
+    let (message, details) = match attributes {
+        Attributes::Path { verb, path } => (
+            format!("forbidden: User {user:?} cannot {verb} path {path:?}"),
+            Vec::new(),
+        ),
+        Attributes::Resource(resource) => (
+            of_resource(user, resource),
+            vec![
+                ("name", text(resource.name.as_ref())),
+                ("group", text(resource.group.as_ref())),
+                ("kind", text(resource.resource.as_ref())),
+            ],
+        ),
+    };
+    let message = match reason {
+        "" => message,
+        reason => format!("{message}: {reason}"),
+    };
+    let code = StatusCode::FORBIDDEN;
+    let mut response = status(code, &message, "Forbidden", Some(&details));
+    let (name, value) = NOSNIFF;
+    let headers = response.headers_mut();
+    headers.insert(name, HeaderValue::from_static(value));
+    response
+}
+
+fn text(value: Option<&String>) -> &str {
+    value.map_or("", String::as_str)
+}
+
+fn of_resource(user: &str, wanted: &ResourceAttributes) -> String {
+    let verb = text(wanted.verb.as_ref());
+    let group = text(wanted.group.as_ref());
+    let plural = text(wanted.resource.as_ref());
+    let qualified = match group {
+        "" => plural.to_owned(),
+        group => format!("{plural}.{group}"),
+    };
+    let what = match text(wanted.name.as_ref()) {
+        "" => qualified,
+        name => format!("{qualified} {name:?}"),
+    };
+    let resource = match text(wanted.subresource.as_ref()) {
+        "" => plural.to_owned(),
+        sub => format!("{plural}/{sub}"),
+    };
+    let place = match text(wanted.namespace.as_ref()) {
+        "" => "at the cluster scope".to_owned(),
+        namespace => format!("in the namespace {namespace:?}"),
+    };
+    format!(
+        "{what} is forbidden: User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {place}"
+    )
+}
+
+/// A `metav1.Status`; `details` without the fields that are empty.
+fn status(
+    code: StatusCode,
+    message: &str,
+    reason: &str,
+    details: Option<&[(&str, &str)]>,
+) -> Response {
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(
+        br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#,
+    );
+    json::string(&mut out, message);
+    out.extend_from_slice(br#","reason":"#);
+    json::string(&mut out, reason);
+    if let Some(details) = details {
+        out.extend_from_slice(br#","details":{"#);
+        let filled = details.iter().filter(|(_, value)| !value.is_empty());
+        for (at, (name, value)) in filled.enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            json::string(&mut out, name);
+            out.push(b':');
+            json::string(&mut out, value);
+        }
+        out.push(b'}');
+    }
+    out.extend_from_slice(br#","code":"#);
+    json::number(&mut out, u64::from(code.as_u16()));
+    out.extend_from_slice(b"}\n");
+    let json = [(CONTENT_TYPE, "application/json")];
+    (code, json, Body::from(out)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    async fn body(denial: Denial) -> (u16, String) {
+        let (head, body) = denial.into_response().into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let sniff = head.headers.get("x-content-type-options").is_some();
+        assert_eq!(sniff, matches!(head.status.as_u16(), 403 | 500));
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        (head.status.as_u16(), text)
+    }
+
+    fn denied(user: &str, uri: &str) -> Denial {
+        Denial::Forbidden {
+            user: user.to_owned(),
+            attributes: Attributes::of(&Method::GET, &uri.parse().unwrap()),
+            reason: "fake reason".to_owned(),
+        }
+    }
+
+    /// Recorded: golden/authn-authz.txt.
+    #[tokio::test]
+    async fn refusals_are_those_of_upstream_to_the_byte() {
+        const HEAD: &str =
+            r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#;
+        for (denial, code, rest) in [
+            (
+                denied("system:anonymous", "/apis/metrics.k8s.io/v1beta1/nodes"),
+                403,
+                r#""nodes.metrics.k8s.io is forbidden: User \"system:anonymous\" cannot list resource \"nodes\" in API group \"metrics.k8s.io\" at the cluster scope: fake reason","reason":"Forbidden","details":{"group":"metrics.k8s.io","kind":"nodes"},"code":403}"#,
+            ),
+            (
+                denied(
+                    "denied-bob",
+                    "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web-1",
+                ),
+                403,
+                r#""pods.metrics.k8s.io \"web-1\" is forbidden: User \"denied-bob\" cannot get resource \"pods\" in API group \"metrics.k8s.io\" in the namespace \"default\": fake reason","reason":"Forbidden","details":{"name":"web-1","group":"metrics.k8s.io","kind":"pods"},"code":403}"#,
+            ),
+            (
+                denied("system:anonymous", "/metrics"),
+                403,
+                r#""forbidden: User \"system:anonymous\" cannot get path \"/metrics\": fake reason","reason":"Forbidden","details":{},"code":403}"#,
+            ),
+            (
+                Denial::Unauthorized,
+                401,
+                r#""Unauthorized","reason":"Unauthorized","code":401}"#,
+            ),
+        ] {
+            assert_eq!(body(denial).await, (code, format!("{HEAD}{rest}\n")));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_to_decide_is_plain_text() {
+        let denial = |uri: &str| Denial::Undecided {
+            uri: uri.to_owned(),
+            error: "boom".to_owned(),
+        };
+        assert_eq!(
+            body(denial("/apis/metrics.k8s.io/v1beta1/nodes/n1")).await,
+            (
+                500,
+                "Internal Server Error: \"/apis/metrics.k8s.io/v1beta1/nodes/n1\": boom\n"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            body(denial("/x?a=<b>&c")).await.1,
+            "Internal Server Error: \"/x?a=&lt;b&gt;&amp;c\": boom\n"
+        );
+    }
+}

@@ -1,0 +1,165 @@
+//! What authentication and authorization count: the families that dashboards of
+//! Kubernetes API servers use (k8s.io/apiserver `endpoints/filters/metrics.go`
+//! and `authentication/authenticatorfactory/metrics.go`).
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+
+/// Counters of the layer. Cheap to clone; all clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct AuthMetrics {
+    attempts: Family<Outcome, Gauge>,
+    attempt_seconds: Family<Outcome, Histogram>,
+    users: Family<Username, Gauge>,
+    decisions: Family<Outcome, Counter>,
+    decision_seconds: Family<Outcome, Histogram>,
+    /// Of reviews of tokens.
+    pub(crate) token_reviews: ReviewMetrics,
+    /// Of reviews of access.
+    pub(crate) access_reviews: ReviewMetrics,
+}
+
+/// Counters of requests to the Kubernetes API.
+#[derive(Clone, Debug)]
+pub(crate) struct ReviewMetrics {
+    requests: Family<Code, Counter>,
+    seconds: Family<Code, Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Username {
+    username: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Code {
+    code: String,
+}
+
+/// From a millisecond to sixteen seconds, as upstream.
+fn outcome_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 2.0, 15))
+}
+
+fn review_seconds() -> Histogram {
+    Histogram::new([0.25, 0.5, 0.7, 1.0, 1.5, 3.0, 5.0, 10.0])
+}
+
+impl AuthMetrics {
+    /// Registers the counters; names and help texts exist only here.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            attempts: Family::default(),
+            attempt_seconds: Family::new_with_constructor(outcome_seconds),
+            users: Family::default(),
+            decisions: Family::default(),
+            decision_seconds: Family::new_with_constructor(outcome_seconds),
+            token_reviews: ReviewMetrics::register(registry, "authn"),
+            access_reviews: ReviewMetrics::register(registry, "authz"),
+        };
+        // Gauges, though they only grow: the encoder gives every counter the
+        // suffix `_total`, which these two do not have upstream.
+        registry.register(
+            "authentication_attempts",
+            "Requests authenticated, by result: success, failure or error",
+            new.attempts.clone(),
+        );
+        registry.register(
+            "authenticated_user_requests",
+            "Requests that were authenticated, by a coarse class of user names",
+            new.users.clone(),
+        );
+        registry.register(
+            "authentication_duration_seconds",
+            "How long authentication took, by result",
+            new.attempt_seconds.clone(),
+        );
+        registry.register(
+            "authorization_attempts",
+            "Requests authorized, by result: allowed, denied or error",
+            new.decisions.clone(),
+        );
+        registry.register(
+            "authorization_duration_seconds",
+            "How long authorization took, by result",
+            new.decision_seconds.clone(),
+        );
+        new
+    }
+
+    pub(crate) fn authenticated(&self, result: &'static str, took: Duration) {
+        let outcome = Outcome { result };
+        self.attempts.get_or_create(&outcome).inc();
+        let seconds = self.attempt_seconds.get_or_create(&outcome);
+        seconds.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn user(&self, name: &str) {
+        let username = compressed(name);
+        self.users.get_or_create(&Username { username }).inc();
+    }
+
+    pub(crate) fn authorized(&self, result: &'static str, took: Duration) {
+        let outcome = Outcome { result };
+        self.decisions.get_or_create(&outcome).inc();
+        let seconds = self.decision_seconds.get_or_create(&outcome);
+        seconds.observe(took.as_secs_f64());
+    }
+}
+
+impl ReviewMetrics {
+    fn register(registry: &mut Registry, which: &str) -> Self {
+        let new = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(review_seconds),
+        };
+        registry.register(
+            format!("apiserver_delegated_{which}_request"),
+            "Reviews asked of the Kubernetes API, by status of the answer",
+            new.requests.clone(),
+        );
+        registry.register(
+            format!("apiserver_delegated_{which}_request_duration_seconds"),
+            "How long a review took, by status of the answer",
+            new.seconds.clone(),
+        );
+        new
+    }
+
+    /// Counts an answer with this status; none is a failure to get one.
+    pub(crate) fn asked(&self, code: Option<u16>, took: Duration) {
+        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
+        let code = Code { code };
+        self.requests.get_or_create(&code).inc();
+        let seconds = self.seconds.get_or_create(&code);
+        seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// As upstream's `compressUsername`: few names, whoever comes.
+fn compressed(name: &str) -> &'static str {
+    match name {
+        "admin" => "admin",
+        "client" => "client",
+        "kube_proxy" => "kube_proxy",
+        "kubelet" => "kubelet",
+        "system:serviceaccount:kube-system:default" => "system:serviceaccount:kube-system:default",
+        name if name.contains('@') => "email_id",
+        _ => "other",
+    }
+}

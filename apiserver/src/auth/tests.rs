@@ -1,0 +1,101 @@
+//! The layer with a real Kubernetes client that leads to a scripted cluster.
+
+mod certificates;
+mod cluster;
+mod reviews;
+mod users;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use http::{Request, request::Parts};
+use kube::Client;
+use prometheus_client::registry::Registry;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+use tributary_runtime::{
+    clock::Clock,
+    serve::{Notes, Peer},
+};
+use tributary_sim::{Ca, Pki};
+
+use super::{
+    Inner,
+    access::{Access, Hold, OpenPaths},
+    ask::Reviews,
+    front_proxy::{FrontProxy, Headers},
+    metrics::AuthMetrics,
+    token::Tokens,
+    trust::Trust,
+    x509::Pool,
+};
+
+const HOLD: Duration = Duration::from_secs(10);
+
+/// The layer over `client`, with these CAs.
+fn layer(client: Client, trust: Trust) -> Inner {
+    let metrics = AuthMetrics::register(&mut Registry::default());
+    let tokens = Reviews::new(client.clone(), metrics.token_reviews.clone());
+    let access = Reviews::new(client, metrics.access_reviews.clone());
+    let hold = Hold {
+        allowed: HOLD,
+        denied: HOLD,
+    };
+    Inner {
+        trust: Arc::new(ArcSwap::from_pointee(trust)),
+        tokens: Tokens::new(tokens, HOLD),
+        access: Access::new(access, hold),
+        open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
+        clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
+        metrics,
+    }
+}
+
+/// Both CAs of a cluster, and its front proxy's name.
+fn trust(pki: &Pki) -> Trust {
+    let one = |name: &str| vec![name.to_owned()];
+    let headers = Headers::new(
+        &one("X-Remote-User"),
+        &[],
+        &one("X-Remote-Group"),
+        &one("X-Remote-Extra-"),
+    );
+    Trust {
+        generation: 1,
+        clients: Some(Pool::from_pem(pki.ca(Ca::Cluster).as_bytes()).unwrap()),
+        proxy: Some(FrontProxy {
+            pool: Pool::from_pem(pki.ca(Ca::FrontProxy).as_bytes()).unwrap(),
+            allowed_names: one("front-proxy-client"),
+            headers: headers.unwrap(),
+        }),
+        pending: false,
+    }
+}
+
+/// A connection of whoever holds a certificate of `ca` for `name`.
+fn peer(pki: &Pki, ca: Ca, name: &str, groups: &[&str]) -> Peer {
+    let credential = pki.client(ca, name, groups).unwrap();
+    let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
+    connection(vec![certificate])
+}
+
+/// A connection of whoever holds no certificate.
+fn stranger() -> Peer {
+    connection(Vec::new())
+}
+
+fn connection(certificates: Vec<CertificateDer<'static>>) -> Peer {
+    Peer {
+        name: "test".into(),
+        certificates: certificates.into(),
+        notes: Notes::default(),
+    }
+}
+
+/// The head of a GET on a connection.
+fn get(peer: &Peer, uri: &str, headers: &[(&str, &str)]) -> Parts {
+    let mut request = Request::get(uri).extension(peer.clone());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap().into_parts().0
+}

@@ -1,0 +1,159 @@
+//! How the Kubernetes API is asked.
+
+use std::{io::ErrorKind, time::Duration};
+
+use serde_json::json;
+use tokio::time::{Instant, advance};
+
+use super::{
+    super::{answer::Denial, trust::Trust},
+    cluster::{Reply, cluster, failure, golden, status},
+    get, layer, stranger,
+};
+
+const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
+const SAM: &[(&str, &str)] = &[("Authorization", "Bearer ok:sam")];
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_held_for_their_time_and_no_longer() {
+    let (client, asked) = golden();
+    let layer = layer(client, Trust::default());
+    let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
+    assert_eq!(ask().await, Ok(()));
+    assert_eq!(ask().await, Ok(()));
+    assert_eq!(asked.count(), 2, "one token, one access");
+    advance(Duration::from_secs(10)).await;
+    assert_eq!(ask().await, Ok(()));
+    assert_eq!(asked.count(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_token_is_held_too_unless_it_could_not_be_checked() {
+    for (error, asked_for) in [("", 1), ("the issuer does not answer", 2)] {
+        let (client, asked) =
+            cluster(move |_, _, _| status(&json!({ "authenticated": false, "error": error })));
+        let layer = layer(client, Trust::default());
+        for _ in 0..2 {
+            let mut head = get(&stranger(), NODE, SAM);
+            assert_eq!(layer.admit(&mut head).await, Err(Denial::Unauthorized));
+        }
+        assert_eq!(asked.count(), asked_for, "{error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_with_one_token_at_one_time_share_the_reviews() {
+    let (client, asked) = golden();
+    let layer = layer(client, Trust::default());
+    let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
+    let answers = tokio::join!(ask(), ask(), ask());
+    assert_eq!(answers, (Ok(()), Ok(()), Ok(())));
+    assert_eq!(asked.count(), 2, "one token, one access");
+}
+
+#[tokio::test]
+async fn a_name_without_the_verdict_counts_for_nothing() {
+    let (client, _) = cluster(|_, _, _| status(&json!({ "user": { "username": "sam" } })));
+    let layer = layer(client, Trust::default());
+    let answer = layer.admit(&mut get(&stranger(), NODE, SAM)).await;
+    assert_eq!(answer, Err(Denial::Unauthorized));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_tried_five_times() {
+    // 500 ms, 750, 1125, 1687.5, and up to a fifth more.
+    let shortest = Duration::from_micros(4_062_500);
+    for (reset, words) in [(false, "out of order"), (true, "connection reset")] {
+        let (client, asked) = cluster(move |_, _, _| match reset {
+            true => Reply::Cut(ErrorKind::ConnectionReset),
+            false => failure(500, "InternalError", "out of order"),
+        });
+        let layer = layer(client, Trust::default());
+        let start = Instant::now();
+        let answer = layer.admit(&mut get(&stranger(), NODE, &[])).await;
+        let took = start.elapsed();
+        let Err(Denial::Undecided { uri, error }) = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!((uri.as_str(), error.as_str()), (NODE, words));
+        assert_eq!(asked.count(), 5);
+        assert!(took >= shortest && took <= shortest * 6 / 5, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passed_in_time_was_no_failure() {
+    let (client, asked) = cluster(|_, _, before| match before {
+        0 => failure(429, "TooManyRequests", "slow down"),
+        1 => failure(504, "Timeout", "too late"),
+        _ => status(&json!({ "allowed": true })),
+    });
+    let layer = layer(client, Trust::default());
+    assert_eq!(layer.admit(&mut get(&stranger(), NODE, &[])).await, Ok(()));
+    assert_eq!(asked.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_will_not_pass_is_tried_once_and_never_held() {
+    let (client, asked) = cluster(|_, _, before| match before {
+        0 => failure(403, "Forbidden", "you may not review"),
+        1 => Reply::Cut(ErrorKind::ConnectionRefused),
+        _ => status(&json!({ "allowed": true })),
+    });
+    let layer = layer(client, Trust::default());
+    let ask = async || layer.admit(&mut get(&stranger(), NODE, &[])).await;
+    for error in ["you may not review", "connection refused"] {
+        let denial = Denial::Undecided {
+            uri: NODE.to_owned(),
+            error: error.to_owned(),
+        };
+        assert_eq!(ask().await, Err(denial));
+    }
+    assert_eq!(ask().await, Ok(()));
+    assert_eq!(asked.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_does_not_answer_is_given_ten_seconds() {
+    let (client, _) = cluster(|_, _, _| Reply::Never);
+    let layer = layer(client, Trust::default());
+    let start = Instant::now();
+    let answer = layer.admit(&mut get(&stranger(), NODE, SAM)).await;
+    let why = "the token cannot be reviewed: not answered within 10s: no answer";
+    assert_eq!(answer, Err(Denial::Unavailable(why.to_owned())));
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn masters_and_open_paths_need_no_review() {
+    let (client, asked) = cluster(|_, _, _| {
+        status(&json!({ "authenticated": true,
+            "user": { "username": "root", "groups": ["system:masters"] } }))
+    });
+    let layer = layer(client, Trust::default());
+    assert_eq!(
+        layer.admit(&mut get(&stranger(), "/livez", &[])).await,
+        Ok(())
+    );
+    assert_eq!(asked.count(), 0);
+    assert_eq!(layer.admit(&mut get(&stranger(), NODE, SAM)).await, Ok(()));
+    assert_eq!(asked.access(), Vec::<serde_json::Value>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_that_is_very_long_is_not_held() {
+    let (client, asked) = golden();
+    let layer = layer(client, Trust::default());
+    let terms: Vec<String> = (0..400)
+        .map(|at| format!("label-number-{at}=value"))
+        .collect();
+    let long = format!(
+        "/apis/metrics.k8s.io/v1/pods?labelSelector={}",
+        terms.join(",")
+    );
+    for _ in 0..2 {
+        let answer = layer.admit(&mut get(&stranger(), &long, SAM)).await;
+        assert_eq!(answer, Ok(()));
+    }
+    assert_eq!(asked.access().len(), 2);
+}

@@ -1,0 +1,265 @@
+//! What client certificates are checked against, and how it is kept up to date:
+//! from the files of the flags by content, and from the config map
+//! `kube-system/extension-apiserver-authentication` by a watch.
+//!
+//! A flag's CA replaces that of the config map (PARITY 8.1). What cannot be read
+//! or parsed leaves what was in force. Unlike metrics-server a frontend that may
+//! not read the config map does not exit: it answers 503 to those who show a
+//! certificate, says why once in the log, and keeps trying.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use futures::{
+    StreamExt as _,
+    stream::{self, BoxStream},
+};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api, Client,
+    runtime::{WatchStreamExt as _, watcher},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tributary_runtime::exit::Misconfigured;
+
+use super::{
+    config_map::{self, ProxySource},
+    front_proxy::{FrontProxy, Headers},
+    x509::{BadCa, Pool},
+};
+
+/// How often the files are looked at, as those of the serving certificate.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// What is in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trust {
+    /// Grows with every change, so that verdicts can be told to be old.
+    pub(crate) generation: u64,
+    /// Who signs the certificates of users.
+    pub(crate) clients: Option<Pool>,
+    /// Who may speak for users.
+    pub(crate) proxy: Option<FrontProxy>,
+    /// Whether the config map is needed and has not been read yet.
+    pub(crate) pending: bool,
+}
+
+/// [`Trust`] for whoever reads it.
+pub(crate) type Current = Arc<ArcSwap<Trust>>;
+
+/// What the flags say.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// `--client-ca-file`
+    pub(crate) client_ca: Option<PathBuf>,
+    /// `--requestheader-client-ca-file`
+    pub(crate) proxy_ca: Option<PathBuf>,
+    /// `--requestheader-allowed-names`, which counts with the file only.
+    pub(crate) allowed_names: Vec<String>,
+    /// The other `--requestheader-*`, which count with the file only.
+    pub(crate) headers: Headers,
+    /// Not `--authentication-skip-lookup`.
+    pub(crate) lookup: bool,
+    /// `--authentication-tolerate-lookup-failure`
+    pub(crate) tolerate: bool,
+}
+
+/// The one that keeps [`Trust`] up to date.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    settings: Settings,
+    current: Current,
+    /// The texts that are in force, or were tried last.
+    client_ca: Option<Vec<u8>>,
+    proxy: Option<ProxySource>,
+    /// Whether the file or the config map could not be read when last tried.
+    files_failed: bool,
+    map_failed: bool,
+}
+
+impl Keeper {
+    /// Reads the files of the flags.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be used.
+    pub(crate) fn start(settings: Settings) -> Result<Self, Misconfigured> {
+        let pending = settings.needs_map() && !settings.tolerate;
+        let trust = Trust {
+            pending,
+            ..Trust::default()
+        };
+        let mut keeper = Self {
+            settings,
+            current: Arc::new(ArcSwap::from_pointee(trust)),
+            client_ca: None,
+            proxy: None,
+            files_failed: false,
+            map_failed: false,
+        };
+        keeper.look().map_err(Misconfigured::new)?;
+        Ok(keeper)
+    }
+
+    /// What is in force, now and later.
+    pub(crate) fn current(&self) -> Current {
+        Arc::clone(&self.current)
+    }
+
+    /// Follows the files and the config map until `stop`.
+    pub(crate) async fn follow(mut self, client: Client, stop: CancellationToken) {
+        let mut events = self.events(client);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                event = events.next() => match event {
+                    // The stream of a watcher does not end; if it did, so would we.
+                    None => return,
+                    Some(Ok(map)) => self.take(&map.unwrap_or_default()),
+                    Some(Err(error)) => self.failed(&error),
+                },
+                _ = look.tick() => self.look_again(),
+            }
+        }
+    }
+
+    fn events(&self, client: Client) -> BoxStream<'static, watcher::Result<Option<ConfigMap>>> {
+        if !self.settings.needs_map() {
+            return stream::pending().boxed();
+        }
+        let api = Api::namespaced(client, config_map::NAMESPACE);
+        watcher::watch_object(api, config_map::NAME)
+            .default_backoff()
+            .boxed()
+    }
+
+    /// A config map that does not exist is as one that says nothing.
+    pub(super) fn take(&mut self, map: &ConfigMap) {
+        let found = match config_map::read(map) {
+            Ok(found) => found,
+            Err(error) => {
+                warn!(%error, "{}: what was in force stays", config_map::FULL_NAME);
+                return;
+            }
+        };
+        if self.map_failed {
+            info!("{} can be read again", config_map::FULL_NAME);
+            self.map_failed = false;
+        }
+        if self.settings.client_ca.is_none() {
+            let taken = self.set_clients(found.client_ca);
+            report(taken, "client-ca-file");
+        }
+        if self.settings.proxy_ca.is_none() {
+            let taken = self.set_proxy(found.proxy);
+            report(taken, "requestheader-client-ca-file");
+        }
+        if self.current.load().pending {
+            self.publish(|trust| trust.pending = false);
+        }
+    }
+
+    fn failed(&mut self, error: &watcher::Error) {
+        if !self.map_failed {
+            warn!(
+                %error,
+                "cannot read {}; what is known stays in force. If it is forbidden: kubectl create \
+                 rolebinding -n kube-system ROLEBINDING_NAME \
+                 --role=extension-apiserver-authentication-reader --serviceaccount=YOUR_NS:YOUR_SA",
+                config_map::FULL_NAME
+            );
+        }
+        self.map_failed = true;
+    }
+
+    pub(super) fn look_again(&mut self) {
+        match self.look() {
+            Ok(()) => self.files_failed = false,
+            Err(error) => {
+                // Once, until it is mended.
+                if !self.files_failed {
+                    warn!(error, "what was in force stays");
+                }
+                self.files_failed = true;
+            }
+        }
+    }
+
+    /// Reads the files of the flags.
+    fn look(&mut self) -> Result<(), String> {
+        let read = |flag: &'static str, path: &PathBuf| {
+            let at = format!("{flag}: {}", path.display());
+            match std::fs::read(path) {
+                Ok(text) => Ok((at, text)),
+                Err(error) => Err(format!("{at}: {error}")),
+            }
+        };
+        if let Some(path) = &self.settings.client_ca {
+            let (at, text) = read("--client-ca-file", path)?;
+            self.set_clients(Some(text))
+                .map_err(|error| format!("{at}: {error}"))?;
+        }
+        if let Some(path) = &self.settings.proxy_ca {
+            let (at, ca) = read("--requestheader-client-ca-file", path)?;
+            let source = ProxySource {
+                ca,
+                allowed_names: self.settings.allowed_names.clone(),
+                headers: self.settings.headers.clone(),
+            };
+            self.set_proxy(Some(source))
+                .map_err(|error| format!("{at}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Says whether something changed.
+    fn set_clients(&mut self, ca: Option<Vec<u8>>) -> Result<bool, BadCa> {
+        if self.client_ca == ca {
+            return Ok(false);
+        }
+        let pool = ca.as_deref().map(Pool::from_pem).transpose()?;
+        self.client_ca = ca;
+        self.publish(|trust| trust.clients = pool);
+        Ok(true)
+    }
+
+    fn set_proxy(&mut self, source: Option<ProxySource>) -> Result<bool, BadCa> {
+        if self.proxy == source {
+            return Ok(false);
+        }
+        let make = |source: &ProxySource| {
+            Ok(FrontProxy {
+                pool: Pool::from_pem(&source.ca)?,
+                allowed_names: source.allowed_names.clone(),
+                headers: source.headers.clone(),
+            })
+        };
+        let proxy = source.as_ref().map(make).transpose()?;
+        self.proxy = source;
+        self.publish(|trust| trust.proxy = proxy);
+        Ok(true)
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut Trust)) {
+        let mut trust = Trust::clone(&self.current.load());
+        change(&mut trust);
+        trust.generation += 1;
+        self.current.store(Arc::new(trust));
+    }
+}
+
+impl Settings {
+    fn needs_map(&self) -> bool {
+        self.lookup && (self.client_ca.is_none() || self.proxy_ca.is_none())
+    }
+}
+
+fn report(taken: Result<bool, BadCa>, what: &str) {
+    match taken {
+        Ok(false) => {}
+        Ok(true) => info!("{} {what}: taken over", config_map::FULL_NAME),
+        Err(error) => warn!(%error, "{} {what}: what was in force stays", config_map::FULL_NAME),
+    }
+}

@@ -1,0 +1,138 @@
+//! Client certificates: verified against a pool of CAs, and whom they name.
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rustls::{
+    RootCertStore,
+    crypto::aws_lc_rs::default_provider,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
+};
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
+use x509_parser::{prelude::FromDer as _, x509::AttributeTypeAndValue};
+
+use super::user::User;
+
+/// CAs that sign client certificates.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool(Arc<dyn ClientCertVerifier>);
+
+/// Why a PEM text is no pool of CAs.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadCa {
+    #[error("not PEM: {0}")]
+    Pem(String),
+    #[error("no usable CA certificate in it")]
+    Empty,
+    #[error("{0}")]
+    Unusable(String),
+}
+
+/// Why a certificate says nothing about who shows it.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum BadCertificate {
+    #[error("certificate is not valid: {0}")]
+    Invalid(rustls::Error),
+    #[error("the subject of the certificate cannot be read")]
+    Subject,
+    #[error("certificate of {0:?}, which is not among the allowed names")]
+    Name(String),
+}
+
+impl Pool {
+    /// Reads the CAs of a PEM text. One that cannot be used is passed over, as
+    /// long as there is another.
+    pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, BadCa> {
+        let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<_, _>>()
+            .map_err(|error| BadCa::Pem(error.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(certificates);
+        if added == 0 {
+            return Err(BadCa::Empty);
+        }
+        let provider = Arc::new(default_provider());
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map(Self)
+            .map_err(|error| BadCa::Unusable(error.to_string()))
+    }
+
+    /// Verifies a chain, the client's own certificate first, for use by a client.
+    pub(crate) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), BadCertificate> {
+        let (own, others) = chain.split_first().ok_or(BadCertificate::Subject)?;
+        self.0
+            .verify_client_cert(own, others, now)
+            .map(drop)
+            .map_err(BadCertificate::Invalid)
+    }
+}
+
+/// The part of a certificate's subject that says who it is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Subject {
+    /// The last common name, as Go reads it; empty if there is none.
+    pub(crate) common_name: String,
+    /// All organizations, in order.
+    pub(crate) organizations: Vec<String>,
+}
+
+impl Subject {
+    /// Reads the subject of a certificate.
+    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, BadCertificate> {
+        let text = |attribute: &AttributeTypeAndValue<'_>| {
+            let text = attribute.as_str().map_err(|_| BadCertificate::Subject)?;
+            Ok(text.to_owned())
+        };
+        let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
+            .map_err(|_| BadCertificate::Subject)?;
+        let subject = parsed.subject();
+        Ok(Self {
+            common_name: subject
+                .iter_common_name()
+                .last()
+                .map(text)
+                .transpose()?
+                .unwrap_or_default(),
+            organizations: subject
+                .iter_organization()
+                .map(text)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// The user that a verified certificate names: the common name, with the
+/// organizations as groups. `None` if it names nobody.
+pub(crate) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, BadCertificate> {
+    let subject = Subject::of(certificate)?;
+    if subject.common_name.is_empty() {
+        return Ok(None);
+    }
+    let credential = format!("X509SHA256={}", hex(digest(&SHA256, certificate).as_ref()));
+    let user = User {
+        name: subject.common_name,
+        uid: String::new(),
+        groups: subject.organizations,
+        extra: [(
+            "authentication.kubernetes.io/credential-id".to_owned(),
+            vec![credential],
+        )]
+        .into(),
+    };
+    Ok(Some(user.authenticated()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+        text
+    })
+}
