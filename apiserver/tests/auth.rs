@@ -1,0 +1,17 @@
+//! Who is let in, over real TLS, against a simulated cluster.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed step is a failed test"
+)]
+
+#[path = "auth/answers.rs"]
+mod answers;
+#[path = "auth/caller.rs"]
+mod caller;
+#[path = "auth/changes.rs"]
+mod changes;
+#[path = "auth/stage.rs"]
+mod stage;

@@ -1,0 +1,204 @@
+//! A client with or without a certificate.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme,
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::aws_lc_rs::{default_provider, sign::any_supported_type},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::TlsConnector;
+use tributary_sim::{Ca, Credential, Pki};
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) content_type: String,
+    pub(crate) body: String,
+}
+
+/// Who calls, and what it sends with every request.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    identity: Option<Arc<CertifiedKey>>,
+    versions: &'static [&'static rustls::SupportedProtocolVersion],
+    headers: Vec<(String, String)>,
+}
+
+impl Caller {
+    /// Somebody without a certificate.
+    pub(crate) fn stranger() -> Self {
+        Self {
+            identity: None,
+            versions: rustls::ALL_VERSIONS,
+            headers: Vec::new(),
+        }
+    }
+
+    /// Somebody with a certificate of `ca`.
+    pub(crate) fn with(pki: &Pki, ca: Ca, name: &str) -> Self {
+        let credential = pki.client(ca, name, &[]).unwrap();
+        Self::showing(&credential, &credential)
+    }
+
+    /// Somebody who shows one certificate and signs with the key of another.
+    pub(crate) fn showing(shown: &Credential, held: &Credential) -> Self {
+        let chain = CertificateDer::from_pem_slice(shown.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(held.key.as_bytes()).unwrap();
+        let key = CertifiedKey::new(vec![chain], any_supported_type(&key).unwrap());
+        Self {
+            identity: Some(Arc::new(key)),
+            ..Self::stranger()
+        }
+    }
+
+    /// The same, with TLS 1.2.
+    pub(crate) fn tls12(mut self) -> Self {
+        static OLD: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS12];
+        self.versions = OLD;
+        self
+    }
+
+    /// The same, with a header more.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, with a token.
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
+    /// Connects.
+    pub(crate) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Line> {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(self.versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone));
+        let config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(key) => config.with_client_cert_resolver(Arc::new(Always(Arc::clone(key)))),
+        };
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost")?;
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let mut task = JoinSet::new();
+        task.spawn(async move { drop(connection.await) });
+        Ok(Line {
+            sender,
+            headers: self.headers.clone(),
+            _task: task,
+        })
+    }
+
+    /// GETs `path` on a connection of its own.
+    pub(crate) async fn get(&self, address: SocketAddr, path: &str) -> Answer {
+        let mut line = self.connect(address).await.expect("a connection");
+        line.get(path).await.expect("an answer")
+    }
+}
+
+/// A connection that stays.
+pub(crate) struct Line {
+    sender: SendRequest<Empty<Bytes>>,
+    headers: Vec<(String, String)>,
+    _task: JoinSet<()>,
+}
+
+impl Line {
+    /// GETs `path`.
+    pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        let mut request = Request::get(path).header(header::HOST, "localhost");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        self.sender.ready().await?;
+        let answer = self
+            .sender
+            .send_request(request.body(Empty::new())?)
+            .await?;
+        let (head, body) = answer.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Answer {
+            status: head.status.as_u16(),
+            content_type: content_type(&head.headers),
+            body: String::from_utf8(body.to_vec())?,
+        })
+    }
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    let value = headers.get(header::CONTENT_TYPE);
+    value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
+}
+
+/// Shows its certificate whatever the server hints at.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Always {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Takes any server: the frontend here has a certificate signed by itself.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
