@@ -165,7 +165,7 @@ impl Inner {
     /// The user as whom the request acts.
     async fn impersonated(&self, user: Arc<User>, head: &mut Parts) -> Result<Arc<User>, Denial> {
         let wish = impersonate::wish(&head.headers).map_err(|error| Denial::Undecided {
-            uri: head.uri.to_string(),
+            uri: target(head),
             error: error.to_owned(),
         })?;
         let Some(wish) = wish else {
@@ -198,7 +198,7 @@ impl Inner {
                 ("denied", Err(denial))
             }
             Err(error) => {
-                let uri = head.uri.to_string();
+                let uri = target(head);
                 let error = error.to_string();
                 ("error", Err(Denial::Undecided { uri, error }))
             }
@@ -206,6 +206,12 @@ impl Inner {
         self.metrics.authorized(result, start.elapsed());
         answer
     }
+}
+
+/// What was asked for, without the host that HTTP/2 puts before it.
+fn target(head: &Parts) -> String {
+    let target = head.uri.path_and_query();
+    target.map_or_else(String::new, ToString::to_string)
 }
 
 /// The user that the front proxy tells, if it is the front proxy. Its headers

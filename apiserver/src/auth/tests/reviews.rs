@@ -64,9 +64,12 @@ async fn what_may_pass_is_tried_five_times() {
     // 500 ms, 750, 1125, 1687.5, and up to a fifth more.
     let shortest = Duration::from_micros(4_062_500);
     for (reset, words) in [(false, "out of order"), (true, "connection reset")] {
-        let (client, asked) = cluster(move |_, _, _| match reset {
-            true => Reply::Cut(ErrorKind::ConnectionReset),
-            false => failure(500, "InternalError", "out of order"),
+        let (client, asked) = cluster(move |_, _, _| {
+            if reset {
+                Reply::Cut(ErrorKind::ConnectionReset)
+            } else {
+                failure(500, "InternalError", "out of order")
+            }
         });
         let layer = layer(client, Trust::default());
         let start = Instant::now();
