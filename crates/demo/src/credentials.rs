@@ -71,14 +71,6 @@ impl Credentials {
         let credential = cluster.pki().client(Ca::Bus, name, &[])?;
         pair(&credential, &self.paths.dir, name)
     }
-
-    /// The certificate of the aggregator, which frontends answer.
-    pub(crate) fn front_proxy(&self) -> PairFiles {
-        PairFiles {
-            certificate: self.paths.front_proxy_certificate.clone(),
-            key: self.paths.front_proxy_key.clone(),
-        }
-    }
 }
 
 fn pair(credential: &Credential, dir: &Path, stem: &str) -> anyhow::Result<PairFiles> {

@@ -152,7 +152,7 @@ impl Demo {
 
     fn watch(&self, tell: &mpsc::Sender<(usize, Option<Seen>)>) -> anyhow::Result<JoinSet<()>> {
         let credentials = &self.credentials;
-        let tls = connector(&credentials.paths.bus_ca, &credentials.front_proxy())?;
+        let tls = connector(&credentials.paths.bus_ca, &credentials.admin)?;
         let mut watchers = JoinSet::new();
         for (index, process) in self.processes.all().iter().enumerate() {
             let (kind, address) = (process.spec.kind, process.spec.look_at);
