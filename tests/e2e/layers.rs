@@ -20,6 +20,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["tributary-model", "tributary-proto", "tributary-runtime"],
     ),
     (
+        "tributary-controlplane",
+        &[
+            "tributary-apiserver",
+            "tributary-runtime",
+            "tributary-scraper",
+            "tributary-sim",
+        ],
+    ),
+    (
         "tributary-demo",
         &[
             "tributary-apiserver",

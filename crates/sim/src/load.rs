@@ -34,13 +34,34 @@ pub enum Load {
         /// The length of one rise and fall.
         period: Duration,
     },
+    /// Steady since `at`, after something else that it goes on from; made by [`Load::then`].
+    After {
+        /// When it became steady, counted from the start.
+        at: Duration,
+        /// The integral up to `at`, in units times nanoseconds.
+        total: u128,
+        /// The value from `at` on.
+        value: u64,
+    },
 }
 
 impl Load {
+    /// From `at` after the start on, `value`: the integral goes on from where this load had brought it.
+    ///
+    /// The result no longer knows the values before `at`.
+    #[must_use]
+    pub fn then(&self, at: Duration, value: u64) -> Self {
+        Self::After {
+            at,
+            total: self.total(at),
+            value,
+        }
+    }
+
     /// The value `t` after the start.
     pub fn value(&self, t: Duration) -> u64 {
         match *self {
-            Self::Steady(value) => value,
+            Self::Steady(value) | Self::After { value, .. } => value,
             Self::StepAt { at, before, after } => {
                 if t < at {
                     before
@@ -63,6 +84,9 @@ impl Load {
         let nanos = t.as_nanos();
         match *self {
             Self::Steady(value) => u128::from(value) * nanos,
+            Self::After { at, total, value } => {
+                total + u128::from(value) * t.saturating_sub(at).as_nanos()
+            }
             Self::StepAt { at, before, after } => {
                 let first = nanos.min(at.as_nanos());
                 u128::from(before) * first + u128::from(after) * (nanos - first)
@@ -193,6 +217,15 @@ mod tests {
         assert_eq!(usage.nanocores(seconds(10), seconds(25)), 250_000_000);
         assert_eq!(usage.memory_bytes(seconds(40)), 4096);
         assert_eq!(usage.swap_bytes(seconds(40)), 0);
+    }
+
+    #[test]
+    fn a_changed_load_goes_on_from_what_was_spent() {
+        let changed = Load::Steady(250).then(seconds(40), 1_000);
+        let usage = Usage::of(changed.then(seconds(50), 0), Load::Steady(0));
+        assert_eq!(usage.cpu_nanos(seconds(50)), 20_000_000_000);
+        assert_eq!(usage.cpu_nanos(seconds(90)), 20_000_000_000);
+        assert_eq!(changed.value(seconds(40)), 1_000);
     }
 
     #[test]

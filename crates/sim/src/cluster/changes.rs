@@ -13,7 +13,7 @@ use crate::Error;
 use crate::encode::uid;
 use crate::kube_api::{Written, find_kind, render};
 use crate::kubelet::Kubelet;
-use crate::objects::{Container, Node, NodeSpec, Phase, Pod, PodSpec};
+use crate::objects::{Container, Node, NodeSpec, Phase, Pod, PodSpec, since};
 use crate::pki::Ca;
 use crate::store::{Key, NODES, PODS};
 use crate::tls;
@@ -170,6 +170,30 @@ impl Cluster {
             spent.ok_or_else(|| Error::Missing(format!("container {container}")))?;
         self.shared.state().spend(&node, nanos);
         Ok(())
+    }
+
+    /// From now on a container uses `millis` milli-cores and `memory` bytes; its counter goes on.
+    pub fn set_usage(
+        &self,
+        namespace: &str,
+        name: &str,
+        container: &str,
+        millis: u64,
+        memory: u64,
+    ) -> Result<(), Error> {
+        let now = self.shared.clock.now().as_millisecond();
+        let mut known = false;
+        self.change_pod(namespace, name, |pod| {
+            let mut containers = pod.containers.iter_mut();
+            if let Some(found) = containers.find(|found| found.name == container) {
+                let at = since(found.started, now);
+                found.usage.cpu = found.usage.cpu.then(at, millis);
+                found.usage.memory = found.usage.memory.then(at, memory);
+                known = true;
+            }
+        })?;
+        let missing = || Error::Missing(format!("container {container}"));
+        known.then_some(()).ok_or_else(missing)
     }
 
     /// Adds a container that starts now to a running pod, as an ephemeral one or a late sidecar.

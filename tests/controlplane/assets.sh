@@ -1,0 +1,7 @@
+# Sourced by run and up: builds what KUBEBUILDER_ASSETS does not hold.
+for tool in etcd kube-apiserver kube-controller-manager kubectl; do
+  if [ ! -x "${KUBEBUILDER_ASSETS:-/nowhere}/$tool" ]; then
+    "$here/build"
+    break
+  fi
+done

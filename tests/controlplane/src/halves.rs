@@ -1,0 +1,238 @@
+//! Our two halves, and what makes the control plane use them. They run as tasks here, with the flags, sockets and
+//! certificates of processes.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
+use tributary_runtime::{clock::Clock, serve::Address};
+use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
+use tributary_sim::{Ca, Cluster};
+
+use crate::{
+    objects::{apply, bind, grant, service_account},
+    plane::Plane,
+};
+
+/// Where our parts live, and what the frontend's Service is called: its certificate is for that name.
+const NAMESPACE: &str = "kube-system";
+const FRONTEND: &str = "tributary-apiserver";
+const SCRAPER: &str = "tributary-scraper";
+
+/// The API that is aggregated, in both versions.
+pub const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
+
+/// A scraper or a frontend.
+#[derive(Debug)]
+struct Half {
+    stop: CancellationToken,
+    running: JoinSet<anyhow::Result<()>>,
+}
+
+impl Half {
+    async fn end(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        while let Some(ended) = self.running.join_next().await {
+            ended??;
+        }
+        Ok(())
+    }
+}
+
+/// One frontend, and scrapers that share the nodes.
+#[derive(Debug)]
+pub struct Halves {
+    /// Where the frontend serves.
+    pub api: SocketAddr,
+    frontend: Half,
+    scrapers: Vec<Half>,
+}
+
+impl Halves {
+    /// Starts them with identities and permissions of their own, and registers the frontend.
+    ///
+    /// # Errors
+    ///
+    /// One does not start, or the API refuses an object.
+    pub async fn start(
+        plane: &Plane,
+        client: &Client,
+        cluster: &Cluster,
+        (scrapers, resolution): (usize, Duration),
+    ) -> anyhow::Result<Self> {
+        let kubeconfig = frontend_identity(plane, client).await?;
+        let (frontend, api, bus) = start_frontend(cluster, &kubeconfig).await?;
+        let kubeconfig = scraper_identity(plane, client).await?;
+        let mut running = Vec::new();
+        for index in 0..scrapers {
+            let flags = scraper_flags(cluster, &kubeconfig, bus, (index, scrapers))?;
+            running.push(start_scraper(flags, resolution).await?);
+        }
+        for object in registration(api, cluster.pki().ca(Ca::Bus)) {
+            apply(client, &object).await?;
+        }
+        Ok(Self {
+            api,
+            frontend,
+            scrapers: running,
+        })
+    }
+
+    /// Ends them, in the order of a rollout.
+    ///
+    /// # Errors
+    ///
+    /// One had ended by itself.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        for scraper in self.scrapers {
+            scraper.end().await.context("a scraper")?;
+        }
+        self.frontend.end().await.context("the frontend")
+    }
+}
+
+/// An account that may do what a frontend needs, and nothing else.
+async fn frontend_identity(plane: &Plane, client: &Client) -> anyhow::Result<PathBuf> {
+    let token = service_account(client, NAMESPACE, FRONTEND).await?;
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"] },
+    ]);
+    grant(client, (NAMESPACE, FRONTEND), rules).await?;
+    bind(client, (NAMESPACE, FRONTEND), "system:auth-delegator").await?;
+    let reader = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": { "namespace": NAMESPACE, "name": format!("{FRONTEND}-auth-reader") },
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "Role",
+            "name": "extension-apiserver-authentication-reader",
+        },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": FRONTEND }],
+    });
+    apply(client, &reader).await?;
+    plane.kubeconfig_of(FRONTEND, &token)
+}
+
+/// An account that may do what a scraper needs, and nothing else.
+async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<PathBuf> {
+    let token = service_account(client, NAMESPACE, SCRAPER).await?;
+    let rules = json!([
+        { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
+        { "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] },
+    ]);
+    grant(client, (NAMESPACE, SCRAPER), rules).await?;
+    plane.kubeconfig_of(SCRAPER, &token)
+}
+
+async fn start_frontend(
+    cluster: &Cluster,
+    kubeconfig: &Path,
+) -> anyhow::Result<(Half, SocketAddr, SocketAddr)> {
+    let paths = cluster.paths();
+    let flags = [
+        "tributary-apiserver".to_owned(),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--secure-port=0".to_owned(),
+        "--bus-address=127.0.0.1:0".to_owned(),
+        "--frontend-name=frontend-0".to_owned(),
+        flag("--bus-client-ca-file", &paths.bus_ca),
+        flag("--tls-cert-file", &paths.frontend_certificate),
+        flag("--tls-private-key-file", &paths.frontend_key),
+        flag("--requestheader-client-ca-file", &paths.front_proxy_ca),
+        flag("--kubeconfig", kubeconfig),
+    ];
+    let stop = CancellationToken::new();
+    let args = FrontendArgs::try_parse_from(flags)?;
+    let frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
+    let api = tcp(frontend.api_address())?;
+    let bus = tcp(frontend.bus_addresses().first().context("no bus")?)?;
+    let mut running = JoinSet::new();
+    running.spawn(frontend.run());
+    Ok((Half { stop, running }, api, bus))
+}
+
+fn scraper_flags(
+    cluster: &Cluster,
+    kubeconfig: &Path,
+    bus: SocketAddr,
+    (index, count): (usize, usize),
+) -> anyhow::Result<Vec<String>> {
+    let paths = cluster.paths();
+    let name = format!("scraper-{index}");
+    let pair = cluster.pki().client(Ca::Bus, &name, &[])?;
+    let (certificate, key) = pair.write(&paths.dir, &name)?;
+    Ok(vec![
+        "tributary-scraper".to_owned(),
+        format!("--source-name={name}"),
+        format!("--shard-index={index}"),
+        format!("--shard-count={count}"),
+        "--admin-address=127.0.0.1:0".to_owned(),
+        "--kubelet-use-node-status-port".to_owned(),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        flag("--kubelet-certificate-authority", &paths.kubelet_ca),
+        flag("--kubelet-client-certificate", &paths.scraper_certificate),
+        flag("--kubelet-client-key", &paths.scraper_key),
+        flag("--kubeconfig", kubeconfig),
+        flag("--bus-ca-file", &paths.bus_ca),
+        flag("--bus-client-certificate", &certificate),
+        flag("--bus-client-key", &key),
+        format!("--frontend=https://{bus}"),
+    ])
+}
+
+async fn start_scraper(flags: Vec<String>, resolution: Duration) -> anyhow::Result<Half> {
+    let stop = CancellationToken::new();
+    let config = Config::try_from(ScraperArgs::try_parse_from(flags)?)?;
+    let config = config.paced(resolution, resolution * 4 / 5);
+    let scraper = Scraper::start(config, Clock::system(), stop.clone()).await?;
+    let mut running = JoinSet::new();
+    running.spawn(scraper.run());
+    Ok(Half { stop, running })
+}
+
+/// A Service that leads to loopback, and an `APIService` for each version.
+fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "namespace": NAMESPACE, "name": FRONTEND },
+        "spec": { "type": "ExternalName", "externalName": "localhost" },
+    });
+    let versions = VERSIONS.map(|version| {
+        json!({
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": { "name": format!("{version}.metrics.k8s.io") },
+            "spec": {
+                "group": "metrics.k8s.io",
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": if version == "v1" { 200 } else { 100 },
+                "service": { "namespace": NAMESPACE, "name": FRONTEND, "port": api.port() },
+                "caBundle": k8s_openapi::ByteString(ca.as_bytes().to_vec()),
+            },
+        })
+    });
+    [service].into_iter().chain(versions).collect()
+}
+
+fn tcp(address: &Address) -> anyhow::Result<SocketAddr> {
+    match address {
+        Address::Tcp(address) => Ok(*address),
+        Address::Unix(path) => anyhow::bail!("{} is no TCP address", path.display()),
+    }
+}
+
+fn flag(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}

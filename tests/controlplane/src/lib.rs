@@ -1,0 +1,21 @@
+//! Both halves on a real control plane: etcd, kube-apiserver and kube-controller-manager are the programs that
+//! Kubernetes ships, nodes and pods are real objects, and the kubelets are those of the simulator.
+//!
+//! - [`assets`]: where the programs are
+//! - [`process`]: one of them, running
+//! - [`plane`]: the three of them, and who may do what
+//! - [`workloads`]: what a scheduler and kubelets do: pods get a node, run, use CPU, end
+//! - [`halves`]: our scrapers and our frontend, behind real `APIService`s
+//! - [`rig`]: all of that together, shared by the tests
+//! - [`kubectl`]: the real client
+//! - [`patience`]: the only place that polls
+
+pub mod assets;
+pub mod halves;
+pub mod kubectl;
+pub mod objects;
+pub mod patience;
+pub mod plane;
+pub mod process;
+pub mod rig;
+pub mod workloads;

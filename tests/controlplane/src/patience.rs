@@ -1,0 +1,42 @@
+//! The only place that polls.
+
+use std::{fmt::Debug, future::Future, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take before a test gives up. Generous: it is not a measurement, and control planes are slow
+/// on small machines.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
+const POLL_EVERY: Duration = Duration::from_millis(100);
+
+/// Asks until the answer is `Ok`, and returns it.
+///
+/// # Errors
+///
+/// There was none for [`PATIENCE`]; says what the last refusal was.
+pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> anyhow::Result<T> {
+    let start = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return Ok(answer),
+            Err(refusal) if start.elapsed() > PATIENCE => {
+                anyhow::bail!("{what}: not within {PATIENCE:?}: {refusal:?}")
+            }
+            Err(_) => sleep(POLL_EVERY).await,
+        }
+    }
+}
+
+/// Looks again and again, and ends with what is wrong.
+pub async fn while_ok<E>(mut look: impl FnMut() -> Result<(), E>) -> E {
+    loop {
+        if let Err(wrong) = look() {
+            return wrong;
+        }
+        sleep(POLL_EVERY).await;
+    }
+}

@@ -1,0 +1,40 @@
+//! Both halves on a real control plane. Without its programs every test fails and says how to get them.
+
+mod access;
+mod autoscaling;
+mod serving;
+mod top;
+mod typed;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tributary_controlplane::{
+    objects::{apply, deployment, namespace},
+    patience::eventually,
+    rig::Rig,
+};
+
+/// A namespace with a Deployment `web` of two pods, and waits until both are measured.
+async fn with_pods(rig: &Rig, name: &str) -> anyhow::Result<()> {
+    namespace(&rig.client, name).await?;
+    let object = deployment(name, "web", 2, &["main", "sidecar"]);
+    apply(&rig.client, &object).await?;
+    eventually("two pods are measured", || async {
+        let pods = get(rig, &format!("namespaces/{name}/pods")).await?;
+        let count = pods
+            .get("items")
+            .and_then(Value::as_array)
+            .map_or(0, Vec::len);
+        anyhow::ensure!(count == 2, "{count} pods");
+        Ok(())
+    })
+    .await
+}
+
+/// What the aggregator answers for a path of v1beta1, to an administrator.
+async fn get(rig: &Rig, path: &str) -> anyhow::Result<Value> {
+    let path = format!("/apis/metrics.k8s.io/v1beta1/{path}");
+    let request = http::Request::get(&path).body(Vec::new())?;
+    let text = rig.client.request_text(request).await;
+    serde_json::from_str(&text.with_context(|| path.clone())?).context(path)
+}
