@@ -5,12 +5,13 @@
 //! needs no task of its own and ends when its connection does.
 
 mod metrics;
+mod overdue;
 mod session;
 
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream::BoxStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tributary_proto::{
@@ -23,8 +24,11 @@ use tributary_proto::{
 use tributary_runtime::{clock::Clock, serve::Peer};
 
 pub use self::metrics::BusMetrics;
-use self::session::Session;
-use crate::store::Store;
+use self::{
+    overdue::{Report, report_overdue},
+    session::Session,
+};
+use crate::{catalog::Catalog, store::Store};
 
 /// The service: takes streams and feeds the store.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Bus {
     /// Ends all streams.
     pub stop: CancellationToken,
     room: Arc<Semaphore>,
+    overdue: watch::Sender<Report>,
 }
 
 impl Bus {
@@ -58,7 +63,22 @@ impl Bus {
             metrics,
             stop,
             room: Arc::new(Semaphore::new(STREAMS)),
+            overdue: watch::Sender::new(Report::from([])),
         }
+    }
+
+    /// Tells publishers which of the nodes in `catalog` lack fresh samples, until
+    /// the end.
+    pub async fn report_overdue(self, catalog: Catalog) {
+        let Self { store, clock, .. } = self;
+        report_overdue(
+            (catalog, store),
+            clock,
+            self.metrics,
+            self.overdue,
+            self.stop,
+        )
+        .await;
     }
 
     /// The service as routes, with the limits of the schema.

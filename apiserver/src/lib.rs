@@ -122,6 +122,11 @@ impl Frontend {
             BusMetrics::register(&mut registry),
             stop.clone(),
         );
+        let (nodes, reporting) = (catalog.clone(), bus.clone());
+        tasks.spawn("overdue", async move {
+            reporting.report_overdue(nodes).await;
+            Ok(())
+        });
         let bus = listen_for_samples(&mut tasks, &config, &bus).await?;
         tasks.spawn(
             "expiry",

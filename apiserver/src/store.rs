@@ -14,8 +14,8 @@ use std::{
 
 use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
-pub(crate) use self::pairs::Taken;
 use self::points::Points;
+pub(crate) use self::{outcome::Newest, pairs::Taken};
 pub use self::{
     outcome::{Failure, NoMetrics, PodUsage},
     points::{Source, Standing},
@@ -103,6 +103,12 @@ impl Store {
     /// How `nodes` stand.
     pub fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
         self.read(|points| points.standing(nodes, now))
+    }
+
+    /// How fresh the samples of `nodes` are; nothing if nobody has ever
+    /// published.
+    pub(crate) fn newest(&self, nodes: Vec<NodeName>) -> Vec<(NodeName, Newest)> {
+        self.read(|points| points.newest(nodes))
     }
 
     /// How many nodes and containers are held.

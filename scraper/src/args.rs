@@ -135,16 +135,34 @@ pub struct ShareArgs {
     pub source_name: String,
 
     /// The scrapers that share nodes with this one.
+    ///
+    /// One group per --node-selector: members of a group must see the same nodes.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub group: String,
 
-    /// Which share of the nodes is ours, counted from 0.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub shard_index: u32,
-
-    /// How many shares there are.
+    /// How many scrapers ask each node. More than one costs kubelets as much again
+    /// and saves the moments until another takes over.
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub shard_count: u32,
+    pub replication_factor: u32,
+
+    /// Where the leases of the group are, by which its members find each other.
+    ///
+    /// Without it, the namespace of this pod; outside of a cluster, kube-system.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+
+    /// How many shares of nodes there are: fixed, and without leases.
+    ///
+    /// All scrapers of a group must be given the same.
+    #[arg(long, value_name = "N")]
+    pub shard_count: Option<u32>,
+
+    /// Which of --shard-count shares is ours, counted from 0.
+    ///
+    /// Without it, the number at the end of --source-name, as the pods of a
+    /// stateful set have one.
+    #[arg(long, value_name = "N")]
+    pub shard_index: Option<u32>,
 }
 
 /// Flags about frontends.

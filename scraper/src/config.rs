@@ -13,7 +13,7 @@ use tributary_runtime::{
 
 pub use self::frontend::{BadFrontend, Frontend};
 use crate::{
-    args::{Args, BusArgs, GoDuration, KubeletArgs},
+    args::{Args, BusArgs, GoDuration, KubeletArgs, ShareArgs},
     kubelet::Security,
     nodes::Rules,
     shard::{BadShard, Shard},
@@ -25,7 +25,8 @@ use crate::{
 ///
 /// - The resolution is at least 10 s, and nine tenths of it are enough for a
 ///   request that takes all its time, so two requests to a node never overlap.
-/// - The index of our shard is below their count.
+/// - The index of our shard is below their count; without shards, names can
+///   stand in leases.
 /// - There is a frontend, and if one is spoken to over TLS, a CA.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -43,8 +44,10 @@ pub struct Config {
     pub(crate) source_name: String,
     /// With whom we share.
     pub(crate) group: String,
-    /// Which share is ours.
-    pub(crate) shard: Shard,
+    /// How we share.
+    pub(crate) share: Share,
+    /// How many scrapers ask each node, at least one.
+    pub(crate) replicas: usize,
     /// Where we publish, at least one.
     pub(crate) frontends: Vec<Frontend>,
     /// How frontends are spoken to.
@@ -53,6 +56,18 @@ pub struct Config {
     pub(crate) admin_address: SocketAddr,
     /// How the API server is found.
     pub(crate) kube: KubeArgs,
+}
+
+/// How the members of a group know of each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// By flags.
+    Fixed(Shard),
+    /// By leases.
+    Leases {
+        /// Where they are, if said.
+        namespace: Option<String>,
+    },
 }
 
 /// How frontends are spoken to.
@@ -98,6 +113,20 @@ pub enum BadConfig {
     /// `--shard-index` or `--shard-count`
     #[error(transparent)]
     NoSuchShard(#[from] BadShard),
+    /// `--replication-factor`
+    #[error("--replication-factor should be at least 1")]
+    NoReplica,
+    /// A name that cannot stand in a lease.
+    #[error(
+        "{flag} should be letters, digits, `-` and `.` as in the name of a pod, for a lease, \
+         but value `{value}` provided"
+    )]
+    LeaseName {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
     /// `--node-selector`
     #[error("--node-selector: {0}")]
     NodeSelector(#[from] BadSelector),
@@ -152,7 +181,11 @@ impl TryFrom<Args> for Config {
             args.scrape.metric_resolution,
             args.kubelet.kubelet_request_timeout,
         )?;
-        let shard = Shard::new(args.share.shard_index, args.share.shard_count)?;
+        let share = share(&args.share)?;
+        let replicas = usize::try_from(args.share.replication_factor).unwrap_or(usize::MAX);
+        if replicas == 0 {
+            return Err(BadConfig::NoReplica);
+        }
         let (frontends, bus) = bus(args.bus)?;
         let types = args.kubelet.kubelet_preferred_address_types;
         Ok(Self {
@@ -168,7 +201,8 @@ impl TryFrom<Args> for Config {
             security,
             source_name: name("source-name", args.share.source_name)?,
             group: name("group", args.share.group)?,
-            shard,
+            share,
+            replicas,
             frontends,
             bus,
             admin_address: args.admin_address,
@@ -247,6 +281,36 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
 fn selector(text: &str) -> Result<String, BadSelector> {
     let text = text.trim();
     text.parse::<Selector>().map(|_| text.to_owned())
+}
+
+fn share(args: &ShareArgs) -> Result<Share, BadConfig> {
+    let shard = match (args.shard_index, args.shard_count) {
+        (Some(index), Some(count)) => Shard::new(index, count)?,
+        (None, Some(count)) => Shard::of_pod(&args.source_name, count)?,
+        (Some(_), None) => return Err(BadConfig::NeedBoth("--shard-index", "--shard-count")),
+        (None, None) => {
+            lease_name("--group", &args.group, 63)?;
+            lease_name("--source-name", &args.source_name, 240)?;
+            let namespace = args.lease_namespace.clone();
+            return Ok(Share::Leases { namespace });
+        }
+    };
+    Ok(Share::Fixed(shard))
+}
+
+/// The group is the value of a label, the source a part of a name: what both
+/// may be.
+fn lease_name(flag: &'static str, value: &str, most: usize) -> Result<(), BadConfig> {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = value.len() <= most
+        && value.starts_with(letter)
+        && value.ends_with(letter)
+        && value.chars().all(|c| letter(c) || c == '-' || c == '.');
+    if fits || value.is_empty() {
+        return Ok(()); // that it is empty is told in better words
+    }
+    let value = value.to_owned();
+    Err(BadConfig::LeaseName { flag, value })
 }
 
 fn name(flag: &'static str, value: String) -> Result<String, BadConfig> {

@@ -8,17 +8,24 @@ pub mod args;
 mod bus;
 pub mod config;
 pub mod kubelet;
+mod members;
+mod membership;
 mod metrics;
 pub mod nodes;
+mod ownership;
 mod schedule;
 mod scrape;
 pub mod shard;
+#[cfg(test)]
+mod simulation;
+mod steady;
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use kube::Config as KubeConfig;
 use prometheus_client::registry::Registry;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tributary_runtime::{
@@ -41,17 +48,26 @@ use crate::{
         hub::Hub,
         supervisor::supervise,
     },
-    config::Config,
+    config::{Config, Share},
     kubelet::Client as KubeletClient,
-    metrics::{BusMetrics, ScrapeMetrics},
+    members::Leases,
+    metrics::{BusMetrics, ScrapeMetrics, ShareMetrics},
     nodes::{Targets, watch_nodes},
-    scrape::{Scraping, scrape},
+    ownership::View,
+    scrape::{Scraping, Told, scrape},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How long tasks may take to end.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Reports of overdue nodes that wait to be read. Each frontend sends one in a
+/// resolution or a few, and they are read at once.
+const REPORTS: usize = 64;
+
+/// Where leases are if neither a flag nor a pod says so.
+const SYSTEM: &str = "kube-system";
 
 /// Runs a scraper until SIGTERM or SIGINT.
 ///
@@ -96,40 +112,60 @@ impl Scraper {
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
         let bus_metrics = BusMetrics::register(&mut registry);
+        let share = ShareMetrics::register(&mut registry);
+        let leaving = Leaving::default();
 
         // Node objects become targets.
-        let (targets, watched) = watch::channel(Targets::default());
-        let (client, selector) = (runtime_kube::client(kube)?, config.node_selector.clone());
-        let (rules, ended) = (config.rules.clone(), stop.clone());
-        tasks.spawn("nodes", async move {
-            watch_nodes(client, &selector, rules, targets, ended).await;
-            Ok(())
-        });
+        let watched = find_targets(&mut tasks, &config, kube.clone())?;
+
+        // They are shared out among the members of our group.
+        let members = (share.clone(), leaving.told.clone());
+        let view = find_members(&mut tasks, &config, kube, &clock, members)?;
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
+        let (reports, overdue) = mpsc::channel(REPORTS);
         let scraping = Scraping {
             client: kubelets,
             hub: hub.clone(),
-            shard: config.shard,
+            replicas: config.replicas,
             resolution: config.resolution,
             clock: clock.clone(),
             metrics: ScrapeMetrics::register(&mut registry),
+            share: share.clone(),
         };
-        let (nodes, ended) = (watched.clone(), stop.clone());
+        let told = Told {
+            targets: watched.clone(),
+            view,
+            overdue,
+        };
+        let (ended, scraped) = (stop.clone(), leaving.scraped.clone().drop_guard());
         tasks.spawn("scrapes", async move {
-            Ok(scrape(scraping, nodes, ended).await?)
+            let _scraped = scraped;
+            Ok(scrape(scraping, told, ended).await?)
         });
 
         // From the hub they go to every frontend.
-        let publisher = publisher(&config, hub, clock, bus_metrics.clone());
+        let publisher = Client {
+            hub,
+            identity: identity(&config, &clock),
+            credentials: Credentials {
+                ca: config.bus.ca_file.clone(),
+                pair: config.bus.pair.clone(),
+            },
+            clock,
+            metrics: bus_metrics.clone(),
+            overdue: reports,
+            share,
+        };
         let naming = Naming {
             server_name: config.bus.server_name.clone(),
             tls: config.bus.ca_file.is_some(),
         };
-        let (frontends, ended) = (config.frontends.clone(), stop.clone());
+        let frontends = config.frontends.clone();
         tasks.spawn("bus", async move {
-            supervise(frontends, naming, publisher, ended).await;
+            let _told = leaving.told.drop_guard();
+            supervise(frontends, naming, publisher, leaving.scraped).await;
             Ok(())
         });
 
@@ -153,24 +189,85 @@ impl Scraper {
     }
 }
 
-fn publisher(config: &Config, hub: Hub, clock: Clock, metrics: BusMetrics) -> Client {
+/// Starts what keeps the nodes known.
+fn find_targets(
+    tasks: &mut Tasks,
+    config: &Config,
+    kube: KubeConfig,
+) -> Result<watch::Receiver<Targets>, Misconfigured> {
+    let (targets, watched) = watch::channel(Targets::default());
+    let client = runtime_kube::client(kube)?;
+    let (rules, selector) = (config.rules.clone(), config.node_selector.clone());
+    let stop = tasks.stop();
+    tasks.spawn("nodes", async move {
+        watch_nodes(client, &selector, rules, targets, stop).await;
+        Ok(())
+    });
+    Ok(watched)
+}
+
+/// The order in which a scraper leaves: what is being scraped is finished, then
+/// all that is known is sent, then our lease goes and others take over.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// No more readings will come.
+    scraped: CancellationToken,
+    /// Frontends have them all.
+    told: CancellationToken,
+}
+
+/// Starts what keeps the members of our group known.
+fn find_members(
+    tasks: &mut Tasks,
+    config: &Config,
+    kube: KubeConfig,
+    clock: &Clock,
+    (metrics, told): (ShareMetrics, CancellationToken),
+) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
+    let (sender, view) = watch::channel(None);
+    let stop = tasks.stop();
+    let flag = match &config.share {
+        Share::Fixed(shard) => {
+            sender.send_replace(Some(View::fixed(*shard)));
+            tasks.spawn("shards", async move {
+                // They do not change, but whoever waits for changes must not
+                // find that nobody would tell.
+                stop.cancelled().await;
+                drop(sender);
+                Ok(())
+            });
+            return Ok(view);
+        }
+        Share::Leases { namespace } => namespace.clone(),
+    };
+    let namespace = flag.unwrap_or_else(|| match config.kube.kubeconfig {
+        None => kube.default_namespace.clone(),
+        Some(_) => SYSTEM.to_owned(),
+    });
+    let names = (config.group.as_str(), config.source_name.as_str());
+    let client = runtime_kube::client(kube)?;
+    let leases = Leases::new(client, &namespace, names, clock.clone(), metrics);
+    let (resolution, watching) = (config.resolution, leases.clone());
+    tasks.spawn("members", async move {
+        watching.watch(resolution, sender, stop).await;
+        Ok(())
+    });
+    tasks.spawn("lease", async move {
+        leases.hold(told).await;
+        Ok(())
+    });
+    Ok(view)
+}
+
+fn identity(config: &Config, clock: &Clock) -> Identity {
     let resolution = config.resolution.as_millis();
-    Client {
-        hub,
-        identity: Identity {
-            source: config.source_name.clone(),
-            // Two processes of one name started in the same millisecond would
-            // be taken for one, which only blurs a log line.
-            instance: format!("{}-{}", std::process::id(), clock.now_millis()),
-            group: config.group.clone(),
-            resolution_ms: u64::try_from(resolution).unwrap_or(u64::MAX),
-        },
-        credentials: Credentials {
-            ca: config.bus.ca_file.clone(),
-            pair: config.bus.pair.clone(),
-        },
-        clock,
-        metrics,
+    Identity {
+        source: config.source_name.clone(),
+        // Two processes of one name started in the same millisecond would
+        // be taken for one, which only blurs a log line.
+        instance: format!("{}-{}", std::process::id(), clock.now_millis()),
+        group: config.group.clone(),
+        resolution_ms: u64::try_from(resolution).unwrap_or(u64::MAX),
     }
 }
 

@@ -12,6 +12,8 @@ use prometheus_client::{
 };
 use tributary_proto::v1::publish_request::Message;
 
+use crate::ownership::{Counts, Move, When};
+
 /// What the sending half of the bus counts. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BusMetrics {
@@ -130,5 +132,79 @@ impl ScrapeMetrics {
 
     pub(crate) fn refused(&self, kind: &'static str, count: u64) {
         self.refused.get_or_create(&Kind { kind }).inc_by(count);
+    }
+}
+
+/// What sharing the work counts. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ShareMetrics {
+    /// Scrapers of our group, us included.
+    pub(crate) members: Gauge,
+    /// Renewals of our lease that failed.
+    pub(crate) lease_failures: Counter,
+    /// Reports of overdue nodes that came faster than they were read.
+    pub(crate) reports_dropped: Counter,
+    nodes: Family<Role, Gauge>,
+    moves: Family<Kind, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Role {
+    role: &'static str,
+}
+
+impl ShareMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let share = registry.sub_registry_with_prefix("tributary_share");
+        share.register(
+            "members",
+            "Scrapers of our group, us included",
+            new.members.clone(),
+        );
+        share.register(
+            "lease_failures",
+            "Renewals of our lease that failed",
+            new.lease_failures.clone(),
+        );
+        share.register(
+            "overdue_reports_dropped",
+            "Reports of overdue nodes that came faster than they were read",
+            new.reports_dropped.clone(),
+        );
+        share.register(
+            "nodes",
+            "Nodes by what this scraper is to them: owner, standby, leaving, rescuer",
+            new.nodes.clone(),
+        );
+        share.register(
+            "moves",
+            "Nodes taken on and given back, by why",
+            new.moves.clone(),
+        );
+        new
+    }
+
+    pub(crate) fn moved(&self, change: &Move) {
+        let kind = match change {
+            Move::Own(_, When::AtOnce) => "own_at_once",
+            Move::Own(_, When::AtPhase) => "own_at_phase",
+            Move::Hasten(_) => "hasten",
+            Move::Rescue(_) => "rescue",
+            Move::Release(_) => "release",
+        };
+        self.moves.get_or_create(&Kind { kind }).inc();
+    }
+
+    pub(crate) fn count(&self, counts: Counts) {
+        for (role, nodes) in [
+            ("owner", counts.owned),
+            ("standby", counts.standby),
+            ("leaving", counts.leaving),
+            ("rescuer", counts.rescued),
+        ] {
+            let nodes = i64::try_from(nodes).unwrap_or(i64::MAX);
+            self.nodes.get_or_create(&Role { role }).set(nodes);
+        }
     }
 }

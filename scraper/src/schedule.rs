@@ -21,6 +21,9 @@ use crate::shard::stable;
 /// New nodes are asked within this time, not all in one instant.
 const FIRST_WITHIN_MS: u64 = 1_000;
 
+/// A phase of so long ago may have been left out by a scraper that was leaving.
+const JUST_PASSED_MS: u64 = 3_000;
+
 /// Nodes and when each is due next.
 ///
 /// # Invariants
@@ -54,6 +57,33 @@ impl Schedule {
         let spread = FIRST_WITHIN_MS.min(self.resolution_ms / 8).max(1);
         let delay = Duration::from_millis(stable(node.as_str()) % spread);
         self.put(node.clone(), now.plus(delay));
+    }
+
+    /// Takes on a node that another asked until now: it keeps its rhythm, and a
+    /// share that moves is spread over the resolution.
+    ///
+    /// A phase that has just passed counts as now, since the other may have left
+    /// it out.
+    pub(crate) fn add_at_phase(&mut self, node: &NodeName, now: Timestamp) {
+        if self.due.contains_key(node) || self.busy.contains(node) {
+            return;
+        }
+        let resolution = self.resolution_ms;
+        let slack = JUST_PASSED_MS.min(resolution / 5);
+        let phase = stable(node.as_str()) % resolution;
+        let from = u64::try_from(now.as_millis()).unwrap_or_default();
+        let from = from.saturating_sub(slack);
+        let ahead = (phase + resolution - from % resolution) % resolution;
+        let wait = Duration::from_millis(ahead.saturating_sub(slack));
+        self.put(node.clone(), now.plus(wait));
+    }
+
+    /// Makes a node that waits due at once.
+    pub(crate) fn hasten(&mut self, node: &NodeName, now: Timestamp) {
+        if let Some(due) = self.due.remove(node) {
+            self.order.remove(&(due, node.clone()));
+            self.put(node.clone(), due.min(now));
+        }
     }
 
     /// Forgets a node.
@@ -176,6 +206,40 @@ mod tests {
             per_second.iter().all(|n| (145..=255).contains(n)),
             "{per_second:?}"
         );
+    }
+
+    #[test]
+    fn a_node_that_moves_keeps_its_rhythm() {
+        for n in 0..500 {
+            let node = NodeName::from(format!("node-{n:05}"));
+            let phase = i64::try_from(stable(node.as_str()) % 15_000).unwrap();
+            let now = at(7_000);
+            let mut schedule = Schedule::new(RESOLUTION);
+            schedule.add_at_phase(&node, now);
+            let wait = schedule.next().unwrap().as_millis() - now.as_millis();
+            let expected = match phase {
+                0..4_000 => phase + 8_000,
+                4_000..7_000 => 0, // just passed
+                _ => phase - 7_000,
+            };
+            assert_eq!(wait, expected, "{node} {phase}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_hastened_is_due_at_once_and_others_are_not() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        let (hastened, other) = (NodeName::from("n1"), NodeName::from("n2"));
+        schedule.add(&hastened, at(0));
+        let began = schedule.next().unwrap();
+        assert_eq!(schedule.take_due(began), Some(hastened.clone()));
+        schedule.hasten(&hastened, began); // is being scraped
+        schedule.done(&hastened, began);
+        schedule.add(&other, at(100_000));
+        let now = Timestamp::from_millis(began.as_millis() + 2_000);
+        schedule.hasten(&hastened, now);
+        assert_eq!(schedule.take_due(now), Some(hastened));
+        assert_eq!(schedule.take_due(now), None);
     }
 
     #[test]

@@ -8,9 +8,9 @@
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -24,10 +24,11 @@ use tributary_runtime::clock::Clock;
 use crate::{
     bus::hub::Hub,
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
-    metrics::ScrapeMetrics,
+    metrics::{ScrapeMetrics, ShareMetrics},
     nodes::{Target, Targets},
+    ownership::{Counts, Move, Ownership, View, When},
     schedule::Schedule,
-    shard::Shard,
+    steady::Steady,
 };
 
 /// Scrapes under way at one time. Requests are spread over the resolution, so
@@ -35,15 +36,31 @@ use crate::{
 /// rather than each taking memory.
 const MOST_UNDER_WAY: usize = 1_000;
 
+/// How long scrapes that are under way may take when we leave. Others take the
+/// nodes over then, so no more is lost than a sample.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+
 /// What the loop works with.
 #[derive(Debug)]
 pub(crate) struct Scraping {
     pub(crate) client: Arc<Client>,
     pub(crate) hub: Hub,
-    pub(crate) shard: Shard,
+    pub(crate) replicas: usize,
     pub(crate) resolution: Duration,
     pub(crate) clock: Clock,
     pub(crate) metrics: ScrapeMetrics,
+    pub(crate) share: ShareMetrics,
+}
+
+/// What the loop is told.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Which nodes there are.
+    pub(crate) targets: watch::Receiver<Targets>,
+    /// Who shares them. `None` while nothing is known of that.
+    pub(crate) view: watch::Receiver<Option<View>>,
+    /// Of which nodes frontends lack samples.
+    pub(crate) overdue: mpsc::Receiver<Vec<String>>,
 }
 
 /// A node that is scraped here.
@@ -68,71 +85,75 @@ struct Done {
     outcome: Result<Decoded, ScrapeError>,
 }
 
-/// Time for the schedule: the date when the process began, going on evenly.
-/// A clock that is set must not make nodes wait, or be asked twice.
-#[derive(Clone, Copy, Debug)]
-struct Steady {
-    origin: Timestamp,
-    since: Instant,
-}
-
-impl Steady {
-    fn now(self) -> Timestamp {
-        self.origin.plus(self.since.elapsed())
-    }
-}
-
 struct Loop {
     scraping: Scraping,
     steady: Steady,
+    ownership: Ownership,
     schedule: Schedule,
     owned: HashMap<NodeName, Owned>,
     under_way: JoinSet<Done>,
+    counts: Counts,
 }
 
-/// Scrapes the nodes of this shard until `stop`.
+/// Scrapes the nodes of this scraper until `stop`; then lets what is under way
+/// come to its end and gives all nodes back.
 ///
 /// # Errors
 ///
 /// A scrape panicked, which is a fault of ours.
 pub(crate) async fn scrape(
     scraping: Scraping,
-    mut targets: watch::Receiver<Targets>,
+    mut told: Told,
     stop: CancellationToken,
 ) -> Result<(), JoinError> {
-    let steady = Steady {
-        origin: Timestamp::from_millis(scraping.clock.now_millis()),
-        since: Instant::now(),
-    };
-    let mut this = Loop {
-        schedule: Schedule::new(scraping.resolution),
-        scraping,
-        steady,
-        owned: HashMap::new(),
-        under_way: JoinSet::new(),
-    };
+    let mut this = Loop::new(scraping);
     loop {
         let wait = this.until_due();
         tokio::select! {
-            () = stop.cancelled() => return Ok(()),
-            changed = targets.changed() => {
+            () = stop.cancelled() => break,
+            changed = told.targets.changed() => {
                 if changed.is_err() {
-                    return Ok(()); // whoever watches the nodes has ended
+                    break; // whoever watches the nodes has ended
                 }
-                this.follow(&targets.borrow_and_update());
+                this.follow(&told);
             }
-            Some(done) = this.under_way.join_next() => this.finish(done?),
-            () = wait => this.begin_due(),
+            changed = told.view.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                this.follow(&told);
+            }
+            Some(nodes) = told.overdue.recv() => this.overdue(&nodes, &told),
+            Some(done) = this.under_way.join_next() => this.finish(done?, &told),
+            () = wait => {
+                this.tick(&told);
+                this.begin_due();
+            }
         }
     }
+    this.leave(&told).await
 }
 
 impl Loop {
-    /// Ends when a node is due and there is room for it.
+    fn new(scraping: Scraping) -> Self {
+        Self {
+            steady: Steady::new(&scraping.clock),
+            ownership: Ownership::new(scraping.replicas, scraping.resolution),
+            schedule: Schedule::new(scraping.resolution),
+            scraping,
+            owned: HashMap::new(),
+            under_way: JoinSet::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Ends when a node is due and there is room for it, or is not ours any
+    /// more.
     fn until_due(&self) -> impl Future<Output = ()> + use<> {
         let due = self.schedule.next();
         let due = due.filter(|_| self.under_way.len() < MOST_UNDER_WAY);
-        let wait = due.map(|due| due.since(self.steady.now()).unwrap_or_default());
+        let next = due.into_iter().chain(self.ownership.next()).min();
+        let wait = next.map(|next| next.since(self.steady.now()).unwrap_or_default());
         async move {
             match wait {
                 Some(wait) => sleep(wait).await,
@@ -141,39 +162,110 @@ impl Loop {
         }
     }
 
-    /// Takes on the nodes that are ours and lets go of the others.
-    fn follow(&mut self, targets: &Targets) {
-        let shard = self.scraping.shard;
-        let gone: Vec<NodeName> = self
-            .owned
-            .keys()
-            .filter(|node| targets.get(node.as_str()).is_none())
-            .cloned()
-            .collect();
-        for node in gone {
-            self.owned.remove(&node);
-            self.schedule.remove(&node);
-            self.scraping.hub.release(&node);
-            debug!(%node, "node released");
-        }
-        let now = self.steady.now();
+    /// Takes in which nodes there are and who shares them, once both are known.
+    fn follow(&mut self, told: &Told) {
+        let targets = told.targets.borrow();
+        let view = told.view.borrow();
+        let Some(view) = view.as_ref().filter(|_| targets.listed()) else {
+            return;
+        };
         for target in targets.iter() {
             if let Some(owned) = self.owned.get_mut(&target.node) {
                 owned.target = Arc::clone(target);
-            } else if shard.owns(target.node.as_str()) {
-                self.schedule.add(&target.node, now);
-                let owned = Owned {
-                    target: Arc::clone(target),
-                    kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
-                    failing: None,
-                };
-                self.owned.insert(target.node.clone(), owned);
             }
         }
-        let count = i64::try_from(self.owned.len()).unwrap_or(i64::MAX);
-        if self.scraping.metrics.nodes.set(count) != count {
-            info!(nodes = count, of = targets.len(), "nodes of this scraper");
+        let nodes: Vec<NodeName> = targets.iter().map(|target| target.node.clone()).collect();
+        let moves = self.ownership.follow(&nodes, view, self.steady.now());
+        self.apply(moves, &targets);
+    }
+
+    fn overdue(&mut self, nodes: &[String], told: &Told) {
+        let moves = self.ownership.overdue(nodes, self.steady.now());
+        self.apply(moves, &told.targets.borrow());
+    }
+
+    fn tick(&mut self, told: &Told) {
+        let moves = self.ownership.tick(self.steady.now());
+        if !moves.is_empty() {
+            self.apply(moves, &told.targets.borrow());
         }
+    }
+
+    /// Takes on nodes and gives nodes back, and says so in one line.
+    fn apply(&mut self, moves: Vec<Move>, targets: &Targets) {
+        let now = self.steady.now();
+        for change in moves {
+            self.scraping.share.moved(&change);
+            match change {
+                Move::Own(node, when) => self.take_on(&node, targets, when),
+                Move::Rescue(node) => {
+                    debug!(%node, "overdue, and rescued");
+                    self.take_on(&node, targets, When::AtOnce);
+                }
+                Move::Hasten(node) => self.schedule.hasten(&node, now),
+                Move::Release(node) => {
+                    self.owned.remove(&node);
+                    self.schedule.remove(&node);
+                    self.scraping.hub.release(&node);
+                    debug!(%node, "node released");
+                }
+            }
+        }
+        let counts = self.ownership.counts();
+        if counts != self.counts {
+            self.counts = counts;
+            self.scraping.share.count(counts);
+            let nodes = self.owned.len();
+            self.scraping
+                .metrics
+                .nodes
+                .set(i64::try_from(nodes).unwrap_or(i64::MAX));
+            let Counts {
+                owned,
+                leaving,
+                rescued,
+                standby,
+            } = counts;
+            let of = targets.len();
+            info!(
+                nodes,
+                of, owned, leaving, rescued, standby, "nodes of this scraper"
+            );
+        }
+    }
+
+    fn take_on(&mut self, node: &NodeName, targets: &Targets, when: When) {
+        let Some(target) = targets.get(node.as_str()) else {
+            return; // gone since; the next change of targets says so
+        };
+        let now = self.steady.now();
+        match when {
+            When::AtOnce => self.schedule.add(node, now),
+            When::AtPhase => self.schedule.add_at_phase(node, now),
+        }
+        let owned = Owned {
+            target: Arc::clone(target),
+            kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
+            failing: None,
+        };
+        self.owned.insert(node.clone(), owned);
+    }
+
+    /// Lets what is under way come to its end and gives all nodes back.
+    async fn leave(mut self, told: &Told) -> Result<(), JoinError> {
+        let rest = async {
+            while let Some(done) = self.under_way.join_next().await {
+                self.finish(done?, told);
+            }
+            Ok(())
+        };
+        // What takes longer is left unfinished.
+        timeout(LEAVE_WITHIN, rest).await.unwrap_or(Ok(()))?;
+        for node in self.owned.keys() {
+            self.scraping.hub.release(node);
+        }
+        info!(nodes = self.owned.len(), "nodes given back");
+        Ok(())
     }
 
     /// Begins every scrape that is due.
@@ -208,7 +300,7 @@ impl Loop {
     }
 
     /// Hands on what a scrape gave.
-    fn finish(&mut self, done: Done) {
+    fn finish(&mut self, done: Done, told: &Told) {
         let metrics = &self.scraping.metrics;
         metrics.under_way.dec();
         metrics.duration.observe(done.took.as_secs_f64());
@@ -218,6 +310,7 @@ impl Loop {
         owned.kubelet = Some(done.kubelet);
         self.schedule.done(&done.node, done.began);
         let node = &done.node;
+        let good = done.outcome.is_ok();
         match done.outcome {
             Ok(decoded) => {
                 metrics.outcome("ok");
@@ -236,6 +329,10 @@ impl Loop {
                 let failure = to_wire(node, done.asked_at, &error);
                 self.scraping.hub.fail(node, failure);
             }
+        }
+        let moves = self.ownership.scraped(node, good, self.steady.now());
+        if moves.is_some() {
+            self.apply(moves.into_iter().collect(), &told.targets.borrow());
         }
     }
 }

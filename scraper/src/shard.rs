@@ -21,12 +21,20 @@ pub struct Shard {
     count: u32,
 }
 
-/// A number that is not below the number of shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--shard-index {index} is not below --shard-count {count}")]
-pub struct BadShard {
-    index: u32,
-    count: u32,
+/// A share that is not there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadShard {
+    /// The number is not below the number of shards.
+    #[error("--shard-index {index} is not below --shard-count {count}")]
+    Beyond {
+        /// `--shard-index`
+        index: u32,
+        /// `--shard-count`
+        count: u32,
+    },
+    /// The name of the pod says no number either.
+    #[error("--shard-count needs --shard-index, since --source-name {0} does not end in a number")]
+    NoOrdinal(String),
 }
 
 impl Shard {
@@ -39,25 +47,40 @@ impl Shard {
         if index < count {
             Ok(Self { index, count })
         } else {
-            Err(BadShard { index, count })
+            Err(BadShard::Beyond { index, count })
         }
     }
 
-    /// Whether this scraper is the one that asks `node`.
-    pub fn owns(self, node: &str) -> bool {
-        // The lower number wins a tie, in every process.
-        let owner = (0..self.count).max_by_key(|member| {
-            let score = score(&member.to_string(), node);
-            (score, std::cmp::Reverse(*member))
-        });
-        owner == Some(self.index)
+    /// The shard of a `StatefulSet`'s pod: the number at the end of its name.
+    ///
+    /// # Errors
+    ///
+    /// The name does not end in `-` and a number, or that is too high.
+    pub fn of_pod(pod: &str, count: u32) -> Result<Self, BadShard> {
+        let ordinal = pod.rsplit_once('-').map(|(_, ordinal)| ordinal);
+        match ordinal.and_then(|ordinal| ordinal.parse().ok()) {
+            Some(index) => Self::new(index, count),
+            // The only one needs no number.
+            None if count == 1 => Self::new(0, 1),
+            None => Err(BadShard::NoOrdinal(pod.to_owned())),
+        }
+    }
+
+    /// Our number.
+    pub(crate) fn index(self) -> u32 {
+        self.index
+    }
+
+    /// How many there are.
+    pub(crate) fn count(self) -> u32 {
+        self.count
     }
 }
 
 /// How much `member` wants `node`: FNV-1a over the node, a zero byte and the
 /// member, then the finalizer of `MurmurHash3`, without which FNV's high bits hardly
 /// depend on the last bytes.
-fn score(member: &str, node: &str) -> u64 {
+pub(crate) fn score(member: &str, node: &str) -> u64 {
     let bytes = node.bytes().chain([0]).chain(member.bytes());
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -83,56 +106,10 @@ pub(crate) fn stable(name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn owners(count: u32, node: &str) -> Vec<u32> {
-        let owns = |index: &u32| Shard::new(*index, count).unwrap().owns(node);
-        (0..count).filter(owns).collect()
-    }
-
     #[test]
-    fn every_node_has_one_owner() {
-        for node in 0..1_000 {
-            assert_eq!(owners(4, &format!("node-{node:05}")).len(), 1);
-        }
-    }
-
-    #[test]
-    fn the_hash_is_part_of_the_protocol() {
-        let owner_of = |node: &str| owners(3, node)[0];
-        assert_eq!(score("0", "node-00001"), SCORE_OF_THE_FIRST);
-        let all: Vec<u32> = (1..=9).map(|n| owner_of(&format!("node-{n:05}"))).collect();
-        assert_eq!(all, OWNERS);
-    }
-
-    // Worked out apart from this code, from the definition above.
-    const SCORE_OF_THE_FIRST: u64 = 0xdc23_ef2d_4c84_f026;
-    const OWNERS: [u32; 9] = [0, 2, 1, 0, 1, 0, 1, 1, 2];
-
-    #[test]
-    fn shares_are_even() {
-        let mut shares = [0_u32; 5];
-        for node in 0..5_000 {
-            let owner = owners(5, &format!("node-{node:05}"))[0];
-            shares[usize::try_from(owner).unwrap()] += 1;
-        }
-        // A fair share is 1000; four standard deviations are 113.
-        assert!(
-            shares.iter().all(|share| (887..=1113).contains(share)),
-            "{shares:?}"
-        );
-    }
-
-    #[test]
-    fn a_new_member_takes_nodes_and_moves_no_others() {
-        let mut moved = 0;
-        for node in 0..1_000 {
-            let node = format!("node-{node:05}");
-            let (before, after) = (owners(4, &node)[0], owners(5, &node)[0]);
-            if before != after {
-                assert_eq!(after, 4, "{node} moved between old members");
-                moved += 1;
-            }
-        }
-        assert!((150..=250).contains(&moved), "{moved} of 1000 moved");
+    fn the_score_is_part_of_the_protocol() {
+        // Worked out apart from this code, from the definition above.
+        assert_eq!(score("0", "node-00001"), 0xdc23_ef2d_4c84_f026);
     }
 
     #[test]
@@ -140,6 +117,21 @@ mod tests {
         assert_eq!(
             Shard::new(3, 3).unwrap_err().to_string(),
             "--shard-index 3 is not below --shard-count 3"
+        );
+    }
+
+    #[test]
+    fn a_pod_of_a_stateful_set_knows_its_number() {
+        assert_eq!(Shard::of_pod("scraper-2", 3), Shard::new(2, 3));
+        assert_eq!(Shard::of_pod("my-scraper-0", 3), Shard::new(0, 3));
+        assert_eq!(Shard::of_pod("scraper-3", 3), Shard::new(3, 3));
+        assert_eq!(Shard::of_pod("laptop", 1), Shard::new(0, 1));
+        assert_eq!(
+            Shard::of_pod("scraper-7d9f-x2x", 3)
+                .unwrap_err()
+                .to_string(),
+            "--shard-count needs --shard-index, since --source-name scraper-7d9f-x2x does not \
+             end in a number"
         );
     }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod frontends;
 mod layers;
 mod real_pages;
+mod shards;
 
 use std::collections::BTreeSet;
 

@@ -65,7 +65,7 @@ pub struct Stack {
     pub cluster: Cluster,
     flags: &'static [&'static str],
     resolution: Duration,
-    scrapers: Vec<Process>,
+    scrapers: Vec<Option<Process>>,
     frontends: Vec<Option<Front>>,
 }
 
@@ -82,6 +82,17 @@ impl Stack {
         Self::with(cluster, (scrapers, frontends), &[], resolution).await
     }
 
+    /// So many scrapers that find each other by leases, at a resolution of two
+    /// seconds; they may come and go.
+    pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
+        let resolution = Duration::from_secs(2);
+        let mut stack = Self::with(cluster, (0, frontends), &[], resolution).await;
+        for _ in 0..scrapers {
+            stack.join_scraper().await;
+        }
+        stack
+    }
+
     /// One scraper and one frontend as they are in one pod: over a Unix socket.
     pub async fn sidecar(cluster: Builder) -> Self {
         let mut stack = Self::with(cluster, (0, 0), &[], RESOLUTION).await;
@@ -89,8 +100,8 @@ impl Stack {
         let front = stack.frontend(own_address(), &Address::Unix(socket)).await;
         stack.frontends.push(Some(front));
         stack.announce();
-        let scraper = stack.scraper(0, 1).await;
-        stack.scrapers.push(scraper);
+        let scraper = stack.scraper(0, Some(1)).await;
+        stack.scrapers.push(Some(scraper));
         stack
     }
 
@@ -131,8 +142,8 @@ impl Stack {
         }
         stack.announce();
         for index in 0..scrapers {
-            let scraper = stack.scraper(index, scrapers).await;
-            stack.scrapers.push(scraper);
+            let scraper = stack.scraper(index, Some(scrapers)).await;
+            stack.scrapers.push(Some(scraper));
         }
         stack
     }
@@ -178,9 +189,37 @@ impl Stack {
         self.announce();
     }
 
+    /// How often nodes are scraped.
+    pub fn resolution(&self) -> Duration {
+        self.resolution
+    }
+
+    /// Starts one more scraper, with a lease, and returns which it is.
+    pub async fn join_scraper(&mut self) -> usize {
+        let index = self.scrapers.len();
+        let scraper = self.scraper(index, None).await;
+        self.scrapers.push(Some(scraper));
+        index
+    }
+
+    /// Ends a scraper as a signal would.
+    pub async fn end_scraper(&mut self, index: usize) {
+        self.take_scraper(index).end().await;
+    }
+
+    /// Ends a scraper; nothing is finished, and its lease stays.
+    pub async fn kill_scraper(&mut self, index: usize) {
+        self.take_scraper(index).running.shutdown().await;
+    }
+
+    fn take_scraper(&mut self, index: usize) -> Process {
+        let scraper = self.scrapers.get_mut(index).and_then(Option::take);
+        scraper.expect("a scraper that runs")
+    }
+
     /// Ends everything, in the order in which it would be rolled out.
     pub async fn stop(mut self) {
-        for scraper in self.scrapers.drain(..) {
+        for scraper in self.scrapers.drain(..).flatten() {
             scraper.end().await;
         }
         for front in self.frontends.drain(..).flatten() {
@@ -224,7 +263,8 @@ impl Stack {
         Front { process, api, bus }
     }
 
-    async fn scraper(&self, index: usize, count: usize) -> Process {
+    /// One of `count` fixed shards, or one with a lease.
+    async fn scraper(&self, index: usize, count: Option<usize>) -> Process {
         let paths = self.cluster.paths();
         let pki = self.cluster.pki();
         let (certificate, key) = pki
@@ -234,8 +274,6 @@ impl Stack {
         let mut flags = vec![
             "tributary-scraper".to_owned(),
             format!("--source-name=scraper-{index}"),
-            format!("--shard-index={index}"),
-            format!("--shard-count={count}"),
             "--admin-address=127.0.0.1:0".to_owned(),
             "--kubelet-use-node-status-port".to_owned(),
             "--kubelet-preferred-address-types=InternalIP".to_owned(),
@@ -248,6 +286,10 @@ impl Stack {
             flag("--bus-client-certificate", &certificate),
             flag("--bus-client-key", &key),
         ];
+        if let Some(count) = count {
+            flags.push(format!("--shard-index={index}"));
+            flags.push(format!("--shard-count={count}"));
+        }
         for (index, front) in self.frontends.iter().flatten().enumerate() {
             flags.push(match &front.bus {
                 Address::Unix(_) => format!("--frontend={}", front.bus),

@@ -11,6 +11,10 @@ use prometheus_client::{
 pub struct BusMetrics {
     /// Streams that are open.
     pub(super) streams: Gauge,
+    /// Nodes whose samples are late.
+    pub(super) overdue: Gauge,
+    /// Reports of such nodes, over all streams.
+    pub(super) reports: Counter,
     readings: Family<Outcome, Counter>,
     refused: Family<Reason, Counter>,
     failures: Counter,
@@ -38,6 +42,16 @@ impl BusMetrics {
             "streams",
             "Streams of publishers that are open",
             new.streams.clone(),
+        );
+        bus.register(
+            "nodes_overdue",
+            "Nodes whose newest sample is older than 1.5 resolutions",
+            new.overdue.clone(),
+        );
+        bus.register(
+            "overdue_reports",
+            "Reports of overdue nodes to publishers",
+            new.reports.clone(),
         );
         bus.register(
             "readings",

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::{Status, Streaming};
 use tracing::{debug, info};
 use tributary_model::{InvalidRoster, NodeName, Timestamp};
@@ -18,7 +18,7 @@ use tributary_proto::{
     },
 };
 
-use super::Bus;
+use super::{Bus, overdue::Report};
 use crate::store::Source;
 
 /// A stream under way. Dropping it ends the stream.
@@ -27,6 +27,7 @@ pub(super) struct Session {
     requests: Streaming<PublishRequest>,
     peer: Arc<str>,
     publisher: Option<Publisher>,
+    overdue: watch::Receiver<Report>,
     ended: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -48,6 +49,7 @@ impl Session {
     ) -> Self {
         bus.metrics.streams.inc();
         Self {
+            overdue: bus.overdue.subscribe(),
             bus,
             requests,
             peer,
@@ -75,6 +77,9 @@ impl Session {
                 () = stop.cancelled() => {
                     return Err(Status::unavailable("the frontend is stopping"));
                 }
+                Ok(()) = self.overdue.changed(), if self.publisher.is_some() => {
+                    return Ok(Some(self.report()));
+                }
                 request = self.requests.message() => request?,
             };
             let Some(PublishRequest { message }) = request else {
@@ -89,6 +94,16 @@ impl Session {
                     message: Some(response),
                 }));
             }
+        }
+    }
+
+    /// Which nodes lack fresh samples.
+    fn report(&mut self) -> PublishResponse {
+        let report = self.overdue.borrow_and_update();
+        let nodes = report.iter().map(ToString::to_string).collect();
+        self.bus.metrics.reports.inc();
+        PublishResponse {
+            message: Some(Response::Overdue(v1::Overdue { nodes })),
         }
     }
 

@@ -19,6 +19,15 @@ pub struct PodUsage {
     pub containers: Vec<(ContainerName, Usage)>,
 }
 
+/// How fresh the samples of a node are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    /// When the newest reading was asked for, if there is one.
+    pub(crate) asked_at: Option<Timestamp>,
+    /// How often the node is scraped.
+    pub(crate) resolution: Duration,
+}
+
 /// Why there are no metrics of something that exists. Ends the sentence
 /// `no metrics for node "n3": ...`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

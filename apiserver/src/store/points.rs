@@ -12,7 +12,7 @@ use tributary_model::{
 };
 
 use super::{
-    outcome::{Failure, NoMetrics, PodUsage},
+    outcome::{Failure, Newest, NoMetrics, PodUsage},
     pairs::{Pairs, Taken},
 };
 
@@ -303,6 +303,25 @@ impl Points {
             }
         }
         standing
+    }
+
+    /// When the newest reading of each of `nodes` was asked for, and how often
+    /// they are scraped; nothing if that was never said of any node.
+    pub(super) fn newest(&self, nodes: Vec<NodeName>) -> Vec<(NodeName, Newest)> {
+        let resolutions = self.nodes.values().map(|entry| entry.resolution);
+        let Some(longest) = resolutions.max() else {
+            return Vec::new();
+        };
+        let newest = |name: NodeName| {
+            let entry = self.nodes.get(&name);
+            let pairs = entry.and_then(|entry| entry.pairs.as_ref());
+            let newest = Newest {
+                asked_at: pairs.map(Pairs::asked_at),
+                resolution: entry.map_or(longest, |entry| entry.resolution),
+            };
+            (name, newest)
+        };
+        nodes.into_iter().map(newest).collect()
     }
 
     /// Nodes and containers that are held.

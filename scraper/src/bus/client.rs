@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tracing::{debug, info};
 use tributary_proto::{
-    limits::{MESSAGE_BYTES, PROTOCOL},
-    v1::{Hello, publish_response::Message, sample_bus_client::SampleBusClient},
+    limits::{MESSAGE_BYTES, OVERDUE_NODES, PROTOCOL},
+    v1::{Hello, Overdue, publish_response::Message, sample_bus_client::SampleBusClient},
 };
 use tributary_runtime::clock::Clock;
 
@@ -16,7 +18,7 @@ use super::{
     hub::Hub,
     outbox::Outbox,
 };
-use crate::metrics::BusMetrics;
+use crate::metrics::{BusMetrics, ShareMetrics};
 
 /// Who this scraper is, and what its streams share.
 #[derive(Clone, Debug)]
@@ -35,6 +37,9 @@ pub(crate) struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) clock: Clock,
     pub(crate) metrics: BusMetrics,
+    /// Where word of overdue nodes goes.
+    pub(crate) overdue: mpsc::Sender<Vec<String>>,
+    pub(crate) share: ShareMetrics,
 }
 
 /// Why a stream ended.
@@ -58,21 +63,23 @@ impl From<Status> for Ended {
 }
 
 impl Client {
-    /// Publishes to `door` until the stream ends. `welcomed` is called when the
-    /// frontend has taken it.
+    /// Publishes to `door` until the stream ends, which it does in order after
+    /// `closing`. `welcomed` is called when the frontend has taken it.
     pub(crate) async fn publish(
         &self,
         door: &Door,
+        closing: CancellationToken,
         mut welcomed: impl FnMut(),
     ) -> Result<(), Ended> {
         let channel = dial(door, &self.credentials).await?;
         let mut bus = SampleBusClient::new(channel)
             .max_encoding_message_size(MESSAGE_BYTES)
             .max_decoding_message_size(MESSAGE_BYTES);
-        let outbox = Outbox::new(self.hub.clone(), self.hello(), self.metrics.clone());
+        let (hub, metrics) = (self.hub.clone(), self.metrics.clone());
+        let outbox = Outbox::new(hub, self.hello(), metrics, closing);
         let mailbox = Arc::clone(outbox.mailbox());
         let requests = futures::stream::unfold(outbox, async |mut outbox| {
-            let request = outbox.next().await;
+            let request = outbox.next().await?;
             Some((request, outbox))
         });
         let mut responses = bus.publish(requests).await?.into_inner();
@@ -85,12 +92,21 @@ impl Client {
                 Some(Message::NeedRoster(wanted)) => {
                     mailbox.leave_roster_wanted(&wanted.node.into());
                 }
-                // Standing by for other scrapers is not done yet, and a later
-                // version may say what this one does not know.
-                Some(Message::Overdue(_)) | None => debug!(%door, "message skipped"),
+                Some(Message::Overdue(overdue)) => self.overdue(overdue),
+                // A later version may say what this one does not know.
+                None => debug!(%door, "message skipped"),
             }
         }
         Err(Ended::Closed)
+    }
+
+    /// Hands on which nodes lack samples. If nobody reads it now, the frontend
+    /// will say so again a resolution later.
+    fn overdue(&self, mut overdue: Overdue) {
+        overdue.nodes.truncate(OVERDUE_NODES);
+        if self.overdue.try_send(overdue.nodes).is_err() {
+            self.share.reports_dropped.inc();
+        }
     }
 
     fn hello(&self) -> Hello {

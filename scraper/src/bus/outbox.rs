@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use tokio_util::sync::CancellationToken;
 use tributary_model::{NodeName, Reading, RosterId};
 use tributary_proto::{
     convert::{reading_to_wire, roster_to_wire},
@@ -32,10 +33,19 @@ pub(super) struct Outbox {
     /// Rosters that the frontend has been sent.
     known: HashMap<NodeName, RosterId>,
     synced: bool,
+    /// Nothing will come after what is there.
+    closing: CancellationToken,
 }
 
 impl Outbox {
-    pub(super) fn new(hub: Hub, hello: Hello, metrics: BusMetrics) -> Self {
+    /// The messages for a new stream, which ends when all is sent that was
+    /// there when `closing` was cancelled.
+    pub(super) fn new(
+        hub: Hub,
+        hello: Hello,
+        metrics: BusMetrics,
+        closing: CancellationToken,
+    ) -> Self {
         Self {
             place: hub.subscribe(),
             hub,
@@ -43,6 +53,7 @@ impl Outbox {
             ready: VecDeque::from([Message::Hello(hello)]),
             known: HashMap::new(),
             synced: false,
+            closing,
         }
     }
 
@@ -51,21 +62,22 @@ impl Outbox {
         &self.place.mailbox
     }
 
-    /// The next message; waits until there is one.
-    pub(super) async fn next(&mut self) -> PublishRequest {
+    /// The next message; waits until there is one. `None` at the end.
+    pub(super) async fn next(&mut self) -> Option<PublishRequest> {
         loop {
             if let Some(message) = self.ready.pop_front() {
                 self.metrics.sent(&message);
-                return PublishRequest {
+                return Some(PublishRequest {
                     message: Some(message),
-                };
+                });
             }
             if let Some((node, news)) = self.place.mailbox.try_take() {
                 self.prepare(&node, news);
             } else if let Some((node, held)) = self.place.replay.pop() {
                 self.prepare_replay(&node, held);
             } else if self.synced {
-                let (node, news) = self.place.mailbox.take().await;
+                let news = self.place.mailbox.take();
+                let (node, news) = self.closing.run_until_cancelled(news).await?;
                 self.prepare(&node, news);
             } else {
                 self.synced = true;
@@ -125,14 +137,20 @@ mod tests {
     use crate::bus::mailbox::reading;
 
     fn outbox(hub: &Hub) -> Outbox {
-        Outbox::new(hub.clone(), Hello::default(), BusMetrics::default())
+        let closing = CancellationToken::new();
+        Outbox::new(
+            hub.clone(),
+            Hello::default(),
+            BusMetrics::default(),
+            closing,
+        )
     }
 
     /// The next messages, in short.
     async fn next(outbox: &mut Outbox, count: usize) -> Vec<String> {
         let mut said = Vec::new();
         for _ in 0..count {
-            said.push(match outbox.next().await.message.unwrap() {
+            said.push(match outbox.next().await.unwrap().message.unwrap() {
                 Message::Hello(_) => "hello".to_owned(),
                 Message::Roster(roster) => format!("roster {}", roster.node),
                 Message::Reading(reading) => {
@@ -212,5 +230,20 @@ mod tests {
             next(&mut outbox, 3).await,
             ["roster n1", "reading n1 1", "released n1"]
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_there_is_sent_before_the_end() {
+        let hub = Hub::default();
+        let mut outbox = outbox(&hub);
+        next(&mut outbox, 2).await;
+        hub.publish(reading("n1", 1, 10));
+        hub.release(&"n1".into());
+        outbox.closing.cancel();
+        assert_eq!(
+            next(&mut outbox, 3).await,
+            ["roster n1", "reading n1 1", "released n1"]
+        );
+        assert_eq!(outbox.next().await, None);
     }
 }

@@ -21,7 +21,11 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(10);
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
-/// Publishes to everything behind `frontends` until `stop`.
+/// How long a frontend may take to take in what is left when we leave.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Publishes to everything behind `frontends` until `stop`; then what is there
+/// is sent, and streams are closed.
 pub(crate) async fn supervise(
     frontends: Vec<Frontend>,
     naming: Naming,
@@ -59,13 +63,13 @@ async fn keep_publishing(door: Door, client: Client, gone: CancellationToken) {
     let mut last_error = None;
     loop {
         let mut welcomed = false;
-        let publishing = client.publish(&door, || {
+        let publishing = client.publish(&door, gone.clone(), || {
             welcomed = true;
             client.metrics.connected.inc();
         });
         let ended = tokio::select! {
-            () = gone.cancelled() => None,
-            ended = publishing => ended.err(),
+            () = too_late(&gone) => None,
+            ended = publishing => ended.err().filter(|_| !gone.is_cancelled()),
         };
         if welcomed {
             client.metrics.connected.dec();
@@ -86,6 +90,12 @@ async fn keep_publishing(door: Door, client: Client, gone: CancellationToken) {
             return;
         }
     }
+}
+
+/// Ends some time after `gone`.
+async fn too_late(gone: &CancellationToken) {
+    gone.cancelled().await;
+    tokio::time::sleep(LEAVE_WITHIN).await;
 }
 
 /// What was found behind each name the last time that it could be resolved.

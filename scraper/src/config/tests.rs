@@ -108,7 +108,8 @@ fn what_the_flags_say_is_what_is_done() {
     assert!(config.rules.use_status_port);
     assert_eq!(config.rules.port, 1);
     assert_eq!(config.node_selector, "a=b");
-    assert_eq!(config.shard, Shard::new(1, 2).unwrap());
+    assert_eq!(config.share, Share::Fixed(Shard::new(1, 2).unwrap()));
+    assert_eq!(config.replicas, 1);
     assert_eq!(config.frontends.len(), 2);
     let pair = PairFiles {
         certificate: "c".into(),
@@ -163,4 +164,30 @@ fn a_share_must_be_there_and_names_must_be_names() {
         &["--group="],
         "group should be 1 to 253 bytes, but value `` provided",
     );
+    is_refused(
+        &["--shard-index=0"],
+        "need both --shard-index and --shard-count",
+    );
+    is_refused(
+        &["--shard-count=2"],
+        "--shard-count needs --shard-index, since --source-name s does not end in a number",
+    );
+    is_refused(
+        &["--replication-factor=0"],
+        "--replication-factor should be at least 1",
+    );
+    is_refused(
+        &["--group=Pool_A"],
+        "--group should be letters, digits, `-` and `.` as in the name of a pod, for a lease, \
+         but value `Pool_A` provided",
+    );
+}
+
+#[test]
+fn members_find_each_other_by_leases_unless_shards_are_fixed() {
+    let namespace = None;
+    assert_eq!(config(&[]).unwrap().share, Share::Leases { namespace });
+    let namespace = Some("tributary".to_owned());
+    let config = config(&["--lease-namespace=tributary"]).unwrap();
+    assert_eq!(config.share, Share::Leases { namespace });
 }

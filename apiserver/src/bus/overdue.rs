@@ -1,0 +1,184 @@
+//! Which nodes lack fresh samples, so that whoever stands by scrapes them
+//! (DESIGN D5).
+//!
+//! One list for all streams: a frontend does not know who stands by for whom,
+//! and a scraper skips what is not its business.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tributary_model::{NodeName, Timestamp};
+use tributary_proto::limits::OVERDUE_NODES;
+use tributary_runtime::clock::Clock;
+
+use super::BusMetrics;
+use crate::{
+    catalog::Catalog,
+    store::{Newest, Store},
+};
+
+/// Nodes are looked at eight times in a resolution, but this often at least, so
+/// that a rescue begins soon after the deadline.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// The nodes without fresh samples, and when each is to be reported next.
+#[derive(Debug, Default)]
+pub(crate) struct Overdue {
+    next: HashMap<NodeName, Timestamp>,
+}
+
+impl Overdue {
+    /// The nodes to report now, and how many are overdue in all.
+    ///
+    /// A node is reported when its newest sample is older than 1.5 resolutions,
+    /// and again after each resolution in which that stays so. One of which
+    /// there is no sample at all has 1.5 resolutions from now on.
+    fn look(&mut self, nodes: &[(NodeName, Newest)], now: Timestamp) -> (Vec<NodeName>, usize) {
+        let (mut report, mut overdue) = (Vec::new(), 0);
+        for (name, newest) in nodes {
+            let patience = newest.resolution * 3 / 2;
+            if let Some(asked_at) = newest.asked_at {
+                if now <= asked_at.plus(patience) {
+                    self.next.remove(name);
+                    continue;
+                }
+                self.next.entry(name.clone()).or_insert(now);
+            }
+            let first = now.plus(patience);
+            let next = self.next.entry(name.clone()).or_insert(first);
+            overdue += usize::from(newest.asked_at.is_some() || *next <= now);
+            if *next <= now && report.len() < OVERDUE_NODES {
+                *next = now.plus(newest.resolution);
+                report.push(name.clone());
+            }
+        }
+        if self.next.len() > nodes.len() {
+            let there: HashSet<&NodeName> = nodes.iter().map(|(name, _)| name).collect();
+            self.next.retain(|name, _| there.contains(name));
+        }
+        (report, overdue)
+    }
+}
+
+/// A report for every stream. One that is slow misses some; what stays overdue
+/// is reported again.
+pub(crate) type Report = Arc<[NodeName]>;
+
+/// Looks for overdue nodes until `stop` and hands them to every stream.
+pub(crate) async fn report_overdue(
+    (catalog, store): (Catalog, Store),
+    clock: Clock,
+    metrics: BusMetrics,
+    reports: watch::Sender<Report>,
+    stop: CancellationToken,
+) {
+    let mut overdue = Overdue::default();
+    let mut before = 0;
+    let mut wait = LOOK_EVERY;
+    while stop
+        .run_until_cancelled(tokio::time::sleep(wait))
+        .await
+        .is_some()
+    {
+        let nodes = store.newest(catalog.node_names());
+        // Nobody has ever published: there is nobody to tell.
+        let Some(resolution) = nodes.iter().map(|(_, newest)| newest.resolution).min() else {
+            continue;
+        };
+        wait = LOOK_EVERY.min(resolution / 8);
+        let now = Timestamp::from_millis(clock.now_millis());
+        let (report, count) = overdue.look(&nodes, now);
+        metrics
+            .overdue
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        match (before, count) {
+            (0, 1..) => warn!(nodes = count, "overdue: their samples are late"),
+            (1.., 0) => info!("no node is overdue any more"),
+            _ => {}
+        }
+        before = count;
+        if !report.is_empty() {
+            reports.send_replace(report.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOLUTION: Duration = Duration::from_secs(10);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// When a node is reported that was last asked at these times, if it is
+    /// looked at every second until 60.
+    fn reports(asked_at: &[i64]) -> Vec<i64> {
+        let mut overdue = Overdue::default();
+        let reported = |now: &i64| {
+            let newest = Newest {
+                asked_at: asked_at
+                    .iter()
+                    .rev()
+                    .find(|asked| *asked <= now)
+                    .map(|at_| at(*at_)),
+                resolution: RESOLUTION,
+            };
+            let (report, _) = overdue.look(&[("n1".into(), newest)], at(*now));
+            !report.is_empty()
+        };
+        (0..=60).filter(reported).collect()
+    }
+
+    #[test]
+    fn a_node_is_reported_after_one_and_a_half_resolutions_and_then_after_each() {
+        assert_eq!(reports(&[0, 10, 20]), [36, 46, 56]);
+        assert_eq!(reports(&[0, 10, 20, 30, 40, 50]), [0_i64; 0]);
+        assert_eq!(reports(&[0, 30, 40]), [16, 26, 56]);
+    }
+
+    #[test]
+    fn a_node_that_was_never_scraped_is_reported_too() {
+        assert_eq!(reports(&[]), [15, 25, 35, 45, 55]);
+        assert_eq!(reports(&[14, 24, 34, 44, 54]), [0_i64; 0]);
+    }
+
+    #[test]
+    fn a_report_has_a_maximum_and_the_rest_comes_next() {
+        let mut overdue = Overdue::default();
+        let newest = Newest {
+            asked_at: Some(at(0)),
+            resolution: RESOLUTION,
+        };
+        let nodes: Vec<_> = (0..5_000)
+            .map(|n| (format!("n{n}").into(), newest))
+            .collect();
+        let mut sizes = Vec::new();
+        for now in 16..19 {
+            let (report, count) = overdue.look(&nodes, at(now));
+            assert_eq!(count, 5_000);
+            sizes.push(report.len());
+        }
+        assert_eq!(sizes, [4_096, 904, 0]);
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_forgotten() {
+        let mut overdue = Overdue::default();
+        let newest = Newest {
+            asked_at: Some(at(0)),
+            resolution: RESOLUTION,
+        };
+        overdue.look(&[("n1".into(), newest), ("n2".into(), newest)], at(20));
+        overdue.look(&[("n2".into(), newest)], at(21));
+        assert_eq!(overdue.next.len(), 1);
+    }
+}

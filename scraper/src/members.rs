@@ -1,0 +1,285 @@
+//! Our lease, and the watch of those of our group.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease as Object, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff,
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, Patch, PatchParams},
+    runtime::watcher,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tributary_model::Timestamp;
+use tributary_runtime::{
+    clock::Clock,
+    kube::{Change, keep},
+};
+
+use crate::{
+    membership::{LEASE, Lease, Membership, RENEW_EVERY},
+    metrics::ShareMetrics,
+    ownership::{Member, View},
+    steady::Steady,
+};
+
+/// The label by which the leases of a group are found.
+const GROUP: &str = "tributary.dev/group";
+
+/// Leases begin with this, followed by the name of their source.
+const PREFIX: &str = "tributary-";
+
+/// How long the API may take to take or delete our lease.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How soon a renewal that failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How long the API may take to delete our lease when we leave. If it does not,
+/// the lease runs out.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The leases of our group.
+#[derive(Clone)]
+pub(crate) struct Leases {
+    api: Api<Object>,
+    group: String,
+    source: Member,
+    clock: Clock,
+    metrics: ShareMetrics,
+}
+
+impl fmt::Debug for Leases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { group, source, .. } = self;
+        write!(f, "Leases({group}/{source})")
+    }
+}
+
+impl Leases {
+    /// Those of `group` in `namespace`, among which ours is that of `source`.
+    pub(crate) fn new(
+        client: Client,
+        namespace: &str,
+        (group, source): (&str, &str),
+        clock: Clock,
+        metrics: ShareMetrics,
+    ) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            group: group.to_owned(),
+            source: source.into(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Keeps our lease until `leave`, then deletes it, so that others take over
+    /// at once. Says when the state changes and not when it lasts.
+    pub(crate) async fn hold(self, leave: CancellationToken) {
+        let acquired = self.clock.now();
+        let mut healthy = true;
+        loop {
+            let written = self.write(acquired);
+            let wait = match leave.run_until_cancelled(written).await {
+                None => break,
+                Some(Ok(())) => {
+                    if !healthy {
+                        info!("lease is renewed again");
+                    }
+                    healthy = true;
+                    RENEW_EVERY
+                }
+                Some(Err(error)) => {
+                    self.metrics.lease_failures.inc();
+                    if healthy {
+                        warn!(error, "cannot renew our lease; trying on, and scraping on");
+                    }
+                    healthy = false;
+                    RETRY_AFTER
+                }
+            };
+            if leave.run_until_cancelled(sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        let name = self.name();
+        let params = DeleteParams::default();
+        match within(LEAVE_TIMEOUT, self.api.delete(&name, &params)).await {
+            Ok(_) => info!(lease = name, "left the group"),
+            Err(error) => warn!(lease = name, error, "cannot delete our lease; it runs out"),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{PREFIX}{}", self.source)
+    }
+
+    async fn write(&self, acquired: jiff::Timestamp) -> Result<(), String> {
+        let lease = Object {
+            metadata: ObjectMeta {
+                name: Some(self.name()),
+                labels: Some([(GROUP.to_owned(), self.group.clone())].into()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.source.to_string()),
+                lease_duration_seconds: i32::try_from(LEASE.as_secs()).ok(),
+                acquire_time: Some(MicroTime(acquired)),
+                renew_time: Some(MicroTime(self.clock.now())),
+                ..LeaseSpec::default()
+            }),
+        };
+        let params = PatchParams::apply("tributary-scraper").force();
+        let (name, patch) = (self.name(), Patch::Apply(&lease));
+        let written = self.api.patch(&name, &params, &patch);
+        within(REQUEST_TIMEOUT, written).await.map(drop)
+    }
+
+    /// Keeps `view` current until `stop`. While the API cannot be reached the
+    /// last view stays.
+    pub(crate) async fn watch(
+        self,
+        resolution: Duration,
+        view: watch::Sender<Option<View>>,
+        stop: CancellationToken,
+    ) {
+        let steady = Steady::new(&self.clock);
+        let membership = Membership::new(Arc::clone(&self.source), resolution, steady.now());
+        let shared = Shared {
+            membership: Mutex::new(membership),
+            changed: Notify::new(),
+        };
+        let config = watcher::Config::default().labels(&format!("{GROUP}={}", self.group));
+        let apply = |change| {
+            shared.apply(change, steady.now(), &self.clock);
+            shared.changed.notify_one();
+        };
+        let ended = stop.clone();
+        let watching = keep(self.api.clone(), config, Lease::read, apply, ended);
+        let publishing = self.publish(&shared, steady, &view, stop);
+        tokio::join!(watching, publishing);
+    }
+
+    async fn publish(
+        &self,
+        shared: &Shared,
+        steady: Steady,
+        view: &watch::Sender<Option<View>>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let now = steady.now();
+            let (seen, next) = {
+                let membership = shared.lock();
+                (membership.view(now), membership.next(now))
+            };
+            view.send_if_modified(|held| self.changed(held, seen));
+            let wait = async {
+                match next {
+                    Some(at) => sleep(at.since(now).unwrap_or_default()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = shared.changed.notified() => {}
+                () = wait => {}
+            }
+        }
+    }
+
+    fn changed(&self, held: &mut Option<View>, seen: Option<View>) -> bool {
+        if *held == seen {
+            return false;
+        }
+        let members = seen.as_ref().map_or(0, View::len);
+        let before = held.as_ref().map_or(0, View::len);
+        self.metrics
+            .members
+            .set(i64::try_from(members).unwrap_or(i64::MAX));
+        if let Some(seen) = &seen
+            && held.as_ref().is_none_or(|held| !held.same_members(seen))
+        {
+            info!(group = self.group, members, before, "members of the group");
+        }
+        *held = seen;
+        true
+    }
+}
+
+/// The outcome as text: what happened is only ever told.
+async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = Result<T, kube::Error>>,
+) -> Result<T, String> {
+    match timeout(limit, pin!(request)).await {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {limit:?}")),
+    }
+}
+
+struct Shared {
+    membership: Mutex<Membership>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Membership> {
+        self.membership
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, change: Change<Option<Lease>>, now: Timestamp, clock: &Clock) {
+        let mut membership = self.lock();
+        match change {
+            Change::Replace(leases) => {
+                let leases = leases.into_iter().flatten().collect();
+                let today = Timestamp::from_millis(clock.now_millis());
+                membership.replace(leases, now, today);
+            }
+            Change::Put(lease) => {
+                if let Some(lease) = lease {
+                    membership.put(lease, now);
+                }
+            }
+            Change::Remove(lease) => {
+                if let Some(lease) = lease {
+                    membership.remove(&lease.holder);
+                }
+            }
+        }
+    }
+}
+
+impl Lease {
+    /// What matters of an object; `None` if it is nobody's.
+    fn read(object: Object) -> Option<Self> {
+        let spec = object.spec?;
+        let date = |time: &MicroTime| Timestamp::from_millis(time.0.as_millisecond());
+        let renewed = date(spec.renew_time.as_ref()?);
+        Some(Self {
+            holder: spec
+                .holder_identity
+                .filter(|holder| !holder.is_empty())?
+                .into(),
+            acquired: spec.acquire_time.as_ref().map_or(renewed, date),
+            renewed,
+        })
+    }
+}

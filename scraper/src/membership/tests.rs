@@ -1,0 +1,153 @@
+use super::*;
+
+const RESOLUTION: Duration = Duration::from_secs(15);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+/// A lease that its holder took at 0 and renewed at `renewed`, by its clock.
+fn lease(holder: &str, renewed: i64) -> Lease {
+    Lease {
+        holder: holder.into(),
+        acquired: at(0),
+        renewed: at(renewed),
+    }
+}
+
+/// What "me" sees, having listed `leases` at 100 by every clock.
+fn listed(leases: &[Lease]) -> Membership {
+    let mut membership = Membership::new("me".into(), RESOLUTION, at(100));
+    membership.replace(leases.to_vec(), at(100), at(100));
+    membership
+}
+
+/// The members besides "me", at a time.
+fn others(membership: &Membership, seconds: i64) -> Vec<String> {
+    let view = membership.view(at(seconds)).unwrap();
+    let names = ["a", "b", "c"].into_iter().filter(|name| {
+        let peer = |established| Peer {
+            name: (*name).into(),
+            established,
+        };
+        view.others().contains(&peer(true)) || view.others().contains(&peer(false))
+    });
+    names.map(str::to_owned).collect()
+}
+
+/// Lets time pass in which these renew, by clocks that are an hour off.
+fn renew(membership: &mut Membership, holders: &[&str], from: i64, to: i64) {
+    let mut now = from;
+    while now <= to {
+        for holder in holders {
+            membership.put(lease(holder, now + 3_600), at(now));
+        }
+        now += 5;
+    }
+}
+
+#[test]
+fn whoever_is_on_the_first_list_counts_at_once() {
+    let membership = listed(&[lease("a", 99), lease("b", 86), lease("me", 98)]);
+    assert_eq!(others(&membership, 100), ["a", "b"]);
+}
+
+#[test]
+fn a_lease_that_seems_left_over_counts_when_it_is_renewed() {
+    let mut membership = listed(&[lease("a", 84), lease("b", -9_999)]);
+    assert_eq!(others(&membership, 100), [""; 0]);
+    membership.put(lease("a", 89), at(105));
+    assert_eq!(others(&membership, 105), ["a"]);
+}
+
+#[test]
+fn one_who_joins_counts_after_a_third_of_a_resolution() {
+    let mut membership = listed(&[]);
+    membership.put(lease("a", 0), at(110));
+    assert_eq!(others(&membership, 114), [""; 0]);
+    assert_eq!(membership.next(at(110)), Some(at(115)));
+    assert_eq!(others(&membership, 115), ["a"]);
+    assert_eq!(membership.next(at(115)), None);
+}
+
+#[test]
+fn one_who_comes_and_goes_was_never_there() {
+    let mut membership = listed(&[]);
+    membership.put(lease("a", 0), at(110));
+    membership.remove(&"a".into());
+    assert_eq!(others(&membership, 120), [""; 0]);
+}
+
+#[test]
+fn one_who_leaves_is_gone_at_once() {
+    let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
+    membership.remove(&"a".into());
+    assert_eq!(others(&membership, 100), ["b"]);
+    membership.replace(Vec::new(), at(101), at(101));
+    assert_eq!(others(&membership, 101), [""; 0]);
+}
+
+#[test]
+fn one_who_falls_silent_is_dead_after_fifteen_seconds() {
+    let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
+    renew(&mut membership, &["a", "b", "me"], 105, 110);
+    renew(&mut membership, &["b", "me"], 115, 120);
+    assert_eq!(others(&membership, 124), ["a", "b"]);
+    renew(&mut membership, &["b", "me"], 125, 125);
+    assert_eq!(others(&membership, 125), ["b"]);
+    // Risen again, it has to join again.
+    membership.put(lease("a", 9_999), at(126));
+    assert_eq!(others(&membership, 130), ["b"]);
+    assert_eq!(others(&membership, 131), ["a", "b"]);
+}
+
+#[test]
+fn dates_of_other_clocks_do_not_matter_once_listed() {
+    let mut membership = listed(&[lease("a", 5_000)]);
+    for now in [105, 110, 115, 120, 125] {
+        membership.put(lease("a", -now), at(now));
+    }
+    assert_eq!(others(&membership, 125), ["a"]);
+}
+
+#[test]
+fn while_the_api_cannot_be_reached_the_last_known_stay() {
+    let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
+    renew(&mut membership, &["a", "b", "me"], 105, 110);
+    assert_eq!(others(&membership, 410), ["a", "b"]);
+    // It is back: the first to renew must not outlive the others by that.
+    renew(&mut membership, &["me"], 410, 420);
+    assert_eq!(others(&membership, 420), ["a", "b"]);
+    renew(&mut membership, &["a", "me"], 421, 426);
+    assert_eq!(others(&membership, 426), ["a"]);
+}
+
+#[test]
+fn an_api_that_comes_back_does_not_raise_the_dead() {
+    let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
+    renew(&mut membership, &["b", "me"], 105, 120);
+    assert_eq!(others(&membership, 120), ["b"]);
+    renew(&mut membership, &["b", "me"], 420, 420);
+    assert_eq!(others(&membership, 420), ["b"]);
+}
+
+#[test]
+fn who_can_see_no_leases_at_all_scrapes_everything_in_the_end() {
+    let membership = Membership::new("me".into(), RESOLUTION, at(100));
+    assert_eq!(membership.view(at(104)), None);
+    assert_eq!(membership.next(at(104)), Some(at(105)));
+    assert_eq!(membership.view(at(105)).unwrap().len(), 1);
+}
+
+#[test]
+fn one_is_established_after_two_resolutions_by_its_own_clock() {
+    let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
+    membership.put(lease("a", 29), at(101));
+    membership.put(lease("b", 30), at(101));
+    let peer = |name: &str, established| Peer {
+        name: name.into(),
+        established,
+    };
+    let view = membership.view(at(101)).unwrap();
+    assert_eq!(view.others(), [peer("a", false), peer("b", true)]);
+}

@@ -1,0 +1,232 @@
+use super::*;
+
+const RESOLUTION: Duration = Duration::from_secs(15);
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1_000)
+}
+
+/// Three members by whom these nodes are ranked, as far as these tests need
+/// it: owner, standby, third.
+const RANKS: [(&str, [&str; 3]); 3] = [
+    ("n2", ["b", "a", "c"]),
+    ("n4", ["b", "c", "a"]),
+    ("n5", ["c", "b", "a"]),
+];
+
+fn view(me: &str, members: &[&str], established: bool) -> View {
+    let peer = |name: &&str| Peer {
+        name: (*name).into(),
+        established,
+    };
+    View::new(me.into(), members.iter().map(peer).collect())
+}
+
+fn nodes() -> Vec<NodeName> {
+    RANKS.iter().map(|(node, _)| (*node).into()).collect()
+}
+
+/// What `me` does, seeing first `a`, `b` and `c`.
+fn member(me: &str) -> Ownership {
+    let mut ownership = Ownership::new(1, RESOLUTION);
+    follow(&mut ownership, &view(me, &["a", "b", "c"], true), 0);
+    ownership
+}
+
+fn follow(ownership: &mut Ownership, view: &View, seconds: i64) -> Vec<Move> {
+    let mut moves = ownership.follow(&nodes(), view, at(seconds));
+    moves.sort_by_key(|change| format!("{change:?}"));
+    moves
+}
+
+fn own(node: &str, when: When) -> Move {
+    Move::Own(node.into(), when)
+}
+
+fn rescue(node: &str) -> Vec<Move> {
+    vec![Move::Rescue(node.into())]
+}
+
+fn release(node: &str) -> Move {
+    Move::Release(node.into())
+}
+
+#[test]
+fn the_ranks_of_these_tests_are_as_written() {
+    for (node, ranks) in RANKS {
+        for (rank, me) in ranks.into_iter().enumerate() {
+            let view = view(me, &["a", "b", "c"], true);
+            assert_eq!(view.rank(node), rank, "{node} {me}");
+        }
+    }
+}
+
+#[test]
+fn the_only_member_owns_every_node_at_once() {
+    let mut alone = Ownership::new(1, RESOLUTION);
+    let moves = follow(&mut alone, &view("a", &[], true), 0);
+    let expected = ["n2", "n4", "n5"].map(|node| own(node, When::AtOnce));
+    assert_eq!(moves, expected);
+    assert_eq!(follow(&mut alone, &view("a", &[], true), 1), []);
+}
+
+#[test]
+fn a_newcomer_starts_each_node_at_its_phase_if_others_have_scraped_it() {
+    let mut newcomer = Ownership::new(1, RESOLUTION);
+    let moves = follow(&mut newcomer, &view("b", &["a", "c"], true), 0);
+    assert_eq!(moves, [own("n2", When::AtPhase), own("n4", When::AtPhase)]);
+    // When all start together nobody has, and two samples are wanted soon.
+    let mut newcomer = Ownership::new(1, RESOLUTION);
+    let moves = follow(&mut newcomer, &view("b", &["a", "c"], false), 0);
+    assert_eq!(moves, [own("n2", When::AtOnce), own("n4", When::AtOnce)]);
+}
+
+#[test]
+fn the_former_owner_goes_on_for_two_resolutions() {
+    let mut former = Ownership::new(1, RESOLUTION);
+    follow(&mut former, &view("a", &["c"], true), 0);
+    assert_eq!(former.counts().owned, 1);
+    assert_eq!(follow(&mut former, &view("a", &["b", "c"], true), 100), []);
+    assert_eq!(former.next(), Some(at(130)));
+    assert_eq!(former.tick(at(129)), []);
+    assert_eq!(former.tick(at(130)), [release("n2")]);
+    assert_eq!(former.counts().owned, 0);
+    assert_eq!(former.next(), None);
+}
+
+#[test]
+fn one_who_gets_a_node_back_meanwhile_just_goes_on() {
+    let mut former = Ownership::new(1, RESOLUTION);
+    follow(&mut former, &view("a", &[], true), 0);
+    follow(&mut former, &view("a", &["b"], true), 100);
+    assert_eq!(follow(&mut former, &view("a", &[], true), 110), []);
+    assert_eq!(former.tick(at(200)), []);
+    assert_eq!(former.counts().owned, 3);
+}
+
+#[test]
+fn the_next_in_rank_takes_over_from_one_who_left() {
+    let mut next = member("a");
+    let moves = follow(&mut next, &view("a", &["c"], true), 10);
+    assert_eq!(moves, [own("n2", When::AtPhase)]);
+    let mut next = member("c");
+    let moves = follow(&mut next, &view("c", &["a"], true), 10);
+    assert_eq!(moves, [own("n4", When::AtPhase)]);
+}
+
+#[test]
+fn two_owners_are_two_if_so_wanted() {
+    for (node, ranks) in RANKS {
+        let owners = ["a", "b", "c"].into_iter().filter(|me| {
+            let mut ownership = Ownership::new(2, RESOLUTION);
+            let view = view(me, &["a", "b", "c"], false);
+            let moves = follow(&mut ownership, &view, 0);
+            moves.contains(&own(node, When::AtOnce))
+        });
+        let mut expected = ranks[..2].to_vec();
+        expected.sort_unstable();
+        assert_eq!(owners.collect::<Vec<_>>(), expected);
+    }
+}
+
+#[test]
+fn a_new_node_is_asked_at_once_and_a_gone_one_not_any_more() {
+    let mut owner = Ownership::new(1, RESOLUTION);
+    let view = view("b", &["a", "c"], true);
+    owner.follow(&[NodeName::from("n2")], &view, at(0));
+    let moves = owner.follow(&["n2".into(), "n4".into()], &view, at(1));
+    assert_eq!(moves, [own("n4", When::AtOnce)]);
+    // n5 is another's: nothing to release when it goes.
+    owner.follow(&nodes(), &view, at(2));
+    assert_eq!(owner.follow(&["n4".into()], &view, at(3)), [release("n2")]);
+}
+
+#[test]
+fn whoever_stands_by_rescues_at_the_first_report() {
+    let mut standby = member("a");
+    assert_eq!(standby.overdue(&["n2", "unknown"], at(30)), rescue("n2"));
+    assert_eq!(standby.counts().rescued, 1);
+    // The other frontends say the same.
+    assert_eq!(standby.overdue(&["n2"], at(31)), []);
+    assert_eq!(standby.scraped(&"n2".into(), true, at(31)), None);
+    // Four resolutions later the owner has it back.
+    assert_eq!(standby.tick(at(89)), []);
+    assert_eq!(standby.tick(at(90)), [release("n2")]);
+}
+
+#[test]
+fn the_third_in_rank_rescues_if_the_second_does_not() {
+    let mut third = member("c");
+    assert_eq!(third.overdue(&["n2"], at(30)), []);
+    assert_eq!(third.overdue(&["n2"], at(31)), []); // another frontend
+    assert_eq!(third.overdue(&["n2"], at(45)), rescue("n2"));
+    // Reports that do not follow each other are two troubles, not one.
+    let mut third = member("c");
+    assert_eq!(third.overdue(&["n2"], at(30)), []);
+    assert_eq!(third.overdue(&["n2"], at(80)), []);
+}
+
+#[test]
+fn rescues_last_longer_if_they_are_needed_again_and_again() {
+    let mut standby = member("a");
+    let mut now = 0;
+    for lasts in [60, 120, 240, 480, 480] {
+        now += 23;
+        assert_eq!(standby.overdue(&["n2"], at(now)), rescue("n2"));
+        assert_eq!(standby.next(), Some(at(now + lasts)));
+        assert_eq!(standby.scraped(&"n2".into(), true, at(now)), None);
+        now += lasts;
+        assert_eq!(standby.tick(at(now)), [release("n2")]);
+    }
+    // It was well for long: forgotten.
+    now += 64 * 15 + 500;
+    assert_eq!(standby.overdue(&["n2"], at(now)), rescue("n2"));
+    assert_eq!(standby.next(), Some(at(now + 60)));
+}
+
+#[test]
+fn one_who_cannot_reach_the_node_either_leaves_off_and_waits_longer_each_time() {
+    let mut standby = member("a");
+    let (mut now, mut tries) = (0, Vec::new());
+    while now < 600 {
+        now += 15;
+        if standby.overdue(&["n2"], at(now)) == rescue("n2") {
+            tries.push(now);
+            let left = standby.scraped(&"n2".into(), false, at(now));
+            assert_eq!(left, Some(release("n2")));
+        }
+    }
+    assert_eq!(tries, [15, 30, 60, 120, 240, 360, 480, 600]);
+}
+
+#[test]
+fn a_rescue_survives_one_failed_scrape_but_not_two() {
+    let mut standby = member("a");
+    let node = NodeName::from("n2");
+    standby.overdue(&["n2"], at(0));
+    assert_eq!(standby.scraped(&node, true, at(1)), None);
+    assert_eq!(standby.scraped(&node, false, at(16)), None);
+    assert_eq!(standby.scraped(&node, true, at(31)), None);
+    assert_eq!(standby.scraped(&node, false, at(46)), None);
+    assert_eq!(standby.scraped(&node, false, at(61)), Some(release("n2")));
+}
+
+#[test]
+fn a_rescuer_that_becomes_the_owner_just_goes_on() {
+    let mut standby = member("a");
+    standby.overdue(&["n2"], at(0));
+    assert_eq!(follow(&mut standby, &view("a", &["c"], true), 10), []);
+    assert_eq!(standby.tick(at(1_000)), []);
+    assert_eq!(standby.counts().owned, 1);
+}
+
+#[test]
+fn an_owner_that_waits_for_the_phase_is_hastened_once() {
+    let mut owner = member("b");
+    let hasten = vec![Move::Hasten("n2".into())];
+    assert_eq!(owner.overdue(&["n2"], at(5)), hasten);
+    assert_eq!(owner.overdue(&["n2"], at(20)), []);
+    // One that has asked knows best.
+    assert_eq!(owner.scraped(&"n4".into(), false, at(6)), None);
+    assert_eq!(owner.overdue(&["n4"], at(7)), []);
+}

@@ -1,0 +1,183 @@
+//! The scrapers that share the nodes, as one of them sees them.
+
+use std::{cmp::Reverse, sync::Arc};
+
+use crate::shard::{Shard, score};
+
+/// The name of a scraper within its group.
+pub(crate) type Member = Arc<str>;
+
+/// Another scraper.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) name: Member,
+    /// It has been there for so long that it has scraped all of its nodes.
+    pub(crate) established: bool,
+}
+
+/// The members of a group as one of them sees them.
+///
+/// # Invariants
+///
+/// `others` are in the order of their names, each once, and without `me`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    me: Member,
+    others: Vec<Peer>,
+}
+
+impl View {
+    /// `me` and whoever is there besides.
+    pub(crate) fn new(me: Member, mut others: Vec<Peer>) -> Self {
+        others.retain(|other| other.name != me);
+        others.sort_by(|a, b| a.name.cmp(&b.name));
+        others.dedup_by(|a, b| a.name == b.name);
+        Self { me, others }
+    }
+
+    /// The members of fixed shards, called by their numbers. They are always
+    /// there, as far as anybody knows.
+    pub(crate) fn fixed(shard: Shard) -> Self {
+        let others = (0..shard.count()).map(|index| Peer {
+            name: index.to_string().into(),
+            established: false,
+        });
+        Self::new(shard.index().to_string().into(), others.collect())
+    }
+
+    /// How many members rank before us for `node`; 0 for its first owner.
+    pub(crate) fn rank(&self, node: &str) -> usize {
+        let ours = Self::claim(&self.me, node);
+        let before = |other: &&Peer| Self::claim(&other.name, node) > ours;
+        self.others.iter().filter(before).count()
+    }
+
+    /// The first in rank for `node` but for us.
+    pub(crate) fn foremost_other(&self, node: &str) -> Option<&Peer> {
+        let others = self.others.iter();
+        others.max_by_key(|other| Self::claim(&other.name, node))
+    }
+
+    /// The members besides us.
+    #[cfg(test)]
+    pub(crate) fn others(&self) -> &[Peer] {
+        &self.others
+    }
+
+    /// How many members there are, us included.
+    pub(crate) fn len(&self) -> usize {
+        self.others.len() + 1
+    }
+
+    /// Whether the same members are seen. What is known about them may differ.
+    pub(crate) fn same_members(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.others.iter(), other.others.iter());
+        let names = ours.map(|peer| &peer.name);
+        self.me == other.me && names.eq(theirs.map(|peer| &peer.name))
+    }
+
+    /// Orders members by how much they want `node`. The lower name wins a tie,
+    /// in every process.
+    fn claim<'a>(member: &'a Member, node: &str) -> (u64, Reverse<&'a Member>) {
+        (score(member, node), Reverse(member))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rank(index: u32, count: u32, node: &str) -> usize {
+        View::fixed(Shard::new(index, count).unwrap()).rank(node)
+    }
+
+    fn owner(count: u32, node: &str) -> u32 {
+        let owners: Vec<u32> = (0..count).filter(|n| rank(*n, count, node) == 0).collect();
+        assert_eq!(owners.len(), 1, "{node} has the owners {owners:?}");
+        owners[0]
+    }
+
+    fn node(n: u32) -> String {
+        format!("node-{n:05}")
+    }
+
+    #[test]
+    fn owners_are_part_of_the_protocol() {
+        // Worked out apart from this code, from the definition in shard.rs.
+        let owners: Vec<u32> = (1..=9).map(|n| owner(3, &node(n))).collect();
+        assert_eq!(owners, [0, 2, 1, 0, 1, 0, 1, 1, 2]);
+    }
+
+    #[test]
+    fn members_with_the_same_view_agree_on_every_rank() {
+        for n in 0..1_000 {
+            let mut ranks: Vec<usize> = (0..7).map(|index| rank(index, 7, &node(n))).collect();
+            ranks.sort_unstable();
+            assert_eq!(ranks, [0, 1, 2, 3, 4, 5, 6]);
+        }
+    }
+
+    #[test]
+    fn shares_of_nodes_and_of_pods_are_even() {
+        let (mut nodes, mut pods) = ([0_u32; 5], [0_u32; 5]);
+        for n in 0..5_000 {
+            let owner = usize::try_from(owner(5, &node(n))).unwrap();
+            nodes[owner] += 1;
+            // Three nodes in four are small, one is full.
+            pods[owner] += if n % 4 == 0 { 110 } else { 10 };
+        }
+        println!("5000 nodes over 5 scrapers: {nodes:?} nodes, {pods:?} pods");
+        // Fair shares are 1000 nodes and 35,000 pods; four standard deviations
+        // are 113 and 6,300.
+        assert!(nodes.iter().all(|n| (887..=1_113).contains(n)), "{nodes:?}");
+        assert!(
+            pods.iter().all(|n| (28_700..=41_300).contains(n)),
+            "{pods:?}"
+        );
+    }
+
+    #[test]
+    fn standbys_of_one_owner_are_spread_over_all_others() {
+        let mut standbys = [0_u32; 5];
+        for n in 0..5_000 {
+            let node = node(n);
+            if owner(5, &node) == 0 {
+                let second = (0..5_usize).find(|index| {
+                    let index = u32::try_from(*index).unwrap();
+                    rank(index, 5, &node) == 1
+                });
+                standbys[second.unwrap()] += 1;
+            }
+        }
+        // A fair share of about 1000 is 250; four standard deviations are 55.
+        assert_eq!(standbys[0], 0);
+        assert!(
+            standbys[1..].iter().all(|n| (185..=315).contains(n)),
+            "{standbys:?}"
+        );
+    }
+
+    #[test]
+    fn a_new_member_takes_nodes_and_moves_no_others() {
+        let mut moved = 0;
+        for n in 0..1_000 {
+            let (before, after) = (owner(4, &node(n)), owner(5, &node(n)));
+            if before != after {
+                assert_eq!(after, 4, "{} moved between old members", node(n));
+                moved += 1;
+            }
+        }
+        assert!((150..=250).contains(&moved), "{moved} of 1000 moved");
+    }
+
+    #[test]
+    fn a_member_is_there_once() {
+        let peer = |name: &str| Peer {
+            name: name.into(),
+            established: true,
+        };
+        let view = View::new("a".into(), vec![peer("b"), peer("a"), peer("b")]);
+        assert_eq!(view.len(), 2);
+        assert_eq!(view.foremost_other("n"), Some(&peer("b")));
+    }
+}

@@ -1,0 +1,156 @@
+//! Schedules of joins, crashes, partitions and delays over the real membership,
+//! ownership and schedule, in simulated time. What happens follows from a seed;
+//! a seed that fails is printed and fails again.
+
+mod world;
+
+use std::{ops::Range, time::Duration};
+
+use self::world::{Dice, NODES, RESOLUTION, Trouble, World};
+
+const STEP_MS: i64 = 500;
+
+/// Lets a cluster run until the samples of all nodes are there.
+fn settled(seed: u64, scrapers: usize) -> World {
+    let mut world = World::new(Dice::new(seed));
+    for _ in 0..scrapers {
+        world.join();
+    }
+    run(&mut world, RESOLUTION * 4, |_| {});
+    world
+}
+
+fn run(world: &mut World, span: Duration, mut check: impl FnMut(&World)) {
+    let end = world.now().plus(span);
+    while world.now() < end {
+        world.step(STEP_MS);
+        check(world);
+    }
+}
+
+fn in_resolutions(age: Duration) -> f64 {
+    age.as_secs_f64() / RESOLUTION.as_secs_f64()
+}
+
+/// Runs a test for many seeds and says which one fails.
+fn for_seeds(seeds: Range<u64>, test: impl Fn(u64) -> f64) -> f64 {
+    let mut worst = 0.0_f64;
+    for seed in seeds {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(seed)));
+        match outcome {
+            Ok(age) => worst = worst.max(age),
+            Err(reason) => {
+                println!("seed {seed} fails");
+                std::panic::resume_unwind(reason);
+            }
+        }
+    }
+    worst
+}
+
+#[test]
+fn one_trouble_at_a_time_is_seen_by_nobody() {
+    one_trouble_at_a_time(0..40);
+}
+
+#[test]
+fn whoever_can_reach_a_node_scrapes_it_in_the_end_whatever_happens() {
+    storms(0..40);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn neither_happens_in_thousands_of_schedules() {
+    one_trouble_at_a_time(40..2_000);
+    storms(40..2_000);
+}
+
+fn one_trouble_at_a_time(seeds: Range<u64>) {
+    // A dead scraper: 2 resolutions and 2 seconds.
+    let most = RESOLUTION * 2 + Duration::from_secs(2);
+    let worst = for_seeds(seeds, |seed| {
+        let mut world = settled(seed, 3);
+        let mut worst = Duration::ZERO;
+        for _ in 0..4 {
+            let trouble = Trouble::random(&mut world.dice);
+            world.begin(trouble);
+            run(&mut world, RESOLUTION * 5, |world| {
+                let (node, age) = world.oldest();
+                worst = worst.max(age);
+                assert!(age <= most, "{trouble:?}: {node} is {age:?} old");
+            });
+            world.heal();
+            while world.alive() < 3 {
+                world.join();
+            }
+            run(&mut world, RESOLUTION * 3, |world| {
+                let (node, age) = world.oldest();
+                worst = worst.max(age);
+                assert!(age <= most, "after {trouble:?}: {node} is {age:?} old");
+            });
+        }
+        in_resolutions(worst)
+    });
+    println!("one trouble at a time: the oldest sample was {worst:.2} resolutions old");
+}
+
+fn storms(seeds: Range<u64>) {
+    // Each rank has its turn, one report after another, and one that failed
+    // before waits up to eight resolutions.
+    let deadline = RESOLUTION * 16;
+    let worst = for_seeds(seeds, |seed| {
+        let mut world = settled(seed, 4);
+        let mut worst = Duration::ZERO;
+        for _ in 0..20 {
+            let trouble = Trouble::random(&mut world.dice);
+            match world.dice.below(4) {
+                0 => world.heal(),
+                1 if world.alive() < 6 => world.join(),
+                _ => world.begin(trouble),
+            }
+            let span = RESOLUTION * u32::try_from(world.dice.below(4)).unwrap();
+            run(&mut world, span, |world| {
+                assert_eq!(world.unattended(deadline), [], "{trouble:?}");
+                worst = worst.max(world.oldest().1);
+            });
+        }
+        // Left alone, it comes to rest with as many owners as wanted.
+        world.heal();
+        run(&mut world, RESOLUTION * 40, |_| {});
+        assert_eq!(world.owners(), vec![1; world.owners().len()]);
+        let most = RESOLUTION + Duration::from_secs(2);
+        assert!(
+            world.oldest().1 <= most,
+            "not at rest: {:?}",
+            world.oldest()
+        );
+        in_resolutions(worst)
+    });
+    println!("in storms: the oldest sample was {worst:.2} resolutions old");
+}
+
+#[test]
+fn an_hour_of_churn_costs_kubelets_little() {
+    let worst = for_seeds(0..2, |seed| {
+        let mut world = settled(seed, 4);
+        let before = world.requests();
+        for round in 0..6 {
+            match round % 3 {
+                0 => world.begin(Trouble::Leave),
+                1 => world.begin(Trouble::Crash),
+                _ => {
+                    world.join();
+                    world.join();
+                }
+            }
+            run(&mut world, Duration::from_mins(10), |_| {});
+        }
+        let needed = NODES * 3_600 / RESOLUTION.as_secs();
+        let asked = world.requests() - before;
+        let cost =
+            f64::from(u32::try_from(asked).unwrap()) / f64::from(u32::try_from(needed).unwrap());
+        assert!(cost <= 1.05, "{asked} requests for {needed}");
+        cost
+    });
+    println!("an hour of churn: at most {worst:.3} requests per node and cycle");
+}
