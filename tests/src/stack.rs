@@ -11,14 +11,14 @@ use std::{
 };
 
 use clap::Parser as _;
-use tokio::task::JoinSet;
+use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
 use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Builder, Ca, Cluster, FrontendTrust};
 
-use crate::ask::Asker;
+use crate::{ask::Asker, patience::eventually};
 
 /// How often nodes are scraped here.
 pub const RESOLUTION: Duration = Duration::from_millis(500);
@@ -174,6 +174,10 @@ impl Stack {
         let mut front = front.expect("a frontend that runs");
         front.process.running.shutdown().await;
         self.announce();
+        // Its own tasks end a moment after it, and with them its sockets.
+        for address in std::iter::once(front.api).chain(socket_of(&front.bus)) {
+            eventually(|| async move { TcpListener::bind(address).await }).await;
+        }
         Place {
             api: front.api,
             bus: front.bus,
@@ -324,9 +328,13 @@ fn flag(name: &str, path: &Path) -> String {
     format!("{name}={}", path.display())
 }
 
-fn tcp(address: &Address) -> SocketAddr {
+fn socket_of(address: &Address) -> Option<SocketAddr> {
     match address {
-        Address::Tcp(address) => *address,
-        Address::Unix(path) => panic!("{} is no TCP address", path.display()),
+        Address::Tcp(address) => Some(*address),
+        Address::Unix(_) => None,
     }
+}
+
+fn tcp(address: &Address) -> SocketAddr {
+    socket_of(address).expect("a TCP address")
 }
