@@ -55,7 +55,7 @@ const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls"];
 fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
-        .args(["--locked", "--offline"])
+        .arg("--locked")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
