@@ -159,6 +159,12 @@ impl RosterBuilder {
         Ok(())
     }
 
+    /// Takes a pod out again, with all of its containers.
+    pub fn remove(&mut self, pod: &PodKey) {
+        let gone = self.pods.remove(pod);
+        self.containers -= gone.map_or(0, |containers| containers.len());
+    }
+
     /// The roster, in canonical order.
     pub fn build(self) -> Arc<Roster> {
         let mut hash = Fnv::default();
@@ -274,6 +280,19 @@ mod tests {
             "container main of pod a/x twice in a roster"
         );
         assert_eq!(builder.build().containers(), 1);
+    }
+
+    #[test]
+    fn a_pod_that_is_taken_out_leaves_nothing() {
+        let mut builder = RosterBuilder::default();
+        for (pod, container) in [("x", "main"), ("x", "side"), ("y", "main")] {
+            builder
+                .add(PodKey::new("a", pod), container.into())
+                .unwrap();
+        }
+        builder.remove(&PodKey::new("a", "x"));
+        builder.remove(&PodKey::new("a", "z"));
+        assert_eq!(builder.build(), roster(&[("a", "y", "main")]));
     }
 
     #[test]

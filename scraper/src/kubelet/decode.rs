@@ -27,9 +27,9 @@ pub use self::refused::{Refusals, Refused};
 use self::{
     family::Family,
     fill::{Fill, Filled, Rows},
-    identity::Identity,
+    identity::{Identity, pod_of},
 };
-use super::exposition::{Exposition, Line};
+use super::exposition::Exposition;
 
 /// What is remembered of the last page of one node.
 #[derive(Clone, Debug)]
@@ -144,11 +144,15 @@ impl Layout {
 
 /// The roster of a page, sharing its names with `known`.
 ///
+/// A pod of which a container cannot be read is left out: a part of a pod must
+/// not pass for the whole (DESIGN 3.3).
+///
 /// A container is one that has CPU, memory or a start time, good or bad. Swap
 /// alone makes none: it would hide its pod for want of the others.
 fn names(page: &[u8], known: &Roster) -> Result<Arc<Roster>, Undecodable> {
     let mut shared = Shared::new(known);
     let mut builder = RosterBuilder::default();
+    let mut torn = Vec::new();
     for line in Exposition::new(page) {
         let makes_a_row = matches!(
             Family::of(line.name),
@@ -157,10 +161,14 @@ fn names(page: &[u8], known: &Roster) -> Result<Arc<Roster>, Undecodable> {
         if !makes_a_row {
             continue;
         }
-        let Ok(identity) = identity(&line) else {
+        let Ok(series) = line.series() else {
             continue;
         };
-        let Ok(names) = identity.names() else {
+        let identity = Identity::read(series.labels);
+        let Ok(names) = identity.and_then(|identity| identity.names()) else {
+            if let Some((namespace, pod)) = pod_of(series.labels) {
+                torn.push(PodKey::new(shared.of(&namespace), shared.of(&pod)));
+            }
             continue;
         };
         let key = PodKey::new(shared.of(&names.namespace), shared.of(&names.pod));
@@ -169,12 +177,10 @@ fn names(page: &[u8], known: &Roster) -> Result<Arc<Roster>, Undecodable> {
             return Err(Undecodable::TooManyContainers);
         }
     }
+    for pod in &torn {
+        builder.remove(pod);
+    }
     Ok(builder.build())
-}
-
-fn identity<'a>(line: &Line<'a>) -> Result<Identity<'a>, Refused> {
-    let series = line.series().map_err(|_| Refused::Malformed)?;
-    Identity::read(series.labels)
 }
 
 /// Texts of which equal ones share memory: most containers of a node have one

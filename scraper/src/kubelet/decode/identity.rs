@@ -72,6 +72,17 @@ impl<'a> Identity<'a> {
     }
 }
 
+/// The pod of a series of which the container cannot be read: namespace and
+/// name, if these can.
+pub(super) fn pod_of(labels: Labels<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
+    let value = |wanted: &[u8]| {
+        let mut found = labels.iter().filter_map(Result::ok);
+        let (_, value) = found.find(|(label, _)| *label == wanted)?;
+        name(value).ok()
+    };
+    Some((value(b"namespace")?, value(b"pod")?))
+}
+
 impl Names<'_> {
     /// The row in `roster`.
     pub(super) fn row(&self, roster: &Roster) -> Option<usize> {

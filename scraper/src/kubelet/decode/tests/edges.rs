@@ -103,6 +103,29 @@ fn a_value_that_is_no_amount_is_refused_and_its_container_stays_incomplete() {
 }
 
 #[test]
+fn a_pod_of_which_a_container_cannot_be_read_is_left_out_whole() {
+    for series in [
+        r#"{container="",namespace="a",pod="p"} 1 11"#,
+        r#"{namespace="a",pod="p"} 1 11"#,
+    ] {
+        let other = POD.replace("pod=\"p\"", "pod=\"q\"");
+        let page = format!("container_cpu_usage_seconds_total{series}\n{POD}{other}");
+        let mut layout = Layout::default();
+        for _ in 0..2 {
+            let decoded = layout
+                .decode(page.as_bytes(), &"n1".into(), ASKED_AT)
+                .unwrap();
+            assert_eq!(rows(&decoded), ["a/q/c"], "{series}");
+            assert_eq!(decoded.refused.count(Refused::BadLabel), 1, "{series}");
+        }
+        // And it is back once all of it can be read.
+        let page = format!("{POD}{other}");
+        let decoded = layout.decode(page.as_bytes(), &"n1".into(), ASKED_AT);
+        assert_eq!(rows(&decoded.unwrap()), ["a/p/c", "a/q/c"]);
+    }
+}
+
+#[test]
 fn half_a_byte_is_zero_and_zero_is_not_missing() {
     let decoded = decode("node_memory_working_set_bytes 0.5 7\n").unwrap();
     assert_eq!(decoded.reading.point.memory, memory(0, 7));
