@@ -147,8 +147,7 @@ impl Pairs {
         self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu);
     }
 
-    /// Puts `roster` in place of the held one, if they say the same: one copy
-    /// in memory, and the next comparison is one of addresses.
+    /// Which containers the rows are about.
     pub(super) fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
