@@ -28,7 +28,7 @@ use self::{
     overdue::{Report, report_overdue},
     session::Session,
 };
-use crate::{catalog::Catalog, store::Store};
+use crate::{catalog::Catalog, facts::Facts, store::Store};
 
 /// The service: takes streams and feeds the store.
 #[derive(Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Bus {
     pub frontend: Arc<str>,
     /// What is counted.
     pub metrics: BusMetrics,
+    /// What publishers are to nodes.
+    pub facts: Facts,
     /// Ends all streams.
     pub stop: CancellationToken,
     room: Arc<Semaphore>,
@@ -61,6 +63,7 @@ impl Bus {
             clock,
             frontend,
             metrics,
+            facts: Facts::default(),
             stop,
             room: Arc::new(Semaphore::new(STREAMS)),
             overdue: watch::Sender::new(Report::from([])),

@@ -10,6 +10,7 @@ pub mod bus;
 pub mod catalog;
 mod config;
 mod coverage;
+pub mod facts;
 mod metrics;
 pub mod store;
 

@@ -25,6 +25,9 @@ pub const STREAMS: usize = 256;
 /// Nodes in one `Overdue`. More are told a moment later; the longest names fit.
 pub const OVERDUE_NODES: usize = 4_096;
 
+/// Nodes in one `Share`. More are told in the next; the longest names fit.
+pub const SHARE_NODES: usize = 4_096;
+
 /// Bytes of the text of a failure. What is longer is cut off, not refused.
 pub const FAILURE_TEXT: usize = 1024;
 

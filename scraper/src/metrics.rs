@@ -58,6 +58,7 @@ impl BusMetrics {
             Message::ScrapeFailure(_) => "scrape_failure",
             Message::Released(_) => "released",
             Message::Synced(_) => "synced",
+            Message::Share(_) => "share",
         };
         self.sent.get_or_create(&Kind { kind }).inc();
     }

@@ -17,16 +17,21 @@
 //!
 //! Pure: the date is an argument.
 
+mod standing;
 mod view;
 
 use std::{
     collections::{BTreeSet, HashMap},
+    mem::discriminant,
     time::Duration,
 };
 
 use tributary_model::{NodeName, Timestamp};
 
-pub(crate) use self::view::{Member, Peer, View};
+pub(crate) use self::{
+    standing::Standing,
+    view::{Member, Peer, View},
+};
 
 /// A former owner goes on for so many resolutions.
 const OVERLAP: u32 = 2;
@@ -117,6 +122,8 @@ pub(crate) struct Ownership {
     nodes: HashMap<NodeName, Node>,
     ends: BTreeSet<(Timestamp, NodeName)>,
     round: u64,
+    /// Nodes to which we may have become something else.
+    changed: Vec<NodeName>,
 }
 
 impl Ownership {
@@ -129,6 +136,7 @@ impl Ownership {
             nodes: HashMap::new(),
             ends: BTreeSet::new(),
             round: 0,
+            changed: Vec::new(),
         }
     }
 
@@ -148,6 +156,7 @@ impl Ownership {
             node.round = self.round;
             if is_new || changed {
                 node.rank = view.rank(name.as_str());
+                self.changed.push(name.clone());
             }
             let owned = node.rank < self.replicas;
             match (owned, node.role) {
@@ -198,6 +207,7 @@ impl Ownership {
                 .is_some_and(|node| node.role == Role::Idle);
             self.set(&name, Role::Idle);
             self.nodes.remove(&name);
+            self.changed.push(name.clone());
             if !was_idle {
                 moves.push(Move::Release(name));
             }
@@ -287,6 +297,7 @@ impl Ownership {
             if let Some(node) = self.nodes.get_mut(&name) {
                 node.role = Role::Idle;
             }
+            self.changed.push(name.clone());
             moves.push(Move::Release(name));
         }
         moves
@@ -316,6 +327,9 @@ impl Ownership {
         }
         if let Some(end) = role.end() {
             self.ends.insert((end, name.clone()));
+        }
+        if discriminant(&node.role) != discriminant(&role) {
+            self.changed.push(name.clone());
         }
         node.role = role;
     }

@@ -211,6 +211,7 @@ impl Loop {
                 }
             }
         }
+        self.scraping.hub.share(self.ownership.news());
         let counts = self.ownership.counts();
         if counts != self.counts {
             self.counts = counts;

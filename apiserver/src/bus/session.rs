@@ -11,7 +11,7 @@ use tributary_proto::{
         Invalid, WireRoster, failure_text, node_name, reading_from_wire, roster_from_wire,
         short_name,
     },
-    limits::{self, NODES_PER_STREAM, OLDEST_PROTOCOL, PROTOCOL},
+    limits::{self, NODES_PER_STREAM, OLDEST_PROTOCOL, PROTOCOL, SHARE_NODES},
     v1::{
         self, Hello, NeedRoster, PublishRequest, PublishResponse, Welcome,
         publish_request::Message as Request, publish_response::Message as Response,
@@ -19,7 +19,10 @@ use tributary_proto::{
 };
 
 use super::{Bus, overdue::Report};
-use crate::store::Source;
+use crate::{
+    facts::{Claims, Role},
+    store::Source,
+};
 
 /// A stream under way. Dropping it ends the stream.
 pub(super) struct Session {
@@ -38,6 +41,8 @@ struct Publisher {
     /// Milliseconds by which its clock is behind ours.
     behind: i64,
     rosters: HashMap<NodeName, WireRoster>,
+    /// What it is to nodes.
+    claims: Claims,
 }
 
 impl Session {
@@ -126,6 +131,10 @@ impl Session {
                 publisher.rosters.remove(released.node.as_str());
                 Ok(None)
             }
+            Request::Share(share) => {
+                publisher.share(&self.bus, &share);
+                Ok(None)
+            }
             Request::Synced(v1::Synced {}) => {
                 let (source, nodes) = (&publisher.source.name, publisher.rosters.len());
                 info!(%source, nodes, "publisher has sent all it held");
@@ -156,9 +165,11 @@ impl Session {
             theirs => self.bus.clock.now_millis().saturating_sub(theirs),
         };
         info!(source = name, peer = %self.peer, behind_ms = behind, "publisher connected");
+        let name: Arc<str> = name.into();
         self.publisher = Some(Publisher {
+            claims: self.bus.facts.claims(Arc::clone(&name)),
             source: Source {
-                name: name.into(),
+                name,
                 resolution: Duration::from_millis(hello.resolution_ms),
             },
             behind,
@@ -254,6 +265,24 @@ impl Publisher {
                 bus.store.fail(node, asked_at, &message, &self.source);
             }
             Err(invalid) => self.refuse(bus, "failure", &invalid),
+        }
+    }
+
+    fn share(&mut self, bus: &Bus, share: &v1::Share) {
+        let role = match share.role() {
+            v1::share::Role::Unspecified => None,
+            v1::share::Role::Owner => Some(Role::Owner),
+            v1::share::Role::Standby => Some(Role::Standby),
+            v1::share::Role::Leaving => Some(Role::Leaving),
+            v1::share::Role::Rescuer => Some(Role::Rescuer),
+        };
+        let told = share.nodes.len();
+        let names = share.nodes.iter().take(SHARE_NODES);
+        let nodes: Vec<NodeName> = names.filter_map(|name| node_name(name).ok()).collect();
+        let refused = told - nodes.len() + self.claims.take(role, nodes);
+        if refused > 0 {
+            bus.metrics.refused("share");
+            debug!(source = %self.source.name, refused, "nodes of a share refused");
         }
     }
 

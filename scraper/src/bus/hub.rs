@@ -9,7 +9,7 @@ use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::ScrapeFailure;
 
 use super::mailbox::Mailbox;
-use crate::metrics::BusMetrics;
+use crate::{metrics::BusMetrics, ownership::Standing};
 
 /// What is held of one node, for a frontend that is new.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 struct Inner {
     nodes: HashMap<NodeName, Held>,
+    /// What we are to the nodes to which we are something.
+    standings: HashMap<NodeName, Standing>,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
@@ -88,11 +90,34 @@ impl Hub {
         }
     }
 
+    /// Leaves word of what we are to nodes, as far as that is new.
+    pub(crate) fn share(&self, standings: Vec<(NodeName, Standing)>) {
+        let mut inner = self.lock();
+        let mut news = Vec::with_capacity(standings.len());
+        for (node, standing) in standings {
+            let before = match standing {
+                Standing::None => inner.standings.remove(&node),
+                _ => inner.standings.insert(node.clone(), standing),
+            };
+            if before.unwrap_or(Standing::None) != standing {
+                news.push((node, standing));
+            }
+        }
+        if !news.is_empty() {
+            for mailbox in &inner.mailboxes {
+                mailbox.leave_standings(&news);
+            }
+        }
+    }
+
     /// A place for a new stream.
     pub(super) fn subscribe(&self) -> Subscription {
         let mailbox = Arc::new(Mailbox::new(self.metrics.clone()));
         let mut inner = self.lock();
         inner.mailboxes.push(Arc::clone(&mailbox));
+        let standings = inner.standings.iter();
+        let standings: Vec<_> = standings.map(|(node, is)| (node.clone(), *is)).collect();
+        mailbox.leave_standings(&standings);
         let nodes = inner.nodes.iter();
         Subscription {
             hub: self.clone(),

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::ScrapeFailure;
 
-use crate::metrics::BusMetrics;
+use crate::{metrics::BusMetrics, ownership::Standing};
 
 /// What is new about one node.
 #[derive(Debug, Default, PartialEq)]
@@ -31,6 +31,8 @@ struct Waiting {
     /// Nodes in the order in which they first had news.
     order: VecDeque<NodeName>,
     news: HashMap<NodeName, News>,
+    /// What we have become to which nodes.
+    standings: HashMap<NodeName, Standing>,
 }
 
 /// The mail of one frontend.
@@ -84,6 +86,19 @@ impl Mailbox {
         self.leave(node, |news| news.roster_wanted = true);
     }
 
+    /// Leaves word of what we have become to nodes.
+    pub(super) fn leave_standings(&self, standings: &[(NodeName, Standing)]) {
+        let mut waiting = self.lock();
+        waiting.standings.extend(standings.iter().cloned());
+        drop(waiting);
+        self.arrived.notify_one();
+    }
+
+    /// All that we have become to nodes, without waiting.
+    pub(super) fn take_standings(&self) -> HashMap<NodeName, Standing> {
+        std::mem::take(&mut self.lock().standings)
+    }
+
     /// The oldest news, without waiting.
     pub(super) fn try_take(&self) -> Option<(NodeName, News)> {
         let mut waiting = self.lock();
@@ -92,17 +107,22 @@ impl Mailbox {
         Some((node, news))
     }
 
-    /// The oldest news, once there is some.
-    pub(super) async fn take(&self) -> (NodeName, News) {
+    /// Waits until there is something to take.
+    pub(super) async fn filled(&self) {
         loop {
             // Registered before looking, so that nothing left in between is
             // missed.
             let arrived = self.arrived.notified();
-            if let Some(news) = self.try_take() {
-                return news;
+            if !self.is_empty() {
+                return;
             }
             arrived.await;
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        let waiting = self.lock();
+        waiting.order.is_empty() && waiting.standings.is_empty()
     }
 
     /// How many nodes have news.
@@ -192,10 +212,15 @@ mod tests {
     #[tokio::test]
     async fn who_waits_is_woken() {
         let mailbox = Arc::new(Mailbox::default());
-        let (taken, ()) = tokio::join!(mailbox.take(), async {
+        let ((), ()) = tokio::join!(mailbox.filled(), async {
             tokio::task::yield_now().await;
             mailbox.leave_release(&"n1".into());
         });
-        assert!(taken.1.released);
+        assert!(mailbox.try_take().unwrap().1.released);
+        let ((), ()) = tokio::join!(mailbox.filled(), async {
+            tokio::task::yield_now().await;
+            mailbox.leave_standings(&[("n1".into(), Standing::Owner)]);
+        });
+        assert_eq!(mailbox.take_standings().len(), 1);
     }
 }

@@ -5,7 +5,7 @@
 //! fall behind while it catches up.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -13,14 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tributary_model::{NodeName, Reading, RosterId};
 use tributary_proto::{
     convert::{reading_to_wire, roster_to_wire},
-    v1::{Hello, PublishRequest, Released, Synced, publish_request::Message},
+    limits::SHARE_NODES,
+    v1::{Hello, PublishRequest, Released, Share, Synced, publish_request::Message, share::Role},
 };
 
 use super::{
     hub::{Held, Hub, Subscription},
     mailbox::{Mailbox, News},
 };
-use crate::metrics::BusMetrics;
+use crate::{metrics::BusMetrics, ownership::Standing};
 
 /// The sending side of a stream.
 #[derive(Debug)]
@@ -71,18 +72,41 @@ impl Outbox {
                     message: Some(message),
                 });
             }
+            self.prepare_standings();
+            if !self.ready.is_empty() {
+                continue;
+            }
             if let Some((node, news)) = self.place.mailbox.try_take() {
                 self.prepare(&node, news);
             } else if let Some((node, held)) = self.place.replay.pop() {
                 self.prepare_replay(&node, held);
             } else if self.synced {
-                let news = self.place.mailbox.take();
-                let (node, news) = self.closing.run_until_cancelled(news).await?;
-                self.prepare(&node, news);
+                let filled = self.place.mailbox.filled();
+                self.closing.run_until_cancelled(filled).await?;
             } else {
                 self.synced = true;
                 self.ready.push_back(Message::Synced(Synced {}));
             }
+        }
+    }
+
+    /// What we have become to nodes: one message, or a few, for each role.
+    fn prepare_standings(&mut self) {
+        let standings = self.place.mailbox.take_standings();
+        if standings.is_empty() {
+            return;
+        }
+        let mut nodes: BTreeMap<i32, Vec<String>> = BTreeMap::new();
+        for (node, standing) in standings {
+            let role = i32::from(role(standing));
+            nodes.entry(role).or_default().push(node.to_string());
+        }
+        for (role, nodes) in nodes {
+            let shares = nodes.chunks(SHARE_NODES).map(|nodes| Share {
+                role,
+                nodes: nodes.to_vec(),
+            });
+            self.ready.extend(shares.map(Message::Share));
         }
     }
 
@@ -131,6 +155,16 @@ impl Outbox {
     }
 }
 
+fn role(standing: Standing) -> Role {
+    match standing {
+        Standing::None => Role::Unspecified,
+        Standing::Owner => Role::Owner,
+        Standing::Standby => Role::Standby,
+        Standing::Leaving => Role::Leaving,
+        Standing::Rescuer => Role::Rescuer,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +193,7 @@ mod tests {
                 Message::ScrapeFailure(failure) => format!("failure {}", failure.node),
                 Message::Released(released) => format!("released {}", released.node),
                 Message::Synced(_) => "synced".to_owned(),
+                Message::Share(share) => format!("share {} {:?}", share.role, share.nodes),
             });
         }
         said
@@ -245,5 +280,51 @@ mod tests {
             ["roster n1", "reading n1 1", "released n1"]
         );
         assert_eq!(outbox.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_we_are_to_nodes_is_told_first_and_when_it_changes() {
+        let hub = Hub::default();
+        hub.publish(reading("n1", 1, 10));
+        hub.share(vec![
+            ("n1".into(), Standing::Owner),
+            ("n2".into(), Standing::Standby),
+            ("n3".into(), Standing::None),
+        ]);
+        let mut outbox = outbox(&hub);
+        assert_eq!(
+            next(&mut outbox, 6).await,
+            [
+                "hello",
+                "share 1 [\"n1\"]",
+                "share 2 [\"n2\"]",
+                "roster n1",
+                "reading n1 1",
+                "synced"
+            ]
+        );
+        // The same again is no news.
+        hub.share(vec![
+            ("n1".into(), Standing::Owner),
+            ("n2".into(), Standing::Rescuer),
+        ]);
+        assert_eq!(next(&mut outbox, 1).await, ["share 4 [\"n2\"]"]);
+        hub.share(vec![("n1".into(), Standing::None)]);
+        assert_eq!(next(&mut outbox, 1).await, ["share 0 [\"n1\"]"]);
+    }
+
+    #[tokio::test]
+    async fn many_nodes_are_told_in_several_messages() {
+        let hub = Hub::default();
+        let nodes = (0..5_000).map(|n| (format!("n{n}").into(), Standing::Owner));
+        hub.share(nodes.collect());
+        let mut outbox = outbox(&hub);
+        let mut sizes = Vec::new();
+        for _ in 0..3 {
+            if let Some(Message::Share(share)) = outbox.next().await.unwrap().message {
+                sizes.push(share.nodes.len());
+            }
+        }
+        assert_eq!(sizes, [4_096, 904]);
     }
 }

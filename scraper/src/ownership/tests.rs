@@ -230,3 +230,52 @@ fn an_owner_that_waits_for_the_phase_is_hastened_once() {
     assert_eq!(owner.scraped(&"n4".into(), false, at(6)), None);
     assert_eq!(owner.overdue(&["n4"], at(7)), []);
 }
+
+/// What `ownership` has become to which nodes since this was asked last.
+fn news(ownership: &mut Ownership) -> Vec<(String, Standing)> {
+    let mut news: Vec<_> = ownership.news().into_iter().collect();
+    news.sort_by(|a, b| a.0.cmp(&b.0));
+    news.dedup();
+    news.into_iter()
+        .map(|(node, standing)| (node.to_string(), standing))
+        .collect()
+}
+
+#[test]
+fn what_we_are_to_a_node_is_news_when_it_changes() {
+    let told = |all: &[(&str, Standing)]| -> Vec<(String, Standing)> {
+        all.iter()
+            .map(|(node, standing)| ((*node).to_owned(), *standing))
+            .collect()
+    };
+    let mut a = member("a");
+    assert_eq!(
+        news(&mut a),
+        told(&[
+            ("n2", Standing::Standby),
+            ("n4", Standing::None),
+            ("n5", Standing::None)
+        ])
+    );
+    assert_eq!(news(&mut a), []);
+    a.overdue(&["n2"], at(20));
+    assert_eq!(news(&mut a), told(&[("n2", Standing::Rescuer)]));
+    assert_eq!(a.scraped(&"n2".into(), true, at(21)), None);
+    assert_eq!(news(&mut a), []);
+    a.tick(at(90));
+    assert_eq!(news(&mut a), told(&[("n2", Standing::Standby)]));
+    follow(&mut a, &view("a", &["a", "c"], true), 100);
+    assert_eq!(
+        news(&mut a),
+        told(&[
+            ("n2", Standing::Owner),
+            ("n4", Standing::Standby),
+            ("n5", Standing::Standby)
+        ])
+    );
+    follow(&mut a, &view("a", &["a", "b", "c"], true), 110);
+    let leaving = news(&mut a);
+    assert_eq!(leaving[0], ("n2".to_owned(), Standing::Leaving));
+    a.follow(&[], &view("a", &["a", "b", "c"], true), at(120));
+    assert_eq!(news(&mut a)[0], ("n2".to_owned(), Standing::None));
+}
