@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod documents;
 mod faults;
 mod frontends;
 mod layers;

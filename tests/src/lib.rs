@@ -1,5 +1,6 @@
 //! The harness: both halves in one process, against a simulated cluster.
 //!
+//! - [`documents`]: files of the repository that follow from the code
 //! - [`stack`]: a cluster, scrapers and frontends, and their end
 //! - [`ask`]: a client of the Kubernetes API, which proxies to the frontends
 //! - [`patience`]: the only place that polls
@@ -13,5 +14,6 @@
 )]
 
 pub mod ask;
+pub mod documents;
 pub mod patience;
 pub mod stack;

@@ -1,0 +1,159 @@
+{{- define "tributary.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "tributary.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := include "tributary.name" . -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "tributary.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride -}}
+{{- end }}
+
+{{- define "tributary.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "tributary.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "tributary.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "tributary.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "tributary.image" -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end }}
+
+{{/* Whether samples travel over TCP: not in a lone pod. */}}
+{{- define "tributary.overTcp" -}}
+{{- if or (eq .Values.profile "ha") (gt (int .Values.replicas) 1) -}}true{{- end -}}
+{{- end }}
+
+{{- define "tributary.serviceAccountName" -}}
+{{- $own := include "tributary.fullname" . -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default $own .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{/* In profile sidecar the pod has one account for both. */}}
+{{- define "tributary.scraperServiceAccountName" -}}
+{{- if eq .Values.profile "sidecar" -}}
+{{- include "tributary.serviceAccountName" . -}}
+{{- else if .Values.scraper.serviceAccount.create -}}
+{{- default (printf "%s-scraper" (include "tributary.fullname" .)) .Values.scraper.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.scraper.serviceAccount.name -}}
+{{- end -}}
+{{- end }}
+
+{{/* The name for which the serving certificate is, and which kube-apiserver and scrapers verify. */}}
+{{- define "tributary.serverName" -}}
+{{- printf "%s.%s.svc" (include "tributary.fullname" .) (include "tributary.namespace" .) -}}
+{{- end }}
+
+{{- define "tributary.certificateSecret" -}}
+{{- if eq .Values.tls.type "existingSecret" -}}
+{{- .Values.tls.existingSecret.name -}}
+{{- else -}}
+{{- printf "%s-tls" (include "tributary.fullname" .) -}}
+{{- end -}}
+{{- end }}
+
+{{/* Where scrapers find the CA of frontends: a projected source. */}}
+{{- define "tributary.caSource" -}}
+{{- if and .Values.apiService.caBundle (eq .Values.tls.type "existingSecret") -}}
+configMap:
+  name: {{ include "tributary.fullname" . }}-ca
+  items: [{ key: ca.crt, path: ca.crt }]
+{{- else -}}
+secret:
+  name: {{ include "tributary.certificateSecret" . }}
+  items: [{ key: ca.crt, path: ca.crt }]
+{{- end -}}
+{{- end }}
+
+{{/*
+Pods of a kind apart, where that is possible. In: root, labels (what pods of the kind have), values (affinity or
+topologySpreadConstraints of the user).
+*/}}
+{{- define "tributary.affinity" -}}
+{{- with .affinity -}}
+{{ toYaml . }}
+{{- else -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- .labels | nindent 12 }}
+{{- end -}}
+{{- end }}
+
+{{- define "tributary.spread" -}}
+{{- with .spread -}}
+{{ toYaml . }}
+{{- else -}}
+- maxSkew: 1
+  topologyKey: topology.kubernetes.io/zone
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- .labels | nindent 6 }}
+{{- end -}}
+{{- end }}
+
+{{/* What every pod has, whichever half. In: the root. */}}
+{{- define "tributary.podSpec" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.schedulerName }}
+schedulerName: {{ . }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- if .Values.hostNetwork.enabled }}
+hostNetwork: true
+dnsPolicy: ClusterFirstWithHostNet
+{{- end }}
+{{- if and (semverCompare ">=1.33-0" .Capabilities.KubeVersion.Version) (not (kindIs "invalid" .Values.hostUsers)) }}
+hostUsers: {{ .Values.hostUsers }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* The name of the pod, by which the other half and the leases know it. With the host's network, HOSTNAME is the node's. */}}
+{{- define "tributary.env" -}}
+- name: HOSTNAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+{{- end }}

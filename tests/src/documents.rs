@@ -1,0 +1,131 @@
+//! Documents that follow from the code: the flags of both binaries, for readers and for the Helm chart.
+
+use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use tributary_apiserver::args::Args as FrontendArgs;
+use tributary_scraper::args::Args as ScraperArgs;
+
+/// A file of the repository and what it should say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// From the root of the repository.
+    pub path: &'static str,
+    /// All of it.
+    pub text: String,
+}
+
+/// All of them.
+pub fn all() -> Vec<Document> {
+    let (frontend, scraper) = (FrontendArgs::command(), ScraperArgs::command());
+    vec![
+        Document {
+            path: "docs/flags-apiserver.md",
+            text: manual(&frontend),
+        },
+        Document {
+            path: "docs/flags-scraper.md",
+            text: manual(&scraper),
+        },
+        Document {
+            path: "deploy/helm/tributary/files/flags.yaml",
+            text: kinds(&[("frontend", &frontend), ("scraper", &scraper)]),
+        },
+    ]
+}
+
+/// Flags in the order of `--help`, under its headings.
+fn manual(command: &Command) -> String {
+    let mut text = format!(
+        "# Flags of {}\n\nWritten from the code by `cargo run -p tributary-e2e --bin documents`; `--help` says the same.\n",
+        command.get_name()
+    );
+    let mut heading = None;
+    let mut sections: Vec<(&str, Vec<&Arg>)> = Vec::new();
+    for arg in flags(command) {
+        let of = arg.get_help_heading().unwrap_or("Others");
+        if heading != Some(of) && !sections.iter().any(|(name, _)| *name == of) {
+            sections.push((of, Vec::new()));
+        }
+        heading = Some(of);
+        if let Some((_, args)) = sections.iter_mut().find(|(name, _)| *name == of) {
+            args.push(arg);
+        }
+    }
+    for (name, args) in sections {
+        text.extend(["\n## ", name, "\n"]);
+        text.extend(args.into_iter().map(entry));
+    }
+    text
+}
+
+fn entry(arg: &Arg) -> String {
+    let mut text = format!("\n### `--{}`\n\n", arg.get_long().unwrap_or_default());
+    let help = arg.get_long_help().or_else(|| arg.get_help());
+    let help = help.map(ToString::to_string).unwrap_or_default();
+    for line in help.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    let mut facts = Vec::new();
+    if arg.get_action().takes_values() {
+        let names = arg.get_value_names().unwrap_or_default();
+        let names = names.iter().map(clap::builder::Str::as_str);
+        facts.push(format!("Value: `{}`", names.collect::<Vec<_>>().join(" ")));
+    }
+    let defaults = arg.get_default_values().iter();
+    let defaults: Vec<_> = defaults.map(|value| value.to_string_lossy()).collect();
+    if !defaults.is_empty() && !defaults.iter().all(|value| value.is_empty()) {
+        facts.push(format!("default: `{}`", defaults.join(",")));
+    }
+    if let Some(name) = arg.get_env() {
+        facts.push(format!("or `${}`", name.to_string_lossy()));
+    }
+    if let Some(short) = arg.get_short() {
+        facts.push(format!("short: `-{short}`"));
+    }
+    if matches!(arg.get_action(), ArgAction::Append) {
+        facts.push("may be repeated".to_owned());
+    }
+    if !facts.is_empty() {
+        text.extend(["\n", &facts.join("; "), ".\n"]);
+    }
+    text
+}
+
+/// What the chart has to know to route flags and to let the last of a kind win.
+fn kinds(halves: &[(&str, &Command)]) -> String {
+    let mut text = "# Written by `cargo run -p tributary-e2e --bin documents`.\n\
+                    # none: a switch; optional: a switch that may have a value; one, many: values.\n"
+        .to_owned();
+    for (half, command) in halves {
+        text.extend([*half, ":\n"]);
+        let mut lines: Vec<String> = Vec::new();
+        for arg in flags(command) {
+            let kind = kind(arg);
+            let aliases = arg.get_all_aliases().unwrap_or_default();
+            let shorts = arg.get_short().filter(|short| *short != 'l');
+            let names = arg.get_long().into_iter().chain(aliases);
+            let names = names
+                .map(str::to_owned)
+                .chain(shorts.map(|short| short.to_string()));
+            lines.extend(names.map(|name| format!("  {name}: {kind}\n")));
+        }
+        lines.sort();
+        text.extend(lines);
+    }
+    text
+}
+
+fn kind(arg: &Arg) -> &'static str {
+    let least = arg.get_num_args().map_or(1, |range| range.min_values());
+    match arg.get_action() {
+        ArgAction::Append => "many",
+        ArgAction::Set if least == 0 => "optional",
+        ArgAction::Set => "one",
+        _ => "none",
+    }
+}
+
+fn flags(command: &Command) -> impl Iterator<Item = &Arg> {
+    let ours = |arg: &&Arg| arg.get_long().is_some() && !arg.is_hide_set();
+    command.get_arguments().filter(ours)
+}
