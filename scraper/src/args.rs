@@ -171,9 +171,12 @@ pub struct ShareArgs {
 pub struct BusArgs {
     /// A frontend to publish to; repeat for more.
     ///
-    /// `https://HOST:PORT` is one, `dns:///NAME:PORT` all that a name stands for,
-    /// looked up again and again, `unix:///PATH` one in the same pod, and
-    /// `http://HOST:PORT` one without TLS, for which --bus-insecure is needed.
+    /// `k8s:///NAMESPACE/SERVICE:PORT` is every endpoint of a Service, ready or
+    /// not, as they come and go: the port is the Service's name for it, or the
+    /// number of the pods'. `https://HOST:PORT` is one, `dns:///NAME:PORT` all
+    /// that a name stands for, looked up again and again, `unix:///PATH` one in
+    /// the same pod, and `http://HOST:PORT` one without TLS, for which
+    /// --bus-insecure is needed.
     #[arg(long, value_name = "URL")]
     pub frontend: Vec<String>,
 
@@ -182,7 +185,7 @@ pub struct BusArgs {
     pub bus_ca_file: Option<PathBuf>,
 
     /// The name in the certificates of frontends, if it is not the one in
-    /// --frontend.
+    /// --frontend, which is `SERVICE.NAMESPACE.svc` for a Service.
     #[arg(long, value_name = "NAME")]
     pub bus_server_name: Option<String>,
 

@@ -11,11 +11,13 @@
 //! - [`client`]: one stream to one frontend
 //! - [`dial`]: connections: TLS, Unix socket
 //! - [`doors`]: the frontends behind what `--frontend` says
+//! - [`endpoints`]: the frontends behind a Service, as they come and go
 //! - [`supervisor`]: one client per frontend, for as long as it exists
 
 pub(crate) mod client;
 pub(crate) mod dial;
 pub(crate) mod doors;
+pub(crate) mod endpoints;
 pub(crate) mod hub;
 mod mailbox;
 mod outbox;

@@ -11,7 +11,8 @@ use tributary_runtime::{
     tls::PairFiles,
 };
 
-pub use self::frontend::{BadFrontend, Frontend};
+pub(crate) use self::frontend::ServicePort;
+pub use self::frontend::{BadFrontend, Frontend, Service};
 use crate::{
     args::{Args, BusArgs, GoDuration, KubeletArgs, ShareArgs},
     kubelet::Security,
@@ -343,12 +344,15 @@ fn bus(args: BusArgs) -> Result<(Vec<Frontend>, BusSecurity), BadConfig> {
             Frontend::Https { .. } if args.bus_ca_file.is_none() => {
                 return Err(BadConfig::NoAuthority(frontend.clone()));
             }
-            Frontend::Dns { .. } if args.bus_ca_file.is_none() && !args.bus_insecure => {
+            Frontend::Dns { .. } | Frontend::Service(_)
+                if args.bus_ca_file.is_none() && !args.bus_insecure =>
+            {
                 return Err(BadConfig::NoAuthority(frontend.clone()));
             }
             Frontend::Http { .. }
             | Frontend::Https { .. }
             | Frontend::Dns { .. }
+            | Frontend::Service(_)
             | Frontend::Unix { .. } => {}
         }
     }

@@ -45,10 +45,11 @@ use crate::{
         client::{Client, Identity},
         dial::Credentials,
         doors::Naming,
+        endpoints::{Found, watch_endpoints},
         hub::Hub,
         supervisor::supervise,
     },
-    config::{Config, Share},
+    config::{Config, Frontend, Share},
     kubelet::Client as KubeletClient,
     members::Leases,
     metrics::{BusMetrics, ScrapeMetrics, ShareMetrics},
@@ -120,7 +121,7 @@ impl Scraper {
 
         // They are shared out among the members of our group.
         let members = (share.clone(), leaving.told.clone());
-        let view = find_members(&mut tasks, &config, kube, &clock, members)?;
+        let view = find_members(&mut tasks, &config, kube.clone(), &clock, members)?;
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
@@ -162,10 +163,11 @@ impl Scraper {
             server_name: config.bus.server_name.clone(),
             tls: config.bus.ca_file.is_some(),
         };
-        let frontends = config.frontends.clone();
+        let found = find_frontends(&mut tasks, &config, kube)?;
+        let frontends = (config.frontends.clone(), naming);
         tasks.spawn("bus", async move {
             let _told = leaving.told.drop_guard();
-            supervise(frontends, naming, publisher, leaving.scraped).await;
+            supervise(frontends, found, publisher, leaving.scraped).await;
             Ok(())
         });
 
@@ -204,6 +206,31 @@ fn find_targets(
         Ok(())
     });
     Ok(watched)
+}
+
+/// Starts what keeps the endpoints of Services known.
+fn find_frontends(
+    tasks: &mut Tasks,
+    config: &Config,
+    kube: KubeConfig,
+) -> Result<watch::Receiver<Found>, Misconfigured> {
+    let (sender, found) = watch::channel(Found::new());
+    let client = runtime_kube::client(kube)?;
+    for frontend in &config.frontends {
+        if let Frontend::Service(service) = frontend {
+            let watching = watch_endpoints(
+                client.clone(),
+                service.clone(),
+                sender.clone(),
+                tasks.stop(),
+            );
+            tasks.spawn("endpoints", async move {
+                watching.await;
+                Ok(())
+            });
+        }
+    }
+    Ok(found)
 }
 
 /// The order in which a scraper leaves: what is being scraped is finished, then

@@ -19,6 +19,8 @@ use crate::ownership::{Counts, Move, When};
 pub(crate) struct BusMetrics {
     /// Frontends that have taken our stream.
     pub(crate) connected: Gauge,
+    known: Gauge,
+    left_out: Gauge,
     replaced: Counter,
     sent: Family<Kind, Counter>,
 }
@@ -38,12 +40,32 @@ impl BusMetrics {
             new.connected.clone(),
         );
         bus.register(
+            "frontends_known",
+            "Frontends that we feed, connected or not",
+            new.known.clone(),
+        );
+        bus.register(
+            "frontends_left_out",
+            "Frontends that we know and do not feed, because they are too many",
+            new.left_out.clone(),
+        );
+        bus.register(
             "readings_replaced",
             "Readings dropped because a newer one of the same node came before they were sent",
             new.replaced.clone(),
         );
         bus.register("messages_sent", "Messages sent, by kind", new.sent.clone());
         new
+    }
+
+    pub(crate) fn frontends_known(&self, count: usize) {
+        self.known.set(gauge(count));
+    }
+
+    /// Returns what it was before.
+    pub(crate) fn frontends_left_out(&self, count: usize) -> usize {
+        let before = self.left_out.set(gauge(count));
+        usize::try_from(before).unwrap_or_default()
     }
 
     pub(crate) fn replaced(&self) {
@@ -204,8 +226,11 @@ impl ShareMetrics {
             ("leaving", counts.leaving),
             ("rescuer", counts.rescued),
         ] {
-            let nodes = i64::try_from(nodes).unwrap_or(i64::MAX);
-            self.nodes.get_or_create(&Role { role }).set(nodes);
+            self.nodes.get_or_create(&Role { role }).set(gauge(nodes));
         }
     }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -59,7 +59,7 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
         (
             &["--frontend=front:1"],
             "error: --frontend front:1 should be https://HOST:PORT, dns:///NAME:PORT, \
-             unix:///PATH or http://HOST:PORT\n",
+             k8s:///NAMESPACE/SERVICE:PORT, unix:///PATH or http://HOST:PORT\n",
         ),
         (
             &["--kubeconfig=/nonexistent", FRONTEND],

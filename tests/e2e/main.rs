@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod discovery;
 mod documents;
 mod faults;
 mod frontends;

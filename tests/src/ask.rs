@@ -11,7 +11,10 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
 use serde_json::Value;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_rustls::TlsConnector;
 use tributary_sim::{Ca, Cluster};
 
@@ -45,6 +48,13 @@ impl Answer {
             Value::Array(items) => items,
             _ => Vec::new(),
         }
+    }
+
+    /// The value of a metric, named with its labels.
+    pub fn metric(&self, name: &str) -> Option<u64> {
+        let text = String::from_utf8_lossy(&self.body);
+        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+        text.lines().find_map(value)
     }
 
     /// The message of a refusal.
@@ -103,7 +113,6 @@ impl Asker {
         let stream = TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, stream)
             .await?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut request = Request::get(path)
             .header(header::HOST, "localhost")
             .header(header::ACCEPT, "application/json");
@@ -112,21 +121,7 @@ impl Asker {
                 .header("X-Remote-User", user)
                 .header("X-Remote-Group", "system:masters");
         }
-        let request = request.body(Empty::<Bytes>::new())?;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = response.into_body().collect().await?.to_bytes();
-            anyhow::Ok(Answer { status, body })
-        };
-        tokio::pin!(connection, exchange);
-        tokio::select! {
-            answer = &mut exchange => answer,
-            ended = &mut connection => {
-                ended?;
-                exchange.await
-            }
-        }
+        exchange(stream, request.body(Empty::new())?).await
     }
 
     /// GETs `path` and expects 200.
@@ -135,6 +130,39 @@ impl Asker {
             Ok(answer) if answer.status == StatusCode::OK => Ok(answer),
             Ok(answer) => Err(format!("{}: {}", answer.status, answer.message())),
             Err(error) => Err(format!("{error:#}")),
+        }
+    }
+}
+
+/// GETs `path` without TLS, as probes do.
+///
+/// # Errors
+///
+/// There is no answer.
+pub async fn plain(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
+    let stream = TcpStream::connect(address).await?;
+    let request = Request::get(path).header(header::HOST, "localhost");
+    exchange(stream, request.body(Empty::new())?).await
+}
+
+/// One request on a connection of its own.
+async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let exchange = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::Ok(Answer { status, body })
+    };
+    tokio::pin!(connection, exchange);
+    tokio::select! {
+        answer = &mut exchange => answer,
+        ended = &mut connection => {
+            ended?;
+            exchange.await
         }
     }
 }

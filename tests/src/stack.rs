@@ -16,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
 use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
-use tributary_sim::{Builder, Ca, Cluster, FrontendTrust};
+use tributary_sim::{Builder, Ca, Cluster, Endpoint, FrontendTrust};
 
-use crate::{ask::Asker, patience::eventually};
+use crate::{
+    ask::{Asker, plain},
+    patience::eventually,
+};
 
 /// How often nodes are scraped here.
 pub const RESOLUTION: Duration = Duration::from_millis(500);
@@ -26,9 +29,17 @@ pub const RESOLUTION: Duration = Duration::from_millis(500);
 /// How long a kubelet may take here.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(400);
 
+/// The Service whose endpoints frontends are.
+const SERVICE: (&str, &str) = ("tributary", "frontends");
+
+/// How the Service calls the port of the bus.
+const BUS: &str = "bus";
+
 /// A process that is a task here.
 #[derive(Debug)]
 struct Process {
+    /// Of a scraper, where its metrics are.
+    admin: Option<SocketAddr>,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
@@ -82,8 +93,8 @@ impl Stack {
         Self::with(cluster, (scrapers, frontends), &[], resolution).await
     }
 
-    /// So many scrapers that find each other by leases, at a resolution of two
-    /// seconds; they may come and go.
+    /// So many scrapers that find each other by leases and frontends by
+    /// endpoint slices, at a resolution of two seconds; all may come and go.
     pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(2);
         let mut stack = Self::with(cluster, (0, frontends), &[], resolution).await;
@@ -163,6 +174,16 @@ impl Stack {
         Asker::stranger(&self.cluster, self.api(index))
     }
 
+    /// A number that a scraper tells of itself; a counter that never counted is
+    /// not told.
+    pub async fn of_scraper(&self, index: usize, metric: &str) -> u64 {
+        let scraper = self.scrapers.get(index).and_then(Option::as_ref);
+        let admin = scraper.and_then(|scraper| scraper.admin);
+        let admin = admin.expect("a scraper that runs");
+        let metrics = plain(admin, "/metrics").await.expect("metrics");
+        metrics.metric(metric).unwrap_or_default()
+    }
+
     fn api(&self, index: usize) -> SocketAddr {
         let front = self.frontends.get(index).and_then(Option::as_ref);
         front.expect("a frontend that runs").api
@@ -182,6 +203,22 @@ impl Stack {
             api: front.api,
             bus: front.bus,
         }
+    }
+
+    /// Starts one more frontend and returns which it is.
+    pub async fn join_frontend(&mut self) -> usize {
+        let own = own_address();
+        let front = self.frontend(own, &Address::Tcp(own)).await;
+        self.frontends.push(Some(front));
+        self.announce();
+        self.frontends.len() - 1
+    }
+
+    /// Takes a frontend out of the endpoints of the Service; it runs on.
+    pub fn withdraw_frontend(&self, index: usize) {
+        let endpoints = self.endpoints().into_iter();
+        let others = endpoints.filter(|(other, _)| *other != index);
+        self.publish(others.map(|(_, endpoint)| endpoint));
     }
 
     /// Starts a frontend again where it was.
@@ -236,6 +273,28 @@ impl Stack {
         let running = self.frontends.iter().flatten();
         self.cluster
             .set_frontends(running.map(|front| front.api).collect());
+        let endpoints = self.endpoints().into_iter();
+        self.publish(endpoints.map(|(_, endpoint)| endpoint));
+    }
+
+    /// Where scrapers find frontends. Never ready: that must not matter, since
+    /// it is by being fed that they become so.
+    fn endpoints(&self) -> Vec<(usize, Endpoint)> {
+        let running = self.frontends.iter().enumerate();
+        let running = running.filter_map(|(index, front)| Some((index, front.as_ref()?)));
+        let endpoint = |(index, front): (usize, &Front)| {
+            let address = socket_of(&front.bus)?;
+            let ready = false;
+            Some((index, Endpoint { address, ready }))
+        };
+        running.filter_map(endpoint).collect()
+    }
+
+    fn publish(&self, endpoints: impl Iterator<Item = Endpoint>) {
+        let endpoints: Vec<Endpoint> = endpoints.collect();
+        self.cluster
+            .set_endpoints(SERVICE, BUS, &endpoints)
+            .expect("endpoint slices");
     }
 
     async fn frontend(&self, api: SocketAddr, bus: &Address) -> Front {
@@ -263,8 +322,23 @@ impl Stack {
         let bus = frontend.bus_addresses().first().expect("a bus").clone();
         let mut running = JoinSet::new();
         running.spawn(frontend.run());
-        let process = Process { stop, running };
+        let process = Process {
+            admin: None,
+            stop,
+            running,
+        };
         Front { process, api, bus }
+    }
+
+    /// A flag for each frontend.
+    fn named_frontends(&self) -> impl Iterator<Item = String> {
+        let frontends = self.frontends.iter().flatten().enumerate();
+        frontends.map(|(index, front)| match &front.bus {
+            Address::Unix(_) => format!("--frontend={}", front.bus),
+            // One by its address, the next by a name that has to be looked up.
+            Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
+            Address::Tcp(bus) => format!("--frontend=dns:///{bus}"),
+        })
     }
 
     /// One of `count` fixed shards, or one with a lease.
@@ -293,14 +367,10 @@ impl Stack {
         if let Some(count) = count {
             flags.push(format!("--shard-index={index}"));
             flags.push(format!("--shard-count={count}"));
-        }
-        for (index, front) in self.frontends.iter().flatten().enumerate() {
-            flags.push(match &front.bus {
-                Address::Unix(_) => format!("--frontend={}", front.bus),
-                // One by its address, the next by a name that has to be looked up.
-                Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
-                Address::Tcp(bus) => format!("--frontend=dns:///{bus}"),
-            });
+            flags.extend(self.named_frontends());
+        } else {
+            let (namespace, service) = SERVICE;
+            flags.push(format!("--frontend=k8s:///{namespace}/{service}:{BUS}"));
         }
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
         let config = Config::try_from(args).expect("flags that fit together");
@@ -309,9 +379,14 @@ impl Stack {
         let scraper = Scraper::start(config, Clock::system(), stop.clone())
             .await
             .expect("a scraper");
+        let admin = socket_of(scraper.admin_address());
         let mut running = JoinSet::new();
         running.spawn(scraper.run());
-        Process { stop, running }
+        Process {
+            admin,
+            stop,
+            running,
+        }
     }
 }
 

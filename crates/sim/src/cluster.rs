@@ -2,6 +2,7 @@
 
 mod builder;
 mod changes;
+mod endpoints;
 mod expected;
 mod kubeconfig;
 mod state;
@@ -29,6 +30,7 @@ use crate::kubelet::{Fault, Gzip, Kubelet, KubeletAuth, KubeletStats, Page};
 use crate::pki::{Paths, Pki};
 
 pub use builder::Builder;
+pub use endpoints::Endpoint;
 pub(crate) use state::State;
 
 /// How the aggregator checks a frontend's serving certificate, as an `APIService` says it.

@@ -23,7 +23,7 @@ mod tls;
 use std::path::PathBuf;
 
 pub use clock::SimClock;
-pub use cluster::{ApiFault, Builder, Cluster, FrontendTrust, ReviewCounts};
+pub use cluster::{ApiFault, Builder, Cluster, Endpoint, FrontendTrust, ReviewCounts};
 pub use identity::{API_AUDIENCE, Identity, TokenSpec};
 pub use kubelet::{Fault, KubeletAuth, KubeletStats};
 pub use load::{Load, Usage};

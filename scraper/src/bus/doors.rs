@@ -4,6 +4,7 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use http::uri::Authority;
 
+use super::endpoints::Found;
 use crate::config::Frontend;
 
 /// One frontend to dial.
@@ -31,9 +32,6 @@ impl fmt::Display for Door {
     }
 }
 
-/// A name with more addresses than this is not a set of frontends.
-const MOST_ADDRESSES: usize = 64;
-
 /// How a name in a URL becomes one in a certificate.
 #[derive(Clone, Debug)]
 pub(crate) struct Naming {
@@ -44,12 +42,12 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
-    /// The frontends behind `frontend` now.
+    /// The frontends behind `frontend` now. `found` is what watches know.
     ///
     /// # Errors
     ///
     /// A name cannot be resolved.
-    pub(crate) async fn doors(&self, frontend: &Frontend) -> io::Result<Vec<Door>> {
+    pub(crate) async fn doors(&self, frontend: &Frontend, found: &Found) -> io::Result<Vec<Door>> {
         match frontend {
             Frontend::Unix { path } => Ok(vec![Door::Unix(path.clone())]),
             Frontend::Https { authority } => Ok(vec![self.one(authority, true)]),
@@ -59,11 +57,19 @@ impl Naming {
                 let mut addresses: Vec<SocketAddr> = found.collect();
                 addresses.sort_unstable();
                 addresses.dedup();
-                addresses.truncate(MOST_ADDRESSES);
                 let doors = addresses.into_iter().map(|address| Door::Tcp {
                     host: address.ip().to_string(),
                     port: address.port(),
                     tls: self.tls.then(|| self.expected(name)),
+                });
+                Ok(doors.collect())
+            }
+            Frontend::Service(service) => {
+                let found = found.get(service).into_iter().flatten();
+                let doors = found.map(|(host, port)| Door::Tcp {
+                    host: host.clone(),
+                    port: *port,
+                    tls: self.tls.then(|| self.expected(&service.dns_name())),
                 });
                 Ok(doors.collect())
             }
@@ -97,7 +103,12 @@ mod tests {
             server_name: server_name.map(str::to_owned),
             tls,
         };
-        naming.doors(&url.parse().unwrap()).await.unwrap()
+        let frontend = url.parse().unwrap();
+        let mut found = Found::new();
+        if let Frontend::Service(service) = &frontend {
+            found.insert(service.clone(), [("10.0.0.7".to_owned(), 8443)].into());
+        }
+        naming.doors(&frontend, &found).await.unwrap()
     }
 
     fn door(host: &str, tls: Option<&str>) -> Door {
@@ -119,6 +130,20 @@ mod tests {
         assert!(found.contains(&door("127.0.0.1", Some("bus"))), "{found:?}");
         let found = doors("dns:///localhost:8443", None, false).await;
         assert!(found.contains(&door("127.0.0.1", None)), "{found:?}");
+    }
+
+    #[tokio::test]
+    async fn endpoints_bear_the_name_of_their_service() {
+        let url = "k8s:///ns/bus:8443";
+        assert_eq!(
+            doors(url, None, true).await,
+            [door("10.0.0.7", Some("bus.ns.svc"))]
+        );
+        assert_eq!(
+            doors(url, Some("front"), true).await,
+            [door("10.0.0.7", Some("front"))]
+        );
+        assert_eq!(doors(url, None, false).await, [door("10.0.0.7", None)]);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 use tributary_runtime::backoff::Backoff;
@@ -10,8 +10,13 @@ use tributary_runtime::backoff::Backoff;
 use super::{
     client::Client,
     doors::{Door, Naming},
+    endpoints::Found,
 };
-use crate::config::Frontend;
+use crate::{config::Frontend, metrics::BusMetrics};
+
+/// More frontends than this are a mistake; each is a stream with a mailbox. The
+/// first by address are fed.
+const MOST_FRONTENDS: usize = 64;
 
 /// How often names are resolved again: frontends come and go with rollouts.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
@@ -25,10 +30,10 @@ const LONGEST_DELAY: Duration = Duration::from_secs(1);
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Publishes to everything behind `frontends` until `stop`; then what is there
-/// is sent, and streams are closed.
+/// is sent, and streams are closed. `found` is what watches know of Services.
 pub(crate) async fn supervise(
-    frontends: Vec<Frontend>,
-    naming: Naming,
+    (frontends, naming): (Vec<Frontend>, Naming),
+    mut found: watch::Receiver<Found>,
     client: Client,
     stop: CancellationToken,
 ) {
@@ -37,7 +42,9 @@ pub(crate) async fn supervise(
     let mut clients: BTreeMap<Door, DropGuard> = BTreeMap::new();
     let mut running = JoinSet::new();
     loop {
-        let doors = resolver.doors().await;
+        let known = found.borrow_and_update().clone();
+        let doors = resolver.doors(&known).await;
+        let doors = at_most(MOST_FRONTENDS, doors, &client.metrics);
         clients.retain(|door, _| doors.contains(door));
         for door in doors {
             clients.entry(door.clone()).or_insert_with(|| {
@@ -49,11 +56,26 @@ pub(crate) async fn supervise(
         while running.try_join_next().is_some() {}
         tokio::select! {
             () = stop.cancelled() => break,
+            Ok(()) = found.changed() => {}
             () = tokio::time::sleep(RESOLVE_EVERY) => {}
         }
     }
     clients.clear();
     while running.join_next().await.is_some() {}
+}
+
+/// The first `most` of these, each once. What is left out is counted.
+fn at_most(most: usize, mut doors: Vec<Door>, metrics: &BusMetrics) -> Vec<Door> {
+    doors.sort_unstable();
+    doors.dedup();
+    let left_out = doors.len().saturating_sub(most);
+    let told = metrics.frontends_left_out(left_out);
+    if left_out > 0 && told != left_out {
+        warn!(left_out, most, "more frontends than there may be");
+    }
+    doors.truncate(most);
+    metrics.frontends_known(doors.len());
+    doors
 }
 
 /// Publishes to `door`, again and again, until `gone`. Says when the state
@@ -117,11 +139,11 @@ impl Resolver {
 
     /// Every frontend there is. A name that cannot be resolved keeps what it
     /// had: a fault of DNS must not cut streams that work.
-    async fn doors(&mut self) -> Vec<Door> {
+    async fn doors(&mut self, found: &Found) -> Vec<Door> {
         let mut all = Vec::new();
         let mut failed = false;
         for (frontend, known) in &mut self.known {
-            match self.naming.doors(frontend).await {
+            match self.naming.doors(frontend, found).await {
                 Ok(doors) => *known = doors,
                 Err(error) => {
                     failed = true;
@@ -154,7 +176,19 @@ mod tests {
         let mut resolver = Resolver::new(vec![gone], naming);
         let door = Door::Unix("/run/bus.sock".into());
         resolver.known[0].1 = vec![door.clone()];
-        assert_eq!(resolver.doors().await, [door]);
+        assert_eq!(resolver.doors(&Found::new()).await, [door]);
         assert!(resolver.failing);
+    }
+
+    #[test]
+    fn frontends_beyond_the_most_are_counted_and_not_fed() {
+        let metrics = BusMetrics::default();
+        let door = |name: &str| Door::Unix(name.into());
+        let doors = vec![door("/c"), door("/a"), door("/b"), door("/a")];
+        let fed = at_most(2, doors.clone(), &metrics);
+        assert_eq!(fed, [door("/a"), door("/b")]);
+        assert_eq!(metrics.frontends_left_out(0), 1);
+        assert_eq!(at_most(3, doors, &metrics).len(), 3);
+        assert_eq!(metrics.frontends_left_out(0), 0);
     }
 }

@@ -134,12 +134,17 @@ fn the_bus_is_never_without_protection_by_accident() {
             "--frontend dns:///f:1 needs --bus-ca-file to verify its certificate",
         ),
         (
+            &["--frontend=k8s:///n/f:1"],
+            "--frontend k8s:///n/f:1 needs --bus-ca-file to verify its certificate",
+        ),
+        (
             &["--bus-client-key=k"],
             "need both --bus-client-key and --bus-client-certificate",
         ),
         (
             &["--frontend=f"],
-            "--frontend f should be https://HOST:PORT, dns:///NAME:PORT, unix:///PATH or http://HOST:PORT",
+            "--frontend f should be https://HOST:PORT, dns:///NAME:PORT, k8s:///NAMESPACE/SERVICE:PORT, \
+             unix:///PATH or http://HOST:PORT",
         ),
     ];
     for (args, message) in faults {

@@ -23,8 +23,13 @@ use crate::{
     plane::Plane,
 };
 
-/// Where our parts live, and what the frontend's Service is called: its certificate is for that name.
-const NAMESPACE: &str = "kube-system";
+/// Where our parts live.
+pub const NAMESPACE: &str = "kube-system";
+
+/// The Service whose endpoints are frontends too, on its port `bus`. It has none until a test makes some.
+pub const BUS_SERVICE: &str = "tributary-bus";
+
+/// What the frontend's Service is called: its certificate is for that name.
 const FRONTEND: &str = "tributary-apiserver";
 const SCRAPER: &str = "tributary-scraper";
 
@@ -74,7 +79,7 @@ impl Halves {
         let kubeconfig = scraper_identity(plane, client).await?;
         let mut running = Vec::new();
         for index in 0..scrapers {
-            let flags = scraper_flags(cluster, &kubeconfig, bus, (index, scrapers))?;
+            let flags = scraper_flags(cluster, &kubeconfig, bus, index)?;
             running.push(start_scraper(flags, resolution).await?);
         }
         for object in registration(api, cluster.pki().ca(Ca::Bus)) {
@@ -126,6 +131,28 @@ async fn frontend_identity(plane: &Plane, client: &Client) -> anyhow::Result<Pat
 /// An account that may do what a scraper needs, and nothing else.
 async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<PathBuf> {
     let token = service_account(client, NAMESPACE, SCRAPER).await?;
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": { "namespace": NAMESPACE, "name": SCRAPER },
+        "rules": [
+            {
+                "apiGroups": ["coordination.k8s.io"],
+                "resources": ["leases"],
+                "verbs": ["list", "watch", "create", "patch", "delete"],
+            },
+            { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"] },
+        ],
+    });
+    apply(client, &role).await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": { "namespace": NAMESPACE, "name": SCRAPER },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": SCRAPER },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": SCRAPER }],
+    });
+    apply(client, &binding).await?;
     let rules = json!([
         { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] },
@@ -165,7 +192,7 @@ fn scraper_flags(
     cluster: &Cluster,
     kubeconfig: &Path,
     bus: SocketAddr,
-    (index, count): (usize, usize),
+    index: usize,
 ) -> anyhow::Result<Vec<String>> {
     let paths = cluster.paths();
     let name = format!("scraper-{index}");
@@ -174,8 +201,7 @@ fn scraper_flags(
     Ok(vec![
         "tributary-scraper".to_owned(),
         format!("--source-name={name}"),
-        format!("--shard-index={index}"),
-        format!("--shard-count={count}"),
+        format!("--lease-namespace={NAMESPACE}"),
         "--admin-address=127.0.0.1:0".to_owned(),
         "--kubelet-use-node-status-port".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
@@ -187,6 +213,7 @@ fn scraper_flags(
         flag("--bus-client-certificate", &certificate),
         flag("--bus-client-key", &key),
         format!("--frontend=https://{bus}"),
+        format!("--frontend=k8s:///{NAMESPACE}/{BUS_SERVICE}:bus"),
     ])
 }
 

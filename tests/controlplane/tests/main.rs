@@ -2,6 +2,7 @@
 
 mod access;
 mod autoscaling;
+mod discovery;
 mod serving;
 mod top;
 mod typed;
