@@ -178,6 +178,15 @@ pub struct AuthorizationArgs {
     /// How long a decision that does not allow is held; 0s is not at all.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
+
+    /// How long past its time a verdict on a token, or a decision, that lets
+    /// somebody in may still be used while the Kubernetes API cannot be asked;
+    /// 0s is not at all.
+    ///
+    /// Whoever could ask goes on being served through an outage of the
+    /// Kubernetes API. Nobody new is let in meanwhile.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    pub review_outage_ttl: Duration,
 }
 
 /// Flags about the bus.

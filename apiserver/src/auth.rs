@@ -8,7 +8,8 @@
 //! or the path is open.
 //!
 //! A failure to ask is told as such (503 for a token, 500 for access, as
-//! upstream) and never held as an answer.
+//! upstream) and never held as an answer. While nobody can be asked, an earlier
+//! answer that let somebody in may stand in for a while ([`cache`]).
 //!
 //! [`ClientCertificates::Unverified`]: tributary_runtime::tls::ClientCertificates
 

@@ -24,7 +24,8 @@ use tributary_sim::{Ca, Cluster};
 pub struct Asker {
     address: SocketAddr,
     tls: Arc<ClientConfig>,
-    user: Option<&'static str>,
+    /// Whom it tells to act for, and as a member of which group.
+    acts_for: Option<(&'static str, &'static str)>,
 }
 
 /// An answer.
@@ -74,12 +75,22 @@ impl Asker {
         Self {
             address: cluster.api_address(),
             tls: client_config(pki.ca(Ca::Cluster), Some((client.certificate, client.key))),
-            user: None,
+            acts_for: None,
         }
     }
 
-    /// The aggregator, at one frontend.
+    /// The aggregator, at one frontend, on behalf of an administrator.
     pub fn front_proxy(cluster: &Cluster, frontend: SocketAddr) -> Self {
+        Self::on_behalf_of("kubernetes-admin", "system:masters", cluster, frontend)
+    }
+
+    /// The aggregator, at one frontend, on behalf of this member of a group.
+    pub fn on_behalf_of(
+        user: &'static str,
+        group: &'static str,
+        cluster: &Cluster,
+        frontend: SocketAddr,
+    ) -> Self {
         let read = |path: &Path| std::fs::read_to_string(path).expect("a file of the cluster");
         let paths = cluster.paths();
         let pair = (
@@ -89,7 +100,7 @@ impl Asker {
         Self {
             address: frontend,
             tls: client_config(cluster.pki().ca(Ca::Bus), Some(pair)),
-            user: Some("kubernetes-admin"),
+            acts_for: Some((user, group)),
         }
     }
 
@@ -98,7 +109,7 @@ impl Asker {
         Self {
             address: frontend,
             tls: client_config(cluster.pki().ca(Ca::Bus), None),
-            user: None,
+            acts_for: None,
         }
     }
 
@@ -108,6 +119,15 @@ impl Asker {
     ///
     /// There is no answer.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
+        self.get_as(path, "application/json").await
+    }
+
+    /// GETs `path`, as what `accept` says.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer.
+    pub async fn get_as(&self, path: &str, accept: &'static str) -> anyhow::Result<Answer> {
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost")?;
         let stream = TlsConnector::from(Arc::clone(&self.tls))
@@ -115,11 +135,11 @@ impl Asker {
             .await?;
         let mut request = Request::get(path)
             .header(header::HOST, "localhost")
-            .header(header::ACCEPT, "application/json");
-        if let Some(user) = self.user {
+            .header(header::ACCEPT, accept);
+        if let Some((user, group)) = self.acts_for {
             request = request
                 .header("X-Remote-User", user)
-                .header("X-Remote-Group", "system:masters");
+                .header("X-Remote-Group", group);
         }
         exchange(stream, request.body(Empty::new())?).await
     }

@@ -7,7 +7,8 @@ use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessRevi
 use super::{
     ask::{Reviews, Unreviewed},
     attributes::Attributes,
-    cache::{self, Cache},
+    cache::{self, Cache, Hold},
+    metrics::Spares,
     user::User,
 };
 
@@ -27,11 +28,11 @@ pub(crate) enum Decision {
 }
 
 /// How long decisions are held.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hold {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Holds {
     /// Those that allow.
-    pub(crate) allowed: Duration,
-    /// Those that do not.
+    pub(crate) allowed: Hold,
+    /// Those that do not; they never stand in.
     pub(crate) denied: Duration,
 }
 
@@ -40,16 +41,16 @@ pub(crate) struct Hold {
 pub(crate) struct Access {
     reviews: Reviews,
     decisions: Cache<Decision, Unreviewed>,
-    hold: Hold,
+    holds: Holds,
 }
 
 impl Access {
-    /// Decisions are held as `hold` says.
-    pub(crate) fn new(reviews: Reviews, hold: Hold) -> Self {
+    /// Decisions are held as `holds` says.
+    pub(crate) fn new(reviews: Reviews, holds: Holds, spares: Spares) -> Self {
         Self {
             reviews,
-            decisions: Cache::new(ROOM),
-            hold,
+            decisions: Cache::new(ROOM, spares),
+            holds,
         }
     }
 
@@ -65,23 +66,21 @@ impl Access {
         };
         // The whole question is the key. Writing it cannot fail: it is all text.
         let question = serde_json::to_vec(&review.spec).unwrap_or_default();
-        let hold = if question.len() < LONGEST_HELD {
-            self.hold
+        let holds = if question.len() < LONGEST_HELD {
+            self.holds
         } else {
-            Hold {
-                allowed: Duration::ZERO,
-                denied: Duration::ZERO,
-            }
+            Holds::default()
         };
         let ask = || {
             let reviews = self.reviews.clone();
             async move {
                 let status = reviews.ask(&review).await?.status.unwrap_or_default();
                 if status.allowed && status.denied != Some(true) {
-                    return Ok((Decision::Allowed, hold.allowed));
+                    return Ok((Decision::Allowed, holds.allowed));
                 }
                 let reason = status.reason.unwrap_or_default();
-                Ok((Decision::Denied(reason.into()), hold.denied))
+                let hold = Hold::only(holds.denied);
+                Ok((Decision::Denied(reason.into()), hold))
             }
         };
         self.decisions.get(cache::key(&question), ask).await

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::metrics::ReviewMetrics;
+use super::{cache::Failure, metrics::ReviewMetrics};
 
 /// How long everything about one review may take, waiting included: the limit
 /// of `TokenReview` upstream.
@@ -38,8 +38,17 @@ const AT_ONCE: usize = 200;
 /// A review was not answered. That says nothing about who or what was asked
 /// for, so it is never an answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unreviewed(Arc<str>);
+#[error("{text}")]
+pub(crate) struct Unreviewed {
+    text: Arc<str>,
+    outage: bool,
+}
+
+impl Failure for Unreviewed {
+    fn is_outage(&self) -> bool {
+        self.outage
+    }
+}
 
 /// Asks for reviews of one kind.
 #[derive(Clone)]
@@ -76,7 +85,10 @@ impl Reviews {
         in_time.unwrap_or_else(|_| {
             let last = last.unwrap_or_else(|| "no answer".to_owned());
             let text = format!("not answered within {}s: {last}", DEADLINE.as_secs());
-            Err(Unreviewed(text.into()))
+            Err(Unreviewed {
+                text: text.into(),
+                outage: true,
+            })
         })
     }
 
@@ -109,7 +121,12 @@ impl Reviews {
                     *last = Some(text);
                     sleep(jittered(delay).max(asked_for(&error))).await;
                 }
-                None => return Err(Unreviewed(text.into())),
+                None => {
+                    return Err(Unreviewed {
+                        text: text.into(),
+                        outage: is_outage(&error),
+                    });
+                }
             }
         }
     }
@@ -138,6 +155,15 @@ fn may_pass(error: &kube::Error) -> bool {
             matches!(status.code, 429 | 500 | 504) || !asked_for(error).is_zero()
         }
         other => was_cut(other),
+    }
+}
+
+/// Whether the Kubernetes API cannot be asked now. If not, it has said that it
+/// will not answer this.
+fn is_outage(error: &kube::Error) -> bool {
+    match error {
+        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
+        _ => true,
     }
 }
 

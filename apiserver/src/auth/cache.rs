@@ -2,6 +2,10 @@
 //!
 //! A failure to ask is never kept, because it is no answer. Whoever waits for
 //! the same question shares the failure, though: they asked at the same time.
+//!
+//! While nobody can be asked, an answer that is past its time may stand in for
+//! a while longer ([`Hold::spare`]). It is asked for again and again meanwhile,
+//! and never replaces an answer.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,7 +19,16 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+use super::metrics::Spares;
+
+/// How long whoever has a spare answer waits for a new one: long for a review,
+/// short for those who are served meanwhile.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a spare answer stands in before the question is asked again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a question is known by: the hash of all that it depends on. So no token
 /// stays in memory, and every key has the same size.
@@ -28,8 +41,35 @@ pub(crate) fn key(text: &[u8]) -> Key {
     hash.as_ref().try_into().unwrap_or_default()
 }
 
+/// How long an answer is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// So long it is taken for what would be answered; zero is not at all.
+    pub(crate) fresh: Duration,
+    /// So long after that it may stand in while nobody can be asked.
+    pub(crate) spare: Duration,
+}
+
+impl Hold {
+    /// For so long and no longer.
+    pub(crate) fn only(fresh: Duration) -> Self {
+        let spare = Duration::ZERO;
+        Self { fresh, spare }
+    }
+}
+
+/// Why there is no answer.
+pub(crate) trait Failure {
+    /// Whether nobody could be asked. If not, somebody was asked and did not
+    /// answer the question: a spare answer would be against their word.
+    fn is_outage(&self) -> bool;
+}
+
 /// Answers by question.
-pub(crate) struct Cache<V, E>(Arc<Mutex<Held<V, E>>>);
+pub(crate) struct Cache<V, E> {
+    held: Arc<Mutex<Held<V, E>>>,
+    spares: Spares,
+}
 
 type Question<V, E> = Shared<BoxFuture<'static, Result<V, E>>>;
 
@@ -46,24 +86,39 @@ struct Held<V, E> {
 
 struct Answer<V> {
     value: V,
+    /// When it has to be asked for again.
     until: Instant,
+    /// When it is worth nothing any more.
+    spare_until: Instant,
     used: u64,
+}
+
+/// What is held for a question.
+enum Found<V> {
+    Answer(V),
+    Spare(V),
+    Nothing,
 }
 
 impl<V, E> Cache<V, E>
 where
     V: Clone + Send + Sync + 'static,
-    E: Clone + Send + Sync + 'static,
+    E: Failure + Clone + Send + Sync + 'static,
 {
     /// Room for so many answers; the one not used for longest makes way.
-    pub(crate) fn new(room: usize) -> Self {
-        Self(Arc::new(Mutex::new(Held {
+    /// `spares` counts where one had to stand in.
+    pub(crate) fn new(room: usize, spares: Spares) -> Self {
+        let held = Held {
             room,
             answers: HashMap::new(),
             used: BTreeMap::new(),
             uses: 0,
             asking: HashMap::new(),
-        })))
+        };
+        Self {
+            held: Arc::new(Mutex::new(held)),
+            spares,
+        }
     }
 
     /// The answer that is held, or else that of `ask`, which says for how long
@@ -72,16 +127,18 @@ where
     /// `ask` is dropped when nobody waits for it any more.
     pub(crate) async fn get<F>(&self, key: Key, ask: impl FnOnce() -> F) -> Result<V, E>
     where
-        F: Future<Output = Result<(V, Duration), E>> + Send + 'static,
+        F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
     {
         let question = {
-            let mut held = lock(&self.0);
-            if let Some(value) = held.answer(&key, Instant::now()) {
-                return Ok(value);
-            }
+            let mut held = lock(&self.held);
+            let spare = match held.find(&key, Instant::now()) {
+                Found::Answer(value) => return Ok(value),
+                Found::Spare(value) => Some(value),
+                Found::Nothing => None,
+            };
             let asked = held.asking.get(&key).and_then(WeakShared::upgrade);
             asked.unwrap_or_else(|| {
-                let question = self.question(key, ask());
+                let question = self.question(key, spare, ask());
                 held.asking.retain(|_, asked| asked.upgrade().is_some());
                 // It is there: nobody has polled the question yet.
                 held.asking
@@ -92,43 +149,95 @@ where
         question.await
     }
 
-    fn question<F>(&self, key: Key, ask: F) -> Question<V, E>
+    fn question<F>(&self, key: Key, spare: Option<V>, ask: F) -> Question<V, E>
     where
-        F: Future<Output = Result<(V, Duration), E>> + Send + 'static,
+        F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
     {
-        let held = Arc::clone(&self.0);
+        let (held, spares) = (Arc::clone(&self.held), self.spares.clone());
         let question = async move {
-            let answer = ask.await;
-            let mut held = lock(&held);
-            held.asking.remove(&key);
-            let (value, keep) = answer?;
-            if !keep.is_zero() {
-                held.keep(key, value.clone(), Instant::now() + keep);
+            let Some(spare) = spare else {
+                let answer = ask.await;
+                return settle(&held, key, answer, &spares);
+            };
+            match timeout(PATIENCE, ask).await {
+                Ok(Ok(answer)) => settle(&held, key, Ok(answer), &spares),
+                Ok(Err(error)) if !error.is_outage() => settle(&held, key, Err(error), &spares),
+                Ok(Err(_)) | Err(_) => {
+                    let mut held = lock(&held);
+                    held.asking.remove(&key);
+                    held.go_on(&key, Instant::now());
+                    spares.used();
+                    Ok(spare)
+                }
             }
-            Ok(value)
         };
         question.boxed().shared()
     }
 }
 
+/// Holds an answer, if it is one and may be held.
+fn settle<V: Clone, E>(
+    cache: &Mutex<Held<V, E>>,
+    key: Key,
+    answer: Result<(V, Hold), E>,
+    spares: &Spares,
+) -> Result<V, E> {
+    let mut cache = lock(cache);
+    cache.asking.remove(&key);
+    let (value, hold) = answer?;
+    spares.not_needed();
+    if hold.fresh.is_zero() {
+        cache.forget(&key);
+    } else {
+        cache.keep(key, value.clone(), Instant::now() + hold.fresh, hold.spare);
+    }
+    Ok(value)
+}
+
 impl<V: Clone, E> Held<V, E> {
-    fn answer(&mut self, key: &Key, now: Instant) -> Option<V> {
-        let answer = self.answers.get_mut(key)?;
+    fn find(&mut self, key: &Key, now: Instant) -> Found<V> {
+        let Some(answer) = self.answers.get_mut(key) else {
+            return Found::Nothing;
+        };
         self.used.remove(&answer.used);
-        if answer.until <= now {
+        if answer.spare_until <= now {
             self.answers.remove(key);
-            return None;
+            return Found::Nothing;
         }
         self.uses += 1;
         answer.used = self.uses;
         self.used.insert(self.uses, *key);
-        Some(answer.value.clone())
+        let value = answer.value.clone();
+        if answer.until <= now {
+            Found::Spare(value)
+        } else {
+            Found::Answer(value)
+        }
     }
 
-    fn keep(&mut self, key: Key, value: V, until: Instant) {
+    /// Nothing is held, not even a spare.
+    fn forget(&mut self, key: &Key) {
+        if let Some(before) = self.answers.remove(key) {
+            self.used.remove(&before.used);
+        }
+    }
+
+    /// Lets a spare stand in until it is time to ask again.
+    fn go_on(&mut self, key: &Key, now: Instant) {
+        if let Some(answer) = self.answers.get_mut(key) {
+            answer.until = answer.spare_until.min(now + ASK_AGAIN);
+        }
+    }
+
+    fn keep(&mut self, key: Key, value: V, until: Instant, spare: Duration) {
         self.uses += 1;
         let used = self.uses;
-        let answer = Answer { value, until, used };
+        let answer = Answer {
+            value,
+            until,
+            spare_until: until + spare,
+            used,
+        };
         if let Some(before) = self.answers.insert(key, answer) {
             self.used.remove(&before.used);
         }
@@ -152,92 +261,4 @@ impl<V, E> fmt::Debug for Cache<V, E> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use tokio::sync::Notify;
-
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_mins(1);
-
-    /// A source that counts how often it was asked, and answers with the count.
-    #[derive(Clone, Default)]
-    struct Source(Arc<AtomicU32>);
-
-    impl Source {
-        fn ask(&self, keep: Duration) -> BoxFuture<'static, Result<(u32, Duration), &'static str>> {
-            let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-            async move { Ok((count, keep)) }.boxed()
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_is_held_as_long_as_it_may_be() {
-        let (cache, source) = (Cache::new(8), Source::default());
-        let ask = || cache.get(key(b"a"), || source.ask(MINUTE));
-        assert_eq!(ask().await, Ok(1));
-        tokio::time::advance(Duration::from_secs(59)).await;
-        assert_eq!(ask().await, Ok(1));
-        tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(ask().await, Ok(2));
-    }
-
-    #[tokio::test]
-    async fn an_answer_for_no_time_is_not_held() {
-        let (cache, source) = (Cache::new(8), Source::default());
-        for count in [1, 2] {
-            let answer = cache.get(key(b"a"), || source.ask(Duration::ZERO)).await;
-            assert_eq!(answer, Ok(count));
-        }
-    }
-
-    #[tokio::test]
-    async fn the_answer_not_used_for_longest_makes_way() {
-        let (cache, source) = (Cache::new(2), Source::default());
-        let ask = |name: &'static str| cache.get(key(name.as_bytes()), || source.ask(MINUTE));
-        for (name, count) in [("a", 1), ("b", 2), ("a", 1), ("c", 3), ("a", 1), ("b", 4)] {
-            assert_eq!(ask(name).await, Ok(count), "{name}");
-        }
-        assert_eq!(lock(&cache.0).answers.len(), 2);
-        assert_eq!(lock(&cache.0).used.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn a_failure_to_ask_is_no_answer() {
-        let cache = Cache::new(8);
-        let fail = || async { Err::<(u32, Duration), _>("gone") };
-        assert_eq!(cache.get(key(b"a"), fail).await, Err("gone"));
-        let source = Source::default();
-        assert_eq!(cache.get(key(b"a"), || source.ask(MINUTE)).await, Ok(1));
-    }
-
-    #[tokio::test]
-    async fn those_who_ask_at_the_same_time_share_one_question() {
-        let (cache, source) = (Cache::new(8), Source::default());
-        let gate = Arc::new(Notify::new());
-        let ask = || {
-            cache.get(key(b"a"), || {
-                let (gate, answer) = (Arc::clone(&gate), source.ask(MINUTE));
-                async move {
-                    gate.notified().await;
-                    answer.await
-                }
-            })
-        };
-        let open = async { gate.notify_one() };
-        let (one, two, three, ()) = tokio::join!(ask(), ask(), ask(), open);
-        assert_eq!([one, two, three], [Ok(1), Ok(1), Ok(1)]);
-        assert!(lock(&cache.0).asking.is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_question_nobody_waits_for_is_asked_anew() {
-        let (cache, source) = (Cache::new(8), Source::default());
-        let never = || std::future::pending::<Result<(u32, Duration), &'static str>>();
-        let mut given_up = Box::pin(cache.get(key(b"a"), never));
-        assert!(futures::poll!(&mut given_up).is_pending());
-        drop(given_up);
-        assert_eq!(cache.get(key(b"a"), || source.ask(MINUTE)).await, Ok(1));
-    }
-}
+mod tests;

@@ -8,8 +8,9 @@ use tributary_runtime::{clock::Clock, exit::Misconfigured, kube as runtime_kube,
 
 use super::{
     Auth, Inner,
-    access::{Access, Hold, OpenPaths},
+    access::{Access, Holds, OpenPaths},
     ask::Reviews,
+    cache::Hold,
     front_proxy::Headers,
     metrics::AuthMetrics,
     token::Tokens,
@@ -26,8 +27,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct AuthConfig {
     keeper: Keeper,
     open: OpenPaths,
-    hold_tokens: Duration,
-    hold_access: Hold,
+    hold_tokens: Hold,
+    hold_access: Holds,
 }
 
 impl AuthConfig {
@@ -58,14 +59,18 @@ impl AuthConfig {
             tolerate: authentication.authentication_tolerate_lookup_failure,
         })?;
         let open = OpenPaths::new(&authorization.authorization_always_allow_paths);
+        let hold = |fresh| Hold {
+            fresh,
+            spare: authorization.review_outage_ttl,
+        };
         Ok(Self {
             keeper,
             open: open.map_err(|error| {
                 Misconfigured::new(format!("--authorization-always-allow-paths: {error}"))
             })?,
-            hold_tokens: authentication.authentication_token_webhook_cache_ttl,
-            hold_access: Hold {
-                allowed: authorization.authorization_webhook_cache_authorized_ttl,
+            hold_tokens: hold(authentication.authentication_token_webhook_cache_ttl),
+            hold_access: Holds {
+                allowed: hold(authorization.authorization_webhook_cache_authorized_ttl),
                 denied: authorization.authorization_webhook_cache_unauthorized_ttl,
             },
         })
@@ -87,8 +92,8 @@ impl AuthConfig {
         let access = Reviews::new(clients.authorization, metrics.access_reviews.clone());
         let auth = Auth(Arc::new(Inner {
             trust: self.keeper.current(),
-            tokens: Tokens::new(tokens, self.hold_tokens),
-            access: Access::new(access, self.hold_access),
+            tokens: Tokens::new(tokens, self.hold_tokens, metrics.token_spares.clone()),
+            access: Access::new(access, self.hold_access, metrics.access_spares.clone()),
             open: self.open,
             clock,
             metrics,

@@ -2,7 +2,13 @@
 //! Kubernetes API servers use (k8s.io/apiserver `endpoints/filters/metrics.go`
 //! and `authentication/authenticatorfactory/metrics.go`).
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -14,6 +20,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use tracing::{info, warn};
 
 /// Counters of the layer. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
@@ -27,6 +34,20 @@ pub(crate) struct AuthMetrics {
     pub(crate) token_reviews: ReviewMetrics,
     /// Of reviews of access.
     pub(crate) access_reviews: ReviewMetrics,
+    /// Of verdicts on tokens.
+    pub(crate) token_spares: Spares,
+    /// Of decisions on access.
+    pub(crate) access_spares: Spares,
+}
+
+/// Counts answers that are past their time and stand in while the Kubernetes
+/// API cannot be asked, and says in the log when that begins and ends. All
+/// clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct Spares {
+    review: &'static str,
+    used: Counter,
+    stand_in: Arc<AtomicBool>,
 }
 
 /// Counters of requests to the Kubernetes API.
@@ -34,6 +55,11 @@ pub(crate) struct AuthMetrics {
 pub(crate) struct ReviewMetrics {
     requests: Family<Code, Counter>,
     seconds: Family<Code, Histogram>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Review {
+    review: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -63,6 +89,11 @@ fn review_seconds() -> Histogram {
 impl AuthMetrics {
     /// Registers the counters; names and help texts exist only here.
     pub(crate) fn register(registry: &mut Registry) -> Self {
+        let spares = Family::<Review, Counter>::default();
+        let spares_of = |review| Spares {
+            used: spares.get_or_create(&Review { review }).clone(),
+            ..Spares::new(review)
+        };
         let new = Self {
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(outcome_seconds),
@@ -71,7 +102,14 @@ impl AuthMetrics {
             decision_seconds: Family::new_with_constructor(outcome_seconds),
             token_reviews: ReviewMetrics::register(registry, "authn"),
             access_reviews: ReviewMetrics::register(registry, "authz"),
+            token_spares: spares_of("token"),
+            access_spares: spares_of("access"),
         };
+        registry.register(
+            "tributary_auth_spare_answers",
+            "Reviews that the Kubernetes API did not answer and for which an earlier answer stood in, by kind",
+            spares,
+        );
         // Gauges, though they only grow: the encoder gives every counter the
         // suffix `_total`, which these two do not have upstream.
         registry.register(
@@ -119,6 +157,45 @@ impl AuthMetrics {
         self.decisions.get_or_create(&outcome).inc();
         let seconds = self.decision_seconds.get_or_create(&outcome);
         seconds.observe(took.as_secs_f64());
+    }
+}
+
+impl Spares {
+    /// Of reviews of one kind; counts for itself alone.
+    pub(crate) fn new(review: &'static str) -> Self {
+        Self {
+            review,
+            used: Counter::default(),
+            stand_in: Arc::default(),
+        }
+    }
+
+    /// A spare stood in.
+    pub(crate) fn used(&self) {
+        self.used.inc();
+        if !self.stand_in.swap(true, Ordering::Relaxed) {
+            let review = self.review;
+            warn!(
+                review,
+                "the Kubernetes API does not answer reviews: earlier answers stand in, see --review-outage-ttl"
+            );
+        }
+    }
+
+    /// The Kubernetes API has answered.
+    pub(crate) fn not_needed(&self) {
+        if self.stand_in.swap(false, Ordering::Relaxed) {
+            info!(
+                review = self.review,
+                "the Kubernetes API answers reviews again"
+            );
+        }
+    }
+
+    /// How often one stood in.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.used.get()
     }
 }
 

@@ -20,8 +20,9 @@ use tributary_sim::{Ca, Pki};
 
 use super::{
     Inner,
-    access::{Access, Hold, OpenPaths},
+    access::{Access, Holds, OpenPaths},
     ask::Reviews,
+    cache::Hold,
     front_proxy::{FrontProxy, Headers},
     metrics::AuthMetrics,
     token::Tokens,
@@ -29,21 +30,25 @@ use super::{
     x509::Pool,
 };
 
-const HOLD: Duration = Duration::from_secs(10);
+const HOLD: Hold = Hold {
+    fresh: Duration::from_secs(10),
+    spare: Duration::from_mins(10),
+};
 
 /// The layer over `client`, with these CAs.
 fn layer(client: Client, trust: Trust) -> Inner {
     let metrics = AuthMetrics::register(&mut Registry::default());
     let tokens = Reviews::new(client.clone(), metrics.token_reviews.clone());
     let access = Reviews::new(client, metrics.access_reviews.clone());
-    let hold = Hold {
+    let holds = Holds {
         allowed: HOLD,
-        denied: HOLD,
+        denied: HOLD.fresh,
     };
+    let spares = (metrics.token_spares.clone(), metrics.access_spares.clone());
     Inner {
         trust: Arc::new(ArcSwap::from_pointee(trust)),
-        tokens: Tokens::new(tokens, HOLD),
-        access: Access::new(access, hold),
+        tokens: Tokens::new(tokens, HOLD, spares.0),
+        access: Access::new(access, holds, spares.1),
         open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
         clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
         metrics,

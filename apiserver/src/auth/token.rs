@@ -1,13 +1,14 @@
 //! Bearer tokens, reviewed by the Kubernetes API.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{HeaderMap, header::AUTHORIZATION};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 
 use super::{
     ask::{Reviews, Unreviewed},
-    cache::{self, Cache},
+    cache::{self, Cache, Hold},
+    metrics::Spares,
     user::User,
 };
 
@@ -19,15 +20,15 @@ const ROOM: usize = 8192;
 pub(crate) struct Tokens {
     reviews: Reviews,
     verdicts: Cache<Option<Arc<User>>, Unreviewed>,
-    hold: Duration,
+    hold: Hold,
 }
 
 impl Tokens {
-    /// Verdicts are held for `hold`.
-    pub(crate) fn new(reviews: Reviews, hold: Duration) -> Self {
+    /// Verdicts are held as `hold` says; only good ones stand in.
+    pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares) -> Self {
         Self {
             reviews,
-            verdicts: Cache::new(ROOM),
+            verdicts: Cache::new(ROOM, spares),
             hold,
         }
     }
@@ -48,8 +49,13 @@ impl Tokens {
                 // The error says that the token could not be checked, which
                 // upstream does not hold either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());
-                let hold = if failed { Duration::ZERO } else { hold };
-                Ok((verdict(status).map(Arc::new), hold))
+                let verdict = verdict(status).map(Arc::new);
+                let hold = match verdict {
+                    _ if failed => Hold::default(),
+                    Some(_) => hold,
+                    None => Hold::only(hold.fresh),
+                };
+                Ok((verdict, hold))
             }
         };
         self.verdicts.get(cache::key(token.as_bytes()), ask).await

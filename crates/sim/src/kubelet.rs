@@ -5,6 +5,7 @@ mod gzip;
 mod number;
 mod page;
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,6 +40,9 @@ const PATH: &str = "/metrics/resource";
 const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
+/// The pages of which the date is remembered.
+const PAGES: usize = 16;
+
 /// Whom kubelets answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KubeletAuth {
@@ -63,6 +67,9 @@ pub struct KubeletStats {
     pub last_headers: HeaderMap,
     /// The path and query of the newest request.
     pub last_path: String,
+    /// The date on the newest pages of this node's own numbers, to the millisecond, the oldest first; sixteen at most.
+    /// Without housekeeping it is that of the samples too.
+    pub pages: VecDeque<Timestamp>,
 }
 
 /// A kubelet that runs.
@@ -277,6 +284,12 @@ impl Kubelet {
             return Bytes::new();
         };
         let now = self.shared.clock.now().as_millisecond().saturating_add(off);
+        self.count(|stats| {
+            if stats.pages.len() >= PAGES {
+                stats.pages.pop_front();
+            }
+            stats.pages.extend(Timestamp::from_millisecond(now));
+        });
         let mut text = Vec::with_capacity(32 * 1024);
         page.write(Moment::new(now, self.shared.housekeeping), &mut text);
         Bytes::from(text)

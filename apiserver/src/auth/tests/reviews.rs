@@ -1,13 +1,21 @@
 //! How the Kubernetes API is asked.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
+use kube::Client;
 use serde_json::json;
 use tokio::time::{Instant, advance};
 
 use super::{
     super::{answer::Denial, trust::Trust},
-    cluster::{Reply, cluster, failure, golden, status},
+    cluster::{Asked, Reply, cluster, failure, golden, status},
     get, layer, stranger,
 };
 
@@ -125,6 +133,84 @@ async fn a_cluster_that_does_not_answer_is_given_ten_seconds() {
     let why = "the token cannot be reviewed: not answered within 10s: no answer";
     assert_eq!(answer, Err(Denial::Unavailable(why.to_owned())));
     assert_eq!(start.elapsed(), Duration::from_secs(10));
+}
+
+/// A cluster that allows all until it is `gone`.
+fn cluster_until(gone: &Arc<AtomicBool>, how: fn() -> Reply) -> (Client, Asked) {
+    let gone = Arc::clone(gone);
+    cluster(move |kind, _, _| match kind {
+        _ if gone.load(Ordering::Relaxed) => how(),
+        "tokenreviews" => status(&json!({ "authenticated": true,
+            "user": { "username": "sam" } })),
+        _ => status(&json!({ "allowed": true })),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_let_in_before_an_outage_is_let_in_for_ten_minutes_of_it() {
+    let outages: [fn() -> Reply; 3] = [
+        || Reply::Cut(ErrorKind::ConnectionRefused),
+        || failure(503, "ServiceUnavailable", "not now"),
+        || Reply::Never,
+    ];
+    for how in outages {
+        let gone = Arc::new(AtomicBool::new(false));
+        let (client, _) = cluster_until(&gone, how);
+        let layer = layer(client, Trust::default());
+        let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
+        assert_eq!(ask().await, Ok(()));
+        gone.store(true, Ordering::Relaxed);
+        let end = Instant::now() + Duration::from_secs(605);
+        while Instant::now() < end {
+            let start = Instant::now();
+            assert_eq!(ask().await, Ok(()));
+            // A moment for the token, a moment for the access.
+            assert!(start.elapsed() <= Duration::from_secs(4));
+            advance(Duration::from_secs(1)).await;
+        }
+        assert!(layer.metrics.token_spares.count() > 30);
+        assert!(layer.metrics.access_spares.count() > 30);
+        advance(Duration::from_secs(10)).await;
+        assert!(matches!(ask().await, Err(Denial::Unavailable(_))));
+        gone.store(false, Ordering::Relaxed);
+        assert_eq!(ask().await, Ok(()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_nobody_new_is_let_in_and_nobody_for_more() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let (client, _) = cluster_until(&gone, || Reply::Cut(ErrorKind::ConnectionRefused));
+    let layer = layer(client, Trust::default());
+    let ask = async |uri, who| layer.admit(&mut get(&stranger(), uri, who)).await;
+    assert_eq!(ask(NODE, SAM).await, Ok(()));
+    gone.store(true, Ordering::Relaxed);
+    let kim = &[("Authorization", "Bearer ok:kim")];
+    assert!(matches!(ask(NODE, kim).await, Err(Denial::Unavailable(_))));
+    let other = "/apis/metrics.k8s.io/v1beta1/nodes/n2";
+    assert!(matches!(
+        ask(other, SAM).await,
+        Err(Denial::Undecided { .. })
+    ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_denied_after_an_outage_was_let_in_for_the_last_time() {
+    let (client, _) = cluster(|_, _, before| match before {
+        0 => status(&json!({ "allowed": true })),
+        1 | 3 => Reply::Cut(ErrorKind::ConnectionRefused),
+        _ => status(&json!({ "allowed": false })),
+    });
+    let layer = layer(client, Trust::default());
+    let ask = async || {
+        let answer = layer.admit(&mut get(&stranger(), NODE, &[])).await;
+        advance(Duration::from_secs(11)).await;
+        answer
+    };
+    assert_eq!(ask().await, Ok(()));
+    assert_eq!(ask().await, Ok(()));
+    assert!(matches!(ask().await, Err(Denial::Forbidden { .. })));
+    assert!(matches!(ask().await, Err(Denial::Undecided { .. })));
 }
 
 #[tokio::test]

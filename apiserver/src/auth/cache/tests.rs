@@ -1,0 +1,167 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tokio::sync::Notify;
+
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// A source that counts how often it was asked, and answers with the count.
+#[derive(Clone, Default)]
+struct Source(Arc<AtomicU32>);
+
+impl Source {
+    fn ask(&self, fresh: Duration) -> Asked {
+        let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        async move { Ok((count, Hold::only(fresh))) }.boxed()
+    }
+}
+
+type Asked = BoxFuture<'static, Result<(u32, Hold), &'static str>>;
+
+impl Failure for &'static str {
+    fn is_outage(&self) -> bool {
+        *self == "gone"
+    }
+}
+
+fn cache(room: usize) -> Cache<u32, &'static str> {
+    Cache::new(room, Spares::new("test"))
+}
+
+/// What comes of asking: an answer that is good for a minute and a spare for
+/// ten more, or a failure.
+fn says(answer: Result<u32, &'static str>) -> Asked {
+    let hold = Hold {
+        fresh: MINUTE,
+        spare: MINUTE * 10,
+    };
+    async move { answer.map(|value| (value, hold)) }.boxed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_held_as_long_as_it_may_be() {
+    let (cache, source) = (cache(8), Source::default());
+    let ask = || cache.get(key(b"a"), || source.ask(MINUTE));
+    assert_eq!(ask().await, Ok(1));
+    tokio::time::advance(Duration::from_secs(59)).await;
+    assert_eq!(ask().await, Ok(1));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(ask().await, Ok(2));
+}
+
+#[tokio::test]
+async fn an_answer_for_no_time_is_not_held() {
+    let (cache, source) = (cache(8), Source::default());
+    for count in [1, 2] {
+        let answer = cache.get(key(b"a"), || source.ask(Duration::ZERO)).await;
+        assert_eq!(answer, Ok(count));
+    }
+}
+
+#[tokio::test]
+async fn the_answer_not_used_for_longest_makes_way() {
+    let (cache, source) = (cache(2), Source::default());
+    let ask = |name: &'static str| cache.get(key(name.as_bytes()), || source.ask(MINUTE));
+    for (name, count) in [("a", 1), ("b", 2), ("a", 1), ("c", 3), ("a", 1), ("b", 4)] {
+        assert_eq!(ask(name).await, Ok(count), "{name}");
+    }
+    assert_eq!(lock(&cache.held).answers.len(), 2);
+    assert_eq!(lock(&cache.held).used.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failure_to_ask_is_no_answer() {
+    let cache = cache(8);
+    let fail = || async { Err::<(u32, Hold), _>("gone") };
+    assert_eq!(cache.get(key(b"a"), fail).await, Err("gone"));
+    let source = Source::default();
+    assert_eq!(cache.get(key(b"a"), || source.ask(MINUTE)).await, Ok(1));
+}
+
+#[tokio::test]
+async fn those_who_ask_at_the_same_time_share_one_question() {
+    let (cache, source) = (cache(8), Source::default());
+    let gate = Arc::new(Notify::new());
+    let ask = || {
+        cache.get(key(b"a"), || {
+            let (gate, answer) = (Arc::clone(&gate), source.ask(MINUTE));
+            async move {
+                gate.notified().await;
+                answer.await
+            }
+        })
+    };
+    let open = async { gate.notify_one() };
+    let (one, two, three, ()) = tokio::join!(ask(), ask(), ask(), open);
+    assert_eq!([one, two, three], [Ok(1), Ok(1), Ok(1)]);
+    assert!(lock(&cache.held).asking.is_empty());
+}
+
+#[tokio::test]
+async fn a_question_nobody_waits_for_is_asked_anew() {
+    let (cache, source) = (cache(8), Source::default());
+    let never = || std::future::pending::<Result<(u32, Hold), &'static str>>();
+    let mut given_up = Box::pin(cache.get(key(b"a"), never));
+    assert!(futures::poll!(&mut given_up).is_pending());
+    drop(given_up);
+    assert_eq!(cache.get(key(b"a"), || source.ask(MINUTE)).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spare_stands_in_while_nobody_can_be_asked_and_no_longer() {
+    let cache = cache(8);
+    let ask = |answer| cache.get(key(b"a"), move || says(answer));
+    assert_eq!(ask(Ok(1)).await, Ok(1));
+    tokio::time::advance(MINUTE).await;
+    assert_eq!(ask(Err("gone")).await, Ok(1));
+    assert_eq!(cache.spares.count(), 1);
+    // It is asked again after ten seconds, not at once.
+    assert_eq!(ask(Ok(2)).await, Ok(1));
+    tokio::time::advance(ASK_AGAIN).await;
+    assert_eq!(ask(Ok(2)).await, Ok(2));
+    tokio::time::advance(MINUTE * 11).await;
+    assert_eq!(ask(Err("gone")).await, Err("gone"));
+    assert_eq!(cache.spares.count(), 1);
+    assert!(lock(&cache.held).answers.is_empty());
+    assert!(lock(&cache.held).used.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn standing_in_does_not_make_a_spare_younger() {
+    let cache = cache(8);
+    let ask = |answer| cache.get(key(b"a"), move || says(answer));
+    assert_eq!(ask(Ok(1)).await, Ok(1));
+    for _ in 0..65 {
+        tokio::time::advance(ASK_AGAIN).await;
+        assert_eq!(ask(Err("gone")).await, Ok(1));
+    }
+    // A minute and ten.
+    tokio::time::advance(ASK_AGAIN).await;
+    assert_eq!(ask(Err("gone")).await, Err("gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_spare_nobody_waits_long_for_an_answer() {
+    let cache = cache(8);
+    assert_eq!(cache.get(key(b"a"), || says(Ok(1))).await, Ok(1));
+    tokio::time::advance(MINUTE).await;
+    let start = Instant::now();
+    let never = || std::future::pending::<Result<(u32, Hold), &'static str>>();
+    assert_eq!(cache.get(key(b"a"), never).await, Ok(1));
+    assert_eq!(start.elapsed(), PATIENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spare_does_not_stand_against_the_word_of_who_was_asked() {
+    let cache = cache(8);
+    let ask = |answer| cache.get(key(b"a"), move || answer);
+    assert_eq!(ask(says(Ok(1))).await, Ok(1));
+    tokio::time::advance(MINUTE).await;
+    assert_eq!(ask(says(Err("not you"))).await, Err("not you"));
+    // An answer that is not held takes the spare away.
+    let source = Source::default();
+    assert_eq!(ask(source.ask(Duration::ZERO)).await, Ok(1));
+    assert_eq!(ask(says(Err("gone"))).await, Err("gone"));
+    assert_eq!(cache.spares.count(), 0);
+}
