@@ -8,8 +8,8 @@ use tributary_runtime::{
     selector::{BadSelector, Selector},
     serve::Address,
     tls::{
-        ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13, TLS13, roots,
-        server_config,
+        ClientCa, ClientCertificates, PairFiles, ServerTls, ServingCertificate, TLS12_AND_13,
+        TLS13, server_config,
     },
 };
 
@@ -22,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) api_tls: Arc<ServerConfig>,
     pub(crate) certificate: Arc<ServingCertificate>,
     pub(crate) bus: Vec<BusDoor>,
+    /// The CA of publishers, if they show certificates.
+    pub(crate) bus_clients: Option<ClientCa>,
     pub(crate) node_selector: Option<Selector>,
 }
 
@@ -30,7 +32,7 @@ pub(crate) struct Config {
 pub(crate) struct BusDoor {
     pub(crate) address: Address,
     /// Without TLS: a Unix socket, or `--bus-insecure`.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<ServerTls>,
 }
 
 impl TryFrom<&Args> for Config {
@@ -45,13 +47,15 @@ impl TryFrom<&Args> for Config {
             TLS12_AND_13,
             &[b"h2", b"http/1.1"],
         )?;
+        let bus_clients = bus_clients(&args.bus, &certificate)?;
         Ok(Self {
             api_address: Address::Tcp(SocketAddr::new(
                 args.serving.bind_address,
                 args.serving.secure_port,
             )),
             api_tls,
-            bus: bus(&args.bus, &certificate)?,
+            bus: bus(&args.bus, bus_clients.as_ref())?,
+            bus_clients,
             certificate,
             node_selector: selector(&args.samples.node_selector)?,
         })
@@ -68,27 +72,32 @@ fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigu
     }
 }
 
-fn bus(
+fn bus_clients(
     args: &BusArgs,
     certificate: &Arc<ServingCertificate>,
-) -> Result<Vec<BusDoor>, Misconfigured> {
-    let tls = match &args.bus_client_ca_file {
-        None => None,
-        Some(file) => {
-            let publishers = roots(file)
-                .map_err(|error| Misconfigured::new(format!("--bus-client-ca-file: {error}")))?;
-            Some(server_config(
-                Arc::clone(certificate),
-                ClientCertificates::Required(Arc::new(publishers)),
-                TLS13,
-                &[b"h2"],
-            )?)
-        }
+) -> Result<Option<ClientCa>, Misconfigured> {
+    let Some(file) = &args.bus_client_ca_file else {
+        return Ok(None);
     };
+    let certificate = Arc::clone(certificate);
+    let clients = ClientCa::new(file.clone(), move |publishers| {
+        server_config(
+            Arc::clone(&certificate),
+            ClientCertificates::Required(Arc::new(publishers)),
+            TLS13,
+            &[b"h2"],
+        )
+    });
+    let named = |error| Misconfigured::new(format!("--bus-client-ca-file: {error}"));
+    clients.map(Some).map_err(named)
+}
+
+fn bus(args: &BusArgs, clients: Option<&ClientCa>) -> Result<Vec<BusDoor>, Misconfigured> {
+    let tls = clients.map(ClientCa::tls);
     let listen = |address: &Address| match (address, &tls) {
         (Address::Tcp(_), Some(tls)) => Ok(BusDoor {
             address: address.clone(),
-            tls: Some(Arc::clone(tls)),
+            tls: Some(tls.clone()),
         }),
         (Address::Unix(_), _) => Ok(BusDoor {
             address: address.clone(),

@@ -33,6 +33,7 @@ use tributary_runtime::{
     health::{self, Check, Endpoint},
     kube as runtime_kube, log,
     metrics::{self as runtime_metrics},
+    reload,
     serve::{Address, Bound, Limits, Listener, ServeMetrics, Server},
     signal::Signals,
     tasks::Tasks,
@@ -148,10 +149,7 @@ impl Frontend {
             ready: AtomicBool::new(false),
         };
         let api = answer(&mut tasks, &config, coverage, auth, registry, grace).await?;
-        tasks.spawn("certificate", async move {
-            config.certificate.follow_files(stop).await;
-            Ok(())
-        });
+        follow_files(&mut tasks, config);
         Ok(Self {
             tasks,
             grace: grace + GRACE,
@@ -177,6 +175,22 @@ impl Frontend {
     /// A task ended by itself.
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(self.grace).await?)
+    }
+}
+
+/// Takes over certificates and CAs that change; `auth` follows those of callers.
+fn follow_files(tasks: &mut Tasks, config: Config) {
+    let stop = tasks.stop();
+    tasks.spawn("certificate", async move {
+        config.certificate.follow_files(stop).await;
+        Ok(())
+    });
+    if let Some(mut clients) = config.bus_clients {
+        let stop = tasks.stop();
+        tasks.spawn("bus-client-ca", async move {
+            reload::follow("CA of publishers", stop, || clients.look()).await;
+            Ok(())
+        });
     }
 }
 
@@ -351,7 +365,7 @@ fn server(
     );
     Server {
         listener: bound.listener,
-        tls: Some(tls),
+        tls: Some(tls.into()),
         limits: Limits {
             drain,
             ..Limits::default()

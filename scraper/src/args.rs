@@ -4,14 +4,12 @@
 //! The flags about kubelets and nodes are those of metrics-server, by name,
 //! default and meaning (PARITY 1.1 and 1.2).
 
-mod duration;
-
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Parser};
 use tributary_runtime::args::{KubeArgs, LogArgs};
 
-pub use self::duration::{BadDuration, GoDuration};
+pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
 /// Reads the kubelets of a Kubernetes cluster and publishes what they say to
 /// every Tributary frontend.

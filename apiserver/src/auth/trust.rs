@@ -7,7 +7,7 @@
 //! not read the config map does not exit: it answers 503 to those who show a
 //! certificate, says why once in the log, and keeps trying.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use futures::{
@@ -21,16 +21,16 @@ use kube::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tributary_runtime::exit::Misconfigured;
+use tributary_runtime::{
+    exit::Misconfigured,
+    reload::{LOOK_EVERY, Looks},
+};
 
 use super::{
     config_map::{self, ProxySource},
     front_proxy::{FrontProxy, Headers},
     x509::{BadCa, Pool},
 };
-
-/// How often the files are looked at, as those of the serving certificate.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// What is in force.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +73,8 @@ pub(crate) struct Keeper {
     /// The texts that are in force, or were tried last.
     client_ca: Option<Vec<u8>>,
     proxy: Option<ProxySource>,
-    /// Whether the file or the config map could not be read when last tried.
-    files_failed: bool,
+    files: Looks,
+    /// Whether the config map could not be read when last tried.
     map_failed: bool,
 }
 
@@ -95,7 +95,7 @@ impl Keeper {
             current: Arc::new(ArcSwap::from_pointee(trust)),
             client_ca: None,
             proxy: None,
-            files_failed: false,
+            files: Looks::new("client CA"),
             map_failed: false,
         };
         keeper.look().map_err(Misconfigured::new)?;
@@ -175,20 +175,13 @@ impl Keeper {
     }
 
     pub(super) fn look_again(&mut self) {
-        match self.look() {
-            Ok(()) => self.files_failed = false,
-            Err(error) => {
-                // Once, until it is mended.
-                if !self.files_failed {
-                    warn!(error, "what was in force stays");
-                }
-                self.files_failed = true;
-            }
-        }
+        let look = self.look();
+        self.files.report(look);
     }
 
-    /// Reads the files of the flags.
-    fn look(&mut self) -> Result<(), String> {
+    /// Reads the files of the flags; whether one had changed. One that cannot be
+    /// used does not keep the other back.
+    fn look(&mut self) -> Result<bool, String> {
         let read = |flag: &'static str, path: &PathBuf| {
             let at = format!("{flag}: {}", path.display());
             match std::fs::read(path) {
@@ -196,22 +189,22 @@ impl Keeper {
                 Err(error) => Err(format!("{at}: {error}")),
             }
         };
-        if let Some(path) = &self.settings.client_ca {
-            let (at, text) = read("--client-ca-file", path)?;
-            self.set_clients(Some(text))
-                .map_err(|error| format!("{at}: {error}"))?;
-        }
-        if let Some(path) = &self.settings.proxy_ca {
-            let (at, ca) = read("--requestheader-client-ca-file", path)?;
+        let clients = self.settings.client_ca.clone().map_or(Ok(false), |path| {
+            let (at, text) = read("--client-ca-file", &path)?;
+            let set = self.set_clients(Some(text));
+            set.map_err(|error| format!("{at}: {error}"))
+        });
+        let proxy = self.settings.proxy_ca.clone().map_or(Ok(false), |path| {
+            let (at, ca) = read("--requestheader-client-ca-file", &path)?;
             let source = ProxySource {
                 ca,
                 allowed_names: self.settings.allowed_names.clone(),
                 headers: self.settings.headers.clone(),
             };
-            self.set_proxy(Some(source))
-                .map_err(|error| format!("{at}: {error}"))?;
-        }
-        Ok(())
+            let set = self.set_proxy(Some(source));
+            set.map_err(|error| format!("{at}: {error}"))
+        });
+        Ok(clients? | proxy?)
     }
 
     /// Says whether something changed.

@@ -4,20 +4,24 @@
 //! The server is given its socket and its end. Per-connection tasks live in a
 //! set inside the loop that accepted them, so nothing outlives it.
 
+mod body;
+mod line;
 mod listener;
 
 use std::{
+    convert::Infallible,
     io,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{Router, body::Body};
-use http::{Extensions, Request};
+use http::{Extensions, Request, Response, Version, header::CONNECTION};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use rustls_pki_types::CertificateDer;
@@ -32,7 +36,20 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-pub use self::listener::{Address, BadAddress, Bound, Listener};
+use self::{body::Counted, line::Due};
+pub use self::{
+    line::Line,
+    listener::{Address, BadAddress, Bound, Listener, Sharing},
+};
+use crate::tls::ServerTls;
+
+/// The headers of one HTTP/1 request: enough for somebody in many groups, each of
+/// which is a header of the front proxy.
+const HEADERS: usize = 1_000;
+
+/// What an HTTP/2 stream may hold for a peer that does not read, and may get from
+/// one that sends (PARITY 1.5).
+const STREAM_BUFFER: u32 = 256 << 10;
 
 /// Bounds of a server. The defaults are those of Kubernetes servers (PARITY 1.5).
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +58,16 @@ pub struct Limits {
     pub connections: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long an HTTP/1 peer may take to send the head of a request.
+    /// How long an HTTP/1 peer may take to send the head of a request, counted
+    /// from the answer before.
     pub request_head: Duration,
+    /// How long a connection may be without a request.
+    pub idle: Duration,
+    /// How long the head of a request may be, in bytes; what is longer is
+    /// answered with 431.
+    pub head_bytes: u32,
+    /// Whether HTTP/2 is spoken.
+    pub http2: bool,
     /// HTTP/2 streams of one connection.
     pub streams: u32,
     /// How long requests under way may go on once the server stops.
@@ -55,6 +80,9 @@ impl Default for Limits {
             connections: 4096,
             handshake: Duration::from_secs(10),
             request_head: Duration::from_secs(32),
+            idle: Duration::from_secs(90),
+            head_bytes: 1 << 20,
+            http2: true,
             streams: 100,
             drain: Duration::from_secs(10),
         }
@@ -110,7 +138,7 @@ pub struct Server {
     /// Where connections come from.
     pub listener: Listener,
     /// TLS, unless the address is trusted by itself.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<ServerTls>,
     /// Its bounds.
     pub limits: Limits,
     /// Its counters.
@@ -125,9 +153,7 @@ impl Server {
     /// The listening socket is beyond use.
     pub async fn run(self, router: Router, stop: CancellationToken) -> io::Result<()> {
         let room = Arc::new(Semaphore::new(self.limits.connections));
-        let graceful = GracefulShutdown::new();
         let mut connections = JoinSet::new();
-        let acceptor = self.tls.clone().map(TlsAcceptor::from);
         loop {
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
@@ -146,15 +172,14 @@ impl Server {
                 router: router.clone(),
                 limits: self.limits,
                 metrics: self.metrics.clone(),
-                watcher: graceful.watcher(),
                 stop: stop.clone(),
                 _permit: permit,
             };
-            connections.spawn(connection.serve(stream, acceptor.clone()));
+            let acceptor = self.tls.as_ref().map(|tls| tls.current().into());
+            connections.spawn(connection.serve(stream, acceptor));
         }
         drop(self.listener);
         let drained = timeout(self.limits.drain, async {
-            graceful.shutdown().await;
             while connections.join_next().await.is_some() {}
         });
         if drained.await.is_err() {
@@ -169,7 +194,6 @@ struct Connection {
     router: Router,
     limits: Limits,
     metrics: ServeMetrics,
-    watcher: hyper_util::server::graceful::Watcher,
     stop: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
@@ -217,29 +241,77 @@ impl Connection {
             certificates,
             notes: Notes::default(),
         };
-        let router = self.router;
+        let line = Line::new(self.limits.idle);
         let service = service_fn({
-            let peer = peer.clone();
-            move |request: Request<Incoming>| {
-                let mut request = request.map(Body::new);
-                request.extensions_mut().insert(peer.clone());
-                router.clone().oneshot(request)
-            }
+            let (peer, line, router) = (peer.clone(), line.clone(), self.router);
+            move |request| answer(request, peer.clone(), line.clone(), router.clone())
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.request_head);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(self.limits.streams)
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(15));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        if let Err(error) = self.watcher.watch(connection.into_owned()).await {
+        let builder = builder(&self.limits);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection.into_owned());
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                due = line.due() => match due {
+                    Due::Leave => connection.as_mut().graceful_shutdown(),
+                    Due::CutOff => {
+                        debug!(peer = %peer.name, "connection cut off");
+                        return;
+                    }
+                },
+            }
+        };
+        if let Err(error) = ended {
             debug!(peer = %peer.name, error, "connection ended");
         }
+    }
+}
+
+/// The answer to one request. Whoever makes it says with `Connection: close`
+/// that it should be the last on this connection, as in Go also in HTTP/2.
+async fn answer(
+    request: Request<Incoming>,
+    peer: Peer,
+    line: Line,
+    router: Router,
+) -> Result<Response<Counted>, Infallible> {
+    let open = line.begin();
+    let version = request.version();
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(line.clone());
+    let mut response = router.oneshot(request).await?;
+    if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {
+        line.leave();
+    }
+    Ok(response.map(|body| Counted { body, _open: open }))
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request_head)
+        .max_headers(HEADERS)
+        .max_buf_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.head_bytes)
+        .initial_stream_window_size(STREAM_BUFFER)
+        .max_send_buf_size(usize::try_from(STREAM_BUFFER).unwrap_or(usize::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(15));
+    if limits.http2 {
+        builder
+    } else {
+        builder.http1_only()
     }
 }

@@ -39,4 +39,18 @@ impl Signals {
         info!(signal = which, "stopping");
         stop.cancel();
     }
+
+    /// Waits for a signal, then cancels `leaving`; a second one cancels `stop`.
+    /// Ends when `stop` is cancelled by somebody else.
+    pub async fn leave_then_stop(mut self, leaving: CancellationToken, stop: CancellationToken) {
+        for (token, what) in [(leaving, "leaving"), (stop.clone(), "stopping at once")] {
+            let which = tokio::select! {
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.interrupt.recv() => "SIGINT",
+                () = stop.cancelled() => return,
+            };
+            info!(signal = which, "{what}");
+            token.cancel();
+        }
+    }
 }

@@ -2,20 +2,15 @@
 //!
 //! It starts from the configuration for the API server, as in metrics-server
 //! (PARITY 2.5), and the kubelet flags replace parts of it. Whatever comes from
-//! a file is looked at again, at most once a minute and by content, because
-//! Kubernetes replaces mounted files by swapping a symlink. What cannot be read
-//! then leaves what is known in force.
+//! a file is looked at again, by content
+//! ([`tributary_runtime::reload`]), as connections need it.
 
 mod tls;
 
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -25,8 +20,11 @@ use kube::Config;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tracing::{info, warn};
-use tributary_runtime::{exit::Misconfigured, tls::PairFiles};
+use tributary_runtime::{
+    exit::Misconfigured,
+    reload::{LOOK_EVERY, Looks},
+    tls::PairFiles,
+};
 
 /// What the flags say about the way to kubelets.
 #[derive(Clone, Debug, Default)]
@@ -46,8 +44,7 @@ pub struct Security {
 pub(super) struct Credentials {
     sources: Sources,
     current: ArcSwap<Access>,
-    next_look: Mutex<Instant>,
-    failing: AtomicBool,
+    looks: Mutex<(Instant, Looks)>,
 }
 
 /// What one connection and one request need.
@@ -136,9 +133,6 @@ struct Identity {
     client_key_data: Option<ByteString>,
 }
 
-/// Files are looked at no more often than this, as client-go does with tokens.
-const LOOK_EVERY: Duration = Duration::from_mins(1);
-
 impl Credentials {
     /// Reads everything once.
     ///
@@ -152,8 +146,10 @@ impl Credentials {
         Ok(Self {
             sources,
             current: ArcSwap::from_pointee(access),
-            next_look: Mutex::new(Instant::now() + LOOK_EVERY),
-            failing: AtomicBool::new(false),
+            looks: Mutex::new((
+                Instant::now() + LOOK_EVERY,
+                Looks::new("credentials for kubelets"),
+            )),
         })
     }
 
@@ -168,10 +164,7 @@ impl Credentials {
     /// Whether it is time; says so to one of many who ask.
     fn is_time_to_look(&self) -> bool {
         let now = Instant::now();
-        let mut next = self
-            .next_look
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let (next, _) = &mut *self.looks();
         let is_time = now >= *next;
         if is_time {
             *next = now + LOOK_EVERY;
@@ -179,29 +172,22 @@ impl Credentials {
         is_time
     }
 
+    fn looks(&self) -> MutexGuard<'_, (Instant, Looks)> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A few small files, from memory as a rule: not worth another thread.
     fn look(&self) {
         let held = self.current.load();
         let found = self.sources.read().and_then(|material| {
             if material == held.material {
-                return Ok(None);
+                return Ok(false);
             }
-            Access::new(&self.sources, material, Some(&held)).map(Some)
+            let access = Access::new(&self.sources, material, Some(&held))?;
+            self.current.store(Arc::new(access));
+            Ok(true)
         });
-        match found {
-            Ok(found) => {
-                self.failing.store(false, Ordering::Relaxed);
-                if let Some(access) = found {
-                    info!(access.generation, "credentials for kubelets have changed");
-                    self.current.store(Arc::new(access));
-                }
-            }
-            Err(error) => {
-                if !self.failing.swap(true, Ordering::Relaxed) {
-                    warn!(%error, "credentials for kubelets cannot be read; the old ones stay");
-                }
-            }
-        }
+        self.looks().1.report(found);
     }
 }
 

@@ -2,18 +2,26 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     pin::Pin,
     str::FromStr,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
 };
+
+/// After which silence the kernel asks a peer whether it is there (PARITY 1.5).
+const KEEPALIVE: Duration = Duration::from_mins(3);
+
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +69,15 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
+/// With whom a port is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sharing {
+    /// With other processes that ask for it too: `SO_REUSEPORT`.
+    pub port: bool,
+    /// An unspecified address takes IPv4 and IPv6, as in Go.
+    pub families: bool,
+}
+
 /// A listener and the address it really has.
 #[derive(Debug)]
 pub struct Bound {
@@ -78,9 +95,18 @@ impl Listener {
     ///
     /// The address is taken, or may not be used.
     pub async fn bind(address: &Address) -> io::Result<Bound> {
+        Self::bind_shared(address, Sharing::default()).await
+    }
+
+    /// Listens on `address`, which others may have too.
+    ///
+    /// # Errors
+    ///
+    /// The address is taken, or may not be used.
+    pub async fn bind_shared(address: &Address, sharing: Sharing) -> io::Result<Bound> {
         match address {
             Address::Tcp(address) => {
-                let listener = TcpListener::bind(address).await?;
+                let listener = listen(*address, sharing)?;
                 let address = Address::Tcp(listener.local_addr()?);
                 Ok(Bound {
                     listener: Self::Tcp(listener),
@@ -105,6 +131,9 @@ impl Listener {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
                 stream.set_nodelay(true)?;
+                let alive = TcpKeepalive::new().with_time(KEEPALIVE);
+                SockRef::from(&stream).set_tcp_keepalive(&alive)?;
+                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                 Ok((Stream::Tcp(stream), peer.to_string().into()))
             }),
             Self::Unix(listener) => listener
@@ -116,12 +145,47 @@ impl Listener {
             Ok(accepted) => Ok(Some(accepted)),
             Err(error) if is_passing(&error) => {
                 // Out of descriptors: give connections time to end.
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 Ok(None)
             }
             Err(error) => Err(error),
         }
     }
+}
+
+fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    if sharing.families && address.ip().is_unspecified() {
+        let every = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
+        match listen_on(every, sharing) {
+            // A kernel without IPv6.
+            Err(error) if is_foreign(&error) && address.is_ipv4() => {}
+            done => return done,
+        }
+    }
+    listen_on(address, sharing)
+}
+
+fn listen_on(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if sharing.families && address.is_ipv6() {
+        SockRef::from(&socket).set_only_v6(false)?;
+    }
+    // As everywhere: one that ended a moment ago does not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(sharing.port)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn is_foreign(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL]
+        .iter()
+        .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
 }
 
 /// Whether an error is about one connection or a passing shortage, and not
@@ -205,6 +269,37 @@ mod tests {
                 format!("{text:?} is neither IP:PORT nor unix:///PATH")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_port_can_be_shared_by_those_who_ask_for_it() {
+        let any: Address = "127.0.0.1:0".parse().unwrap();
+        let shared = Sharing {
+            port: true,
+            ..Sharing::default()
+        };
+        let first = Listener::bind_shared(&any, shared).await.unwrap();
+        Listener::bind_shared(&first.address, shared).await.unwrap();
+        let error = Listener::bind(&first.address).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn an_unspecified_address_takes_ipv4_too() {
+        let every = Sharing {
+            families: true,
+            ..Sharing::default()
+        };
+        let any = "0.0.0.0:0".parse().unwrap();
+        let bound = Listener::bind_shared(&any, every).await.unwrap();
+        let Address::Tcp(address) = bound.address else {
+            panic!("TCP");
+        };
+        let local = ("127.0.0.1", address.port());
+        let (connected, accepted) =
+            tokio::join!(TcpStream::connect(local), bound.listener.accept());
+        let (_, peer) = accepted.unwrap().unwrap();
+        assert_eq!(*peer, *connected.unwrap().local_addr().unwrap().to_string());
     }
 
     #[tokio::test]

@@ -1,0 +1,183 @@
+//! Bodies of answers: counted, and not for ever.
+
+use std::{
+    any::Any,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::line::Open;
+
+/// The longest piece that a connection is handed at once. It holds what it was
+/// handed until the peer reads, so this is what a peer that does not read costs.
+const PIECE: usize = 128 << 10;
+
+/// What a body was made of.
+pub(super) struct Slot(Mutex<Content>);
+
+enum Content {
+    Ahead {
+        body: Body,
+        piece: Bytes,
+        _kept: Box<dyn Any + Send>,
+    },
+    Over,
+    Late,
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    /// Lets go of what was not sent yet; whether there was any.
+    pub(super) fn cut(&self) -> bool {
+        let mut content = self.lock();
+        let ahead = matches!(*content, Content::Ahead { .. });
+        if ahead {
+            *content = Content::Late;
+        }
+        ahead
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A body that keeps something as long as it is not handed over.
+pub(super) struct Bounded {
+    slot: Arc<Slot>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+/// What whoever reads such a body finds at its deadline.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was not over in time")]
+struct Late;
+
+impl Bounded {
+    pub(super) fn new(body: Body, kept: Box<dyn Any + Send>) -> Self {
+        let content = Content::Ahead {
+            body,
+            piece: Bytes::new(),
+            _kept: kept,
+        };
+        Self {
+            slot: Arc::new(Slot(Mutex::new(content))),
+            deadline: None,
+        }
+    }
+
+    /// Ends with an error then.
+    pub(super) fn until(self, deadline: Instant) -> Self {
+        Self {
+            deadline: Some(Box::pin(sleep_until(deadline))),
+            ..self
+        }
+    }
+
+    pub(super) fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+
+    /// Whether it is more than a single piece, or nobody knows.
+    pub(super) fn is_long(&self) -> bool {
+        let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
+        let exact = http_body::Body::size_hint(self).exact();
+        exact.is_none_or(|length| length > piece)
+    }
+}
+
+impl http_body::Body for Bounded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let due = self.deadline.as_mut();
+        if due.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
+            self.slot.cut();
+        }
+        let mut content = self.slot.lock();
+        let Content::Ahead { body, piece, .. } = &mut *content else {
+            let late = matches!(*content, Content::Late);
+            return Poll::Ready(late.then(|| Err(axum::Error::new(Late))));
+        };
+        if piece.is_empty() {
+            let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                None => {
+                    *content = Content::Over;
+                    return Poll::Ready(None);
+                }
+                Some(Ok(Ok(data))) => *piece = data,
+                Some(Ok(Err(other))) => return Poll::Ready(Some(Ok(other))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        let next = piece.split_to(piece.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(next))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &*self.slot.lock() {
+            Content::Ahead { body, piece, .. } => piece.is_empty() && body.is_end_stream(),
+            Content::Over => true,
+            Content::Late => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &*self.slot.lock() {
+            Content::Ahead { body, piece, .. } => {
+                let (mut hint, ahead) = (body.size_hint(), piece.len());
+                let ahead = u64::try_from(ahead).unwrap_or(u64::MAX);
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(ahead));
+                }
+                hint.set_lower(hint.lower().saturating_add(ahead));
+                hint
+            }
+            Content::Over => SizeHint::with_exact(0),
+            Content::Late => SizeHint::new(),
+        }
+    }
+}
+
+/// A body that counts as a request under way until it is dropped.
+pub(super) struct Counted {
+    pub(super) body: Body,
+    pub(super) _open: Open,
+}
+
+impl http_body::Body for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,133 @@
+//! What is read from PEM files.
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
+
+use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+
+use crate::exit::Misconfigured;
+
+/// What is wrong with a certificate, key or CA file.
+#[derive(Debug, thiserror::Error)]
+pub enum BadFile {
+    /// It cannot be read.
+    #[error("{path}: {error}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// It is not PEM, or holds none of what it should.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The certificate and the key are no pair.
+    #[error("{certificate} and {key} do not belong together: {reason}")]
+    Mismatch {
+        /// The certificate file.
+        certificate: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// What rustls says.
+        reason: String,
+    },
+}
+
+impl From<BadFile> for Misconfigured {
+    fn from(error: BadFile) -> Self {
+        Self::new(error)
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, BadFile> {
+    std::fs::read(path).map_err(|error| BadFile::Unreadable {
+        path: path.to_owned(),
+        error,
+    })
+}
+
+fn malformed(path: &Path, reason: &dyn fmt::Display) -> BadFile {
+    BadFile::Malformed {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+///
+/// [`BadFile`] says which file and what is wrong with it.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
+    certificates_in(path, &read(path)?)
+}
+
+fn certificates_in(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadFile> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed(path, &error))?;
+    if chain.is_empty() {
+        return Err(malformed(path, &"no certificate in it"));
+    }
+    Ok(chain)
+}
+
+/// The private key of a PEM file.
+///
+/// # Errors
+///
+/// [`BadFile`] says which file and what is wrong with it.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BadFile> {
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| malformed(path, &error))
+}
+
+/// The CAs of a PEM file as roots of trust.
+///
+/// # Errors
+///
+/// [`BadFile`] says which file and what is wrong with it.
+pub fn roots(path: &Path) -> Result<RootCertStore, BadFile> {
+    roots_in(path, &read(path)?)
+}
+
+/// Those in `pem`, which was read from `path`.
+pub(super) fn roots_in(path: &Path, pem: &[u8]) -> Result<RootCertStore, BadFile> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates_in(path, pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| malformed(path, &error))?;
+    }
+    Ok(roots)
+}
+
+/// A certificate and its key, in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairFiles {
+    /// The chain, the own certificate first.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: PathBuf,
+}
+
+impl PairFiles {
+    pub(super) fn load(&self) -> Result<CertifiedKey, BadFile> {
+        let chain = certificates(&self.certificate)?;
+        let key = private_key(&self.key)?;
+        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
+            BadFile::Mismatch {
+                certificate: self.certificate.clone(),
+                key: self.key.clone(),
+                reason: error.to_string(),
+            }
+        })
+    }
+}
