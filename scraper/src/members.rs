@@ -1,6 +1,7 @@
 //! Our lease, and the watch of those of our group.
 
 use std::{
+    collections::HashMap,
     fmt,
     future::Future,
     pin::pin,
@@ -15,7 +16,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, Preconditions},
     runtime::watcher,
 };
 use tokio::{
@@ -23,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use tributary_model::Timestamp;
 use tributary_runtime::{
     clock::Clock,
@@ -48,6 +49,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How soon a renewal that failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Leases of the dead are deleted one by one, this far apart.
+const CLEAN_EVERY: Duration = LEASE;
 
 /// How long the API may take to delete our lease when we leave. If it does not,
 /// the lease runs out.
@@ -162,6 +166,7 @@ impl Leases {
         let membership = Membership::new(Arc::clone(&self.source), resolution, steady.now());
         let shared = Shared {
             membership: Mutex::new(membership),
+            objects: Mutex::default(),
             changed: Notify::new(),
         };
         let config = watcher::Config::default().labels(&format!("{GROUP}={}", self.group));
@@ -170,9 +175,44 @@ impl Leases {
             shared.changed.notify_one();
         };
         let ended = stop.clone();
-        let watching = keep(self.api.clone(), config, Lease::read, apply, ended);
-        let publishing = self.publish(&shared, steady, &view, stop);
-        tokio::join!(watching, publishing);
+        let watching = keep(self.api.clone(), config, Read::of, apply, ended);
+        let cleaning = self.clean(&shared, &stop);
+        let publishing = self.publish(&shared, steady, &view, &stop);
+        tokio::join!(watching, publishing, cleaning);
+    }
+
+    /// Deletes what those leave behind who die without a word under a name that
+    /// does not come again, as pods of a Deployment do.
+    async fn clean(&self, shared: &Shared, stop: &CancellationToken) {
+        let next = async || {
+            sleep(CLEAN_EVERY).await;
+            self.clean_one(shared).await;
+        };
+        while stop.run_until_cancelled(next()).await.is_some() {}
+    }
+
+    async fn clean_one(&self, shared: &Shared) {
+        let Some((name, version)) = shared.abandoned() else {
+            return;
+        };
+        // Only as we know it: whoever renews it meanwhile is not dead.
+        let params = DeleteParams {
+            preconditions: Some(Preconditions {
+                resource_version: Some(version),
+                uid: None,
+            }),
+            ..DeleteParams::default()
+        };
+        match within(REQUEST_TIMEOUT, self.api.delete(&name, &params)).await {
+            Ok(_) => {
+                self.metrics.leases_cleaned.inc();
+                info!(lease = name, "deleted a lease that was left behind");
+            }
+            Err(error) => debug!(
+                lease = name,
+                error, "cannot delete a lease that was left behind"
+            ),
+        }
     }
 
     async fn publish(
@@ -180,7 +220,7 @@ impl Leases {
         shared: &Shared,
         steady: Steady,
         view: &watch::Sender<Option<View>>,
-        stop: CancellationToken,
+        stop: &CancellationToken,
     ) {
         loop {
             let now = steady.now();
@@ -235,6 +275,8 @@ async fn within<T>(
 
 struct Shared {
     membership: Mutex<Membership>,
+    /// Name and version of each lease.
+    objects: Mutex<HashMap<Member, (String, String)>>,
     changed: Notify,
 }
 
@@ -245,41 +287,71 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, change: Change<Option<Lease>>, now: Timestamp, clock: &Clock) {
+    fn objects(&self) -> MutexGuard<'_, HashMap<Member, (String, String)>> {
+        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, change: Change<Option<Read>>, now: Timestamp, clock: &Clock) {
         let mut membership = self.lock();
+        let mut objects = self.objects();
         match change {
             Change::Replace(leases) => {
-                let leases = leases.into_iter().flatten().collect();
+                objects.clear();
+                let leases = leases.into_iter().flatten();
+                let leases = leases.map(|Read { lease, object }| {
+                    objects.insert(Arc::clone(&lease.holder), object);
+                    lease
+                });
                 let today = Timestamp::from_millis(clock.now_millis());
-                membership.replace(leases, now, today);
+                membership.replace(leases.collect(), now, today);
             }
-            Change::Put(lease) => {
-                if let Some(lease) = lease {
+            Change::Put(read) => {
+                if let Some(Read { lease, object }) = read {
+                    objects.insert(Arc::clone(&lease.holder), object);
                     membership.put(lease, now);
                 }
             }
-            Change::Remove(lease) => {
-                if let Some(lease) = lease {
+            Change::Remove(read) => {
+                if let Some(Read { lease, .. }) = read {
+                    objects.remove(&lease.holder);
                     membership.remove(&lease.holder);
                 }
             }
         }
     }
+
+    /// Name and version of a lease that we are to delete.
+    fn abandoned(&self) -> Option<(String, String)> {
+        let membership = self.lock();
+        self.objects().get(membership.abandoned()?).cloned()
+    }
 }
 
-impl Lease {
+/// A lease, and the object that it was read from: name and version.
+#[derive(Debug)]
+struct Read {
+    lease: Lease,
+    object: (String, String),
+}
+
+impl Read {
     /// What matters of an object; `None` if it is nobody's.
-    fn read(object: Object) -> Option<Self> {
-        let spec = object.spec?;
+    fn of(object: Object) -> Option<Self> {
+        let (metadata, spec) = (object.metadata, object.spec?);
         let date = |time: &MicroTime| Timestamp::from_millis(time.0.as_millisecond());
         let renewed = date(spec.renew_time.as_ref()?);
-        Some(Self {
+        let lease = Lease {
             holder: spec
                 .holder_identity
                 .filter(|holder| !holder.is_empty())?
                 .into(),
             acquired: spec.acquire_time.as_ref().map_or(renewed, date),
             renewed,
-        })
+        };
+        let object = (metadata.name?, metadata.resource_version?);
+        Some(Self { lease, object })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,6 +24,10 @@ pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// Longer silence than this of everybody is a broken watch, not their end.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// A lease that was not renewed for so many times its time is its holder's no
+/// more, and the first of the living may delete it.
+const ABANDONED_AFTER: u32 = 10;
+
 /// More members than this are not a group. The first by name are taken.
 const MOST_MEMBERS: usize = 1_024;
 
@@ -172,6 +176,18 @@ impl Membership {
         joins.chain(alone).filter(|at| *at > now).min()
     }
 
+    /// The holder of a lease that was left behind long ago, while others were
+    /// heard of; for the first by name of those who live, so that one deletes it.
+    pub(crate) fn abandoned(&self) -> Option<&Member> {
+        let mut first = self.seen.iter().take_while(|(name, _)| **name < self.me);
+        if first.any(|(_, seen)| !self.is_dead(seen)) {
+            return None;
+        }
+        let mut others = self.seen.iter().filter(|(name, _)| **name != self.me);
+        let found = others.find(|(_, seen)| self.silent(seen) >= LEASE * ABANDONED_AFTER);
+        found.map(|(name, _)| name)
+    }
+
     fn alone_from(&self) -> Timestamp {
         self.began.plus(self.debounce)
     }
@@ -184,8 +200,12 @@ impl Membership {
 
     /// Others were heard of for the time of a lease after this one fell silent.
     fn is_dead(&self, seen: &Seen) -> bool {
-        let silent = self.heard_at.since(seen.at);
-        silent.is_some_and(|silent| silent >= LEASE)
+        self.silent(seen) >= LEASE
+    }
+
+    /// How long others were heard of after this one fell silent.
+    fn silent(&self, seen: &Seen) -> Duration {
+        self.heard_at.since(seen.at).unwrap_or_default()
     }
 
     fn heard(&mut self, now: Timestamp) {

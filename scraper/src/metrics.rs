@@ -165,6 +165,8 @@ pub(crate) struct ShareMetrics {
     pub(crate) members: Gauge,
     /// Renewals of our lease that failed.
     pub(crate) lease_failures: Counter,
+    /// Leases of the dead that we deleted.
+    pub(crate) leases_cleaned: Counter,
     /// Reports of overdue nodes that came faster than they were read.
     pub(crate) reports_dropped: Counter,
     nodes: Family<Role, Gauge>,
@@ -189,6 +191,11 @@ impl ShareMetrics {
             "lease_failures",
             "Renewals of our lease that failed",
             new.lease_failures.clone(),
+        );
+        share.register(
+            "leases_cleaned",
+            "Leases of the dead that we deleted",
+            new.leases_cleaned.clone(),
         );
         share.register(
             "overdue_reports_dropped",

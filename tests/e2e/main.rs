@@ -12,6 +12,7 @@ mod discovery;
 mod documents;
 mod faults;
 mod frontends;
+mod groups;
 mod layers;
 mod real_pages;
 mod shards;

@@ -111,7 +111,7 @@ impl Stack {
         let front = stack.frontend(own_address(), &Address::Unix(socket)).await;
         stack.frontends.push(Some(front));
         stack.announce();
-        let scraper = stack.scraper(0, Some(1)).await;
+        let scraper = stack.scraper(0, &stack.shard(0, 1)).await;
         stack.scrapers.push(Some(scraper));
         stack
     }
@@ -153,7 +153,7 @@ impl Stack {
         }
         stack.announce();
         for index in 0..scrapers {
-            let scraper = stack.scraper(index, Some(scrapers)).await;
+            let scraper = stack.scraper(index, &stack.shard(index, scrapers)).await;
             stack.scrapers.push(Some(scraper));
         }
         stack
@@ -238,7 +238,19 @@ impl Stack {
     /// Starts one more scraper, with a lease, and returns which it is.
     pub async fn join_scraper(&mut self) -> usize {
         let index = self.scrapers.len();
-        let scraper = self.scraper(index, None).await;
+        let scraper = self.scraper(index, &discovery(&[])).await;
+        self.scrapers.push(Some(scraper));
+        index
+    }
+
+    /// Starts one more scraper of `group`, for the nodes that `selector` selects.
+    pub async fn join_group(&mut self, group: &str, selector: &str) -> usize {
+        let index = self.scrapers.len();
+        let flags = [
+            format!("--group={group}"),
+            format!("--node-selector={selector}"),
+        ];
+        let scraper = self.scraper(index, &discovery(&flags)).await;
         self.scrapers.push(Some(scraper));
         index
     }
@@ -330,19 +342,23 @@ impl Stack {
         Front { process, api, bus }
     }
 
-    /// A flag for each frontend.
-    fn named_frontends(&self) -> impl Iterator<Item = String> {
+    /// Of so many fixed shards, this one, which is told of each frontend.
+    fn shard(&self, index: usize, count: usize) -> Vec<String> {
+        let shard = [
+            format!("--shard-index={index}"),
+            format!("--shard-count={count}"),
+        ];
         let frontends = self.frontends.iter().flatten().enumerate();
-        frontends.map(|(index, front)| match &front.bus {
+        let frontends = frontends.map(|(index, front)| match &front.bus {
             Address::Unix(_) => format!("--frontend={}", front.bus),
             // One by its address, the next by a name that has to be looked up.
             Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
             Address::Tcp(bus) => format!("--frontend=dns:///{bus}"),
-        })
+        });
+        shard.into_iter().chain(frontends).collect()
     }
 
-    /// One of `count` fixed shards, or one with a lease.
-    async fn scraper(&self, index: usize, count: Option<usize>) -> Process {
+    async fn scraper(&self, index: usize, share: &[String]) -> Process {
         let paths = self.cluster.paths();
         let pki = self.cluster.pki();
         let (certificate, key) = pki
@@ -364,14 +380,7 @@ impl Stack {
             flag("--bus-client-certificate", &certificate),
             flag("--bus-client-key", &key),
         ];
-        if let Some(count) = count {
-            flags.push(format!("--shard-index={index}"));
-            flags.push(format!("--shard-count={count}"));
-            flags.extend(self.named_frontends());
-        } else {
-            let (namespace, service) = SERVICE;
-            flags.push(format!("--frontend=k8s:///{namespace}/{service}:{BUS}"));
-        }
+        flags.extend_from_slice(share);
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
         let config = Config::try_from(args).expect("flags that fit together");
         let config = config.paced(self.resolution, REQUEST_TIMEOUT);
@@ -388,6 +397,13 @@ impl Stack {
             running,
         }
     }
+}
+
+/// Frontends are found by their Service, and others by leases.
+fn discovery(flags: &[String]) -> Vec<String> {
+    let (namespace, service) = SERVICE;
+    let frontend = format!("--frontend=k8s:///{namespace}/{service}:{BUS}");
+    flags.iter().cloned().chain([frontend]).collect()
 }
 
 /// A loopback address that nobody else on this machine uses, with any port: so

@@ -19,6 +19,15 @@ use tributary_model::{Columns, CpuPoint, NodePoint, Reading, Roster, RosterPod, 
 /// although it was asked so much later has had its clock set.
 const CLOCK_SLACK: Duration = Duration::from_secs(10);
 
+/// The points of a pair are this part of a resolution apart at least. Two
+/// scrapers may ask a node within milliseconds of each other, and a rate over
+/// so short a time says nothing.
+const LEAST_PART: u32 = 8;
+
+/// An earlier point is not kept for longer than so many resolutions for the
+/// sake of that.
+const MOST: u32 = 2;
+
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
@@ -41,6 +50,8 @@ pub(crate) enum Taken {
 /// `newest` and `before` have one entry per container of `roster`.
 #[derive(Debug)]
 pub(super) struct Pairs {
+    /// How often the node is asked by one scraper.
+    resolution: Duration,
     roster: Arc<Roster>,
     /// When the newest reading was asked for, by its scraper's clock.
     asked_at: Timestamp,
@@ -57,6 +68,7 @@ pub(super) struct Pairs {
 impl Pairs {
     pub(super) fn first(reading: Reading) -> Self {
         Self {
+            resolution: Duration::ZERO,
             asked_at: reading.asked_at,
             newest_at: reading.newest_at(),
             renewed_at: reading.asked_at,
@@ -68,11 +80,18 @@ impl Pairs {
         }
     }
 
+    /// Takes in how often the node is asked.
+    pub(super) fn at_resolution(&mut self, resolution: Duration) {
+        self.resolution = resolution;
+    }
+
     pub(super) fn take(&mut self, reading: Reading) -> Taken {
         let at = reading.newest_at();
         if at < self.newest_at {
             if reading.asked_at > self.asked_at.plus(CLOCK_SLACK) {
+                let resolution = self.resolution;
                 *self = Self::first(reading);
+                self.at_resolution(resolution);
                 return Taken::ClockSet;
             }
             self.fill_in(&reading);
@@ -112,7 +131,7 @@ impl Pairs {
             self.roster = reading.roster;
             before
         };
-        self.node_before = step(self.node.cpu, self.node_before, reading.point.cpu);
+        self.node_before = self.step(self.node.cpu, self.node_before, reading.point.cpu);
         self.node = reading.point;
         self.newest = columns;
         self.before = before;
@@ -125,11 +144,41 @@ impl Pairs {
             return None;
         }
         let before = self.before.get(held).copied().flatten();
-        step(self.newest.cpu(held), before, columns.cpu(row))
+        self.step(self.newest.cpu(held), before, columns.cpu(row))
+    }
+
+    /// The earlier point once `new` follows the pair (`before`, `held`).
+    fn step(
+        &self,
+        held: Option<CpuPoint>,
+        before: Option<CpuPoint>,
+        new: Option<CpuPoint>,
+    ) -> Option<CpuPoint> {
+        let Some(new) = new else {
+            // Not measured this time: remember the last that was.
+            return held.or(before);
+        };
+        let earlier = |known: &CpuPoint| known.at < new.at && known.total <= new.total;
+        match held {
+            // The same sample again: the pair stays.
+            Some(held) if held.at == new.at => before,
+            // Almost the same, asked for by another: the earlier point stays.
+            Some(held) if earlier(&held) && self.is_close(held, before, new) => before,
+            // A counter that fell belongs to another run (or, for a node, boot).
+            known => known.or(before).filter(earlier),
+        }
+    }
+
+    /// Whether `new` is too close to `held` to make a pair with it.
+    fn is_close(&self, held: CpuPoint, before: Option<CpuPoint>, new: CpuPoint) -> bool {
+        let within = |point: CpuPoint, span| new.at.since(point.at).is_some_and(|ago| ago < span);
+        within(held, self.resolution / LEAST_PART)
+            && before.is_none_or(|before| within(before, self.resolution * MOST))
     }
 
     /// Takes from an older reading what lies between the points of a pair.
     fn fill_in(&mut self, reading: &Reading) {
+        let least = self.resolution / LEAST_PART;
         let rows: Vec<(usize, usize)> = if self.roster == reading.roster {
             (0..self.newest.len()).map(|row| (row, row)).collect()
         } else {
@@ -141,10 +190,10 @@ impl Pairs {
             }
             if let Some(before) = self.before.get_mut(held) {
                 let between = reading.columns.cpu(row);
-                *before = closer(self.newest.cpu(held), *before, between);
+                *before = closer(self.newest.cpu(held), *before, between, least);
             }
         }
-        self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu);
+        self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu, least);
     }
 
     /// Which containers the rows are about.
@@ -185,34 +234,16 @@ impl Pairs {
     }
 }
 
-/// The earlier point once `new` follows the pair (`before`, `held`).
-fn step(
-    held: Option<CpuPoint>,
-    before: Option<CpuPoint>,
-    new: Option<CpuPoint>,
-) -> Option<CpuPoint> {
-    let Some(new) = new else {
-        // Not measured this time: remember the last that was.
-        return held.or(before);
-    };
-    match held {
-        // The same sample again: the pair stays.
-        Some(held) if held.at == new.at => before,
-        // A counter that fell belongs to another run (or, for a node, boot).
-        known => known
-            .or(before)
-            .filter(|known| known.at < new.at && known.total <= new.total),
-    }
-}
-
-/// Of `before` and `between` the one closer to `held`, yet earlier.
+/// Of `before` and `between` the one closer to `held`, yet earlier by `least`.
 fn closer(
     held: Option<CpuPoint>,
     before: Option<CpuPoint>,
     between: Option<CpuPoint>,
+    least: Duration,
 ) -> Option<CpuPoint> {
     let fits = between.filter(|between| {
-        held.is_some_and(|held| between.at < held.at && between.total <= held.total)
+        let far = |held: CpuPoint| held.at.since(between.at).is_some_and(|ago| ago >= least);
+        held.is_some_and(|held| between.at < held.at && far(held) && between.total <= held.total)
             && before.is_none_or(|before| before.at < between.at)
     });
     fits.or(before)

@@ -92,6 +92,7 @@ impl Points {
                 (expired.map(|expired| expired.roster), Taken::First)
             }
             Some(pairs) => {
+                pairs.at_resolution(source.resolution);
                 let before = Arc::clone(pairs.roster());
                 let taken = pairs.take(reading);
                 (Some(before), taken)

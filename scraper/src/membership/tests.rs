@@ -151,3 +151,29 @@ fn one_is_established_after_two_resolutions_by_its_own_clock() {
     let view = membership.view(at(101)).unwrap();
     assert_eq!(view.others(), [peer("a", false), peer("b", true)]);
 }
+
+#[test]
+fn a_lease_that_was_left_behind_is_deleted_by_the_first_who_lives() {
+    // "a" and "b" are left over from before, "me" and "n" live.
+    let mut membership = listed(&[lease("a", -900), lease("b", 99), lease("n", 99)]);
+    renew(&mut membership, &["me", "n"], 105, 245);
+    assert_eq!(membership.abandoned(), None);
+    renew(&mut membership, &["me", "n"], 250, 250);
+    assert_eq!(membership.abandoned().map(|name| &**name), Some("a"));
+    membership.remove(&"a".into());
+    assert_eq!(membership.abandoned().map(|name| &**name), Some("b"));
+    // One who lives comes before us, and it is for them.
+    membership.put(lease("b", 999), at(251));
+    membership.put(lease("c", 1), at(252));
+    renew(&mut membership, &["me", "b"], 255, 600);
+    assert_eq!(membership.abandoned(), None);
+}
+
+#[test]
+fn nobody_is_taken_for_gone_while_nobody_is_heard() {
+    let mut membership = listed(&[lease("a", 99), lease("z", 99)]);
+    // An hour without the API; then one is heard, and the other not yet.
+    membership.put(lease("z", 3_700), at(3_700));
+    assert_eq!(membership.abandoned(), None);
+    assert_eq!(others(&membership, 3_700), ["a"]);
+}

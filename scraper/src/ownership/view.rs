@@ -109,6 +109,27 @@ mod tests {
     }
 
     #[test]
+    fn ranks_by_names_are_part_of_the_protocol() {
+        // Worked out apart from this code, from the definition in shard.rs.
+        for (node, expected) in [
+            ("node-a", "cdba"),
+            ("node-b", "dbca"),
+            ("ip-10-0-0-1.ec2.internal", "cabd"),
+            ("gke-pool-1", "cabd"),
+        ] {
+            let name = |letter: char| Member::from(format!("scraper-6c7f-{letter}"));
+            let peer = |letter| Peer {
+                name: name(letter),
+                established: true,
+            };
+            for (rank, letter) in expected.chars().enumerate() {
+                let view = View::new(name(letter), "abcd".chars().map(peer).collect());
+                assert_eq!(view.rank(node), rank, "{node} {letter}");
+            }
+        }
+    }
+
+    #[test]
     fn members_with_the_same_view_agree_on_every_rank() {
         for n in 0..1_000 {
             let mut ranks: Vec<usize> = (0..7).map(|index| rank(index, 7, &node(n))).collect();

@@ -112,6 +112,56 @@ fn the_order_of_arrival_does_not_matter() {
 }
 
 #[test]
+fn two_scrapers_that_ask_at_the_same_moment_make_no_short_window() {
+    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
+    // Each of three cycles of 15 s gives two samples, 7 ms apart.
+    let [a, b, c, d] = [15_000, 15_007, 30_000, 30_007];
+    for order in [
+        [a, b, c, d],
+        [b, a, d, c],
+        [c, d, a, b],
+        [d, c, b, a],
+        [c, a, d, b],
+        [a, d, b, c],
+    ] {
+        let mut pairs = Pairs::first(make(order[0]));
+        pairs.at_resolution(Duration::from_secs(15));
+        for at in &order[1..] {
+            pairs.take(make(*at));
+        }
+        let expected = (Some(cpu(15_007, b)), Some(cpu(30_007, d)));
+        assert_eq!(pair(&pairs), expected, "{order:?}");
+    }
+}
+
+#[test]
+fn two_samples_at_the_same_moment_are_no_pair() {
+    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
+    let mut pairs = Pairs::first(make(1_000));
+    pairs.at_resolution(Duration::from_secs(15));
+    pairs.take(make(1_007));
+    assert_eq!(pair(&pairs), (None, Some(cpu(1_007, 1_007))));
+    pairs.take(make(13_000));
+    assert_eq!(
+        pair(&pairs),
+        (Some(cpu(1_007, 1_007)), Some(cpu(13_000, 13_000)))
+    );
+}
+
+#[test]
+fn a_publisher_that_is_faster_than_it_says_is_paired_all_the_same() {
+    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
+    let mut pairs = Pairs::first(make(1_000));
+    pairs.at_resolution(Duration::from_secs(15));
+    for at in 2..=200 {
+        pairs.take(make(at * 1_000));
+        let window = |before: &CpuPoint| at * 1_000 - before.at.as_millis();
+        let longest = pairs.before(0).map_or(0, window);
+        assert!(longest < 30_000, "{longest} ms after {at} s");
+    }
+}
+
+#[test]
 fn a_new_start_or_a_fallen_counter_begins_a_new_pair() {
     let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
     // Restarted, and already beyond the old total.
