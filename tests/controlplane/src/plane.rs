@@ -187,6 +187,8 @@ fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
         "--authorization-mode=Node,RBAC",
         "--service-cluster-ip-range=10.0.0.0/16",
         "--endpoint-reconciler-type=none",
+        // Services lead to pods without a kube-proxy.
+        "--enable-aggregator-routing=true",
         "--allow-privileged=true",
         "--max-requests-inflight=3000",
         "--max-mutating-requests-inflight=1000",

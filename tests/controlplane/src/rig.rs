@@ -90,12 +90,7 @@ impl Rig {
             .await?;
         let plane = Plane::start(&assets, dir.path(), cluster.pki(), cluster.paths()).await?;
         let client = client(&plane.kubeconfig()).await?;
-        for name in cluster.nodes() {
-            let node = cluster.object("nodes", "", &name);
-            let node = node_of(node.context("a node of the simulator")?);
-            apply(&client, &node).await?;
-            set_status(&client, &node).await?;
-        }
+        make_nodes(&client, &cluster).await?;
         let cluster = Arc::new(cluster);
         let workloads = Arc::new(Workloads::new(client.clone(), Arc::clone(&cluster)));
         let mut following = JoinSet::new();
@@ -168,6 +163,21 @@ impl Rig {
         self.dir.close()?;
         ran.and(halves).and(plane)
     }
+}
+
+/// Makes the nodes of the simulator real ones.
+///
+/// # Errors
+///
+/// The API refuses one.
+pub async fn make_nodes(client: &Client, cluster: &Cluster) -> anyhow::Result<()> {
+    for name in cluster.nodes() {
+        let node = cluster.object("nodes", "", &name);
+        let node = node_of(node.context("a node of the simulator")?);
+        apply(client, &node).await?;
+        set_status(client, &node).await?;
+    }
+    Ok(())
 }
 
 /// A node of the simulator, without what only the API may write.

@@ -59,6 +59,8 @@ struct State {
 pub struct Workloads {
     client: Client,
     cluster: Arc<Cluster>,
+    /// A namespace of which somebody else runs the pods.
+    without: Option<String>,
     state: Mutex<State>,
 }
 
@@ -74,8 +76,16 @@ impl Workloads {
         Self {
             client,
             cluster,
+            without: None,
             state: Mutex::default(),
         }
+    }
+
+    /// Leaves the pods of a namespace to somebody else.
+    #[must_use]
+    pub fn without(self, namespace: &str) -> Self {
+        let without = Some(namespace.to_owned());
+        Self { without, ..self }
     }
 
     /// From now on `container` of all pods with the label `app` together use `millis` milli-cores, in equal parts, as
@@ -129,6 +139,9 @@ impl Workloads {
 
     /// One step of what is to be done with a pod; the next comes with the event that this one makes.
     async fn settle(&self, pod: &Pod) -> anyhow::Result<()> {
+        if self.without.is_some() && self.without == pod.metadata.namespace {
+            return Ok(());
+        }
         let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         if pod.metadata.deletion_timestamp.is_some() {
             self.end(pod);

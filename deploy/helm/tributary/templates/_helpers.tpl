@@ -156,4 +156,10 @@ dnsConfig:
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- if contains "$(POD_IP)" .Values.bindAddress }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+{{- end }}
 {{- end }}

@@ -1,0 +1,14 @@
+//! The chart, the manifests, the image, the alerts and the dashboard, tried. `tests/deploy/run` makes what these need.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a failed step is a failed test, and figures are printed"
+)]
+
+mod container;
+mod installed;
+mod pods;
+mod rendered;
+mod site;
+mod volumes;

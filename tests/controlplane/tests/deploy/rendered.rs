@@ -1,0 +1,295 @@
+//! What the chart renders: taken by kube-apiserver, and every flag in it by our binaries.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use serde_json::Value;
+use tributary_apiserver::args::Args as FrontendArgs;
+use tributary_controlplane::patience::eventually;
+use tributary_scraper::{args::Args as ScraperArgs, config::Config};
+
+use crate::site::{NAMESPACE, Site, helm, items, on_site};
+
+const CHART: &str = "deploy/helm/tributary";
+
+const PROFILES: [(&str, &[&str]); 4] = [
+    ("sidecar", &[]),
+    ("sidecar with three replicas", &["--set", "replicas=3"]),
+    ("ha", &["--set", "profile=ha,replicas=2"]),
+    (
+        "ha with groups",
+        &[
+            "--set",
+            "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=pool=a",
+            "--set",
+            "scraper.groups[1].name=b,scraper.groups[1].selector=pool!=a,scraper.groups[1].replicas=1",
+        ],
+    ),
+];
+
+const CERTIFICATES: [(&str, &[&str]); 5] = [
+    ("helm", &[]),
+    ("cert-manager", &["--set", "tls.type=cert-manager"]),
+    (
+        "an issuer that exists",
+        &[
+            "--set",
+            "tls.type=cert-manager,tls.certManager.existingIssuer.enabled=true",
+        ],
+    ),
+    (
+        "a secret that exists",
+        &[
+            "--set",
+            "tls.type=existingSecret,tls.existingSecret.name=mine,apiService.caBundle=PEM",
+        ],
+    ),
+    (
+        "none",
+        &[
+            "--set",
+            "tls.type=existingSecret,tls.existingSecret.name=mine,apiService.insecureSkipTLSVerify=true",
+        ],
+    ),
+];
+
+/// All that is off by default.
+const EVERYTHING: &[&str] = &[
+    "--set",
+    "metrics.enabled=true,serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true",
+    "--set",
+    "networkPolicy.egress.enabled=true,podDisruptionBudget.enabled=true,hostUsers=false",
+];
+
+#[test]
+fn every_profile_with_every_certificate_is_taken_by_kube_apiserver_and_by_the_binaries()
+-> anyhow::Result<()> {
+    on_site(async |site| {
+        define(&site).await?;
+        for (profile, one) in PROFILES {
+            for (certificate, two) in CERTIFICATES {
+                for more in [&[][..], EVERYTHING] {
+                    let values = [one, two, more].concat();
+                    let tried = taken(&site, &values).await;
+                    tried.with_context(|| format!("{profile}, {certificate}"))?;
+                }
+            }
+        }
+        let own = [
+            "--set",
+            "tls.type=metrics-server,apiService.insecureSkipTLSVerify=true",
+        ];
+        taken(&site, &own).await.context("made by the frontend")
+    })
+}
+
+/// The kinds of cert-manager and of the Prometheus operator.
+async fn define(site: &Site) -> anyhow::Result<()> {
+    let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/bin/crds");
+    let crds = crds.display().to_string();
+    let apply = ["apply", "--server-side", "-f", &crds];
+    site.kubectl.ok(&apply).await?;
+    eventually("the kinds are served", || async {
+        let kinds = site.kubectl.ok(&["api-resources", "--no-headers"]).await?;
+        let served = [
+            "issuers",
+            "certificates",
+            "servicemonitors",
+            "prometheusrules",
+        ];
+        let all = served.iter().all(|kind| kinds.contains(kind));
+        anyhow::ensure!(all, "{kinds}");
+        Ok(())
+    })
+    .await
+}
+
+async fn taken(site: &Site, values: &[&str]) -> anyhow::Result<()> {
+    let lint = helm(None, &[&["lint", CHART], values].concat()).await?;
+    anyhow::ensure!(lint.ok, "{}{}", lint.stdout, lint.stderr);
+    let start = ["template", "tributary", CHART, "-n", NAMESPACE];
+    let rendered = helm(None, &[&start[..], values].concat()).await?;
+    anyhow::ensure!(rendered.ok, "{}", rendered.stderr);
+    let path = site.dir.path().join("rendered.yaml");
+    std::fs::write(&path, &rendered.stdout)?;
+    let path = path.display().to_string();
+    let command = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "-o",
+        "json",
+        "-f",
+        &path,
+    ];
+    let outcome = site.kubectl.run(&command).await?;
+    anyhow::ensure!(outcome.ok, "{}", outcome.stderr);
+    // Pods that would not be admitted are warned of.
+    anyhow::ensure!(outcome.stderr.is_empty(), "{}", outcome.stderr);
+    let mut containers = 0;
+    for object in items(&outcome.stdout)? {
+        let found = object.pointer("/spec/template/spec/containers");
+        for container in found.and_then(Value::as_array).into_iter().flatten() {
+            parse(container)?;
+            containers += 1;
+        }
+    }
+    anyhow::ensure!(containers >= 2, "{containers} containers");
+    Ok(())
+}
+
+/// Parses the flags of a container as its binary does.
+fn parse(container: &Value) -> anyhow::Result<()> {
+    let words = |field: &str| {
+        let words = container[field].as_array().into_iter().flatten();
+        words
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let line = [words("command"), words("args")].concat();
+    match line.first().map(String::as_str) {
+        Some("/usr/bin/tributary-apiserver") => {
+            FrontendArgs::try_parse_from(&line).with_context(|| line.join(" "))?;
+        }
+        Some("/usr/bin/tributary-scraper") => {
+            let named = [line.clone(), vec!["--source-name=pod".to_owned()]].concat();
+            let args = ScraperArgs::try_parse_from(named).with_context(|| line.join(" "))?;
+            Config::try_from(args).with_context(|| line.join(" "))?;
+        }
+        other => anyhow::bail!("a container that runs {other:?}"),
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_mean_the_same_is_refused_with_a_sentence_that_names_the_key() -> anyhow::Result<()> {
+    let cases: &[(&str, &str)] = &[
+        (
+            "addonResizer.enabled=true",
+            "addonResizer.enabled: not supported; set resources, or use a VerticalPodAutoscaler",
+        ),
+        (
+            "rbac.pspEnabled=true",
+            "rbac.pspEnabled: Kubernetes has no pod security policies since 1.25",
+        ),
+        (
+            "extraArgs=x",
+            "additional properties 'extraArgs' not allowed",
+        ),
+        (
+            "containerPort=443",
+            "at '/containerPort': minimum: got 443, want 1,024",
+        ),
+        (
+            "image.repository=registry.k8s.io/metrics-server/metrics-server",
+            "image.repository: \"registry.k8s.io/metrics-server/metrics-server\" is an image of metrics-server, not of Tributary",
+        ),
+        (
+            "tls.type=metrics-server",
+            "tls.type: metrics-server makes certificates that kube-apiserver cannot verify; use helm, cert-manager or existingSecret, or set apiService.insecureSkipTLSVerify",
+        ),
+        (
+            "tls.type=metrics-server,profile=ha",
+            "tls.type: metrics-server makes certificates that scrapers cannot verify",
+        ),
+        (
+            "tls.type=existingSecret",
+            "tls.existingSecret.name: needed with tls.type existingSecret",
+        ),
+        (
+            "tls.type=existingSecret,tls.existingSecret.name=x",
+            "apiService.caBundle: needed, for secret default/x could not be looked up or has no ca.crt; or set apiService.insecureSkipTLSVerify",
+        ),
+        (
+            "tls.type=cert-manager,tls.certManager.addInjectorAnnotations=false",
+            "apiService.caBundle: needed when tls.certManager.addInjectorAnnotations is off",
+        ),
+        (
+            "scraper.groups[0].name=a,scraper.groups[0].selector=b",
+            "scraper.groups: only with profile ha",
+        ),
+        (
+            "hostNetwork.enabled=true",
+            "containerPort: with hostNetwork.enabled 10250 is the kubelet's own; use another, such as 4443",
+        ),
+        (
+            "args={--audit-policy-file=/x}",
+            "args: --audit-policy-file is no flag of the frontend or the scraper; docs/MIGRATING.md tells what became of metrics-server's flags",
+        ),
+        (
+            "args={--secure-port=4443}",
+            "args: --secure-port is for the chart to set: use containerPort",
+        ),
+        (
+            "args={kubelet-insecure-tls}",
+            "args: \"kubelet-insecure-tls\" is not a flag",
+        ),
+        (
+            "defaultArgs={--kubelet-port}",
+            "defaultArgs: --kubelet-port needs a value",
+        ),
+        (
+            "frontend.args={--kubelet-port=1}",
+            "frontend.args: --kubelet-port is no flag of the frontend",
+        ),
+    ];
+    let runtime = tokio::runtime::Runtime::new()?;
+    for (values, sentence) in cases {
+        let outcome = runtime.block_on(helm(None, &["template", "t", CHART, "--set", values]))?;
+        assert!(!outcome.ok, "{values} renders");
+        assert!(
+            outcome.stderr.contains(sentence),
+            "{values}: {}",
+            outcome.stderr
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn flags_go_to_the_half_that_takes_them_and_the_last_of_a_kind_wins() -> anyhow::Result<()> {
+    let values = "args={--kubelet-insecure-tls,--metric-resolution,30s,-l,pool=a,--client-ca-file=/ca.crt,--kubelet-preferred-address-types=Hostname}";
+    let runtime = tokio::runtime::Runtime::new()?;
+    let arguments = [
+        "template",
+        "t",
+        CHART,
+        "-s",
+        "templates/frontend.yaml",
+        "--set",
+        values,
+    ];
+    let outcome = runtime.block_on(helm(None, &arguments))?;
+    let flags: Vec<&str> = outcome
+        .stdout
+        .lines()
+        .map(str::trim)
+        .filter_map(|line| line.strip_prefix("- --"))
+        .collect();
+    assert_eq!(
+        flags,
+        [
+            "secure-port=10250",
+            "tls-cert-file=/etc/tributary/tls/tls.crt",
+            "tls-private-key-file=/etc/tributary/tls/tls.key",
+            "bus-address=unix:///run/tributary/bus.sock",
+            "node-selector=pool=a",
+            "client-ca-file=/ca.crt",
+            "admin-address=0.0.0.0:8080",
+            "frontend=unix:///run/tributary/bus.sock",
+            "shard-count=1",
+            "shard-index=0",
+            "kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+            "kubelet-use-node-status-port",
+            "kubelet-insecure-tls",
+            "metric-resolution=30s",
+            "node-selector=pool=a",
+            "kubelet-preferred-address-types=Hostname",
+        ],
+        "{}",
+        outcome.stderr
+    );
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! A cluster in which the chart can be installed: a real control plane, simulated nodes, and a kubelet of ours that runs
+//! the chart's pods.
+
+use std::{net::TcpListener, path::Path, sync::Arc};
+
+use anyhow::Context as _;
+use kube::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{process::Command, runtime::Runtime, task::JoinSet};
+use tributary_controlplane::{
+    assets::Assets,
+    kubectl::{Kubectl, Outcome},
+    objects::{apply, namespace},
+    patience::eventually,
+    plane::{Plane, client},
+    rig::make_nodes,
+    workloads::Workloads,
+};
+use tributary_sim::Cluster;
+
+use crate::{container::IMAGE, pods::Pods};
+
+/// Where the chart is installed.
+pub(crate) const NAMESPACE: &str = "tributary-system";
+
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+/// All of it, running.
+pub(crate) struct Site {
+    pub(crate) workloads: Arc<Workloads>,
+    pub(crate) kubectl: Kubectl,
+    pub(crate) plane: Plane,
+    tasks: JoinSet<anyhow::Result<()>>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) dir: TempDir,
+}
+
+/// Runs a test on a site of its own.
+pub(crate) fn on_site<F>(test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    anyhow::ensure!(
+        TcpListener::bind("10.244.0.1:0").is_ok() && Path::new(IMAGE).is_dir(),
+        "these tests need a network of their own and the unpacked image: run tests/deploy/run"
+    );
+    let runtime = Runtime::new()?;
+    // On a thread of the runtime, because programs end with the thread that started them.
+    let site = Arc::new(runtime.block_on(runtime.spawn(Site::start()))??);
+    let outcome = runtime.block_on(test(Arc::clone(&site)));
+    if outcome.is_err() {
+        site.show_logs();
+    }
+    if let Some(site) = Arc::into_inner(site) {
+        runtime.block_on(site.stop())?;
+    }
+    outcome
+}
+
+impl Site {
+    async fn start() -> anyhow::Result<Self> {
+        tributary_runtime::tls::install_provider();
+        let assets = Assets::find()?;
+        let dir = tempfile::Builder::new()
+            .prefix("tributary-site-")
+            .tempdir()?;
+        let cluster = Cluster::builder().nodes(3).pods_per_node(0);
+        let cluster = cluster
+            .housekeeping(std::time::Duration::ZERO)
+            .dir(dir.path().join("sim"));
+        let cluster = Arc::new(cluster.start().await?);
+        let plane = Plane::start(&assets, dir.path(), cluster.pki(), cluster.paths()).await?;
+        let client = client(&plane.kubeconfig()).await?;
+        make_nodes(&client, &cluster).await?;
+        let workloads = Workloads::new(client.clone(), Arc::clone(&cluster)).without(NAMESPACE);
+        let workloads = Arc::new(workloads);
+        make_namespace(&client).await?;
+        let port = plane.url().rsplit(':').next().context("a port")?.parse()?;
+        let below = dir.path().join("pods");
+        std::fs::create_dir_all(&below)?;
+        let pods = Pods::new(client.clone(), NAMESPACE, cluster.nodes(), (below, port));
+        let mut tasks = JoinSet::new();
+        let followed = Arc::clone(&workloads);
+        tasks.spawn(async move { followed.follow().await });
+        tasks.spawn(pods.follow());
+        let kubectl = Kubectl::new(&assets.program("kubectl")?, &plane.kubeconfig(), dir.path());
+        Ok(Self {
+            workloads,
+            kubectl,
+            plane,
+            tasks,
+            cluster,
+            dir,
+        })
+    }
+
+    /// Runs helm against the cluster.
+    pub(crate) async fn helm(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
+        helm(Some(&self.plane.kubeconfig()), arguments).await
+    }
+
+    /// Installs or upgrades the release `tributary`, with what the site needs besides `values`.
+    pub(crate) async fn install(&self, values: &[&str]) -> anyhow::Result<String> {
+        let start = [
+            "upgrade",
+            "--install",
+            "tributary",
+            "deploy/helm/tributary",
+            "-n",
+            NAMESPACE,
+        ];
+        // No bridge and no name spaces here: all pods share a network, each has an address.
+        let own = [
+            "--set",
+            "bindAddress=$(POD_IP)",
+            "--set",
+            "scraper.args={--metric-resolution=12s}",
+        ];
+        let outcome = self.helm(&[&start[..], &own, values].concat()).await?;
+        anyhow::ensure!(outcome.ok, "helm: {}", outcome.stderr);
+        Ok(outcome.stdout)
+    }
+
+    /// Waits until both versions are available.
+    pub(crate) async fn available(&self) -> anyhow::Result<()> {
+        for version in ["v1beta1", "v1"] {
+            let name = format!("apiservice/{version}.metrics.k8s.io");
+            let wait = ["wait", &name, "--for=condition=Available", "--timeout=120s"];
+            self.kubectl.ok(&wait).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until `kubectl top` shows every node.
+    pub(crate) async fn top(&self) -> anyhow::Result<String> {
+        eventually("kubectl top shows all nodes", || async {
+            let top = self.kubectl.ok(&["top", "nodes", "--no-headers"]).await?;
+            let complete = top.lines().count() == 3 && !top.contains("<unknown>");
+            anyhow::ensure!(complete, "{top}");
+            Ok(top)
+        })
+        .await
+    }
+
+    /// What a container of the chart's pods has logged, all pods together.
+    pub(crate) fn log_of(&self, container: &str) -> String {
+        let files = std::fs::read_dir(self.dir.path().join("pods"));
+        let files = files
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|file| file.path());
+        let end = format!("-{container}.log");
+        let ours = files.filter(|path| path.display().to_string().ends_with(&end));
+        ours.filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect()
+    }
+
+    fn show_logs(&self) {
+        for container in ["frontend", "scraper"] {
+            let log = self.log_of(container);
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines.split_at(lines.len().saturating_sub(25)).1;
+            println!("== {container}\n{}", end.join("\n"));
+        }
+    }
+
+    async fn stop(mut self) -> anyhow::Result<()> {
+        self.tasks.shutdown().await;
+        drop(self.workloads);
+        self.plane.stop().await?;
+        if let Some(cluster) = Arc::into_inner(self.cluster) {
+            cluster.stop().await;
+        }
+        Ok(self.dir.close()?)
+    }
+}
+
+/// Only what the pod security standard "restricted" allows may run there.
+async fn make_namespace(client: &Client) -> anyhow::Result<()> {
+    namespace(client, NAMESPACE).await?;
+    let label = "pod-security.kubernetes.io/enforce";
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": NAMESPACE, "labels": { label: "restricted" } },
+    });
+    apply(client, &object).await
+}
+
+/// Runs the pinned helm in the root of the repository.
+pub(crate) async fn helm(kubeconfig: Option<&Path>, arguments: &[&str]) -> anyhow::Result<Outcome> {
+    let mut command = Command::new(Path::new(ROOT).join("tests/deploy/bin/helm"));
+    command.current_dir(ROOT).args(arguments).kill_on_drop(true);
+    if let Some(kubeconfig) = kubeconfig {
+        command.arg("--kubeconfig").arg(kubeconfig);
+    }
+    let output = command
+        .output()
+        .await
+        .context("start helm: run tests/deploy/run")?;
+    Ok(Outcome {
+        ok: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// The objects in what helm or kubectl printed as a list in JSON.
+pub(crate) fn items(json: &str) -> anyhow::Result<Vec<Value>> {
+    let list: Value = serde_json::from_str(json)?;
+    Ok(list["items"].as_array().cloned().unwrap_or_default())
+}
