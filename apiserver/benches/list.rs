@@ -25,8 +25,9 @@ use http_body_util::BodyExt as _;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    api::{self, Api},
+    api::{self, Api, Freshness},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
+    facts::Facts,
     store::{Source, Store},
 };
 use tributary_model::{
@@ -159,6 +160,8 @@ fn cluster() -> Api {
     Api {
         catalog,
         store,
+        facts: Facts::default(),
+        freshness: Freshness::default(),
         clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
         node_selector: None,
         port: 443,

@@ -10,6 +10,7 @@ mod answer;
 mod discovery;
 mod document;
 pub(crate) mod fields;
+mod freshness;
 pub(crate) mod json;
 pub(crate) mod kinds;
 mod layers;
@@ -32,11 +33,12 @@ use std::sync::Arc;
 use axum::{Router, middleware, routing::any};
 use tributary_runtime::{clock::Clock, selector::Selector};
 
+pub use self::freshness::Freshness;
 use self::{
     kinds::{GROUP, Version},
     openapi::OpenApi,
 };
-use crate::{catalog::Catalog, store::Store};
+use crate::{catalog::Catalog, facts::Facts, store::Store};
 
 /// What the API is made from.
 #[derive(Clone, Debug)]
@@ -45,6 +47,10 @@ pub struct Api {
     pub catalog: Catalog,
     /// What they use.
     pub store: Store,
+    /// Who scrapes which node.
+    pub facts: Facts,
+    /// How old what is served is.
+    pub freshness: Freshness,
     /// Tells the time of a request.
     pub clock: Clock,
     /// Which nodes a LIST may show: `--node-selector` (PARITY 5.4). A GET finds

@@ -12,6 +12,8 @@ mod config;
 mod coverage;
 pub mod facts;
 mod metrics;
+mod requests;
+mod states;
 pub mod store;
 
 use std::{
@@ -41,13 +43,15 @@ use tributary_runtime::{
 };
 
 use crate::{
-    api::Api,
+    api::{Api, Freshness},
     args::Args,
     auth::{Auth, AuthConfig, Clients},
     bus::{Bus, BusMetrics},
     catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
     config::{BusDoor, Config},
     coverage::Coverage,
+    facts::Facts,
+    requests::RequestMetrics,
     store::Store,
 };
 
@@ -82,6 +86,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 struct Held {
     catalog: Catalog,
     store: Store,
+    facts: Facts,
     clock: Clock,
 }
 
@@ -113,7 +118,6 @@ impl Frontend {
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
-        metrics::register(&mut registry, catalog.clone(), store.clone());
         watch(&mut tasks, kube, &catalog, &store)?;
 
         // Samples come in.
@@ -129,21 +133,31 @@ impl Frontend {
             reporting.report_overdue(nodes).await;
             Ok(())
         });
-        let bus = listen_for_samples(&mut tasks, &config, &bus).await?;
+        let doors = listen_for_samples(&mut tasks, &config, &bus).await?;
         tasks.spawn(
             "expiry",
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
         );
 
+        // What becomes of them is told.
+        let held = Held {
+            catalog,
+            store,
+            facts: bus.facts.clone(),
+            clock: clock.clone(),
+        };
+        metrics::register(&mut registry, held.clone());
+        let (told, ended) = (held.clone(), stop.clone());
+        tasks.spawn("states", async move {
+            states::tell(told, ended).await;
+            Ok(())
+        });
+
         // Answers go out, to those who may have them.
-        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
+        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock);
         let grace = args.serving.shutdown_grace_period;
         let coverage = Coverage {
-            held: Held {
-                catalog,
-                store,
-                clock,
-            },
+            held,
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
@@ -154,7 +168,7 @@ impl Frontend {
             tasks,
             grace: grace + GRACE,
             api,
-            bus,
+            bus: doors,
         })
     }
 
@@ -331,16 +345,20 @@ async fn answer(
     let api = api::router(Api {
         catalog: held.catalog,
         store: held.store,
+        facts: held.facts,
+        freshness: Freshness::register(&mut registry),
         clock: held.clock,
         node_selector: config.node_selector.clone(),
         port: port_of(&address),
         beside: beside.chain(["/metrics".to_owned()]).collect(),
     });
+    let requests = RequestMetrics::register(&mut registry);
     let server = server(bound, Arc::clone(&config.api_tls), grace, &mut registry);
     let router = api
         .merge(health::router(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
-        .layer(middleware::from_fn_with_state(auth, auth::guard));
+        .layer(middleware::from_fn_with_state(auth, auth::guard))
+        .layer(middleware::from_fn_with_state(requests, requests::measure));
     tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
     Ok(address)
 }

@@ -1,46 +1,113 @@
-//! Sizes that are read when asked, and the registry of this binary.
+//! Sizes and states that are read when asked, and the registry of this binary.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::gauge::ConstGauge,
-    registry::Registry,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+    registry::{Registry, Unit},
 };
+use tributary_model::Timestamp;
 
-use crate::{catalog::Catalog, store::Store};
+use crate::{Held, store::State};
 
-/// Registers the sizes of the store and the catalog.
-pub(crate) fn register(registry: &mut Registry, catalog: Catalog, store: Store) {
-    registry.register_collector(Box::new(Sizes { catalog, store }));
+/// The ages that are told, in percent of the nodes that have a younger sample:
+/// a series for each of these and not for each node.
+const QUANTILES: [(&str, usize); 4] = [("0.5", 50), ("0.9", 90), ("0.99", 99), ("1", 100)];
+
+/// Registers what is known of the store and the catalog.
+pub(crate) fn register(registry: &mut Registry, held: Held) {
+    registry.register_collector(Box::new(Sizes(held)));
 }
 
 #[derive(Debug)]
-struct Sizes {
-    catalog: Catalog,
-    store: Store,
-}
+struct Sizes(Held);
 
 impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let (nodes, pods) = self.catalog.len();
-        let (held, containers) = self.store.held();
-        let sizes = [
+        let Self(held) = self;
+        let (nodes, pods) = held.catalog.len();
+        let (stored, containers) = held.store.held();
+        for (name, help, size) in [
             ("tributary_catalog_nodes", "Nodes that exist", nodes),
             ("tributary_catalog_pods", "Pods that exist and run", pods),
-            ("tributary_store_nodes", "Nodes with samples", held),
+            ("tributary_store_nodes", "Nodes with samples", stored),
             (
                 "tributary_store_containers",
                 "Containers with samples",
                 containers,
             ),
-        ];
-        for (name, help, size) in sizes {
-            let gauge = ConstGauge::new(i64::try_from(size).unwrap_or(i64::MAX));
+        ] {
+            let gauge = ConstGauge::new(wide(size));
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        Ok(())
+        let now = Timestamp::from_millis(held.clock.now_millis());
+        let states = held.store.states(&held.catalog.node_names(), now);
+        encode_states(&mut encoder, &states)?;
+        let ages = states.into_iter().filter_map(|(_, age)| age);
+        encode_ages(&mut encoder, ages.collect())
+    }
+}
+
+fn encode_states(
+    encoder: &mut DescriptorEncoder<'_>,
+    states: &[(State, Option<Duration>)],
+) -> Result<(), fmt::Error> {
+    let help = "Nodes that exist, by state";
+    let mut family = encoder.encode_descriptor("tributary_nodes", help, None, MetricType::Gauge)?;
+    for state in State::ALL {
+        let nodes = states.iter().filter(|(is, _)| *is == state).count();
+        let labels = [("state", state.as_str())];
+        ConstGauge::new(wide(nodes)).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn encode_ages(
+    encoder: &mut DescriptorEncoder<'_>,
+    mut ages: Vec<Duration>,
+) -> Result<(), fmt::Error> {
+    ages.sort_unstable();
+    let mut family = encoder.encode_descriptor(
+        "tributary_sample_age",
+        "Age of the newest sample of a node, over the nodes that have one, counted from when \
+         the kubelet was asked",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+    )?;
+    for (quantile, percent) in QUANTILES {
+        let labels = [("quantile", quantile)];
+        let age = at_percent(&ages, percent).unwrap_or_default();
+        ConstGauge::new(age.as_secs_f64()).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// The age that so many percent of the sorted `ages` do not pass.
+fn at_percent(ages: &[Duration], percent: usize) -> Option<Duration> {
+    let rank = (ages.len() * percent).div_ceil(100);
+    ages.get(rank.saturating_sub(1)).copied()
+}
+
+fn wide(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_an_age_that_there_is() {
+        let ages: Vec<Duration> = (1..=10).map(Duration::from_secs).collect();
+        let seconds = |percent| at_percent(&ages, percent).map(|age| age.as_secs());
+        assert_eq!(seconds(50), Some(5));
+        assert_eq!(seconds(90), Some(9));
+        assert_eq!(seconds(99), Some(10));
+        assert_eq!(seconds(100), Some(10));
+        assert_eq!(at_percent(&ages[..1], 50), Some(Duration::from_secs(1)));
+        assert_eq!(at_percent(&[], 50), None);
     }
 }

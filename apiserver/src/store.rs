@@ -17,8 +17,8 @@ use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 use self::points::Points;
 pub(crate) use self::{outcome::Newest, pairs::Taken};
 pub use self::{
-    outcome::{Failure, NoMetrics, PodUsage},
-    points::{Source, Standing},
+    outcome::{FailedScrape, Failure, NoMetrics, PodUsage},
+    points::{Report, Source, Standing, State},
 };
 
 /// The samples for many threads. The lock lives and dies inside one call.
@@ -45,8 +45,8 @@ impl Store {
     }
 
     /// Takes in that a scrape failed. What is held stays.
-    pub fn fail(&self, node: NodeName, asked_at: Timestamp, message: &str, source: &Source) {
-        self.write(|points| points.fail(node, asked_at, message.into(), source));
+    pub fn fail(&self, node: NodeName, failed: FailedScrape, source: &Source) {
+        self.write(|points| points.fail(node, failed, source));
     }
 
     /// Forgets what is too old to be served, and nodes that do not exist.
@@ -103,6 +103,20 @@ impl Store {
     /// How `nodes` stand.
     pub fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
         self.read(|points| points.standing(nodes, now))
+    }
+
+    /// What is known of each of `nodes`, in the same order, for people: callers
+    /// pass a page.
+    pub fn reports(&self, nodes: &[NodeName], now: Timestamp) -> Vec<Report> {
+        let nodes = nodes.iter();
+        self.read(|points| nodes.map(|node| points.report(node, now)).collect())
+    }
+
+    /// How each of `nodes` stands, in the same order, and how old its newest sample
+    /// is, if one is held.
+    pub fn states(&self, nodes: &[NodeName], now: Timestamp) -> Vec<(State, Option<Duration>)> {
+        let nodes = nodes.iter();
+        self.read(|points| nodes.map(|node| points.state(node, now)).collect())
     }
 
     /// How fresh the samples of `nodes` are; nothing if nobody has ever

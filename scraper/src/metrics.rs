@@ -12,7 +12,10 @@ use prometheus_client::{
 };
 use tributary_proto::v1::publish_request::Message;
 
-use crate::ownership::{Counts, Move, When};
+use crate::{
+    kubelet::{Reason, decode::Refused},
+    ownership::{Counts, Move, When},
+};
 
 /// What the sending half of the bus counts. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +58,17 @@ impl BusMetrics {
             new.replaced.clone(),
         );
         bus.register("messages_sent", "Messages sent, by kind", new.sent.clone());
+        for kind in [
+            "hello",
+            "roster",
+            "reading",
+            "scrape_failure",
+            "released",
+            "share",
+            "synced",
+        ] {
+            drop(new.sent.get_or_create(&Kind { kind }));
+        }
         new
     }
 
@@ -146,6 +160,13 @@ impl ScrapeMetrics {
             Unit::Bytes,
             new.bytes.clone(),
         );
+        // What never happened is 0: a rule must not wait for the first time.
+        for outcome in ["ok"].into_iter().chain(Reason::ALL.map(Reason::as_str)) {
+            drop(new.outcomes.get_or_create(&Outcome { outcome }));
+        }
+        for kind in Refused::ALL.map(Refused::as_str) {
+            drop(new.refused.get_or_create(&Kind { kind }));
+        }
         new
     }
 
@@ -212,6 +233,10 @@ impl ShareMetrics {
             "Nodes taken on and given back, by why",
             new.moves.clone(),
         );
+        for kind in ["own_at_once", "own_at_phase", "hasten", "rescue", "release"] {
+            drop(new.moves.get_or_create(&Kind { kind }));
+        }
+        new.count(Counts::default());
         new
     }
 

@@ -14,6 +14,7 @@ mod faults;
 mod frontends;
 mod groups;
 mod layers;
+mod metrics;
 mod real_pages;
 mod shards;
 

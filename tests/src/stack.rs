@@ -19,7 +19,7 @@ use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Builder, Ca, Cluster, Endpoint, FrontendTrust};
 
 use crate::{
-    ask::{Asker, plain},
+    ask::{Answer, Asker, plain},
     patience::eventually,
 };
 
@@ -177,11 +177,16 @@ impl Stack {
     /// A number that a scraper tells of itself; a counter that never counted is
     /// not told.
     pub async fn of_scraper(&self, index: usize, metric: &str) -> u64 {
+        let metrics = self.scraper_admin(index, "/metrics").await;
+        metrics.metric(metric).unwrap_or_default()
+    }
+
+    /// GETs a path of the probes and metrics of a scraper.
+    pub async fn scraper_admin(&self, index: usize, path: &str) -> Answer {
         let scraper = self.scrapers.get(index).and_then(Option::as_ref);
         let admin = scraper.and_then(|scraper| scraper.admin);
         let admin = admin.expect("a scraper that runs");
-        let metrics = plain(admin, "/metrics").await.expect("metrics");
-        metrics.metric(metric).unwrap_or_default()
+        plain(admin, path).await.expect("an answer")
     }
 
     fn api(&self, index: usize) -> SocketAddr {

@@ -22,7 +22,7 @@ use futures::{StreamExt as _, stream};
 use tributary_model::Timestamp;
 
 use super::{
-    Served,
+    Freshness, Served,
     accept::{self, Encoding, Form, Subject},
     kinds::Resource,
     objects::Item,
@@ -47,6 +47,7 @@ pub(crate) struct Answer {
     pub(crate) now: Timestamp,
     resource: Resource,
     writer: Writer,
+    freshness: Freshness,
 }
 
 impl Answer {
@@ -78,6 +79,7 @@ impl Answer {
             now,
             resource,
             writer,
+            freshness: served.api.freshness.clone(),
         })
     }
 
@@ -85,6 +87,7 @@ impl Answer {
     pub(crate) fn one(mut self, item: &Item) -> Response {
         let mut out = Vec::with_capacity(1024);
         self.writer.one(&mut out, item);
+        self.freshness.observe(std::slice::from_ref(item), self.now);
         held(&self.writer, vec![out.into()])
     }
 
@@ -94,10 +97,12 @@ impl Answer {
         pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
         limit: Option<usize>,
     ) -> Response {
-        match limit {
-            Some(limit) => self.part(pages, limit).await,
-            None => self.all(pages).await,
+        if let Some(limit) = limit {
+            return self.part(pages, limit).await;
         }
+        let (freshness, now) = (self.freshness.clone(), self.now);
+        let pages = pages.inspect(move |items| freshness.observe(items, now));
+        self.all(pages).await
     }
 
     /// A part of a list. Held until it is known whether more follows, because the
@@ -114,6 +119,7 @@ impl Answer {
         }
         let more = items.len() > limit;
         items.truncate(limit);
+        self.freshness.observe(&items, self.now);
         if more && let Some(last) = items.last() {
             self.writer
                 .set_token(page::token(self.resource, &last.key()));

@@ -137,7 +137,31 @@ impl AuthMetrics {
             "How long authorization took, by result",
             new.decision_seconds.clone(),
         );
+        new.start_at_zero();
         new
+    }
+
+    /// What never happened is 0: a rule must not wait for the first time.
+    fn start_at_zero(&self) {
+        for result in ["success", "failure", "error"] {
+            drop(self.attempts.get_or_create(&Outcome { result }));
+            drop(self.attempt_seconds.get_or_create(&Outcome { result }));
+        }
+        for result in ["allowed", "denied", "error"] {
+            drop(self.decisions.get_or_create(&Outcome { result }));
+            drop(self.decision_seconds.get_or_create(&Outcome { result }));
+        }
+        let username = "other";
+        drop(self.users.get_or_create(&Username { username }));
+        for reviews in [&self.token_reviews, &self.access_reviews] {
+            for code in ["201", "<error>"] {
+                let code = Code {
+                    code: code.to_owned(),
+                };
+                drop(reviews.requests.get_or_create(&code));
+                drop(reviews.seconds.get_or_create(&code));
+            }
+        }
     }
 
     pub(crate) fn authenticated(&self, result: &'static str, took: Duration) {

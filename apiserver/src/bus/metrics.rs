@@ -6,6 +6,18 @@ use prometheus_client::{
     registry::Registry,
 };
 
+/// Why something is refused.
+const REFUSED: [&str; 8] = [
+    "roster",
+    "reading",
+    "failure",
+    "share",
+    "streams",
+    "nodes",
+    "containers",
+    "protocol",
+];
+
 /// Counters of the bus. Cheap to clone; all clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct BusMetrics {
@@ -79,6 +91,13 @@ impl BusMetrics {
             "Messages of a later version, skipped",
             new.unknown.clone(),
         );
+        // What never happened is 0: a rule must not wait for the first time.
+        for outcome in ["first", "newer", "repeated", "older", "clock_set"] {
+            drop(new.readings.get_or_create(&Outcome { outcome }));
+        }
+        for reason in REFUSED {
+            drop(new.refused.get_or_create(&Reason { reason }));
+        }
         new
     }
 

@@ -21,7 +21,7 @@ use tributary_proto::{
 use super::{Bus, overdue::Report};
 use crate::{
     facts::{Claims, Role},
-    store::Source,
+    store::{FailedScrape, Source},
 };
 
 /// A stream under way. Dropping it ends the stream.
@@ -260,9 +260,13 @@ impl Publisher {
         match node_name(&failure.node) {
             Ok(node) => {
                 bus.metrics.failure();
-                let asked_at = self.ours(bus, failure.asked_at_ms);
-                let message = failure_text(failure.message);
-                bus.store.fail(node, asked_at, &message, &self.source);
+                let failed = FailedScrape {
+                    asked_at: self.ours(bus, failure.asked_at_ms),
+                    by: Arc::clone(&self.source.name),
+                    reason: reason(failure.reason()),
+                    message: failure_text(failure.message).into(),
+                };
+                bus.store.fail(node, failed, &self.source);
             }
             Err(invalid) => self.refuse(bus, "failure", &invalid),
         }
@@ -291,5 +295,22 @@ impl Publisher {
     fn refuse(&self, bus: &Bus, what: &'static str, invalid: &Invalid) {
         bus.metrics.refused(what);
         debug!(source = %self.source.name, what, %invalid, "message refused");
+    }
+}
+
+/// A kind of failure in the word that scrapers have for it.
+fn reason(reason: v1::scrape_failure::Reason) -> &'static str {
+    use v1::scrape_failure::Reason;
+    match reason {
+        Reason::Unspecified => "unspecified",
+        Reason::Address => "address",
+        Reason::Dial => "dial",
+        Reason::Tls => "tls",
+        Reason::Auth => "auth",
+        Reason::Status => "status",
+        Reason::Timeout => "timeout",
+        Reason::TooLarge => "too-large",
+        Reason::Malformed => "malformed",
+        Reason::Empty => "empty",
     }
 }

@@ -1,6 +1,6 @@
 //! What the store answers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tributary_model::{ContainerName, NoUsage, NodeName, Timestamp, Usage};
 
@@ -50,6 +50,19 @@ pub enum NoMetrics {
     /// There is a sample of the pod, but a container cannot be computed.
     #[error("container {0}: {1}")]
     Container(ContainerName, NoUsage),
+}
+
+/// A scrape that failed, as it is kept: with its date.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedScrape {
+    /// When the kubelet was asked, by our clock.
+    pub asked_at: Timestamp,
+    /// The name of the scraper.
+    pub by: Arc<str>,
+    /// What kind of failure, in a word.
+    pub reason: &'static str,
+    /// The scraper's words.
+    pub message: Arc<str>,
 }
 
 /// A scrape that failed, as told by a scraper.

@@ -1,6 +1,8 @@
 //! The pairs of all nodes, and where each pod is reported. Plain data behind
 //! `&mut self`: no lock, no clock, no task.
 
+mod report;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
@@ -11,8 +13,9 @@ use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
 };
 
+pub use self::report::{Report, State};
 use super::{
-    outcome::{Failure, Newest, NoMetrics, PodUsage},
+    outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
     pairs::{Pairs, Taken},
 };
 
@@ -26,14 +29,6 @@ pub struct Source {
     pub name: Arc<str>,
     /// How often it scrapes each of its nodes.
     pub resolution: Duration,
-}
-
-/// A failure as it is kept: with a date, not an age.
-#[derive(Clone, Debug)]
-struct Failed {
-    asked_at: Timestamp,
-    by: Arc<str>,
-    message: Box<str>,
 }
 
 /// What is left of samples that were too old: enough to say so, of the node and
@@ -50,7 +45,7 @@ struct Entry {
     resolution: Duration,
     pairs: Option<Pairs>,
     expired: Option<Expired>,
-    failed: Option<Failed>,
+    failed: Option<FailedScrape>,
 }
 
 /// How the nodes stand.
@@ -136,24 +131,13 @@ impl Points {
         }
     }
 
-    pub(super) fn fail(
-        &mut self,
-        node: NodeName,
-        asked_at: Timestamp,
-        message: Box<str>,
-        source: &Source,
-    ) {
-        let failed = Failed {
-            asked_at,
-            by: Arc::clone(&source.name),
-            message,
-        };
+    pub(super) fn fail(&mut self, node: NodeName, failed: FailedScrape, source: &Source) {
         let entry = self.nodes.entry(node);
         let entry = entry.or_insert_with(|| Entry::new(source));
         if entry
             .failed
             .as_ref()
-            .is_none_or(|known| known.asked_at <= asked_at)
+            .is_none_or(|known| known.asked_at <= failed.asked_at)
         {
             entry.failed = Some(failed);
         }

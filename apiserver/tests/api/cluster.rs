@@ -12,8 +12,9 @@ use axum::{
 };
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    api::{self, Api},
+    api::{self, Api, Freshness},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
+    facts::Facts,
     store::{Source, Store},
 };
 use tributary_model::{
@@ -70,6 +71,8 @@ impl Cluster {
         let api = Api {
             catalog: Catalog::default(),
             store: Store::new(None),
+            facts: Facts::default(),
+            freshness: Freshness::default(),
             clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
             node_selector: None,
             port: 10_250,

@@ -6,7 +6,7 @@ use axum::{
     body::Body,
     http::{Method, Request},
 };
-use tributary_apiserver::store::Source;
+use tributary_apiserver::store::{FailedScrape, Source};
 use tributary_model::Timestamp;
 
 use crate::cluster::{Answer, Cluster, NOW, ask, send};
@@ -78,11 +78,13 @@ async fn the_last_failure_of_a_node_is_told() {
         name: "scraper-2".into(),
         resolution: Duration::from_secs(15),
     };
-    let asked_at = Timestamp::from_millis(NOW - 12_000);
-    cluster
-        .api
-        .store
-        .fail("n3".into(), asked_at, "x509: unknown authority", &source);
+    let failed = FailedScrape {
+        asked_at: Timestamp::from_millis(NOW - 12_000),
+        by: "scraper-2".into(),
+        reason: "tls",
+        message: "x509: unknown authority".into(),
+    };
+    cluster.api.store.fail("n3".into(), failed, &source);
     let answer = ask(&cluster.router(), &format!("{BASE}/nodes/n3"), &[]).await;
     assert_eq!(
         answer.body,

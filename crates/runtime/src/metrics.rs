@@ -1,19 +1,21 @@
 //! The registry, build information and what the process uses.
 
-use std::{fmt, sync::Arc};
+mod format;
+mod process;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{counter::ConstCounter, gauge::ConstGauge, info::Info},
-    registry::{Registry, Unit},
-};
+use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry};
+use tower_http::{CompressionLevel, compression::CompressionLayer};
+
+pub use self::process::ProcessUsage;
+use self::{format::Format, process::Process};
 
 /// A registry that knows the process: `process_*` and `tributary_build_info`.
 pub fn registry(version: &'static str) -> Registry {
@@ -27,124 +29,94 @@ pub fn registry(version: &'static str) -> Registry {
     registry
 }
 
-/// `/metrics` over `registry`, in the text format that every Prometheus reads.
+/// `/metrics` over `registry`: `OpenMetrics` for those who ask for it, else the
+/// text format that everybody reads (PARITY 7); compressed for those who take
+/// that.
 pub fn router(registry: Arc<Registry>) -> Router {
-    Router::new().route(
-        "/metrics",
-        get(move || {
-            let registry = Arc::clone(&registry);
-            async move { respond(&registry) }
-        }),
-    )
+    let compression = CompressionLayer::new()
+        .gzip(true)
+        .quality(CompressionLevel::Fastest);
+    let answer = get(move |headers: HeaderMap| {
+        let registry = Arc::clone(&registry);
+        async move { respond(&registry, &headers) }
+    });
+    Router::new().route("/metrics", answer).layer(compression)
 }
 
-fn respond(registry: &Registry) -> Response {
-    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+fn respond(registry: &Registry, headers: &HeaderMap) -> Response {
+    let format = Format::wanted(headers);
+    let mut open = String::new();
+    if let Err(error) = text::encode(&mut open, registry) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response();
     }
-}
-
-/// What this process uses, read when asked: a number that cannot drift.
-#[derive(Debug)]
-struct Process;
-
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        // Not every platform has /proc; a family that cannot be read is left out.
-        let Some(usage) = ProcessUsage::of_self() else {
-            return Ok(());
-        };
-        let cpu = ConstCounter::new(usage.cpu_seconds);
-        let unit = Some(&Unit::Seconds);
-        let help = "CPU time used, user and system";
-        cpu.encode(encoder.encode_descriptor("process_cpu", help, unit, cpu.metric_type())?)?;
-        let memory = ConstGauge::new(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
-        let unit = Some(&Unit::Bytes);
-        let help = "Memory that is resident";
-        memory.encode(encoder.encode_descriptor(
-            "process_resident_memory",
-            help,
-            unit,
-            memory.metric_type(),
-        )?)?;
-        let files = ConstGauge::new(i64::try_from(usage.open_files).unwrap_or(i64::MAX));
-        let help = "Open file descriptors";
-        files.encode(encoder.encode_descriptor(
-            "process_open_fds",
-            help,
-            None,
-            files.metric_type(),
-        )?)
-    }
-}
-
-/// What a process uses, as `/proc` says.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ProcessUsage {
-    /// User and system CPU time, in seconds.
-    pub cpu_seconds: f64,
-    /// Resident memory, in bytes.
-    pub resident_bytes: u64,
-    /// Open file descriptors.
-    pub open_files: usize,
-}
-
-impl ProcessUsage {
-    /// What this process uses.
-    pub fn of_self() -> Option<Self> {
-        Self::of("self")
-    }
-
-    /// What the process `pid` uses; `None` when it is gone or `/proc` is not
-    /// there.
-    pub fn of(pid: &str) -> Option<Self> {
-        let dir = std::path::Path::new("/proc").join(pid);
-        let stat = std::fs::read_to_string(dir.join("stat")).ok()?;
-        let (user, system, pages) = parse_stat(&stat)?;
-        let ticks = u32::try_from(rustix::param::clock_ticks_per_second()).ok()?;
-        let page = u64::try_from(rustix::param::page_size()).ok()?;
-        let spent = u32::try_from(user + system).unwrap_or(u32::MAX);
-        Some(Self {
-            cpu_seconds: f64::from(spent) / f64::from(ticks),
-            resident_bytes: pages.saturating_mul(page),
-            open_files: std::fs::read_dir(dir.join("fd")).map_or(0, Iterator::count),
-        })
-    }
-}
-
-/// `utime`, `stime` and `rss` of a stat line. The second field is a name in
-/// parentheses that may hold anything, so counting starts after the last one.
-fn parse_stat(stat: &str) -> Option<(u64, u64, u64)> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    let mut fields = rest.split_ascii_whitespace().skip(11);
-    let user = fields.next()?.parse().ok()?;
-    let system = fields.next()?.parse().ok()?;
-    let pages = fields.nth(8)?.parse().ok()?;
-    Some((user, system, pages))
+    let body = match format {
+        Format::OpenMetrics => open,
+        Format::Text => format::as_text(&open),
+    };
+    ([(header::CONTENT_TYPE, format.content_type())], body).into_response()
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::{body::Body, http::Request};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
     use super::*;
 
-    #[test]
-    fn a_stat_line_is_counted_from_the_last_parenthesis() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 3 0 99 1000 42 18446 1";
-        assert_eq!(parse_stat(stat), Some((250, 50, 42)));
+    async fn ask(accept: (&str, &str)) -> (HeaderMap, Vec<u8>) {
+        let request = Request::get("/metrics").header(accept.0, accept.1);
+        let request = request.body(Body::empty()).unwrap();
+        let response = router(Arc::new(registry("1.2.3"))).oneshot(request);
+        let (head, body) = response.await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        (head.headers, body)
     }
 
-    #[test]
-    fn the_process_knows_itself() {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &registry("1.2.3")).unwrap();
+    #[tokio::test]
+    async fn the_process_tells_what_it_uses_in_the_names_that_dashboards_know() {
+        let (headers, body) = ask(("accept", "text/plain;version=0.0.4")).await;
+        assert_eq!(
+            headers["content-type"],
+            "text/plain; version=0.0.4; charset=utf-8"
+        );
+        let text = String::from_utf8(body).unwrap();
+        for line in [
+            "# TYPE tributary_build_info gauge\n",
+            "\ntributary_build_info{version=\"1.2.3\"} 1\n",
+            "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total ",
+            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ",
+            "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes ",
+            "# TYPE process_virtual_memory_max_bytes gauge\nprocess_virtual_memory_max_bytes ",
+            "# TYPE process_open_fds gauge\nprocess_open_fds ",
+            "# TYPE process_max_fds gauge\nprocess_max_fds ",
+            "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds ",
+        ] {
+            assert!(text.contains(line), "{line:?} is not in {text}");
+        }
+        assert!(!text.contains("# EOF"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn open_metrics_is_told_by_its_type_and_ends_with_its_mark() {
+        let (headers, body) = ask(("accept", "application/openmetrics-text")).await;
+        assert_eq!(
+            headers["content-type"],
+            "application/openmetrics-text; version=1.0.0; charset=utf-8"
+        );
+        let text = String::from_utf8(body).unwrap();
         assert!(
-            text.contains("tributary_build_info{version=\"1.2.3\"} 1\n"),
+            text.contains("# TYPE process_cpu_seconds counter\n"),
             "{text}"
         );
-        assert!(text.contains("\nprocess_resident_memory_bytes "), "{text}");
-        assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn who_takes_gzip_gets_it() {
+        let (headers, body) = ask(("accept-encoding", "gzip")).await;
+        assert_eq!(headers["content-encoding"], "gzip");
+        assert_eq!(body[..2], [0x1f, 0x8b]);
+        assert_eq!(ask(("accept", "*/*")).await.0.get("content-encoding"), None);
     }
 }

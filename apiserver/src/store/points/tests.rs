@@ -119,18 +119,24 @@ fn one_incomplete_container_hides_its_pod_and_no_other() {
     assert_eq!(db.containers.len(), 1);
 }
 
+/// Takes in that a node could not be scraped.
+fn fail(points: &mut Points, (node, asked): (&str, i64), message: &str, by: &str) {
+    let failed = FailedScrape {
+        asked_at: at(asked),
+        by: by.into(),
+        reason: "dial",
+        message: message.into(),
+    };
+    points.fail(node.into(), failed, &source(by));
+}
+
 #[test]
 fn a_failure_hides_nothing_until_the_samples_are_too_old() {
     let mut points = Points::default();
     for second in [100, 115] {
         points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
     }
-    points.fail(
-        "n1".into(),
-        at(130),
-        "x509: expired".into(),
-        &source("scraper-2"),
-    );
+    fail(&mut points, ("n1", 130), "x509: expired", "scraper-2");
     assert_eq!(millis(&points, None, 160), Ok(vec![250]));
     assert_eq!(
         millis(&points, None, 161),
@@ -203,7 +209,7 @@ fn what_is_too_old_or_gone_is_forgotten() {
     assert_eq!(reason("db").to_string(), "its newest sample is 55s old");
     assert_eq!(reason("api"), NoMetrics::NeverReported);
     assert_eq!(points.pods.len(), 2);
-    points.fail("n2".into(), at(150), "refused".into(), &source("s2"));
+    fail(&mut points, ("n2", 150), "refused", "s2");
     let reason = points
         .pod(&PodKey::new("shop", "db"), None, at(155))
         .unwrap_err();
@@ -231,7 +237,7 @@ fn where_nothing_is_reported_the_node_says_why() {
         points.take(page("n1", second, &[("db", "main", 1)]), &source("s"));
     }
     assert_eq!(not(&points, Some("n1")), "node n1 does not report it yet");
-    points.fail("n2".into(), at(110), "refused".into(), &source("s2"));
+    fail(&mut points, ("n2", 110), "refused", "s2");
     assert_eq!(
         not(&points, Some("n2")),
         "last scrape failed 6s ago by s2: refused"
@@ -243,4 +249,32 @@ fn where_nothing_is_reported_the_node_says_why() {
             failing: 1
         }
     );
+}
+
+/// The state of `n1`, and the age of its newest sample in seconds.
+fn state(points: &Points, now: i64) -> (State, Option<u64>) {
+    let (state, age) = points.state(&"n1".into(), at(now));
+    (state, age.map(|age| age.as_secs()))
+}
+
+#[test]
+fn a_node_has_a_state_at_any_time() {
+    let mut points = Points::default();
+    assert_eq!(state(&points, 100), (State::Unreported, None));
+    points.take(page("n1", 100, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(state(&points, 101), (State::Incomplete, Some(1)));
+    points.take(page("n1", 115, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(state(&points, 137), (State::Served, Some(22)));
+    assert_eq!(state(&points, 138), (State::Late, Some(23)));
+    assert_eq!(state(&points, 160), (State::Late, Some(45)));
+    assert_eq!(state(&points, 161), (State::Expired, Some(46)));
+    fail(&mut points, ("n1", 160), "refused", "s2");
+    assert_eq!(state(&points, 160), (State::Late, Some(45)));
+    assert_eq!(state(&points, 161), (State::Failing, Some(46)));
+    points.expire(at(161), |_| true);
+    assert_eq!(state(&points, 161), (State::Failing, None));
+    let report = points.report(&"n1".into(), at(161));
+    assert_eq!(report.sampled_at, Some(at(115)));
+    let failed = report.failed.unwrap();
+    assert_eq!((failed.reason, &*failed.by), ("dial", "s2"));
 }

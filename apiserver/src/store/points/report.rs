@@ -1,0 +1,129 @@
+//! How each node stands, for people.
+
+use std::{fmt, time::Duration};
+
+use tributary_model::{NodeName, Timestamp};
+
+use super::{
+    super::outcome::{FailedScrape, NoMetrics},
+    Entry, Points,
+};
+
+/// A sample is late when it is older than so many halves of a resolution, which
+/// is when scrapers are told that it is missed (DESIGN D5).
+const LATE_IN_HALVES: u32 = 3;
+
+/// How a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It has metrics.
+    Served,
+    /// It has metrics, and the next sample is late.
+    Late,
+    /// There is a sample, and nothing can be computed from it yet.
+    Incomplete,
+    /// It has none, and no scraper has said anything about it.
+    Unreported,
+    /// It has none, since the newest sample is too old; nobody says why.
+    Expired,
+    /// It has none, and the last scrape failed.
+    Failing,
+}
+
+impl State {
+    /// All of them, from good to bad.
+    pub const ALL: [Self; 6] = [
+        Self::Served,
+        Self::Late,
+        Self::Incomplete,
+        Self::Unreported,
+        Self::Expired,
+        Self::Failing,
+    ];
+
+    /// A word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Late => "late",
+            Self::Incomplete => "incomplete",
+            Self::Unreported => "unreported",
+            Self::Expired => "expired",
+            Self::Failing => "failing",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// How it stands.
+    pub state: State,
+    /// Why it has no metrics, if it has none.
+    pub why_not: Option<NoMetrics>,
+    /// How often it is scraped, as whoever spoke of it last said.
+    pub resolution: Option<Duration>,
+    /// When the kubelet was asked for the newest sample, by our clock.
+    pub sampled_at: Option<Timestamp>,
+    /// The last failure, even if it is over.
+    pub failed: Option<FailedScrape>,
+}
+
+impl Points {
+    pub(in crate::store) fn report(&self, node: &NodeName, now: Timestamp) -> Report {
+        let entry = self.nodes.get(node);
+        let why_not = self.node(node.as_str(), now).err();
+        Report {
+            state: state(entry, why_not.as_ref(), now),
+            why_not,
+            resolution: entry.map(|entry| entry.resolution),
+            sampled_at: entry.and_then(sampled_at),
+            failed: entry.and_then(|entry| entry.failed.clone()),
+        }
+    }
+
+    /// How a node stands, and how old its newest sample is, if one is held.
+    pub(in crate::store) fn state(
+        &self,
+        node: &NodeName,
+        now: Timestamp,
+    ) -> (State, Option<Duration>) {
+        let entry = self.nodes.get(node);
+        let why_not = self.node(node.as_str(), now).err();
+        let held = entry.and_then(|entry| entry.pairs.as_ref());
+        let age = held.map(|pairs| now.since(pairs.asked_at()).unwrap_or_default());
+        (state(entry, why_not.as_ref(), now), age)
+    }
+}
+
+fn sampled_at(entry: &Entry) -> Option<Timestamp> {
+    entry.answered().map(|(asked_at, _)| asked_at)
+}
+
+fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> State {
+    match why_not {
+        None => {
+            let late = entry.and_then(|entry| {
+                let patience = entry.resolution * LATE_IN_HALVES / 2;
+                Some(now > sampled_at(entry)?.plus(patience))
+            });
+            if late == Some(true) {
+                State::Late
+            } else {
+                State::Served
+            }
+        }
+        Some(NoMetrics::Failed(_)) => State::Failing,
+        Some(NoMetrics::TooOld(_)) => State::Expired,
+        Some(NoMetrics::NeverReported) => State::Unreported,
+        Some(NoMetrics::NotOnNode(_) | NoMetrics::NoUsage(_) | NoMetrics::Container(..)) => {
+            State::Incomplete
+        }
+    }
+}
