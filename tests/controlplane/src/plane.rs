@@ -51,6 +51,21 @@ impl Plane {
         pki: &Pki,
         paths: &Paths,
     ) -> anyhow::Result<Self> {
+        Self::start_with(assets, dir, pki, paths, &[]).await
+    }
+
+    /// The same, with more flags of kube-apiserver.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::start`].
+    pub async fn start_with(
+        assets: &Assets,
+        dir: &Path,
+        pki: &Pki,
+        paths: &Paths,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let logs = dir.join("log");
         fs::create_dir_all(&logs)?;
         let [etcd_port, peer_port, api_port] = free_ports()?;
@@ -65,6 +80,7 @@ impl Plane {
         let flags = [
             api_server_flags(&etcd_url, api_port),
             api_server_files(dir, pki, paths)?,
+            more.iter().map(ToString::to_string).collect(),
         ];
         let program = assets.program("kube-apiserver")?;
         let mut api = Program::start("kube-apiserver", &program, &flags.concat(), &logs)?;
@@ -187,8 +203,6 @@ fn api_server_flags(etcd: &str, port: u16) -> Vec<String> {
         "--authorization-mode=Node,RBAC",
         "--service-cluster-ip-range=10.0.0.0/16",
         "--endpoint-reconciler-type=none",
-        // Services lead to pods without a kube-proxy.
-        "--enable-aggregator-routing=true",
         "--allow-privileged=true",
         "--max-requests-inflight=3000",
         "--max-mutating-requests-inflight=1000",

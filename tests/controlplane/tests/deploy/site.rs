@@ -70,7 +70,10 @@ impl Site {
             .housekeeping(std::time::Duration::ZERO)
             .dir(dir.path().join("sim"));
         let cluster = Arc::new(cluster.start().await?);
-        let plane = Plane::start(&assets, dir.path(), cluster.pki(), cluster.paths()).await?;
+        // Services lead to pods, without a kube-proxy.
+        let routing = ["--enable-aggregator-routing=true"];
+        let (pki, paths) = (cluster.pki(), cluster.paths());
+        let plane = Plane::start_with(&assets, dir.path(), pki, paths, &routing).await?;
         let client = client(&plane.kubeconfig()).await?;
         make_nodes(&client, &cluster).await?;
         let workloads = Workloads::new(client.clone(), Arc::clone(&cluster)).without(NAMESPACE);
