@@ -53,6 +53,19 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = resolution)]
     pub(crate) resolution: GoDuration,
 
+    /// Give each scraper a fixed share of the nodes, without leases.
+    ///
+    /// Nobody takes over then what a scraper leaves behind; its nodes are
+    /// rescued as they become overdue.
+    #[arg(long)]
+    pub(crate) fixed_shards: bool,
+
+    /// How long a process that has ended stays away.
+    ///
+    /// Longer than 15s, and the others see the lease of a scraper run out.
+    #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = pause)]
+    pub(crate) restart_after: Duration,
+
     /// The folder to work in: kubeconfig, processes.json, certificates, logs.
     ///
     /// It is made if it does not exist, and stays. Without this flag it is a
@@ -101,6 +114,14 @@ fn resolution(text: &str) -> Result<GoDuration, String> {
     }
 }
 
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause: GoDuration = text
+        .parse()
+        .map_err(|error: tributary_scraper::args::BadDuration| error.to_string())?;
+    let pause = pause.positive().filter(|pause| !pause.is_zero());
+    pause.ok_or_else(|| "should be positive".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -147,6 +168,7 @@ mod tests {
             "--resolution=9s",
             "--resolution=-10s",
             "--resolution=soon",
+            "--restart-after=0s",
         ] {
             let error = Args::try_parse_from(["demo", flag]).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{flag}");

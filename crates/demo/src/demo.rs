@@ -19,10 +19,10 @@ use crate::{
     door::{Door, connector},
     folder::Folder,
     output::Output,
-    plan::{Kind, plan},
+    plan::{Kind, plan, publish},
     processes::{Processes, Step, how},
     screen::{self, Frame},
-    status::{Meters, count},
+    status::{self, Meters, count},
     tries,
     watch::{self, Seen, Served, What, ask},
 };
@@ -58,7 +58,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     ))?;
 
     let credentials = Credentials::write(&cluster)?;
-    let processes = Processes::new(plan(&args, &cluster, &credentials)?)?;
+    let processes = Processes::new(plan(&args, &cluster, &credentials)?, args.restart_after)?;
     let mut demo = Demo {
         meters: Meters::new(processes.all().len()),
         up: Instant::now(),
@@ -120,6 +120,7 @@ struct Demo {
 impl Demo {
     /// Starts the processes and keeps them alive.
     async fn live(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
+        self.route()?;
         for index in 0..self.processes.all().len() {
             self.processes.start(index, &self.folder)?;
         }
@@ -182,7 +183,7 @@ impl Demo {
                     text.push_str(&last);
                 }
                 let pause = self.processes.ended(index, &self.folder)?;
-                self.route();
+                self.route()?;
                 self.output
                     .event(&format!("{text}; starts again in {} s", pause.as_secs()))?;
             }
@@ -205,7 +206,20 @@ impl Demo {
             return Ok(());
         };
         let was_ready = process.is_ready();
-        process.seen = seen;
+        let before = std::mem::replace(&mut process.seen, seen);
+        let told = match (before.map(|seen| seen.what), &process.seen) {
+            (Some(What::Scraper(before)), Some(now)) if !self.asking.is_empty() => {
+                match &now.what {
+                    What::Scraper(now) => status::changed(&before, now),
+                    What::Frontend { .. } => None,
+                }
+            }
+            _ => None,
+        };
+        if let Some(told) = told {
+            self.output
+                .event(&format!("{} {told}", process.spec.name))?;
+        }
         let changed = process.is_ready() != was_ready;
         if process.pid.is_some() && complete && !process.arrived {
             process.arrived = true;
@@ -217,7 +231,7 @@ impl Demo {
             self.output.event(&text)?;
         }
         if changed {
-            self.route();
+            self.route()?;
             self.draw()?;
         }
         Ok(())
@@ -227,7 +241,7 @@ impl Demo {
     fn is_complete(&self, seen: &Seen) -> bool {
         seen.ready
             && match &seen.what {
-                What::Scraper { frontends, .. } => *frontends == usize::from(self.args.frontends),
+                What::Scraper(share) => share.frontends == usize::from(self.args.frontends),
                 What::Frontend { served, .. } => self.is_all(served),
             }
     }
@@ -237,12 +251,16 @@ impl Demo {
     }
 
     /// Tells the aggregator which frontends may be asked: those that are
-    /// ready, as the endpoints of a Service.
-    fn route(&self) {
+    /// ready, and scrapers where all are, as the endpoints of a Service.
+    fn route(&self) -> anyhow::Result<()> {
+        let frontends = self.processes.of_kind(Kind::Frontend);
+        let endpoints = frontends.map(|process| (&process.spec, process.is_ready()));
+        publish(&self.cluster, &endpoints.collect::<Vec<_>>())?;
         let ready = self.processes.of_kind(Kind::Frontend);
         let ready = ready.filter(|process| process.is_ready());
         let addresses: Vec<SocketAddr> = ready.map(|process| process.spec.look_at).collect();
         self.cluster.set_frontends(addresses);
+        Ok(())
     }
 
     async fn tick(&mut self) -> anyhow::Result<()> {

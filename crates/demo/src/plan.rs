@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use tributary_runtime::tls::PairFiles;
-use tributary_sim::Cluster;
+use tributary_sim::{Cluster, Endpoint};
 
 use crate::{args::DemoArgs, credentials::Credentials};
 
@@ -36,6 +36,14 @@ impl Kind {
     }
 }
 
+/// Where leases are, and the Service of the frontends: its name is in their
+/// certificates.
+const NAMESPACE: &str = "kube-system";
+const SERVICE: &str = "tributary-apiserver";
+
+/// How the Service calls the port of the bus.
+const BUS: &str = "bus";
+
 /// A process to be started, each time with the same flags at the same
 /// addresses.
 #[derive(Clone, Debug)]
@@ -59,22 +67,19 @@ pub(crate) fn plan(
     credentials: &Credentials,
 ) -> anyhow::Result<Vec<Spec>> {
     let ports = Ports::reserve(args)?;
-    let buses: Vec<String> = ports
-        .frontends
-        .iter()
-        .map(|(_, bus)| format!("--frontend=https://{bus}"))
-        .collect();
     let mut specs = Vec::new();
     for (index, admin) in ports.scrapers.iter().enumerate() {
         let name = format!("scraper-{index}");
         let pair = credentials.publishing(cluster, &name)?;
         let mut flags = scraper(args, cluster, credentials, &pair);
-        flags.extend(buses.iter().cloned());
         flags.extend([
             format!("--source-name={name}"),
-            format!("--shard-index={index}"),
             format!("--admin-address={admin}"),
         ]);
+        if args.fixed_shards {
+            flags.push(format!("--shard-index={index}"));
+            flags.push(format!("--shard-count={}", args.scrapers));
+        }
         specs.push(Spec {
             kind: Kind::Scraper,
             name,
@@ -98,10 +103,25 @@ pub(crate) fn plan(
             name,
             flags,
             look_at: *api,
-            addresses: BTreeMap::from([("api", *api), ("bus", *bus)]),
+            addresses: BTreeMap::from([("api", *api), (BUS, *bus)]),
         });
     }
     Ok(specs)
+}
+
+/// Makes the frontends the endpoints of their Service, ready or not. They are as
+/// pods whose containers are started again: they keep their addresses.
+///
+/// # Errors
+///
+/// The cluster does not take them.
+pub(crate) fn publish(cluster: &Cluster, frontends: &[(&Spec, bool)]) -> anyhow::Result<()> {
+    let endpoints = frontends.iter().filter_map(|(spec, ready)| {
+        let (address, ready) = (*spec.addresses.get(BUS)?, *ready);
+        Some(Endpoint { address, ready })
+    });
+    let endpoints: Vec<Endpoint> = endpoints.collect();
+    Ok(cluster.set_endpoints((NAMESPACE, SERVICE), BUS, &endpoints)?)
 }
 
 /// The flags that all scrapers have, but for their certificate.
@@ -123,7 +143,8 @@ fn scraper(
         format!("--kubelet-port={}", cluster.kubelet_port()),
         // The names of the nodes are in no DNS.
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
-        format!("--shard-count={}", args.scrapers),
+        format!("--lease-namespace={NAMESPACE}"),
+        format!("--frontend=k8s:///{NAMESPACE}/{SERVICE}:{BUS}"),
         format!("--bus-ca-file={}", paths.bus_ca.display()),
         format!("--bus-client-certificate={}", pair.certificate.display()),
         format!("--bus-client-key={}", pair.key.display()),

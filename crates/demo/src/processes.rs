@@ -30,10 +30,9 @@ use crate::{
 
 /// How long a process may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
-/// How long a process stays away after it ended.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The same for one that ends again and again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long a process stays away that ends again and again soon after its start.
+const HASTY_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_HASTY_PAUSE: Duration = Duration::from_secs(15);
 /// Who ends sooner than this is taken to be unable to start.
 const LIVED: Duration = Duration::from_secs(10);
 
@@ -81,17 +80,19 @@ pub(crate) enum Step {
 pub(crate) struct Processes {
     all: Vec<Process>,
     program: PathBuf,
+    /// How long one that has ended stays away.
+    pause: Duration,
     steps: JoinSet<Step>,
     ending: CancellationToken,
 }
 
 impl Processes {
-    /// Nothing runs yet.
+    /// Nothing runs yet. What ends by itself stays away for `pause`.
     ///
     /// # Errors
     ///
     /// This program does not know where it is.
-    pub(crate) fn new(specs: Vec<Spec>) -> anyhow::Result<Self> {
+    pub(crate) fn new(specs: Vec<Spec>, pause: Duration) -> anyhow::Result<Self> {
         let now = Instant::now();
         let process = |spec| Process {
             spec,
@@ -106,6 +107,7 @@ impl Processes {
         Ok(Self {
             all: specs.into_iter().map(process).collect(),
             program: std::env::current_exe().context("find this program")?,
+            pause,
             steps: JoinSet::new(),
             ending: CancellationToken::new(),
         })
@@ -179,14 +181,17 @@ impl Processes {
     /// `processes.json` cannot be written.
     pub(crate) fn ended(&mut self, index: usize, folder: &Folder) -> anyhow::Result<Duration> {
         let Some(process) = self.all.get_mut(index) else {
-            return Ok(PAUSE);
+            return Ok(self.pause);
         };
         let hasty = process.started.elapsed() < LIVED && !process.arrived;
         process.hasty = if hasty { process.hasty + 1 } else { 0 };
         process.pid = None;
         process.seen = None;
         process.restarts += 1;
-        let pause = pause(process.hasty);
+        let pause = match process.hasty {
+            0 => self.pause,
+            hasty => hasty_pause(hasty),
+        };
         let ending = self.ending.clone();
         self.steps.spawn(async move {
             let waited = ending.run_until_cancelled(tokio::time::sleep(pause)).await;
@@ -222,9 +227,9 @@ impl Processes {
     }
 }
 
-fn pause(hasty: u32) -> Duration {
-    let doubled = PAUSE.saturating_mul(1 << hasty.saturating_sub(1).min(8));
-    doubled.min(LONGEST_PAUSE)
+fn hasty_pause(hasty: u32) -> Duration {
+    let doubled = HASTY_PAUSE.saturating_mul(1 << hasty.saturating_sub(1).min(8));
+    doubled.min(LONGEST_HASTY_PAUSE)
 }
 
 async fn mind(index: usize, mut child: Child, ending: CancellationToken) -> Step {
@@ -269,8 +274,8 @@ mod tests {
 
     #[test]
     fn who_cannot_start_is_tried_less_and_less_often() {
-        let seconds = |hasty| pause(hasty).as_secs();
-        assert_eq!([0, 1, 2, 3, 4, 5, 99].map(seconds), [1, 1, 2, 4, 8, 15, 15]);
+        let seconds = |hasty| hasty_pause(hasty).as_secs();
+        assert_eq!([1, 2, 3, 4, 5, 99].map(seconds), [1, 2, 4, 8, 15, 15]);
     }
 
     #[test]

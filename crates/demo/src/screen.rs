@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
-use crate::watch::Served;
+use crate::watch::Share;
 
 /// Everything that the table tells.
 #[derive(Debug)]
@@ -25,17 +25,22 @@ pub(crate) struct Frame<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    pub(crate) role: &'static str,
     /// Absent while it does not run.
     pub(crate) pid: Option<u32>,
-    /// What it does of the whole.
-    pub(crate) share: String,
     pub(crate) usage: Option<Usage>,
     /// Absent for the one that is not restarted.
     pub(crate) restarts: Option<u32>,
     pub(crate) state: &'static str,
-    /// What a frontend serves.
-    pub(crate) view: Option<View>,
+    /// What it does of the whole.
+    pub(crate) view: View,
+}
+
+/// What a process does of the whole, as far as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum View {
+    Scraper(Option<Share>),
+    Frontend(Option<Fed>),
+    None,
 }
 
 /// What a process uses.
@@ -46,25 +51,17 @@ pub(crate) struct Usage {
     pub(crate) cpu_percent: Option<f64>,
 }
 
-/// What a frontend serves, seconds instead of dates.
+/// What a frontend has and serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct View {
+pub(crate) struct Fed {
+    /// Scrapers that feed it.
+    pub(crate) streams: usize,
+    /// Nodes whose samples are late.
+    pub(crate) overdue: usize,
     pub(crate) nodes: usize,
     pub(crate) pods: usize,
     /// The age of the newest and the oldest sample in seconds.
     pub(crate) age: Option<(i64, i64)>,
-}
-
-impl View {
-    /// What is served, as of second `now` of the Unix epoch.
-    pub(crate) fn new(served: &Served, now: i64) -> Self {
-        let age = |at: jiff::Timestamp| now.saturating_sub(at.as_second()).max(0);
-        Self {
-            nodes: served.nodes,
-            pods: served.pods,
-            age: served.samples.map(|(new, old)| (age(new), age(old))),
-        }
-    }
 }
 
 /// The whole screen.
@@ -85,9 +82,12 @@ pub(crate) fn render(frame: &Frame<'_>) -> String {
         span(*up),
         folder.display(),
     );
-    text += &table(&frontends(rows, *nodes, *pods));
+    text += &table(&scrapers(rows));
     text.push('\n');
-    text += &table(&processes(rows));
+    text += &table(&frontends(rows, *nodes, *pods));
+    for row in rows.iter().filter(|row| matches!(row.view, View::None)) {
+        writeln!(text, "{}: {}", row.name, or_nothing(row.usage)).ok();
+    }
     text.push('\n');
     if tries.is_empty() {
         text += "Waiting for two samples of every node ..\n";
@@ -104,64 +104,109 @@ pub(crate) fn render(frame: &Frame<'_>) -> String {
     text
 }
 
-fn frontends(rows: &[Row], nodes: usize, pods: usize) -> Vec<Vec<String>> {
-    let mut lines = vec![words(&["FRONTEND", "NODES", "PODS", "NEWEST", "OLDEST"])];
+fn scrapers(rows: &[Row]) -> Vec<Vec<String>> {
+    let header = ["KNOWS", "OWNS", "STANDS BY", "RESCUES", "LEAVES", "FEEDS"];
+    let mut lines = vec![header_of("SCRAPER", &header)];
     for row in rows {
-        let Some(view) = row.view else { continue };
-        let (newest, oldest) = match view.age {
-            Some((newest, oldest)) => (format!("{newest} s"), format!("{oldest} s")),
-            None => ("-".to_owned(), "-".to_owned()),
+        let View::Scraper(share) = row.view else {
+            continue;
         };
-        lines.push(vec![
-            row.name.clone(),
-            format!("{}/{nodes}", view.nodes),
-            format!("{}/{pods}", view.pods),
-            newest,
-            oldest,
+        let of = |what: fn(&Share) -> usize| or_dash(share.as_ref().map(what));
+        let mut line = process(row);
+        line.extend([
+            of(|share| share.members),
+            of(|share| share.owned),
+            of(|share| share.standby),
+            of(|share| share.rescued),
+            of(|share| share.leaving),
+            of(|share| share.frontends),
         ]);
+        lines.push(line);
     }
     lines
 }
 
-fn processes(rows: &[Row]) -> Vec<Vec<String>> {
-    let header = [
-        "PROCESS", "PID", "ROLE", "SHARE", "MEMORY", "CPU", "RESTARTS", "STATE",
-    ];
-    let mut lines = vec![words(&header)];
+fn frontends(rows: &[Row], nodes: usize, pods: usize) -> Vec<Vec<String>> {
+    let header = ["NODES", "PODS", "NEWEST", "OLDEST", "OVERDUE", "FED BY"];
+    let mut lines = vec![header_of("FRONTEND", &header)];
     for row in rows {
-        let cpu = row.usage.and_then(|usage| usage.cpu_percent);
-        lines.push(vec![
-            row.name.clone(),
-            or_dash(row.pid),
-            row.role.to_owned(),
-            row.share.clone(),
-            row.usage
-                .map_or("-".to_owned(), |usage| mebibytes(usage.resident_bytes)),
-            cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.1} %")),
-            or_dash(row.restarts),
-            row.state.to_owned(),
+        let View::Frontend(fed) = row.view else {
+            continue;
+        };
+        let age = fed.and_then(|fed| fed.age);
+        let seconds = |age: Option<i64>| age.map_or("-".to_owned(), |age| format!("{age} s"));
+        let served = fed.unwrap_or_default();
+        let mut line = process(row);
+        line.extend([
+            format!("{}/{nodes}", served.nodes),
+            format!("{}/{pods}", served.pods),
+            seconds(age.map(|(newest, _)| newest)),
+            seconds(age.map(|(_, oldest)| oldest)),
+            or_dash(fed.map(|fed| fed.overdue)),
+            or_dash(fed.map(|fed| fed.streams)),
         ]);
+        lines.push(line);
     }
     lines
+}
+
+/// The columns that all processes have.
+fn header_of(kind: &str, more: &[&str]) -> Vec<String> {
+    let all = [kind, "PID", "STATE", "RESTARTS", "MEMORY", "CPU"];
+    words(&all).into_iter().chain(words(more)).collect()
+}
+
+fn process(row: &Row) -> Vec<String> {
+    let cpu = row.usage.and_then(|usage| usage.cpu_percent);
+    vec![
+        row.name.clone(),
+        or_dash(row.pid),
+        row.state.to_owned(),
+        or_dash(row.restarts),
+        or_dash(row.usage.map(|usage| mebibytes(usage.resident_bytes))),
+        or_dash(cpu.map(|cpu| format!("{cpu:.1} %"))),
+    ]
+}
+
+fn or_nothing(usage: Option<Usage>) -> String {
+    let Some(usage) = usage else {
+        return String::new();
+    };
+    let cpu = usage.cpu_percent.unwrap_or_default();
+    format!("{}, {cpu:.1} % cpu", mebibytes(usage.resident_bytes))
 }
 
 /// The state in one line.
 pub(crate) fn line(frame: &Frame<'_>) -> String {
     let mut text = String::from("status:");
     for row in &frame.rows {
-        let Some(view) = row.view else { continue };
+        let View::Frontend(fed) = row.view else {
+            continue;
+        };
+        let fed = fed.unwrap_or_default();
         // Writing to a string cannot fail.
         write!(
             text,
             " {} {}/{} nodes {}/{} pods",
-            row.name, view.nodes, frame.nodes, view.pods, frame.pods
+            row.name, fed.nodes, frame.nodes, fed.pods, frame.pods
         )
         .ok();
-        if let Some((newest, oldest)) = view.age {
+        if let Some((newest, oldest)) = fed.age {
             write!(text, " {newest}-{oldest} s old").ok();
         }
         text.push(',');
     }
+    text += " scrapers own";
+    for row in &frame.rows {
+        let View::Scraper(share) = row.view else {
+            continue;
+        };
+        write!(text, " {}", or_dash(share.map(|share| share.owned))).ok();
+        if let Some(share) = share.filter(|share| share.rescued > 0) {
+            write!(text, "+{}", share.rescued).ok();
+        }
+    }
+    text.push(',');
     let ours = || frame.rows.iter().filter(|row| row.restarts.is_some());
     let ready = ours().filter(|row| row.state == "ready").count();
     let usage = || ours().filter_map(|row| row.usage);
@@ -201,7 +246,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn or_dash(value: Option<u32>) -> String {
+fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
 }
 

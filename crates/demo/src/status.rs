@@ -8,8 +8,8 @@ use tributary_runtime::metrics::ProcessUsage;
 use crate::{
     plan::Kind,
     processes::{Process, Processes},
-    screen::{Row, Usage, View},
-    watch::{Served, What},
+    screen::{Fed, Row, Usage, View},
+    watch::{Served, Share, What},
 };
 
 /// Over how many looks CPU is averaged: `/proc` counts hundredths of a second,
@@ -91,36 +91,18 @@ impl Meters {
             .map(|(process, meter)| row(process, meter.usage(process.pid), now))
             .collect();
         rows.push(Row {
-            name: "cluster".to_owned(),
-            role: "simulator",
+            name: format!("simulator with {}", count(nodes, "kubelet")),
             pid: Some(std::process::id()),
-            share: count(nodes, "kubelet"),
             usage: self.own.usage(self.own.pid),
             restarts: None,
             state: "-",
-            view: None,
+            view: View::None,
         });
         rows
     }
 }
 
 fn row(process: &Process, usage: Option<Usage>, now: i64) -> Row {
-    let what = process.seen.as_ref().map(|seen| &seen.what);
-    let share = match what {
-        Some(What::Scraper { nodes, frontends }) => {
-            format!(
-                "{} to {}",
-                count(*nodes, "node"),
-                count(*frontends, "frontend")
-            )
-        }
-        Some(What::Frontend { streams, .. }) => count(*streams, "stream"),
-        None => "-".to_owned(),
-    };
-    let served = match what {
-        Some(What::Frontend { served, .. }) => *served,
-        Some(What::Scraper { .. }) | None => Served::default(),
-    };
     let state = match (process.pid, &process.seen) {
         (None, _) => "down",
         (Some(_), None) if process.arrived => "silent",
@@ -128,20 +110,105 @@ fn row(process: &Process, usage: Option<Usage>, now: i64) -> Row {
         (Some(_), Some(seen)) if seen.ready => "ready",
         (Some(_), Some(_)) => "not ready",
     };
+    let view = match process.seen.as_ref().map(|seen| &seen.what) {
+        Some(What::Scraper(share)) => View::Scraper(Some(*share)),
+        Some(What::Frontend {
+            streams,
+            overdue,
+            served,
+        }) => View::Frontend(Some(Fed {
+            streams: *streams,
+            overdue: *overdue,
+            nodes: served.nodes,
+            pods: served.pods,
+            age: ages(served, now),
+        })),
+        None if process.spec.kind == Kind::Scraper => View::Scraper(None),
+        None => View::Frontend(None),
+    };
     Row {
         name: process.spec.name.clone(),
-        role: process.spec.kind.name(),
         pid: process.pid,
-        share,
         usage,
         restarts: Some(process.restarts),
         state,
-        view: (process.spec.kind == Kind::Frontend).then(|| View::new(&served, now)),
+        view,
     }
+}
+
+/// How many seconds old the newest and the oldest sample are.
+fn ages(served: &Served, now: i64) -> Option<(i64, i64)> {
+    let age = |at: jiff::Timestamp| now.saturating_sub(at.as_second()).max(0);
+    served.samples.map(|(new, old)| (age(new), age(old)))
+}
+
+/// What is worth a line when a scraper's share has become another. Shares that
+/// it gives up little by little are not.
+pub(crate) fn changed(before: &Share, now: &Share) -> Option<String> {
+    let mut parts = Vec::new();
+    if before.members != now.members {
+        parts.push(format!("knows {}", count(now.members, "scraper")));
+    }
+    if before.owned != now.owned {
+        parts.push(format!(
+            "owns {}, was {}",
+            count(now.owned, "node"),
+            before.owned
+        ));
+    }
+    if before.rescued < now.rescued {
+        parts.push(format!("rescues {}", count(now.rescued, "node")));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 /// `1 node`, `2 nodes`.
 pub(crate) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_counted_from_now_and_never_negative() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let served = Served {
+            nodes: 1,
+            pods: 2,
+            samples: Some((at(101), at(90))),
+        };
+        assert_eq!(ages(&served, 100), Some((0, 10)));
+    }
+
+    #[test]
+    fn a_share_that_becomes_another_is_told_in_words() {
+        let before = Share {
+            members: 3,
+            owned: 7,
+            standby: 6,
+            rescued: 1,
+            ..Share::default()
+        };
+        assert_eq!(changed(&before, &before), None);
+        let rescuing = Share {
+            rescued: 4,
+            ..before
+        };
+        let told = changed(&before, &rescuing);
+        assert_eq!(told.as_deref(), Some("rescues 4 nodes"));
+        let taken_over = Share {
+            members: 2,
+            owned: 11,
+            rescued: 0,
+            ..before
+        };
+        let told = changed(&rescuing, &taken_over);
+        assert_eq!(
+            told.as_deref(),
+            Some("knows 2 scrapers; owns 11 nodes, was 7")
+        );
+    }
 }

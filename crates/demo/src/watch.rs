@@ -38,17 +38,45 @@ pub(crate) struct Seen {
 /// What depends on the kind.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    Scraper {
-        /// Nodes that it asks.
-        nodes: usize,
-        /// Frontends that take its samples.
-        frontends: usize,
-    },
+    Scraper(Share),
     Frontend {
         /// Scrapers that send samples.
         streams: usize,
+        /// Nodes of which it has said that their samples are late.
+        overdue: usize,
         served: Served,
     },
+}
+
+/// What a scraper does of the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// Scrapers that it knows of, itself included.
+    pub(crate) members: usize,
+    /// Nodes that it owns.
+    pub(crate) owned: usize,
+    /// Nodes for which it is the next.
+    pub(crate) standby: usize,
+    /// Nodes of others that it asks because nobody else delivers them.
+    pub(crate) rescued: usize,
+    /// Nodes that it has lost and goes on asking for a while.
+    pub(crate) leaving: usize,
+    /// Frontends that take its samples.
+    pub(crate) frontends: usize,
+}
+
+impl Share {
+    fn read(page: &str) -> Self {
+        let nodes = |role| gauge(page, &format!("tributary_share_nodes{{role=\"{role}\"}}"));
+        Self {
+            members: gauge(page, "tributary_share_members"),
+            owned: nodes("owner"),
+            standby: nodes("standby"),
+            rescued: nodes("rescuer"),
+            leaving: nodes("leaving"),
+            frontends: gauge(page, "tributary_bus_frontends_connected"),
+        }
+    }
 }
 
 /// What the API gives.
@@ -90,12 +118,10 @@ async fn look(kind: Kind, door: &Door) -> anyhow::Result<Seen> {
     let (_, metrics) = session.get("/metrics").await?;
     let metrics = String::from_utf8_lossy(&metrics);
     let what = match kind {
-        Kind::Scraper => What::Scraper {
-            nodes: gauge(&metrics, "tributary_scrape_nodes"),
-            frontends: gauge(&metrics, "tributary_bus_frontends_connected"),
-        },
+        Kind::Scraper => What::Scraper(Share::read(&metrics)),
         Kind::Frontend => What::Frontend {
             streams: gauge(&metrics, "tributary_bus_streams"),
+            overdue: gauge(&metrics, "tributary_bus_nodes_overdue"),
             served: served(&mut session).await.unwrap_or_default(),
         },
     };
@@ -142,7 +168,7 @@ async fn list(session: &mut Session, path: &str) -> anyhow::Result<Vec<Item>> {
     Ok(list.items)
 }
 
-/// A gauge without labels in a page of metrics; 0 if it is not there.
+/// A gauge in a page of metrics, named with its labels; 0 if it is not there.
 fn gauge(page: &str, name: &str) -> usize {
     let values = page.lines().filter_map(|line| line.split_once(' '));
     let mut values = values.filter(|(found, _)| *found == name);
@@ -156,11 +182,18 @@ mod tests {
 
     #[test]
     fn a_gauge_is_found_by_its_whole_name() {
-        let page = "# TYPE tributary_scrape_nodes gauge\n\
-                    tributary_scrape_nodes_total 9\n\
-                    tributary_scrape_nodes 7\n\
+        let page = "# TYPE tributary_share_nodes gauge\n\
+                    tributary_share_nodes{role=\"owner\"} 7\n\
+                    tributary_share_nodes{role=\"rescuer\"} 2\n\
+                    tributary_share_members_total 9\n\
+                    tributary_share_members 3\n\
                     # EOF\n";
-        assert_eq!(gauge(page, "tributary_scrape_nodes"), 7);
-        assert_eq!(gauge(page, "tributary_scrape"), 0);
+        let expected = Share {
+            members: 3,
+            owned: 7,
+            rescued: 2,
+            ..Share::default()
+        };
+        assert_eq!(Share::read(page), expected);
     }
 }

@@ -35,7 +35,7 @@ mod real {
         fn start() -> Self {
             let outer = tempfile::tempdir().unwrap();
             let mut child = Command::new(env!("CARGO_BIN_EXE_demo"))
-                .args(["--nodes=3", "--pods-per-node=2"])
+                .args(["--nodes=3", "--pods-per-node=2", "--restart-after=1s"])
                 .env("TMPDIR", outer.path())
                 .stdout(Stdio::piped())
                 .kill_on_drop(true)
