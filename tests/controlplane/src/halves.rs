@@ -206,8 +206,6 @@ fn scraper_flags(
         "--kubelet-use-node-status-port".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         flag("--kubelet-certificate-authority", &paths.kubelet_ca),
-        flag("--kubelet-client-certificate", &paths.scraper_certificate),
-        flag("--kubelet-client-key", &paths.scraper_key),
         flag("--kubeconfig", kubeconfig),
         flag("--bus-ca-file", &paths.bus_ca),
         flag("--bus-client-certificate", &certificate),

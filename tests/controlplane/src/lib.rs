@@ -4,6 +4,7 @@
 //! - [`assets`]: where the programs are
 //! - [`process`]: one of them, running
 //! - [`plane`]: the three of them, and who may do what
+//! - [`node`]: a real node, whose containers are processes
 //! - [`workloads`]: what a scheduler and kubelets do: pods get a node, run, use CPU, end
 //! - [`halves`]: our scrapers and our frontend, behind real `APIService`s
 //! - [`rig`]: all of that together, shared by the tests
@@ -13,6 +14,7 @@
 pub mod assets;
 pub mod halves;
 pub mod kubectl;
+pub mod node;
 pub mod objects;
 pub mod patience;
 pub mod plane;

@@ -5,6 +5,7 @@ use std::{io::Write as _, time::Duration};
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tributary_controlplane::{
+    node::{Certificate, pod},
     objects::{apply, deployment, namespace},
     rig::{Rig, Size},
 };
@@ -21,6 +22,11 @@ struct Args {
     /// Pods, in Deployments of ten.
     #[arg(long, default_value_t = 50)]
     pods: usize,
+
+    /// A real node beside them: kubelet, containerd and crun, with a pod that burns 50 milli-cores and one that holds
+    /// 50 MiB. Needs root.
+    #[arg(long)]
+    real_node: bool,
 
     /// Scrapers that share the nodes.
     #[arg(long, default_value_t = 2)]
@@ -50,20 +56,27 @@ async fn main() -> anyhow::Result<()> {
         () = &mut stop => return Ok(()),
     };
     let outcome = tokio::select! {
-        outcome = serve(&mut rig, args.pods) => outcome,
+        outcome = serve(&mut rig, &args) => outcome,
         () = &mut stop => Ok(()),
     };
     outcome.and(rig.stop().await)
 }
 
 /// Makes the pods, says what there is, and ends when a program does.
-async fn serve(rig: &mut Rig, pods: usize) -> anyhow::Result<()> {
+async fn serve(rig: &mut Rig, args: &Args) -> anyhow::Result<()> {
     namespace(&rig.client, "shop").await?;
-    for index in 0..pods.div_ceil(REPLICAS) {
-        let replicas = REPLICAS.min(pods.saturating_sub(index * REPLICAS));
+    for index in 0..args.pods.div_ceil(REPLICAS) {
+        let replicas = REPLICAS.min(args.pods.saturating_sub(index * REPLICAS));
         let containers = ["main", "sidecar"];
         let object = deployment("shop", &format!("web-{index}"), replicas, &containers);
         apply(&rig.client, &object).await?;
+    }
+    if args.real_node {
+        rig.real_node("real", Certificate::Signed).await?;
+        for (name, load) in [("burns", ["50", "0"]), ("holds", ["0", "50"])] {
+            let pod = pod(("shop", name, "real"), &[], &[("main", &load)]);
+            apply(&rig.client, &pod).await?;
+        }
     }
     let kubeconfig = rig.plane.kubeconfig();
     let mut out = std::io::stdout();

@@ -123,6 +123,20 @@ impl Plane {
         self.dir.join("kubeconfig")
     }
 
+    /// Signs the certificates of kube-apiserver, and of those whom it knows by one.
+    pub fn cluster_ca(&self) -> &Path {
+        &self.cluster_ca
+    }
+
+    /// Writes the kubeconfig of whoever has this certificate.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn kubeconfig_with(&self, name: &str, user: &Credential) -> anyhow::Result<PathBuf> {
+        kubeconfig(&self.dir, name, &self.url, &self.cluster_ca, &of(user))
+    }
+
     /// Writes the kubeconfig of whoever holds `token`.
     ///
     /// # Errors

@@ -63,10 +63,15 @@ impl Program {
         let Some(status) = self.child.try_wait()? else {
             return Ok(());
         };
+        anyhow::bail!("{} ended with {status}:\n{}", self.name, self.said())
+    }
+
+    /// The end of its log.
+    pub fn said(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let end = lines.split_at(lines.len().saturating_sub(LINES)).1;
-        anyhow::bail!("{} ended with {status}:\n{}", self.name, end.join("\n"))
+        end.join("\n")
     }
 
     /// Kills it and waits for its end. Nothing that it holds is to be kept.

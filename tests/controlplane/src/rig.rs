@@ -17,6 +17,7 @@ use crate::{
     assets::Assets,
     halves::Halves,
     kubectl::Kubectl,
+    node::{Certificate, RealNode},
     objects::{apply, set_status},
     plane::{Plane, client},
     workloads::Workloads,
@@ -36,6 +37,14 @@ pub struct Size {
 }
 
 impl Size {
+    /// For real nodes alone, whose kubelets look at their containers every ten seconds or so.
+    pub const REAL: Self = Self {
+        nodes: 0,
+        scrapers: 1,
+        resolution: Duration::from_secs(10),
+        housekeeping: Duration::ZERO,
+    };
+
     /// For tests: small, and numbers of a second ago.
     pub const SMALL: Self = Self {
         nodes: 3,
@@ -58,6 +67,7 @@ pub struct Rig {
     /// Ours.
     pub halves: Halves,
     assets: Assets,
+    real: Mutex<Vec<RealNode>>,
     following: JoinSet<anyhow::Result<()>>,
     // Last, because everything above has its files there.
     dir: TempDir,
@@ -105,9 +115,24 @@ impl Rig {
             plane,
             halves,
             assets,
+            real: Mutex::default(),
             following,
             dir,
         })
+    }
+
+    /// Adds a real node, which ends with the rig.
+    ///
+    /// # Errors
+    ///
+    /// The machine lacks something, or the node does not start.
+    pub async fn real_node(&self, name: &str, certificate: Certificate) -> anyhow::Result<()> {
+        let cluster = (&self.plane, &self.client, self.cluster.pki());
+        let dir = self.dir().join(name);
+        let node = RealNode::start(cluster, &self.assets, &dir, (name, certificate)).await?;
+        let mut real = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        real.push(node);
+        Ok(())
     }
 
     /// Where its files are, logs in `log`.
@@ -153,6 +178,14 @@ impl Rig {
     /// Something had ended by itself before.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let ran = self.plane.still_runs();
+        let real = self
+            .real
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = Ok(());
+        for node in real {
+            nodes = nodes.and(node.stop().await);
+        }
         let halves = self.halves.stop().await;
         self.following.shutdown().await;
         drop(self.workloads);
@@ -161,7 +194,7 @@ impl Rig {
             cluster.stop().await;
         }
         self.dir.close()?;
-        ran.and(halves).and(plane)
+        ran.and(nodes).and(halves).and(plane)
     }
 }
 

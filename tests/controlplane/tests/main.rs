@@ -3,6 +3,7 @@
 mod access;
 mod autoscaling;
 mod discovery;
+mod realnode;
 mod serving;
 mod top;
 mod typed;

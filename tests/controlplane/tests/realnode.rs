@@ -1,0 +1,199 @@
+//! Real kubelets: containerd, crun, and containers that are processes of this machine.
+
+use std::{collections::BTreeMap, ops::RangeInclusive};
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tributary_controlplane::{
+    node::{Certificate, pod},
+    objects::{apply, grant, namespace},
+    patience::eventually,
+    rig::{self, Rig, Size},
+};
+
+use crate::get;
+
+/// 50 milli-cores and 50 MiB, a fifth and a tenth more or less.
+const BURNT: RangeInclusive<f64> = 0.040..=0.060;
+const HELD: RangeInclusive<f64> = 45.0..=55.0;
+
+/// In how many windows, one after the other, what is reported must be right.
+const WINDOWS: usize = 3;
+
+#[test]
+fn what_real_containers_burn_and_hold_is_reported_and_none_is_missed() -> anyhow::Result<()> {
+    rig::alone(Size::REAL, async |rig| {
+        rig.real_node("real", Certificate::Signed).await?;
+        namespace(&rig.client, "real").await?;
+        let place = |name| ("real", name, "real");
+        for pod in [
+            pod(place("burns"), &[], &[("main", &["50", "0"])]),
+            pod(place("holds"), &[], &[("main", &["0", "50"])]),
+            pod(place("init"), &[("first", &["end"])], &[("main", &[])]),
+            pod(place("sidecar"), &[], &[("main", &[]), ("beside", &[])]),
+            pod(place("restartable"), &[("first", &[])], &[("main", &[])]),
+        ] {
+            apply(&rig.client, &pod).await?;
+        }
+        all_containers(&rig).await?;
+        measured_right(&rig).await?;
+        shown(&rig).await
+    })
+}
+
+/// Waits until every pod is reported, and looks at its containers.
+async fn all_containers(rig: &Rig) -> anyhow::Result<()> {
+    let found = eventually("five pods", async || {
+        let pods = get(rig, "namespaces/real/pods").await?;
+        let items = list(&pods, "/items");
+        anyhow::ensure!(items.len() == 5, "{pods}");
+        Ok(items)
+    })
+    .await?;
+    let containers = found.iter().map(|pod| {
+        let containers = list(pod, "/containers").into_iter();
+        let names = containers.map(|container| text(&container, "/name").to_owned());
+        let name = text(pod, "/metadata/name").to_owned();
+        (name, names.collect::<Vec<_>>())
+    });
+    let wanted = [
+        ("burns", vec!["main"]),
+        ("holds", vec!["main"]),
+        ("init", vec!["main"]),
+        ("restartable", vec!["first", "main"]),
+        ("sidecar", vec!["beside", "main"]),
+    ];
+    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+    let wanted = wanted.map(|(pod, names)| (pod.to_owned(), owned(names)));
+    assert_eq!(
+        containers.collect::<BTreeMap<_, Vec<_>>>(),
+        BTreeMap::from(wanted)
+    );
+    Ok(())
+}
+
+/// Looks at windows that follow each other.
+async fn measured_right(rig: &Rig) -> anyhow::Result<()> {
+    let mut last = String::new();
+    for _ in 0..WINDOWS {
+        let (pod, time) = eventually("another window", async || {
+            let pod = get(rig, "namespaces/real/pods/burns").await?;
+            let time = text(&pod, "/timestamp").to_owned();
+            anyhow::ensure!(time > last, "{pod}");
+            Ok((pod, time))
+        })
+        .await?;
+        println!("{pod}");
+        let burnt = amount(text(&pod, "/containers/0/usage/cpu"))?;
+        assert!(BURNT.contains(&burnt), "not 50m: {pod}");
+        last = time;
+    }
+    let pod = get(rig, "namespaces/real/pods/holds").await?;
+    let held = amount(text(&pod, "/containers/0/usage/memory"))? / f64::from(1 << 20);
+    assert!(HELD.contains(&held), "not 50Mi: {pod}");
+    let node = get(rig, "nodes/real").await?;
+    assert!(amount(text(&node, "/usage/cpu"))? > 0.05, "{node}");
+    Ok(())
+}
+
+fn text<'a>(object: &'a Value, at: &str) -> &'a str {
+    let found = object.pointer(at).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+fn list(object: &Value, at: &str) -> Vec<Value> {
+    let found = object.pointer(at).and_then(Value::as_array);
+    found.cloned().unwrap_or_default()
+}
+
+/// A quantity.
+fn amount(text: &str) -> anyhow::Result<f64> {
+    let end = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: f64 = text.strip_suffix(end).unwrap_or_default().parse()?;
+    let unit = match end {
+        "" => 1.0,
+        "n" => 1e-9,
+        "u" => 1e-6,
+        "m" => 1e-3,
+        "Ki" => 1024.0,
+        "Mi" => 1_048_576.0,
+        _ => anyhow::bail!("no quantity: {text:?}"),
+    };
+    Ok(number * unit)
+}
+
+/// Looks with the eyes of a person.
+async fn shown(rig: &Rig) -> anyhow::Result<()> {
+    let kubectl = rig.kubectl()?;
+    let top = kubectl
+        .ok(&["top", "pods", "-n", "real", "--no-headers"])
+        .await?;
+    let column = |pod: &str, index: usize, unit: &str| {
+        let mut lines = top.lines().map(|line| line.split_whitespace());
+        let mut line = lines.find(|line| line.clone().next() == Some(pod))?;
+        line.nth(index)?.strip_suffix(unit)?.parse::<f64>().ok()
+    };
+    let millis = column("burns", 1, "m").context(top.clone())?;
+    assert!(BURNT.contains(&(millis / 1_000.0)), "{top}");
+    let mebibytes = column("holds", 2, "Mi").context(top.clone())?;
+    assert!(HELD.contains(&mebibytes), "{top}");
+    let nodes = kubectl.ok(&["top", "nodes", "--no-headers"]).await?;
+    assert!(
+        nodes.starts_with("real ") && nodes.contains("Mi"),
+        "{nodes}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> anyhow::Result<()> {
+    rig::alone(Size::REAL, async |rig| {
+        let role = ("kube-system", "tributary-scraper");
+        let nodes =
+            json!({ "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] });
+        grant(&rig.client, role, json!([nodes])).await?;
+        rig.real_node("forbidden", Certificate::Signed).await?;
+        rig.real_node("stranger", Certificate::SelfSigned).await?;
+
+        refused(
+            &rig,
+            "forbidden",
+            "request failed, status: \"403 Forbidden\"; the kubelet needs the verb get on nodes/metrics to be allowed",
+        )
+        .await?;
+        refused(
+            &rig,
+            "stranger",
+            "x509: certificate signed by unknown authority (give its CA as --kubelet-certificate-authority, or \
+             --kubelet-insecure-tls to trust anybody)",
+        )
+        .await?;
+
+        let metrics =
+            json!({ "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] });
+        grant(&rig.client, role, json!([nodes, metrics])).await?;
+        eventually("a node that may be read", async || {
+            get(&rig, "nodes/forbidden").await
+        })
+        .await?;
+        // Nothing else was allowed meanwhile.
+        refused(&rig, "stranger", "x509: ").await
+    })
+}
+
+/// Waits until a GET of the node says why there is nothing.
+async fn refused(rig: &Rig, node: &str, cause: &str) -> anyhow::Result<()> {
+    let begin = format!("no metrics for node \"{node}\": last scrape failed ");
+    let says = format!("s ago by scraper-0: {cause}");
+    eventually("the reason", async || {
+        let answer = get(rig, &format!("nodes/{node}")).await;
+        let refused = answer.err().context("the node is measured")?;
+        let Some(kube::Error::Api(status)) = refused.downcast_ref::<kube::Error>() else {
+            anyhow::bail!("{refused:#}");
+        };
+        let said = status.message.starts_with(&begin) && status.message.contains(&says);
+        anyhow::ensure!(status.code == 404 && said, "{}", status.message);
+        Ok(())
+    })
+    .await
+}
