@@ -83,7 +83,6 @@ async fn measured_right(rig: &Rig) -> anyhow::Result<()> {
             Ok((pod, time))
         })
         .await?;
-        println!("{pod}");
         let burnt = amount(text(&pod, "/containers/0/usage/cpu"))?;
         assert!(BURNT.contains(&burnt), "not 50m: {pod}");
         last = time;
