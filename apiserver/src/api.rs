@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod debug;
 mod discovery;
 mod document;
 pub(crate) mod fields;
@@ -31,6 +32,7 @@ mod yaml;
 use std::sync::Arc;
 
 use axum::{Router, middleware, routing::any};
+use tributary_model::NodeName;
 use tributary_runtime::{clock::Clock, selector::Selector};
 
 pub use self::freshness::Freshness;
@@ -38,7 +40,11 @@ use self::{
     kinds::{GROUP, Version},
     openapi::OpenApi,
 };
-use crate::{catalog::Catalog, facts::Facts, store::Store};
+use crate::{
+    catalog::Catalog,
+    facts::{Facts, Scrapers},
+    store::Store,
+};
 
 /// What the API is made from.
 #[derive(Clone, Debug)]
@@ -60,6 +66,14 @@ pub struct Api {
     pub port: u16,
     /// The paths that are served beside this router, for the list at `/`.
     pub beside: Vec<String>,
+}
+
+impl Api {
+    /// Who scrapes `node`; nothing if nobody says such things.
+    fn scraped_by(&self, node: &NodeName) -> Option<(NodeName, Scrapers)> {
+        let told = self.facts.any();
+        told.then(|| (node.clone(), self.facts.of(node.as_str())))
+    }
 }
 
 /// [`Api`] for handlers.
@@ -84,6 +98,7 @@ pub fn router(api: Api) -> Router {
         .route(&format!("/apis/{GROUP}/"), any(discovery::group))
         .route("/version", any(discovery::version))
         .route("/version/", any(discovery::version))
+        .route(debug::NODES, any(debug::nodes))
         .with_state(Arc::clone(&api))
         .merge(descriptions());
     for version in Version::ALL {

@@ -350,7 +350,9 @@ async fn answer(
         clock: held.clock,
         node_selector: config.node_selector.clone(),
         port: port_of(&address),
-        beside: beside.chain(["/metrics".to_owned()]).collect(),
+        beside: beside
+            .chain(["/metrics".to_owned(), "/debug/nodes".to_owned()])
+            .collect(),
     });
     let requests = RequestMetrics::register(&mut registry);
     let server = server(bound, Arc::clone(&config.api_tls), grace, &mut registry);

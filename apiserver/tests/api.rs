@@ -4,6 +4,9 @@
 #[path = "api/cluster.rs"]
 mod cluster;
 #[cfg(test)]
+#[path = "api/debug.rs"]
+mod debug;
+#[cfg(test)]
 #[path = "api/discovery.rs"]
 mod discovery;
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod answers;
 mod discovery;
 mod documents;
+mod facts;
 mod faults;
 mod frontends;
 mod groups;

@@ -50,6 +50,7 @@ pub(crate) async fn get(
         Ok(usage) => Ok(answer.one(&Item::Node(node, usage))),
         Err(why) => Err(Refusal::NoMetrics {
             resource: Resource::Nodes,
+            by: served.api.scraped_by(&node.name),
             name,
             why,
         }),

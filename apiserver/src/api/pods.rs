@@ -78,6 +78,11 @@ pub(crate) async fn get(
         Ok(usage) => Ok(answer.one(&Item::Pod(pod, usage))),
         Err(why) => Err(Refusal::NoMetrics {
             resource: Resource::Pods,
+            by: {
+                let reported = || served.api.store.nodes_of(&key).into_iter().next();
+                let node = homes.of(&pod).cloned().or_else(reported);
+                node.and_then(|node| served.api.scraped_by(&node))
+            },
             name: key.to_string(),
             why,
         }),

@@ -13,12 +13,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use tributary_model::NodeName;
+
 pub(crate) use self::body::{Cause, Details, Status};
 use super::{
     accept::{Encoding, Subject},
     kinds::{GROUP, Resource},
 };
-use crate::store::NoMetrics;
+use crate::{facts::Scrapers, store::NoMetrics};
 
 /// Why a request gets no answer, by what the client should do about it.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +55,7 @@ pub(crate) enum Refusal {
         name: String,
     },
     /// The object exists, and has no metrics.
-    #[error("no metrics for {} {name:?}: {why}", resource.singular())]
+    #[error("no metrics for {} {name:?}: {why}{}", resource.singular(), scraped(.by.as_ref()))]
     NoMetrics {
         /// What kind of object.
         resource: Resource,
@@ -61,10 +63,19 @@ pub(crate) enum Refusal {
         name: String,
         /// What is known about it.
         why: NoMetrics,
+        /// The node that it is or runs on, and who scrapes that, if it is known.
+        by: Option<(NodeName, Scrapers)>,
     },
     /// It is not known yet which objects exist.
     #[error("the {} list has not been read yet", .0.singular())]
     NotSynced(Resource),
+}
+
+/// Who scrapes a node, as the end of a sentence.
+fn scraped(by: Option<&(NodeName, Scrapers)>) -> String {
+    by.map_or_else(String::new, |(node, scrapers)| {
+        format!(" (node {node}: {scrapers})")
+    })
 }
 
 /// As field.ErrorList prints: brackets around more than one.
@@ -204,6 +215,7 @@ mod tests {
             resource: Resource::Pods,
             name: "default/web".to_owned(),
             why: NoMetrics::NeverReported,
+            by: None,
         };
         assert_eq!(
             status(refusal),

@@ -57,6 +57,7 @@ pub(crate) fn container(
 }
 
 /// A cluster before it is asked.
+#[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) api: Api,
     /// When the newer samples are taken, in milliseconds.

@@ -1,0 +1,258 @@
+//! `/debug/nodes`: what is known of each node, for people and scripts that look
+//! for the reason of a gap. JSON, no API: fields are added, and may change.
+//!
+//! The guard before it asks for `get` on the path, as on `/metrics`.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    body::Body,
+    extract::{Query, Request, State},
+    response::Response,
+};
+use bytes::Bytes;
+use futures::stream;
+use serde::Serialize;
+use serde_json::Value;
+use tributary_model::{NodeName, Timestamp};
+
+use super::{
+    Shared,
+    accept::Encoding,
+    answer::{PAGE, typed},
+    kinds::Resource,
+    status::Refusal,
+};
+use crate::{
+    facts::Scrapers,
+    store::{Report, State as NodeState},
+};
+
+/// The path.
+pub(crate) const NODES: &str = "/debug/nodes";
+
+/// `GET /debug/nodes`: all nodes by name, page by page as they are sent.
+///
+/// `?node=` asks for one, `?state=` for those in a state. `?limit=` is the most
+/// to send; if there are more, `continue` at the end is what to ask for next.
+pub(crate) async fn nodes(
+    State(api): State<Shared>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let wanted = Wanted::read(&request)?;
+    if !api.catalog.nodes_synced() {
+        return Err(Refusal::NotSynced(Resource::Nodes));
+    }
+    let now = Timestamp::from_millis(api.clock.now_millis());
+    let only = match &wanted.node {
+        None => None,
+        Some(name) => match api.catalog.node(name) {
+            Some(node) => Some(node.name.clone()),
+            None => {
+                return Err(Refusal::NoObject {
+                    resource: Resource::Nodes,
+                    name: name.clone(),
+                });
+            }
+        },
+    };
+    let pages = Pages {
+        api,
+        now,
+        only,
+        wanted,
+        last: None,
+        begun: false,
+        done: false,
+    };
+    let pages = pages.map(Ok::<_, Infallible>);
+    let body = Body::from_stream(stream::iter(pages));
+    Ok(typed(Encoding::Json, body))
+}
+
+/// What the query says.
+struct Wanted {
+    node: Option<String>,
+    state: Option<NodeState>,
+    limit: usize,
+    after: Option<String>,
+}
+
+impl Wanted {
+    fn read(request: &Request) -> Result<Self, Refusal> {
+        let pairs: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
+            .map_err(|error| Refusal::BadRequest(error.body_text()))?;
+        let mut wanted = Self {
+            node: None,
+            state: None,
+            limit: usize::MAX,
+            after: None,
+        };
+        for (name, value) in pairs.0 {
+            match name.as_str() {
+                "node" => wanted.node = Some(value),
+                "continue" => wanted.after = Some(value),
+                "state" => {
+                    let state = NodeState::ALL.iter().find(|state| state.as_str() == value);
+                    let unknown =
+                        || Refusal::BadRequest(format!("no node has the state {value:?}"));
+                    wanted.state = Some(*state.ok_or_else(unknown)?);
+                }
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| *limit > 0);
+                    let bad =
+                        || Refusal::BadRequest(format!("limit {value:?} is no number above 0"));
+                    wanted.limit = limit.ok_or_else(bad)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// The document in pieces, one for each page of nodes.
+struct Pages {
+    api: Shared,
+    now: Timestamp,
+    wanted: Wanted,
+    only: Option<NodeName>,
+    /// The last node that was sent.
+    last: Option<NodeName>,
+    begun: bool,
+    done: bool,
+}
+
+impl Pages {
+    /// The next nodes, whether or not they are wanted.
+    fn names(&mut self) -> Vec<NodeName> {
+        if let Some(only) = self.only.take() {
+            self.done = true;
+            return vec![only];
+        }
+        let after = self.wanted.after.as_deref();
+        let records = self.api.catalog.nodes_after(after, PAGE);
+        self.done = records.len() < PAGE;
+        let last = records.last();
+        self.wanted.after = last.map(|node| node.name.to_string());
+        records.iter().map(|node| node.name.clone()).collect()
+    }
+
+    /// Appends those of a page that are wanted. `true` if there are more than may
+    /// be sent.
+    fn write(&mut self, out: &mut String) -> bool {
+        let names = self.names();
+        let reports = self.api.store.reports(&names, self.now);
+        for (name, report) in names.into_iter().zip(reports) {
+            if self.wanted.state.is_some_and(|state| state != report.state) {
+                continue;
+            }
+            if self.wanted.limit == 0 {
+                return true;
+            }
+            self.wanted.limit -= 1;
+            let scrapers = self.api.facts.of(name.as_str());
+            let node = Told::new(&name, &report, &scrapers, self.now);
+            out.push_str(if self.last.is_some() { ",\n" } else { "\n" });
+            // Nothing in it can fail to be written.
+            out.push_str(&serde_json::to_string(&node).unwrap_or_default());
+            self.last = Some(name);
+        }
+        false
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if self.done {
+            return None;
+        }
+        let mut out = String::new();
+        if !std::mem::replace(&mut self.begun, true) {
+            out.push_str("{\"nodes\":[");
+        }
+        let more = self.write(&mut out);
+        self.done |= more;
+        if self.done {
+            out.push_str("\n]");
+            if let Some(last) = self.last.as_ref().filter(|_| more) {
+                out.push_str(",\"continue\":");
+                out.push_str(&Value::from(last.as_str()).to_string());
+            }
+            out.push_str("}\n");
+        }
+        Some(out.into())
+    }
+}
+
+/// A node, as it is told.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    node: &'a str,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    owners: Vec<&'a str>,
+    standby: Vec<&'a str>,
+    leaving: Vec<&'a str>,
+    rescuers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolution_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    newest_sample: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_failure: Option<Failure<'a>>,
+}
+
+/// When a kubelet was asked, by our clock.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Moment {
+    time: String,
+    age_seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    #[serde(flatten)]
+    at: Moment,
+    reason: &'static str,
+    message: &'a str,
+    by: &'a str,
+}
+
+impl<'a> Told<'a> {
+    fn new(name: &'a NodeName, report: &'a Report, scrapers: &'a Scrapers, now: Timestamp) -> Self {
+        let names = |list: &'a [Arc<str>]| list.iter().map(|name| &**name).collect();
+        Self {
+            node: name.as_str(),
+            state: report.state.as_str(),
+            reason: report.why_not.as_ref().map(ToString::to_string),
+            owners: names(&scrapers.owners),
+            standby: names(&scrapers.standby),
+            leaving: names(&scrapers.leaving),
+            rescuers: names(&scrapers.rescuers),
+            resolution_seconds: report.resolution.map(|every| every.as_secs_f64()),
+            newest_sample: report.sampled_at.map(|at| Moment::new(at, now)),
+            last_failure: report.failed.as_ref().map(|failed| Failure {
+                at: Moment::new(failed.asked_at, now),
+                reason: failed.reason,
+                message: &failed.message,
+                by: &failed.by,
+            }),
+        }
+    }
+}
+
+impl Moment {
+    fn new(at: Timestamp, now: Timestamp) -> Self {
+        let time = jiff::Timestamp::from_millisecond(at.as_millis());
+        Self {
+            time: time.map_or_else(|_| String::new(), |time| time.to_string()),
+            age_seconds: now.since(at).unwrap_or_default().as_secs_f64(),
+        }
+    }
+}
