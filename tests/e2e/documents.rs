@@ -1,6 +1,8 @@
 //! Documents say what the code says.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
+
+use serde_json::Value;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -14,6 +16,109 @@ fn documents_that_follow_from_the_code_are_current() {
             text == document.text,
             "{} is not current: cargo run -p tributary-e2e --bin documents",
             document.path
+        );
+    }
+}
+
+/// What a query may say besides metrics and labels, with an underscore in it.
+const WORDS: [&str; 3] = ["histogram_quantile", "group_left", "__rate_interval"];
+
+/// The families in the tables of docs/METRICS.md, with the series that histograms have.
+fn families() -> BTreeSet<String> {
+    let text = fs::read_to_string(root().join("docs/METRICS.md")).unwrap();
+    let (ours, _) = text.split_once("## Coming from metrics-server").unwrap();
+    let rows = ours.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.flat_map(|row| {
+        let (name, rest) = row.split_once('`').unwrap();
+        let ends: &[&str] = if rest.contains("histogram") {
+            &["_bucket", "_sum", "_count"]
+        } else {
+            &[""]
+        };
+        ends.iter().map(move |end| format!("{name}{end}"))
+    })
+    .collect()
+}
+
+/// The metrics in a query: its words with an underscore that stand for no label.
+fn metrics(query: &str) -> BTreeSet<String> {
+    let query = without(query, "{", "}");
+    let query = without(&without(&query, "by (", ")"), "on (", ")");
+    let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let words = query.split(|letter| !word(letter));
+    let words = words.filter(|word| word.contains('_') && !WORDS.contains(word));
+    words.map(str::to_owned).collect()
+}
+
+/// A text without what is between two marks, and without these.
+fn without(text: &str, from: &str, to: &str) -> String {
+    let mut parts = text.split(from);
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.split_once(to).unwrap().1);
+    rest.fold(first, |kept, part| format!("{kept} {part}"))
+}
+
+/// Every text under a key, however deep.
+fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(|item| texts(item, key)).collect(),
+        Value::Object(fields) => {
+            let own = fields.get(key).and_then(Value::as_str);
+            let below = fields.values().flat_map(|field| texts(field, key));
+            own.into_iter().chain(below).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn words_of_a_query_that_are_metrics_are_found() {
+    let query = "histogram_quantile(0.9, sum by (le, request_kind) (rate(a_bucket{b_c=\"d_e\"}[5m]) and on (instance) (f_g or h_i)))";
+    let found: Vec<String> = metrics(query).into_iter().collect();
+    assert_eq!(found, ["a_bucket", "f_g", "h_i"]);
+}
+
+#[test]
+fn dashboard_and_alerts_ask_only_for_metrics_that_exist() {
+    let families = families();
+    let files = root().join("deploy/helm/tributary/files");
+    let dashboard = fs::read_to_string(files.join("dashboard.json")).unwrap();
+    let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
+    let queries = texts(&dashboard, "expr");
+    assert!(queries.len() > 30, "{} queries", queries.len());
+    // An expression ends where the next field of its alert begins.
+    let alerts = fs::read_to_string(files.join("alerts.yaml")).unwrap();
+    let alerts = alerts.split("expr:").skip(1);
+    let alerts = alerts.filter_map(|rule| Some(rule.split_once("for:")?.0));
+    for query in queries.into_iter().chain(alerts) {
+        let unknown: Vec<String> = metrics(query).difference(&families).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?} in {query}");
+    }
+}
+
+#[test]
+fn every_alert_has_a_section_in_the_runbook_and_a_test() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let (alerts, runbook) = (
+        read("deploy/helm/tributary/files/alerts.yaml"),
+        read("docs/RUNBOOK.md"),
+    );
+    let tests = read("tests/deploy/alerts.yaml");
+    let names = alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let names: Vec<&str> = names.collect();
+    assert_eq!(names.len(), 16);
+    for name in names {
+        let link = format!("runbook_url: docs/RUNBOOK.md#{}", name.to_lowercase());
+        assert!(alerts.contains(&link), "{link}");
+        assert!(
+            runbook.contains(&format!("\n### {name}\n")),
+            "no section {name}"
+        );
+        assert!(
+            tests.contains(&format!("{name} fires")),
+            "no test of {name}"
         );
     }
 }

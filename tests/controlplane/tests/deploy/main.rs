@@ -6,8 +6,11 @@
     reason = "a failed step is a failed test, and figures are printed"
 )]
 
+mod certificates;
 mod container;
 mod installed;
+mod manifests;
+mod migration;
 mod pods;
 mod rendered;
 mod site;

@@ -62,6 +62,8 @@ pub(crate) struct Pods {
     /// Of kube-apiserver, on loopback.
     api_port: u16,
     running: BTreeMap<String, Running>,
+    /// Those with which a step failed, such as one that waits for a secret.
+    again: BTreeMap<String, Pod>,
 }
 
 impl Pods {
@@ -78,6 +80,7 @@ impl Pods {
             dir,
             api_port,
             running: BTreeMap::new(),
+            again: BTreeMap::new(),
         }
     }
 
@@ -89,19 +92,31 @@ impl Pods {
         loop {
             tokio::select! {
                 event = events.next() => match event.context("the watch of pods has ended")? {
-                    Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => {
-                        if let Err(error) = Box::pin(self.settle(pod)).await {
-                            warn!("{error:#}");
-                        }
-                    }
+                    Ok(watcher::Event::InitApply(pod) | watcher::Event::Apply(pod)) => self.step(pod).await,
                     Ok(watcher::Event::Delete(pod)) => {
-                        self.running.remove(&pod.uid().unwrap_or_default());
+                        let uid = pod.uid().unwrap_or_default();
+                        self.again.remove(&uid);
+                        self.running.remove(&uid);
                     }
                     Ok(_) => {}
                     Err(error) => warn!(%error, "watch pods"),
                 },
-                _ = tick.tick() => self.look().await,
+                _ = tick.tick() => {
+                    for pod in std::mem::take(&mut self.again).into_values() {
+                        self.step(pod).await;
+                    }
+                    self.look().await;
+                }
             }
+        }
+    }
+
+    async fn step(&mut self, pod: Pod) {
+        let uid = pod.uid().unwrap_or_default();
+        self.again.remove(&uid);
+        if let Err(error) = Box::pin(self.settle(pod.clone())).await {
+            warn!("{error:#}");
+            self.again.insert(uid, pod);
         }
     }
 

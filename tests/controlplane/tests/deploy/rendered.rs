@@ -163,80 +163,82 @@ fn parse(container: &Value) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Values, and what is said about them.
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "addonResizer.enabled=true",
+        "addonResizer.enabled: not supported; set resources, or use a VerticalPodAutoscaler",
+    ),
+    (
+        "rbac.pspEnabled=true",
+        "rbac.pspEnabled: Kubernetes has no pod security policies since 1.25",
+    ),
+    (
+        "extraArgs=x",
+        "additional properties 'extraArgs' not allowed",
+    ),
+    (
+        "containerPort=443",
+        "at '/containerPort': minimum: got 443, want 1,024",
+    ),
+    (
+        "image.repository=registry.k8s.io/metrics-server/metrics-server",
+        "image.repository: \"registry.k8s.io/metrics-server/metrics-server\" is an image of metrics-server, not of Tributary",
+    ),
+    (
+        "tls.type=metrics-server",
+        "tls.type: metrics-server makes certificates that kube-apiserver cannot verify; use helm, cert-manager or existingSecret, or set apiService.insecureSkipTLSVerify",
+    ),
+    (
+        "tls.type=metrics-server,profile=ha",
+        "tls.type: metrics-server makes certificates that scrapers cannot verify",
+    ),
+    (
+        "tls.type=existingSecret",
+        "tls.existingSecret.name: needed with tls.type existingSecret",
+    ),
+    (
+        "tls.type=existingSecret,tls.existingSecret.name=x",
+        "apiService.caBundle: needed, for secret default/x could not be looked up or has no ca.crt; or set apiService.insecureSkipTLSVerify",
+    ),
+    (
+        "tls.type=cert-manager,tls.certManager.addInjectorAnnotations=false",
+        "apiService.caBundle: needed when tls.certManager.addInjectorAnnotations is off",
+    ),
+    (
+        "scraper.groups[0].name=a,scraper.groups[0].selector=b",
+        "scraper.groups: only with profile ha",
+    ),
+    (
+        "hostNetwork.enabled=true",
+        "containerPort: with hostNetwork.enabled 10250 is the kubelet's own; use another, such as 4443",
+    ),
+    (
+        "args={--audit-policy-file=/x}",
+        "args: --audit-policy-file is no flag of the frontend or the scraper; docs/MIGRATING.md tells what became of metrics-server's flags",
+    ),
+    (
+        "args={--secure-port=4443}",
+        "args: --secure-port is for the chart to set: use containerPort",
+    ),
+    (
+        "args={kubelet-insecure-tls}",
+        "args: \"kubelet-insecure-tls\" is not a flag",
+    ),
+    (
+        "defaultArgs={--kubelet-port}",
+        "defaultArgs: --kubelet-port needs a value",
+    ),
+    (
+        "frontend.args={--kubelet-port=1}",
+        "frontend.args: --kubelet-port is no flag of the frontend",
+    ),
+];
+
 #[test]
 fn what_cannot_mean_the_same_is_refused_with_a_sentence_that_names_the_key() -> anyhow::Result<()> {
-    let cases: &[(&str, &str)] = &[
-        (
-            "addonResizer.enabled=true",
-            "addonResizer.enabled: not supported; set resources, or use a VerticalPodAutoscaler",
-        ),
-        (
-            "rbac.pspEnabled=true",
-            "rbac.pspEnabled: Kubernetes has no pod security policies since 1.25",
-        ),
-        (
-            "extraArgs=x",
-            "additional properties 'extraArgs' not allowed",
-        ),
-        (
-            "containerPort=443",
-            "at '/containerPort': minimum: got 443, want 1,024",
-        ),
-        (
-            "image.repository=registry.k8s.io/metrics-server/metrics-server",
-            "image.repository: \"registry.k8s.io/metrics-server/metrics-server\" is an image of metrics-server, not of Tributary",
-        ),
-        (
-            "tls.type=metrics-server",
-            "tls.type: metrics-server makes certificates that kube-apiserver cannot verify; use helm, cert-manager or existingSecret, or set apiService.insecureSkipTLSVerify",
-        ),
-        (
-            "tls.type=metrics-server,profile=ha",
-            "tls.type: metrics-server makes certificates that scrapers cannot verify",
-        ),
-        (
-            "tls.type=existingSecret",
-            "tls.existingSecret.name: needed with tls.type existingSecret",
-        ),
-        (
-            "tls.type=existingSecret,tls.existingSecret.name=x",
-            "apiService.caBundle: needed, for secret default/x could not be looked up or has no ca.crt; or set apiService.insecureSkipTLSVerify",
-        ),
-        (
-            "tls.type=cert-manager,tls.certManager.addInjectorAnnotations=false",
-            "apiService.caBundle: needed when tls.certManager.addInjectorAnnotations is off",
-        ),
-        (
-            "scraper.groups[0].name=a,scraper.groups[0].selector=b",
-            "scraper.groups: only with profile ha",
-        ),
-        (
-            "hostNetwork.enabled=true",
-            "containerPort: with hostNetwork.enabled 10250 is the kubelet's own; use another, such as 4443",
-        ),
-        (
-            "args={--audit-policy-file=/x}",
-            "args: --audit-policy-file is no flag of the frontend or the scraper; docs/MIGRATING.md tells what became of metrics-server's flags",
-        ),
-        (
-            "args={--secure-port=4443}",
-            "args: --secure-port is for the chart to set: use containerPort",
-        ),
-        (
-            "args={kubelet-insecure-tls}",
-            "args: \"kubelet-insecure-tls\" is not a flag",
-        ),
-        (
-            "defaultArgs={--kubelet-port}",
-            "defaultArgs: --kubelet-port needs a value",
-        ),
-        (
-            "frontend.args={--kubelet-port=1}",
-            "frontend.args: --kubelet-port is no flag of the frontend",
-        ),
-    ];
     let runtime = tokio::runtime::Runtime::new()?;
-    for (values, sentence) in cases {
+    for (values, sentence) in REFUSED {
         let outcome = runtime.block_on(helm(None, &["template", "t", CHART, "--set", values]))?;
         assert!(!outcome.ok, "{values} renders");
         assert!(

@@ -12,7 +12,7 @@ use tributary_controlplane::{
     assets::Assets,
     kubectl::{Kubectl, Outcome},
     objects::{apply, namespace},
-    patience::eventually,
+    patience::{PATIENCE, eventually},
     plane::{Plane, client},
     rig::make_nodes,
     workloads::Workloads,
@@ -24,10 +24,12 @@ use crate::{container::IMAGE, pods::Pods};
 /// Where the chart is installed.
 pub(crate) const NAMESPACE: &str = "tributary-system";
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+/// The root of the repository.
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// All of it, running.
 pub(crate) struct Site {
+    pub(crate) client: Client,
     pub(crate) workloads: Arc<Workloads>,
     pub(crate) kubectl: Kubectl,
     pub(crate) plane: Plane,
@@ -89,6 +91,7 @@ impl Site {
         tasks.spawn(pods.follow());
         let kubectl = Kubectl::new(&assets.program("kubectl")?, &plane.kubeconfig(), dir.path());
         Ok(Self {
+            client,
             workloads,
             kubectl,
             plane,
@@ -144,6 +147,31 @@ impl Site {
             Ok(top)
         })
         .await
+    }
+
+    /// Lists nodes again and again, each time over a new connection of the aggregator if it likes, until frontends have
+    /// replaced their certificate and for a while after.
+    pub(crate) async fn new_certificate_without_a_failure(&self) -> anyhow::Result<()> {
+        let replaced = || {
+            self.log_of("frontend")
+                .matches("certificate replaced")
+                .count()
+        };
+        let before = replaced();
+        let mut after = 0;
+        let start = tokio::time::Instant::now();
+        while after < 50 {
+            anyhow::ensure!(
+                start.elapsed() < PATIENCE,
+                "the certificate was not replaced"
+            );
+            let nodes = self
+                .kubectl
+                .ok(&["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"]);
+            nodes.await?;
+            after += usize::from(replaced() > before);
+        }
+        Ok(())
     }
 
     /// What a container of the chart's pods has logged, all pods together.
