@@ -23,6 +23,7 @@ mod config_map;
 mod front_proxy;
 mod impersonate;
 mod metrics;
+mod publishing;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -43,7 +44,12 @@ use tokio::time::Instant;
 use tracing::debug;
 use tributary_runtime::{clock::Clock, serve::Peer};
 
-pub(crate) use self::config::{AuthConfig, Clients};
+pub(crate) use self::{
+    config::{AuthConfig, Clients},
+    publishing::{MayNot, Publishing},
+    token::bearer,
+    x509::{BadCa, BadCertificate, Pool, names},
+};
 use self::{
     access::{Access, Decision, OpenPaths},
     answer::Denial,

@@ -74,6 +74,11 @@ impl Reviews {
         }
     }
 
+    /// The same with room of its own.
+    pub(crate) fn apart(&self) -> Self {
+        Self::new(self.client.clone(), self.metrics.clone())
+    }
+
     /// The review with its status filled in.
     pub(crate) async fn ask<K>(&self, review: &K) -> Result<K, Unreviewed>
     where

@@ -92,6 +92,7 @@ fn connection(certificates: Vec<CertificateDer<'static>>) -> Peer {
     Peer {
         name: "test".into(),
         certificates: certificates.into(),
+        uid: None,
         notes: Notes::default(),
     }
 }

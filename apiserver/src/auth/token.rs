@@ -19,8 +19,20 @@ const ROOM: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Tokens {
     reviews: Reviews,
-    verdicts: Cache<Option<Arc<User>>, Unreviewed>,
+    verdicts: Cache<Verdict, Unreviewed>,
     hold: Hold,
+    spares: Spares,
+    /// Whom tokens are meant for; the Kubernetes API itself if nobody is named.
+    audience: Option<Arc<str>>,
+}
+
+/// What a review says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Whose it is.
+    User(Arc<User>),
+    /// It is nobody's, with the reason for people.
+    Nobody(Arc<str>),
 }
 
 impl Tokens {
@@ -28,18 +40,42 @@ impl Tokens {
     pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares) -> Self {
         Self {
             reviews,
-            verdicts: Cache::new(ROOM, spares),
+            verdicts: Cache::new(ROOM, spares.clone()),
             hold,
+            spares,
+            audience: None,
         }
+    }
+
+    /// The same for tokens that are meant for `audience`, with room of their own.
+    pub(crate) fn meant_for(&self, audience: Arc<str>) -> Self {
+        Self {
+            audience: Some(audience),
+            ..Self::new(self.reviews.apart(), self.hold, self.spares.clone())
+        }
+    }
+
+    /// Whom tokens are meant for.
+    pub(crate) fn audience(&self) -> Option<&str> {
+        self.audience.as_deref()
     }
 
     /// The user whose token this is; `None` if it is nobody's.
     pub(crate) async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Unreviewed> {
+        match self.verdict(token).await? {
+            Verdict::User(user) => Ok(Some(user)),
+            Verdict::Nobody(_) => Ok(None),
+        }
+    }
+
+    /// Whose token this is, or why it is nobody's.
+    pub(crate) async fn verdict(&self, token: &str) -> Result<Verdict, Unreviewed> {
         let ask = || {
             let (reviews, hold) = (self.reviews.clone(), self.hold);
+            let audience = self.audience.clone();
             let review = TokenReview {
                 spec: TokenReviewSpec {
-                    audiences: None,
+                    audiences: audience.as_deref().map(|it| vec![it.to_owned()]),
                     token: Some(token.to_owned()),
                 },
                 ..TokenReview::default()
@@ -49,11 +85,11 @@ impl Tokens {
                 // The error says that the token could not be checked, which
                 // upstream does not hold either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());
-                let verdict = verdict(status).map(Arc::new);
+                let verdict = verdict(status, audience.as_deref());
                 let hold = match verdict {
                     _ if failed => Hold::default(),
-                    Some(_) => hold,
-                    None => Hold::only(hold.fresh),
+                    Verdict::User(_) => hold,
+                    Verdict::Nobody(_) => Hold::only(hold.fresh),
                 };
                 Ok((verdict, hold))
             }
@@ -62,12 +98,26 @@ impl Tokens {
     }
 }
 
-/// A name without the verdict counts for nothing.
-fn verdict(status: TokenReviewStatus) -> Option<User> {
-    let user = status.user.filter(|_| status.authenticated == Some(true))?;
+/// A name without the verdict counts for nothing; nor does one that is not said
+/// to be good for the audience that was asked about, as of an authenticator that
+/// knows no audiences.
+fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
+    let why = status.error.filter(|error| !error.is_empty());
+    let why = why.unwrap_or_else(|| "it is nobody's".to_owned());
+    let good = status.authenticated == Some(true);
+    let Some(user) = status.user.filter(|_| good) else {
+        return Verdict::Nobody(why.into());
+    };
+    let audiences = status.audiences.unwrap_or_default();
+    if audience.is_some_and(|wanted| !audiences.iter().any(|it| it == wanted)) {
+        return Verdict::Nobody("it is meant for others".into());
+    }
+    let Some(name) = user.username else {
+        return Verdict::Nobody(why.into());
+    };
     let extra = user.extra.unwrap_or_default();
     let user = User {
-        name: user.username?,
+        name,
         uid: user.uid.unwrap_or_default(),
         groups: user.groups.unwrap_or_default(),
         extra: extra
@@ -75,7 +125,7 @@ fn verdict(status: TokenReviewStatus) -> Option<User> {
             .map(|(key, values)| (key.to_lowercase(), values))
             .collect(),
     };
-    Some(user.authenticated())
+    Verdict::User(Arc::new(user.authenticated()))
 }
 
 /// The token that a request carries, read as upstream reads it: scheme without

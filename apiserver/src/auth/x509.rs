@@ -9,7 +9,9 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
-use x509_parser::{prelude::FromDer as _, x509::AttributeTypeAndValue};
+use x509_parser::{
+    extensions::GeneralName, prelude::FromDer as _, x509::AttributeTypeAndValue,
+};
 
 use super::user::User;
 
@@ -104,6 +106,26 @@ impl Subject {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// All that a certificate calls its holder: the common name, if there is one,
+/// and the DNS names.
+pub(crate) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, BadCertificate> {
+    let mut names = vec![Subject::of(certificate)?.common_name];
+    names.retain(|name| !name.is_empty());
+    let (_, parsed) = x509_parser::certificate::X509Certificate::from_der(certificate)
+        .map_err(|_| BadCertificate::Subject)?;
+    let others = parsed
+        .subject_alternative_name()
+        .map_err(|_| BadCertificate::Subject)?;
+    for other in others.iter().flat_map(|others| &others.value.general_names) {
+        if let GeneralName::DNSName(name) = other
+            && !names.iter().any(|known| known == name)
+        {
+            names.push((*name).to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// The user that a verified certificate names: the common name, with the

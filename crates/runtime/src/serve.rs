@@ -39,7 +39,7 @@ use tracing::debug;
 use self::{body::Counted, line::Due};
 pub use self::{
     line::Line,
-    listener::{Address, BadAddress, Bound, Listener, Sharing},
+    listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
 };
 use crate::tls::ServerTls;
 
@@ -98,6 +98,9 @@ pub struct Peer {
     /// The certificates it showed, its own first, of which it proved to hold the
     /// key; verified against the CA that the server was given, if it was.
     pub certificates: Arc<[CertificateDer<'static>]>,
+    /// The user of the process at the other end of a Unix socket, as the kernel
+    /// tells it.
+    pub uid: Option<u32>,
     /// What the handlers have found out about it.
     pub notes: Notes,
 }
@@ -200,10 +203,11 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: listener::Stream, tls: Option<TlsAcceptor>) {
+        let uid = stream.uid();
         let gauge = self.metrics.open.clone();
         gauge.inc();
         match tls {
-            None => self.http(stream, Arc::default()).await,
+            None => self.http(stream, Arc::default(), uid).await,
             Some(acceptor) => {
                 let handshake = timeout(self.limits.handshake, acceptor.accept(stream));
                 let done = tokio::select! {
@@ -215,7 +219,7 @@ impl Connection {
                         let (_, session) = stream.get_ref();
                         let chain = session.peer_certificates().unwrap_or_default();
                         let certificates = chain.iter().cloned().collect();
-                        self.http(stream, certificates).await;
+                        self.http(stream, certificates, uid).await;
                     }
                     None => {}
                     Some(failed) => {
@@ -232,13 +236,18 @@ impl Connection {
         gauge.dec();
     }
 
-    async fn http<S>(self, stream: S, certificates: Arc<[CertificateDer<'static>]>)
-    where
+    async fn http<S>(
+        self,
+        stream: S,
+        certificates: Arc<[CertificateDer<'static>]>,
+        uid: Option<u32>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let peer = Peer {
             name: self.name,
             certificates,
+            uid,
             notes: Notes::default(),
         };
         let line = Line::new(self.limits.idle);

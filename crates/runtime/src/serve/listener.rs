@@ -3,7 +3,8 @@
 use std::{
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    path::PathBuf,
+    os::unix::fs::FileTypeExt as _,
+    path::{Path, PathBuf},
     pin::Pin,
     str::FromStr,
     sync::Arc,
@@ -89,7 +90,7 @@ pub struct Bound {
 
 impl Listener {
     /// Listens on `address`. A socket file that nobody listens on any more,
-    /// left by a process that was killed, is replaced.
+    /// left by a process that was killed, is replaced; nothing else is.
     ///
     /// # Errors
     ///
@@ -114,7 +115,7 @@ impl Listener {
                 })
             }
             Address::Unix(path) => {
-                if path.exists() && UnixStream::connect(path).await.is_err() {
+                if is_stale(path).await {
                     tokio::fs::remove_file(path).await?;
                 }
                 Ok(Bound {
@@ -188,6 +189,22 @@ fn is_foreign(error: &io::Error) -> bool {
         .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
 }
 
+/// Whether a socket is at `path` on which nobody listens. One that is busy, or
+/// that we may not connect to, is somebody's.
+async fn is_stale(path: &Path) -> bool {
+    let found = tokio::fs::symlink_metadata(path).await;
+    let socket = found.is_ok_and(|found| found.file_type().is_socket());
+    socket
+        && UnixStream::connect(path)
+            .await
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The user that this process acts as.
+pub fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
 /// Whether an error is about one connection or a passing shortage, and not
 /// about the listening socket.
 fn is_passing(error: &io::Error) -> bool {
@@ -212,6 +229,16 @@ fn is_passing(error: &io::Error) -> bool {
 pub(super) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Stream {
+    /// The user at the other end of a Unix socket.
+    pub(super) fn uid(&self) -> Option<u32> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
+        }
+    }
 }
 
 impl AsyncRead for Stream {
@@ -311,5 +338,25 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         drop(first); // the file stays
         Listener::bind(&address).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_socket_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        std::fs::write(&path, "precious").unwrap();
+        let error = Listener::bind(&Address::Unix(path.clone())).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    }
+
+    #[tokio::test]
+    async fn the_kernel_says_who_is_at_the_other_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("bus.sock");
+        let bound = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
+        let _caller = UnixStream::connect(&path).await.unwrap();
+        let (stream, name) = bound.listener.accept().await.unwrap().unwrap();
+        assert_eq!((stream.uid(), &*name), (Some(own_uid()), "unix"));
     }
 }

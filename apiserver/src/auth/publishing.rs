@@ -1,0 +1,94 @@
+//! Whether the holder of a token may publish on the bus (DESIGN D9).
+
+use std::sync::Arc;
+
+use k8s_openapi::api::authorization::v1::ResourceAttributes;
+
+use super::{
+    Auth,
+    access::Decision,
+    ask::Unreviewed,
+    attributes::Attributes,
+    token::{Tokens, Verdict},
+    user::User,
+};
+
+/// What a publisher must be allowed to do, in the words of RBAC.
+const GROUP: &str = "bus.tributary.dev";
+const RESOURCE: &str = "samplestreams";
+const VERB: &str = "create";
+
+/// Decides by reviews. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Publishing {
+    auth: Auth,
+    tokens: Arc<Tokens>,
+}
+
+/// Why the holder of a token may not publish.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum MayNot {
+    /// The token is nobody's, or not for this.
+    #[error("the token is not good for audience {audience:?}: {why}")]
+    Token { audience: Arc<str>, why: Arc<str> },
+    /// It is somebody's who may not.
+    #[error("{user} may not {VERB} {RESOURCE}.{GROUP}{}{reason}", if reason.is_empty() { "" } else { ": " })]
+    Forbidden { user: String, reason: Arc<str> },
+    /// It could not be found out, which says nothing about the token.
+    #[error("{what} cannot be reviewed: {error}")]
+    Unreviewed {
+        what: &'static str,
+        error: Unreviewed,
+    },
+}
+
+impl Auth {
+    /// The decision over tokens that are good for `audience`.
+    ///
+    /// Reviews of tokens have room of their own, so that a crowd at the bus
+    /// keeps nobody from the API; decisions on access are held together.
+    pub(crate) fn publishing(&self, audience: &str) -> Publishing {
+        Publishing {
+            auth: self.clone(),
+            tokens: Arc::new(self.0.tokens.meant_for(audience.into())),
+        }
+    }
+}
+
+impl Publishing {
+    /// Whose token it is, if they may publish.
+    pub(crate) async fn publisher(&self, token: &str) -> Result<Arc<User>, MayNot> {
+        let verdict = self.tokens.verdict(token).await;
+        let user = match verdict.map_err(|error| MayNot::Unreviewed {
+            what: "the token",
+            error,
+        })? {
+            Verdict::User(user) => user,
+            Verdict::Nobody(why) => {
+                let audience = self.tokens.audience().unwrap_or_default().into();
+                return Err(MayNot::Token { audience, why });
+            }
+        };
+        if user.is_master() {
+            return Ok(user);
+        }
+        let wanted = Attributes::Resource(Box::new(ResourceAttributes {
+            group: Some(GROUP.to_owned()),
+            resource: Some(RESOURCE.to_owned()),
+            verb: Some(VERB.to_owned()),
+            version: Some("v1".to_owned()),
+            ..ResourceAttributes::default()
+        }));
+        match self.auth.0.access.decide(&user, &wanted).await {
+            Ok(Decision::Allowed) => Ok(user),
+            Ok(Decision::Denied(reason)) => Err(MayNot::Forbidden {
+                user: user.name.clone(),
+                reason,
+            }),
+            Err(error) => Err(MayNot::Unreviewed {
+                what: "access",
+                error,
+            }),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Who may publish, and what (DESIGN D9, docs/decisions/0010-who-may-publish.md).
+//!
+//! Asked when a stream begins and again while it lives, so that a token that has
+//! run out, a permission that was taken away and a CA that was dropped end it.
+//! TLS has proven only that the publisher holds the key of its certificate.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, future::BoxFuture};
+use http::HeaderMap;
+use rustls_pki_types::UnixTime;
+use tokio::time::sleep;
+use tonic::Status;
+use tracing::warn;
+use tributary_runtime::{clock::Clock, serve::Peer};
+
+use super::{
+    BusMetrics,
+    certificates::Certificates,
+    share::{Share, Shares},
+    spaced::Spaced,
+};
+use crate::auth::{MayNot, Publishing, bearer};
+
+/// A first no of a check of an open stream may be a passing trouble of whoever
+/// answers reviews; so it is asked twice, so far apart at most.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What a door wants to see of a publisher.
+#[derive(Clone, Debug)]
+pub(crate) enum Wanted {
+    /// Nothing: `--bus-insecure`.
+    Nothing,
+    /// A process of one of these users, at the other end of a Unix socket.
+    Uids(BTreeSet<u32>),
+    /// A certificate, a token, or both.
+    Proof {
+        certificate: Option<Certificates>,
+        token: Option<Publishing>,
+    },
+}
+
+/// The admission of one door. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Admission {
+    pub(crate) wanted: Wanted,
+    pub(crate) shares: Shares,
+    /// How often an open stream is checked again.
+    pub(crate) recheck: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: BusMetrics,
+    pub(crate) spaced: Arc<Spaced>,
+}
+
+/// What a publisher shows.
+#[derive(Clone)]
+pub(super) struct Shown {
+    peer: Option<Peer>,
+    token: Option<Arc<str>>,
+}
+
+/// A publisher that was let in.
+pub(super) struct Admitted {
+    /// Whose stream it is, for logs and to be counted by.
+    pub(super) name: Arc<str>,
+    /// Which nodes it may publish.
+    pub(super) share: Share,
+    /// Ends when it may publish no longer, with what it is to be told.
+    pub(super) denied: BoxFuture<'static, Status>,
+}
+
+/// Why a publisher is not let in.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refused {
+    #[error("no certificate was shown (--bus-client-certificate)")]
+    NoCertificate,
+    #[error("{0}")]
+    Certificate(String),
+    #[error("no token was shown (--bus-token-file)")]
+    NoToken,
+    #[error(transparent)]
+    Token(#[from] MayNot),
+    #[error("processes of user {0} may not publish (--bus-allowed-uids)")]
+    Uid(u32),
+    #[error("it cannot be told whose process is at the other end")]
+    NoUid,
+    #[error("{0} may publish no node (--bus-allow)")]
+    NoShare(String),
+}
+
+impl Refused {
+    /// The word for the counter and the code for the publisher. Every mapping is
+    /// here.
+    fn code(&self) -> (&'static str, fn(String) -> Status) {
+        match self {
+            Self::NoCertificate | Self::Certificate(_) => ("certificate", Status::unauthenticated),
+            Self::NoToken | Self::Token(MayNot::Token { .. }) => ("token", Status::unauthenticated),
+            Self::Token(MayNot::Forbidden { .. }) => ("forbidden", Status::permission_denied),
+            Self::Token(MayNot::Unreviewed { .. }) => ("unreviewed", Status::unavailable),
+            Self::Uid(_) | Self::NoUid => ("uid", Status::permission_denied),
+            Self::NoShare(_) => ("forbidden", Status::permission_denied),
+        }
+    }
+
+    /// Whether this says nothing about the publisher.
+    fn is_unknown(&self) -> bool {
+        matches!(self, Self::Token(MayNot::Unreviewed { .. }))
+    }
+}
+
+impl Shown {
+    pub(super) fn new(peer: Option<Peer>, headers: &HeaderMap) -> Self {
+        let token = bearer(headers).map(Arc::from);
+        Self { peer, token }
+    }
+
+    /// Where it comes from, for people.
+    pub(super) fn from(&self) -> Arc<str> {
+        let peer = self.peer.as_ref();
+        peer.map_or_else(|| "unknown".into(), |peer| Arc::clone(&peer.name))
+    }
+}
+
+impl Admission {
+    /// Lets a publisher in, or says what it is to be told.
+    pub(super) async fn admit(&self, shown: Shown) -> Result<Admitted, Status> {
+        let names = self.check(&shown).await;
+        let names = names.map_err(|refused| self.refuse(&refused, &shown))?;
+        let share = self.shares.of(&names).ok_or_else(|| {
+            let refused = Refused::NoShare(names.join(", "));
+            self.refuse(&refused, &shown)
+        })?;
+        let denied = match self.wanted {
+            // What they are cannot change while the connection lives.
+            Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),
+            Wanted::Proof { .. } => self.clone().watch(shown).boxed(),
+        };
+        Ok(Admitted {
+            name: names.join(", ").into(),
+            share,
+            denied,
+        })
+    }
+
+    /// Ends when the publisher may publish no longer. That it cannot be found out
+    /// changes nothing: samples go on while the Kubernetes API is away.
+    async fn watch(self, shown: Shown) -> Status {
+        let mut doubted = false;
+        loop {
+            let soon = self.recheck.min(ASK_AGAIN);
+            sleep(if doubted { soon } else { self.recheck }).await;
+            match self.check(&shown).await {
+                Err(refused) if !refused.is_unknown() && doubted => {
+                    return self.refuse(&refused, &shown);
+                }
+                Err(refused) if !refused.is_unknown() => doubted = true,
+                Ok(_) | Err(_) => doubted = false,
+            }
+        }
+    }
+
+    /// The names of whoever shows this.
+    async fn check(&self, shown: &Shown) -> Result<Vec<String>, Refused> {
+        let peer = shown.peer.as_ref();
+        match &self.wanted {
+            Wanted::Nothing => Ok(vec!["anybody".to_owned()]),
+            Wanted::Uids(uids) => {
+                let uid = peer.and_then(|peer| peer.uid).ok_or(Refused::NoUid)?;
+                if uids.contains(&uid) {
+                    Ok(vec![format!("uid:{uid}")])
+                } else {
+                    Err(Refused::Uid(uid))
+                }
+            }
+            Wanted::Proof { certificate, token } => {
+                let mut names = Vec::new();
+                if let Some(publishing) = token {
+                    let token = shown.token.as_ref().ok_or(Refused::NoToken)?;
+                    names.push(publishing.publisher(token).await?.name.clone());
+                }
+                if let Some(certificates) = certificate {
+                    let chain = peer.map(|peer| &*peer.certificates).unwrap_or_default();
+                    if chain.is_empty() {
+                        return Err(Refused::NoCertificate);
+                    }
+                    let named = certificates.names(chain, self.now());
+                    names.extend(named.map_err(Refused::Certificate)?);
+                }
+                Ok(names)
+            }
+        }
+    }
+
+    fn now(&self) -> UnixTime {
+        let seconds = u64::try_from(self.clock.now().as_second()).unwrap_or_default();
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    /// Counts it, says so if nothing was said just now, and tells the publisher.
+    fn refuse(&self, refused: &Refused, shown: &Shown) -> Status {
+        let (reason, status) = refused.code();
+        self.metrics.refused(reason);
+        if let Some(unsaid) = self.spaced.may_say() {
+            warn!(peer = %shown.from(), reason, %refused, unsaid, "publisher refused");
+        }
+        status(refused.to_string())
+    }
+}

@@ -1,0 +1,46 @@
+//! A log line at most so often, however often there is reason for it.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// How far lines are apart at least.
+const APART: Duration = Duration::from_secs(10);
+
+/// When a line was last said, and how many were not said since.
+#[derive(Debug, Default)]
+pub(crate) struct Spaced(Mutex<(Option<Instant>, u64)>);
+
+impl Spaced {
+    /// Whether a line may be said now; if so, how many were left out before it.
+    pub(super) fn may_say(&self) -> Option<u64> {
+        let now = Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, unsaid) = &mut *state;
+        if last.is_some_and(|last| now < last + APART) {
+            *unsaid += 1;
+            return None;
+        }
+        *last = Some(now);
+        Some(std::mem::take(unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_left_out_is_counted() {
+        let spaced = Spaced::default();
+        assert_eq!(spaced.may_say(), Some(0));
+        assert_eq!((spaced.may_say(), spaced.may_say()), (None, None));
+        tokio::time::advance(APART).await;
+        assert_eq!(spaced.may_say(), Some(2));
+        tokio::time::advance(APART).await;
+        assert_eq!(spaced.may_say(), Some(0));
+    }
+}
