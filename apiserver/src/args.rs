@@ -8,6 +8,8 @@ use tributary_runtime::{
     serve::Address,
 };
 
+use crate::bus::Allow;
+
 /// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
 ///
 /// Holds the newest samples that scrapers send and answers `kubectl top`, the
@@ -196,21 +198,69 @@ pub struct BusArgs {
     /// Where scrapers connect: `IP:PORT`, or `unix:///PATH` for a scraper in
     /// the same pod. May be given several times.
     ///
-    /// TCP is TLS 1.3 with the API's certificate, and needs
-    /// `--bus-client-ca-file`.
+    /// TCP is TLS 1.3 with the API's certificate. Whoever publishes over it has to
+    /// show a token, unless `--bus-client-ca-file` is given.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     pub bus_address: Vec<Address>,
 
-    /// The CA that signs the certificates of scrapers, in PEM.
+    /// The audience of the tokens that scrapers show.
     ///
-    /// Use one of its own: whoever holds a certificate of it may publish.
+    /// A token is good if a TokenReview says so, and if its user may `create`
+    /// `samplestreams` of the group `bus.tributary.dev`.
+    #[arg(long, value_name = "AUDIENCE", default_value = "tributary-bus")]
+    pub bus_token_audience: String,
+
+    /// The CA that signs the certificates of scrapers, in PEM; read again when it
+    /// changes.
+    ///
+    /// Scrapers then show a certificate instead of a token. Use a CA of its own:
+    /// whoever holds a certificate of it may publish.
     #[arg(long, value_name = "FILE")]
     pub bus_client_ca_file: Option<PathBuf>,
+
+    /// The names of scrapers, as common name or DNS name in their certificates;
+    /// any by default.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "bus_client_ca_file"
+    )]
+    pub bus_allowed_names: Vec<String>,
+
+    /// Want a token besides the certificate.
+    #[arg(long, requires = "bus_client_ca_file")]
+    pub bus_require_token: bool,
+
+    /// How often the token, the permission and the certificate of an open stream
+    /// are checked again.
+    ///
+    /// Whoever loses them is cut off so much later, and 20 seconds at most. Each
+    /// check of a token is two reviews.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub bus_recheck_interval: Duration,
+
+    /// Whose processes may publish over a Unix socket, besides those of this
+    /// frontend's own user and of root.
+    ///
+    /// The socket is then open to its group too: the pod needs an `fsGroup`.
+    #[arg(long, value_name = "UIDS", value_delimiter = ',')]
+    pub bus_allowed_uids: Vec<u32>,
+
+    /// Who may publish which nodes: `PUBLISHER=SELECTOR`, with labels of nodes in
+    /// the syntax of `kubectl -l`, or none for all. May be given several times.
+    ///
+    /// A publisher is the user of a token
+    /// (`system:serviceaccount:NAMESPACE:NAME`), a name in a certificate, or
+    /// `uid:NUMBER` on a Unix socket. Others may then publish nothing. By default
+    /// everybody who is let in may publish all.
+    #[arg(long, value_name = "RULE")]
+    pub bus_allow: Vec<Allow>,
 
     /// Take samples over plain TCP from anybody.
     ///
     /// For tests: whoever reaches the port decides what autoscalers see.
-    #[arg(long, conflicts_with = "bus_client_ca_file")]
+    #[arg(long, conflicts_with_all = ["bus_client_ca_file", "bus_allow"])]
     pub bus_insecure: bool,
 
     /// The name of this frontend in the logs of scrapers.

@@ -44,12 +44,6 @@ use tokio::time::Instant;
 use tracing::debug;
 use tributary_runtime::{clock::Clock, serve::Peer};
 
-pub(crate) use self::{
-    config::{AuthConfig, Clients},
-    publishing::{MayNot, Publishing},
-    token::bearer,
-    x509::{BadCa, BadCertificate, Pool, names},
-};
 use self::{
     access::{Access, Decision, OpenPaths},
     answer::Denial,
@@ -59,6 +53,12 @@ use self::{
     token::Tokens,
     trust::{Current, Trust},
     user::User,
+};
+pub(crate) use self::{
+    config::{AuthConfig, Clients},
+    publishing::{MayNot, Publishing},
+    token::bearer,
+    x509::{Pool, names},
 };
 
 /// How long a verdict on the certificates of a connection stands: they may run
@@ -129,7 +129,7 @@ impl Inner {
         let verdict = peer.map(|peer| self.verdict(peer, &trust));
         let verdict = verdict.unwrap_or_default();
         let proxied = proxied(&verdict, &trust, &mut head.headers);
-        let token = token::bearer(&head.headers).map(str::to_owned);
+        let token = bearer(&head.headers).map(str::to_owned);
         head.headers.remove(AUTHORIZATION);
         if let Some(user) = proxied.map(Arc::new).or_else(|| verdict.user.clone()) {
             return Ok(user);

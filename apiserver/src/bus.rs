@@ -4,18 +4,26 @@
 //! reads messages and takes them in until one calls for an answer, so a stream
 //! needs no task of its own and ends when its connection does.
 
+mod admission;
+mod certificates;
+mod listen;
 mod metrics;
 mod overdue;
+mod pace;
+mod places;
+mod rosters;
 mod session;
+mod share;
+mod spaced;
 
 use std::sync::Arc;
 
 use futures::{StreamExt as _, stream::BoxStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use tributary_proto::{
-    limits::{MESSAGE_BYTES, STREAMS},
+    limits::MESSAGE_BYTES,
     v1::{
         PublishRequest, PublishResponse,
         sample_bus_server::{SampleBus, SampleBusServer},
@@ -23,10 +31,20 @@ use tributary_proto::{
 };
 use tributary_runtime::{clock::Clock, serve::Peer};
 
-pub use self::metrics::BusMetrics;
 use self::{
+    admission::Shown,
     overdue::{Report, report_overdue},
+    places::Places,
     session::Session,
+};
+pub(crate) use self::{
+    admission::{Admission, Wanted},
+    certificates::Certificates,
+    share::Shares,
+};
+pub use self::{
+    metrics::BusMetrics,
+    share::{Allow, BadAllow},
 };
 use crate::{catalog::Catalog, facts::Facts, store::Store};
 
@@ -45,7 +63,7 @@ pub struct Bus {
     pub facts: Facts,
     /// Ends all streams.
     pub stop: CancellationToken,
-    room: Arc<Semaphore>,
+    places: Places,
     overdue: watch::Sender<Report>,
 }
 
@@ -65,7 +83,7 @@ impl Bus {
             metrics,
             facts: Facts::default(),
             stop,
-            room: Arc::new(Semaphore::new(STREAMS)),
+            places: Places::default(),
             overdue: watch::Sender::new(Report::from([])),
         }
     }
@@ -84,32 +102,44 @@ impl Bus {
         .await;
     }
 
-    /// The service as routes, with the limits of the schema.
-    pub fn into_router(self) -> axum::Router {
-        let service = SampleBusServer::new(self)
+    /// The service as routes, with the limits of the schema, behind `admission`.
+    fn into_router(self, admission: Admission) -> axum::Router {
+        let door = Door {
+            bus: self,
+            admission,
+        };
+        let service = SampleBusServer::new(door)
             .max_decoding_message_size(MESSAGE_BYTES)
             .max_encoding_message_size(MESSAGE_BYTES);
         tonic::service::Routes::new(service).into_axum_router()
     }
 }
 
+/// The service behind one address.
+#[derive(Debug)]
+struct Door {
+    bus: Bus,
+    admission: Admission,
+}
+
 #[tonic::async_trait]
-impl SampleBus for Bus {
+impl SampleBus for Door {
     type PublishStream = BoxStream<'static, Result<PublishResponse, Status>>;
 
     async fn publish(
         &self,
         request: Request<Streaming<PublishRequest>>,
     ) -> Result<Response<Self::PublishStream>, Status> {
-        let Ok(place) = Arc::clone(&self.room).try_acquire_owned() else {
-            self.metrics.refused("streams");
-            return Err(Status::resource_exhausted(format!(
-                "{STREAMS} streams are open, which is the most"
-            )));
-        };
-        let peer = request.extensions().get::<Peer>();
-        let peer = peer.map_or_else(|| "unknown".into(), |peer| Arc::clone(&peer.name));
-        let session = Session::new(self.clone(), request.into_inner(), peer, place);
+        let (head, extensions, requests) = request.into_parts();
+        let peer = extensions.get::<Peer>().cloned();
+        let shown = Shown::new(peer, &head.into_headers());
+        let peer = shown.from();
+        let admitted = self.admission.admit(shown).await?;
+        let place = self.bus.places.take(&admitted.name).map_err(|full| {
+            self.bus.metrics.refused("streams");
+            Status::resource_exhausted(full.to_string())
+        })?;
+        let session = Session::new(self.bus.clone(), requests, (peer, place), admitted);
         let responses = futures::stream::unfold(session, async |mut session| {
             let response = session.next().await?;
             Some((response, session))

@@ -1,19 +1,19 @@
 //! Flags that fit together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use rustls::ServerConfig;
 use tributary_runtime::{
     exit::Misconfigured,
     selector::{BadSelector, Selector},
     serve::Address,
-    tls::{
-        ClientCa, ClientCertificates, PairFiles, ServerTls, ServingCertificate, TLS12_AND_13,
-        TLS13, server_config,
-    },
+    tls::{ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13, TLS13, server_config},
 };
 
-use crate::args::{Args, BusArgs, ServingArgs};
+use crate::{
+    args::{Args, BusArgs, ServingArgs},
+    bus::Certificates,
+};
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct Config {
     pub(crate) api_tls: Arc<ServerConfig>,
     pub(crate) certificate: Arc<ServingCertificate>,
     pub(crate) bus: Vec<BusDoor>,
-    /// The CA of publishers, if they show certificates.
-    pub(crate) bus_clients: Option<ClientCa>,
+    /// The certificates of publishers, if they are wanted.
+    pub(crate) publishers: Option<Certificates>,
     pub(crate) node_selector: Option<Selector>,
 }
 
@@ -32,7 +32,23 @@ pub(crate) struct Config {
 pub(crate) struct BusDoor {
     pub(crate) address: Address,
     /// Without TLS: a Unix socket, or `--bus-insecure`.
-    pub(crate) tls: Option<ServerTls>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// What publishers have to show.
+    pub(crate) proof: Proof,
+}
+
+/// What publishers have to show at a door.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    /// Nothing.
+    None,
+    /// That they are our user, root, or one of these.
+    Uids(BTreeSet<u32>),
+    /// A certificate, a token, or both.
+    Shown {
+        certificate: Option<Certificates>,
+        token: bool,
+    },
 }
 
 impl TryFrom<&Args> for Config {
@@ -47,15 +63,15 @@ impl TryFrom<&Args> for Config {
             TLS12_AND_13,
             &[b"h2", b"http/1.1"],
         )?;
-        let bus_clients = bus_clients(&args.bus, &certificate)?;
+        let publishers = publishers(&args.bus)?;
         Ok(Self {
             api_address: Address::Tcp(SocketAddr::new(
                 args.serving.bind_address,
                 args.serving.secure_port,
             )),
             api_tls,
-            bus: bus(&args.bus, bus_clients.as_ref())?,
-            bus_clients,
+            bus: bus(&args.bus, &certificate, publishers.as_ref())?,
+            publishers,
             certificate,
             node_selector: selector(&args.samples.node_selector)?,
         })
@@ -72,46 +88,52 @@ fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigu
     }
 }
 
-fn bus_clients(
-    args: &BusArgs,
-    certificate: &Arc<ServingCertificate>,
-) -> Result<Option<ClientCa>, Misconfigured> {
+fn publishers(args: &BusArgs) -> Result<Option<Certificates>, Misconfigured> {
     let Some(file) = &args.bus_client_ca_file else {
         return Ok(None);
     };
-    let certificate = Arc::clone(certificate);
-    let clients = ClientCa::new(file.clone(), move |publishers| {
-        server_config(
-            Arc::clone(&certificate),
-            ClientCertificates::Required(Arc::new(publishers)),
-            TLS13,
-            &[b"h2"],
-        )
-    });
-    let named = |error| Misconfigured::new(format!("--bus-client-ca-file: {error}"));
-    clients.map(Some).map_err(named)
+    Certificates::new(file.clone(), args.bus_allowed_names.clone())
+        .map(Some)
+        .map_err(|error| Misconfigured::new(format!("--bus-client-ca-file: {error}")))
 }
 
-fn bus(args: &BusArgs, clients: Option<&ClientCa>) -> Result<Vec<BusDoor>, Misconfigured> {
-    let tls = clients.map(ClientCa::tls);
-    let listen = |address: &Address| match (address, &tls) {
-        (Address::Tcp(_), Some(tls)) => Ok(BusDoor {
+fn bus(
+    args: &BusArgs,
+    certificate: &Arc<ServingCertificate>,
+    publishers: Option<&Certificates>,
+) -> Result<Vec<BusDoor>, Misconfigured> {
+    let tls = server_config(
+        Arc::clone(certificate),
+        // Their chains are checked at the door, and again while they publish.
+        match publishers {
+            None => ClientCertificates::None,
+            Some(_) => ClientCertificates::Unverified,
+        },
+        TLS13,
+        &[b"h2"],
+    )?;
+    let door = |address: &Address| {
+        let (tls, proof) = match address {
+            Address::Unix(_) => (
+                None,
+                Proof::Uids(args.bus_allowed_uids.iter().copied().collect()),
+            ),
+            Address::Tcp(_) if args.bus_insecure => (None, Proof::None),
+            Address::Tcp(_) => {
+                let proof = Proof::Shown {
+                    certificate: publishers.cloned(),
+                    token: publishers.is_none() || args.bus_require_token,
+                };
+                (Some(Arc::clone(&tls)), proof)
+            }
+        };
+        BusDoor {
             address: address.clone(),
-            tls: Some(tls.clone()),
-        }),
-        (Address::Unix(_), _) => Ok(BusDoor {
-            address: address.clone(),
-            tls: None,
-        }),
-        (Address::Tcp(_), None) if args.bus_insecure => Ok(BusDoor {
-            address: address.clone(),
-            tls: None,
-        }),
-        (Address::Tcp(_), None) => Err(Misconfigured::new(format!(
-            "--bus-address {address} needs --bus-client-ca-file, or --bus-insecure for tests"
-        ))),
+            tls,
+            proof,
+        }
     };
-    args.bus_address.iter().map(listen).collect()
+    Ok(args.bus_address.iter().map(door).collect())
 }
 
 fn selector(text: &str) -> Result<Option<Selector>, Misconfigured> {

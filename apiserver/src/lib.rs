@@ -44,11 +44,11 @@ use tributary_runtime::{
 
 use crate::{
     api::{Api, Freshness},
-    args::Args,
+    args::{Args, BusArgs},
     auth::{Auth, AuthConfig, Clients},
-    bus::{Bus, BusMetrics},
+    bus::{Admission, Bus, BusMetrics, Shares, Wanted},
     catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
-    config::{BusDoor, Config},
+    config::Config,
     coverage::Coverage,
     facts::Facts,
     requests::RequestMetrics,
@@ -120,6 +120,9 @@ impl Frontend {
         let store = Store::new(args.samples.max_sample_age);
         watch(&mut tasks, kube, &catalog, &store)?;
 
+        // Who asks is known by reviews, and so is who publishes.
+        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
+
         // Samples come in.
         let bus = Bus::new(
             store.clone(),
@@ -133,7 +136,8 @@ impl Frontend {
             reporting.report_overdue(nodes).await;
             Ok(())
         });
-        let doors = listen_for_samples(&mut tasks, &config, &bus).await?;
+        let flags = (&args.bus, &config);
+        let doors = take_samples(&mut tasks, flags, &bus, &auth, &catalog).await?;
         tasks.spawn(
             "expiry",
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
@@ -154,7 +158,6 @@ impl Frontend {
         });
 
         // Answers go out, to those who may have them.
-        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock);
         let grace = args.serving.shutdown_grace_period;
         let coverage = Coverage {
             held,
@@ -199,10 +202,10 @@ fn follow_files(tasks: &mut Tasks, config: Config) {
         config.certificate.follow_files(stop).await;
         Ok(())
     });
-    if let Some(mut clients) = config.bus_clients {
+    if let Some(publishers) = config.publishers {
         let stop = tasks.stop();
         tasks.spawn("bus-client-ca", async move {
-            reload::follow("CA of publishers", stop, || clients.look()).await;
+            reload::follow("CA of publishers", stop, || publishers.look()).await;
             Ok(())
         });
     }
@@ -241,31 +244,25 @@ fn watch(
     Ok(())
 }
 
-async fn listen_for_samples(
+/// Opens the doors of the bus to those who may publish.
+async fn take_samples(
     tasks: &mut Tasks,
-    config: &Config,
+    (args, config): (&BusArgs, &Config),
     bus: &Bus,
+    auth: &Auth,
+    catalog: &Catalog,
 ) -> anyhow::Result<Vec<Address>> {
-    let mut addresses = Vec::new();
-    for BusDoor { address, tls } in &config.bus {
-        let bound = Listener::bind(address)
-            .await
-            .with_context(|| format!("--bus-address {address}"))?;
-        if tls.is_none() && matches!(address, Address::Tcp(_)) {
-            warn!(address = %bound.address, "--bus-insecure: anybody who reaches this may publish");
-        }
-        info!(address = %bound.address, "taking samples");
-        let server = Server {
-            listener: bound.listener,
-            tls: tls.clone(),
-            limits: Limits::default(),
-            metrics: ServeMetrics::default(),
-        };
-        let (router, stop) = (bus.clone().into_router(), tasks.stop());
-        tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });
-        addresses.push(bound.address);
-    }
-    Ok(addresses)
+    let admission = Admission {
+        wanted: Wanted::Nothing,
+        shares: Shares::new(catalog.clone(), args.bus_allow.clone()),
+        recheck: args.bus_recheck_interval,
+        clock: bus.clock.clone(),
+        metrics: bus.metrics.clone(),
+        spaced: Arc::default(),
+    };
+    let publishing = auth.publishing(&args.bus_token_audience);
+    bus.listen(tasks, &config.bus, (&publishing, &admission))
+        .await
 }
 
 async fn expire(

@@ -56,9 +56,13 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
             "error: --requestheader-*: no header is named \"X Y\"\n",
         ),
         (
-            &[&ca, "--bus-address=127.0.0.1:0"],
-            "error: --bus-address 127.0.0.1:0 needs --bus-client-ca-file, or --bus-insecure for \
-             tests\n",
+            &[&ca, "--bus-allow=scraper"],
+            "error: invalid value 'scraper' for '--bus-allow <RULE>': should be \
+             PUBLISHER=SELECTOR\n",
+        ),
+        (
+            &[&ca, "--bus-client-ca-file=/nonexistent"],
+            "error: --bus-client-ca-file: /nonexistent: No such file or directory (os error 2)\n",
         ),
         (
             &[&ca, "--bus-address=localhost:1"],

@@ -1,6 +1,8 @@
 //! The bounds of a stream. A message over one ends the stream with a status
 //! that says which.
 
+use std::time::Duration;
+
 use tributary_model::{MAX_NAME, Roster};
 
 use crate::v1;
@@ -21,6 +23,37 @@ pub const NODES_PER_STREAM: usize = 20_000;
 /// Streams of one frontend: scrapers of a very large installation, twice, for
 /// make-before-break.
 pub const STREAMS: usize = 256;
+
+/// Streams of one publisher: all scrapers may show the same certificate, so this
+/// is much, but not all, so that one cannot keep the others out.
+pub const STREAMS_PER_PUBLISHER: usize = 128;
+
+/// Containers of all nodes on one stream, and the bytes of their names: several
+/// times the largest clusters known.
+pub const CONTAINERS_PER_STREAM: usize = 2_000_000;
+
+/// See [`CONTAINERS_PER_STREAM`].
+pub const ROSTER_BYTES_PER_STREAM: usize = 256 << 20;
+
+/// What one stream may send in the long run, in bytes as they are in memory. The
+/// largest clusters known need a third of it at the shortest resolution.
+pub const BYTES_PER_SECOND: usize = 16 << 20;
+
+/// What it may send at once: the replay of as many nodes as it may have.
+pub const BURST_BYTES: usize = 256 << 20;
+
+/// A message counts as one of so many bytes at least.
+pub const LEAST_MESSAGE_BYTES: usize = 4 << 10;
+
+/// How long a publisher may take until its `Hello`.
+pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often nodes may be scraped: from every tenth of a second, for tests, to
+/// once an hour. It decides how long samples are served.
+pub const SHORTEST_RESOLUTION: Duration = Duration::from_millis(100);
+
+/// See [`SHORTEST_RESOLUTION`].
+pub const LONGEST_RESOLUTION: Duration = Duration::from_hours(1);
 
 /// Nodes in one `Overdue`. More are told a moment later; the longest names fit.
 pub const OVERDUE_NODES: usize = 4_096;

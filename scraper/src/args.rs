@@ -178,16 +178,23 @@ pub struct BusArgs {
     #[arg(long, value_name = "URL")]
     pub frontend: Vec<String>,
 
-    /// The file with the CAs that signed the certificates of frontends.
+    /// The file with the CAs that signed the certificates of frontends. Read again
+    /// when it changes, as are the other files here.
     #[arg(long, value_name = "FILE")]
     pub bus_ca_file: Option<PathBuf>,
+
+    /// The file with the token that is shown to frontends over TLS: a projected
+    /// token of this pod's service account, with the audience `tributary-bus`.
+    #[arg(long, value_name = "FILE")]
+    pub bus_token_file: Option<PathBuf>,
 
     /// The name in the certificates of frontends, if it is not the one in
     /// --frontend, which is `SERVICE.NAMESPACE.svc` for a Service.
     #[arg(long, value_name = "NAME")]
     pub bus_server_name: Option<String>,
 
-    /// The file with the certificate that is shown to frontends.
+    /// The file with the certificate that is shown to frontends, instead of a token
+    /// or besides it.
     #[arg(long, value_name = "FILE")]
     pub bus_client_certificate: Option<PathBuf>,
 

@@ -9,16 +9,20 @@
 //! - [`mailbox`]: what one frontend has not been sent
 //! - [`outbox`]: the messages of one stream, in order
 //! - [`client`]: one stream to one frontend
+//! - [`line`]: the streams to one frontend, one after another
+//! - [`credentials`]: tokens, certificates and CAs, followed as they change
 //! - [`dial`]: connections: TLS, Unix socket
 //! - [`doors`]: the frontends behind what `--frontend` says
 //! - [`endpoints`]: the frontends behind a Service, as they come and go
 //! - [`supervisor`]: one client per frontend, for as long as it exists
 
 pub(crate) mod client;
+pub(crate) mod credentials;
 pub(crate) mod dial;
 pub(crate) mod doors;
 pub(crate) mod endpoints;
 pub(crate) mod hub;
+mod line;
 mod mailbox;
 mod outbox;
 pub(crate) mod supervisor;

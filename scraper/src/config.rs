@@ -80,6 +80,8 @@ pub struct BusSecurity {
     pub(crate) server_name: Option<String>,
     /// Our certificate.
     pub(crate) pair: Option<PairFiles>,
+    /// Our token.
+    pub(crate) token_file: Option<PathBuf>,
     /// Without TLS.
     pub(crate) insecure: bool,
 }
@@ -362,6 +364,7 @@ fn bus(args: BusArgs) -> Result<(Vec<Frontend>, BusSecurity), BadConfig> {
             args.bus_client_key.as_ref(),
         ),
         ca_file: args.bus_ca_file,
+        token_file: args.bus_token_file,
         server_name: args.bus_server_name,
         insecure: args.bus_insecure,
     };

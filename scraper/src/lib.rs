@@ -43,7 +43,7 @@ use crate::{
     args::Args,
     bus::{
         client::{Client, Identity},
-        dial::Credentials,
+        credentials::{Credentials, Files},
         doors::Naming,
         endpoints::{Found, watch_endpoints},
         hub::Hub,
@@ -150,10 +150,7 @@ impl Scraper {
         let publisher = Client {
             hub,
             identity: identity(&config, &clock),
-            credentials: Credentials {
-                ca: config.bus.ca_file.clone(),
-                pair: config.bus.pair.clone(),
-            },
+            credentials: find_credentials(&mut tasks, &config),
             clock,
             metrics: bus_metrics.clone(),
             overdue: reports,
@@ -206,6 +203,21 @@ fn find_targets(
         Ok(())
     });
     Ok(watched)
+}
+
+/// Starts what keeps the credentials for frontends current.
+fn find_credentials(tasks: &mut Tasks, config: &Config) -> Credentials {
+    let credentials = Credentials::new(Files {
+        ca: config.bus.ca_file.clone(),
+        pair: config.bus.pair.clone(),
+        token: config.bus.token_file.clone(),
+    });
+    let (following, stop) = (credentials.clone(), tasks.stop());
+    tasks.spawn("credentials", async move {
+        following.follow(stop).await;
+        Ok(())
+    });
+    credentials
 }
 
 /// Starts what keeps the endpoints of Services known.

@@ -24,6 +24,7 @@ pub(crate) struct BusMetrics {
     pub(crate) connected: Gauge,
     known: Gauge,
     left_out: Gauge,
+    denied: Counter,
     replaced: Counter,
     sent: Family<Kind, Counter>,
 }
@@ -53,6 +54,11 @@ impl BusMetrics {
             new.left_out.clone(),
         );
         bus.register(
+            "streams_denied",
+            "Streams that a frontend refused because of our credentials or permissions",
+            new.denied.clone(),
+        );
+        bus.register(
             "readings_replaced",
             "Readings dropped because a newer one of the same node came before they were sent",
             new.replaced.clone(),
@@ -80,6 +86,10 @@ impl BusMetrics {
     pub(crate) fn frontends_left_out(&self, count: usize) -> usize {
         let before = self.left_out.set(gauge(count));
         usize::try_from(before).unwrap_or_default()
+    }
+
+    pub(crate) fn denied(&self) {
+        self.denied.inc();
     }
 
     pub(crate) fn replaced(&self) {

@@ -9,9 +9,7 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
-use x509_parser::{
-    extensions::GeneralName, prelude::FromDer as _, x509::AttributeTypeAndValue,
-};
+use x509_parser::{extensions::GeneralName, prelude::FromDer as _, x509::AttributeTypeAndValue};
 
 use super::user::User;
 

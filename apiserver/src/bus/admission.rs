@@ -95,10 +95,11 @@ impl Refused {
         match self {
             Self::NoCertificate | Self::Certificate(_) => ("certificate", Status::unauthenticated),
             Self::NoToken | Self::Token(MayNot::Token { .. }) => ("token", Status::unauthenticated),
-            Self::Token(MayNot::Forbidden { .. }) => ("forbidden", Status::permission_denied),
+            Self::Token(MayNot::Forbidden { .. }) | Self::NoShare(_) => {
+                ("forbidden", Status::permission_denied)
+            }
             Self::Token(MayNot::Unreviewed { .. }) => ("unreviewed", Status::unavailable),
             Self::Uid(_) | Self::NoUid => ("uid", Status::permission_denied),
-            Self::NoShare(_) => ("forbidden", Status::permission_denied),
         }
     }
 
@@ -183,8 +184,8 @@ impl Admission {
                     if chain.is_empty() {
                         return Err(Refused::NoCertificate);
                     }
-                    let named = certificates.names(chain, self.now());
-                    names.extend(named.map_err(Refused::Certificate)?);
+                    let shown = certificates.names(chain, self.now());
+                    names.extend(shown.map_err(Refused::Certificate)?);
                 }
                 Ok(names)
             }

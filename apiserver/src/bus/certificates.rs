@@ -1,16 +1,11 @@
 //! The certificates of publishers: who signs them and what they may be called.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
 
 use crate::auth::{self, Pool};
-
-/// How often the file is looked at, as those of the serving certificate.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// `--bus-client-ca-file` and `--bus-allowed-names`. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,33 +55,12 @@ impl Certificates {
         ))
     }
 
-    /// Looks at the file until `stop`, and takes over what has changed.
-    pub(crate) async fn follow(self, stop: CancellationToken) {
-        let mut failing = false;
-        let sleep = || tokio::time::sleep(LOOK_EVERY);
-        while stop.run_until_cancelled(sleep()).await.is_some() {
-            match self.look() {
-                Ok(changed) => {
-                    failing = false;
-                    if changed {
-                        info!("--bus-client-ca-file: taken over");
-                    }
-                }
-                Err(error) => {
-                    // Once, until it is mended.
-                    if !failing {
-                        warn!(
-                            error,
-                            "--bus-client-ca-file cannot be read; what was in force stays"
-                        );
-                    }
-                    failing = true;
-                }
-            }
-        }
-    }
-
-    fn look(&self) -> Result<bool, String> {
+    /// Looks at the file, and takes over what has changed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used; what was in force stays.
+    pub(crate) fn look(&self) -> Result<bool, String> {
         let found = read(&self.0.file)?;
         if found.0 == self.0.current.load().0 {
             return Ok(false);
@@ -105,6 +79,8 @@ fn read(file: &PathBuf) -> Result<(Vec<u8>, Pool), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rustls_pki_types::pem::PemObject as _;
     use tributary_sim::{Ca, Pki};
 

@@ -27,6 +27,8 @@ pub struct BusMetrics {
     pub(super) overdue: Gauge,
     /// Reports of such nodes, over all streams.
     pub(super) reports: Counter,
+    /// Times that a stream had to wait because it sends too fast.
+    pub(super) throttled: Counter,
     readings: Family<Outcome, Counter>,
     refused: Family<Reason, Counter>,
     failures: Counter,
@@ -64,6 +66,11 @@ impl BusMetrics {
             "overdue_reports",
             "Reports of overdue nodes to publishers",
             new.reports.clone(),
+        );
+        bus.register(
+            "throttled",
+            "Times that a stream had to wait because it sends too fast",
+            new.throttled.clone(),
         );
         bus.register(
             "readings",

@@ -27,6 +27,9 @@ use crate::{
 /// that a rescue begins soon after the deadline.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// And this often at most, whatever resolution a publisher says it has.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
+
 /// The nodes without fresh samples, and when each is to be reported next.
 #[derive(Debug, Default)]
 pub(crate) struct Overdue {
@@ -91,7 +94,7 @@ pub(crate) async fn report_overdue(
         let Some(resolution) = nodes.iter().map(|(_, newest)| newest.resolution).min() else {
             continue;
         };
-        wait = LOOK_EVERY.min(resolution / 8);
+        wait = (resolution / 8).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
         let now = Timestamp::from_millis(clock.now_millis());
         let (report, count) = overdue.look(&nodes, now);
         metrics

@@ -1,24 +1,35 @@
 //! One stream of one publisher.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tonic::{Status, Streaming};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+use tonic::{Code, Status, Streaming};
 use tracing::{debug, info};
 use tributary_model::{InvalidRoster, NodeName, Timestamp};
 use tributary_proto::{
-    convert::{
-        Invalid, WireRoster, failure_text, node_name, reading_from_wire, roster_from_wire,
-        short_name,
+    convert::{Invalid, failure_text, node_name, reading_from_wire, roster_from_wire, short_name},
+    limits::{
+        self, HELLO_WITHIN, LONGEST_RESOLUTION, OLDEST_PROTOCOL, PROTOCOL, SHARE_NODES,
+        SHORTEST_RESOLUTION,
     },
-    limits::{self, NODES_PER_STREAM, OLDEST_PROTOCOL, PROTOCOL, SHARE_NODES},
     v1::{
         self, Hello, NeedRoster, PublishRequest, PublishResponse, Welcome,
         publish_request::Message as Request, publish_response::Message as Response,
     },
 };
 
-use super::{Bus, overdue::Report};
+use super::{
+    Bus,
+    admission::Admitted,
+    overdue::Report,
+    pace::{Pace, roster_bytes, weight},
+    places::Place,
+    rosters::{Rosters, TooMuch},
+    share::Share,
+};
 use crate::{
     facts::{Claims, Role},
     store::{FailedScrape, Source},
@@ -29,10 +40,16 @@ pub(super) struct Session {
     bus: Bus,
     requests: Streaming<PublishRequest>,
     peer: Arc<str>,
+    admitted: Admitted,
     publisher: Option<Publisher>,
+    /// When there has to be one.
+    hello_by: Instant,
+    pace: Pace,
+    /// Until then nothing is read.
+    wait: Option<Instant>,
     overdue: watch::Receiver<Report>,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What is known of the publisher after its `Hello`.
@@ -40,7 +57,9 @@ struct Publisher {
     source: Source,
     /// Milliseconds by which its clock is behind ours.
     behind: i64,
-    rosters: HashMap<NodeName, WireRoster>,
+    /// The nodes that it may publish.
+    share: Share,
+    rosters: Rosters,
     /// What it is to nodes.
     claims: Claims,
 }
@@ -49,11 +68,16 @@ impl Session {
     pub(super) fn new(
         bus: Bus,
         requests: Streaming<PublishRequest>,
-        peer: Arc<str>,
-        place: OwnedSemaphorePermit,
+        (peer, place): (Arc<str>, Place),
+        admitted: Admitted,
     ) -> Self {
         bus.metrics.streams.inc();
+        let now = Instant::now();
         Self {
+            admitted,
+            hello_by: now + HELLO_WITHIN,
+            pace: Pace::new(now),
+            wait: None,
             overdue: bus.overdue.subscribe(),
             bus,
             requests,
@@ -82,10 +106,17 @@ impl Session {
                 () = stop.cancelled() => {
                     return Err(Status::unavailable("the frontend is stopping"));
                 }
+                denied = &mut self.admitted.denied => return Err(denied),
+                () = sleep_until(self.hello_by), if self.publisher.is_none() => {
+                    self.bus.metrics.refused("hello");
+                    return Err(Status::deadline_exceeded("no Hello"));
+                }
                 Ok(()) = self.overdue.changed(), if self.publisher.is_some() => {
                     return Ok(Some(self.report()));
                 }
-                request = self.requests.message() => request?,
+                request = read(&mut self.requests, self.wait) => {
+                    request.inspect_err(|status| self.unreadable(status))?
+                }
             };
             let Some(PublishRequest { message }) = request else {
                 return Ok(None);
@@ -94,11 +125,24 @@ impl Session {
                 self.bus.metrics.unknown();
                 continue;
             };
+            self.wait = self.pace.take(weight(&message), Instant::now());
+            if self.wait.is_some() {
+                self.bus.metrics.throttled.inc();
+            }
             if let Some(response) = self.take(message)? {
                 return Ok(Some(PublishResponse {
                     message: Some(response),
                 }));
             }
+        }
+    }
+
+    /// Counts what ended the stream if it was the publisher's doing.
+    fn unreadable(&self, status: &Status) {
+        match status.code() {
+            Code::OutOfRange | Code::ResourceExhausted => self.bus.metrics.refused("message"),
+            Code::Internal => self.bus.metrics.refused("malformed"),
+            _ => {}
         }
     }
 
@@ -151,8 +195,9 @@ impl Session {
                 hello.protocol
             )));
         }
-        if hello.resolution_ms == 0 {
-            return Err(self.broken("a resolution of 0"));
+        let resolution = Duration::from_millis(hello.resolution_ms);
+        if !(SHORTEST_RESOLUTION..=LONGEST_RESOLUTION).contains(&resolution) {
+            return Err(self.broken("a resolution that is not from 100 ms to an hour"));
         }
         let name = short_name("source", hello.source)?;
         short_name("instance", hello.instance)?;
@@ -164,16 +209,15 @@ impl Session {
             0 => 0,
             theirs => self.bus.clock.now_millis().saturating_sub(theirs),
         };
-        info!(source = name, peer = %self.peer, behind_ms = behind, "publisher connected");
+        let (peer, publisher) = (&self.peer, &self.admitted.name);
+        info!(source = name, %peer, %publisher, behind_ms = behind, "publisher connected");
         let name: Arc<str> = name.into();
         self.publisher = Some(Publisher {
             claims: self.bus.facts.claims(Arc::clone(&name)),
-            source: Source {
-                name,
-                resolution: Duration::from_millis(hello.resolution_ms),
-            },
+            source: Source { name, resolution },
             behind,
-            rosters: HashMap::new(),
+            share: self.admitted.share.clone(),
+            rosters: Rosters::default(),
         });
         Ok(Response::Welcome(Welcome {
             frontend: self.bus.frontend.to_string(),
@@ -186,6 +230,17 @@ impl Session {
         self.bus.metrics.refused("protocol");
         Status::invalid_argument(rule)
     }
+}
+
+/// The next message, not before `wait`.
+async fn read(
+    requests: &mut Streaming<PublishRequest>,
+    wait: Option<Instant>,
+) -> Result<Option<PublishRequest>, Status> {
+    if let Some(until) = wait {
+        sleep_until(until).await;
+    }
+    requests.message().await
 }
 
 impl Drop for Session {
@@ -222,19 +277,36 @@ impl Publisher {
                 return Ok(());
             }
         };
-        if self.rosters.len() >= NODES_PER_STREAM && !self.rosters.contains_key(&node) {
-            bus.metrics.refused("nodes");
-            return Err(Status::resource_exhausted(format!(
-                "more than {NODES_PER_STREAM} nodes on one stream"
-            )));
+        if !self.may(bus, node.as_str()) {
+            return Ok(());
         }
         bus.metrics.roster();
         wire.roster = bus.store.share_roster(&node, wire.roster);
-        self.rosters.insert(node, wire);
-        Ok(())
+        let put = self.rosters.put(node, wire, roster_bytes(message));
+        put.map_err(|error| {
+            bus.metrics.refused(match error {
+                TooMuch::Nodes => "nodes",
+                TooMuch::Containers => "containers",
+                TooMuch::Names => "names",
+            });
+            Status::resource_exhausted(error.to_string())
+        })
+    }
+
+    /// Whether it may publish `node`; counts it if not.
+    fn may(&self, bus: &Bus, node: &str) -> bool {
+        let may = self.share.has(node);
+        if !may {
+            bus.metrics.refused("node");
+            debug!(source = %self.source.name, node, "not a node of this publisher");
+        }
+        may
     }
 
     fn reading(&self, bus: &Bus, message: &v1::Reading) -> Option<Response> {
+        if !self.may(bus, &message.node) {
+            return None;
+        }
         let roster = self.rosters.get(message.node.as_str());
         let Some(roster) = roster.filter(|roster| roster.id == message.roster) else {
             if let Err(invalid) = node_name(&message.node) {
@@ -257,6 +329,9 @@ impl Publisher {
     }
 
     fn failure(&self, bus: &Bus, failure: v1::ScrapeFailure) {
+        if !self.may(bus, &failure.node) {
+            return;
+        }
         match node_name(&failure.node) {
             Ok(node) => {
                 bus.metrics.failure();
@@ -282,6 +357,7 @@ impl Publisher {
         };
         let told = share.nodes.len();
         let names = share.nodes.iter().take(SHARE_NODES);
+        let names = names.filter(|name| self.share.has(name));
         let nodes: Vec<NodeName> = names.filter_map(|name| node_name(name).ok()).collect();
         let refused = told - nodes.len() + self.claims.take(role, nodes);
         if refused > 0 {

@@ -132,7 +132,10 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for (text, error) in [("gpu", "should be PUBLISHER=SELECTOR"), ("=pool=gpu", "should be PUBLISHER=SELECTOR")] {
+        for (text, error) in [
+            ("gpu", "should be PUBLISHER=SELECTOR"),
+            ("=pool=gpu", "should be PUBLISHER=SELECTOR"),
+        ] {
             assert_eq!(text.parse::<Allow>().unwrap_err().to_string(), error);
         }
         assert!("gpu=pool==a==b".parse::<Allow>().is_err());

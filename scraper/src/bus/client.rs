@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::Status;
+use tonic::{Code, Request, Status};
 use tracing::{debug, info};
 use tributary_proto::{
     limits::{MESSAGE_BYTES, OVERDUE_NODES, PROTOCOL},
-    v1::{Hello, Overdue, publish_response::Message, sample_bus_client::SampleBusClient},
+    v1::{
+        Hello, Overdue, PublishRequest, publish_request, publish_response::Message,
+        sample_bus_client::SampleBusClient,
+    },
 };
 use tributary_runtime::clock::Clock;
 
 use super::{
-    dial::{Credentials, DialError, dial},
+    credentials::{Access, Credentials, Unusable},
+    dial::{DialError, dial},
     doors::Door,
     hub::Hub,
+    line::Progress,
     outbox::Outbox,
 };
 use crate::metrics::{BusMetrics, ShareMetrics};
@@ -62,32 +67,56 @@ impl From<Status> for Ended {
     }
 }
 
+impl From<Unusable> for Ended {
+    fn from(error: Unusable) -> Self {
+        Self::Dial(error.into())
+    }
+}
+
+impl Ended {
+    /// Whether the frontend says that we may not publish.
+    pub(super) fn is_denied(&self) -> bool {
+        let denied = [Code::Unauthenticated, Code::PermissionDenied];
+        matches!(self, Self::Status(status) if denied.contains(&status.code()))
+    }
+}
+
 impl Client {
     /// Publishes to `door` until the stream ends, which it does in order after
-    /// `closing`. `welcomed` is called when the frontend has taken it.
-    pub(crate) async fn publish(
+    /// `closing`. `progress` is told how far it has come.
+    pub(super) async fn publish(
         &self,
-        door: &Door,
+        (door, access): (&Door, &Access),
         closing: CancellationToken,
-        mut welcomed: impl FnMut(),
+        progress: Progress,
     ) -> Result<(), Ended> {
-        let channel = dial(door, &self.credentials).await?;
+        let channel = dial(door, access).await?;
         let mut bus = SampleBusClient::new(channel)
             .max_encoding_message_size(MESSAGE_BYTES)
             .max_decoding_message_size(MESSAGE_BYTES);
         let (hub, metrics) = (self.hub.clone(), self.metrics.clone());
         let outbox = Outbox::new(hub, self.hello(), metrics, closing);
         let mailbox = Arc::clone(outbox.mailbox());
-        let requests = futures::stream::unfold(outbox, async |mut outbox| {
+        let sending = (outbox, progress.clone());
+        let requests = futures::stream::unfold(sending, async |(mut outbox, progress)| {
             let request = outbox.next().await?;
-            Some((request, outbox))
+            if is_synced(&request) {
+                progress.synced();
+            }
+            Some((request, (outbox, progress)))
         });
-        let mut responses = bus.publish(requests).await?.into_inner();
+        let mut request = Request::new(requests);
+        // Nobody on the way may read it.
+        if let Some(token) = access.token.as_ref().filter(|_| door.is_tls()) {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", token.clone());
+        }
+        let mut responses = bus.publish(request).await?.into_inner();
         while let Some(response) = responses.message().await? {
             match response.message {
                 Some(Message::Welcome(welcome)) => {
                     info!(%door, frontend = welcome.frontend, "frontend connected");
-                    welcomed();
+                    progress.welcomed();
                 }
                 Some(Message::NeedRoster(wanted)) => {
                     mailbox.leave_roster_wanted(&wanted.node.into());
@@ -119,4 +148,8 @@ impl Client {
             now_ms: self.clock.now_millis(),
         }
     }
+}
+
+fn is_synced(request: &PublishRequest) -> bool {
+    matches!(request.message, Some(publish_request::Message::Synced(_)))
 }

@@ -1,14 +1,12 @@
 //! Connections to frontends: TLS, or a Unix socket.
 //!
 //! Our own connector, so that exactly this happens: TLS 1.3 against one CA and
-//! one name, no proxy from the environment, and credentials read at every dial,
-//! so that a new certificate needs no restart.
+//! one name, and no proxy from the environment.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -16,9 +14,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint};
-use tributary_runtime::tls::{self, PairFiles};
 
-use super::doors::Door;
+use super::{
+    credentials::{Access, Unusable},
+    doors::Door,
+};
 
 /// How long a connection may take to stand, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -27,25 +27,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// often: a dead connection must be noticed within a scrape or so.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// How a scraper proves itself and whom it believes. Files are read at every
-/// dial.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Credentials {
-    /// The CA of the frontends' certificates.
-    pub(crate) ca: Option<PathBuf>,
-    /// The certificate to show.
-    pub(crate) pair: Option<PairFiles>,
-}
-
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
     #[error(transparent)]
-    Credentials(#[from] tls::BadFile),
+    Credentials(#[from] Unusable),
     #[error("--bus-ca-file is needed for TLS")]
     NoCa,
-    #[error("{0}")]
-    Tls(#[from] rustls::Error),
     #[error("{0:?} cannot be the name in a certificate")]
     Name(String),
     #[error("{}", innermost(.0))]
@@ -65,7 +53,7 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to `door`.
-pub(crate) async fn dial(door: &Door, credentials: &Credentials) -> Result<Channel, DialError> {
+pub(super) async fn dial(door: &Door, access: &Access) -> Result<Channel, DialError> {
     let endpoint = Endpoint::from_static("http://bus.tributary.dev")
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
@@ -74,7 +62,7 @@ pub(crate) async fn dial(door: &Door, credentials: &Credentials) -> Result<Chann
     let tls = match door {
         Door::Tcp {
             tls: Some(name), ..
-        } => Some(tls(name, credentials)?),
+        } => Some(tls(name, access)?),
         _ => None,
     };
     let door = door.clone();
@@ -102,24 +90,9 @@ async fn connect(
     }
 }
 
-fn tls(
-    name: &str,
-    credentials: &Credentials,
-) -> Result<(TlsConnector, ServerName<'static>), DialError> {
-    let ca = credentials.ca.as_ref().ok_or(DialError::NoCa)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(tls::TLS13)?
-        .with_root_certificates(tls::roots(ca)?);
-    let mut config = match &credentials.pair {
-        None => builder.with_no_client_auth(),
-        Some(pair) => builder.with_client_auth_cert(
-            tls::certificates(&pair.certificate)?,
-            tls::private_key(&pair.key)?,
-        )?,
-    };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+fn tls(name: &str, access: &Access) -> Result<(TlsConnector, ServerName<'static>), DialError> {
+    let config = access.tls.as_ref().ok_or(DialError::NoCa)?;
     let server =
         ServerName::try_from(name.to_owned()).map_err(|_| DialError::Name(name.to_owned()))?;
-    Ok((TlsConnector::from(Arc::new(config)), server))
+    Ok((TlsConnector::from(Arc::clone(config)), server))
 }

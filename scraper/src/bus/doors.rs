@@ -22,6 +22,13 @@ pub(crate) enum Door {
     Unix(PathBuf),
 }
 
+impl Door {
+    /// Whether it is spoken to over TLS. Elsewhere no credentials are shown.
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp { tls: Some(_), .. })
+    }
+}
+
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
-use tributary_runtime::backoff::Backoff;
 
 use super::{
     client::Client,
     doors::{Door, Naming},
     endpoints::Found,
+    line::keep_publishing,
 };
 use crate::{config::Frontend, metrics::BusMetrics};
 
@@ -20,14 +20,6 @@ const MOST_FRONTENDS: usize = 64;
 
 /// How often names are resolved again: frontends come and go with rollouts.
 const RESOLVE_EVERY: Duration = Duration::from_secs(10);
-
-/// Delays between dials. The longest is short: a frontend that was restarted
-/// has to be full again within two seconds (DESIGN D8).
-const FIRST_DELAY: Duration = Duration::from_millis(100);
-const LONGEST_DELAY: Duration = Duration::from_secs(1);
-
-/// How long a frontend may take to take in what is left when we leave.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Publishes to everything behind `frontends` until `stop`; then what is there
 /// is sent, and streams are closed. `found` is what watches know of Services.
@@ -76,48 +68,6 @@ fn at_most(most: usize, mut doors: Vec<Door>, metrics: &BusMetrics) -> Vec<Door>
     doors.truncate(most);
     metrics.frontends_known(doors.len());
     doors
-}
-
-/// Publishes to `door`, again and again, until `gone`. Says when the state
-/// changes and not when it lasts.
-async fn keep_publishing(door: Door, client: Client, gone: CancellationToken) {
-    let mut backoff = Backoff::new(FIRST_DELAY, LONGEST_DELAY);
-    let mut last_error = None;
-    loop {
-        let mut welcomed = false;
-        let publishing = client.publish(&door, gone.clone(), || {
-            welcomed = true;
-            client.metrics.connected.inc();
-        });
-        let ended = tokio::select! {
-            () = too_late(&gone) => None,
-            ended = publishing => ended.err().filter(|_| !gone.is_cancelled()),
-        };
-        if welcomed {
-            client.metrics.connected.dec();
-            backoff.reset();
-            last_error = None;
-        }
-        let Some(error) = ended else {
-            info!(%door, "frontend left");
-            return;
-        };
-        let error = error.to_string();
-        if last_error.as_ref() != Some(&error) {
-            warn!(%door, error, "no stream to the frontend; trying on");
-            last_error = Some(error);
-        }
-        let delay = tokio::time::sleep(backoff.next_delay());
-        if gone.run_until_cancelled(delay).await.is_none() {
-            return;
-        }
-    }
-}
-
-/// Ends some time after `gone`.
-async fn too_late(gone: &CancellationToken) {
-    gone.cancelled().await;
-    tokio::time::sleep(LEAVE_WITHIN).await;
 }
 
 /// What was found behind each name the last time that it could be resolved.

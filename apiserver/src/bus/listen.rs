@@ -1,0 +1,111 @@
+//! The sockets on which samples are taken.
+
+use std::{
+    collections::BTreeSet, fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tracing::{info, warn};
+use tributary_runtime::{
+    serve::{Address, Bound, Limits, Listener, ServeMetrics, Server, own_uid},
+    tasks::Tasks,
+};
+
+use super::{
+    Bus,
+    admission::{Admission, Wanted},
+};
+use crate::{
+    auth::Publishing,
+    config::{BusDoor, Proof},
+};
+
+/// Streams of one connection: a scraper has one.
+const STREAMS_OF_CONNECTION: u32 = 4;
+
+/// How long a connection may be without a stream.
+const IDLE: Duration = Duration::from_secs(10);
+
+impl Bus {
+    /// Listens at every door and returns where.
+    ///
+    /// # Errors
+    ///
+    /// A socket cannot be had.
+    pub(crate) async fn listen(
+        &self,
+        tasks: &mut Tasks,
+        doors: &[BusDoor],
+        (publishing, admission): (&Publishing, &Admission),
+    ) -> anyhow::Result<Vec<Address>> {
+        let mut addresses = Vec::new();
+        for door in doors {
+            let bound = bind(door).await;
+            let bound = bound.with_context(|| format!("--bus-address {}", door.address))?;
+            let admission = Admission {
+                wanted: wanted(&door.proof, publishing),
+                ..admission.clone()
+            };
+            info!(address = %bound.address, "taking samples");
+            let server = Server {
+                listener: bound.listener,
+                tls: door.tls.clone().map(Into::into),
+                limits: Limits {
+                    streams: STREAMS_OF_CONNECTION,
+                    idle: IDLE,
+                    ..Limits::default()
+                },
+                metrics: ServeMetrics::default(),
+            };
+            let (router, stop) = (self.clone().into_router(admission), tasks.stop());
+            tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });
+            addresses.push(bound.address);
+        }
+        Ok(addresses)
+    }
+}
+
+fn wanted(proof: &Proof, publishing: &Publishing) -> Wanted {
+    match proof {
+        Proof::None => Wanted::Nothing,
+        Proof::Uids(others) => {
+            // Root can become anybody.
+            let own = [own_uid(), 0];
+            Wanted::Uids(own.into_iter().chain(others.iter().copied()).collect())
+        }
+        Proof::Shown { certificate, token } => Wanted::Proof {
+            certificate: certificate.clone(),
+            token: token.then(|| publishing.clone()),
+        },
+    }
+}
+
+async fn bind(door: &BusDoor) -> anyhow::Result<Bound> {
+    let bound = Listener::bind(&door.address).await?;
+    match (&door.address, &door.proof) {
+        (Address::Unix(path), Proof::Uids(others)) => protect(path, others)?,
+        (Address::Tcp(_), Proof::None) => {
+            warn!(address = %bound.address, "--bus-insecure: anybody who reaches this may publish");
+        }
+        _ => {}
+    }
+    Ok(bound)
+}
+
+/// Lets only those connect who may: until then the kernel's word on who they are
+/// keeps others out.
+fn protect(path: &Path, others: &BTreeSet<u32>) -> anyhow::Result<()> {
+    let mode = if others.is_empty() { 0o600 } else { 0o660 };
+    std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    let folder = path.parent().map(std::fs::metadata).transpose()?;
+    let mode = folder.map_or(0, |folder| folder.permissions().mode());
+    let (writable, sticky) = (mode & 0o002 != 0, mode & 0o1000 != 0);
+    if writable && !sticky {
+        warn!(
+            path = %path.display(),
+            "everybody may write to the directory of the socket, and put another one there"
+        );
+    }
+    Ok(())
+}
