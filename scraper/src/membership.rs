@@ -169,6 +169,12 @@ impl Membership {
         Some(View::new(Member::clone(&self.me), others.collect()))
     }
 
+    /// How many leases are held.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        self.seen.len()
+    }
+
     /// When the view changes although nothing is taken in.
     pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let alone = (!self.listed).then_some(self.alone_from());

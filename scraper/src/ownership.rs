@@ -160,6 +160,10 @@ impl Ownership {
             }
             let owned = node.rank < self.replicas;
             match (owned, node.role) {
+                (true, Role::Idle) if node.reports.are_recent(self.resolution, now) => {
+                    moves.push(Move::Own(name.clone(), When::AtOnce));
+                    self.set(name, Role::Owner { asked: false });
+                }
                 (true, Role::Idle) => {
                     let when = Self::when(view, name, first, is_new);
                     moves.push(Move::Own(name.clone(), when));
@@ -318,6 +322,12 @@ impl Ownership {
         counts
     }
 
+    /// How much is held: of nodes, and of ends.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> [usize; 2] {
+        [self.nodes.len(), self.ends.len()]
+    }
+
     fn set(&mut self, name: &NodeName, role: Role) {
         let Some(node) = self.nodes.get_mut(name) else {
             return;
@@ -360,6 +370,12 @@ impl Reports {
         self.count += 1;
         self.last = Some(now);
         true
+    }
+
+    /// Whether the node may still be overdue: the next report is yet to come.
+    fn are_recent(&self, resolution: Duration, now: Timestamp) -> bool {
+        let ago = self.last.and_then(|last| now.since(last));
+        ago.is_some_and(|ago| ago <= resolution)
     }
 
     /// One rank more with every report.

@@ -94,6 +94,12 @@ impl Schedule {
         }
     }
 
+    /// How many nodes are here, those being asked included.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> usize {
+        self.order.len().max(self.due.len()) + self.busy.len()
+    }
+
     /// When the next node is due.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.order.first().map(|(due, _)| *due)

@@ -25,7 +25,7 @@ use super::metrics::Spares;
 
 /// How long whoever has a spare answer waits for a new one: long for a review,
 /// short for those who are served meanwhile.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a spare answer stands in before the question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);

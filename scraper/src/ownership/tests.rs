@@ -279,3 +279,13 @@ fn what_we_are_to_a_node_is_news_when_it_changes() {
     a.follow(&[], &view("a", &["a", "b", "c"], true), at(120));
     assert_eq!(news(&mut a)[0], ("n2".to_owned(), Standing::None));
 }
+
+#[test]
+fn who_comes_to_own_a_node_that_is_overdue_asks_it_at_once() {
+    let mut third = member("c");
+    assert_eq!(third.overdue(&["n2"], at(25)), []);
+    // Both before it leave, and it is the next report that would make it ask.
+    let alone = view("c", &["c"], true);
+    let moves = follow(&mut third, &alone, 30);
+    assert_eq!(moves, [own("n2", When::AtOnce), own("n4", When::AtPhase)]);
+}

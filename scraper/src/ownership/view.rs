@@ -64,6 +64,15 @@ impl View {
         &self.others
     }
 
+    /// All members in the order of their names, us included.
+    #[cfg(test)]
+    pub(crate) fn members(&self) -> Vec<Member> {
+        let others = self.others.iter().map(|peer| Member::clone(&peer.name));
+        let mut all: Vec<Member> = others.chain([Member::clone(&self.me)]).collect();
+        all.sort();
+        all
+    }
+
     /// How many members there are, us included.
     pub(crate) fn len(&self) -> usize {
         self.others.len() + 1
