@@ -47,6 +47,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-sim",
         ],
     ),
+    (
+        "tributary-faults",
+        &["tributary-e2e", "tributary-runtime", "tributary-sim"],
+    ),
 ];
 
 /// Crates that must not get in: one TLS stack, one crypto provider.

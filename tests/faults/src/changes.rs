@@ -1,0 +1,251 @@
+//! Scrapers and frontends that come and go in order, and a Kubernetes API that is gone.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tributary_e2e::ask::Asker;
+use tributary_sim::{Fault, NodeSpec, PodSpec, Usage};
+
+use crate::{
+    book::Limits,
+    fleet::{RESOLUTION, Size},
+    observer::{NODES, PODS},
+    proxy::Mode,
+    stage::{DEAD, GRACEFUL, Stage},
+};
+
+/// While frontends are rolled, one of them is not ready.
+const ROLLING: Limits = Limits {
+    all_ready: false,
+    ..GRACEFUL
+};
+
+/// One after another, each in order.
+///
+/// # Errors
+///
+/// Something cannot be done; what was seen is told.
+pub(crate) async fn changes(size: Size, api_gone: Duration) -> anyhow::Result<Vec<String>> {
+    let mut stage = Stage::set("changes", size).await?;
+    stage.begin("nothing happens", GRACEFUL).await?;
+    stage.wait(1.5).await;
+    the_same_bytes(&mut stage).await?;
+    scale(&mut stage).await?;
+    roll(&mut stage).await?;
+    outage(&mut stage, api_gone).await?;
+    stage.end().await
+}
+
+async fn scale(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.begin("scale from 4 scrapers to 8", GRACEFUL).await?;
+    for _ in 0..4 {
+        stage.fleet.add_scraper().await?;
+    }
+    stage.wait(2.5).await;
+    stage.begin("from 8 to 2", GRACEFUL).await?;
+    let mut ending = JoinSet::new();
+    for _ in 0..6 {
+        let scraper = stage.fleet.take_scraper(0)?;
+        ending.spawn(scraper.program.end());
+    }
+    while let Some(ended) = ending.join_next().await {
+        ended??;
+    }
+    stage.wait(2.5).await;
+    stage.begin("from 2 to 4", GRACEFUL).await?;
+    for _ in 0..2 {
+        stage.fleet.add_scraper().await?;
+    }
+    stage.wait(2.5).await;
+    Ok(())
+}
+
+/// As a Deployment is rolled: a new one, then an old one less.
+async fn roll(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.begin("roll all scrapers", GRACEFUL).await?;
+    for _ in 0..stage.fleet.scrapers.len() {
+        stage.fleet.add_scraper().await?;
+        sleep(Duration::from_secs(5)).await;
+        stage.fleet.take_scraper(0)?.program.end().await?;
+    }
+    stage.wait(2.0).await;
+    stage.begin("roll all frontends", ROLLING).await?;
+    for index in 0..stage.fleet.frontends.len() {
+        stage.fleet.restart_frontend(index).await?;
+        stage.until_all_is_served().await?;
+        stage.fleet.expect_ready(index);
+        sleep(Duration::from_secs(2)).await;
+    }
+    stage.wait(1.0).await;
+    Ok(())
+}
+
+/// Nobody reaches the Kubernetes API: half of the time because packets vanish, half because connections are reset. What
+/// changes meanwhile is served soon after.
+async fn outage(stage: &mut Stage, span: Duration) -> anyhow::Result<()> {
+    let limits = GRACEFUL;
+    stage
+        .begin("packets to the Kubernetes API vanish for all", limits)
+        .await?;
+    stage.fleet.set_api(Mode::Stall);
+    sleep(span / 2).await;
+    stage
+        .begin(
+            "connections to the Kubernetes API are reset for all",
+            limits,
+        )
+        .await?;
+    stage.fleet.set_api(Mode::Reset);
+    let node = "node-new";
+    stage.fleet.cluster.add_node(NodeSpec::new(node)).await?;
+    let pod = PodSpec::new("ns-0000", "born-in-the-outage", node);
+    let pod = pod.container("main", Usage::steady(100, 64 << 20));
+    stage.fleet.cluster.add_pod(pod);
+    sleep(span / 2).await;
+    let spare = spare_answers(stage).await?;
+    stage.tell(&format!("earlier answers stood in for {spare} reviews"))?;
+    stage.begin("the Kubernetes API is back", DEAD).await?;
+    stage.fleet.set_api(Mode::Pass);
+    let took = stage.until_all_is_served().await?.as_secs_f64();
+    stage.tell(&format!(
+        "what came in the outage is served {took:.1} s after it"
+    ))?;
+    let all = stage.fleet.all();
+    stage.fleet.book.open().served = all;
+    stage.wait(2.0).await;
+    Ok(())
+}
+
+async fn spare_answers(stage: &Stage) -> anyhow::Result<u64> {
+    let mut sum = 0;
+    for frontend in &stage.fleet.frontends {
+        let asker = Asker::front_proxy(&stage.fleet.cluster, frontend.api);
+        let answer = asker.get("/metrics").await?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("tributary_auth_spare_answers_total"));
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        sum += counts.sum::<u64>();
+    }
+    Ok(sum)
+}
+
+/// How long kubelets take to answer while frontends are compared, so that no reading arrives meanwhile.
+const SLOW: Duration = Duration::from_secs(6);
+/// How long a reading that was under way may take to arrive.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
+/// All frontends give the same bytes for the same question once the same readings have arrived.
+async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
+    stage
+        .begin("kubelets hesitate, and frontends are compared", DEAD)
+        .await?;
+    // A machine that stands still meanwhile has compared nothing.
+    for _ in 0..3 {
+        let start = Instant::now();
+        set_all(stage, &Fault::Slow(SLOW)).await?;
+        let quiet_from = Instant::now();
+        sleep(UNDER_WAY).await;
+        let compared = compare(stage).await;
+        let quiet = quiet_from.duration_since(start) < UNDER_WAY && start.elapsed() < SLOW;
+        set_all(stage, &Fault::None).await?;
+        sleep(RESOLUTION / 2).await;
+        if quiet {
+            let (questions, bytes) = compared?;
+            return stage.tell(&format!(
+                "the same {bytes} bytes for {questions} questions from every frontend"
+            ));
+        }
+        stage.tell("too slow to compare frontends; once more")?;
+    }
+    anyhow::bail!("this machine is too slow to compare frontends")
+}
+
+/// How often frontends are asked until they have answered in the same second.
+const TRIES: usize = 5;
+/// So many bytes before and after a difference are shown.
+const AROUND: usize = 200;
+
+async fn set_all(stage: &Stage, fault: &Fault) -> anyhow::Result<()> {
+    for node in stage.fleet.cluster.nodes() {
+        stage.fleet.cluster.set_fault(&node, fault.clone()).await?;
+    }
+    Ok(())
+}
+
+async fn compare(stage: &Stage) -> anyhow::Result<(usize, usize)> {
+    const JSON: &str = "application/json";
+    const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+    const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+    const YAML: &str = "application/yaml";
+    let (namespace, pod) = stage
+        .fleet
+        .cluster
+        .pods()
+        .into_iter()
+        .next()
+        .context("no pods")?;
+    let one = format!("/apis/metrics.k8s.io/v1/namespaces/{namespace}/pods/{pod}");
+    let some = format!("/apis/metrics.k8s.io/v1/namespaces/{namespace}/pods");
+    let questions = [
+        (NODES.to_owned(), JSON),
+        (NODES.to_owned(), TABLE),
+        (PODS.to_owned(), JSON),
+        (PODS.to_owned(), PROTOBUF),
+        (PODS.to_owned(), YAML),
+        (format!("{PODS}?limit=100"), JSON),
+        (format!("{some}?labelSelector=tier%3Dfront"), JSON),
+        (one, JSON),
+    ];
+    let mut bytes = 0;
+    for (path, accept) in &questions {
+        bytes += the_same(stage, path, accept).await?;
+    }
+    Ok((questions.len(), bytes))
+}
+
+/// Asks all frontends at the same time, and again if not all have answered in the same second: the second is in the answer,
+/// as the time at which the object was made.
+async fn the_same(stage: &Stage, path: &str, accept: &'static str) -> anyhow::Result<usize> {
+    let mut told = String::new();
+    for _ in 0..TRIES {
+        let mut asking = JoinSet::new();
+        for frontend in &stage.fleet.frontends {
+            let (asker, path) = (stage.fleet.observer(frontend), path.to_owned());
+            asking.spawn(async move { asker.get_as(&path, accept).await });
+        }
+        let mut answers = BTreeSet::<Bytes>::new();
+        while let Some(answer) = asking.join_next().await {
+            let answer = answer??;
+            anyhow::ensure!(answer.status.is_success(), "{path}: {}", answer.status);
+            answers.insert(answer.body);
+        }
+        let (one, other) = (answers.first(), answers.last());
+        let (one, other) = one.zip(other).context("there are no frontends")?;
+        let Some(difference) = difference(one, other) else {
+            return Ok(one.len());
+        };
+        told = difference;
+    }
+    anyhow::bail!("{path} as {accept}: frontends differ: {told}")
+}
+
+/// Where two answers differ, with what is around it.
+fn difference(one: &Bytes, other: &Bytes) -> Option<String> {
+    let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    if same == one.len() && same == other.len() {
+        return None;
+    }
+    let around = |bytes: &Bytes| {
+        let from = same.saturating_sub(AROUND);
+        let bytes: Vec<u8> = bytes.iter().skip(from).take(2 * AROUND).copied().collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Some(format!("{} and {}", around(one), around(other)))
+}

@@ -1,0 +1,349 @@
+//! A simulated cluster, and both halves as processes, every connection through a proxy.
+
+mod flags;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tributary_e2e::ask::Asker;
+use tributary_runtime::clock::Clock;
+use tributary_sim::{Cluster, KubeletAuth};
+
+use crate::{
+    book::Served,
+    observer::{Book, Observer},
+    program::Program,
+    proxy::{Mode, Proxy},
+};
+
+/// How often every node is scraped: the shortest that the flag allows.
+pub(crate) const RESOLUTION: Duration = Duration::from_secs(10);
+
+/// Who looks: somebody who may list nodes and pods, by a rule of the cluster.
+const OBSERVER: &str = "observer";
+const GROUP: &str = "system:authenticated";
+
+/// How large a fleet is, and where it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Size {
+    pub(crate) nodes: usize,
+    pub(crate) pods_per_node: usize,
+    pub(crate) frontends: usize,
+    pub(crate) scrapers: usize,
+    /// Where the binaries of the product are.
+    pub(crate) binaries: PathBuf,
+    /// Where logs and certificates go.
+    pub(crate) dir: PathBuf,
+}
+
+/// A scraper and what it is connected to.
+#[derive(Debug)]
+pub(crate) struct Scraper {
+    pub(crate) name: String,
+    pub(crate) program: Program,
+    pub(crate) admin: SocketAddr,
+    /// To the Kubernetes API.
+    pub(crate) api: Proxy,
+    /// To all kubelets.
+    pub(crate) kubelets: Proxy,
+    /// To each frontend.
+    pub(crate) buses: Vec<Proxy>,
+}
+
+/// A frontend and what it is connected to.
+#[derive(Debug)]
+pub(crate) struct Frontend {
+    pub(crate) name: String,
+    program: Option<Program>,
+    flags: Vec<String>,
+    pub(crate) api: SocketAddr,
+    bus: SocketAddr,
+    /// To the Kubernetes API.
+    pub(crate) kube: Proxy,
+    /// Whether it runs and is not about to be ended.
+    up: Arc<AtomicBool>,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) scrapers: Vec<Scraper>,
+    pub(crate) frontends: Vec<Frontend>,
+    pub(crate) book: Book,
+    pub(crate) clock: Clock,
+    size: Size,
+    /// How many scrapers were ever started.
+    started: usize,
+    observers: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Starts everything. Nobody looks yet.
+    ///
+    /// # Errors
+    ///
+    /// Something cannot be started.
+    pub(crate) async fn start(size: Size) -> anyhow::Result<Self> {
+        let cluster = Cluster::builder()
+            .nodes(size.nodes)
+            .pods_per_node(size.pods_per_node)
+            // A sample is as old as the request that brought it.
+            .housekeeping(Duration::ZERO)
+            .kubelet_auth(KubeletAuth::Delegated)
+            .dir(&size.dir)
+            .start()
+            .await?;
+        for resource in ["nodes", "pods"] {
+            cluster.allow(OBSERVER, "get", "metrics.k8s.io", resource);
+            cluster.allow(OBSERVER, "list", "metrics.k8s.io", resource);
+        }
+        let mut fleet = Self {
+            cluster: Arc::new(cluster),
+            scrapers: Vec::new(),
+            frontends: Vec::new(),
+            book: Book::new(),
+            clock: Clock::system(),
+            started: 0,
+            observers: JoinSet::new(),
+            stop: CancellationToken::new(),
+            size,
+        };
+        for index in 0..fleet.size.frontends {
+            fleet.add_frontend(index).await?;
+        }
+        for _ in 0..fleet.size.scrapers {
+            fleet.add_scraper().await?;
+        }
+        Ok(fleet)
+    }
+
+    async fn add_frontend(&mut self, index: usize) -> anyhow::Result<()> {
+        let name = format!("frontend-{index}");
+        let (api, bus) = (own_address().await?, own_address().await?);
+        let kube = Proxy::before(self.cluster.api_address()).await?;
+        let flags = flags::frontend(&self.cluster, &name, (api, bus), kube.address())?;
+        let program = self.program("tributary-apiserver", &name, &flags)?;
+        let up = Arc::new(AtomicBool::new(true));
+        self.frontends.push(Frontend {
+            name,
+            program: Some(program),
+            flags,
+            api,
+            bus,
+            kube,
+            up,
+        });
+        Ok(())
+    }
+
+    /// Starts one more scraper, with a name of its own, as a pod has one.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(crate) async fn add_scraper(&mut self) -> anyhow::Result<()> {
+        let name = format!("scraper-{}", self.started);
+        self.started += 1;
+        let admin = own_address().await?;
+        let api = Proxy::before(self.cluster.api_address()).await?;
+        let kubelets = Proxy::before_all(self.cluster.kubelet_port()).await?;
+        let mut buses = Vec::new();
+        for frontend in &self.frontends {
+            buses.push(Proxy::before(frontend.bus).await?);
+        }
+        let ways = flags::Ways {
+            api: api.address(),
+            kubelet_port: kubelets.address().port(),
+            buses: buses.iter().map(Proxy::address).collect(),
+        };
+        let flags = flags::scraper(&self.cluster, &name, admin, &ways)?;
+        let program = self.program("tributary-scraper", &name, &flags)?;
+        self.scrapers.push(Scraper {
+            name,
+            program,
+            admin,
+            api,
+            kubelets,
+            buses,
+        });
+        Ok(())
+    }
+
+    fn program(&self, binary: &str, name: &str, flags: &[String]) -> anyhow::Result<Program> {
+        Program::start(
+            name,
+            &self.size.binaries.join(binary),
+            flags,
+            &self.size.dir,
+        )
+    }
+
+    /// Takes a scraper out of the fleet; it goes on running.
+    ///
+    /// # Errors
+    ///
+    /// There is no such scraper.
+    pub(crate) fn take_scraper(&mut self, index: usize) -> anyhow::Result<Scraper> {
+        anyhow::ensure!(index < self.scrapers.len(), "there is no scraper {index}");
+        Ok(self.scrapers.remove(index))
+    }
+
+    /// The scraper at this place.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(crate) fn scraper(&mut self, index: usize) -> anyhow::Result<&mut Scraper> {
+        self.scrapers.get_mut(index).context("no such scraper")
+    }
+
+    /// Ends a frontend in order and starts it again where it was.
+    ///
+    /// # Errors
+    ///
+    /// It does not end in order, or cannot be started.
+    pub(crate) async fn restart_frontend(&mut self, index: usize) -> anyhow::Result<()> {
+        let frontend = self.frontends.get_mut(index).context("no such frontend")?;
+        frontend.up.store(false, Ordering::Release);
+        let program = frontend.program.take().context("it does not run")?;
+        program.end().await?;
+        let (name, flags) = (frontend.name.clone(), frontend.flags.clone());
+        let program = self.program("tributary-apiserver", &name, &flags)?;
+        if let Some(frontend) = self.frontends.get_mut(index) {
+            frontend.program = Some(program);
+        }
+        Ok(())
+    }
+
+    /// From now on a frontend is expected to be ready.
+    pub(crate) fn expect_ready(&self, index: usize) {
+        if let Some(frontend) = self.frontends.get(index) {
+            frontend.up.store(true, Ordering::Release);
+        }
+    }
+
+    /// Starts to look at every frontend, and takes all that is in the cluster now for served.
+    pub(crate) fn look(&mut self) {
+        self.book.open().served = self.all();
+        for frontend in &self.frontends {
+            let observer = Observer {
+                front: frontend.name.clone(),
+                asker: self.observer(frontend),
+                up: Arc::clone(&frontend.up),
+                cluster: Arc::clone(&self.cluster),
+                clock: self.clock.clone(),
+                book: self.book.clone(),
+            };
+            self.observers.spawn(observer.look_on(self.stop.clone()));
+        }
+    }
+
+    /// All that is in the cluster.
+    pub(crate) fn all(&self) -> Served {
+        let nodes: BTreeSet<String> = self.cluster.nodes().into_iter().collect();
+        let on = |node: &String| {
+            let pods = self.cluster.pods_on(node).into_iter();
+            let named = pods.map(|(namespace, pod)| (format!("{namespace}/{pod}"), node.clone()));
+            named.collect::<Vec<_>>()
+        };
+        Served {
+            pods: nodes.iter().flat_map(on).collect(),
+            nodes,
+        }
+    }
+
+    /// A client of a frontend who may list and get, and no more.
+    pub(crate) fn observer(&self, frontend: &Frontend) -> Asker {
+        Asker::on_behalf_of(OBSERVER, GROUP, &self.cluster, frontend.api)
+    }
+
+    /// Half of the nodes, by address.
+    pub(crate) fn half_of_the_kubelets(&self) -> BTreeSet<IpAddr> {
+        let nodes = self.cluster.nodes();
+        let half = nodes.iter().step_by(2);
+        half.filter_map(|node| self.cluster.kubelet_address(node))
+            .map(|address| address.ip())
+            .collect()
+    }
+
+    /// What happens to all connections to the Kubernetes API.
+    pub(crate) fn set_api(&self, mode: Mode) {
+        for scraper in &self.scrapers {
+            scraper.api.set(mode);
+        }
+        for frontend in &self.frontends {
+            frontend.kube.set(mode);
+        }
+    }
+
+    /// # Errors
+    ///
+    /// A process has ended by itself, or nobody looks any more.
+    pub(crate) fn all_run(&mut self) -> anyhow::Result<()> {
+        for scraper in &mut self.scrapers {
+            scraper.program.still_runs()?;
+        }
+        for program in self
+            .frontends
+            .iter_mut()
+            .filter_map(|it| it.program.as_mut())
+        {
+            program.still_runs()?;
+        }
+        anyhow::ensure!(
+            self.observers.try_join_next().is_none(),
+            "an observer has ended"
+        );
+        Ok(())
+    }
+
+    /// Ends everything in order.
+    ///
+    /// # Errors
+    ///
+    /// A process does not end in order.
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        while let Some(ended) = self.observers.join_next().await {
+            ended.context("an observer")?;
+        }
+        for scraper in self.scrapers.drain(..) {
+            scraper.program.end().await?;
+        }
+        for frontend in self.frontends.drain(..) {
+            if let Some(program) = frontend.program {
+                program.end().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A loopback address on which nobody else looks for a port, and a port: so that whoever is gone finds it free when it is
+/// back.
+async fn own_address() -> anyhow::Result<SocketAddr> {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let [_, _, _, process] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, 128 | (high & 63), process, low);
+    let listener = TcpListener::bind((ip, 0)).await?;
+    Ok(listener.local_addr()?)
+}
+
+/// `--NAME=PATH`.
+fn flag(name: &str, path: &Path) -> String {
+    format!("{name}={}", path.display())
+}

@@ -1,0 +1,142 @@
+//! Breaks a fleet of real processes and looks whether anybody sees a gap.
+//!
+//! - [`proxy`]: cuts, stalls, resets and half-opens connections
+//! - [`program`]: a process of the product, and signals to it
+//! - [`fleet`]: a simulated cluster and both halves, every connection through a proxy
+//! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
+//! - [`stage`], [`report`]: phases, and a line of figures for each
+//! - [`losses`], [`changes`]: what happens
+
+mod book;
+mod changes;
+mod fleet;
+mod losses;
+mod observer;
+mod program;
+mod proxy;
+mod report;
+mod stage;
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use tributary_runtime::tls;
+
+use crate::fleet::Size;
+
+/// Breaks two fleets of real processes, side by side, and looks every second at every frontend whether a node or pod is
+/// missing or too old.
+///
+/// `tests/faults/run` builds the binaries first.
+#[derive(Debug, Parser)]
+#[command(name = "faults")]
+struct Args {
+    /// Only this part.
+    #[arg(long)]
+    only: Option<Part>,
+
+    /// How long the Kubernetes API is gone.
+    #[arg(long, value_name = "DURATION", default_value = "80s", value_parser = humantime::parse_duration)]
+    api_gone: Duration,
+
+    /// How many nodes each cluster has.
+    #[arg(long, default_value_t = 200)]
+    nodes: usize,
+
+    /// How many pods run on each node.
+    #[arg(long, default_value_t = 5)]
+    pods_per_node: usize,
+
+    /// Where logs and certificates go, and stay; by default a temporary folder, which stays if something is wrong.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Scrapers are killed, stopped, cut off.
+    Losses,
+    /// Scaling, rolling, an outage of the Kubernetes API.
+    Changes,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let args = Args::parse();
+    tls::install_provider();
+    let temporary = tempfile::Builder::new()
+        .prefix("tributary-faults-")
+        .tempdir()?;
+    let dir = args
+        .dir
+        .clone()
+        .unwrap_or_else(|| temporary.path().to_owned());
+    let binaries = std::env::current_exe().context("find this program")?;
+    let binaries = binaries
+        .parent()
+        .context("this program is nowhere")?
+        .to_owned();
+    let size = |part: &str| -> anyhow::Result<Size> {
+        let dir = dir.join(part);
+        std::fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+        Ok(Size {
+            nodes: args.nodes,
+            pods_per_node: args.pods_per_node,
+            frontends: 3,
+            scrapers: 4,
+            binaries: binaries.clone(),
+            dir,
+        })
+    };
+    say(report::HEAD)?;
+    let (losses, changes) = (size("losses")?, size("changes")?);
+    let (losses, changes) = tokio::join!(
+        async {
+            match args.only {
+                Some(Part::Changes) => Ok(Vec::new()),
+                _ => told(losses::losses(losses).await),
+            }
+        },
+        async {
+            match args.only {
+                Some(Part::Losses) => Ok(Vec::new()),
+                _ => told(changes::changes(changes, args.api_gone).await),
+            }
+        },
+    );
+    let wrong = all_wrong([losses, changes]);
+    if wrong.is_empty() {
+        say("nobody saw a gap")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for wrong in wrong {
+        say(&format!("WRONG: {wrong}"))?;
+    }
+    if args.dir.is_none() {
+        say(&format!("logs are in {}", temporary.keep().display()))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Says at once what cannot be done: the other part may go on for minutes.
+fn told(outcome: anyhow::Result<Vec<String>>) -> anyhow::Result<Vec<String>> {
+    if let Err(error) = &outcome {
+        say(&format!("WRONG: {error:#}"))?;
+    }
+    outcome
+}
+
+/// What was wrong in any part, and what could not be done.
+fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 2]) -> Vec<String> {
+    let words = |outcome: anyhow::Result<Vec<String>>| {
+        outcome.unwrap_or_else(|error| vec![format!("{error:#}")])
+    };
+    outcomes.into_iter().flat_map(words).collect()
+}
+
+fn say(words: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{words}")?;
+    Ok(out.flush()?)
+}

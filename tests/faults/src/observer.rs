@@ -1,0 +1,166 @@
+//! Asks every frontend every second for everything, as whoever is allowed to list and no more.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tributary_e2e::ask::{Answer, Asker};
+use tributary_runtime::clock::Clock;
+use tributary_sim::Cluster;
+
+use crate::book::{List, Lists, Phase, Served, Taken};
+
+/// All nodes.
+pub(crate) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+/// All pods.
+pub(crate) const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a frontend may take to answer; longer is no answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What there should be, and the phase that is.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// What there should be.
+    pub(crate) served: Served,
+    /// The phase that is; absent before the first.
+    pub(crate) phase: Option<Phase>,
+}
+
+/// Shared by those who look and who says what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Book(Arc<Mutex<Seen>>);
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Seen {
+            served: Served::default(),
+            phase: None,
+        })))
+    }
+
+    pub(crate) fn open(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks at one frontend.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    pub(crate) front: String,
+    pub(crate) asker: Asker,
+    /// Whether it runs and is not about to be ended.
+    pub(crate) up: Arc<AtomicBool>,
+    pub(crate) cluster: Arc<Cluster>,
+    pub(crate) clock: Clock,
+    pub(crate) book: Book,
+}
+
+impl Observer {
+    /// Looks every second until `stop`.
+    pub(crate) async fn look_on(self, stop: CancellationToken) {
+        let mut tick = interval(EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while let Some(due) = stop.run_until_cancelled(tick.tick()).await {
+            let late = due.elapsed();
+            if let Some(phase) = &mut self.book.open().phase {
+                phase.late(late);
+            }
+            self.look().await;
+        }
+    }
+
+    async fn look(&self) {
+        // Both times, because it may have been told to end in between.
+        let up = || self.up.load(Ordering::Acquire);
+        let before = up();
+        let asked = self.clock.now();
+        let lists = timeout(PATIENCE, lists(&self.asker, &self.clock)).await;
+        let lists = lists.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in {PATIENCE:?}")));
+        let taken = self.taken();
+        let mut seen = self.book.open();
+        let Seen { served, phase } = &mut *seen;
+        let Some(phase) = phase else {
+            return;
+        };
+        match lists {
+            Ok(lists) => phase.look(&self.front, &lists, served, &taken),
+            Err(error) if before && up() => {
+                phase.not_ready(&self.front, &format!("{error:#}"), asked);
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn taken(&self) -> Taken {
+        let nodes = self.cluster.nodes().into_iter();
+        nodes
+            .filter_map(|node| {
+                let stats = self.cluster.kubelet_stats(&node).ok()?;
+                Some((node, stats.pages.into_iter().collect()))
+            })
+            .collect()
+    }
+}
+
+/// Everything that a frontend serves, if it says that it is ready.
+pub(crate) async fn lists(asker: &Asker, clock: &Clock) -> anyhow::Result<Lists> {
+    ok(asker, "/readyz").await?;
+    Ok(Lists {
+        nodes: list(asker, clock, NODES).await?,
+        pods: list(asker, clock, PODS).await?,
+    })
+}
+
+async fn list(asker: &Asker, clock: &Clock, path: &str) -> anyhow::Result<List> {
+    let (sent, start) = (clock.now(), Instant::now());
+    let answer = ok(asker, path).await?;
+    Ok(List {
+        asked: sent,
+        took: start.elapsed(),
+        dates: dates(&answer.json())?,
+    })
+}
+
+async fn ok(asker: &Asker, path: &str) -> anyhow::Result<Answer> {
+    let answer = asker.get(path).await.context(path.to_owned())?;
+    anyhow::ensure!(
+        answer.status.is_success(),
+        "{path}: {} {}",
+        answer.status,
+        String::from_utf8_lossy(&answer.body)
+            .chars()
+            .take(300)
+            .collect::<String>()
+    );
+    Ok(answer)
+}
+
+fn dates(list: &Value) -> anyhow::Result<BTreeMap<String, Timestamp>> {
+    let items = list
+        .get("items")
+        .and_then(Value::as_array)
+        .context("not a list")?;
+    let of = |item: &Value| {
+        let text = |pointer: &str| item.pointer(pointer).and_then(Value::as_str);
+        let name = text("/metadata/name").context("no name")?;
+        let name = match text("/metadata/namespace") {
+            Some(namespace) => format!("{namespace}/{name}"),
+            None => name.to_owned(),
+        };
+        let date = text("/timestamp").context("no date")?.parse()?;
+        anyhow::Ok((name, date))
+    };
+    items.iter().map(of).collect()
+}

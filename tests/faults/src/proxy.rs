@@ -1,0 +1,330 @@
+//! A TCP proxy that cuts, stalls, resets and half-opens what goes through it.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+
+/// Connections of one proxy; more are closed at once.
+const CONNECTIONS: usize = 4_096;
+
+/// What happens to bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They pass.
+    #[default]
+    Pass,
+    /// Connections are reset, and new ones too.
+    Reset,
+    /// Packets vanish: connections stay and nothing moves, new ones are never answered. What was sent arrives later.
+    Stall,
+    /// The far side is gone and the near side is not told: it writes, and nothing ever comes.
+    HalfOpen,
+}
+
+/// To which connections a mode applies.
+#[derive(Clone, Debug, Default)]
+struct Rule {
+    mode: Mode,
+    /// Those to these addresses; all if absent. Others pass.
+    only: Option<Arc<BTreeSet<IpAddr>>>,
+}
+
+impl Rule {
+    fn of(&self, target: IpAddr) -> Mode {
+        match &self.only {
+            Some(only) if !only.contains(&target) => Mode::Pass,
+            _ => self.mode,
+        }
+    }
+}
+
+/// Where connections go.
+#[derive(Clone, Copy, Debug)]
+enum Target {
+    Fixed(SocketAddr),
+    /// To the address that was dialled, which is on loopback, at this port.
+    Dialled(u16),
+}
+
+/// A proxy that runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    rule: watch::Sender<Rule>,
+    _accepting: JoinSet<()>,
+}
+
+impl Proxy {
+    /// On a port of its own, before `target`.
+    ///
+    /// # Errors
+    ///
+    /// No port is free.
+    pub(crate) async fn before(target: SocketAddr) -> io::Result<Self> {
+        Self::start(Ipv4Addr::LOCALHOST, Target::Fixed(target)).await
+    }
+
+    /// On one port of every loopback address, before `port` of the same address: whoever dials many hosts at one port is
+    /// given another port.
+    ///
+    /// # Errors
+    ///
+    /// No port is free.
+    pub(crate) async fn before_all(port: u16) -> io::Result<Self> {
+        Self::start(Ipv4Addr::UNSPECIFIED, Target::Dialled(port)).await
+    }
+
+    async fn start(ip: Ipv4Addr, target: Target) -> io::Result<Self> {
+        let listener = TcpListener::bind((ip, 0)).await?;
+        let address = listener.local_addr()?;
+        let rule = watch::Sender::new(Rule::default());
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, target, rule.subscribe()));
+        Ok(Self {
+            address,
+            rule,
+            _accepting: accepting,
+        })
+    }
+
+    /// Where to dial instead of the target.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on, for all connections.
+    pub(crate) fn set(&self, mode: Mode) {
+        self.rule.send_replace(Rule { mode, only: None });
+    }
+
+    /// From now on, for connections to `only`; others pass.
+    pub(crate) fn set_for(&self, mode: Mode, only: BTreeSet<IpAddr>) {
+        let only = Some(Arc::new(only));
+        self.rule.send_replace(Rule { mode, only });
+    }
+}
+
+async fn accept(listener: TcpListener, target: Target, rule: watch::Receiver<Rule>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((near, _)) if connections.len() < CONNECTIONS => {
+                    connections.spawn(connection(near, target, rule.clone()));
+                }
+                Ok(_) => {}
+                // Out of files, say. Others may end meanwhile.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(near: TcpStream, target: Target, mut rule: watch::Receiver<Rule>) {
+    let Ok(dialled) = near.local_addr() else {
+        return;
+    };
+    // The listener may be on every address: nobody from elsewhere gets through.
+    if !dialled.ip().is_loopback() {
+        return;
+    }
+    let target = match target {
+        Target::Fixed(target) => target,
+        Target::Dialled(port) => SocketAddr::from((dialled.ip(), port)),
+    };
+    // The proxy ends, and with it everything, where a rule cannot be waited for.
+    let ready = rule.wait_for(|rule| rule.of(target.ip()) != Mode::Stall);
+    let Ok(mode) = ready.await.map(|rule| rule.of(target.ip())) else {
+        return;
+    };
+    match mode {
+        Mode::HalfOpen => leave_alone(&near, target.ip(), &mut rule).await,
+        Mode::Reset => reset(&near),
+        Mode::Pass | Mode::Stall => match TcpStream::connect(target).await {
+            Ok(far) => pass(near, far, target.ip(), &mut rule).await,
+            Err(_) => reset(&near),
+        },
+    }
+}
+
+/// Moves bytes until the connection ends or a fault ends it.
+async fn pass(
+    mut near: TcpStream,
+    mut far: TcpStream,
+    target: IpAddr,
+    rule: &mut watch::Receiver<Rule>,
+) {
+    near.set_nodelay(true).ok();
+    far.set_nodelay(true).ok();
+    let fault = {
+        let mut bytes = pin!(copy_bidirectional(&mut near, &mut far));
+        loop {
+            let mode = rule.borrow_and_update().of(target);
+            let changed = match mode {
+                Mode::Pass => tokio::select! {
+                    changed = rule.changed() => changed,
+                    // A side that was reset is a reset for the other.
+                    ended = &mut bytes => break ended.err().map(|_| Mode::Reset),
+                },
+                // Whoever is not asked to move bytes moves none.
+                Mode::Stall => rule.changed().await,
+                Mode::Reset | Mode::HalfOpen => break Some(mode),
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
+    };
+    if fault.is_some() {
+        reset(&far);
+        drop(far);
+    }
+    match fault {
+        Some(Mode::HalfOpen) => leave_alone(&near, target, rule).await,
+        Some(_) => reset(&near),
+        None => {}
+    }
+}
+
+/// Holds a connection that leads nowhere until the fault is over. Whoever writes then learns of it.
+async fn leave_alone(near: &TcpStream, target: IpAddr, rule: &mut watch::Receiver<Rule>) {
+    let over = rule
+        .wait_for(|rule| rule.of(target) != Mode::HalfOpen)
+        .await;
+    drop(over);
+    reset(near);
+}
+
+/// Makes the end of a connection, which comes when it is dropped, a reset.
+fn reset(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::timeout,
+    };
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    /// Long enough to be sure that nothing comes, on a machine that has other things to do.
+    const NOTHING: Duration = Duration::from_millis(300);
+
+    /// Says back what it is told, on an address of its own.
+    async fn echo(ip: [u8; 4]) -> (SocketAddr, JoinSet<()>) {
+        let listener = TcpListener::bind((Ipv4Addr::from(ip), 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut all = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                all.spawn(async move {
+                    let (mut read, mut write) = stream.split();
+                    tokio::io::copy(&mut read, &mut write).await.ok();
+                });
+            }
+        });
+        (address, tasks)
+    }
+
+    async fn says_back(stream: &mut TcpStream) {
+        stream.write_all(b"a").await.unwrap();
+        let mut byte = [0];
+        let read = timeout(PATIENCE, stream.read_exact(&mut byte)).await;
+        assert_eq!((read.unwrap().unwrap(), byte), (1, *b"a"));
+    }
+
+    async fn is_reset(stream: &mut TcpStream) {
+        // Without a word first, or with one.
+        stream.write_all(b"x").await.ok();
+        let read = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    async fn is_silent(stream: &mut TcpStream) {
+        stream.write_all(b"a").await.unwrap();
+        assert!(timeout(NOTHING, stream.read_u8()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_until_connections_are_reset_and_again_after() {
+        let (target, _echo) = echo([127, 0, 0, 1]).await;
+        let proxy = Proxy::before(target).await.unwrap();
+        let mut before = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut before).await;
+        proxy.set(Mode::Reset);
+        is_reset(&mut before).await;
+        let mut during = TcpStream::connect(proxy.address()).await.unwrap();
+        is_reset(&mut during).await;
+        proxy.set(Mode::Pass);
+        let mut after = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut after).await;
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_into_a_stall_arrives_after_it() {
+        let (target, _echo) = echo([127, 0, 0, 1]).await;
+        let proxy = Proxy::before(target).await.unwrap();
+        let mut before = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut before).await;
+        proxy.set(Mode::Stall);
+        is_silent(&mut before).await;
+        let mut during = TcpStream::connect(proxy.address()).await.unwrap();
+        is_silent(&mut during).await;
+        proxy.set(Mode::Pass);
+        for stream in [&mut before, &mut during] {
+            assert_eq!(
+                timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap(),
+                b'a'
+            );
+            says_back(stream).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_half_open_connection_is_silent_and_worth_nothing_afterwards() {
+        let (target, _echo) = echo([127, 0, 0, 1]).await;
+        let proxy = Proxy::before(target).await.unwrap();
+        let mut before = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut before).await;
+        proxy.set(Mode::HalfOpen);
+        is_silent(&mut before).await;
+        proxy.set(Mode::Pass);
+        is_reset(&mut before).await;
+    }
+
+    #[tokio::test]
+    async fn one_host_of_many_is_cut_off() {
+        let (one, _one) = echo([127, 0, 0, 2]).await;
+        let other = SocketAddr::from(([127, 0, 0, 3], one.port()));
+        // The same port on another address, as kubelets have it.
+        let listener = TcpListener::bind(other).await.unwrap();
+        let proxy = Proxy::before_all(one.port()).await.unwrap();
+        let dial = |host: SocketAddr| TcpStream::connect((host.ip(), proxy.address().port()));
+        let mut cut = dial(one).await.unwrap();
+        says_back(&mut cut).await;
+        proxy.set_for(Mode::Reset, BTreeSet::from([one.ip()]));
+        is_reset(&mut cut).await;
+        let mut whole = dial(other).await.unwrap();
+        whole.write_all(b"b").await.unwrap();
+        let (mut far, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        assert_eq!(far.read_u8().await.unwrap(), b'b');
+    }
+}

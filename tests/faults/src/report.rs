@@ -1,0 +1,94 @@
+//! What is told: a line for every phase, and what was wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{book::Phase, fleet::Fleet};
+
+/// How long a scraper may take to tell its metrics.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const RESCUES: &str = "tributary_share_moves_total{kind=\"rescue\"} ";
+
+/// What was counted up to a moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    requests: u64,
+    /// By scraper; whoever does not answer is not in it.
+    rescues: BTreeMap<String, u64>,
+}
+
+impl Counts {
+    /// What is counted now.
+    pub(crate) async fn now(fleet: &Fleet) -> Self {
+        let mut rescues = BTreeMap::new();
+        for scraper in &fleet.scrapers {
+            if let Ok(Ok(text)) = timeout(PATIENCE, metrics(scraper.admin)).await {
+                let line = text.lines().find_map(|line| line.strip_prefix(RESCUES));
+                let count = line.and_then(|count| count.trim().parse().ok());
+                rescues.insert(scraper.name.clone(), count.unwrap_or(0));
+            }
+        }
+        Self {
+            requests: fleet.cluster.kubelet_requests(),
+            rescues,
+        }
+    }
+
+    /// Who rescued how many nodes since.
+    fn rescued_since(&self, before: &Self) -> String {
+        let new = self.rescues.iter().filter_map(|(name, count)| {
+            let before = before.rescues.get(name).copied().unwrap_or(0);
+            let new = count.saturating_sub(before);
+            (new > 0).then(|| format!("{name}: {new}"))
+        });
+        let new: Vec<String> = new.collect();
+        if new.is_empty() {
+            "nobody".to_owned()
+        } else {
+            new.join(", ")
+        }
+    }
+}
+
+/// The admin port is plain HTTP.
+async fn metrics(admin: std::net::SocketAddr) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(admin).await?;
+    let request = "GET /metrics HTTP/1.1\r\nHost: scraper\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
+}
+
+/// What the columns are.
+pub(crate) const HEAD: &str = "                                                              seconds  looks  missing  not ready  oldest   bound  asked/cycle    lag  rescued";
+
+/// A phase that is over, as a line.
+pub(crate) fn line(
+    phase: &Phase,
+    took: Duration,
+    (before, after): (&Counts, &Counts),
+    cycles: f64,
+) -> String {
+    let asked = after.requests.saturating_sub(before.requests);
+    let asked = f64::from(u32::try_from(asked).unwrap_or(u32::MAX)) / cycles;
+    format!(
+        "{:60}  {:7.0}  {:5}  {:7}  {:9}  {:4.1} s  {:4.1} s  {:11.2}  {:3.1} s  {}",
+        phase.what,
+        took.as_secs_f64(),
+        phase.looks,
+        phase.gaps,
+        phase.away,
+        phase.oldest.0.as_secs_f64(),
+        phase.bound().as_secs_f64(),
+        asked,
+        phase.lag.as_secs_f64(),
+        after.rescued_since(before),
+    )
+}
