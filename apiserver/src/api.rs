@@ -23,7 +23,7 @@ mod params;
 mod pods;
 mod protobuf;
 mod quantity;
-mod status;
+pub(crate) mod status;
 mod table;
 mod time;
 mod writer;
@@ -86,9 +86,23 @@ struct Served {
     version: Version,
 }
 
+/// The API alone: every path, [`finished`].
+pub fn router(api: Api) -> Router {
+    finished(paths(api))
+}
+
+/// What is the same for every path, around whatever is served: refusals in what
+/// the client prefers, compression, the name of the request. Outside of all that
+/// refuses.
+pub(crate) fn finished(router: Router) -> Router {
+    router
+        .layer(middleware::from_fn(layers::finish))
+        .layer(layers::compression())
+}
+
 /// Every path of the API. Has a fallback, so whatever else is served must be
 /// merged in and have none.
-pub fn router(api: Api) -> Router {
+pub(crate) fn paths(api: Api) -> Router {
     let api = Arc::new(api);
     let mut router = Router::new()
         .route("/", any(discovery::root))
@@ -111,8 +125,6 @@ pub fn router(api: Api) -> Router {
     router
         .route_layer(middleware::from_fn(layers::only_get))
         .fallback(discovery::missing)
-        .layer(middleware::from_fn(layers::finish))
-        .layer(layers::compression())
         .with_state(api)
 }
 

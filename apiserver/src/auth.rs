@@ -38,11 +38,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, header::AUTHORIZATION, request::Parts};
+use http::{HeaderMap, Method, Uri, header::AUTHORIZATION, request::Parts};
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
-use tributary_runtime::{clock::Clock, serve::Peer};
+use tributary_runtime::{clock::Clock, health::Withheld, serve::Peer};
 
 use self::{
     access::{Access, Decision, OpenPaths},
@@ -64,6 +64,9 @@ pub(crate) use self::{
 /// How long a verdict on the certificates of a connection stands: they may run
 /// out while it lives.
 const VERDICT_STANDS: Duration = Duration::from_mins(1);
+
+/// A probe is answered within this time, with the reason or without.
+const MAY_KNOW_WITHIN: Duration = Duration::from_secs(1);
 
 /// What whoever shows a certificate is told before the CAs are known.
 const PENDING: &str = "client certificates cannot be checked: configmap \
@@ -88,7 +91,19 @@ struct Inner {
 pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     match auth.0.admit(&mut head).await {
-        Ok(()) => next.run(Request::from_parts(head, body)).await,
+        Ok(()) => {
+            let user = head.extensions.get::<Arc<User>>().map(Arc::clone);
+            let uri = head.uri.clone();
+            let mut response = next.run(Request::from_parts(head, body)).await;
+            // What only those may know who were let in by a decision.
+            let withheld = response.extensions_mut().remove::<Withheld>();
+            if let (Some(withheld), Some(user)) = (withheld, user)
+                && auth.0.may_know(&user, &uri).await
+            {
+                withheld.reveal(&mut response);
+            }
+            response
+        }
         Err(denial) => denial.into_response(),
     }
 }
@@ -184,6 +199,27 @@ impl Inner {
         debug!(by = user.name, user = wish.user.name, "impersonated");
         impersonate::strip(&mut head.headers);
         Ok(Arc::new(wish.user))
+    }
+
+    /// Whether `user`, who was let in to the probe at `uri`, may know why it
+    /// fails. Upstream tells nobody on the paths that are open (PARITY 6.1).
+    async fn may_know(&self, user: &User, uri: &Uri) -> bool {
+        let asked = Attributes::of(&Method::GET, uri);
+        if user.is_master() || !self.open.has(&asked) {
+            return true;
+        }
+        if user.is_anonymous() {
+            return false;
+        }
+        // Everybody may ask whether a server is ready. Its single checks are for
+        // those who look after it, and tell their reason.
+        let root = uri.path().split('/').nth(1).unwrap_or_default();
+        let question = Attributes::Path {
+            verb: "get".to_owned(),
+            path: format!("/{root}/*"),
+        };
+        let decision = timeout(MAY_KNOW_WITHIN, self.access.decide(user, &question)).await;
+        matches!(decision, Ok(Ok(Decision::Allowed)))
     }
 
     async fn authorize(

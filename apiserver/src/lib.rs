@@ -339,7 +339,7 @@ async fn answer(
     let held = coverage.held.clone();
     let probes = probes(&held.catalog, coverage, auth.clone(), &stop);
     let beside = probes.iter().flat_map(Endpoint::paths);
-    let api = api::router(Api {
+    let api = api::paths(Api {
         catalog: held.catalog,
         store: held.store,
         facts: held.facts,
@@ -354,10 +354,11 @@ async fn answer(
     let requests = RequestMetrics::register(&mut registry);
     let server = server(bound, Arc::clone(&config.api_tls), grace, &mut registry);
     let router = api
-        .merge(health::router(probes))
+        .merge(health::discreet_router(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
-        .layer(middleware::from_fn_with_state(auth, auth::guard))
-        .layer(middleware::from_fn_with_state(requests, requests::measure));
+        .layer(middleware::from_fn_with_state(auth, auth::guard));
+    let measure = middleware::from_fn_with_state(requests, requests::measure);
+    let router = api::finished(router).layer(measure);
     tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
     Ok(address)
 }

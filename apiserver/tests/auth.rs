@@ -13,5 +13,7 @@ mod answers;
 mod caller;
 #[path = "auth/changes.rs"]
 mod changes;
+#[path = "auth/probes.rs"]
+mod probes;
 #[path = "auth/stage.rs"]
 mod stage;

@@ -12,11 +12,11 @@ use super::{NODES, PODS, all_served, scraped_again, steady};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frontend_is_not_ready_before_it_has_samples() {
     let stack = Stack::start(steady(2, 2), 0, 1).await;
-    let stranger = stack.stranger(0);
+    let front = stack.front(0);
     let expected = "[-]metric-coverage failed: 0 of 2 nodes have metrics, 0 fail to be scraped, \
                     2 were not reported\n";
     eventually(|| async {
-        let answer = stranger
+        let answer = front
             .get("/readyz")
             .await
             .map_err(|error| error.to_string())?;

@@ -110,10 +110,10 @@ impl Refusal {
 
     /// What is refused, in a form that clients can decide on.
     fn details(self) -> Option<Details> {
-        let named = |name: String, group, kind| Details {
+        let named = |name: String, group: &'static str, kind: &'static str| Details {
             name,
-            group,
-            kind,
+            group: group.into(),
+            kind: kind.into(),
             causes: Vec::new(),
         };
         Some(match self {

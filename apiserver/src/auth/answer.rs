@@ -1,13 +1,10 @@
 //! What whoever is not let in is told. The words are those of k8s.io/apiserver
 //! (PARITY 5.5, golden/authn-authz.txt).
 //!
-//! Always JSON: clients read the content type of a refusal, and whoever has no
-//! access needs no choice.
+//! As a [`Status`], so that it is written in what the client prefers, like every
+//! other; but for a failure to decide, which is plain text upstream too.
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_TYPE, RETRY_AFTER},
@@ -15,7 +12,7 @@ use http::{
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
 use super::{attributes::Attributes, user::User};
-use crate::api::json;
+use crate::api::status::{Details, Status};
 
 const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 
@@ -57,15 +54,13 @@ impl Denial {
 impl IntoResponse for Denial {
     fn into_response(self) -> Response {
         match self {
-            Self::Unauthorized => status(
-                StatusCode::UNAUTHORIZED,
-                "Unauthorized",
-                "Unauthorized",
-                None,
-            ),
+            Self::Unauthorized => {
+                let code = StatusCode::UNAUTHORIZED;
+                status(code, "Unauthorized", "Unauthorized".to_owned(), None)
+            }
             Self::Unavailable(why) => {
                 let code = StatusCode::SERVICE_UNAVAILABLE;
-                let mut response = status(code, &why, "ServiceUnavailable", None);
+                let mut response = status(code, "ServiceUnavailable", why, None);
                 let headers = response.headers_mut();
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 response
@@ -91,15 +86,16 @@ fn forbidden(user: &str, attributes: &Attributes, reason: &str) -> Response {
     let (message, details) = match attributes {
         Attributes::Path { verb, path } => (
             format!("forbidden: User {user:?} cannot {verb} path {path:?}"),
-            Vec::new(),
+            Details::default(),
         ),
         Attributes::Resource(resource) => (
             of_resource(user, resource),
-            vec![
-                ("name", text(resource.name.as_ref())),
-                ("group", text(resource.group.as_ref())),
-                ("kind", text(resource.resource.as_ref())),
-            ],
+            Details {
+                name: text(resource.name.as_ref()).to_owned(),
+                group: text(resource.group.as_ref()).to_owned().into(),
+                kind: text(resource.resource.as_ref()).to_owned().into(),
+                ..Details::default()
+            },
         ),
     };
     let message = match reason {
@@ -107,7 +103,7 @@ fn forbidden(user: &str, attributes: &Attributes, reason: &str) -> Response {
         reason => format!("{message}: {reason}"),
     };
     let code = StatusCode::FORBIDDEN;
-    let mut response = status(code, &message, "Forbidden", Some(&details));
+    let mut response = status(code, "Forbidden", message, Some(details));
     let (name, value) = NOSNIFF;
     let headers = response.headers_mut();
     headers.insert(name, HeaderValue::from_static(value));
@@ -143,38 +139,19 @@ fn of_resource(user: &str, wanted: &ResourceAttributes) -> String {
     )
 }
 
-/// A `metav1.Status`; `details` without the fields that are empty.
 fn status(
     code: StatusCode,
-    message: &str,
-    reason: &str,
-    details: Option<&[(&str, &str)]>,
+    reason: &'static str,
+    message: String,
+    details: Option<Details>,
 ) -> Response {
-    let mut out = Vec::with_capacity(512);
-    out.extend_from_slice(
-        br#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"#,
-    );
-    json::string(&mut out, message);
-    out.extend_from_slice(br#","reason":"#);
-    json::string(&mut out, reason);
-    if let Some(details) = details {
-        out.extend_from_slice(br#","details":{"#);
-        let filled = details.iter().filter(|(_, value)| !value.is_empty());
-        for (at, (name, value)) in filled.enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            json::string(&mut out, name);
-            out.push(b':');
-            json::string(&mut out, value);
-        }
-        out.push(b'}');
-    }
-    out.extend_from_slice(br#","code":"#);
-    json::number(&mut out, u64::from(code.as_u16()));
-    out.extend_from_slice(b"}\n");
-    let json = [(CONTENT_TYPE, "application/json")];
-    (code, json, Body::from(out)).into_response()
+    let status = Status {
+        message,
+        reason,
+        details,
+        code,
+    };
+    status.into_response()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 /// The group of those who may do everything (k8s.io/apiserver `user`).
 const MASTERS: &str = "system:masters";
+const ANONYMOUS: &str = "system:anonymous";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
@@ -23,7 +24,7 @@ impl User {
     /// Whoever has shown nothing.
     pub(crate) fn anonymous() -> Self {
         Self {
-            name: "system:anonymous".to_owned(),
+            name: ANONYMOUS.to_owned(),
             groups: vec![UNAUTHENTICATED.to_owned()],
             ..Self::default()
         }
@@ -38,6 +39,11 @@ impl User {
             self.groups.push(AUTHENTICATED.to_owned());
         }
         self
+    }
+
+    /// Whether it has shown nothing.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.name == ANONYMOUS
     }
 
     /// Whether nothing is forbidden.

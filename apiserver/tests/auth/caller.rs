@@ -124,6 +124,11 @@ pub(crate) struct Line {
 impl Line {
     /// GETs `path`.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
+        Ok(self.whole(path).await?.1)
+    }
+
+    /// GETs `path`, for an answer with its headers.
+    pub(crate) async fn whole(&mut self, path: &str) -> anyhow::Result<(HeaderMap, Answer)> {
         let mut request = Request::get(path).header(header::HOST, "localhost");
         for (name, value) in &self.headers {
             request = request.header(name, value);
@@ -135,11 +140,12 @@ impl Line {
             .await?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok(Answer {
+        let answer = Answer {
             status: head.status.as_u16(),
             content_type: content_type(&head.headers),
-            body: String::from_utf8(body.to_vec())?,
-        })
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
+        Ok((head.headers, answer))
     }
 }
 

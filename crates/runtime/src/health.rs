@@ -4,15 +4,20 @@
 //! A check is a question asked at request time, not a state kept in step: what
 //! it answers cannot be stale.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Path, RawQuery, State},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use tracing::info;
 
 /// One named question; the answer is `Ok`, or the reason why not.
 #[derive(Clone)]
@@ -50,6 +55,10 @@ impl fmt::Debug for Check {
 pub struct Endpoint {
     name: &'static str,
     checks: Arc<[Check]>,
+    /// Whether reasons are not for everybody.
+    discreet: bool,
+    /// What failed when that was logged last.
+    told: Arc<Mutex<String>>,
 }
 
 impl Endpoint {
@@ -58,6 +67,8 @@ impl Endpoint {
         Self {
             name,
             checks: checks.into(),
+            discreet: false,
+            told: Arc::default(),
         }
     }
 
@@ -69,45 +80,69 @@ impl Endpoint {
         std::iter::once(own.clone()).chain(below).collect()
     }
 
-    /// Everything about every check but those excluded: whether all pass, and
-    /// the text that says so.
-    fn verdict(&self, query: &Query) -> (bool, String) {
-        let mut passed = true;
-        let mut text = String::new();
+    fn router(self) -> Router {
+        let own = format!("/{}", self.name);
+        let all = async |State(endpoint): State<Self>, RawQuery(query): RawQuery| {
+            endpoint.respond(&Query::parse(query.as_deref().unwrap_or_default()))
+        };
+        let one = async |State(endpoint): State<Self>, Path(name): Path<String>| {
+            endpoint.respond_one(&name)
+        };
+        Router::new()
+            .route(&own, get(all))
+            .route(&format!("{own}/{{*check}}"), get(one))
+            .with_state(self)
+    }
+
+    /// Everything about every check but those excluded.
+    fn verdict(&self, query: &Query) -> Verdict {
+        let mut verdict = Verdict::default();
         let mut unknown: Vec<&str> = query.exclude.iter().map(String::as_str).collect();
         for check in self.checks.iter() {
             let name = check.name;
             if query.exclude.iter().any(|excluded| excluded == name) {
                 unknown.retain(|excluded| *excluded != name);
-                line(&mut text, format_args!("[+]{name} excluded: ok"));
+                verdict.say(format_args!("[+]{name} excluded: ok"));
             } else if let Err(reason) = (check.ask)() {
-                passed = false;
-                line(&mut text, format_args!("[-]{name} failed: {reason}"));
+                line(&mut verdict.failing, format_args!("{name}: {reason}"));
+                line(
+                    &mut verdict.open,
+                    format_args!("[-]{name} failed: {reason}"),
+                );
+                line(
+                    &mut verdict.discreet,
+                    format_args!("[-]{name} failed: {WITHHELD}"),
+                );
             } else {
-                line(&mut text, format_args!("[+]{name} ok"));
+                verdict.say(format_args!("[+]{name} ok"));
             }
         }
         if !unknown.is_empty() {
             let names = unknown.join("\",\"");
-            line(
-                &mut text,
-                format_args!(
-                    "warn: some health checks cannot be excluded: no matches for \"{names}\""
-                ),
-            );
+            verdict.say(format_args!(
+                "warn: some health checks cannot be excluded: no matches for \"{names}\""
+            ));
         }
+        let passed = verdict.failing.is_empty();
         let end = if passed { "passed" } else { "failed" };
-        line(&mut text, format_args!("{} check {end}", self.name));
-        (passed, text)
+        verdict.say(format_args!("{} check {end}", self.name));
+        verdict
     }
 
     fn respond(&self, query: &Query) -> Response {
-        let (passed, text) = self.verdict(query);
-        if passed {
-            let text = if query.verbose { text } else { "ok".to_owned() };
+        let Verdict {
+            failing,
+            open,
+            discreet,
+        } = self.verdict(query);
+        if query.exclude.is_empty() {
+            self.tell(&failing);
+        }
+        if failing.is_empty() {
+            let text = if query.verbose { open } else { "ok".to_owned() };
             plain(StatusCode::OK, text)
         } else {
-            plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+            self.failed(open, discreet)
         }
     }
 
@@ -116,34 +151,104 @@ impl Endpoint {
             None => plain(StatusCode::NOT_FOUND, "404 page not found\n".to_owned()),
             Some(check) => match (check.ask)() {
                 Ok(()) => plain(StatusCode::OK, "ok".to_owned()),
-                Err(reason) => plain(
-                    StatusCode::INTERNAL_SERVER_ERROR,
+                Err(reason) => self.failed(
                     format!("internal server error: {reason}\n"),
+                    format!("internal server error: {WITHHELD}\n"),
                 ),
             },
         }
     }
+
+    /// The answer of a failure, in words for those who may know the reason and in
+    /// words for all.
+    fn failed(&self, open: String, discreet: String) -> Response {
+        const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+        if !self.discreet {
+            return plain(FAILED, open);
+        }
+        let mut response = plain(FAILED, discreet);
+        response.extensions_mut().insert(Withheld(open));
+        response
+    }
+
+    /// Logs what fails, once per change: the answer goes to whoever asked, who
+    /// may not keep it.
+    fn tell(&self, failing: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told == failing {
+            return;
+        }
+        let names = |text: &str| -> Vec<String> {
+            let names = text.lines().filter_map(|line| line.split_once(": "));
+            names.map(|(name, _)| name.to_owned()).collect()
+        };
+        // A reason may have numbers in it, which are no news.
+        let is_news = names(&told) != names(failing);
+        failing.clone_into(&mut told);
+        if !is_news {
+            return;
+        }
+        if failing.is_empty() {
+            info!(endpoint = self.name, "all checks pass");
+        } else {
+            info!(
+                endpoint = self.name,
+                error = failing.trim_end(),
+                "checks fail"
+            );
+        }
+    }
 }
 
-/// Routes for all of `endpoints`.
+/// What the checks of an endpoint say.
+#[derive(Debug, Default)]
+struct Verdict {
+    /// A line for each that fails, with the reason.
+    failing: String,
+    /// Everything.
+    open: String,
+    /// Everything but the reasons.
+    discreet: String,
+}
+
+impl Verdict {
+    fn say(&mut self, text: fmt::Arguments<'_>) {
+        line(&mut self.open, text);
+        line(&mut self.discreet, text);
+    }
+}
+
+/// What an answer does not say to everybody. Whoever knows the caller takes it
+/// from the extensions of the response.
+#[derive(Clone, Debug)]
+pub struct Withheld(String);
+
+impl Withheld {
+    /// Says it after all.
+    pub fn reveal(self, response: &mut Response) {
+        *response.body_mut() = Body::from(self.0);
+    }
+}
+
+/// What stands in place of a reason, as upstream.
+const WITHHELD: &str = "reason withheld";
+
+/// Routes for all of `endpoints`, which say why a check fails: for a port that is
+/// not open to everybody.
 pub fn router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
     endpoints
         .into_iter()
         .fold(Router::new(), |router, endpoint| {
-            let own = format!("/{}", endpoint.name);
-            let all = async |State(endpoint): State<Endpoint>, RawQuery(query): RawQuery| {
-                endpoint.respond(&Query::parse(query.as_deref().unwrap_or_default()))
-            };
-            let one = async |State(endpoint): State<Endpoint>, Path(name): Path<String>| {
-                endpoint.respond_one(&name)
-            };
-            router.merge(
-                Router::new()
-                    .route(&own, get(all))
-                    .route(&format!("{own}/{{*check}}"), get(one))
-                    .with_state(endpoint),
-            )
+            router.merge(endpoint.router())
         })
+}
+
+/// The same, but for the reasons, which are [`Withheld`].
+pub fn discreet_router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
+    router(endpoints.into_iter().map(|endpoint| Endpoint {
+        discreet: true,
+        ..endpoint
+    }))
 }
 
 #[derive(Debug, Default)]
@@ -187,7 +292,7 @@ fn plain(status: StatusCode, text: String) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use axum::{body::Body, http::Request};
+    use axum::http::Request;
     use http_body_util::BodyExt as _;
     use tower::ServiceExt as _;
 
@@ -203,8 +308,12 @@ mod tests {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         let status = response.status().as_u16();
+        (status, text(response).await)
+    }
+
+    async fn text(response: Response) -> String {
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, String::from_utf8(body.to_vec()).unwrap())
+        String::from_utf8(body.to_vec()).unwrap()
     }
 
     #[tokio::test]
@@ -226,6 +335,35 @@ mod tests {
                     .to_owned()
             )
         );
+    }
+
+    #[tokio::test]
+    async fn a_reason_can_be_withheld_and_revealed() {
+        let checks = || {
+            let covered = Check::new("store-covered", || Err("2 of 3 nodes".to_owned()));
+            vec![Check::ping(), covered]
+        };
+        for (path, withheld, revealed) in [
+            (
+                "/readyz",
+                "[+]ping ok\n[-]store-covered failed: reason withheld\nreadyz check failed\n",
+                "[+]ping ok\n[-]store-covered failed: 2 of 3 nodes\nreadyz check failed\n",
+            ),
+            (
+                "/readyz/store-covered",
+                "internal server error: reason withheld\n",
+                "internal server error: 2 of 3 nodes\n",
+            ),
+        ] {
+            let router = discreet_router([Endpoint::new("readyz", checks())]);
+            let request = || Request::get(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request()).await.unwrap();
+            assert_eq!(text(response).await, withheld);
+            let mut response = router.oneshot(request()).await.unwrap();
+            let reasons = response.extensions_mut().remove::<Withheld>().unwrap();
+            reasons.reveal(&mut response);
+            assert_eq!(text(response).await, revealed);
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! `metav1.Status`: what a client is told instead of an answer.
 
+use std::borrow::Cow;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
@@ -27,9 +29,9 @@ pub(crate) struct Details {
     /// The object.
     pub(crate) name: String,
     /// Its group.
-    pub(crate) group: &'static str,
+    pub(crate) group: Cow<'static, str>,
     /// Its kind.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: Cow<'static, str>,
     /// What is wrong with it.
     pub(crate) causes: Vec<Cause>,
 }
@@ -101,8 +103,8 @@ impl Details {
         };
         let texts = [
             ("name", &*self.name),
-            ("group", self.group),
-            ("kind", self.kind),
+            ("group", &*self.group),
+            ("kind", &*self.kind),
         ];
         for (name, value) in texts.into_iter().filter(|(_, value)| !value.is_empty()) {
             field(out, name);
@@ -130,8 +132,8 @@ impl Details {
 
     fn protobuf(&self, out: &mut Vec<u8>) {
         protobuf::text(out, 1, &self.name);
-        protobuf::text(out, 2, self.group);
-        protobuf::text(out, 3, self.kind);
+        protobuf::text(out, 2, &self.group);
+        protobuf::text(out, 3, &self.kind);
         for cause in &self.causes {
             protobuf::message(out, 4, |out| {
                 protobuf::text(out, 1, cause.reason);
@@ -168,7 +170,7 @@ mod tests {
             reason: "NotFound",
             details: Some(Details {
                 name: "zzz".to_owned(),
-                kind: "node",
+                kind: "node".into(),
                 ..Details::default()
             }),
             code: StatusCode::NOT_FOUND,
