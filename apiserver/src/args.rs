@@ -1,13 +1,18 @@
 //! The flags of a frontend. The doc comments are the manual.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+mod foreign;
+mod serving;
 
-use clap::{Args as ClapArgs, Parser};
+use std::{path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args as ClapArgs, Parser};
 use tributary_runtime::{
     args::{KubeArgs, LogArgs},
+    duration::GoDuration,
     serve::Address,
 };
 
+pub use self::{foreign::Foreign, serving::ServingArgs};
 use crate::bus::Allow;
 
 /// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
@@ -39,38 +44,9 @@ pub struct Args {
     /// The flags about logging.
     #[command(flatten)]
     pub log: LogArgs,
-}
-
-/// Flags about the API.
-#[derive(ClapArgs, Clone, Debug)]
-#[command(next_help_heading = "API serving")]
-pub struct ServingArgs {
-    /// The address on which to serve the API, its probes and `/metrics`.
-    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
-    pub bind_address: IpAddr,
-
-    /// The port on which to serve HTTPS.
-    ///
-    /// 0 takes any that is free. A port below 1024 needs a capability that a
-    /// hardened pod does not have.
-    #[arg(long, value_name = "PORT", default_value_t = 443)]
-    pub secure_port: u16,
-
-    /// The serving certificate, with its chain, in PEM; read again when it
-    /// changes.
-    ///
-    /// Without it a self-signed one is made at every start, for the bind
-    /// address and `localhost`: whoever calls has to skip verification.
-    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
-    pub tls_cert_file: Option<PathBuf>,
-
-    /// The key of `--tls-cert-file`, in PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
-    pub tls_private_key_file: Option<PathBuf>,
-
-    /// How long requests under way may go on after a signal to stop.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
-    pub shutdown_grace_period: Duration,
+    /// The flags of metrics-server that are not here.
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// Flags about who asks. Names and defaults are those of metrics-server.
@@ -84,7 +60,7 @@ pub struct AuthenticationArgs {
     pub authentication_kubeconfig: Option<PathBuf>,
 
     /// Do not read the config map: only CAs that flags name count.
-    #[arg(long)]
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub authentication_skip_lookup: bool,
 
     /// Take a config map that cannot be read for one that says nothing.
@@ -92,13 +68,13 @@ pub struct AuthenticationArgs {
     /// Callers with a certificate are then nobody (401 or 403) until it can be
     /// read. Without this flag they are asked to come again (503), and
     /// `/readyz` fails.
-    #[arg(long)]
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub authentication_tolerate_lookup_failure: bool,
 
     /// How long the verdict on a bearer token is held; 0s is not at all.
     ///
     /// A token that is revoked is good for so much longer.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authentication_token_webhook_cache_ttl: Duration,
 
     /// A CA whose clients may call this server directly, in PEM; read again when
@@ -174,11 +150,11 @@ pub struct AuthorizationArgs {
     /// How long a decision that allows is held; 0s is not at all.
     ///
     /// Whoever loses a permission keeps it for so much longer.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authorization_webhook_cache_authorized_ttl: Duration,
 
     /// How long a decision that does not allow is held; 0s is not at all.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
 
     /// How long past its time a verdict on a token, or a decision, that lets

@@ -38,7 +38,11 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, Method, Uri, header::AUTHORIZATION, request::Parts};
+use http::{
+    HeaderMap, HeaderValue, Method, Uri,
+    header::{AUTHORIZATION, CONNECTION},
+    request::Parts,
+};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -60,6 +64,7 @@ pub(crate) use self::{
     token::bearer,
     x509::{Pool, names},
 };
+use crate::limits::{Busy, Limits, Place};
 
 /// How long a verdict on the certificates of a connection stands: they may run
 /// out while it lives.
@@ -87,11 +92,13 @@ struct Inner {
 }
 
 /// Lets a request pass, with its [`User`] among the extensions and without the
-/// credentials, or answers it.
+/// credentials, or answers it. What passes has a
+/// [`Place`] until it is answered.
 pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     let (mut head, body) = request.into_parts();
     match auth.0.admit(&mut head).await {
         Ok(()) => {
+            let place = head.extensions.remove::<Place>();
             let user = head.extensions.get::<Arc<User>>().map(Arc::clone);
             let uri = head.uri.clone();
             let mut response = next.run(Request::from_parts(head, body)).await;
@@ -102,10 +109,30 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
             {
                 withheld.reveal(&mut response);
             }
+            if let Some(place) = place {
+                response.extensions_mut().insert(place);
+            }
             response
         }
-        Err(denial) => denial.into_response(),
+        Err(denial) => {
+            let stale = denial == Denial::Unauthorized && was_known(&head);
+            let mut response = denial.into_response();
+            if stale {
+                // Its CA was dropped, say. By now it may have another certificate,
+                // which it shows on another connection only.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(CONNECTION, close);
+            }
+            response
+        }
     }
+}
+
+/// Whether the certificate of the connection was good before.
+fn was_known(head: &Parts) -> bool {
+    let peer = head.extensions.get::<Peer>();
+    let verdict = peer.and_then(|peer| peer.notes.get::<Verdict>());
+    verdict.is_some_and(|verdict| verdict.was_good)
 }
 
 impl Auth {
@@ -131,6 +158,12 @@ impl Inner {
         self.metrics.authenticated(result, start.elapsed());
         let user = self.impersonated(authenticated?, head).await?;
         self.metrics.user(&user.name);
+        // Here, as upstream: whoever asks who may, has a place.
+        if let Some(limits) = head.extensions.get::<Limits>() {
+            let place = limits.enter(head.uri.path(), user.is_master());
+            let place = place.map_err(|Busy| Denial::Busy)?;
+            head.extensions.insert(place);
+        }
         let attributes = Attributes::of(&head.method, &head.uri);
         self.authorize(&user, attributes, head).await?;
         head.extensions.insert(user);
@@ -173,13 +206,16 @@ impl Inner {
     /// of CAs.
     fn verdict(&self, peer: &Peer, trust: &Trust) -> Verdict {
         let now = self.clock.now();
-        if let Some(verdict) = peer.notes.get::<Verdict>()
+        let before = peer.notes.get::<Verdict>();
+        if let Some(verdict) = &before
             && verdict.generation == trust.generation
             && now.as_second().abs_diff(verdict.at) < VERDICT_STANDS.as_secs()
         {
-            return verdict;
+            return verdict.clone();
         }
-        let verdict = Verdict::find(&peer.certificates, trust, now.as_second());
+        let mut verdict = Verdict::find(&peer.certificates, trust, now.as_second());
+        let good = verdict.proxy || verdict.user.is_some();
+        verdict.was_good = good || before.is_some_and(|before| before.was_good);
         peer.notes.put(verdict.clone());
         verdict
     }
@@ -281,6 +317,8 @@ struct Verdict {
     error: Option<Arc<str>>,
     /// Whether there is one, and it is not known yet who signs what.
     pending: bool,
+    /// Whether it proves something, or did before the CAs changed.
+    was_good: bool,
 }
 
 impl Verdict {

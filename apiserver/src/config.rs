@@ -1,26 +1,27 @@
 //! Flags that fit together.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
+mod serving;
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use rustls::ServerConfig;
 use tributary_runtime::{
     exit::Misconfigured,
     selector::{BadSelector, Selector},
     serve::Address,
-    tls::{ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13, TLS13, server_config},
+    tls::{ClientCertificates, ServingCertificate, TLS13, server_config},
 };
 
+pub(crate) use self::serving::Serving;
 use crate::{
-    args::{Args, BusArgs, ServingArgs},
+    args::{Args, BusArgs},
     bus::Certificates,
 };
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]
 pub(crate) struct Config {
-    pub(crate) api_address: Address,
-    pub(crate) api_tls: Arc<ServerConfig>,
-    pub(crate) certificate: Arc<ServingCertificate>,
+    pub(crate) serving: Serving,
     pub(crate) bus: Vec<BusDoor>,
     /// The certificates of publishers, if they are wanted.
     pub(crate) publishers: Option<Certificates>,
@@ -55,36 +56,14 @@ impl TryFrom<&Args> for Config {
     type Error = Misconfigured;
 
     fn try_from(args: &Args) -> Result<Self, Misconfigured> {
-        let certificate = certificate(&args.serving)?;
-        let api_tls = server_config(
-            Arc::clone(&certificate),
-            // Their chains are checked by the layer `auth`, as CAs change.
-            ClientCertificates::Unverified,
-            TLS12_AND_13,
-            &[b"h2", b"http/1.1"],
-        )?;
+        let serving = Serving::try_from(&args.serving)?;
         let publishers = publishers(&args.bus)?;
         Ok(Self {
-            api_address: Address::Tcp(SocketAddr::new(
-                args.serving.bind_address,
-                args.serving.secure_port,
-            )),
-            api_tls,
-            bus: bus(&args.bus, &certificate, publishers.as_ref())?,
+            bus: bus(&args.bus, &serving.certificate, publishers.as_ref())?,
             publishers,
-            certificate,
             node_selector: selector(&args.samples.node_selector)?,
+            serving,
         })
-    }
-}
-
-fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigured> {
-    match (&args.tls_cert_file, &args.tls_private_key_file) {
-        (Some(certificate), Some(key)) => Ok(ServingCertificate::from_files(PairFiles {
-            certificate: certificate.clone(),
-            key: key.clone(),
-        })?),
-        _ => ServingCertificate::self_signed(["localhost".to_owned()], [args.bind_address]),
     }
 }
 

@@ -11,8 +11,11 @@ pub mod catalog;
 mod config;
 mod coverage;
 pub mod facts;
+mod files;
+mod limits;
 mod metrics;
 mod requests;
+mod shutdown;
 mod states;
 pub mod store;
 
@@ -25,7 +28,6 @@ use anyhow::Context as _;
 use axum::middleware;
 use kube::Config as KubeConfig;
 use prometheus_client::registry::Registry;
-use rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_model::Timestamp;
@@ -35,8 +37,7 @@ use tributary_runtime::{
     health::{self, Check, Endpoint},
     kube as runtime_kube, log,
     metrics::{self as runtime_metrics},
-    reload,
-    serve::{Address, Bound, Limits, Listener, ServeMetrics, Server},
+    serve::{Address, Listener},
     signal::Signals,
     tasks::Tasks,
     tls,
@@ -52,6 +53,7 @@ use crate::{
     coverage::Coverage,
     facts::Facts,
     requests::RequestMetrics,
+    shutdown::Steps,
     store::Store,
 };
 
@@ -71,11 +73,13 @@ const GRACE: Duration = Duration::from_secs(5);
 /// [`Misconfigured`] if the flags cannot work; else what broke.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
+    args.foreign.tell();
     let signals = Signals::take_over()?;
     let stop = CancellationToken::new();
     let mut frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
+    let leaving = frontend.leaving();
     frontend.tasks.spawn("signals", async move {
-        signals.stop(stop).await;
+        signals.leave_then_stop(leaving, stop).await;
         Ok(())
     });
     frontend.run().await
@@ -95,6 +99,7 @@ struct Held {
 pub struct Frontend {
     tasks: Tasks,
     grace: Duration,
+    leaving: CancellationToken,
     api: Address,
     bus: Vec<Address>,
 }
@@ -136,8 +141,7 @@ impl Frontend {
             reporting.report_overdue(nodes).await;
             Ok(())
         });
-        let flags = (&args.bus, &config);
-        let doors = take_samples(&mut tasks, flags, &bus, &auth, &catalog).await?;
+        let doors = take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
         tasks.spawn(
             "expiry",
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
@@ -158,18 +162,20 @@ impl Frontend {
         });
 
         // Answers go out, to those who may have them.
-        let grace = args.serving.shutdown_grace_period;
         let coverage = Coverage {
             held,
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
         };
-        let api = answer(&mut tasks, &config, coverage, auth, registry, grace).await?;
-        follow_files(&mut tasks, config);
+        let steps = Steps::to(stop);
+        let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
+        let api = answer(&mut tasks, &config, coverage, (auth, steps), registry).await?;
+        files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
             grace: grace + GRACE,
+            leaving,
             api,
             bus: doors,
         })
@@ -178,6 +184,13 @@ impl Frontend {
     /// Where the API is served.
     pub fn api_address(&self) -> &Address {
         &self.api
+    }
+
+    /// To be cancelled for an orderly end: `/readyz` fails at once, and after
+    /// `--shutdown-delay-duration` the token given to [`Frontend::start`] is
+    /// cancelled, which is the end without that delay.
+    pub fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
     }
 
     /// Where samples are taken, in the order of the flags.
@@ -192,22 +205,6 @@ impl Frontend {
     /// A task ended by itself.
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(self.grace).await?)
-    }
-}
-
-/// Takes over certificates and CAs that change; `auth` follows those of callers.
-fn follow_files(tasks: &mut Tasks, config: Config) {
-    let stop = tasks.stop();
-    tasks.spawn("certificate", async move {
-        config.certificate.follow_files(stop).await;
-        Ok(())
-    });
-    if let Some(publishers) = config.publishers {
-        let stop = tasks.stop();
-        tasks.spawn("bus-client-ca", async move {
-            reload::follow("CA of publishers", stop, || publishers.look()).await;
-            Ok(())
-        });
     }
 }
 
@@ -283,12 +280,7 @@ async fn expire(
     Ok(())
 }
 
-fn probes(
-    catalog: &Catalog,
-    coverage: Coverage,
-    auth: Auth,
-    stop: &CancellationToken,
-) -> [Endpoint; 3] {
+fn probes(catalog: &Catalog, coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
         move || {
@@ -299,9 +291,8 @@ fn probes(
             }
         }
     };
-    let stopping = stop.clone();
     let shutdown = move || {
-        let running = !stopping.is_cancelled();
+        let running = !steps.is_leaving();
         running
             .then_some(())
             .ok_or_else(|| "process is shutting down".to_owned())
@@ -326,18 +317,18 @@ async fn answer(
     tasks: &mut Tasks,
     config: &Config,
     coverage: Coverage,
-    auth: Auth,
+    (auth, steps): (Auth, Steps),
     mut registry: Registry,
-    grace: Duration,
 ) -> anyhow::Result<Address> {
-    let bound = Listener::bind(&config.api_address)
+    let serving = &config.serving;
+    let bound = Listener::bind_shared(&serving.address, serving.sharing)
         .await
-        .with_context(|| format!("--bind-address, --secure-port {}", config.api_address))?;
+        .with_context(|| format!("--bind-address, --secure-port {}", serving.address))?;
     let address = bound.address.clone();
     info!(%address, "serving the API");
-    let stop = tasks.stop();
+    let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
-    let probes = probes(&held.catalog, coverage, auth.clone(), &stop);
+    let probes = probes(&held.catalog, coverage, auth.clone(), steps.clone());
     let beside = probes.iter().flat_map(Endpoint::paths);
     let api = api::paths(Api {
         catalog: held.catalog,
@@ -352,44 +343,25 @@ async fn answer(
             .collect(),
     });
     let requests = RequestMetrics::register(&mut registry);
-    let server = server(bound, Arc::clone(&config.api_tls), grace, &mut registry);
+    let server = serving.server(bound, &mut registry);
     let router = api
         .merge(health::discreet_router(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
-        .layer(middleware::from_fn_with_state(auth, auth::guard));
+        .layer(middleware::from_fn_with_state(auth, auth::guard))
+        .layer(middleware::from_fn_with_state(
+            limits.clone(),
+            limits::bound,
+        ));
     let measure = middleware::from_fn_with_state(requests, requests::measure);
     let router = api::finished(router).layer(measure);
+    let stop = tasks.stop();
     tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
+    let pace = serving.shutdown;
+    tasks.spawn("shutdown", async move {
+        steps.take(pace, limits).await;
+        Ok(())
+    });
     Ok(address)
-}
-
-/// The server of the API, its counters registered.
-fn server(
-    bound: Bound,
-    tls: Arc<ServerConfig>,
-    drain: Duration,
-    registry: &mut Registry,
-) -> Server {
-    let metrics = ServeMetrics::default();
-    registry.register(
-        "apiserver_tls_handshake_errors",
-        "TLS handshakes of API clients that failed",
-        metrics.handshake_errors.clone(),
-    );
-    registry.register(
-        "tributary_api_connections",
-        "Connections of API clients that are open",
-        metrics.open.clone(),
-    );
-    Server {
-        listener: bound.listener,
-        tls: Some(tls.into()),
-        limits: Limits {
-            drain,
-            ..Limits::default()
-        },
-        metrics,
-    }
 }
 
 fn port_of(address: &Address) -> u16 {

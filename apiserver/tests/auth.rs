@@ -1,4 +1,5 @@
-//! Who is let in, over real TLS, against a simulated cluster.
+//! Who is let in, and how they are served, over real TLS, against a simulated
+//! cluster.
 
 #![expect(
     clippy::expect_used,
@@ -15,5 +16,7 @@ mod caller;
 mod changes;
 #[path = "auth/probes.rs"]
 mod probes;
+#[path = "auth/serving.rs"]
+mod serving;
 #[path = "auth/stage.rs"]
 mod stage;

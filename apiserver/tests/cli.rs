@@ -91,6 +91,15 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
             &["--no-such-flag"],
             "error: unexpected argument '--no-such-flag' found\n",
         ),
+        (
+            &["--metric-resolution=15s"],
+            "error: --metric-resolution: belongs to tributary-scraper, which asks the kubelets\n",
+        ),
+        (
+            &[&ca, BUS, "--tls-min-version=VersionTLS10"],
+            "error: --tls-min-version VersionTLS10: versions before 1.2 are not spoken; give \
+             VersionTLS12\n",
+        ),
     ] {
         assert_eq!(refusal(flags), (Some(2), sentence.to_owned()), "{flags:?}");
     }
@@ -120,8 +129,8 @@ impl Drop for Running {
     }
 }
 
-/// Starts with an API server at `address`.
-fn start(dir: &std::path::Path, address: SocketAddr) -> Running {
+/// Starts with an API server at `address`, and goes on for `delay` once it leaves.
+fn start(dir: &std::path::Path, address: SocketAddr, delay: &str) -> Running {
     let kubeconfig = dir.join("kubeconfig");
     std::fs::write(
         &kubeconfig,
@@ -137,6 +146,7 @@ fn start(dir: &std::path::Path, address: SocketAddr) -> Running {
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .args([&ca(dir), "--bind-address=127.0.0.1", "--secure-port=0"])
         .arg(format!("--bus-address=unix://{}/bus.sock", dir.display()))
+        .arg(format!("--shutdown-delay-duration={delay}"))
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -151,7 +161,7 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     let dir = tempfile::tempdir().unwrap();
     // One that hangs up at once, so that it is seen how often it is tried.
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut process = start(dir.path(), api.local_addr().unwrap());
+    let mut process = start(dir.path(), api.local_addr().unwrap(), "0s");
     for _ in 0..ATTEMPTS {
         drop(api.accept().unwrap());
     }
@@ -166,4 +176,29 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
         assert_eq!(said.lines().filter(about).count(), 1, "{kind}: {said}");
     }
     assert!(!said.contains("watching again"), "{said}");
+}
+
+/// Reads lines until one has `text` in it.
+fn until(said: &mut impl std::io::BufRead, text: &str) {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0, "never said: {text}");
+    }
+}
+
+#[test]
+fn a_second_signal_cuts_the_delay_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut process = start(dir.path(), api.local_addr().unwrap(), "1h");
+    let mut said = std::io::BufReader::new(process.0.stderr.take().unwrap());
+    let pid = Pid::from_child(&process.0);
+    until(&mut said, "serving the API");
+    kill_process(pid, Signal::TERM).unwrap();
+    until(&mut said, "not ready any more; serving on for a while");
+    assert!(process.0.try_wait().unwrap().is_none(), "it goes on");
+    kill_process(pid, Signal::TERM).unwrap();
+    until(&mut said, "stopping at once");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
 }

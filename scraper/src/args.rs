@@ -4,11 +4,14 @@
 //! The flags about kubelets and nodes are those of metrics-server, by name,
 //! default and meaning (PARITY 1.1 and 1.2).
 
+mod foreign;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Parser};
 use tributary_runtime::args::{KubeArgs, LogArgs};
 
+pub use self::foreign::Foreign;
 pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
 /// Reads the kubelets of a Kubernetes cluster and publishes what they say to
@@ -43,6 +46,10 @@ pub struct Args {
     #[expect(missing_docs, reason = "would become a part of --help")]
     #[command(flatten)]
     pub log: LogArgs,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// Flags about when and which nodes are scraped.

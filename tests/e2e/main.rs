@@ -12,6 +12,7 @@ mod discovery;
 mod documents;
 mod facts;
 mod faults;
+mod flags;
 mod frontends;
 mod groups;
 mod layers;

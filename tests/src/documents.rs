@@ -110,6 +110,7 @@ fn kinds(halves: &[(&str, &Command)]) -> String {
             lines.extend(names.map(|name| format!("  {name}: {kind}\n")));
         }
         lines.sort();
+        lines.dedup();
         text.extend(lines);
     }
     text
@@ -118,8 +119,8 @@ fn kinds(halves: &[(&str, &Command)]) -> String {
 fn kind(arg: &Arg) -> &'static str {
     let least = arg.get_num_args().map_or(1, |range| range.min_values());
     match arg.get_action() {
+        ArgAction::Append | ArgAction::Set if least == 0 => "optional",
         ArgAction::Append => "many",
-        ArgAction::Set if least == 0 => "optional",
         ArgAction::Set => "one",
         _ => "none",
     }

@@ -114,7 +114,7 @@ impl Refusal {
             name,
             group: group.into(),
             kind: kind.into(),
-            causes: Vec::new(),
+            ..Details::default()
         };
         Some(match self {
             Self::BadRequest(_) | Self::NotConvertible(_) => return None,

@@ -12,7 +12,10 @@ use http::{
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
 use super::{attributes::Attributes, user::User};
-use crate::api::status::{Details, Status};
+use crate::{
+    api::status::{Details, Status},
+    limits::Busy,
+};
 
 const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 
@@ -32,6 +35,8 @@ pub(crate) enum Denial {
         /// Why, if the authorizer says.
         reason: String,
     },
+    /// Too many requests are under way.
+    Busy,
     /// Nobody could say whether the user may.
     Undecided {
         /// The path with its query.
@@ -58,6 +63,7 @@ impl IntoResponse for Denial {
                 let code = StatusCode::UNAUTHORIZED;
                 status(code, "Unauthorized", "Unauthorized".to_owned(), None)
             }
+            Self::Busy => Busy.into_response(),
             Self::Unavailable(why) => {
                 let code = StatusCode::SERVICE_UNAVAILABLE;
                 let mut response = status(code, "ServiceUnavailable", why, None);

@@ -50,7 +50,7 @@ impl Bus {
             info!(address = %bound.address, "taking samples");
             let server = Server {
                 listener: bound.listener,
-                tls: door.tls.clone().map(Into::into),
+                tls: door.tls.clone(),
                 limits: Limits {
                     streams: STREAMS_OF_CONNECTION,
                     idle: IDLE,

@@ -170,7 +170,7 @@ impl ResolvesClientCert for Always {
 
 /// Takes any server: the frontend here has a certificate signed by itself.
 #[derive(Debug)]
-struct Anyone;
+pub(crate) struct Anyone;
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

@@ -23,6 +23,7 @@ pub(crate) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) api: SocketAddr,
+    pub(crate) leaving: CancellationToken,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
     _dir: TempDir,
@@ -70,11 +71,13 @@ impl Stage {
         let Address::Tcp(api) = *frontend.api_address() else {
             panic!("the API is served over TCP");
         };
+        let leaving = frontend.leaving();
         let mut running = JoinSet::new();
         running.spawn(frontend.run());
         Self {
             cluster,
             api,
+            leaving,
             stop,
             running,
             _dir: dir,
@@ -111,6 +114,11 @@ impl Stage {
             },
         });
         self.cluster.put_object(map).unwrap();
+    }
+
+    /// Waits until the frontend has ended by itself, as it was told to.
+    pub(crate) async fn ended(&mut self) {
+        self.running.join_next().await.unwrap().unwrap().unwrap();
     }
 
     /// Ends both.

@@ -163,6 +163,7 @@ fn frontend(credentials: &Credentials, pair: &PairFiles) -> Vec<String> {
             paths.front_proxy_ca.display()
         ),
         format!("--bus-client-ca-file={}", paths.bus_ca.display()),
+        "--shutdown-delay-duration=1s".to_owned(),
         "--shutdown-grace-period=2s".to_owned(),
     ]
 }

@@ -1,5 +1,7 @@
 //! Flag groups that both binaries flatten. The doc comments are the manual.
 
+pub mod foreign;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, ValueEnum, error::ErrorKind};
@@ -54,6 +56,18 @@ pub struct LogArgs {
     /// At `debug` every scrape and every request is a line.
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log_level: String,
+
+    /// The level by its number in metrics-server: 4 and more is `debug`.
+    ///
+    /// Nothing if --log-level says more than `info`.
+    #[arg(
+        short = 'v',
+        long = "v",
+        value_name = "NUMBER",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    pub verbosity: i32,
 }
 
 /// Flags about the Kubernetes API.

@@ -36,6 +36,16 @@ impl GoDuration {
         self.0
     }
 
+    /// Reads one that is not negative, for a flag.
+    ///
+    /// # Errors
+    ///
+    /// It is negative, or no duration.
+    pub fn read_positive(text: &str) -> Result<Duration, BadDuration> {
+        let read: Self = text.parse()?;
+        read.positive().ok_or_else(|| BadDuration(text.to_owned()))
+    }
+
     /// This span, unless it is negative.
     pub fn positive(self) -> Option<Duration> {
         u64::try_from(self.0).ok().map(Duration::from_nanos)

@@ -17,7 +17,7 @@ use crate::{
 pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
     // The client says every failed attempt as an error; we say every change of
     // state, once. Who wants the attempts can name it.
-    let filter = EnvFilter::try_new(format!("kube_client=off,{}", args.log_level))
+    let filter = EnvFilter::try_new(format!("kube_client=off,{}", levels(args)))
         .map_err(|error| Misconfigured::new(format!("--log-level: {error}")))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -30,4 +30,16 @@ pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
     // Somebody else's subscriber (a test's, the demo's) is as good as ours.
     drop(done);
     Ok(())
+}
+
+/// What klog calls 4 is where its details begin.
+const DETAILS: i32 = 4;
+
+fn levels(args: &LogArgs) -> &str {
+    match args.log_level.as_str() {
+        "info" if args.verbosity >= DETAILS => {
+            "info,tributary_apiserver=debug,tributary_scraper=debug,tributary_runtime=debug"
+        }
+        levels => levels,
+    }
 }

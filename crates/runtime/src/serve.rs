@@ -41,7 +41,6 @@ pub use self::{
     line::Line,
     listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
 };
-use crate::tls::ServerTls;
 
 /// The headers of one HTTP/1 request: enough for somebody in many groups, each of
 /// which is a header of the front proxy.
@@ -141,7 +140,7 @@ pub struct Server {
     /// Where connections come from.
     pub listener: Listener,
     /// TLS, unless the address is trusted by itself.
-    pub tls: Option<ServerTls>,
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Its bounds.
     pub limits: Limits,
     /// Its counters.
@@ -157,6 +156,7 @@ impl Server {
     pub async fn run(self, router: Router, stop: CancellationToken) -> io::Result<()> {
         let room = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
+        let acceptor = self.tls.clone().map(TlsAcceptor::from);
         loop {
             let permit = tokio::select! {
                 () = stop.cancelled() => break,
@@ -178,8 +178,7 @@ impl Server {
                 stop: stop.clone(),
                 _permit: permit,
             };
-            let acceptor = self.tls.as_ref().map(|tls| tls.current().into());
-            connections.spawn(connection.serve(stream, acceptor));
+            connections.spawn(connection.serve(stream, acceptor.clone()));
         }
         drop(self.listener);
         let drained = timeout(self.limits.drain, async {
@@ -324,3 +323,6 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         builder.http1_only()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,9 +9,8 @@ mod policy;
 mod serving;
 mod unverified;
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::{
     RootCertStore, ServerConfig, SupportedProtocolVersion,
     crypto::{CryptoProvider, aws_lc_rs},
@@ -67,89 +66,6 @@ pub fn server_config(
     protocols: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, Misconfigured> {
     Policy::of_versions(versions).server_config(certificate, clients, protocols)
-}
-
-/// The TLS of a server, exchangeable while it runs: whoever connects gets what
-/// is in force then.
-#[derive(Clone, Debug)]
-pub struct ServerTls(Arc<ArcSwap<ServerConfig>>);
-
-impl From<Arc<ServerConfig>> for ServerTls {
-    fn from(config: Arc<ServerConfig>) -> Self {
-        Self(Arc::new(ArcSwap::new(config)))
-    }
-}
-
-impl ServerTls {
-    /// What is in force.
-    pub fn current(&self) -> Arc<ServerConfig> {
-        self.0.load_full()
-    }
-
-    /// Puts another in force for those who connect from now on. Sessions of the
-    /// one before are not resumed, so whoever it let in is verified anew.
-    pub fn replace(&self, config: Arc<ServerConfig>) {
-        self.0.store(config);
-    }
-}
-
-/// How a configuration is made for clients that these CAs sign.
-type Make = Box<dyn Fn(RootCertStore) -> Result<Arc<ServerConfig>, Misconfigured> + Send + Sync>;
-
-/// A CA file of clients, and the TLS that is made anew when it changes.
-pub struct ClientCa {
-    path: PathBuf,
-    held: Vec<u8>,
-    make: Make,
-    tls: ServerTls,
-}
-
-impl std::fmt::Debug for ClientCa {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("ClientCa").field(&self.path).finish()
-    }
-}
-
-impl ClientCa {
-    /// Reads the file.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be used.
-    pub fn new(
-        path: PathBuf,
-        make: impl Fn(RootCertStore) -> Result<Arc<ServerConfig>, Misconfigured> + Send + Sync + 'static,
-    ) -> Result<Self, Misconfigured> {
-        let held = files::read(&path)?;
-        let config = make(files::roots_in(&path, &held)?)?;
-        Ok(Self {
-            path,
-            held,
-            make: Box::new(make),
-            tls: config.into(),
-        })
-    }
-
-    /// The TLS, now and later.
-    pub fn tls(&self) -> ServerTls {
-        self.tls.clone()
-    }
-
-    /// Looks at the file; whether it had changed.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be used: what was in force stays.
-    pub fn look(&mut self) -> Result<bool, Misconfigured> {
-        let found = files::read(&self.path)?;
-        if found == self.held {
-            return Ok(false);
-        }
-        let config = (self.make)(files::roots_in(&self.path, &found)?)?;
-        self.tls.replace(config);
-        self.held = found;
-        Ok(true)
-    }
 }
 
 fn verifier(

@@ -56,6 +56,8 @@ pub enum ApiFault {
     None,
     /// Every answer has this status.
     Status(u16),
+    /// Requests are taken and not answered.
+    Hang,
     /// Nobody listens.
     Refuse,
 }

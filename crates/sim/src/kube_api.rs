@@ -112,8 +112,10 @@ async fn answer(
         .api_fault
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
-    if let ApiFault::Status(code) = fault {
-        return Err(Refusal::simulated(code));
+    match fault {
+        ApiFault::Status(code) => return Err(Refusal::simulated(code)),
+        ApiFault::Hang => std::future::pending().await,
+        ApiFault::None | ApiFault::Refuse => {}
     }
     let (parts, body) = request.into_parts();
     let path = parts.uri.path();

@@ -34,6 +34,8 @@ pub(crate) struct Details {
     pub(crate) kind: Cow<'static, str>,
     /// What is wrong with it.
     pub(crate) causes: Vec<Cause>,
+    /// After how many seconds to come again.
+    pub(crate) retry_after: u32,
 }
 
 /// One thing that is wrong with a parameter.
@@ -110,10 +112,17 @@ impl Details {
             field(out, name);
             json::string(out, value);
         }
-        if self.causes.is_empty() {
-            return;
+        if !self.causes.is_empty() {
+            field(out, "causes");
+            self.causes_json(out);
         }
-        field(out, "causes");
+        if self.retry_after > 0 {
+            field(out, "retryAfterSeconds");
+            json::number(out, self.retry_after.into());
+        }
+    }
+
+    fn causes_json(&self, out: &mut Vec<u8>) {
         for (at, cause) in self.causes.iter().enumerate() {
             out.extend_from_slice(if at == 0 {
                 br#"[{"reason":"#
@@ -141,8 +150,8 @@ impl Details {
                 protobuf::text(out, 3, cause.field);
             });
         }
-        // retryAfterSeconds and uid.
-        protobuf::number(out, 5, 0);
+        protobuf::number(out, 5, self.retry_after.into());
+        // uid
         protobuf::text(out, 6, "");
     }
 }

@@ -47,7 +47,7 @@ impl From<BadFile> for Misconfigured {
     }
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, BadFile> {
+fn read(path: &Path) -> Result<Vec<u8>, BadFile> {
     std::fs::read(path).map_err(|error| BadFile::Unreadable {
         path: path.to_owned(),
         error,
@@ -67,11 +67,8 @@ fn malformed(path: &Path, reason: &dyn fmt::Display) -> BadFile {
 ///
 /// [`BadFile`] says which file and what is wrong with it.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, BadFile> {
-    certificates_in(path, &read(path)?)
-}
-
-fn certificates_in(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadFile> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
+    let pem = read(path)?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|error| malformed(path, &error))?;
     if chain.is_empty() {
@@ -95,13 +92,8 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BadFile> {
 ///
 /// [`BadFile`] says which file and what is wrong with it.
 pub fn roots(path: &Path) -> Result<RootCertStore, BadFile> {
-    roots_in(path, &read(path)?)
-}
-
-/// Those in `pem`, which was read from `path`.
-pub(super) fn roots_in(path: &Path, pem: &[u8]) -> Result<RootCertStore, BadFile> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates_in(path, pem)? {
+    for certificate in certificates(path)? {
         roots
             .add(certificate)
             .map_err(|error| malformed(path, &error))?;

@@ -97,29 +97,6 @@ fn a_self_signed_pair_is_kept_and_used_again() {
 }
 
 #[test]
-fn a_ca_file_that_changes_makes_another_configuration() {
-    let dir = tempfile::tempdir().unwrap();
-    let files = write_pair(dir.path(), "ca", "one.test");
-    let serving = ServingCertificate::self_signed(["localhost".to_owned()], []).unwrap();
-    let make = move |roots| {
-        let clients = ClientCertificates::Required(Arc::new(roots));
-        server_config(Arc::clone(&serving), clients, TLS13, &[b"h2"])
-    };
-    let mut ca = ClientCa::new(files.certificate.clone(), make).unwrap();
-    let tls = ca.tls();
-    let first = tls.current();
-    assert!(!ca.look().unwrap());
-
-    std::fs::write(&files.certificate, "half a fi").unwrap();
-    assert!(ca.look().is_err());
-    assert!(Arc::ptr_eq(&first, &tls.current()));
-
-    write_pair(dir.path(), "ca", "two.test");
-    assert!(ca.look().unwrap());
-    assert!(!Arc::ptr_eq(&first, &tls.current()));
-}
-
-#[test]
 fn a_bad_file_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ca.crt");

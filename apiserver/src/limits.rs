@@ -1,0 +1,308 @@
+//! What bounds requests: how many there are at a time, how long they take, and
+//! what becomes of them at the end of the process (PARITY 1.4, 6.3).
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{
+    HeaderValue, StatusCode, Version,
+    header::{CONNECTION, RETRY_AFTER},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+use tributary_runtime::serve::Line;
+
+use crate::api::status::{Details, Status};
+
+/// What the flags say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// `--max-requests-inflight`
+    pub(crate) in_flight: Option<usize>,
+    /// `--request-timeout`
+    pub(crate) timeout: Option<Duration>,
+    /// `--goaway-chance`
+    pub(crate) goaway_chance: f64,
+}
+
+/// The bounds, in force. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Limits(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    room: Option<Arc<Semaphore>>,
+    /// No new request is answered from then on.
+    refusing: CancellationToken,
+    under_way: TaskTracker,
+}
+
+/// A place among the requests that are answered. Handed on with the response, so
+/// that it is kept until the last of the body is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    _permit: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+/// There is no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+impl Limits {
+    pub(crate) fn new(settings: Settings, refusing: CancellationToken) -> Self {
+        Self(Arc::new(Inner {
+            settings,
+            room: settings.in_flight.map(|n| Arc::new(Semaphore::new(n))),
+            refusing,
+            under_way: TaskTracker::new(),
+        }))
+    }
+
+    /// A place for a request to `path`; `privileged` callers always get one.
+    pub(crate) fn enter(&self, path: &str, privileged: bool) -> Result<Place, Busy> {
+        let room = self.0.room.as_ref().filter(|_| !is_exempt(path));
+        let permit = room.map(|room| Arc::clone(room).try_acquire_owned());
+        match permit {
+            Some(Err(_)) if !privileged => Err(Busy),
+            permit => Ok(Place {
+                _permit: permit.and_then(Result::ok).map(Arc::new),
+            }),
+        }
+    }
+
+    /// When no request is under way any more, of those that came before
+    /// `refusing`.
+    pub(crate) async fn drained(&self) {
+        self.0.under_way.close();
+        self.0.under_way.wait().await;
+    }
+
+    /// What a request to `path` holds until it is answered.
+    ///
+    /// # Errors
+    ///
+    /// It comes too late.
+    fn begin(&self, path: &str) -> Result<Option<TaskTrackerToken>, Busy> {
+        if is_exempt(path) {
+            Ok(None)
+        } else if self.0.refusing.is_cancelled() {
+            Err(Busy)
+        } else {
+            Ok(Some(self.0.under_way.token()))
+        }
+    }
+
+    /// Whether this request is the last on its connection, by chance.
+    fn is_last(&self, version: Version) -> bool {
+        let chance = self.0.settings.goaway_chance;
+        if chance <= 0.0 || version != Version::HTTP_2 {
+            return false;
+        }
+        let mut random = [0; 4];
+        let drawn = aws_lc_rs::rand::fill(&mut random).is_ok();
+        let whole = f64::from(u32::MAX) + 1.0;
+        drawn && f64::from(u32::from_ne_bytes(random)) < chance * whole
+    }
+}
+
+/// The layer around all others.
+pub(crate) async fn bound(
+    State(limits): State<Limits>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Ok(under_way) = limits.begin(request.uri().path()) else {
+        let mut response = too_many(SHUTTING_DOWN, 5);
+        close(&mut response);
+        return response;
+    };
+    let version = request.version();
+    let is_last = limits.is_last(version);
+    let line = request.extensions().get::<Line>().cloned();
+    request.extensions_mut().insert(limits.clone());
+    let deadline = limits
+        .0
+        .settings
+        .timeout
+        .map(|limit| Instant::now() + limit);
+    let answered = match deadline {
+        Some(deadline) => timeout_at(deadline, next.run(request)).await,
+        None => Ok(next.run(request).await),
+    };
+    let mut response = answered.unwrap_or_else(|_| timed_out());
+    if is_last {
+        close(&mut response);
+    }
+    let place = response.extensions_mut().remove::<Place>();
+    match line {
+        Some(line) => response.map(|body| line.bound(version, body, deadline, (place, under_way))),
+        None => response,
+    }
+}
+
+/// Those who watch over this process: to leave them without an answer would end
+/// it, or blind somebody who looks for the reason.
+fn is_exempt(path: &str) -> bool {
+    let below = |root: &str| {
+        path.strip_prefix(root)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    ["/livez", "/readyz", "/healthz", "/metrics"]
+        .into_iter()
+        .any(below)
+}
+
+const SHUTTING_DOWN: &str = "The apiserver is shutting down, please try again later.";
+const TOO_MANY: &str = "Too many requests, please try again later.";
+
+/// 429, for a second.
+impl IntoResponse for Busy {
+    fn into_response(self) -> Response {
+        too_many(TOO_MANY, 1)
+    }
+}
+
+/// The words are those of k8s.io/apiserver; there they are bare text, here a
+/// Status.
+fn too_many(message: &str, seconds: u32) -> Response {
+    let status = Status {
+        message: message.to_owned(),
+        reason: "TooManyRequests",
+        details: Some(Details {
+            retry_after: seconds,
+            ..Details::default()
+        }),
+        code: StatusCode::TOO_MANY_REQUESTS,
+    };
+    let mut response = status.into_response();
+    let headers = response.headers_mut();
+    headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn timed_out() -> Response {
+    let status = Status {
+        message: "Timeout: request did not complete within the allotted timeout".to_owned(),
+        reason: "Timeout",
+        details: Some(Details::default()),
+        code: StatusCode::GATEWAY_TIMEOUT,
+    };
+    status.into_response()
+}
+
+fn close(response: &mut Response) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn_with_state, routing::get};
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        in_flight: Some(1),
+        timeout: Some(Duration::from_mins(1)),
+        goaway_chance: 0.0,
+    };
+
+    fn limits(settings: Settings) -> (Limits, CancellationToken) {
+        let refusing = CancellationToken::new();
+        let limits = Limits::new(settings, refusing.clone());
+        (limits, refusing)
+    }
+
+    async fn ask(limits: &Limits, path: &str) -> (u16, String, Response<()>) {
+        let router = Router::new()
+            .route("/livez", get(async || "ok"))
+            .route("/slow", get(std::future::pending::<()>))
+            .route("/quick", get(async || "ok"))
+            .layer(from_fn_with_state(limits.clone(), bound));
+        let mut request = http::Request::get(path).body(Body::empty()).unwrap();
+        *request.version_mut() = Version::HTTP_2;
+        let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (head.status.as_u16(), body, Response::from_parts(head, ()))
+    }
+
+    #[test]
+    fn a_place_is_given_back_and_some_need_none() {
+        let (limits, _) = limits(SETTINGS);
+        let first = limits.enter("/apis", false).unwrap();
+        assert_eq!(limits.enter("/apis", false).unwrap_err(), Busy);
+        for path in ["/livez", "/readyz/ping", "/healthz", "/metrics"] {
+            assert!(limits.enter(path, false).is_ok(), "{path}");
+        }
+        assert!(limits.enter("/livezz", false).is_err());
+        assert!(limits.enter("/apis", true).is_ok());
+        drop(first);
+        assert!(limits.enter("/apis", false).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered_so() {
+        let (limits, _) = limits(SETTINGS);
+        let start = Instant::now();
+        let (status, body, _) = ask(&limits, "/slow").await;
+        assert_eq!((status, start.elapsed()), (504, Duration::from_mins(1)));
+        assert_eq!(
+            body,
+            concat!(
+                r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+                r#""message":"Timeout: request did not complete within the allotted timeout","#,
+                r#""reason":"Timeout","details":{},"code":504}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn at_the_end_new_requests_are_sent_away() {
+        let (limits, refusing) = limits(SETTINGS);
+        assert_eq!(ask(&limits, "/quick").await.0, 200);
+        refusing.cancel();
+        let (status, body, response) = ask(&limits, "/quick").await;
+        assert_eq!(status, 429);
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+        assert_eq!(response.headers()[CONNECTION], "close");
+        assert_eq!(
+            body,
+            concat!(
+                r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+                r#""message":"The apiserver is shutting down, please try again later.","#,
+                r#""reason":"TooManyRequests","details":{"retryAfterSeconds":5},"code":429}"#,
+                "\n"
+            )
+        );
+        assert_eq!(ask(&limits, "/livez").await.0, 200);
+        limits.drained().await;
+    }
+
+    #[tokio::test]
+    async fn some_requests_are_the_last_of_their_connection() {
+        let always = Settings {
+            goaway_chance: 1.0,
+            ..SETTINGS
+        };
+        for (settings, wanted) in [(always, true), (SETTINGS, false)] {
+            let (limits, _) = limits(settings);
+            let (_, _, response) = ask(&limits, "/quick").await;
+            assert_eq!(response.headers().contains_key(CONNECTION), wanted);
+        }
+    }
+}

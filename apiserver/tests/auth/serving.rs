@@ -1,0 +1,192 @@
+//! Limits, certificates by name, and the end.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use rustls::ClientConfig;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::{net::TcpStream, task::JoinSet};
+use tokio_rustls::TlsConnector;
+use tributary_runtime::tls;
+use tributary_sim::{ApiFault, Ca, Pki};
+
+use super::{
+    caller::{Answer, Anyone, Caller},
+    stage::{NODES, Stage, eventually},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_tls_than_wanted_is_not_spoken() {
+    let stage = Stage::start(&["--tls-min-version=VersionTLS13"]).await;
+    assert!(Caller::stranger().tls12().connect(stage.api).await.is_err());
+    let answer = Caller::stranger().get(stage.api, "/livez").await;
+    assert_eq!(answer.status, 200);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_http2_there_is_http1() {
+    let stage = Stage::start(&["--disable-http2-serving"]).await;
+    let (_, protocol) = shown(stage.api, "localhost").await;
+    assert_eq!(protocol, Some(b"http/1.1".to_vec()));
+    stage.stop().await;
+
+    let stage = Stage::start(&[]).await;
+    let (_, protocol) = shown(stage.api, "localhost").await;
+    assert_eq!(protocol, Some(b"h2".to_vec()));
+    stage.stop().await;
+}
+
+/// The certificate for those who ask for `name`, and the protocol.
+async fn shown(api: SocketAddr, name: &str) -> (CertificateDer<'static>, Option<Vec<u8>>) {
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(api).await.unwrap();
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let stream = stream.await.unwrap();
+    let session = stream.get_ref().1;
+    let own = session
+        .peer_certificates()
+        .unwrap()
+        .first()
+        .unwrap()
+        .clone();
+    (own, session.alpn_protocol().map(<[u8]>::to_vec))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_asks_for_a_name_sees_its_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::new().unwrap();
+    let pair = pki.server(Ca::Bus, &["metrics.test".to_owned()]).unwrap();
+    let (certificate, key) = pair.write(dir.path(), "named").unwrap();
+    let flag = format!(
+        "--tls-sni-cert-key={},{}",
+        certificate.display(),
+        key.display()
+    );
+    let stage = Stage::start(&[&flag]).await;
+    let named = tls::certificates(&certificate).unwrap();
+    assert_eq!(vec![shown(stage.api, "metrics.test").await.0], named);
+    assert_ne!(vec![shown(stage.api, "localhost").await.0], named);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_too_long_is_refused() {
+    let stage = Stage::start(&[]).await;
+    let long = |bytes: usize| Caller::stranger().header("X-Long", &"x".repeat(bytes));
+    let answer = long(900 << 10).get(stage.api, "/livez").await;
+    assert_eq!(answer.status, 200);
+    let answer = long(1 << 20).get(stage.api, "/livez").await;
+    assert_eq!(answer.status, 431);
+    stage.stop().await;
+}
+
+/// Requests of users about whom nobody answers.
+async fn stuck(stage: &Stage, users: &[&'static str]) -> JoinSet<Answer> {
+    stage.cluster.set_api_fault(ApiFault::Hang).await;
+    let mut asking = JoinSet::new();
+    for user in users {
+        let (caller, api) = (stage.front_proxy(user), stage.api);
+        asking.spawn(async move { caller.get(api, NODES).await });
+    }
+    asking
+}
+
+/// One request that is under way where there is room for one: another was
+/// refused.
+async fn one_stuck(stage: &Stage) -> (JoinSet<Answer>, Answer) {
+    let mut asking = stuck(stage, &["jane", "bob"]).await;
+    let refused = asking.join_next().await.unwrap().unwrap();
+    (asking, refused)
+}
+
+const TOO_MANY: &str = concat!(
+    r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","#,
+    r#""message":"Too many requests, please try again later.","reason":"TooManyRequests","#,
+    r#""details":{"retryAfterSeconds":1},"code":429}"#,
+    "\n"
+);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_allowed_are_told_to_come_again() {
+    let stage = Stage::ready(&["--max-requests-inflight=1"]).await;
+    let (mut stuck, refused) = one_stuck(&stage).await;
+    assert_eq!((refused.status, &*refused.body), (429, TOO_MANY));
+    // Nobody has to be asked about this group.
+    let master = stage
+        .front_proxy("root")
+        .header("X-Remote-Group", "system:masters");
+    assert_eq!(master.get(stage.api, NODES).await.status, 200);
+    for path in ["/livez", "/healthz"] {
+        let answer = Caller::stranger().get(stage.api, path).await;
+        assert_eq!(answer.status, 200, "{path}");
+    }
+    stage.cluster.set_api_fault(ApiFault::None).await;
+    assert_ne!(stuck.join_next().await.unwrap().unwrap().status, 429);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let stage = Stage::ready(&["--request-timeout=300ms"]).await;
+    let mut stuck = stuck(&stage, &["jane"]).await;
+    let answer = stuck.join_next().await.unwrap().unwrap();
+    assert_eq!(answer.status, 504, "{answer:?}");
+    let message = "Timeout: request did not complete within the allotted timeout";
+    assert!(answer.body.contains(message), "{answer:?}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_leaves_says_so_first_and_serves_on() {
+    let mut stage = Stage::ready(&["--shutdown-delay-duration=1s"]).await;
+    let root = Caller::stranger().bearer(&stage.root());
+    let mut line = root.connect(stage.api).await.unwrap();
+    stage.leaving.cancel();
+    // On a new connection and on one that is there.
+    let ready = Caller::stranger().get(stage.api, "/readyz").await;
+    assert_eq!(ready.status, 500);
+    assert!(ready.body.contains("[-]shutdown failed"), "{ready:?}");
+    assert_eq!(root.get(stage.api, NODES).await.status, 200);
+    assert_eq!(line.get(NODES).await.unwrap().status, 200);
+    stage.ended().await;
+    assert!(TcpStream::connect(stage.api).await.is_err());
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_end_new_requests_are_sent_elsewhere_while_others_end() {
+    let flags = [
+        "--shutdown-delay-duration=0s",
+        "--shutdown-send-retry-after",
+        "--shutdown-grace-period=1m",
+        "--max-requests-inflight=1",
+    ];
+    let mut stage = Stage::ready(&flags).await;
+    let (mut stuck, _) = one_stuck(&stage).await;
+    let root = stage
+        .front_proxy("root")
+        .header("X-Remote-Group", "system:masters");
+    stage.leaving.cancel();
+    let answer = eventually(|| async {
+        let answer = root.get(stage.api, NODES).await;
+        if answer.status == 429 {
+            Ok(answer)
+        } else {
+            Err(answer)
+        }
+    })
+    .await;
+    let message = "The apiserver is shutting down, please try again later.";
+    assert!(answer.body.contains(message), "{answer:?}");
+    stage.cluster.set_api_fault(ApiFault::None).await;
+    let last = stuck.join_next().await.unwrap().unwrap();
+    assert_ne!(last.status, 429, "{last:?}");
+    stage.ended().await;
+    stage.stop().await;
+}

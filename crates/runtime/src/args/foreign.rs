@@ -1,0 +1,184 @@
+//! Flags of metrics-server that a process of ours does not have (PARITY 1): so
+//! that whoever brings a command line of old is told what became of each.
+//!
+//! Those without effect are in `--help`, with the reason; those that are refused
+//! are not, and are told with the way out.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, Error, error::ErrorKind, parser::ValueSource};
+
+/// A flag, by its name without dashes.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag(pub &'static str, pub Verdict);
+
+/// What becomes of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdict {
+    /// An error; why, and what to do instead.
+    Refused(&'static str),
+    /// Taken with a value, and without effect; why.
+    Ignored(&'static str),
+    /// The same for a switch, which may have a value.
+    IgnoredSwitch(&'static str),
+}
+
+const AUDIT: Verdict = Verdict::Refused(
+    "no audit log is written here; that of kube-apiserver has every request that it passes on, \
+     and what is said here about it carries its Audit-Id",
+);
+const VERSIONS: Verdict =
+    Verdict::Refused("there is nothing to set, here or in metrics-server; leave it out");
+const LOG_BUFFERS: Verdict = Verdict::Refused(
+    "all lines go to stderr at once, and metrics-server refuses it too; leave it out",
+);
+const PROFILER: Verdict = Verdict::IgnoredSwitch("there is no profiler to serve");
+
+/// Those that neither half has.
+const NEITHER: [Flag; 45] = [
+    Flag("audit-log-batch-buffer-size", AUDIT),
+    Flag("audit-log-batch-max-size", AUDIT),
+    Flag("audit-log-batch-max-wait", AUDIT),
+    Flag("audit-log-batch-throttle-burst", AUDIT),
+    Flag("audit-log-batch-throttle-enable", AUDIT),
+    Flag("audit-log-batch-throttle-qps", AUDIT),
+    Flag("audit-log-compress", AUDIT),
+    Flag("audit-log-format", AUDIT),
+    Flag("audit-log-maxage", AUDIT),
+    Flag("audit-log-maxbackup", AUDIT),
+    Flag("audit-log-maxsize", AUDIT),
+    Flag("audit-log-mode", AUDIT),
+    Flag("audit-log-path", AUDIT),
+    Flag("audit-log-truncate-enabled", AUDIT),
+    Flag("audit-log-truncate-max-batch-size", AUDIT),
+    Flag("audit-log-truncate-max-event-size", AUDIT),
+    Flag("audit-log-version", AUDIT),
+    Flag("audit-policy-file", AUDIT),
+    Flag("audit-webhook-batch-buffer-size", AUDIT),
+    Flag("audit-webhook-batch-max-size", AUDIT),
+    Flag("audit-webhook-batch-max-wait", AUDIT),
+    Flag("audit-webhook-batch-throttle-burst", AUDIT),
+    Flag("audit-webhook-batch-throttle-enable", AUDIT),
+    Flag("audit-webhook-batch-throttle-qps", AUDIT),
+    Flag("audit-webhook-config-file", AUDIT),
+    Flag("audit-webhook-initial-backoff", AUDIT),
+    Flag("audit-webhook-mode", AUDIT),
+    Flag("audit-webhook-truncate-enabled", AUDIT),
+    Flag("audit-webhook-truncate-max-batch-size", AUDIT),
+    Flag("audit-webhook-truncate-max-event-size", AUDIT),
+    Flag("audit-webhook-version", AUDIT),
+    Flag("contention-profiling", PROFILER),
+    Flag(
+        "debug-socket-path",
+        Verdict::Refused("there is no profiler; metrics-server does not make that socket either"),
+    ),
+    Flag("emulated-version", VERSIONS),
+    Flag(
+        "emulation-forward-compatible",
+        Verdict::IgnoredSwitch("there are no versions to emulate"),
+    ),
+    Flag(
+        "enable-priority-and-fairness",
+        Verdict::IgnoredSwitch("requests are limited by their number, as in metrics-server"),
+    ),
+    Flag("feature-gates", VERSIONS),
+    Flag(
+        "log-flush-frequency",
+        Verdict::Ignored("lines are not held back"),
+    ),
+    Flag("log-json-info-buffer-size", LOG_BUFFERS),
+    Flag("log-json-split-stream", LOG_BUFFERS),
+    Flag("log-text-info-buffer-size", LOG_BUFFERS),
+    Flag("log-text-split-stream", LOG_BUFFERS),
+    Flag("min-compatibility-version", VERSIONS),
+    Flag("profiling", PROFILER),
+    Flag(
+        "runtime-config-emulation-forward-compatible",
+        Verdict::IgnoredSwitch("there are no versions to emulate"),
+    ),
+];
+
+/// That of log levels by file.
+const VMODULE: Flag = Flag(
+    "vmodule",
+    Verdict::Refused("give levels by module with --log-level, as in info,kube=debug"),
+);
+
+fn all(more: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {
+    NEITHER.iter().chain([&VMODULE]).chain(more)
+}
+
+/// Makes clap know them, and `more`.
+pub fn augment(command: Command, more: &'static [Flag]) -> Command {
+    command.args(all(more).map(|Flag(name, verdict)| {
+        let arg = Arg::new(*name)
+            .long(*name)
+            .value_name("VALUE")
+            .num_args(0..=1)
+            .action(ArgAction::Append)
+            .help_heading("Without effect");
+        match verdict {
+            Verdict::Refused(_) => arg.hide(true).allow_hyphen_values(true),
+            Verdict::Ignored(why) => arg.num_args(1).help(no_effect(why)),
+            Verdict::IgnoredSwitch(why) => arg.require_equals(true).help(no_effect(why)),
+        }
+    }))
+}
+
+fn no_effect(why: &str) -> String {
+    format!("No effect: {why}")
+}
+
+/// Which of them were given and have no effect.
+///
+/// # Errors
+///
+/// One is refused: one sentence.
+pub fn given(matches: &ArgMatches, more: &'static [Flag]) -> Result<Vec<&'static str>, Error> {
+    let mut ignored = Vec::new();
+    for Flag(name, verdict) in all(more) {
+        if matches.value_source(name) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        match verdict {
+            Verdict::Ignored(_) | Verdict::IgnoredSwitch(_) => ignored.push(*name),
+            Verdict::Refused(why) => {
+                let text = format!("--{name}: {why}\n");
+                return Err(Error::raw(ErrorKind::UnknownArgument, text));
+            }
+        }
+    }
+    Ok(ignored)
+}
+
+/// Makes `$name`, which has a field `without_effect`, a group of flags: those
+/// that neither half has, and `$flags`.
+#[macro_export]
+macro_rules! foreign_args {
+    ($name:ty, $flags:expr) => {
+        impl clap::FromArgMatches for $name {
+            fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self {
+                    without_effect: $crate::args::foreign::given(matches, &$flags)?,
+                })
+            }
+
+            fn update_from_arg_matches(
+                &mut self,
+                matches: &clap::ArgMatches,
+            ) -> Result<(), clap::Error> {
+                *self = Self::from_arg_matches(matches)?;
+                Ok(())
+            }
+        }
+
+        impl clap::Args for $name {
+            fn augment_args(command: clap::Command) -> clap::Command {
+                $crate::args::foreign::augment(command, &$flags)
+            }
+
+            fn augment_args_for_update(command: clap::Command) -> clap::Command {
+                Self::augment_args(command)
+            }
+        }
+    };
+}
+pub use crate::foreign_args as as_args;
