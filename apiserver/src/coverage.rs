@@ -15,7 +15,7 @@ use std::sync::{
 use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::selector::Selector;
 
-use crate::Held;
+use crate::{Held, store::NoMetrics};
 
 /// Answers the readiness check over samples.
 #[derive(Debug)]
@@ -46,10 +46,28 @@ impl Coverage {
             return Ok(());
         }
         let silent = known - served - failing;
+        let example = self.example(&nodes, now).unwrap_or_default();
         Err(format!(
             "{served} of {known} nodes have metrics, {failing} fail to be scraped, \
-             {silent} were not reported"
+             {silent} were not reported{example}"
         ))
+    }
+
+    /// One node without metrics, and why: one that fails, if there is one, since
+    /// others may be a matter of time.
+    fn example(&self, nodes: &[NodeName], now: Timestamp) -> Option<String> {
+        let reports = self.held.store.reports(nodes, now);
+        let reasons = nodes.iter().zip(reports.into_iter().map(|it| it.why_not));
+        let missing: Vec<_> = reasons
+            .filter_map(|(node, why)| Some((node, why?)))
+            .collect();
+        let fails = |(_, why): &&(&NodeName, NoMetrics)| matches!(why, NoMetrics::Failed(_));
+        let facts = &self.held.facts;
+        let first = missing.first().filter(|_| facts.any());
+        let (node, why) = missing.iter().find(fails).or(first)?;
+        let scrapers = facts.any().then(|| facts.of(node.as_str()));
+        let scrapers = scrapers.map_or_else(String::new, |it| format!("; {it}"));
+        Some(format!(" (node {node}: {why}{scrapers})"))
     }
 
     fn nodes(&self) -> Vec<NodeName> {
@@ -69,4 +87,73 @@ pub(crate) fn check(
     coverage: Arc<Coverage>,
 ) -> impl Fn() -> Result<(), String> + Send + Sync + 'static {
     move || coverage.check()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tributary_runtime::clock::Clock;
+
+    use super::*;
+    use crate::{
+        catalog::{Catalog, Labels, NodeRecord},
+        facts::{Facts, Role},
+        store::{FailedScrape, Source, Store},
+    };
+
+    fn coverage(nodes: &[&str]) -> Coverage {
+        let catalog = Catalog::default();
+        let record = |name: &&str| NodeRecord {
+            name: (*name).into(),
+            labels: Labels::default(),
+        };
+        catalog.set_nodes(nodes.iter().map(record).collect());
+        Coverage {
+            held: Held {
+                catalog,
+                store: Store::new(None),
+                facts: Facts::default(),
+                clock: Clock::fixed("2026-11-21T10:00:00Z".parse().unwrap()),
+            },
+            node_selector: None,
+            wanted: 90,
+            ready: AtomicBool::new(false),
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_an_example() {
+        let coverage = coverage(&["n1", "n2"]);
+        let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, 2 were not reported";
+        assert_eq!(coverage.check(), Err(missing.to_owned()));
+        let mut claims = coverage.held.facts.claims("s1".into());
+        claims.take(Some(Role::Owner), vec!["n1".into()]);
+        assert_eq!(
+            coverage.check(),
+            Err(format!(
+                "{missing} (node n1: no scraper has reported it yet; owned by s1)"
+            ))
+        );
+        let failed = FailedScrape {
+            asked_at: Timestamp::from_millis(coverage.held.clock.now_millis() - 3_000),
+            by: "s2".into(),
+            reason: "dial",
+            message: "connection refused".into(),
+        };
+        let source = Source {
+            name: "s2".into(),
+            resolution: Duration::from_secs(15),
+        };
+        coverage.held.store.fail("n2".into(), failed, &source);
+        assert_eq!(
+            coverage.check(),
+            Err(
+                "0 of 2 nodes have metrics, 1 fail to be scraped, 1 were not reported (node n2: \
+                 last scrape failed 3s ago by s2: connection refused; nobody who is connected \
+                 owns it)"
+                    .to_owned()
+            )
+        );
+    }
 }
