@@ -1,0 +1,244 @@
+//! Publishers that were let in and do what they should not.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tonic::Code;
+use tributary_proto::v1::{self, PublishRequest, publish_request::Message};
+use tributary_runtime::clock::Clock;
+
+use super::{
+    publisher::{Publisher, dial_socket, hello, reading, roster},
+    stage::{Stage, eventually},
+};
+
+async fn publisher(stage: &Stage) -> Publisher {
+    let mut publisher = dial_socket(&stage.socket).await.unwrap();
+    publisher.greet().await;
+    publisher
+}
+
+/// What the stream ends with after these.
+async fn ends(stage: &Stage, messages: Vec<Message>) -> (Code, String) {
+    let mut publisher = dial_socket(&stage.socket).await.unwrap();
+    for message in messages {
+        publisher.say(message).await;
+    }
+    publisher.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_says_nothing_is_sent_away() {
+    let stage = Stage::start(&[]).await;
+    let start = Instant::now();
+    let mut silent = dial_socket(&stage.socket).await.unwrap();
+    let ended = silent.end().await;
+    assert_eq!(ended, (Code::DeadlineExceeded, "no Hello".to_owned()));
+    assert!(start.elapsed() >= Duration::from_secs(9));
+    assert_eq!(stage.refused("hello").await, 1);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_a_rule_ends_the_stream_with_the_rule() {
+    let stage = Stage::start(&[]).await;
+    let with = |change: fn(&mut v1::Hello)| {
+        let mut hello = hello();
+        change(&mut hello);
+        vec![Message::Hello(hello)]
+    };
+    let resolution = "a resolution that is not from 100 ms to an hour";
+    for (messages, code, text) in [
+        (
+            with(|it| it.resolution_ms = 0),
+            Code::InvalidArgument,
+            resolution,
+        ),
+        (
+            with(|it| it.resolution_ms = 99),
+            Code::InvalidArgument,
+            resolution,
+        ),
+        (
+            with(|it| it.resolution_ms = u64::MAX),
+            Code::InvalidArgument,
+            resolution,
+        ),
+        (
+            with(|it| it.protocol = 0),
+            Code::FailedPrecondition,
+            "protocol 0 is too old, 1 to 1 are accepted",
+        ),
+        (
+            with(|it| it.source.clear()),
+            Code::InvalidArgument,
+            "a source without a name",
+        ),
+        (
+            vec![roster("n1", "web")],
+            Code::InvalidArgument,
+            "the first message is no Hello",
+        ),
+        (
+            vec![Message::Hello(hello()), Message::Hello(hello())],
+            Code::InvalidArgument,
+            "a second Hello",
+        ),
+    ] {
+        assert_eq!(ends(&stage, messages).await, (code, text.to_owned()));
+    }
+    assert_eq!(stage.refused("protocol").await, 7);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_long_ends_the_stream() {
+    let stage = Stage::start(&[]).await;
+    let long = Message::ScrapeFailure(v1::ScrapeFailure {
+        message: "x".repeat(5 << 20),
+        ..v1::ScrapeFailure::default()
+    });
+    let (code, text) = ends(&stage, vec![Message::Hello(hello()), long]).await;
+    assert_eq!(code, Code::OutOfRange, "{text}");
+    assert_eq!(stage.refused("message").await, 1);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roster_of_too_many_containers_ends_the_stream() {
+    let stage = Stage::start(&[]).await;
+    let crowd = Message::Roster(v1::Roster {
+        node: "n1".to_owned(),
+        id: 1,
+        pods: vec![v1::roster::Pod {
+            namespace: "shop".to_owned(),
+            name: "web".to_owned(),
+            containers: (0..20_001).map(|row| format!("c{row}")).collect(),
+        }],
+    });
+    let (code, text) = ends(&stage, vec![Message::Hello(hello()), crowd]).await;
+    assert_eq!(code, Code::ResourceExhausted, "{text}");
+    assert_eq!(stage.refused("containers").await, 1);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_too_many_ends_the_stream() {
+    let stage = Stage::start(&[]).await;
+    let mut greedy = publisher(&stage).await;
+    for node in 0..=20_000 {
+        greedy.say(roster(&format!("n{node}"), "web")).await;
+    }
+    let ended = greedy.end().await;
+    let text = "more than 20000 nodes on one stream";
+    assert_eq!(ended, (Code::ResourceExhausted, text.to_owned()));
+    assert_eq!(stage.refused("nodes").await, 1);
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sends_too_fast_is_slowed_down_and_hurts_nobody() {
+    let stage = Stage::start(&[]).await;
+    let fast = publisher(&stage).await;
+    let sending = async {
+        // 65,536 pass at once, then 4,096 a second.
+        let released = v1::Released::default();
+        for _ in 0..72_000 {
+            fast.say(Message::Released(released.clone())).await;
+        }
+    };
+    let mut slow = publisher(&stage).await;
+    let living = async {
+        let mut answers = 0_u32;
+        let start = Instant::now();
+        let mut longest = Duration::ZERO;
+        while start.elapsed() < Duration::from_secs(2) {
+            let asked = Instant::now();
+            slow.say(reading("n1", 1_000)).await;
+            slow.hear().await.unwrap();
+            longest = longest.max(asked.elapsed());
+            answers += 1;
+        }
+        (answers, longest)
+    };
+    let ((), (answers, longest)) = tokio::join!(sending, living);
+    let throttled = stage.metric("tributary_bus_throttled_total").await;
+    assert!(throttled > 0, "not slowed down");
+    assert!(
+        longest < Duration::from_secs(1),
+        "{longest:?} for an answer"
+    );
+    eprintln!("{throttled} waits; beside them {answers} answers, the slowest in {longest:?}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_publisher_has_so_many_streams_and_no_more() {
+    let stage = Stage::start(&[]).await;
+    let mut held = Vec::new();
+    for _ in 0..128 {
+        held.push(publisher(&stage).await);
+    }
+    let status = dial_socket(&stage.socket).await.err().unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    let text = "128 streams of this publisher are open, which is the most";
+    assert_eq!(status.message(), text);
+    // Somebody else, over TLS, gets through.
+    let token = stage.good();
+    let mut other = super::publisher::dial(&stage, &token).await.unwrap();
+    other.greet().await;
+    held.pop();
+    eventually(|| async { dial_socket(&stage.socket).await.map(drop) }).await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_in_the_future_do_not_outlast_an_honest_publisher() {
+    let stage = Stage::start(&[]).await;
+    let liar = publisher(&stage).await;
+    let honest = publisher(&stage).await;
+    let now = Clock::system().now_millis();
+    let node = "node-00001";
+    liar.say(roster(node, "web")).await;
+    // A kubelet's time a year from now, asked for a year from now.
+    liar.say(reading(node, now + 31_536_000_000)).await;
+    let outcome = |outcome: &str| format!("tributary_bus_readings_total{{outcome=\"{outcome}\"}}");
+    eventually(|| async {
+        match stage.metric(&outcome("first")).await {
+            1 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    honest.say(roster(node, "web")).await;
+    // What was asked for more than 10 s later starts over.
+    let lied_at = Instant::now();
+    eventually(|| async {
+        honest
+            .say(reading(node, Clock::system().now_millis()))
+            .await;
+        match stage.metric(&outcome("clock_set")).await {
+            0 => Err("still believed"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    let believed = lied_at.elapsed();
+    assert!(believed < Duration::from_secs(15), "{believed:?}");
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_later_version_says_is_skipped() {
+    let stage = Stage::start(&[]).await;
+    let mut publisher = publisher(&stage).await;
+    let unknown = PublishRequest { message: None };
+    publisher.send.send(unknown).await.unwrap();
+    publisher.say(reading("n1", 1_000)).await;
+    assert!(publisher.hear().await.unwrap().is_some());
+    assert_eq!(
+        stage.metric("tributary_bus_unknown_messages_total").await,
+        1
+    );
+    stage.stop().await;
+}
