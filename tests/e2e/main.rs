@@ -17,6 +17,7 @@ mod frontends;
 mod groups;
 mod layers;
 mod metrics;
+mod publishers;
 mod real_pages;
 mod shards;
 

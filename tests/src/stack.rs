@@ -3,6 +3,8 @@
 //! Everything is real but the pace: sockets, TLS, flags. Kubelets have new
 //! samples whenever they are asked, so a resolution of half a second does.
 
+mod credentials;
+
 use std::{
     net::SocketAddr,
     path::Path,
@@ -75,6 +77,8 @@ pub struct Stack {
     /// The cluster.
     pub cluster: Cluster,
     flags: &'static [&'static str],
+    /// Whether publishers show tokens instead of certificates.
+    tokens: bool,
     resolution: Duration,
     scrapers: Vec<Option<Process>>,
     frontends: Vec<Option<Front>>,
@@ -139,9 +143,12 @@ impl Stack {
             server_name: "localhost".to_owned(),
         };
         cluster.set_frontend_trust(&trust).expect("a CA");
+        let publishers = cluster.paths().dir.join("publishers.crt");
+        std::fs::copy(&cluster.paths().bus_ca, publishers).expect("a copy");
         let mut stack = Self {
             cluster,
             flags,
+            tokens: false,
             resolution,
             scrapers: Vec::new(),
             frontends: Vec::new(),
@@ -320,14 +327,15 @@ impl Stack {
             format!("--bind-address={}", api.ip()),
             format!("--secure-port={}", api.port()),
             format!("--bus-address={bus}"),
-            flag("--bus-client-ca-file", &paths.bus_ca),
             flag("--tls-cert-file", &paths.frontend_certificate),
             flag("--tls-private-key-file", &paths.frontend_key),
             flag("--requestheader-client-ca-file", &paths.front_proxy_ca),
             flag("--kubeconfig", &paths.kubeconfig),
             "--frontend-name=front".to_owned(),
         ];
-        let more = self.flags.iter().map(ToString::to_string);
+        let publishers = flag("--bus-client-ca-file", &self.publishers_ca());
+        let publishers = (!self.tokens).then_some(publishers);
+        let more = self.flags.iter().map(ToString::to_string).chain(publishers);
         let flags = std::iter::once("tributary-apiserver".to_owned()).chain(flags);
         let flags = flags.chain(more);
         let args = FrontendArgs::try_parse_from(flags).expect("flags");
@@ -382,9 +390,13 @@ impl Stack {
             flag("--kubeconfig", &paths.kubeconfig),
             flag("--bus-ca-file", &paths.bus_ca),
             "--bus-server-name=localhost".to_owned(),
-            flag("--bus-client-certificate", &certificate),
-            flag("--bus-client-key", &key),
         ];
+        if self.tokens {
+            flags.push(flag("--bus-token-file", &self.token_file()));
+        } else {
+            flags.push(flag("--bus-client-certificate", &certificate));
+            flags.push(flag("--bus-client-key", &key));
+        }
         flags.extend_from_slice(share);
         let args = ScraperArgs::try_parse_from(flags).expect("flags");
         let config = Config::try_from(args).expect("flags that fit together");
