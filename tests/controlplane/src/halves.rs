@@ -175,7 +175,6 @@ async fn start_frontend(
         flag("--bus-client-ca-file", &paths.bus_ca),
         flag("--tls-cert-file", &paths.frontend_certificate),
         flag("--tls-private-key-file", &paths.frontend_key),
-        flag("--requestheader-client-ca-file", &paths.front_proxy_ca),
         flag("--kubeconfig", kubeconfig),
     ];
     let stop = CancellationToken::new();

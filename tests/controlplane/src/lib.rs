@@ -5,6 +5,7 @@
 //! - [`process`]: one of them, running
 //! - [`plane`]: the three of them, and who may do what
 //! - [`node`]: a real node, whose containers are processes
+//! - [`token`]: tokens of service accounts that nobody issues
 //! - [`workloads`]: what a scheduler and kubelets do: pods get a node, run, use CPU, end
 //! - [`halves`]: our scrapers and our frontend, behind real `APIService`s
 //! - [`rig`]: all of that together, shared by the tests
@@ -20,4 +21,5 @@ pub mod patience;
 pub mod plane;
 pub mod process;
 pub mod rig;
+pub mod token;
 pub mod workloads;

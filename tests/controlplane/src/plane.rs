@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What kube-apiserver calls itself in tokens.
-const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
 /// Not run: simulated nodes have no heartbeats, so their pods would be evicted after five minutes.
 const CONTROLLERS: &str =
@@ -121,6 +121,16 @@ impl Plane {
     /// The kubeconfig of an administrator.
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.join("kubeconfig")
+    }
+
+    /// The private key with which tokens of service accounts are signed, P-256.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn token_signer(&self) -> anyhow::Result<rcgen::KeyPair> {
+        let pem = fs::read_to_string(self.dir.join(SERVICE_ACCOUNT_KEY))?;
+        Ok(rcgen::KeyPair::from_pem(&pem)?)
     }
 
     /// Signs the certificates of kube-apiserver, and of those whom it knows by one.

@@ -3,6 +3,7 @@
 mod access;
 mod autoscaling;
 mod discovery;
+mod python;
 mod realnode;
 mod serving;
 mod top;

@@ -127,16 +127,16 @@ fn remove_stale(hierarchy: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A cgroup and those below it; refused while one has a process.
+/// A cgroup and those below it; refused while one has a process. Two tests may do it at once.
 fn remove(path: &Path) -> anyhow::Result<()> {
-    let entries = match fs::read_dir(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        entries => entries?,
-    };
-    for entry in entries.flatten() {
-        if entry.file_type()?.is_dir() {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        // What is no folder belongs to the kernel.
+        if entry.path().is_dir() {
             remove(&entry.path())?;
         }
     }
-    fs::remove_dir(path).with_context(|| format!("remove cgroup {}", path.display()))
+    match fs::remove_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.with_context(|| format!("remove cgroup {}", path.display())),
+    }
 }
