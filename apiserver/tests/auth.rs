@@ -16,6 +16,8 @@ mod caller;
 mod changes;
 #[path = "auth/probes.rs"]
 mod probes;
+#[path = "auth/recorded.rs"]
+mod recorded;
 #[path = "auth/serving.rs"]
 mod serving;
 #[path = "auth/stage.rs"]

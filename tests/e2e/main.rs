@@ -19,6 +19,7 @@ mod layers;
 mod metrics;
 mod publishers;
 mod real_pages;
+mod recorded;
 mod shards;
 
 use std::collections::BTreeSet;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod golden;
 mod reviews;
 mod users;
 
