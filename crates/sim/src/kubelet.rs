@@ -25,6 +25,7 @@ use crate::cluster::Shared;
 use crate::door::Door;
 use crate::identity::{Attributes, Identity};
 use crate::tls::{self, Body, full};
+use crate::{Ca, Error, Pki};
 
 pub use fault::Fault;
 pub(crate) use gzip::Gzip;
@@ -77,7 +78,7 @@ pub struct KubeletStats {
 pub(crate) struct Kubelet {
     name: String,
     address: SocketAddr,
-    tls: Arc<ServerConfig>,
+    tls: Mutex<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     fault: Mutex<Fault>,
     door: Door,
@@ -96,7 +97,7 @@ impl Kubelet {
         Arc::new(Self {
             name: name.to_owned(),
             address,
-            tls,
+            tls: Mutex::new(tls),
             shared,
             fault: Mutex::new(Fault::None),
             door,
@@ -121,6 +122,16 @@ impl Kubelet {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate for those who connect from now on, made for the names it is called by.
+    pub(crate) fn show(&self, pki: &Pki) -> Result<(), Error> {
+        let names = [self.name.clone(), self.address.ip().to_string()];
+        let credential = pki.server(Ca::Cluster, &names)?;
+        let clients = self.shared.pki.ca_der(Ca::Cluster);
+        let tls = tls::server_config(&credential, Some(clients))?;
+        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = tls;
+        Ok(())
     }
 
     /// Ends the listener and every connection.
@@ -163,7 +174,10 @@ impl Kubelet {
         let config = match self.fault() {
             Fault::Hang => None,
             Fault::WrongCertificate => Some(Arc::clone(&self.shared.wrong_tls)),
-            _ => Some(Arc::clone(&self.tls)),
+            _ => {
+                let shown = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(Arc::clone(&shown))
+            }
         };
         let Some(config) = config else {
             // Holds the stream until the fault changes and the connection is cut.

@@ -5,6 +5,7 @@ mod autoscaling;
 mod discovery;
 mod python;
 mod realnode;
+mod rotation;
 mod serving;
 mod top;
 mod typed;

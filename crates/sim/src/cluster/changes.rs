@@ -14,7 +14,7 @@ use crate::encode::uid;
 use crate::kube_api::{Written, find_kind, render};
 use crate::kubelet::Kubelet;
 use crate::objects::{Container, Node, NodeSpec, Phase, Pod, PodSpec, since};
-use crate::pki::Ca;
+use crate::pki::{Ca, Pki};
 use crate::store::{Key, NODES, PODS};
 use crate::tls;
 
@@ -71,6 +71,14 @@ impl Cluster {
             .spawn(kubelet.run(listener));
         self.shared.state().put_node(node);
         Ok(())
+    }
+
+    /// Has every kubelet show a certificate of another authority to those who connect from now on. What it takes for
+    /// clients stays as it is.
+    pub fn certify_kubelets(&self, pki: &Pki) -> Result<(), Error> {
+        self.kubelets()
+            .values()
+            .try_for_each(|kubelet| kubelet.show(pki))
     }
 
     /// Removes a node and ends its kubelet. Its pods stay in the API, as they do until they are evicted.
