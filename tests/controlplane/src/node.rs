@@ -34,7 +34,7 @@ const IMAGE: &str = "localhost/load:1";
 const INSIDE: &str = include_str!("node/inside.sh");
 const CONTAINERD: &str = include_str!("node/containerd.toml");
 
-/// Debian's packages of the same names have them, but for the two last, which every machine has.
+/// In Debian's packages containerd, crun and util-linux.
 const NEEDED: [&str; 5] = ["containerd", "ctr", "crun", "unshare", "setpriv"];
 
 /// A pod on a real node. Each container has a name and what its program is told; those that come before the others end
