@@ -8,6 +8,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -31,12 +32,16 @@ use crate::api::kinds::{GROUP, Version};
 
 /// Counters of requests. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct RequestMetrics {
+pub(crate) struct RequestMetrics(Arc<Families>);
+
+#[derive(Debug)]
+struct Families {
     total: Family<Counted, Counter>,
     seconds: Family<Timed, Histogram>,
     sli_seconds: Family<Target, Histogram>,
     sizes: Family<Target, Histogram>,
-    under_way: Family<Kind, Gauge>,
+    reading: Gauge,
+    writing: Gauge,
     terminated: Family<Terminated, Counter>,
 }
 
@@ -98,18 +103,18 @@ fn sizes() -> Histogram {
     Histogram::new([1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9])
 }
 
-const READ_ONLY: &str = "readOnly";
-const MUTATING: &str = "mutating";
-
 impl RequestMetrics {
     /// Registers the counters; names and help texts exist only here.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let new = Self {
+        let under_way = Family::<Kind, Gauge>::default();
+        let of = |request_kind| under_way.get_or_create_owned(&Kind { request_kind });
+        let new = Families {
+            reading: of("readOnly"),
+            writing: of("mutating"),
             total: Family::default(),
             seconds: Family::new_with_constructor(seconds),
             sli_seconds: Family::new_with_constructor(sli_seconds),
             sizes: Family::new_with_constructor(sizes),
-            under_way: Family::default(),
             terminated: Family::default(),
         };
         let api = registry.sub_registry_with_prefix("apiserver");
@@ -136,7 +141,7 @@ impl RequestMetrics {
         api.register(
             "current_inflight_requests",
             "Requests under way",
-            new.under_way.clone(),
+            under_way.clone(),
         );
         api.register(
             "request_terminations",
@@ -144,14 +149,29 @@ impl RequestMetrics {
             new.terminated.clone(),
         );
         new.start_at_zero();
-        new
+        Self(Arc::new(new))
     }
 
+    fn begin(&self, target: Target) -> UnderWay {
+        let gauge = match target.verb {
+            "GET" | "LIST" | "WATCH" => &self.0.reading,
+            _ => &self.0.writing,
+        };
+        gauge.inc();
+        UnderWay {
+            gauge: gauge.clone(),
+            metrics: self.clone(),
+            target,
+            start: Instant::now(),
+            code: None,
+            sent: 0,
+        }
+    }
+}
+
+impl Families {
     /// What never happened is 0: a rule must not wait for the first time.
     fn start_at_zero(&self) {
-        for kind in [READ_ONLY, MUTATING] {
-            self.under_way(kind).set(0);
-        }
         for version in Version::ALL {
             for resource in ["nodes", "pods"] {
                 let target = Target {
@@ -166,27 +186,6 @@ impl RequestMetrics {
                     drop(self.terminated.get_or_create(&Terminated { code, target }));
                 }
             }
-        }
-    }
-
-    fn under_way(&self, request_kind: &'static str) -> Gauge {
-        self.under_way.get_or_create_owned(&Kind { request_kind })
-    }
-
-    fn begin(&self, target: Target) -> UnderWay {
-        let kind = match target.verb {
-            "GET" | "LIST" | "WATCH" => READ_ONLY,
-            _ => MUTATING,
-        };
-        let gauge = self.under_way(kind);
-        gauge.inc();
-        UnderWay {
-            metrics: self.clone(),
-            target,
-            start: Instant::now(),
-            gauge,
-            code: None,
-            sent: 0,
         }
     }
 
@@ -242,7 +241,7 @@ impl Drop for UnderWay {
         self.gauge.dec();
         if let Some(code) = self.code {
             let took = self.start.elapsed().as_secs_f64();
-            self.metrics.ended(self.target, code, took, self.sent);
+            self.metrics.0.ended(self.target, code, took, self.sent);
         }
     }
 }

@@ -102,6 +102,13 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
             assert_eq!(headers["audit-id"].len(), 36, "{accept}");
         }
     }
+    // golden/discovery-health.txt, but for the name of the request.
+    let mut line = Caller::stranger().connect(stage.api).await.unwrap();
+    let (headers, _) = line.whole("/livez?verbose").await.unwrap();
+    assert_eq!(headers["cache-control"], "no-cache, private");
+    assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+
     let asked = Caller::stranger().header("Audit-Id", "the-same");
     let mut line = asked.connect(stage.api).await.unwrap();
     for path in [NODES, "/readyz", "/nowhere"] {
