@@ -51,7 +51,7 @@ async fn scale(stage: &mut Stage) -> anyhow::Result<()> {
     let mut ending = JoinSet::new();
     for _ in 0..6 {
         let scraper = stage.fleet.take_scraper(0)?;
-        ending.spawn(scraper.program.end());
+        ending.spawn(scraper.end());
     }
     while let Some(ended) = ending.join_next().await {
         ended??;
@@ -71,7 +71,7 @@ async fn roll(stage: &mut Stage) -> anyhow::Result<()> {
     for _ in 0..stage.fleet.scrapers.len() {
         stage.fleet.add_scraper().await?;
         sleep(Duration::from_secs(5)).await;
-        stage.fleet.take_scraper(0)?.program.end().await?;
+        stage.fleet.take_scraper(0)?.end().await?;
     }
     stage.wait(2.0).await;
     stage.begin("roll all frontends", ROLLING).await?;

@@ -61,6 +61,26 @@ pub(crate) struct Scraper {
     pub(crate) buses: Vec<Proxy>,
 }
 
+impl Scraper {
+    /// Ends it in order. Its connections stay until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// It does not end, or not in order.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        let Self {
+            program,
+            api,
+            kubelets,
+            buses,
+            ..
+        } = self;
+        let ended = program.end().await;
+        drop((api, kubelets, buses));
+        ended
+    }
+}
+
 /// A frontend and what it is connected to.
 #[derive(Debug)]
 pub(crate) struct Frontend {
@@ -321,7 +341,7 @@ impl Fleet {
             ended.context("an observer")?;
         }
         for scraper in self.scrapers.drain(..) {
-            scraper.program.end().await?;
+            scraper.end().await?;
         }
         for frontend in self.frontends.drain(..) {
             if let Some(program) = frontend.program {
