@@ -205,7 +205,7 @@ impl Inner {
     /// What the certificates of a connection prove, found out once for each set
     /// of CAs.
     fn verdict(&self, peer: &Peer, trust: &Trust) -> Verdict {
-        let now = self.clock.now();
+        let now = self.clock.date();
         let before = peer.notes.get::<Verdict>();
         if let Some(verdict) = &before
             && verdict.generation == trust.generation

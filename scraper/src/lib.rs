@@ -115,6 +115,8 @@ impl Scraper {
         let bus_metrics = BusMetrics::register(&mut registry);
         let share = ShareMetrics::register(&mut registry);
         let leaving = Leaving::default();
+        // Ages must not jump when the machine's clock is set.
+        let even = clock.even();
 
         // Node objects become targets.
         let watched = find_targets(&mut tasks, &config, kube.clone())?;
@@ -131,7 +133,7 @@ impl Scraper {
             hub: hub.clone(),
             replicas: config.replicas,
             resolution: config.resolution,
-            clock: clock.clone(),
+            clock: even.clone(),
             metrics: ScrapeMetrics::register(&mut registry),
             share: share.clone(),
         };
@@ -151,7 +153,7 @@ impl Scraper {
             hub,
             identity: identity(&config, &clock),
             credentials: find_credentials(&mut tasks, &config),
-            clock,
+            clock: even,
             metrics: bus_metrics.clone(),
             overdue: reports,
             share,

@@ -120,6 +120,35 @@ async fn a_clock_that_is_set_forth_and_back_costs_a_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clocks_of_scrapers_and_frontends_may_be_set_while_they_run() {
+    let stack = Stack::patient(steady(3, 2), 2, 2).await;
+    for index in 0..2 {
+        all_served(&stack, &stack.front(index)).await;
+    }
+    let mut lists = 0;
+    for hours in [1, -1, 0] {
+        stack.set_clocks(hours * 3_600);
+        let node = "node-00001";
+        let before = stack.cluster.kubelet_stats(node).unwrap().requests;
+        // Longer than samples may be old.
+        while stack.cluster.kubelet_stats(node).unwrap().requests < before + 5 {
+            for index in 0..2 {
+                let front = stack.front(index);
+                assert_eq!(front.ok(NODES).await.unwrap().items().len(), 3, "{hours} h");
+                assert_eq!(
+                    front.ok(super::PODS).await.unwrap().items().len(),
+                    6,
+                    "{hours} h"
+                );
+                lists += 2;
+            }
+        }
+    }
+    println!("nothing was missing in {lists} lists while clocks were set");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gone_nodes_and_pods_go_and_new_ones_come() {
     let stack = Stack::start(steady(3, 2), 2, 1).await;
     let front = stack.front(0);

@@ -8,11 +8,15 @@ mod credentials;
 use std::{
     net::SocketAddr,
     path::Path,
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
 use clap::Parser as _;
+use jiff::SignedDuration;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
@@ -80,6 +84,8 @@ pub struct Stack {
     /// Whether publishers show tokens instead of certificates.
     tokens: bool,
     resolution: Duration,
+    /// By how many seconds the clocks of both halves are off.
+    clocks_off: Arc<AtomicI64>,
     scrapers: Vec<Option<Process>>,
     frontends: Vec<Option<Front>>,
 }
@@ -150,6 +156,7 @@ impl Stack {
             flags,
             tokens: false,
             resolution,
+            clocks_off: Arc::default(),
             scrapers: Vec::new(),
             frontends: Vec::new(),
         };
@@ -293,6 +300,19 @@ impl Stack {
         self.cluster.stop().await;
     }
 
+    /// Sets the clocks of the machines of both halves, so many seconds off.
+    pub fn set_clocks(&self, seconds: i64) {
+        self.clocks_off.store(seconds, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Clock {
+        let (off, machine) = (Arc::clone(&self.clocks_off), Clock::system());
+        Clock::told_by(move || {
+            let off = SignedDuration::from_secs(off.load(Ordering::Relaxed));
+            machine.now().saturating_add(off).expect("a date")
+        })
+    }
+
     fn announce(&self) {
         let running = self.frontends.iter().flatten();
         self.cluster
@@ -340,7 +360,7 @@ impl Stack {
         let flags = flags.chain(more);
         let args = FrontendArgs::try_parse_from(flags).expect("flags");
         let stop = CancellationToken::new();
-        let frontend = Frontend::start(args, Clock::system(), stop.clone())
+        let frontend = Frontend::start(args, self.clock(), stop.clone())
             .await
             .expect("a frontend");
         let api = tcp(frontend.api_address());
@@ -402,7 +422,7 @@ impl Stack {
         let config = Config::try_from(args).expect("flags that fit together");
         let config = config.paced(self.resolution, REQUEST_TIMEOUT);
         let stop = CancellationToken::new();
-        let scraper = Scraper::start(config, Clock::system(), stop.clone())
+        let scraper = Scraper::start(config, self.clock(), stop.clone())
             .await
             .expect("a scraper");
         let admin = socket_of(scraper.admin_address());

@@ -45,6 +45,8 @@ pub(crate) const WHOLE: usize = 128 * 1024;
 pub(crate) struct Answer {
     /// The time of the request.
     pub(crate) now: Timestamp,
+    /// The date then, which may have been set since.
+    date: Timestamp,
     resource: Resource,
     writer: Writer,
     freshness: Freshness,
@@ -73,10 +75,12 @@ impl Answer {
         if !synced {
             return Err(Refusal::NotSynced(resource));
         }
-        let now = Timestamp::from_millis(served.api.clock.now_millis());
-        let writer = Writer::new((served.version, resource), (wanted, include), now);
+        let clock = &served.api.clock;
+        let date = Timestamp::from_millis(clock.date().as_millisecond());
+        let writer = Writer::new((served.version, resource), (wanted, include), date);
         Ok(Self {
-            now,
+            now: Timestamp::from_millis(clock.now_millis()),
+            date,
             resource,
             writer,
             freshness: served.api.freshness.clone(),
@@ -87,7 +91,8 @@ impl Answer {
     pub(crate) fn one(mut self, item: &Item) -> Response {
         let mut out = Vec::with_capacity(1024);
         self.writer.one(&mut out, item);
-        self.freshness.observe(std::slice::from_ref(item), self.now);
+        self.freshness
+            .observe(std::slice::from_ref(item), self.date);
         held(&self.writer, vec![out.into()])
     }
 
@@ -100,8 +105,8 @@ impl Answer {
         if let Some(limit) = limit {
             return self.part(pages, limit).await;
         }
-        let (freshness, now) = (self.freshness.clone(), self.now);
-        let pages = pages.inspect(move |items| freshness.observe(items, now));
+        let (freshness, date) = (self.freshness.clone(), self.date);
+        let pages = pages.inspect(move |items| freshness.observe(items, date));
         self.all(pages).await
     }
 
@@ -119,7 +124,7 @@ impl Answer {
         }
         let more = items.len() > limit;
         items.truncate(limit);
-        self.freshness.observe(&items, self.now);
+        self.freshness.observe(&items, self.date);
         if more && let Some(last) = items.last() {
             self.writer
                 .set_token(page::token(self.resource, &last.key()));

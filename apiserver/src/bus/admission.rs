@@ -193,7 +193,7 @@ impl Admission {
     }
 
     fn now(&self) -> UnixTime {
-        let seconds = u64::try_from(self.clock.now().as_second()).unwrap_or_default();
+        let seconds = u64::try_from(self.clock.date().as_second()).unwrap_or_default();
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 

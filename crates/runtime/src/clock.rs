@@ -7,9 +7,16 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-/// Tells the date.
+type Tell = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Tells the time.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Tell,
+    date: Tell,
+    /// Whether somebody may set it, so that it jumps.
+    may_jump: bool,
+}
 
 impl Clock {
     /// The machine's clock.
@@ -18,31 +25,65 @@ impl Clock {
         reason = "the one place that may ask the machine"
     )]
     pub fn system() -> Self {
-        Self(Arc::new(Timestamp::now))
+        Self::told_by(Timestamp::now)
+    }
+
+    /// A clock that shows what `tell` says, which may jump.
+    pub fn told_by(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self {
+            may_jump: true,
+            ..Self::without_jumps(tell)
+        }
     }
 
     /// A clock that stands still.
     pub fn fixed(at: Timestamp) -> Self {
-        Self(Arc::new(move || at))
+        Self::without_jumps(move || at)
     }
 
     /// A clock that shows `origin` now and moves with tokio's time, so that
     /// advancing that moves the date along.
     pub fn from_tokio(origin: Timestamp) -> Self {
         let start = tokio::time::Instant::now();
-        Self(Arc::new(move || {
-            origin.saturating_add(start.elapsed()).unwrap_or(origin)
-        }))
+        Self::without_jumps(move || origin.saturating_add(start.elapsed()).unwrap_or(origin))
     }
 
-    /// The date.
+    fn without_jumps(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        let tell: Tell = Arc::new(tell);
+        Self {
+            now: Arc::clone(&tell),
+            date: tell,
+            may_jump: false,
+        }
+    }
+
+    /// A clock that shows the same now and goes on evenly, whatever becomes of
+    /// this one: for ages, which must not jump when a machine's clock is set.
+    /// Its [`Clock::date`] is still that of this one.
+    #[must_use]
+    pub fn even(&self) -> Self {
+        if !self.may_jump {
+            return self.clone();
+        }
+        Self {
+            date: Arc::clone(&self.date),
+            ..Self::from_tokio(self.now())
+        }
+    }
+
+    /// The time: for what is compared with other times of this clock.
     pub fn now(&self) -> Timestamp {
-        (self.0)()
+        (self.now)()
     }
 
-    /// The date in milliseconds since the Unix epoch.
+    /// The time in milliseconds since the Unix epoch.
     pub fn now_millis(&self) -> i64 {
         self.now().as_millisecond()
+    }
+
+    /// The date: for what is compared with dates of others, or shown.
+    pub fn date(&self) -> Timestamp {
+        (self.date)()
     }
 }
 
@@ -54,7 +95,10 @@ impl fmt::Debug for Clock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{
+        sync::atomic::{AtomicI64, Ordering},
+        time::Duration,
+    };
 
     use super::*;
 
@@ -64,5 +108,25 @@ mod tests {
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(clock.now(), Timestamp::from_second(60).unwrap());
         assert_eq!(clock.now_millis(), 60_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_even_clock_does_not_jump_and_still_tells_the_date() {
+        let (set, origin) = (Arc::new(AtomicI64::new(0)), Timestamp::UNIX_EPOCH);
+        let seconds = Arc::clone(&set);
+        let tell = move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap();
+        let even = Clock::told_by(tell).even();
+        set.store(-3_600, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(even.now(), origin + Duration::from_secs(5));
+        assert_eq!(even.date(), origin - Duration::from_hours(1));
+        assert_eq!(even.even().now(), even.now());
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_stands_still_is_even() {
+        let at = Timestamp::from_second(7).unwrap();
+        assert_eq!(Clock::fixed(at).even().now(), at);
+        assert_eq!(Clock::fixed(at).even().date(), at);
     }
 }
