@@ -19,7 +19,7 @@ use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Ca, Cluster};
 
 use crate::{
-    objects::{apply, bind, grant, service_account},
+    objects::{apply, bind, grant, service_account, token},
     plane::Plane,
 };
 
@@ -32,6 +32,9 @@ pub const BUS_SERVICE: &str = "tributary-bus";
 /// What the frontend's Service is called: its certificate is for that name.
 const FRONTEND: &str = "tributary-apiserver";
 const SCRAPER: &str = "tributary-scraper";
+
+/// The audience of tokens for the bus.
+pub const AUDIENCE: &str = "tributary-bus";
 
 /// The API that is aggregated, in both versions.
 pub const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
@@ -58,6 +61,9 @@ impl Half {
 pub struct Halves {
     /// Where the frontend serves.
     pub api: SocketAddr,
+    bus: SocketAddr,
+    /// Of the scrapers.
+    kubeconfig: PathBuf,
     frontend: Half,
     scrapers: Vec<Half>,
 }
@@ -79,17 +85,40 @@ impl Halves {
         let kubeconfig = scraper_identity(plane, client).await?;
         let mut running = Vec::new();
         for index in 0..scrapers {
-            let flags = scraper_flags(cluster, &kubeconfig, bus, index)?;
-            running.push(start_scraper(flags, resolution).await?);
+            let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
+            let name = format!("scraper-{index}");
+            let flags = scraper_flags(cluster, &kubeconfig, bus, (&name, &shown))?;
+            let (scraper, _) = start_scraper(flags, resolution).await?;
+            running.push(scraper);
         }
         for object in registration(api, cluster.pki().ca(Ca::Bus)) {
             apply(client, &object).await?;
         }
         Ok(Self {
             api,
+            bus,
+            kubeconfig,
             frontend,
             scrapers: running,
         })
+    }
+
+    /// Starts a scraper that has no nodes, and shows this token to the frontend.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub async fn stranger(
+        &self,
+        cluster: &Cluster,
+        name: &str,
+        token: &str,
+    ) -> anyhow::Result<Stranger> {
+        let mut flags = scraper_flags(cluster, &self.kubeconfig, self.bus, (name, token))?;
+        flags.push(format!("--group={name}"));
+        flags.push("--node-selector=nobody/has=this".to_owned());
+        let (half, admin) = start_scraper(flags, Duration::from_secs(10)).await?;
+        Ok(Stranger { admin, half })
     }
 
     /// Ends them, in the order of a rollout.
@@ -102,6 +131,25 @@ impl Halves {
             scraper.end().await.context("a scraper")?;
         }
         self.frontend.end().await.context("the frontend")
+    }
+}
+
+/// A scraper without nodes.
+#[derive(Debug)]
+pub struct Stranger {
+    /// Where its metrics are.
+    pub admin: SocketAddr,
+    half: Half,
+}
+
+impl Stranger {
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// It had ended by itself.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.half.end().await
     }
 }
 
@@ -156,6 +204,7 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
     let rules = json!([
         { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] },
+        { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
     ]);
     grant(client, (NAMESPACE, SCRAPER), rules).await?;
     plane.kubeconfig_of(SCRAPER, &token)
@@ -172,7 +221,7 @@ async fn start_frontend(
         "--secure-port=0".to_owned(),
         "--bus-address=127.0.0.1:0".to_owned(),
         "--frontend-name=frontend-0".to_owned(),
-        flag("--bus-client-ca-file", &paths.bus_ca),
+        "--bus-recheck-interval=1s".to_owned(),
         flag("--tls-cert-file", &paths.frontend_certificate),
         flag("--tls-private-key-file", &paths.frontend_key),
         flag("--kubeconfig", kubeconfig),
@@ -191,12 +240,11 @@ fn scraper_flags(
     cluster: &Cluster,
     kubeconfig: &Path,
     bus: SocketAddr,
-    index: usize,
+    (name, token): (&str, &str),
 ) -> anyhow::Result<Vec<String>> {
     let paths = cluster.paths();
-    let name = format!("scraper-{index}");
-    let pair = cluster.pki().client(Ca::Bus, &name, &[])?;
-    let (certificate, key) = pair.write(&paths.dir, &name)?;
+    let token_file = paths.dir.join(format!("{name}.token"));
+    std::fs::write(&token_file, token)?;
     Ok(vec![
         "tributary-scraper".to_owned(),
         format!("--source-name={name}"),
@@ -207,21 +255,25 @@ fn scraper_flags(
         flag("--kubelet-certificate-authority", &paths.kubelet_ca),
         flag("--kubeconfig", kubeconfig),
         flag("--bus-ca-file", &paths.bus_ca),
-        flag("--bus-client-certificate", &certificate),
-        flag("--bus-client-key", &key),
+        flag("--bus-token-file", &token_file),
         format!("--frontend=https://{bus}"),
         format!("--frontend=k8s:///{NAMESPACE}/{BUS_SERVICE}:bus"),
     ])
 }
 
-async fn start_scraper(flags: Vec<String>, resolution: Duration) -> anyhow::Result<Half> {
+/// And where its metrics are.
+async fn start_scraper(
+    flags: Vec<String>,
+    resolution: Duration,
+) -> anyhow::Result<(Half, SocketAddr)> {
     let stop = CancellationToken::new();
     let config = Config::try_from(ScraperArgs::try_parse_from(flags)?)?;
     let config = config.paced(resolution, resolution * 4 / 5);
     let scraper = Scraper::start(config, Clock::system(), stop.clone()).await?;
+    let admin = tcp(scraper.admin_address())?;
     let mut running = JoinSet::new();
     running.spawn(scraper.run());
-    Ok(Half { stop, running })
+    Ok((Half { stop, running }, admin))
 }
 
 /// A Service that leads to loopback, and an `APIService` for each version.

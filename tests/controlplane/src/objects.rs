@@ -87,10 +87,23 @@ pub async fn service_account(
         "metadata": { "namespace": namespace, "name": name },
     });
     apply(client, &object).await?;
+    token(client, (namespace, name), &[]).await
+}
+
+/// A token of a service account for these audiences, good for an hour; without any, for the API itself.
+///
+/// # Errors
+///
+/// The API refuses it.
+pub async fn token(
+    client: &Client,
+    (namespace, name): (&str, &str),
+    audiences: &[&str],
+) -> anyhow::Result<String> {
     let accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
     let request = TokenRequest {
         spec: TokenRequestSpec {
-            audiences: Vec::new(),
+            audiences: audiences.iter().map(ToString::to_string).collect(),
             expiration_seconds: Some(3_600),
             ..TokenRequestSpec::default()
         },

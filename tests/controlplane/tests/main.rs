@@ -3,6 +3,7 @@
 mod access;
 mod autoscaling;
 mod discovery;
+mod publishers;
 mod python;
 mod realnode;
 mod rotation;

@@ -1,0 +1,100 @@
+//! Who may publish is decided by real tokens and real RBAC.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use kube::{Api, api::DeleteParams};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tributary_controlplane::{
+    halves::{AUDIENCE, NAMESPACE},
+    objects::{grant, service_account, token},
+    patience::eventually,
+    rig::{Rig, share},
+};
+
+/// A number that a scraper tells of itself.
+async fn metric(admin: SocketAddr, name: &str) -> anyhow::Result<u64> {
+    let mut stream = TcpStream::connect(admin).await?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    let mut values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(values.next().context("no such metric")?.parse()?)
+}
+
+const DENIED: &str = "tributary_bus_streams_denied_total";
+const CONNECTED: &str = "tributary_bus_frontends_connected";
+
+async fn is_denied(admin: SocketAddr) -> anyhow::Result<()> {
+    eventually("a refusal", || async {
+        let denied = metric(admin, DENIED).await?;
+        anyhow::ensure!(denied > 0 && metric(admin, CONNECTED).await? == 0);
+        Ok(())
+    })
+    .await
+}
+
+async fn account(rig: &Rig, name: &str) -> anyhow::Result<()> {
+    service_account(&rig.client, NAMESPACE, name)
+        .await
+        .map(drop)
+}
+
+#[test]
+fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
+    share(|rig| async move {
+        let name = "stranger";
+        account(&rig, name).await?;
+        let shown = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
+        let stranger = rig.halves.stranger(&rig.cluster, name, &shown).await?;
+        is_denied(stranger.admin).await?;
+
+        let rules = json!([
+            { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
+        ]);
+        grant(&rig.client, (NAMESPACE, name), rules).await?;
+        eventually("it is let in", || async {
+            anyhow::ensure!(metric(stranger.admin, CONNECTED).await? == 1);
+            Ok(())
+        })
+        .await?;
+
+        let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> =
+            Api::all(rig.client.clone());
+        let binding = format!("{NAMESPACE}:{name}:{NAMESPACE}:{name}");
+        bindings.delete(&binding, &DeleteParams::default()).await?;
+        eventually("it is sent away", || async {
+            anyhow::ensure!(metric(stranger.admin, CONNECTED).await? == 0);
+            Ok(())
+        })
+        .await?;
+        stranger.stop().await
+    })
+}
+
+#[test]
+fn a_token_for_another_audience_is_refused() -> anyhow::Result<()> {
+    share(|rig| async move {
+        let name = "astray";
+        account(&rig, name).await?;
+        let rules = json!([
+            { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
+        ]);
+        grant(&rig.client, (NAMESPACE, name), rules).await?;
+        for (which, audiences) in [("astray-api", &[][..]), ("astray-other", &["others"][..])] {
+            let shown = token(&rig.client, (NAMESPACE, name), audiences).await?;
+            let stranger = rig.halves.stranger(&rig.cluster, which, &shown).await?;
+            is_denied(stranger.admin).await?;
+            stranger.stop().await?;
+        }
+        Ok(())
+    })
+}
