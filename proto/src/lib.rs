@@ -21,3 +21,26 @@ pub mod limits;
 pub mod v1 {
     tonic::include_proto!("tributary.bus.v1");
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::v1::{PublishRequest, Released, publish_request::Message};
+
+    #[test]
+    fn fields_and_messages_of_later_versions_are_skipped() {
+        // Field 1000 with a text, which nothing here has.
+        let later = [&[0xc2, 0x3e, 2][..], b"hi"].concat();
+        let released = Released {
+            node: "n1".to_owned(),
+        };
+        let inner = [released.encode_to_vec(), later.clone()].concat();
+        let tag = [0x2a, u8::try_from(inner.len()).unwrap()];
+        let outer = [&tag[..], &inner, &later].concat();
+        let decoded = PublishRequest::decode(&*outer).unwrap();
+        assert_eq!(decoded.message, Some(Message::Released(released)));
+        let decoded = PublishRequest::decode(&*later).unwrap();
+        assert_eq!(decoded.message, None);
+    }
+}

@@ -8,6 +8,9 @@ use tributary_model::{MAX_NAME, Roster};
 use crate::v1;
 
 /// The protocol version of this code.
+///
+/// A stream of every version that is accepted is kept in `tests/e2e/streams`:
+/// record one before this is raised.
 pub const PROTOCOL: u32 = 1;
 
 /// The oldest protocol version that a frontend accepts.

@@ -3,6 +3,7 @@
 //! - [`documents`]: files of the repository that follow from the code
 //! - [`stack`]: a cluster, scrapers and frontends, and their end
 //! - [`ask`]: a client of the Kubernetes API, which proxies to the frontends
+//! - [`recording`]: what a scraper sends, to be sent again
 //! - [`patience`]: the only place that polls
 
 #![expect(
@@ -16,4 +17,5 @@
 pub mod ask;
 pub mod documents;
 pub mod patience;
+pub mod recording;
 pub mod stack;

@@ -4,6 +4,7 @@
 //! samples whenever they are asked, so a resolution of half a second does.
 
 mod credentials;
+mod sidecar;
 
 use std::{
     net::SocketAddr,
@@ -114,19 +115,7 @@ impl Stack {
         stack
     }
 
-    /// One scraper and one frontend as they are in one pod: over a Unix socket.
-    pub async fn sidecar(cluster: Builder) -> Self {
-        let mut stack = Self::with(cluster, (0, 0), &[], RESOLUTION).await;
-        let socket = stack.cluster.paths().dir.join("bus.sock");
-        let front = stack.frontend(own_address(), &Address::Unix(socket)).await;
-        stack.frontends.push(Some(front));
-        stack.announce();
-        let scraper = stack.scraper(0, &stack.shard(0, 1)).await;
-        stack.scrapers.push(Some(scraper));
-        stack
-    }
-
-    /// The same, but samples are served for minutes, for tests in which they
+    /// So many of each half, and samples are served for minutes, for tests in which they
     /// must not go because the machine is slow.
     pub async fn patient(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let flags = &["--max-sample-age=5m"];
