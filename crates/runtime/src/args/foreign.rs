@@ -22,8 +22,8 @@ pub enum Verdict {
 }
 
 const AUDIT: Verdict = Verdict::Refused(
-    "no audit log is written here; that of kube-apiserver has every request that it passes on, \
-     and what is said here about it carries its Audit-Id",
+    "no audit log is written here; that of kube-apiserver has every request that it passes on; \
+     leave it out",
 );
 const VERSIONS: Verdict =
     Verdict::Refused("there is nothing to set, here or in metrics-server; leave it out");

@@ -17,7 +17,8 @@ async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
     };
     let router = Router::new()
         .route("/", get(async || "on"))
-        .route("/last", get(async || ([(CONNECTION, "close")], "last")));
+        .route("/last", get(async || ([(CONNECTION, "close")], "last")))
+        .route("/long", get(long));
     let server = Server {
         listener: bound.listener,
         tls: None,
@@ -75,4 +76,40 @@ async fn an_idle_connection_is_closed_in_either_protocol() {
     while let Some(ended) = connections.join_next().await {
         ended.unwrap().unwrap();
     }
+}
+
+/// More than sockets hold between them.
+const LONG: usize = 64 << 20;
+const LIMIT: Duration = Duration::from_millis(300);
+
+/// An answer that has to be over in time.
+async fn long(axum::Extension(line): axum::Extension<Line>) -> Body {
+    let deadline = tokio::time::Instant::now() + LIMIT;
+    line.bound(
+        Version::HTTP_11,
+        vec![b'x'; LONG].into(),
+        Some(deadline),
+        (),
+    )
+}
+
+#[tokio::test]
+async fn whoever_does_not_read_loses_the_connection_in_time() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (address, _running) = server(Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    // The peer is gone although nothing was read: a write finds out.
+    let gone = async {
+        while stream.write_all(b"\r\n").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(30), gone).await.unwrap();
+    let mut rest = Vec::new();
+    // Whether it ends with a reset or not, it is not whole.
+    drop(stream.read_to_end(&mut rest).await);
+    assert!(rest.len() < LONG, "{}", rest.len());
 }
