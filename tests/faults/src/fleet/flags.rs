@@ -79,6 +79,7 @@ pub(super) fn frontend(
         flag("--tls-cert-file", &certificate),
         flag("--tls-private-key-file", &key),
         flag("--kubeconfig", &kubeconfig(cluster, FRONTEND, name, kube)?),
+        "--shutdown-delay-duration=1s".to_owned(),
         "--shutdown-grace-period=2s".to_owned(),
     ])
 }
