@@ -11,6 +11,7 @@ mod container;
 mod installed;
 mod manifests;
 mod migration;
+mod permissions;
 mod pods;
 mod rendered;
 mod site;
