@@ -184,8 +184,9 @@ impl Site {
             .map(|file| file.path());
         let end = format!("-{container}.log");
         let ours = files.filter(|path| path.display().to_string().ends_with(&end));
-        ours.filter_map(|path| std::fs::read_to_string(path).ok())
-            .collect()
+        let logs = ours.filter_map(|path| std::fs::read_to_string(path).ok());
+        // Fields are quoted in some lines and not in others.
+        logs.collect::<String>().replace("\\\"", "\"")
     }
 
     fn show_logs(&self) {
