@@ -151,6 +151,16 @@ impl Stage {
         Ok(out.flush()?)
     }
 
+    /// Says what is wrong, and goes on.
+    ///
+    /// # Errors
+    ///
+    /// Nobody reads it.
+    pub(crate) fn found_wrong(&mut self, words: &str) -> anyhow::Result<()> {
+        self.wrong.push(format!("{}: {words}", self.name));
+        self.tell(&format!("    WRONG: {words}"))
+    }
+
     /// Ends everything and says what was wrong.
     ///
     /// # Errors

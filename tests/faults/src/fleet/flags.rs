@@ -36,7 +36,7 @@ pub(super) fn scraper(
         format!("--source-name={name}"),
         format!("--admin-address={admin}"),
         format!("--metric-resolution={}s", RESOLUTION.as_secs()),
-        "--kubelet-request-timeout=8s".to_owned(),
+        "--kubelet-request-timeout=9s".to_owned(),
         format!("--kubelet-port={}", ways.kubelet_port),
         // The names of the nodes are in no DNS.
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
