@@ -262,6 +262,9 @@ fn the_ca_of_the_front_proxy_is_replaced_while_requests_run() -> anyhow::Result<
         let old = pki.client(Ca::FrontProxy, FRONT_PROXY_NAME, &[])?;
         let old = direct(&rig, pki.ca(Ca::Bus), Some(&old)).await?;
         eventually("the old CA is not believed", || async {
+            // kube-apiserver only ever adds to the config map: a CA is taken out by hand.
+            let map = json!({ "data": { "requestheader-client-ca-file": new.ca(Ca::FrontProxy) } });
+            merge(&rig, CONFIG_MAP, &map).await?;
             match answers(&old, list).await {
                 Ok(()) => anyhow::bail!("still believed"),
                 Err(_) => anyhow::Ok(()),
@@ -315,14 +318,23 @@ fn the_serving_certificate_and_its_ca_are_replaced_while_requests_run() -> anyho
 /// Has kube-apiserver verify the frontend with these CAs.
 async fn trust(rig: &Rig, cas: &str) -> anyhow::Result<()> {
     for version in VERSIONS {
-        let bundle =
-            json!({ "spec": { "caBundle": k8s_openapi::ByteString(cas.as_bytes().to_vec()) } });
+        let bundle = k8s_openapi::ByteString(cas.as_bytes().to_vec());
         let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{version}.metrics.k8s.io");
-        let request = Request::patch(path)
-            .header("content-type", "application/merge-patch+json")
-            .body(serde_json::to_vec(&bundle)?)?;
-        rig.client.request_text(request).await?;
+        merge(rig, &path, &json!({ "spec": { "caBundle": bundle } })).await?;
     }
+    Ok(())
+}
+
+/// Where frontends read who signs the certificate of the front proxy.
+const CONFIG_MAP: &str =
+    "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
+
+/// Changes a part of an object.
+async fn merge(rig: &Rig, path: &str, patch: &Value) -> anyhow::Result<()> {
+    let request = Request::patch(path)
+        .header("content-type", "application/merge-patch+json")
+        .body(serde_json::to_vec(patch)?)?;
+    rig.client.request_text(request).await?;
     Ok(())
 }
 
