@@ -66,6 +66,18 @@ async fn metrics(admin: std::net::SocketAddr) -> std::io::Result<String> {
     Ok(text)
 }
 
+/// So many tasks for each processor that want to run are too many to measure anything; both fleets are one or two.
+const TOO_MANY: f64 = 4.0;
+
+/// Why nothing can be measured on this machine now, if that is so: it has too much else to do.
+pub(crate) fn how_busy() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = text.split(' ').next()?.parse().ok()?;
+    let processors = std::thread::available_parallelism().ok()?.get();
+    let most = TOO_MANY * f64::from(u32::try_from(processors).ok()?);
+    (load > most).then(|| format!("load {load} on {processors} processors"))
+}
+
 /// What the columns are.
 pub(crate) const HEAD: &str = "                                                              seconds  looks  missing  not ready  oldest   bound  asked/cycle    lag  rescued";
 
