@@ -1,0 +1,122 @@
+//! The flags.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Measures Tributary on a simulated cluster, beside metrics-server.
+#[derive(Debug, Parser)]
+#[command(name = "bench", args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    /// What a person may say.
+    #[command(flatten)]
+    pub(crate) bench: BenchArgs,
+    /// What this program says to itself.
+    #[command(subcommand)]
+    pub(crate) role: Option<Role>,
+}
+
+/// What is measured.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct BenchArgs {
+    /// Nodes of the simulated cluster. Without it the sizes of the report are
+    /// measured, one after another: 100, 1,000 and 5,000 nodes of 30 pods, and
+    /// 1,000 of 110.
+    #[arg(long)]
+    pub(crate) nodes: Option<usize>,
+
+    /// Pods on every node.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) pods_per_node: usize,
+
+    /// Containers in every pod.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) containers: usize,
+
+    /// Scrapers that share the nodes.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) scrapers: usize,
+
+    /// Frontends that all are fed.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) frontends: usize,
+
+    /// Cycles of 15 s over which the idle cost is measured.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) cycles: u32,
+
+    /// Who is measured beside Tributary.
+    #[arg(long, value_enum, default_value_t = Peer::Go)]
+    pub(crate) peer: Peer,
+
+    /// What is measured.
+    #[arg(long, value_enum, default_value_t = What::All)]
+    pub(crate) what: What,
+
+    /// Where the results are kept, to be added to: one JSON document a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Makes this report of all that is in the file of `--json`, and measures
+    /// nothing.
+    #[arg(long, value_name = "FILE", requires = "json")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// The folder of the programs `tributary-scraper` and `tributary-apiserver`.
+    #[arg(long, default_value = "target/release")]
+    pub(crate) programs: PathBuf,
+
+    /// The program metrics-server.
+    #[arg(long, default_value = "tests/controlplane/bin/metrics-server")]
+    pub(crate) metrics_server: PathBuf,
+}
+
+/// Who is measured beside Tributary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// Nobody.
+    None,
+    /// metrics-server, after Tributary.
+    Go,
+    /// metrics-server alone.
+    Only,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Start, idle cost, requests.
+    All,
+    /// Start and idle cost.
+    Idle,
+    /// Start, idle cost, and the pause of a GET while eight clients list all pods.
+    Pause,
+}
+
+/// What this program says to itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Simulates a cluster until its standard input ends.
+    #[command(hide = true)]
+    Cluster(ClusterArgs),
+    /// Asks a server as its standard input says.
+    #[command(hide = true)]
+    Load,
+}
+
+/// The simulated cluster.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct ClusterArgs {
+    /// How many nodes.
+    #[arg(long)]
+    pub(crate) nodes: usize,
+    /// Pods on every node.
+    #[arg(long)]
+    pub(crate) pods_per_node: usize,
+    /// Containers in every pod.
+    #[arg(long)]
+    pub(crate) containers: usize,
+    /// Where its files go.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+}

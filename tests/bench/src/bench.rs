@@ -1,0 +1,164 @@
+//! What is measured, in which order.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::{process::Command, time::sleep};
+use tributary_runtime::clock::Clock;
+
+use crate::{
+    args::{BenchArgs, Peer, What},
+    cluster::{Running, Size, Where},
+    machine,
+    measure::Bench,
+    report,
+    results::Run,
+    subject::{RESOLUTION, Subject},
+};
+
+/// The sizes of the report.
+const SIZES: [(usize, usize); 4] = [(100, 30), (1_000, 30), (5_000, 30), (1_000, 110)];
+
+/// Measures what the flags say and prints a table.
+///
+/// # Errors
+///
+/// Something cannot be started, or does not answer.
+pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
+    if let (Some(report), Some(json)) = (&args.report, &args.json) {
+        let runs = read(json)?;
+        fs::write(report, report::markdown(&runs))?;
+        return Ok(());
+    }
+    raise_file_limit();
+    let sizes = match args.nodes {
+        Some(nodes) => vec![(nodes, args.pods_per_node)],
+        None => SIZES.to_vec(),
+    };
+    for (nodes, pods_per_node) in sizes {
+        let size = Size {
+            nodes,
+            pods_per_node,
+            containers: args.containers,
+        };
+        let runs = measure_all(&args, size).await?;
+        if let Some(path) = &args.json {
+            append(path, &runs)?;
+        }
+        write!(std::io::stdout(), "{}", report::table(&runs))?;
+    }
+    Ok(())
+}
+
+/// A large cluster needs two sockets per node; children inherit the limit.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If not, a cluster of a usual size works all the same.
+    setrlimit(Resource::Nofile, limit).ok();
+}
+
+/// Each of the programs in turn, on a cluster of its own.
+async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for is_peer in [false, true] {
+        if (is_peer && args.peer == Peer::None) || (!is_peer && args.peer == Peer::Only) {
+            continue;
+        }
+        let folder = tempfile::tempdir()?;
+        let cluster = Running::start(size, folder.path()).await?;
+        let subject = if is_peer {
+            Subject::metrics_server(args, &cluster.at)
+        } else {
+            Subject::tributary(args, &cluster.at)
+        };
+        let measured = measure(args, size, &subject?, &cluster.at, folder.path()).await;
+        if measured.is_err() {
+            // What the programs said is all there is to go by.
+            let kept = folder.keep();
+            writeln!(std::io::stderr(), "logs are in {}", kept.display())?;
+        }
+        runs.push(measured?);
+        cluster.stop().await?;
+    }
+    Ok(runs)
+}
+
+async fn measure(
+    args: &BenchArgs,
+    size: Size,
+    subject: &Subject,
+    at: &Where,
+    logs: &Path,
+) -> anyhow::Result<Run> {
+    tell(&format!("{} at {} x {}", subject.name, size.nodes, size.pods_per_node))?;
+    let (mut bench, start) = Bench::start(subject, size, at, logs).await?;
+    // What the start has left behind is no part of the idle cost.
+    sleep(Duration::from_secs(u64::from(RESOLUTION))).await;
+    let idle = bench.idle(args.cycles).await?;
+    let mut run = Run {
+        machine: machine::describe(),
+        date: Clock::system().now().to_string(),
+        size,
+        scrapers: args.scrapers,
+        frontends: args.frontends,
+        cycles: args.cycles,
+        subject: subject.name.to_owned(),
+        version: version(args, subject.name).await,
+        start,
+        idle,
+        requests: Vec::new(),
+        throughput: Vec::new(),
+        peak_under_load: 0,
+        pause: None,
+    };
+    if args.what == What::All {
+        (run.requests, run.peak_under_load) = bench.requests().await?;
+        run.throughput = bench.throughput().await?;
+    }
+    if args.what != What::Idle {
+        run.pause = Some(bench.pause().await?);
+    }
+    if subject.name == "Tributary" {
+        run.start.restart = Some(bench.restart().await?);
+    }
+    bench.stop().await?;
+    Ok(run)
+}
+
+/// What the program calls itself.
+async fn version(args: &BenchArgs, name: &str) -> String {
+    let (program, flag) = if name == "Tributary" {
+        (args.programs.join("tributary-apiserver"), "--version")
+    } else {
+        return "v0.9.0".to_owned();
+    };
+    let output = Command::new(program).arg(flag).output().await;
+    let text = output.map_or_else(|_| Vec::new(), |output| output.stdout);
+    String::from_utf8_lossy(&text).trim().to_owned()
+}
+
+fn tell(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stderr(), "bench: {text}")?)
+}
+
+fn append(path: &Path, runs: &[Run]) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    for run in runs {
+        writeln!(file, "{}", serde_json::to_string(run)?)?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Run>> {
+    let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let runs: Result<_, _> = lines.map(serde_json::from_str).collect();
+    runs.with_context(|| format!("{} is no file of results", path.display()))
+}

@@ -1,0 +1,134 @@
+//! The simulated cluster, as a process of its own: what it costs is not what
+//! is measured.
+
+use std::{
+    fs,
+    io::Write as _,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tributary_sim::{Cluster, SCRAPER_USER};
+
+use crate::args::ClusterArgs;
+
+/// The account of the programs under test, which may do everything they need.
+const ACCOUNT: &str = "system:serviceaccount:kube-system:bench";
+/// The account of the clients.
+pub(crate) const CLIENT: &str = "system:serviceaccount:kube-system:client";
+
+/// Where things are in the cluster.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Where {
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) dir: PathBuf,
+    pub(crate) kubelet_port: u16,
+    /// A token of [`CLIENT`].
+    pub(crate) token: String,
+    pub(crate) api: SocketAddr,
+}
+
+/// A cluster that runs. It ends with this.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) at: Where,
+}
+
+/// How large the cluster is.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Size {
+    pub(crate) nodes: usize,
+    pub(crate) pods_per_node: usize,
+    pub(crate) containers: usize,
+}
+
+impl Size {
+    pub(crate) fn pods(self) -> usize {
+        self.nodes * self.pods_per_node
+    }
+}
+
+/// The role of this program that simulates, until standard input ends.
+///
+/// # Errors
+///
+/// The cluster cannot be started.
+pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
+    // As many namespaces as a cluster of this size has, so that one of them
+    // holds an app or more of 30 pods.
+    let namespaces = (args.nodes * args.pods_per_node / 300).clamp(4, 500);
+    let cluster = Cluster::builder()
+        .nodes(args.nodes)
+        .pods_per_node(args.pods_per_node)
+        .containers_per_pod(args.containers)
+        .namespaces(namespaces)
+        .dir(&args.dir)
+        .start()
+        .await
+        .context("simulate a cluster")?;
+    let kubeconfig = args.dir.join("bench.kubeconfig");
+    let token = cluster.token(ACCOUNT);
+    fs::write(&kubeconfig, cluster.kubeconfig_for_token(&token))?;
+    publishing(&cluster, &args.dir)?;
+    let at = Where {
+        kubeconfig,
+        kubelet_port: cluster.kubelet_port(),
+        token: cluster.token(CLIENT),
+        api: cluster.api_address(),
+        dir: args.dir,
+    };
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(&at)?)?;
+    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+/// The certificates with which scrapers publish.
+fn publishing(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
+    let pki = cluster.pki();
+    pki.client(tributary_sim::Ca::Bus, SCRAPER_USER, &[])?
+        .write(dir, "publisher")?;
+    Ok(())
+}
+
+impl Running {
+    /// Starts a cluster and waits until it is there.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub(crate) async fn start(size: Size, dir: &Path) -> anyhow::Result<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .arg("cluster")
+            .arg(format!("--nodes={}", size.nodes))
+            .arg(format!("--pods-per-node={}", size.pods_per_node))
+            .arg(format!("--containers={}", size.containers))
+            .arg(format!("--dir={}", dir.display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("start the cluster")?;
+        let out = child.stdout.take().context("no output of the cluster")?;
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line).await?;
+        let at = serde_json::from_str(&line).context("the cluster did not start")?;
+        Ok(Self { child, at })
+    }
+
+    /// Ends the cluster.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be ended.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+}

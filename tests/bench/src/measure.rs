@@ -1,0 +1,308 @@
+//! One subject on one cluster: its start, its idle cost, its answers.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::{
+    client::{Door, Session},
+    cluster::{Size, Where},
+    load::{self, Plan},
+    process::{Process, loopback_bytes},
+    results::{Idle, Latency, Memory, Start, Throughput},
+    subject::{RESOLUTION, Subject},
+    throughput,
+};
+
+/// How long a start may take.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_secs(3);
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
+const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
+/// The app whose pods are asked for; the first of the first namespace.
+const POD: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0000/pods/web-00000-";
+const SELECTED: &str =
+    "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0000/pods?labelSelector=app%3Dapp-0";
+
+/// A subject that runs.
+pub(crate) struct Bench<'a> {
+    subject: &'a Subject,
+    size: Size,
+    at: &'a Where,
+    logs: &'a Path,
+    processes: Vec<Process>,
+    door: Door,
+}
+
+impl<'a> Bench<'a> {
+    /// Starts the subject and waits until it serves everything.
+    ///
+    /// # Errors
+    ///
+    /// It does not come up.
+    pub(crate) async fn start(
+        subject: &'a Subject,
+        size: Size,
+        at: &'a Where,
+        logs: &'a Path,
+    ) -> anyhow::Result<(Self, Start)> {
+        let api = subject.apis.first().context("no api")?;
+        let started = Instant::now();
+        let mut bench = Self {
+            subject,
+            size,
+            at,
+            logs,
+            processes: subject.start(logs)?,
+            door: Door::new(*api, &at.dir)?,
+        };
+        let (ready, complete) = bench.arrive(started, Duration::from_millis(250)).await?;
+        let start = Start {
+            ready,
+            complete,
+            peak: bench.peak()?,
+            restart: None,
+        };
+        Ok((bench, start))
+    }
+
+    /// Ends it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be ended.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        for process in self.processes {
+            process.stop().await?;
+        }
+        Ok(())
+    }
+
+    /// Seconds until it is ready, and until it serves all nodes and pods.
+    async fn arrive(&mut self, started: Instant, pause: Duration) -> anyhow::Result<(f64, f64)> {
+        let mut ready = None;
+        let mut nodes = false;
+        loop {
+            anyhow::ensure!(started.elapsed() < PATIENCE, "does not come up");
+            for process in &mut self.processes {
+                process.still_runs()?;
+            }
+            if let Ok(mut session) = self.door.open().await {
+                while self.step(&mut session, &mut ready, &mut nodes, started).await? {}
+                if let (Some(ready), true) = (ready, self.has_all(&mut session, nodes).await) {
+                    return Ok((ready, started.elapsed().as_secs_f64()));
+                }
+            }
+            sleep(pause).await;
+        }
+    }
+
+    /// Looks at what is missing still; whether something was found.
+    async fn step(
+        &self,
+        session: &mut Session,
+        ready: &mut Option<f64>,
+        nodes: &mut bool,
+        started: Instant,
+    ) -> anyhow::Result<bool> {
+        if ready.is_none() {
+            let answer = session.get("/readyz", JSON).await;
+            if answer.is_ok_and(|answer| answer.status.is_success()) {
+                *ready = Some(started.elapsed().as_secs_f64());
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        if *nodes {
+            return Ok(false);
+        }
+        let answer = session.get(NODES, JSON).await;
+        *nodes = answer.is_ok_and(|answer| answer.items == self.size.nodes);
+        Ok(*nodes)
+    }
+
+    async fn has_all(&self, session: &mut Session, nodes: bool) -> bool {
+        let answer = async { session.get(PODS, JSON).await };
+        nodes
+            && answer
+                .await
+                .is_ok_and(|answer| answer.items == self.size.pods())
+    }
+
+    fn peak(&self) -> anyhow::Result<u64> {
+        self.processes.iter().map(Process::peak).sum()
+    }
+
+    fn cpu(&self) -> anyhow::Result<Vec<Duration>> {
+        self.processes.iter().map(Process::cpu).collect()
+    }
+
+    /// What it costs while nobody asks, over so many cycles.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) async fn idle(&self, cycles: u32) -> anyhow::Result<Idle> {
+        let span = Duration::from_secs(u64::from(cycles * RESOLUTION));
+        let (before, bytes) = (self.cpu()?, loopback_bytes()?);
+        let mut memory = vec![Memory::default(); self.processes.len()];
+        let mut looks = 0_u32;
+        let watch = async {
+            let mut tick = interval(LOOK);
+            tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                tick.tick().await;
+                for (sum, process) in memory.iter_mut().zip(&self.processes) {
+                    let now = process.memory()?;
+                    sum.rss += now.rss;
+                    sum.pss += now.pss;
+                }
+                looks += 1;
+            }
+        };
+        // Ends by its time only, or by a failure.
+        let watched: Result<anyhow::Result<()>, _> = timeout(span, watch).await;
+        if let Ok(failed) = watched {
+            failed?;
+        }
+        let (after, bytes) = (self.cpu()?, loopback_bytes()?.saturating_sub(bytes));
+        let mut idle = Idle {
+            bytes: bytes / u64::from(cycles.max(1)),
+            ..Idle::default()
+        };
+        for ((sum, process), (before, after)) in
+            memory.iter().zip(&self.processes).zip(before.iter().zip(after))
+        {
+            let looks = u64::from(looks.max(1));
+            let mean = Memory {
+                rss: sum.rss / looks,
+                pss: sum.pss / looks,
+            };
+            let cpu = after.saturating_sub(*before).as_secs_f64() / f64::from(cycles.max(1));
+            idle.memory.rss += mean.rss;
+            idle.memory.pss += mean.pss;
+            idle.cpu += cpu;
+            idle.processes.push((process.name.clone(), mean, cpu));
+        }
+        Ok(idle)
+    }
+
+    /// How long answers take, at rates that leave the server idle mostly.
+    /// Returns also the peak of memory meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A request fails.
+    pub(crate) async fn requests(&self) -> anyhow::Result<(Vec<Latency>, u64)> {
+        for process in &self.processes {
+            process.reset_peak()?;
+        }
+        let pods: Vec<String> = (0..30).map(|pod| format!("{POD}{pod}")).collect();
+        let one = |path: &str| vec![path.to_owned()];
+        // Lists of everything take seconds in the peer, so these come one after
+        // another.
+        let lists = if self.size.pods() > 50_000 { 12 } else { 30 };
+        let plans = [
+            self.plan("GET pod", pods, JSON, (Some(200.0), 3_000)),
+            self.plan("LIST namespace + selector", one(SELECTED), JSON, (Some(100.0), 1_500)),
+            self.plan("LIST nodes", one(NODES), JSON, (Some(5.0), 60)),
+            self.plan("LIST all pods, JSON", one(PODS), JSON, (None, lists)),
+            self.plan("LIST all pods, protobuf", one(PODS), PROTOBUF, (None, lists)),
+            self.plan("LIST all pods, Table", one(PODS), TABLE, (None, lists)),
+        ];
+        let mut found = Vec::new();
+        for plan in plans {
+            found.push(self.ask(&plan).await?);
+        }
+        Ok((found, self.peak()?))
+    }
+
+    fn plan(
+        &self,
+        name: &str,
+        paths: Vec<String>,
+        accept: &str,
+        (rate, count): (Option<f64>, u32),
+    ) -> Plan {
+        Plan {
+            address: self.subject.apis.first().copied().unwrap_or(self.at.api),
+            dir: self.at.dir.clone(),
+            name: name.to_owned(),
+            paths,
+            accept: accept.to_owned(),
+            connections: if rate.is_some() { 16 } else { 1 },
+            rate,
+            count,
+        }
+    }
+
+    async fn ask(&self, plan: &Plan) -> anyhow::Result<Latency> {
+        let before: Duration = self.cpu()?.iter().sum();
+        let mut latency = load::elsewhere(plan).await?;
+        let after: Duration = self.cpu()?.iter().sum();
+        let cpu = after.saturating_sub(before).as_secs_f64();
+        latency.cpu = cpu / f64::from(plan.count.max(1));
+        Ok(latency)
+    }
+
+    /// The pause of a GET while eight clients list all pods again and again, over
+    /// two cycles.
+    ///
+    /// # Errors
+    ///
+    /// A request fails.
+    pub(crate) async fn pause(&self) -> anyhow::Result<Latency> {
+        let pods: Vec<String> = (0..30).map(|pod| format!("{POD}{pod}")).collect();
+        let seconds = f64::from(2 * RESOLUTION);
+        let get = self.plan("GET pod, 8 x LIST all pods", pods, JSON, (Some(100.0), 3_000));
+        let mut lists = self.plan("8 x LIST all", vec![PODS.to_owned()], JSON, (None, u32::MAX));
+        lists.connections = 8;
+        let listing = load::elsewhere(&lists);
+        let getting = async {
+            sleep(Duration::from_secs(2)).await;
+            timeout(Duration::from_secs_f64(seconds * 4.0), load::elsewhere(&get)).await
+        };
+        tokio::select! {
+            failed = listing => { failed?; anyhow::bail!("the lists ended") }
+            got = getting => got?,
+        }
+    }
+
+    /// How many answers per second, at 1, 16 and 64 connections.
+    ///
+    /// # Errors
+    ///
+    /// A request fails.
+    pub(crate) async fn throughput(&self) -> anyhow::Result<Vec<Throughput>> {
+        let api = self.subject.apis.first().context("no api")?;
+        let pod = format!("{POD}0");
+        let mut found = Vec::new();
+        for what in [("GET pod", pod.as_str()), ("LIST namespace + selector", SELECTED)] {
+            for connections in [1, 16, 64] {
+                let token = &self.at.token;
+                found.push(throughput::measure(what, *api, token, connections).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Kills the first frontend, starts it again, and says after how many
+    /// seconds it is ready and serves everything.
+    ///
+    /// # Errors
+    ///
+    /// It does not come up.
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<f64> {
+        self.processes.remove(0).stop().await?;
+        let started = Instant::now();
+        let again = self.subject.start_one(0, self.logs)?;
+        self.processes.insert(0, again);
+        let (_, complete) = self.arrive(started, Duration::from_millis(50)).await?;
+        Ok(complete)
+    }
+}

@@ -1,0 +1,165 @@
+//! What the kernel knows of processes: memory, CPU, bytes on loopback.
+
+use std::{fs, path::Path, process::Stdio, time::Duration};
+
+use anyhow::Context as _;
+use rustix::param::clock_ticks_per_second;
+use tokio::process::{Child, Command};
+
+use crate::results::Memory;
+
+/// A program under test. It is killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pid: u32,
+    child: Child,
+}
+
+impl Process {
+    /// Starts it; what it says goes to `NAME.log` in `logs`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub(crate) fn start(
+        name: &str,
+        program: &Path,
+        flags: &[String],
+        logs: &Path,
+    ) -> anyhow::Result<Self> {
+        let log = fs::File::create(logs.join(format!("{name}.log")))?;
+        let child = Command::new(program)
+            .args(flags)
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let pid = child.id().context("it has ended")?;
+        Ok(Self {
+            name: name.to_owned(),
+            pid,
+            child,
+        })
+    }
+
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn still_runs(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => anyhow::bail!("{} ended: {status}", self.name),
+        }
+    }
+
+    /// Kills it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be killed.
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    fn read(&self, file: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/{}/{file}", self.pid);
+        fs::read_to_string(&path).with_context(|| format!("read {path} of {}", self.name))
+    }
+
+    /// What it occupies now.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn memory(&self) -> anyhow::Result<Memory> {
+        let rollup = self.read("smaps_rollup")?;
+        Ok(Memory {
+            rss: kib(&rollup, "Rss:")?,
+            pss: kib(&rollup, "Pss:")?,
+        })
+    }
+
+    /// The most that was resident since the start or the last
+    /// [`Process::reset_peak`], in bytes.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn peak(&self) -> anyhow::Result<u64> {
+        kib(&self.read("status")?, "VmHWM:")
+    }
+
+    /// Makes the present the peak.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn reset_peak(&self) -> anyhow::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.pid), "5").context("reset the peak")
+    }
+
+    /// The CPU time that it has used, in user mode and in the kernel.
+    ///
+    /// # Errors
+    ///
+    /// It has ended.
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        let stat = self.read("stat")?;
+        // After the name, which may hold anything: fields 14 and 15 of all.
+        let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        let ticks: u64 = after
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|field| field.parse::<u64>().unwrap_or(0))
+            .sum();
+        let millis = ticks * 1_000 / clock_ticks_per_second().max(1);
+        Ok(Duration::from_millis(millis))
+    }
+}
+
+fn kib(text: &str, name: &str) -> anyhow::Result<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    let kib: u64 = number.with_context(|| format!("no {name}"))?.parse()?;
+    Ok(kib * 1_024)
+}
+
+/// Bytes that went over the loopback interface of this network namespace.
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn loopback_bytes() -> anyhow::Result<u64> {
+    let table = fs::read_to_string("/proc/net/dev")?;
+    let lo = table
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix("lo:"))
+        .context("no loopback interface")?;
+    let bytes = lo.split_whitespace().next().context("no bytes")?;
+    Ok(bytes.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_has_memory_and_has_used_some_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = ["5".to_owned()];
+        let mut process =
+            Process::start("sleep", Path::new("/bin/sleep"), &flags, dir.path()).unwrap();
+        process.still_runs().unwrap();
+        let memory = process.memory().unwrap();
+        assert!(memory.pss <= memory.rss, "{memory:?}");
+        assert!(process.cpu().unwrap() < Duration::from_secs(1));
+        process.reset_peak().unwrap();
+        assert!(process.peak().unwrap() > 0);
+        process.stop().await.unwrap();
+    }
+}

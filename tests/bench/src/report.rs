@@ -1,0 +1,252 @@
+//! The results as tables: ratios first, in Markdown that reads as text too.
+
+use std::fmt::Write as _;
+
+use crate::results::{Latency, Run, Throughput};
+
+const OURS: &str = "Tributary";
+
+/// A row: what, ours, the peer's, and how they are written.
+struct Row {
+    what: String,
+    ours: Option<f64>,
+    peer: Option<f64>,
+    digits: usize,
+    /// More is better.
+    rises: bool,
+}
+
+/// The document of all results: of each size the newest.
+pub(crate) fn markdown(runs: &[Run]) -> String {
+    let mut out = String::new();
+    out.push_str(include_str!("report/head.md"));
+    if let Some(run) = runs.last() {
+        let machine = &run.machine;
+        let gib = machine.memory >> 30;
+        push(
+            &mut out,
+            format_args!(
+                "\nMachine: {} x {}, {gib} GiB, Linux {}. Measured {}.\n",
+                machine.cores,
+                machine.cpu,
+                machine.kernel,
+                run.date.split('T').next().unwrap_or_default()
+            ),
+        );
+    }
+    let is_side_by_side = |run: &&Run| run.scrapers == 1 && run.frontends == 1;
+    let mut sizes = Vec::new();
+    for run in runs.iter().filter(is_side_by_side) {
+        let compared = runs
+            .iter()
+            .any(|other| other.size == run.size && other.subject != OURS);
+        if compared && !sizes.contains(&run.size) {
+            sizes.push(run.size);
+        }
+    }
+    for size in sizes {
+        let newest = |ours: bool| {
+            let mut of_size = runs.iter().rev().filter(is_side_by_side);
+            of_size.find(|run| run.size == size && (run.subject == OURS) == ours)
+        };
+        let pair: Vec<Run> = [newest(true), newest(false)]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        out.push('\n');
+        out.push_str(&table(&pair));
+    }
+    out.push_str(&curves(runs));
+    out.push_str(include_str!("report/tail.md"));
+    out
+}
+
+/// One size as a table.
+pub(crate) fn table(runs: &[Run]) -> String {
+    let mut out = String::new();
+    let Some(first) = runs.first() else {
+        return out;
+    };
+    let ours = runs.iter().find(|run| run.subject == OURS);
+    let peer = runs.iter().find(|run| run.subject != OURS);
+    let size = first.size;
+    push(
+        &mut out,
+        format_args!(
+            "## {} nodes of {} pods of {} containers\n\n",
+            size.nodes, size.pods_per_node, size.containers
+        ),
+    );
+    out.push_str("| | ratio | Tributary | metrics-server |\n|---|---|---|---|\n");
+    for row in rows(ours, peer) {
+        let ratio = match (row.ours, row.peer) {
+            (Some(ours), Some(peer)) if ours > 0.0 && peer > 0.0 => {
+                let (ours, peer) = if row.rises { (peer, ours) } else { (ours, peer) };
+                format!("{:.2}", ours / peer)
+            }
+            _ => String::new(),
+        };
+        let digits = row.digits;
+        let number = |value: Option<f64>| {
+            value.map_or_else(String::new, |value| format!("{value:.digits$}"))
+        };
+        push(
+            &mut out,
+            format_args!(
+                "| {} | {ratio} | {} | {} |\n",
+                row.what,
+                number(row.ours),
+                number(row.peer)
+            ),
+        );
+    }
+    out.push('\n');
+    for run in runs {
+        for (name, memory, cpu) in &run.idle.processes {
+            push(
+                &mut out,
+                format_args!(
+                    "- {name}: {:.0} MiB resident, {cpu:.3} CPU seconds per cycle\n",
+                    mib(memory.rss)
+                ),
+            );
+        }
+    }
+    out
+}
+
+fn rows(ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
+    let row = |what: &str, digits: usize, of: &dyn Fn(&Run) -> f64| Row {
+        what: what.to_owned(),
+        ours: ours.map(of),
+        peer: peer.map(of),
+        digits,
+        rises: false,
+    };
+    let mut rows = vec![
+        row("memory, mean RSS, MiB", 0, &|run| mib(run.idle.memory.rss)),
+        row("memory, mean PSS, MiB", 0, &|run| mib(run.idle.memory.pss)),
+        row("memory, peak at start, MiB", 0, &|run| mib(run.start.peak)),
+        row("memory, peak under load, MiB", 0, &|run| mib(run.peak_under_load)),
+        row("CPU seconds per cycle", 3, &|run| run.idle.cpu),
+        row("bytes per cycle, MiB", 2, &|run| mib(run.idle.bytes)),
+        row("start to ready, s", 1, &|run| run.start.ready),
+        row("start to all pods, s", 1, &|run| run.start.complete),
+    ];
+    if let Some(restart) = ours.and_then(|run| run.start.restart) {
+        rows.push(row("restarted frontend to all pods, s", 2, &|run| {
+            if run.subject == OURS { restart } else { run.start.complete }
+        }));
+    }
+    rows.retain(|row| row.ours.unwrap_or(0.0) > 0.0 || row.peer.unwrap_or(0.0) > 0.0);
+    let Some(any) = ours.or(peer) else {
+        return rows;
+    };
+    for latency in any.requests.iter().chain(&any.pause) {
+        rows.extend(latencies(&latency.name, ours, peer));
+    }
+    for one in &any.throughput {
+        let find = |run: &Run| {
+            let same = |other: &&Throughput| {
+                other.name == one.name && other.connections == one.connections
+            };
+            run.throughput.iter().find(same).map(|found| found.per_second)
+        };
+        rows.push(Row {
+            what: format!("{}, {} connections, 1/s", one.name, one.connections),
+            ours: ours.and_then(find),
+            peer: peer.and_then(find),
+            digits: 0,
+            rises: true,
+        });
+    }
+    rows
+}
+
+fn latencies(name: &str, ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
+    let is_pause = name.contains(" x ");
+    let row = |what: &str, digits: usize, of: fn(&Latency) -> f64| {
+        let find = |run: &Run| {
+            let mut all = run.requests.iter().chain(&run.pause);
+            all.find(|latency| latency.name == name).map(of)
+        };
+        Row {
+            what: format!("{name}, {what}"),
+            ours: ours.and_then(find),
+            peer: peer.and_then(find),
+            digits,
+            rises: false,
+        }
+    };
+    let mut rows = vec![
+        row("p50 ms", 2, |latency| latency.p50),
+        row("p99 ms", 2, |latency| latency.p99),
+    ];
+    if is_pause {
+        rows.push(row("p99.9 ms", 2, |latency| latency.p999));
+    } else {
+        rows.push(row("CPU ms", 2, |latency| latency.cpu * 1_000.0));
+    }
+    rows
+}
+
+/// What Tributary costs at every size that was measured.
+fn curves(runs: &[Run]) -> String {
+    let mut out = String::from(
+        "\n## Tributary by size\n\n| nodes | pods per node | containers | scrapers | frontends | RSS MiB | KiB per node | CPU s per cycle \
+         | µs per scrape | KiB per scrape | all pods after s | GET p50 ms | LIST all p50 ms |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+    );
+    let mut seen = Vec::new();
+    for run in runs.iter().rev().filter(|run| run.subject == OURS) {
+        let key = (run.size, run.scrapers, run.frontends);
+        if seen.iter().any(|(other, _)| *other == key) {
+            continue;
+        }
+        seen.push((key, run));
+    }
+    seen.sort_by_key(|((size, scrapers, frontends), _)| {
+        (size.nodes, size.pods_per_node, size.containers, *scrapers, *frontends)
+    });
+    for (_, run) in seen {
+        let p50 = |name: &str| {
+            let found = run.requests.iter().find(|latency| latency.name == name);
+            found.map_or_else(String::new, |latency| format!("{:.2}", latency.p50))
+        };
+        let nodes = count(run.size.nodes);
+        push(
+            &mut out,
+            format_args!(
+                "| {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.3} | {:.0} | {:.1} | {:.1} | {} | {} |\n",
+                run.size.nodes,
+                run.size.pods_per_node,
+                run.size.containers,
+                run.scrapers,
+                run.frontends,
+                mib(run.idle.memory.rss),
+                mib(run.idle.memory.rss) * 1_024.0 / nodes,
+                run.idle.cpu,
+                run.idle.cpu / nodes * 1e6,
+                mib(run.idle.bytes) * 1_024.0 / nodes,
+                run.start.complete,
+                p50("GET pod"),
+                p50("LIST all pods, JSON"),
+            ),
+        );
+    }
+    out
+}
+
+fn mib(bytes: u64) -> f64 {
+    count(usize::try_from(bytes >> 10).unwrap_or(usize::MAX)) / 1_024.0
+}
+
+fn count(number: usize) -> f64 {
+    u32::try_from(number).map_or(f64::MAX, f64::from)
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to memory cannot fail.
+    out.write_fmt(text).ok();
+}

@@ -1,0 +1,98 @@
+//! What was measured, as it is kept and reported.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::Size;
+
+/// One line of the file of results: one program at one size.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Run {
+    pub(crate) machine: Machine,
+    /// The date, in UTC.
+    pub(crate) date: String,
+    pub(crate) size: Size,
+    pub(crate) scrapers: usize,
+    pub(crate) frontends: usize,
+    pub(crate) cycles: u32,
+    pub(crate) subject: String,
+    pub(crate) version: String,
+    pub(crate) start: Start,
+    pub(crate) idle: Idle,
+    #[serde(default)]
+    pub(crate) requests: Vec<Latency>,
+    #[serde(default)]
+    pub(crate) throughput: Vec<Throughput>,
+    /// The peak of resident memory while requests were answered, in bytes.
+    #[serde(default)]
+    pub(crate) peak_under_load: u64,
+    #[serde(default)]
+    pub(crate) pause: Option<Latency>,
+}
+
+/// Where it was measured.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Machine {
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory: u64,
+    pub(crate) kernel: String,
+}
+
+/// How it started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Start {
+    /// Seconds until it says that it is ready.
+    pub(crate) ready: f64,
+    /// Seconds until every node and pod is served.
+    pub(crate) complete: f64,
+    /// The peak of resident memory until then, in bytes.
+    pub(crate) peak: u64,
+    /// Seconds from the start of a frontend whose scrapers go on until it is
+    /// ready and every pod is served; not measured if there is none.
+    pub(crate) restart: Option<f64>,
+}
+
+/// Resident and proportional memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) rss: u64,
+    pub(crate) pss: u64,
+}
+
+/// What it costs while nobody asks.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Idle {
+    /// Mean of all its processes together.
+    pub(crate) memory: Memory,
+    /// CPU seconds per cycle of all its processes together.
+    pub(crate) cpu: f64,
+    /// Bytes on loopback per cycle, those of the cluster's answers included.
+    pub(crate) bytes: u64,
+    /// By process: name, mean memory, CPU seconds per cycle.
+    pub(crate) processes: Vec<(String, Memory, f64)>,
+}
+
+/// How long answers took, in milliseconds.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct Latency {
+    pub(crate) name: String,
+    /// Requests that were answered.
+    pub(crate) count: usize,
+    /// Bytes of one answer.
+    pub(crate) bytes: usize,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    pub(crate) max: f64,
+    /// CPU seconds of the programs per request.
+    #[serde(default)]
+    pub(crate) cpu: f64,
+}
+
+/// How many answers per second at most.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Throughput {
+    pub(crate) name: String,
+    pub(crate) connections: u32,
+    pub(crate) per_second: f64,
+}

@@ -1,0 +1,174 @@
+//! The programs under test, with the flags of production.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use crate::{args::BenchArgs, cluster::Where, process::Process};
+
+/// How often kubelets are asked: the default of metrics-server is 60 s, its
+/// manifests say 15 s.
+pub(crate) const RESOLUTION: u32 = 15;
+
+/// What is measured: processes that together serve the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Subject {
+    pub(crate) name: &'static str,
+    programs: Vec<Program>,
+    /// The API of each frontend.
+    pub(crate) apis: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Debug)]
+struct Program {
+    name: String,
+    path: PathBuf,
+    flags: Vec<String>,
+}
+
+impl Subject {
+    /// Scrapers and frontends, with the bus over TLS.
+    ///
+    /// # Errors
+    ///
+    /// There are no free ports.
+    pub(crate) fn tributary(args: &BenchArgs, at: &Where) -> anyhow::Result<Self> {
+        let ports = free_ports(args.frontends * 2 + args.scrapers)?;
+        let (served, admins) = ports.split_at(args.frontends * 2);
+        let (mut programs, mut apis, mut buses) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, pair) in served.chunks_exact(2).enumerate() {
+            let [api, bus] = *pair else { continue };
+            programs.push(Program {
+                name: format!("frontend-{index}"),
+                path: args.programs.join("tributary-apiserver"),
+                flags: frontend(at, index, api, bus),
+            });
+            apis.push(api);
+            buses.push(format!("--frontend=https://{bus}"));
+        }
+        for (index, admin) in admins.iter().enumerate() {
+            let mut flags = scraper(at, index, *admin);
+            flags.extend(buses.iter().cloned());
+            programs.push(Program {
+                name: format!("scraper-{index}"),
+                path: args.programs.join("tributary-scraper"),
+                flags,
+            });
+        }
+        Ok(Self {
+            name: "Tributary",
+            programs,
+            apis,
+        })
+    }
+
+    /// metrics-server.
+    ///
+    /// # Errors
+    ///
+    /// There is no free port.
+    pub(crate) fn metrics_server(args: &BenchArgs, at: &Where) -> anyhow::Result<Self> {
+        let apis = free_ports(1)?;
+        let kubeconfig = at.kubeconfig.display();
+        let mut flags: Vec<String> = ["", "authentication-", "authorization-"]
+            .map(|which| format!("--{which}kubeconfig={kubeconfig}"))
+            .into();
+        flags.extend(kubelets(at));
+        flags.extend(apis.iter().flat_map(listen));
+        flags.push(format!("--cert-dir={}", at.dir.join("peer").display()));
+        Ok(Self {
+            name: "metrics-server",
+            programs: vec![Program {
+                name: "metrics-server".to_owned(),
+                path: args.metrics_server.clone(),
+                flags,
+            }],
+            apis,
+        })
+    }
+
+    /// Starts all of it.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing.
+    pub(crate) fn start(&self, logs: &Path) -> anyhow::Result<Vec<Process>> {
+        self.programs.iter().map(|one| one.start(logs)).collect()
+    }
+
+    /// Starts the frontend `index` once more.
+    ///
+    /// # Errors
+    ///
+    /// The program is missing.
+    pub(crate) fn start_one(&self, index: usize, logs: &Path) -> anyhow::Result<Process> {
+        let program = self.programs.get(index);
+        program.map_or_else(|| anyhow::bail!("no program {index}"), |one| one.start(logs))
+    }
+}
+
+impl Program {
+    fn start(&self, logs: &Path) -> anyhow::Result<Process> {
+        Process::start(&self.name, &self.path, &self.flags, logs)
+    }
+}
+
+/// What both say about kubelets.
+fn kubelets(at: &Where) -> Vec<String> {
+    vec![
+        format!("--kubelet-certificate-authority={}", file(at, "kubelet-ca.crt")),
+        format!("--kubelet-port={}", at.kubelet_port),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--metric-resolution={RESOLUTION}s"),
+    ]
+}
+
+/// What both say about where they listen.
+fn listen(api: &SocketAddr) -> [String; 2] {
+    [
+        format!("--bind-address={}", api.ip()),
+        format!("--secure-port={}", api.port()),
+    ]
+}
+
+fn frontend(at: &Where, index: usize, api: SocketAddr, bus: SocketAddr) -> Vec<String> {
+    let mut flags = vec![
+        format!("--kubeconfig={}", at.kubeconfig.display()),
+        format!("--tls-cert-file={}", file(at, "frontend.crt")),
+        format!("--tls-private-key-file={}", file(at, "frontend.key")),
+        format!("--bus-client-ca-file={}", file(at, "bus-ca.crt")),
+        format!("--bus-address={bus}"),
+        format!("--frontend-name=frontend-{index}"),
+    ];
+    flags.extend(listen(&api));
+    flags
+}
+
+fn scraper(at: &Where, index: usize, admin: SocketAddr) -> Vec<String> {
+    let mut flags = vec![
+        format!("--kubeconfig={}", at.kubeconfig.display()),
+        format!("--source-name=scraper-{index}"),
+        "--lease-namespace=kube-system".to_owned(),
+        format!("--admin-address={admin}"),
+        format!("--bus-ca-file={}", file(at, "bus-ca.crt")),
+        format!("--bus-client-certificate={}", file(at, "publisher.crt")),
+        format!("--bus-client-key={}", file(at, "publisher.key")),
+    ];
+    flags.extend(kubelets(at));
+    flags
+}
+
+fn file(at: &Where, name: &str) -> String {
+    at.dir.join(name).display().to_string()
+}
+
+/// Ports that are free now, on an address that nobody else looks at.
+fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
+    let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
+    let held: Vec<TcpListener> = (0..count)
+        .map(|_| TcpListener::bind((address, 0)))
+        .collect::<Result<_, _>>()?;
+    let found: Result<_, _> = held.iter().map(TcpListener::local_addr).collect();
+    Ok(found?)
+}
