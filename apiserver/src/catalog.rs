@@ -10,17 +10,20 @@
 
 mod homes;
 mod labels;
+mod uid;
 mod watch;
 
 use std::{
-    collections::BTreeMap,
+    borrow::Borrow,
+    cmp::Ordering,
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     sync::{Arc, PoisonError, RwLock},
 };
 
 use tributary_model::{NodeName, PodKey};
 
-pub use self::{homes::Homes, labels::Labels};
+pub use self::{homes::Homes, labels::Labels, uid::Uid};
 pub(crate) use self::{
     homes::settle_homes,
     watch::{watch_nodes, watch_pods},
@@ -41,16 +44,52 @@ pub struct PodRecord {
     /// Namespace and name.
     pub key: PodKey,
     /// Tells this pod from an earlier one of the same name.
-    pub uid: Box<str>,
+    pub uid: Uid,
     /// Its labels.
     pub labels: Labels,
+}
+
+/// A pod in its place: by its key, which it holds itself.
+#[derive(Debug)]
+struct Pod(Arc<PodRecord>);
+
+impl From<PodRecord> for Pod {
+    fn from(pod: PodRecord) -> Self {
+        Self(Arc::new(pod))
+    }
+}
+
+impl Borrow<PodKey> for Pod {
+    fn borrow(&self) -> &PodKey {
+        &self.0.key
+    }
+}
+
+impl PartialEq for Pod {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for Pod {}
+
+impl PartialOrd for Pod {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pod {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.key.cmp(&other.0.key)
+    }
 }
 
 /// The objects, plain data behind `&mut self`.
 #[derive(Debug, Default)]
 struct Records {
     nodes: BTreeMap<NodeName, Arc<NodeRecord>>,
-    pods: BTreeMap<PodKey, Arc<PodRecord>>,
+    pods: BTreeSet<Pod>,
     /// Whether each kind was listed in full once.
     nodes_synced: bool,
     pods_synced: bool,
@@ -69,7 +108,7 @@ impl Catalog {
 
     /// The pod called `key`, if it exists and runs.
     pub fn pod(&self, key: &PodKey) -> Option<Arc<PodRecord>> {
-        self.read(|records| records.pods.get(key).cloned())
+        self.read(|records| records.pods.get(key).map(|pod| Arc::clone(&pod.0)))
     }
 
     /// Up to `max` nodes that come after `after`, by name.
@@ -100,10 +139,11 @@ impl Catalog {
         self.read(|records| {
             records
                 .pods
-                .range((from, Bound::Unbounded))
-                .take_while(|(key, _)| namespace.is_none_or(|wanted| *key.namespace == *wanted))
+                .range::<PodKey, _>((from, Bound::Unbounded))
+                .map(|Pod(pod)| pod)
+                .take_while(|pod| namespace.is_none_or(|wanted| *pod.key.namespace == *wanted))
                 .take(max)
-                .map(|(_, pod)| Arc::clone(pod))
+                .cloned()
                 .collect()
         })
     }
@@ -148,7 +188,7 @@ impl Catalog {
     /// Puts a pod in, in place of an earlier one of that name.
     pub fn put_pod(&self, pod: PodRecord) {
         self.write(|records| {
-            records.pods.insert(pod.key.clone(), Arc::new(pod));
+            records.pods.replace(pod.into());
         });
     }
 
@@ -180,10 +220,7 @@ impl Catalog {
 
     /// Replaces all pods: what a complete list says.
     pub fn set_pods(&self, pods: Vec<PodRecord>) {
-        let pods = pods
-            .into_iter()
-            .map(|pod| (pod.key.clone(), Arc::new(pod)))
-            .collect();
+        let pods = pods.into_iter().map(Pod::from).collect();
         self.write(|records| {
             records.pods_synced = true;
             records.pods = pods;

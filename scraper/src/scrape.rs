@@ -285,7 +285,9 @@ impl Loop {
             let target = Arc::clone(&owned.target);
             let asked_at = Timestamp::from_millis(self.scraping.clock.now_millis());
             self.scraping.metrics.under_way.inc();
-            self.under_way.spawn(async move {
+            // On the heap, for a connection that rests remembers the task that
+            // read from it last, and with it the memory of its future.
+            self.under_way.spawn(Box::pin(async move {
                 let start = Instant::now();
                 let outcome = kubelet.scrape(&target, asked_at).await;
                 Done {
@@ -296,7 +298,7 @@ impl Loop {
                     took: start.elapsed(),
                     outcome,
                 }
-            });
+            }));
         }
     }
 

@@ -20,6 +20,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["tributary-model", "tributary-proto", "tributary-runtime"],
     ),
     (
+        "tributary-bench",
+        &[
+            "tributary-apiserver",
+            "tributary-model",
+            "tributary-runtime",
+            "tributary-sim",
+        ],
+    ),
+    (
         "tributary-controlplane",
         &[
             "tributary-apiserver",

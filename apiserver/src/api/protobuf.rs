@@ -2,8 +2,8 @@
 //!
 //! The bytes are those of Go's generated marshallers (gogo-proto, proto2): fields
 //! by number, required ones even if they are empty, maps by key. A message is
-//! written before its length is known, and moved by a byte or two if the length
-//! needs more than one; most do not.
+//! written before its length is known, behind room for it, and moved by a byte
+//! or two where the room was not right.
 
 /// What comes before an answer and what after it, see [`envelope`].
 #[derive(Debug)]
@@ -54,18 +54,46 @@ pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: i64) {
 /// Appends a field that `write` fills: a message, or a text that is not at hand
 /// in one piece.
 pub(crate) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    fill(out, field, 1, write);
+}
+
+/// As [`message`], for what is usually longer than 127 bytes.
+pub(crate) fn long_message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    fill(out, field, 2, write);
+}
+
+/// Leaves `room` for the length. Where that is wrong, what was written moves.
+fn fill(out: &mut Vec<u8>, field: u8, room: usize, write: impl FnOnce(&mut Vec<u8>)) {
     tag(out, field);
     let at = out.len();
-    out.push(0);
+    let from = at + room;
+    out.resize(from, 0);
     write(out);
-    let length = out.len() - at - 1;
-    if let (Ok(short @ 0..0x80), Some(place)) = (u8::try_from(length), out.get_mut(at)) {
-        *place = short;
-        return;
+    let length = out.len().saturating_sub(from);
+    let needed = varint_length(length);
+    if needed != room {
+        if needed > room {
+            out.resize(at + needed + length, 0);
+        }
+        out.copy_within(from..from + length, at + needed);
+        out.truncate(at + needed + length);
     }
-    let mut long = Vec::with_capacity(5);
-    varint(&mut long, u64::try_from(length).unwrap_or(u64::MAX));
-    drop(out.splice(at..=at, long));
+    let mut left = length;
+    for (index, place) in out.iter_mut().skip(at).take(needed).enumerate() {
+        let more = if index + 1 < needed { 0x80 } else { 0 };
+        *place = u8::try_from(left & 0x7f).unwrap_or_default() | more;
+        left >>= 7;
+    }
+}
+
+/// How many bytes a number takes.
+fn varint_length(mut value: usize) -> usize {
+    let mut bytes = 1;
+    while value >= 0x80 {
+        value >>= 7;
+        bytes += 1;
+    }
+    bytes
 }
 
 /// Appends the metadata of a list, which is field 1 of every list; `token`
@@ -136,6 +164,22 @@ mod tests {
         let mut out = vec![0x7f];
         message(&mut out, 4, |out| text(out, 1, &long));
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_long_message_is_the_same_whatever_room_was_left_for_its_length() {
+        for length in [0, 1, 126, 127, 128, 300, 16_383, 16_384, 2_097_152] {
+            let content = "x".repeat(length);
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(content.as_bytes());
+            let short = written(|out| message(out, 4, write));
+            let long = written(|out| long_message(out, 4, write));
+            assert!(short == long, "{length}");
+            assert_eq!(long.len(), 1 + varint_length(length) + length);
+        }
+        assert_eq!(
+            written(|out| long_message(out, 4, |out| text(out, 1, "ab"))),
+            [0x22, 4, 0x0a, 2, b'a', b'b']
+        );
     }
 
     #[test]

@@ -14,12 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tributary_model::{NodeName, PodKey};
 
-use super::{Catalog, PodRecord};
+use super::{Catalog, PodRecord, Uid};
 use crate::store::Store;
 
 /// Nodes of contested pods, by pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Homes(HashMap<PodKey, (Box<str>, NodeName)>);
+pub struct Homes(HashMap<PodKey, (Uid, NodeName)>);
 
 impl Homes {
     /// The node on which `pod` runs, if it is contested and has been asked for.
@@ -31,7 +31,7 @@ impl Homes {
 
     /// Notes that `pod` runs on `node`.
     pub fn insert(&mut self, pod: &PodRecord, node: NodeName) {
-        self.0.insert(pod.key.clone(), (pod.uid.clone(), node));
+        self.0.insert(pod.key.clone(), (pod.uid, node));
     }
 }
 
@@ -75,7 +75,7 @@ async fn ask(client: &Client, pod: &PodRecord) -> Option<NodeName> {
     match api.get_opt(&pod.key.name).await {
         Ok(found) => {
             let found = found?;
-            (found.metadata.uid.as_deref() == Some(&*pod.uid))
+            (found.metadata.uid.as_deref().map(Uid::from) == Some(pod.uid))
                 .then(|| found.spec?.node_name)
                 .flatten()
                 .map(Into::into)

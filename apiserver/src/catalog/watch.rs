@@ -4,7 +4,11 @@
 //! and skip everything else where it stands in the JSON, so managed fields and
 //! annotations are never built.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
 
 use k8s_openapi::{
     api::core::v1::{Node, Pod},
@@ -16,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_model::PodKey;
 use tributary_runtime::kube::{Change, keep};
 
-use super::{Catalog, Labels, NodeRecord, PodRecord};
+use super::{Catalog, Labels, NodeRecord, PodRecord, Uid, labels::Shared};
 
 /// Watches all nodes into `catalog` until `stop`. Also those that
 /// `--node-selector` leaves out: a request for one by name is told that it has
@@ -41,7 +45,17 @@ pub(crate) async fn watch_pods(client: Client, catalog: Catalog, stop: Cancellat
         Change::Put(pod) => catalog.put_pod(pod),
         Change::Remove(pod) => catalog.remove_pod(&pod.key),
     };
-    keep(api, config, |pod| PodRecord::from(pod.0), apply, stop).await;
+    let shared = Mutex::new(Shared::default());
+    let record = |pod: PodMeta| {
+        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let PodRecord { key, uid, labels } = pod.0.into();
+        PodRecord {
+            key: PodKey::new(shared.text(key.namespace), key.name),
+            uid,
+            labels: shared.labels(labels),
+        }
+    };
+    keep(api, config, record, apply, stop).await;
 }
 
 impl From<ObjectMeta> for NodeRecord {
@@ -60,7 +74,7 @@ impl From<ObjectMeta> for PodRecord {
                 meta.namespace.unwrap_or_default(),
                 meta.name.unwrap_or_default(),
             ),
-            uid: meta.uid.unwrap_or_default().into(),
+            uid: Uid::from(meta.uid.as_deref().unwrap_or_default()),
             labels: meta.labels.into_iter().flatten().collect::<Labels>(),
         }
     }

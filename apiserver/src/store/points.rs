@@ -4,7 +4,8 @@
 mod report;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap, hash_map},
+    slice,
     sync::Arc,
     time::Duration,
 };
@@ -61,9 +62,10 @@ pub struct Standing {
 pub(super) struct Points {
     max_age: Option<Duration>,
     nodes: HashMap<NodeName, Entry>,
-    pods: HashMap<PodKey, Vec<NodeName>>,
-    /// The pods that more than one node reports.
-    contested: BTreeSet<PodKey>,
+    /// The node that reports a pod; one of them if the pod is contested.
+    pods: HashMap<PodKey, NodeName>,
+    /// The pods that more than one node reports, with all of these.
+    contested: BTreeMap<PodKey, Vec<NodeName>>,
 }
 
 impl Points {
@@ -104,11 +106,7 @@ impl Points {
     fn reindex(&mut self, node: &NodeName, before: Option<&Roster>, after: &Roster) {
         for pod in after.pods() {
             if before.is_none_or(|before| before.position(&pod.key).is_none()) {
-                let nodes = self.pods.entry(pod.key.clone()).or_default();
-                nodes.push(node.clone());
-                if nodes.len() > 1 {
-                    self.contested.insert(pod.key.clone());
-                }
+                self.index(node, &pod.key);
             }
         }
         for pod in before.iter().flat_map(|before| before.pods()) {
@@ -118,17 +116,41 @@ impl Points {
         }
     }
 
-    fn unindex(&mut self, node: &NodeName, pod: &PodKey) {
-        if let Some(nodes) = self.pods.get_mut(pod) {
-            nodes.retain(|has| has != node);
-            let left = nodes.len();
-            if left < 2 {
-                self.contested.remove(pod);
+    fn index(&mut self, node: &NodeName, pod: &PodKey) {
+        match self.pods.entry(pod.clone()) {
+            hash_map::Entry::Vacant(place) => {
+                place.insert(node.clone());
             }
-            if left == 0 {
-                self.pods.remove(pod);
+            hash_map::Entry::Occupied(first) => {
+                let nodes = self.contested.entry(pod.clone());
+                let nodes = nodes.or_insert_with(|| vec![first.get().clone()]);
+                nodes.push(node.clone());
             }
         }
+    }
+
+    fn unindex(&mut self, node: &NodeName, pod: &PodKey) {
+        let Some(nodes) = self.contested.get_mut(pod) else {
+            if self.pods.get(pod) == Some(node) {
+                self.pods.remove(pod);
+            }
+            return;
+        };
+        nodes.retain(|has| has != node);
+        if let Some(first) = nodes.first() {
+            self.pods.insert(pod.clone(), first.clone());
+        }
+        if nodes.len() < 2 {
+            self.contested.remove(pod);
+        }
+    }
+
+    /// The nodes that report a pod.
+    fn reporting(&self, pod: &PodKey) -> &[NodeName] {
+        if let Some(nodes) = self.contested.get(pod) {
+            return nodes;
+        }
+        self.pods.get(pod).map(slice::from_ref).unwrap_or_default()
     }
 
     pub(super) fn fail(&mut self, node: NodeName, failed: FailedScrape, source: &Source) {
@@ -187,8 +209,7 @@ impl Points {
         preferred: Option<&NodeName>,
         now: Timestamp,
     ) -> Result<PodUsage, NoMetrics> {
-        let nodes = self.pods.get(key).map(Vec::as_slice).unwrap_or_default();
-        let Some(node) = self.home(key, nodes, preferred) else {
+        let Some(node) = self.home(key, self.reporting(key), preferred) else {
             // Nobody reports the pod; its node may say why.
             let reason = preferred.map(|node| match self.nodes.get(node) {
                 None => NoMetrics::NeverReported,
@@ -265,12 +286,12 @@ impl Points {
     }
 
     pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
-        self.pods.get(pod).cloned().unwrap_or_default()
+        self.reporting(pod).to_vec()
     }
 
     /// Up to `max` pods that more than one node reports.
     pub(super) fn contested(&self, max: usize) -> Vec<PodKey> {
-        self.contested.iter().take(max).cloned().collect()
+        self.contested.keys().take(max).cloned().collect()
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {

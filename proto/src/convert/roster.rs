@@ -1,8 +1,8 @@
 //! Rosters to messages and back.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use tributary_model::{NodeName, PodKey, Roster, RosterBuilder};
+use tributary_model::{ContainerName, NodeName, PodKey, Roster, RosterBuilder};
 
 use super::{Invalid, node_name};
 use crate::v1;
@@ -56,6 +56,7 @@ pub fn roster_from_wire(message: &v1::Roster) -> Result<(NodeName, WireRoster), 
     };
     let mut builder = RosterBuilder::default();
     let mut listed = Vec::new();
+    let mut names = HashSet::new();
     let mut namespace: Arc<str> = "".into();
     for pod in &message.pods {
         if !pod.namespace.is_empty() {
@@ -70,7 +71,7 @@ pub fn roster_from_wire(message: &v1::Roster) -> Result<(NodeName, WireRoster), 
             }));
         }
         for container in &pod.containers {
-            let container: tributary_model::ContainerName = container.as_str().into();
+            let container = shared(&mut names, container);
             builder
                 .add(key.clone(), container.clone())
                 .map_err(refused)?;
@@ -83,10 +84,17 @@ pub fn roster_from_wire(message: &v1::Roster) -> Result<(NodeName, WireRoster), 
     Ok((node, WireRoster { roster, id, rows }))
 }
 
-fn permutation(
-    roster: &Roster,
-    listed: &[(PodKey, tributary_model::ContainerName)],
-) -> Option<Box<[usize]>> {
+/// A name; equal ones share memory, as most containers have one of a few.
+fn shared(names: &mut HashSet<ContainerName>, name: &str) -> ContainerName {
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    let new = ContainerName::from(name);
+    names.insert(new.clone());
+    new
+}
+
+fn permutation(roster: &Roster, listed: &[(PodKey, ContainerName)]) -> Option<Box<[usize]>> {
     let same = roster
         .rows()
         .zip(listed)
@@ -94,7 +102,7 @@ fn permutation(
     if same {
         return None;
     }
-    let row_of = |(key, name): &(PodKey, tributary_model::ContainerName)| {
+    let row_of = |(key, name): &(PodKey, ContainerName)| {
         let pod = roster.pods().get(roster.position(key)?)?;
         let at = roster.containers_of(pod).binary_search(name).ok()?;
         Some(pod.rows().start + at)

@@ -89,6 +89,9 @@ pub(crate) enum What {
     All,
     /// Start and idle cost.
     Idle,
+    /// Memory of a frontend's store over a simulated day in which a tenth of all
+    /// pods is replaced every hour.
+    Soak,
     /// Start, idle cost, and the pause of a GET while eight clients list all pods.
     Pause,
 }

@@ -18,7 +18,8 @@ use crate::{
     machine,
     measure::Bench,
     report,
-    results::Run,
+    results::{Line, Run},
+    soak,
     subject::{RESOLUTION, Subject},
 };
 
@@ -32,9 +33,13 @@ const SIZES: [(usize, usize); 4] = [(100, 30), (1_000, 30), (5_000, 30), (1_000,
 /// Something cannot be started, or does not answer.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let (Some(report), Some(json)) = (&args.report, &args.json) {
-        let runs = read(json)?;
-        fs::write(report, report::markdown(&runs))?;
+        fs::write(report, report::markdown(&read(json)?))?;
         return Ok(());
+    }
+    if args.what == What::Soak {
+        let soak = soak::run()?;
+        write!(std::io::stdout(), "{}", report::day(&soak))?;
+        return append(&args, vec![Line::Soak(soak)]);
     }
     raise_file_limit();
     let sizes = match args.nodes {
@@ -48,10 +53,9 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             containers: args.containers,
         };
         let runs = measure_all(&args, size).await?;
-        if let Some(path) = &args.json {
-            append(path, &runs)?;
-        }
         write!(std::io::stdout(), "{}", report::table(&runs))?;
+        let lines = runs.into_iter().map(Box::new).map(Line::Run);
+        append(&args, lines.collect())?;
     }
     Ok(())
 }
@@ -97,7 +101,10 @@ async fn measure(
     at: &Where,
     logs: &Path,
 ) -> anyhow::Result<Run> {
-    tell(&format!("{} at {} x {}", subject.name, size.nodes, size.pods_per_node))?;
+    tell(&format!(
+        "{} at {} x {}",
+        subject.name, size.nodes, size.pods_per_node
+    ))?;
     let (mut bench, start) = Bench::start(subject, size, at, logs).await?;
     // What the start has left behind is no part of the idle cost.
     sleep(Duration::from_secs(u64::from(RESOLUTION))).await;
@@ -122,7 +129,7 @@ async fn measure(
         (run.requests, run.peak_under_load) = bench.requests().await?;
         run.throughput = bench.throughput().await?;
     }
-    if args.what != What::Idle {
+    if matches!(args.what, What::All | What::Pause) {
         run.pause = Some(bench.pause().await?);
     }
     if subject.name == "Tributary" {
@@ -148,17 +155,20 @@ fn tell(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(std::io::stderr(), "bench: {text}")?)
 }
 
-fn append(path: &Path, runs: &[Run]) -> anyhow::Result<()> {
+fn append(args: &BenchArgs, lines: Vec<Line>) -> anyhow::Result<()> {
+    let Some(path) = &args.json else {
+        return Ok(());
+    };
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    for run in runs {
-        writeln!(file, "{}", serde_json::to_string(run)?)?;
+    for line in lines {
+        writeln!(file, "{}", serde_json::to_string(&line)?)?;
     }
     Ok(())
 }
 
-fn read(path: &Path) -> anyhow::Result<Vec<Run>> {
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
-    let runs: Result<_, _> = lines.map(serde_json::from_str).collect();
-    runs.with_context(|| format!("{} is no file of results", path.display()))
+    let lines: Result<_, _> = lines.map(serde_json::from_str).collect();
+    lines.with_context(|| format!("{} is no file of results", path.display()))
 }

@@ -13,7 +13,10 @@ pub(crate) fn describe() -> Machine {
         value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
     let kib = field(&read("/proc/meminfo"), "MemTotal");
-    let kib = kib.split(' ').next().and_then(|kib| kib.parse::<u64>().ok());
+    let kib = kib
+        .split(' ')
+        .next()
+        .and_then(|kib| kib.parse::<u64>().ok());
     Machine {
         cpu: field(&read("/proc/cpuinfo"), "model name"),
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),

@@ -15,6 +15,7 @@ mod measure;
 mod process;
 mod report;
 mod results;
+mod soak;
 mod subject;
 mod throughput;
 

@@ -93,7 +93,10 @@ impl<'a> Bench<'a> {
                 process.still_runs()?;
             }
             if let Ok(mut session) = self.door.open().await {
-                while self.step(&mut session, &mut ready, &mut nodes, started).await? {}
+                while self
+                    .step(&mut session, &mut ready, &mut nodes, started)
+                    .await?
+                {}
                 if let (Some(ready), true) = (ready, self.has_all(&mut session, nodes).await) {
                     return Ok((ready, started.elapsed().as_secs_f64()));
                 }
@@ -175,8 +178,10 @@ impl<'a> Bench<'a> {
             bytes: bytes / u64::from(cycles.max(1)),
             ..Idle::default()
         };
-        for ((sum, process), (before, after)) in
-            memory.iter().zip(&self.processes).zip(before.iter().zip(after))
+        for ((sum, process), (before, after)) in memory
+            .iter()
+            .zip(&self.processes)
+            .zip(before.iter().zip(after))
         {
             let looks = u64::from(looks.max(1));
             let mean = Memory {
@@ -209,10 +214,20 @@ impl<'a> Bench<'a> {
         let lists = if self.size.pods() > 50_000 { 12 } else { 30 };
         let plans = [
             self.plan("GET pod", pods, JSON, (Some(200.0), 3_000)),
-            self.plan("LIST namespace + selector", one(SELECTED), JSON, (Some(100.0), 1_500)),
+            self.plan(
+                "LIST namespace + selector",
+                one(SELECTED),
+                JSON,
+                (Some(100.0), 1_500),
+            ),
             self.plan("LIST nodes", one(NODES), JSON, (Some(5.0), 60)),
             self.plan("LIST all pods, JSON", one(PODS), JSON, (None, lists)),
-            self.plan("LIST all pods, protobuf", one(PODS), PROTOBUF, (None, lists)),
+            self.plan(
+                "LIST all pods, protobuf",
+                one(PODS),
+                PROTOBUF,
+                (None, lists),
+            ),
             self.plan("LIST all pods, Table", one(PODS), TABLE, (None, lists)),
         ];
         let mut found = Vec::new();
@@ -259,13 +274,27 @@ impl<'a> Bench<'a> {
     pub(crate) async fn pause(&self) -> anyhow::Result<Latency> {
         let pods: Vec<String> = (0..30).map(|pod| format!("{POD}{pod}")).collect();
         let seconds = f64::from(2 * RESOLUTION);
-        let get = self.plan("GET pod, 8 x LIST all pods", pods, JSON, (Some(100.0), 3_000));
-        let mut lists = self.plan("8 x LIST all", vec![PODS.to_owned()], JSON, (None, u32::MAX));
+        let get = self.plan(
+            "GET pod, 8 x LIST all pods",
+            pods,
+            JSON,
+            (Some(100.0), 3_000),
+        );
+        let mut lists = self.plan(
+            "8 x LIST all",
+            vec![PODS.to_owned()],
+            JSON,
+            (None, u32::MAX),
+        );
         lists.connections = 8;
         let listing = load::elsewhere(&lists);
         let getting = async {
             sleep(Duration::from_secs(2)).await;
-            timeout(Duration::from_secs_f64(seconds * 4.0), load::elsewhere(&get)).await
+            timeout(
+                Duration::from_secs_f64(seconds * 4.0),
+                load::elsewhere(&get),
+            )
+            .await
         };
         tokio::select! {
             failed = listing => { failed?; anyhow::bail!("the lists ended") }
@@ -282,7 +311,10 @@ impl<'a> Bench<'a> {
         let api = self.subject.apis.first().context("no api")?;
         let pod = format!("{POD}0");
         let mut found = Vec::new();
-        for what in [("GET pod", pod.as_str()), ("LIST namespace + selector", SELECTED)] {
+        for what in [
+            ("GET pod", pod.as_str()),
+            ("LIST namespace + selector", SELECTED),
+        ] {
             for connections in [1, 16, 64] {
                 let token = &self.at.token;
                 found.push(throughput::measure(what, *api, token, connections).await?);

@@ -122,7 +122,12 @@ impl Process {
     }
 }
 
-fn kib(text: &str, name: &str) -> anyhow::Result<u64> {
+/// The value of a line like `VmRSS:   12 kB`, in bytes.
+///
+/// # Errors
+///
+/// There is no such line.
+pub(crate) fn kib(text: &str, name: &str) -> anyhow::Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number = line.and_then(|line| line.split_whitespace().next());
     let kib: u64 = number.with_context(|| format!("no {name}"))?.parse()?;

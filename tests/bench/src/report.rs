@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::results::{Latency, Run, Throughput};
+use crate::results::{Latency, Line, Run, Soak, Throughput};
 
 const OURS: &str = "Tributary";
+const HEAD: &str = include_str!("report/head.md");
 
 /// A row: what, ours, the peer's, and how they are written.
 struct Row {
@@ -17,9 +18,17 @@ struct Row {
 }
 
 /// The document of all results: of each size the newest.
-pub(crate) fn markdown(runs: &[Run]) -> String {
+pub(crate) fn markdown(lines: &[Line]) -> String {
     let mut out = String::new();
-    out.push_str(include_str!("report/head.md"));
+    let runs: Vec<Run> = lines
+        .iter()
+        .filter_map(|line| match line {
+            Line::Run(run) => Some(Run::clone(run)),
+            Line::Soak(_) => None,
+        })
+        .collect();
+    let runs = runs.as_slice();
+    out.push_str(HEAD);
     if let Some(run) = runs.last() {
         let machine = &run.machine;
         let gib = machine.memory >> 30;
@@ -58,8 +67,30 @@ pub(crate) fn markdown(runs: &[Run]) -> String {
         out.push_str(&table(&pair));
     }
     out.push_str(&curves(runs));
-    out.push_str(include_str!("report/tail.md"));
+    for line in lines {
+        if let Line::Soak(soak) = line {
+            out.push('\n');
+            out.push_str(&day(soak));
+        }
+    }
     out
+}
+
+/// A simulated day.
+pub(crate) fn day(soak: &Soak) -> String {
+    let at = |hour: usize| soak.resident.get(hour).copied().map_or(0.0, mib);
+    let last = soak.resident.len().saturating_sub(1);
+    let change = (at(last) / at(0) - 1.0) * 100.0;
+    format!(
+        "## A day of churn\n\nStore and catalog of {} nodes of {} pods, a tenth of the pods replaced every hour, \
+         {} hours in simulated time: {:.1} MiB resident after the first hour, {:.1} MiB after the last \
+         ({change:+.1} %).\n",
+        soak.nodes,
+        soak.pods_per_node,
+        last + 1,
+        at(0),
+        at(last),
+    )
 }
 
 /// One size as a table.
@@ -82,7 +113,11 @@ pub(crate) fn table(runs: &[Run]) -> String {
     for row in rows(ours, peer) {
         let ratio = match (row.ours, row.peer) {
             (Some(ours), Some(peer)) if ours > 0.0 && peer > 0.0 => {
-                let (ours, peer) = if row.rises { (peer, ours) } else { (ours, peer) };
+                let (ours, peer) = if row.rises {
+                    (peer, ours)
+                } else {
+                    (ours, peer)
+                };
                 format!("{:.2}", ours / peer)
             }
             _ => String::new(),
@@ -128,7 +163,9 @@ fn rows(ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
         row("memory, mean RSS, MiB", 0, &|run| mib(run.idle.memory.rss)),
         row("memory, mean PSS, MiB", 0, &|run| mib(run.idle.memory.pss)),
         row("memory, peak at start, MiB", 0, &|run| mib(run.start.peak)),
-        row("memory, peak under load, MiB", 0, &|run| mib(run.peak_under_load)),
+        row("memory, peak under load, MiB", 0, &|run| {
+            mib(run.peak_under_load)
+        }),
         row("CPU seconds per cycle", 3, &|run| run.idle.cpu),
         row("bytes per cycle, MiB", 2, &|run| mib(run.idle.bytes)),
         row("start to ready, s", 1, &|run| run.start.ready),
@@ -136,7 +173,11 @@ fn rows(ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
     ];
     if let Some(restart) = ours.and_then(|run| run.start.restart) {
         rows.push(row("restarted frontend to all pods, s", 2, &|run| {
-            if run.subject == OURS { restart } else { run.start.complete }
+            if run.subject == OURS {
+                restart
+            } else {
+                run.start.complete
+            }
         }));
     }
     rows.retain(|row| row.ours.unwrap_or(0.0) > 0.0 || row.peer.unwrap_or(0.0) > 0.0);
@@ -151,7 +192,10 @@ fn rows(ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
             let same = |other: &&Throughput| {
                 other.name == one.name && other.connections == one.connections
             };
-            run.throughput.iter().find(same).map(|found| found.per_second)
+            run.throughput
+                .iter()
+                .find(same)
+                .map(|found| found.per_second)
         };
         rows.push(Row {
             what: format!("{}, {} connections, 1/s", one.name, one.connections),
@@ -207,7 +251,13 @@ fn curves(runs: &[Run]) -> String {
         seen.push((key, run));
     }
     seen.sort_by_key(|((size, scrapers, frontends), _)| {
-        (size.nodes, size.pods_per_node, size.containers, *scrapers, *frontends)
+        (
+            size.nodes,
+            size.pods_per_node,
+            size.containers,
+            *scrapers,
+            *frontends,
+        )
     });
     for (_, run) in seen {
         let p50 = |name: &str| {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::Size;
 
-/// One line of the file of results: one program at one size.
+/// One program at one size.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
     pub(crate) machine: Machine,
@@ -27,6 +27,25 @@ pub(crate) struct Run {
     pub(crate) peak_under_load: u64,
     #[serde(default)]
     pub(crate) pause: Option<Latency>,
+}
+
+/// Memory over a simulated day.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Soak {
+    pub(crate) nodes: usize,
+    pub(crate) pods_per_node: usize,
+    /// Bytes that were resident after each hour.
+    pub(crate) resident: Vec<u64>,
+}
+
+/// A line of the file of results.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Line {
+    /// A program at a size.
+    Run(Box<Run>),
+    /// A simulated day.
+    Soak(Soak),
 }
 
 /// Where it was measured.

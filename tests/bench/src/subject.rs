@@ -104,7 +104,10 @@ impl Subject {
     /// The program is missing.
     pub(crate) fn start_one(&self, index: usize, logs: &Path) -> anyhow::Result<Process> {
         let program = self.programs.get(index);
-        program.map_or_else(|| anyhow::bail!("no program {index}"), |one| one.start(logs))
+        program.map_or_else(
+            || anyhow::bail!("no program {index}"),
+            |one| one.start(logs),
+        )
     }
 }
 
@@ -117,7 +120,10 @@ impl Program {
 /// What both say about kubelets.
 fn kubelets(at: &Where) -> Vec<String> {
     vec![
-        format!("--kubelet-certificate-authority={}", file(at, "kubelet-ca.crt")),
+        format!(
+            "--kubelet-certificate-authority={}",
+            file(at, "kubelet-ca.crt")
+        ),
         format!("--kubelet-port={}", at.kubelet_port),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         format!("--metric-resolution={RESOLUTION}s"),
@@ -150,6 +156,7 @@ fn scraper(at: &Where, index: usize, admin: SocketAddr) -> Vec<String> {
         format!("--kubeconfig={}", at.kubeconfig.display()),
         format!("--source-name=scraper-{index}"),
         "--lease-namespace=kube-system".to_owned(),
+        "--bus-server-name=localhost".to_owned(),
         format!("--admin-address={admin}"),
         format!("--bus-ca-file={}", file(at, "bus-ca.crt")),
         format!("--bus-client-certificate={}", file(at, "publisher.crt")),

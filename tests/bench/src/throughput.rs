@@ -42,7 +42,9 @@ pub(crate) async fn measure(
 }
 
 fn rate(text: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Requests/sec:"));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests/sec:"));
     line?.trim().parse().ok()
 }
 

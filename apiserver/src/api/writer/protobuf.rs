@@ -6,7 +6,7 @@ use super::super::{
     accept::Form,
     kinds::{Resource, Version},
     objects::{Amounts, Item},
-    protobuf::{self, Envelope, message, number, text},
+    protobuf::{self, Envelope, long_message, message, number, text},
     quantity,
 };
 
@@ -16,8 +16,8 @@ pub(crate) struct ProtobufWriter {
     version: Version,
     resource: Resource,
     form: Form,
-    /// The time of the request.
-    now: Timestamp,
+    /// The time of the request, as it is written.
+    created: Vec<u8>,
     /// Continues the list.
     token: String,
     /// The metadata of the list is written.
@@ -33,11 +33,13 @@ impl ProtobufWriter {
         form: Form,
         now: Timestamp,
     ) -> Self {
+        let mut created = Vec::with_capacity(16);
+        message(&mut created, 8, |out| moment(out, now));
         Self {
             version,
             resource,
             form,
-            now,
+            created,
             token: String::new(),
             begun: false,
             single: false,
@@ -53,7 +55,7 @@ impl ProtobufWriter {
     pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
         self.begin(out);
         for item in items {
-            message(out, 2, |out| self.object(out, item));
+            long_message(out, 2, |out| self.object(out, item));
         }
     }
 
@@ -110,14 +112,11 @@ impl ProtobufWriter {
     fn metadata(&self, out: &mut Vec<u8>, item: &Item) {
         text(out, 1, item.name());
         // generateName
-        text(out, 2, "");
+        out.extend_from_slice(&[0x12, 0]);
         text(out, 3, item.namespace());
         // selfLink, uid, resourceVersion, generation
-        text(out, 4, "");
-        text(out, 5, "");
-        text(out, 6, "");
-        number(out, 7, 0);
-        message(out, 8, |out| moment(out, self.now));
+        out.extend_from_slice(&[0x22, 0, 0x2a, 0, 0x32, 0, 0x38, 0]);
+        out.extend_from_slice(&self.created);
         for (key, value) in item.labels().iter() {
             message(out, 11, |out| {
                 text(out, 1, key);

@@ -26,8 +26,9 @@ use crate::pki::{Ca, FRONT_PROXY_NAME, Paths, Pki};
 use crate::store::NAMESPACES;
 use crate::tls;
 
-/// Kubelets that share a certificate, so that 5,000 of them start in a moment.
-const GROUP: usize = 250;
+/// Kubelets that share a certificate, so that 5,000 of them start in a moment; few, so that it is about as long as a
+/// real one.
+const GROUP: usize = 10;
 /// How many ports are tried for the kubelets before giving up.
 const PORTS: usize = 20;
 /// Where every cluster holds the port of its kubelets; no node has this address.
