@@ -9,7 +9,7 @@
 //! - [`mailbox`]: what one frontend has not been sent
 //! - [`outbox`]: the messages of one stream, in order
 //! - [`client`]: one stream to one frontend
-//! - [`line`]: the streams to one frontend, one after another
+//! - [`mod@line`]: the streams to one frontend, one after another
 //! - [`credentials`]: tokens, certificates and CAs, followed as they change
 //! - [`dial`]: connections: TLS, Unix socket
 //! - [`doors`]: the frontends behind what `--frontend` says

@@ -2,7 +2,7 @@
 //!
 //! Everything that is measured is a process of its own, and so is what asks it:
 //! the simulated cluster ([`cluster`]), the clients ([`load`]), the programs
-//! under test ([`subject`]). This program starts them in turn ([`bench`]) and
+//! under test ([`subject`]). This program starts them in turn ([`mod@bench`]) and
 //! reads what the kernel knows of them ([`process`]).
 
 mod args;
