@@ -150,7 +150,11 @@ fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> any
         let role = ("kube-system", "tributary-scraper");
         let nodes =
             json!({ "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] });
-        grant(&rig.client, role, json!([nodes])).await?;
+        // It goes on publishing, or nobody would hear of the refusals.
+        let bus = json!({
+            "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"]
+        });
+        grant(&rig.client, role, json!([nodes, bus])).await?;
         rig.real_node("forbidden", Certificate::Signed).await?;
         rig.real_node("stranger", Certificate::SelfSigned).await?;
 
@@ -170,7 +174,7 @@ fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> any
 
         let metrics =
             json!({ "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] });
-        grant(&rig.client, role, json!([nodes, metrics])).await?;
+        grant(&rig.client, role, json!([nodes, bus, metrics])).await?;
         eventually("a node that may be read", async || {
             get(&rig, "nodes/forbidden").await
         })
