@@ -1,19 +1,16 @@
 //! The pairs of all nodes, and where each pod is reported. Plain data behind
 //! `&mut self`: no lock, no clock, no task.
 
+mod index;
 mod report;
 
-use std::{
-    collections::{BTreeMap, HashMap, hash_map},
-    slice,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
 };
 
+use self::index::Index;
 pub use self::report::{Report, State};
 use super::{
     outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
@@ -62,10 +59,7 @@ pub struct Standing {
 pub(super) struct Points {
     max_age: Option<Duration>,
     nodes: HashMap<NodeName, Entry>,
-    /// The node that reports a pod; one of them if the pod is contested.
-    pods: HashMap<PodKey, NodeName>,
-    /// The pods that more than one node reports, with all of these.
-    contested: BTreeMap<PodKey, Vec<NodeName>>,
+    index: Index,
 }
 
 impl Points {
@@ -96,61 +90,9 @@ impl Points {
             }
         };
         if taken != Taken::Older && before.as_ref() != Some(&roster) {
-            self.reindex(&node, before.as_deref(), &roster);
+            self.index.follow(&node, before.as_deref(), &roster);
         }
         taken
-    }
-
-    /// Follows a node from one roster to the next. Both are sorted, so what is
-    /// new and what is gone is found by walking them side by side.
-    fn reindex(&mut self, node: &NodeName, before: Option<&Roster>, after: &Roster) {
-        for pod in after.pods() {
-            if before.is_none_or(|before| before.position(&pod.key).is_none()) {
-                self.index(node, &pod.key);
-            }
-        }
-        for pod in before.iter().flat_map(|before| before.pods()) {
-            if after.position(&pod.key).is_none() {
-                self.unindex(node, &pod.key);
-            }
-        }
-    }
-
-    fn index(&mut self, node: &NodeName, pod: &PodKey) {
-        match self.pods.entry(pod.clone()) {
-            hash_map::Entry::Vacant(place) => {
-                place.insert(node.clone());
-            }
-            hash_map::Entry::Occupied(first) => {
-                let nodes = self.contested.entry(pod.clone());
-                let nodes = nodes.or_insert_with(|| vec![first.get().clone()]);
-                nodes.push(node.clone());
-            }
-        }
-    }
-
-    fn unindex(&mut self, node: &NodeName, pod: &PodKey) {
-        let Some(nodes) = self.contested.get_mut(pod) else {
-            if self.pods.get(pod) == Some(node) {
-                self.pods.remove(pod);
-            }
-            return;
-        };
-        nodes.retain(|has| has != node);
-        if let Some(first) = nodes.first() {
-            self.pods.insert(pod.clone(), first.clone());
-        }
-        if nodes.len() < 2 {
-            self.contested.remove(pod);
-        }
-    }
-
-    /// The nodes that report a pod.
-    fn reporting(&self, pod: &PodKey) -> &[NodeName] {
-        if let Some(nodes) = self.contested.get(pod) {
-            return nodes;
-        }
-        self.pods.get(pod).map(slice::from_ref).unwrap_or_default()
     }
 
     pub(super) fn fail(&mut self, node: NodeName, failed: FailedScrape, source: &Source) {
@@ -190,7 +132,7 @@ impl Points {
         });
         for (node, roster) in gone {
             for pod in roster.pods() {
-                self.unindex(&node, &pod.key);
+                self.index.remove(&node, &pod.key);
             }
         }
         expired
@@ -209,7 +151,8 @@ impl Points {
         preferred: Option<&NodeName>,
         now: Timestamp,
     ) -> Result<PodUsage, NoMetrics> {
-        let Some(node) = self.home(key, self.reporting(key), preferred) else {
+        let found = self.index.of(key);
+        let Some(node) = self.home(key, found.nodes, preferred) else {
             // Nobody reports the pod; its node may say why.
             let reason = preferred.map(|node| match self.nodes.get(node) {
                 None => NoMetrics::NeverReported,
@@ -223,10 +166,7 @@ impl Points {
         let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
         let pairs = entry.fresh(now, self.max_age)?;
         let roster = pairs.roster();
-        let pod = roster
-            .position(key)
-            .and_then(|at| roster.pods().get(at))
-            .ok_or(NoMetrics::NeverReported)?;
+        let pod = roster.find(key, found.at).ok_or(NoMetrics::NeverReported)?;
         self.whole_pod(entry, pairs, pod)
     }
 
@@ -286,12 +226,12 @@ impl Points {
     }
 
     pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
-        self.reporting(pod).to_vec()
+        self.index.of(pod).nodes.to_vec()
     }
 
     /// Up to `max` pods that more than one node reports.
     pub(super) fn contested(&self, max: usize) -> Vec<PodKey> {
-        self.contested.keys().take(max).cloned().collect()
+        self.index.contested().take(max).cloned().collect()
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {

@@ -122,6 +122,12 @@ impl Roster {
         self.pods.binary_search_by(|pod| pod.key.cmp(key)).ok()
     }
 
+    /// The pod `key`, which is where `hint` says or somewhere else.
+    pub fn find(&self, key: &PodKey, hint: usize) -> Option<&RosterPod> {
+        let hinted = self.pods.get(hint).filter(|pod| pod.key == *key);
+        hinted.or_else(|| self.pods.get(self.position(key)?))
+    }
+
     /// Every row with the names that identify it across rosters of this node.
     pub fn rows(&self) -> impl Iterator<Item = (usize, &PodKey, &ContainerName)> {
         self.pods.iter().flat_map(move |pod| {
@@ -255,6 +261,16 @@ mod tests {
             .map(|(row, pod, container)| format!("{row} {pod} {container}"))
             .collect();
         assert_eq!(rows, ["0 a/y main", "1 a/y side", "2 b/x main"]);
+    }
+
+    #[test]
+    fn a_pod_is_found_whatever_the_hint() {
+        let roster = roster(&[("a", "x", "m"), ("a", "y", "m"), ("b", "x", "m")]);
+        let wanted = PodKey::new("a", "y");
+        for hint in [0, 1, 2, 3, usize::MAX] {
+            assert_eq!(roster.find(&wanted, hint).unwrap().key, wanted, "{hint}");
+        }
+        assert_eq!(roster.find(&PodKey::new("b", "y"), 1), None);
     }
 
     #[test]

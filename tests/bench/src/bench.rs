@@ -126,7 +126,7 @@ async fn measure(
         pause: None,
     };
     if args.what == What::All {
-        (run.requests, run.peak_under_load) = bench.requests().await?;
+        (run.requests, run.peak_under_load) = bench.requests(&run.idle).await?;
         run.throughput = bench.throughput().await?;
     }
     if matches!(args.what, What::All | What::Pause) {

@@ -25,6 +25,10 @@ use tributary_runtime::{exit, tls};
 
 use crate::args::{Args, Role};
 
+/// As in the programs under test, for what runs in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let args: Args = match tributary_runtime::args::parse() {

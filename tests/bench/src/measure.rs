@@ -203,7 +203,7 @@ impl<'a> Bench<'a> {
     /// # Errors
     ///
     /// A request fails.
-    pub(crate) async fn requests(&self) -> anyhow::Result<(Vec<Latency>, u64)> {
+    pub(crate) async fn requests(&self, idle: &Idle) -> anyhow::Result<(Vec<Latency>, u64)> {
         for process in &self.processes {
             process.reset_peak()?;
         }
@@ -232,7 +232,7 @@ impl<'a> Bench<'a> {
         ];
         let mut found = Vec::new();
         for plan in plans {
-            found.push(self.ask(&plan).await?);
+            found.push(self.ask(&plan, idle.cpu / f64::from(RESOLUTION)).await?);
         }
         Ok((found, self.peak()?))
     }
@@ -256,12 +256,14 @@ impl<'a> Bench<'a> {
         }
     }
 
-    async fn ask(&self, plan: &Plan) -> anyhow::Result<Latency> {
-        let before: Duration = self.cpu()?.iter().sum();
+    /// `background` is the CPU that is used anyway, in seconds per second.
+    async fn ask(&self, plan: &Plan, background: f64) -> anyhow::Result<Latency> {
+        let (begun, before) = (Instant::now(), self.cpu()?.iter().sum());
         let mut latency = load::elsewhere(plan).await?;
         let after: Duration = self.cpu()?.iter().sum();
-        let cpu = after.saturating_sub(before).as_secs_f64();
-        latency.cpu = cpu / f64::from(plan.count.max(1));
+        let anyway = background * begun.elapsed().as_secs_f64();
+        let cpu = after.saturating_sub(before).as_secs_f64() - anyway;
+        latency.cpu = cpu.max(0.0) / f64::from(plan.count.max(1));
         Ok(latency)
     }
 

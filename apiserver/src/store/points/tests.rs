@@ -208,7 +208,7 @@ fn what_is_too_old_or_gone_is_forgotten() {
     };
     assert_eq!(reason("db").to_string(), "its newest sample is 55s old");
     assert_eq!(reason("api"), NoMetrics::NeverReported);
-    assert_eq!(points.pods.len(), 2);
+    assert_eq!(points.index.len(), 2);
     fail(&mut points, ("n2", 150), "refused", "s2");
     let reason = points
         .pod(&PodKey::new("shop", "db"), None, at(155))
