@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tributary_runtime::{args, exit};
 
 /// Of the allocators that were measured the one that holds the least
-/// (docs/decisions/0016-allocator.md).
+/// (docs/decisions/0014-allocator.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
