@@ -90,8 +90,8 @@ async fn nobody_misses_a_scraper_that_is_killed() {
     nothing_is_missing(&stack, "all run", 1).await;
     stack.kill_scraper(0).await;
     nothing_is_missing(&stack, "one was killed", 4).await;
-    // It was not the lease that told: it has not run out.
-    assert_eq!(leases(&stack), [true, true, true, false]);
+    // Those who live are there. What is left of the dead is cleared away some time.
+    assert_eq!(leases(&stack)[1..], [true, true, false]);
     stack.stop().await;
 }
 
