@@ -1,8 +1,21 @@
 //! Files that are read again when they change.
 
-use tributary_runtime::{reload, tasks::Tasks};
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tributary_runtime::{metrics::Expirations, reload, tasks::Tasks};
 
 use crate::config::Config;
+
+/// Tells until when the certificates are good that are in force.
+pub(crate) fn register(registry: &mut Registry, config: &Config) {
+    let serving = Arc::clone(&config.serving.certificate);
+    let publishers = config.publishers.clone();
+    Expirations::default()
+        .with("serving", move || serving.expires())
+        .with("bus-client-ca", move || publishers.as_ref()?.expire())
+        .register(registry);
+}
 
 /// Takes over certificates and CAs that change; `auth` follows those of callers.
 pub(crate) fn follow(tasks: &mut Tasks, config: Config) {

@@ -327,6 +327,7 @@ async fn answer(
         .with_context(|| format!("--bind-address, --secure-port {}", serving.address))?;
     let address = bound.address.clone();
     info!(%address, "serving the API");
+    files::register(&mut registry, config);
     let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
     let probes = probes(&held.catalog, coverage, auth.clone(), steps.clone());

@@ -32,7 +32,8 @@ use tributary_runtime::{
     clock::Clock,
     exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube as runtime_kube, log, metrics as runtime_metrics,
+    kube as runtime_kube, log,
+    metrics::{self as runtime_metrics, Expirations},
     serve::{Address, Limits, Listener, ServeMetrics, Server},
     signal::Signals,
     tasks::Tasks,
@@ -110,6 +111,7 @@ impl Scraper {
         tls::install_provider();
         let kube = runtime_kube::config(&config.kube).await?;
         let kubelets = KubeletClient::new(&config.security, &kube, config.request_timeout)?;
+        let certificates = kubelets.told_in(Expirations::default());
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
         let bus_metrics = BusMetrics::register(&mut registry);
@@ -149,10 +151,11 @@ impl Scraper {
         });
 
         // From the hub they go to every frontend.
+        let told = (certificates, &mut registry);
         let publisher = Client {
             hub,
             identity: identity(&config, &clock),
-            credentials: find_credentials(&mut tasks, &config),
+            credentials: find_credentials(&mut tasks, &config, told),
             clock: even,
             metrics: bus_metrics.clone(),
             overdue: reports,
@@ -207,13 +210,19 @@ fn find_targets(
     Ok(watched)
 }
 
-/// Starts what keeps the credentials for frontends current.
-fn find_credentials(tasks: &mut Tasks, config: &Config) -> Credentials {
+/// Starts what keeps the credentials for frontends current, and tells until when
+/// they are good, with other certificates.
+fn find_credentials(
+    tasks: &mut Tasks,
+    config: &Config,
+    (certificates, registry): (Expirations, &mut Registry),
+) -> Credentials {
     let credentials = Credentials::new(Files {
         ca: config.bus.ca_file.clone(),
         pair: config.bus.pair.clone(),
         token: config.bus.token_file.clone(),
     });
+    credentials.told_in(certificates).register(registry);
     let (following, stop) = (credentials.clone(), tasks.stop());
     tasks.spawn("credentials", async move {
         following.follow(stop).await;

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tributary_runtime::tls::{in_pem, last_to_expire};
 
 use crate::auth::{self, Pool};
 
@@ -53,6 +54,11 @@ impl Certificates {
         Err(format!(
             "the certificate is of {names:?}, which is not among --bus-allowed-names"
         ))
+    }
+
+    /// When the last of the CAs runs out, in seconds since the Unix epoch.
+    pub(crate) fn expire(&self) -> Option<i64> {
+        last_to_expire(&in_pem(&self.0.current.load().0))
     }
 
     /// Looks at the file, and takes over what has changed.

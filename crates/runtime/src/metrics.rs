@@ -1,5 +1,6 @@
 //! The registry, build information and what the process uses.
 
+mod expirations;
 mod format;
 mod process;
 
@@ -14,7 +15,7 @@ use axum::{
 use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry};
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
-pub use self::process::ProcessUsage;
+pub use self::{expirations::Expirations, process::ProcessUsage};
 use self::{format::Format, process::Process};
 
 /// A registry that knows the process: `process_*` and `tributary_build_info`.

@@ -4,6 +4,7 @@
 //! and certificate are swapped as a pair, and only if they match. A connection
 //! that is open keeps what it was made with.
 
+mod expiry;
 mod files;
 mod policy;
 mod serving;
@@ -19,6 +20,7 @@ use rustls::{
 
 use self::unverified::Unverified;
 pub use self::{
+    expiry::{first_to_expire, in_pem, last_to_expire},
     files::{BadFile, PairFiles, certificates, private_key, roots},
     policy::{BadPolicy, Policy},
     serving::{BadNamedPair, NamedPair, ServingCertificate},

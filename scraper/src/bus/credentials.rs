@@ -19,7 +19,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::AsciiMetadataValue;
 use tracing::{info, warn};
-use tributary_runtime::tls::{self, PairFiles};
+use tributary_runtime::{
+    metrics::Expirations,
+    tls::{self, PairFiles},
+};
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -99,6 +102,27 @@ impl Credentials {
             Ok((access, _)) => Ok(access),
             Err(error) => self.0.current.borrow().clone().ok_or(error),
         }
+    }
+
+    /// With the certificates by which we and frontends know each other.
+    pub(crate) fn told_in(&self, expirations: Expirations) -> Expirations {
+        let (ca, pair) = (self.clone(), self.clone());
+        expirations
+            .with("bus-ca", move || ca.ca_expires())
+            .with("bus-client", move || pair.pair_expires())
+    }
+
+    /// When the last of the CAs runs out that are in force.
+    fn ca_expires(&self) -> Option<i64> {
+        let held = self.0.current.borrow().clone()?;
+        tls::last_to_expire(&tls::in_pem(held.material.ca.as_deref()?))
+    }
+
+    /// When the certificate runs out that is shown.
+    fn pair_expires(&self) -> Option<i64> {
+        let held = self.0.current.borrow().clone()?;
+        let (chain, _) = held.material.pair.as_ref()?;
+        tls::first_to_expire(&tls::in_pem(chain))
     }
 
     /// Tells of changes from now on.

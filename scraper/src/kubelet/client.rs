@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use http_body_util::Empty;
 use kube::Config;
 use tokio::time::timeout;
-use tributary_runtime::exit::Misconfigured;
+use tributary_runtime::{exit::Misconfigured, metrics::Expirations};
 
 use super::{
     body::Buffers,
@@ -54,6 +54,18 @@ impl Client {
             limit,
             buffers: Buffers::default(),
         }))
+    }
+
+    /// With the certificates by which we and kubelets know each other.
+    pub(crate) fn told_in(self: &Arc<Self>, expirations: Expirations) -> Expirations {
+        let (authority, own) = (Arc::clone(self), Arc::clone(self));
+        expirations
+            .with("kubelet-ca", move || {
+                authority.credentials.authority_expires()
+            })
+            .with("kubelet-client", move || {
+                own.credentials.certificate_expires()
+            })
     }
 
     /// Fetches the page of `target` over `kept`, or a new connection, and

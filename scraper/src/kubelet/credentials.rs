@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tributary_runtime::{
     exit::Misconfigured,
     reload::{LOOK_EVERY, Looks},
-    tls::PairFiles,
+    tls::{PairFiles, first_to_expire, in_pem, last_to_expire},
 };
 
 /// What the flags say about the way to kubelets.
@@ -159,6 +159,27 @@ impl Credentials {
             self.look();
         }
         self.current.load_full()
+    }
+
+    /// When the last of the authorities runs out that are in force.
+    pub(super) fn authority_expires(&self) -> Option<i64> {
+        match (
+            &self.sources.verify,
+            &self.current.load().material.authority,
+        ) {
+            (Verify::Der(der), _) => {
+                let der: Vec<_> = der.iter().map(|der| der.as_slice().into()).collect();
+                last_to_expire(&der)
+            }
+            (_, pem) => last_to_expire(&in_pem(pem.as_deref()?)),
+        }
+    }
+
+    /// When the certificate runs out that is shown.
+    pub(super) fn certificate_expires(&self) -> Option<i64> {
+        first_to_expire(&in_pem(
+            self.current.load().material.certificate.as_deref()?,
+        ))
     }
 
     /// Whether it is time; says so to one of many who ask.

@@ -19,7 +19,10 @@ use rustls_pki_types::PrivateKeyDer;
 use tokio_util::sync::CancellationToken;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::files::{BadFile, PairFiles};
+use super::{
+    expiry::first_to_expire,
+    files::{BadFile, PairFiles},
+};
 use crate::{exit::Misconfigured, reload};
 
 /// A pair for those who ask for certain names: `CERT,KEY[:NAME,..]`.
@@ -199,6 +202,15 @@ impl ServingCertificate {
     /// Looks at the files until `stop` and takes over what has changed.
     pub async fn follow_files(self: Arc<Self>, stop: CancellationToken) {
         reload::follow("serving certificate", stop, || self.look()).await;
+    }
+
+    /// When the first certificate runs out of all that are shown, in seconds since
+    /// the Unix epoch.
+    pub fn expires(&self) -> Option<i64> {
+        let pairs = std::iter::once(&self.own).chain(self.named.iter().map(|(pair, _)| pair));
+        pairs
+            .filter_map(|pair| first_to_expire(&pair.current.load().cert))
+            .min()
     }
 
     /// Whether something had changed. One pair that cannot be used does not keep

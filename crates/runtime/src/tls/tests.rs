@@ -34,6 +34,38 @@ fn a_changed_pair_is_taken_over_whole() {
     assert_ne!(serving.own().cert, before.cert);
 }
 
+/// A pair that is good until the first of January of a year.
+fn write_pair_until(dir: &Path, stem: &str, year: i32) -> PairFiles {
+    let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let files = PairFiles {
+        certificate: dir.join(format!("{stem}.crt")),
+        key: dir.join(format!("{stem}.key")),
+    };
+    let made = params.self_signed(&key).unwrap();
+    std::fs::write(&files.certificate, made.pem()).unwrap();
+    std::fs::write(&files.key, key.serialize_pem()).unwrap();
+    files
+}
+
+#[test]
+fn it_expires_with_the_first_that_is_shown_and_a_new_one_counts_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = write_pair_until(dir.path(), "own", 2032);
+    let other = write_pair_until(dir.path(), "other", 2030);
+    let serving = ServingCertificate::from_files(own).unwrap();
+    // date -ud 2032-01-01 +%s
+    assert_eq!(serving.expires(), Some(1_956_528_000));
+    let serving = serving.with_named(vec![named(&other, "")]).unwrap();
+    assert_eq!(serving.expires(), Some(1_893_456_000));
+
+    write_pair_until(dir.path(), "other", 2031);
+    assert_eq!(serving.expires(), Some(1_893_456_000));
+    assert!(serving.look().unwrap());
+    assert_eq!(serving.expires(), Some(1_924_992_000));
+}
+
 fn named(files: &PairFiles, names: &str) -> NamedPair {
     let (certificate, key) = (files.certificate.display(), files.key.display());
     format!("{certificate},{key}{names}").parse().unwrap()
