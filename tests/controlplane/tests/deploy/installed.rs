@@ -27,7 +27,7 @@ fn frontends_and_scrapers_apart_share_the_nodes_and_serve() -> anyhow::Result<()
 }
 
 /// Waits until each of two scrapers says that nodes are its own.
-async fn both_own_nodes(site: &Site) -> anyhow::Result<()> {
+pub(crate) async fn both_own_nodes(site: &Site) -> anyhow::Result<()> {
     eventually("two members of the group", || async {
         let leases = ["get", "leases", "-n", NAMESPACE, "-o", "name"];
         let leases = site.kubectl.ok(&leases).await?;

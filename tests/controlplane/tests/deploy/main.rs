@@ -8,11 +8,13 @@
 
 mod certificates;
 mod container;
+mod groups;
 mod installed;
 mod manifests;
 mod migration;
 mod permissions;
 mod pods;
 mod rendered;
+mod secrets;
 mod site;
 mod volumes;

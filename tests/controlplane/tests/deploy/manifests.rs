@@ -3,9 +3,14 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
+use serde_json::json;
 use tokio::process::Command;
+use tributary_controlplane::patience::eventually;
 
-use crate::site::{ROOT, Site, on_site};
+use crate::{
+    installed::both_own_nodes,
+    site::{NAMESPACE, ROOT, Site, on_site},
+};
 
 /// Runs a script of the repository with the pinned programs.
 async fn script(site: Option<&Site>, line: &[&str]) -> anyhow::Result<String> {
@@ -56,41 +61,111 @@ fn manifests_are_what_the_chart_renders() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Where the pods of a Deployment have what they run.
+const CONTAINERS: &str = "/spec/template/spec/containers";
+
+/// A flag that says on which address to listen: of which container, at which place, as it is in the file.
+type Flag = (usize, usize, &'static str);
+
 /// What a site needs: the network is shared, so each pod listens on its own address.
-const OVERLAY: &str = r#"
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: [manifests]
-patches:
-  - target: { kind: Deployment, name: tributary }
-    patch: |
-      - { op: add, path: /spec/template/spec/containers/0/args/-, value: "--bind-address=$(POD_IP)" }
-      - { op: replace, path: /spec/template/spec/containers/1/args/0, value: "--admin-address=$(POD_IP):8080" }
-      - { op: add, path: /spec/template/spec/containers/0/env/-, value: { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } } }
-      - { op: add, path: /spec/template/spec/containers/1/env/-, value: { name: POD_IP, valueFrom: { fieldRef: { fieldPath: status.podIP } } } }
-"#;
+fn own_address(containers: usize, more: &[&str], flags: &[Flag]) -> String {
+    let mut patch = Vec::new();
+    for container in 0..containers {
+        let path = format!("{CONTAINERS}/{container}/env/-");
+        let field = json!({ "fieldRef": { "fieldPath": "status.podIP" } });
+        let value = json!({ "name": "POD_IP", "valueFrom": field });
+        patch.push(json!({ "op": "add", "path": path, "value": value }));
+    }
+    for (container, index, flag) in flags {
+        let path = format!("{CONTAINERS}/{container}/args/{index}");
+        let own = flag.replace("0.0.0.0", "$(POD_IP)");
+        patch.push(json!({ "op": "test", "path": path, "value": flag }));
+        patch.push(json!({ "op": "replace", "path": path, "value": own }));
+    }
+    for flag in more {
+        let path = format!("{CONTAINERS}/0/args/-");
+        patch.push(json!({ "op": "add", "path": path, "value": flag }));
+    }
+    json!(patch).to_string()
+}
+
+const BIND: &str = "--bind-address=$(POD_IP)";
+const ADMIN: &str = "--admin-address=0.0.0.0:8080";
+const BUS: &str = "--bus-address=0.0.0.0:8443";
+
+/// Applies a file as a user does. Its pods wait for their certificate, so that none has started when it is given its
+/// address.
+async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::Result<()> {
+    let file = format!("{ROOT}/deploy/kustomize/{file}");
+    site.kubectl.ok(&["apply", "-f", &file]).await?;
+    for (deployment, patch) in patches {
+        let patch = [
+            "patch",
+            "deploy",
+            deployment,
+            "-n",
+            NAMESPACE,
+            "--type=json",
+            "-p",
+            patch,
+        ];
+        site.kubectl.ok(&patch).await?;
+    }
+    script(Some(site), &["deploy/kustomize/certificate", "30"]).await?;
+    site.available().await?;
+    println!("{}", site.top().await?);
+    Ok(())
+}
 
 #[test]
 fn components_yaml_serves_once_it_has_a_certificate_and_while_that_is_renewed() -> anyhow::Result<()>
 {
     on_site(async |site| {
-        let overlay = site.dir.path().join("overlay");
-        let manifests = overlay.join("manifests");
-        fs::create_dir_all(&manifests)?;
-        fs::copy(
-            format!("{ROOT}/deploy/kustomize/components.yaml"),
-            manifests.join("all.yaml"),
-        )?;
-        let all = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [all.yaml]\n";
-        fs::write(manifests.join("kustomization.yaml"), all)?;
-        fs::write(overlay.join("kustomization.yaml"), OVERLAY)?;
-        let overlay = overlay.display().to_string();
-        site.kubectl.ok(&["apply", "-k", &overlay]).await?;
-        script(Some(&site), &["deploy/kustomize/certificate", "30"]).await?;
-        site.available().await?;
-        println!("{}", site.top().await?);
+        let both = own_address(2, &[BIND], &[(1, 0, ADMIN)]);
+        serve(&site, "components.yaml", &[("tributary", both)]).await?;
 
         script(Some(&site), &["deploy/kustomize/certificate", "60"]).await?;
         site.new_certificate_without_a_failure().await
+    })
+}
+
+/// Waits until all pods tell that their certificate or CA is good for so many days, counted from now.
+async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
+    let name = "tributary_certificate_expiration_timestamp_seconds";
+    for (half, certificate) in [("frontend", "serving"), ("scraper", "bus-ca")] {
+        let series = format!("{name}{{certificate=\"{certificate}\"}} ");
+        eventually("the metric follows the certificate", || async {
+            let pods = site.pods_of(half).await?;
+            anyhow::ensure!(pods.len() == 2, "{} of {half}", pods.len());
+            for (_, ip) in pods {
+                let metrics = site.ask_pod(half, &ip, "/metrics").await?;
+                let until = metrics.lines().find_map(|line| line.strip_prefix(&series));
+                let until = until.context("the metric")?.parse::<i64>()?;
+                let left = until - jiff::Timestamp::now().as_second();
+                // It was made a few minutes ago at most.
+                let most = days * 86_400;
+                anyhow::ensure!((most - 600..=most).contains(&left), "{half}: {left}");
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn high_availability_yaml_serves_once_it_has_a_certificate_and_while_that_is_renewed()
+-> anyhow::Result<()> {
+    on_site(async |site| {
+        let frontend = own_address(1, &[BIND], &[(0, 3, BUS)]);
+        let scraper = own_address(1, &[], &[(0, 0, ADMIN)]);
+        let patches = [("tributary", frontend), ("tributary-scraper", scraper)];
+        serve(&site, "high-availability.yaml", &patches).await?;
+        both_own_nodes(&site).await?;
+
+        expire_in_days(&site, 30).await?;
+        script(Some(&site), &["deploy/kustomize/certificate", "60"]).await?;
+        site.new_certificate_without_a_failure().await?;
+        expire_in_days(&site, 60).await
     })
 }

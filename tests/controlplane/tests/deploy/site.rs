@@ -174,6 +174,31 @@ impl Site {
         Ok(())
     }
 
+    /// The pods of a half, and their addresses.
+    pub(crate) async fn pods_of(&self, half: &str) -> anyhow::Result<Vec<(Value, String)>> {
+        let label = format!("app.kubernetes.io/component={half}");
+        let list = ["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"];
+        let pods = items(&self.kubectl.ok(&list).await?)?.into_iter();
+        let addressed = pods.map(|pod| {
+            let ip = pod.pointer("/status/podIP").and_then(Value::as_str);
+            let ip = ip.context("a pod without an address")?.to_owned();
+            Ok((pod, ip))
+        });
+        addressed.collect()
+    }
+
+    /// What a pod of profile ha answers itself, asked as an administrator.
+    pub(crate) async fn ask_pod(&self, half: &str, ip: &str, path: &str) -> anyhow::Result<String> {
+        let server = match half {
+            "scraper" => format!("http://{ip}:8080"),
+            _ => format!("https://{ip}:10250"),
+        };
+        let raw = ["get", "--raw", path, "--server", &server];
+        // That kube-apiserver verifies it, other tests show.
+        let raw = [&raw[..], &["--insecure-skip-tls-verify"]].concat();
+        self.kubectl.ok(&raw).await
+    }
+
     /// What a container of the chart's pods has logged, all pods together.
     pub(crate) fn log_of(&self, container: &str) -> String {
         let files = std::fs::read_dir(self.dir.path().join("pods"));
