@@ -1,6 +1,11 @@
 //! The certificate that the chart makes: kept by upgrades, renewed in time, changed while requests run.
 
-use crate::site::{NAMESPACE, Site, on_site};
+use crate::{
+    installed::both_own_nodes,
+    played,
+    rendered::define,
+    site::{NAMESPACE, Site, on_site},
+};
 
 async fn held(site: &Site, secret: &str, key: &str) -> anyhow::Result<String> {
     let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
@@ -35,5 +40,32 @@ fn upgrades_keep_the_certificate_and_renew_it_in_time_without_a_failed_request()
         assert_ne!(held(&site, "tributary-ca", "tls.crt").await?, ca);
         site.new_certificate_without_a_failure().await?;
         Ok(())
+    })
+}
+
+#[test]
+fn what_the_chart_asks_of_cert_manager_serves_and_while_it_is_renewed() -> anyhow::Result<()> {
+    on_site(async |site| {
+        define(&site).await?;
+        let values = "tls.type=cert-manager,profile=ha,replicas=2";
+        site.install(&["--set", values]).await?;
+        // A CA of this release, and by it the certificate.
+        assert_eq!(played::issue(&site).await?, 2);
+        assert_eq!(played::inject(&site).await?, 2);
+        site.available().await?;
+        println!("{}", site.top().await?);
+        both_own_nodes(&site).await?;
+
+        // An upgrade takes away nothing that was injected.
+        site.install(&["--set", values]).await?;
+        for version in ["v1beta1", "v1"] {
+            let name = format!("apiservice/{version}.metrics.k8s.io");
+            let bundle = ["get", &name, "-o", "jsonpath={.spec.caBundle}"];
+            let ca = held(&site, "tributary-ca", "tls.crt").await?;
+            assert_eq!(site.kubectl.ok(&bundle).await?, ca, "{version}");
+        }
+
+        played::renew(&site, "tributary").await?;
+        site.new_certificate_without_a_failure().await
     })
 }

@@ -13,6 +13,7 @@ mod installed;
 mod manifests;
 mod migration;
 mod permissions;
+mod played;
 mod pods;
 mod rendered;
 mod secrets;

@@ -85,7 +85,7 @@ fn every_profile_with_every_certificate_is_taken_by_kube_apiserver_and_by_the_bi
 }
 
 /// The kinds of cert-manager and of the Prometheus operator.
-async fn define(site: &Site) -> anyhow::Result<()> {
+pub(crate) async fn define(site: &Site) -> anyhow::Result<()> {
     let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/bin/crds");
     let crds = crds.display().to_string();
     let apply = ["apply", "--server-side", "-f", &crds];
