@@ -15,6 +15,7 @@ mod migration;
 mod permissions;
 mod played;
 mod pods;
+mod removal;
 mod rendered;
 mod secrets;
 mod site;

@@ -240,7 +240,7 @@ async fn serving(site: &Site) -> anyhow::Result<String> {
     site.kubectl.ok(&get).await
 }
 
-async fn switch(site: &Site, arguments: &[&str]) -> anyhow::Result<String> {
+pub(crate) async fn switch(site: &Site, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(format!("{ROOT}/deploy/switch"));
     let programs = format!("{ROOT}/tests/controlplane/bin:/usr/bin:/bin");
     command.args(arguments).env("PATH", programs);
