@@ -74,12 +74,8 @@ impl Store {
         pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
         now: Timestamp,
     ) -> Vec<Result<PodUsage, NoMetrics>> {
-        let asked = pods.into_iter();
-        self.read(|points| {
-            asked
-                .map(|(pod, node)| points.pod(pod, node, now))
-                .collect()
-        })
+        let pods = pods.into_iter();
+        self.read(|points| points.pods(pods, now))
     }
 
     /// The nodes that report the pod; more than one while it moves.

@@ -9,6 +9,15 @@
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Without an early end the compiler looks at many at a time.
+    if !bytes
+        .iter()
+        .fold(false, |any, byte| any | may_need_escape(*byte))
+    {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut clean = 0;
     for (at, byte) in bytes.iter().enumerate() {
         let taken = match byte {
@@ -22,6 +31,11 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     }
     out.extend_from_slice(bytes.get(clean..).unwrap_or_default());
     out.push(b'"');
+}
+
+/// Whether a character that is escaped begins with `byte`; others do too.
+fn may_need_escape(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..=0x1f | b'<' | b'>' | b'&' | 0xe2)
 }
 
 /// U+2028 and U+2029.

@@ -40,9 +40,25 @@ pub(crate) fn wrapped(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> 
 
 /// Appends a field of letters.
 pub(crate) fn text(out: &mut Vec<u8>, field: u8, value: &str) {
+    bytes(out, field, value.as_bytes());
+}
+
+/// As [`text`], for letters that are at hand as bytes.
+pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
+    begin(out, field, value.len());
+    out.extend_from_slice(value);
+}
+
+/// Appends the beginning of a field of `length` bytes, which the caller appends
+/// next.
+pub(crate) fn begin(out: &mut Vec<u8>, field: u8, length: usize) {
     tag(out, field);
-    varint(out, u64::try_from(value.len()).unwrap_or(u64::MAX));
-    out.extend_from_slice(value.as_bytes());
+    varint(out, u64::try_from(length).unwrap_or(u64::MAX));
+}
+
+/// How many bytes a field of `length` bytes takes with its beginning.
+pub(crate) fn field_length(length: usize) -> usize {
+    1 + varint_length(length) + length
 }
 
 /// Appends a field that is a whole number; negative ones take ten bytes.

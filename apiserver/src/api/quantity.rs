@@ -12,15 +12,15 @@ const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 /// Appends a rate of CPU use: `250m`, `1500064486n`, `2`.
 pub(crate) fn cpu(out: &mut Vec<u8>, rate: NanoCores) {
-    scaled(out, kubernetes(rate.0), 1000, &DECIMAL);
+    scaled::<1000>(out, kubernetes(rate.0), &DECIMAL);
 }
 
 /// Appends an amount of memory: `1536Ki`, `1000003`.
 pub(crate) fn bytes(out: &mut Vec<u8>, amount: Bytes) {
     match kubernetes(amount.0) {
         // Below 1024 upstream turns to decimal suffixes: 1000 is `1k`.
-        small @ 0..1024 => scaled(out, small, 1000, &["", "k"]),
-        large => scaled(out, large, 1024, &BINARY),
+        small @ 0..1024 => scaled::<1000>(out, small, &["", "k"]),
+        large => scaled::<1024>(out, large, &BINARY),
     }
 }
 
@@ -34,7 +34,8 @@ fn kubernetes(value: u64) -> u64 {
     }
 }
 
-fn scaled(out: &mut Vec<u8>, mut value: u64, base: u64, suffixes: &[&str]) {
+/// The base is known when this is compiled, so that nothing is divided.
+fn scaled<const BASE: u64>(out: &mut Vec<u8>, mut value: u64, suffixes: &[&str]) {
     if value == 0 {
         out.push(b'0');
         return;
@@ -42,10 +43,10 @@ fn scaled(out: &mut Vec<u8>, mut value: u64, base: u64, suffixes: &[&str]) {
     let mut suffix = "";
     for (at, next) in suffixes.iter().enumerate() {
         if at > 0 {
-            if !value.is_multiple_of(base) {
+            if !value.is_multiple_of(BASE) {
                 break;
             }
-            value /= base;
+            value /= BASE;
         }
         suffix = next;
     }

@@ -10,12 +10,16 @@ use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
 };
 
-use self::index::Index;
+use self::index::{Found, Index};
 pub use self::report::{Report, State};
 use super::{
     outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
     pairs::{Pairs, Taken},
 };
+
+/// By name. The hash is seeded anew in each process, and cheaper than the
+/// standard one, which a list of everything would feel: it looks up every pod.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Without a flag, samples are served for so many resolutions (DESIGN D6).
 const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
@@ -58,7 +62,7 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub(super) struct Points {
     max_age: Option<Duration>,
-    nodes: HashMap<NodeName, Entry>,
+    nodes: Map<NodeName, Entry>,
     index: Index,
 }
 
@@ -145,13 +149,32 @@ impl Points {
         Usage::of_node(before, point).map_err(NoMetrics::NoUsage)
     }
 
-    pub(super) fn pod(
+    /// What each of `pods` used, in the same order.
+    pub(super) fn pods<'a>(
+        &self,
+        pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
+        now: Timestamp,
+    ) -> Vec<Result<PodUsage, NoMetrics>> {
+        // First all places and then all pods, not one pod after the other: a place
+        // is anywhere in memory, and the processor waits for several at a time if
+        // little else is in between.
+        let places: Vec<_> = pods
+            .into_iter()
+            .map(|(pod, preferred)| (pod, preferred, self.index.of(pod)))
+            .collect();
+        places
+            .into_iter()
+            .map(|(pod, preferred, found)| self.pod(pod, preferred, found, now))
+            .collect()
+    }
+
+    fn pod(
         &self,
         key: &PodKey,
         preferred: Option<&NodeName>,
+        found: Found<'_>,
         now: Timestamp,
     ) -> Result<PodUsage, NoMetrics> {
-        let found = self.index.of(key);
         let Some(node) = self.home(key, found.nodes, preferred) else {
             // Nobody reports the pod; its node may say why.
             let reason = preferred.map(|node| match self.nodes.get(node) {

@@ -94,10 +94,7 @@ impl Usage {
             .0
             .checked_sub(earlier.total.0)
             .ok_or(NoUsage::CounterWentBack)?;
-        // In u128, because core-nanoseconds times a billion leave u64 after
-        // 18 core-seconds.
-        let rate = u128::from(spent) * NANOS_PER_SECOND / window.as_nanos();
-        let cpu = u64::try_from(rate).map_err(|_| NoUsage::RateOutOfRange)?;
+        let cpu = rate(spent, window).ok_or(NoUsage::RateOutOfRange)?;
         Ok(Self {
             at: later.at,
             window,
@@ -108,7 +105,21 @@ impl Usage {
     }
 }
 
-const NANOS_PER_SECOND: u128 = 1_000_000_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Core-nanoseconds per second, if they fit.
+fn rate(spent: u64, window: Duration) -> Option<u64> {
+    let nanos = window.as_nanos();
+    // A list computes a rate per container, and u128 divides slowly. It is needed
+    // from 18 core-seconds on, when times a billion leaves u64.
+    match (spent.checked_mul(NANOS_PER_SECOND), u64::try_from(nanos)) {
+        (Some(spent), Ok(nanos)) => spent.checked_div(nanos),
+        _ => {
+            let rate = u128::from(spent) * u128::from(NANOS_PER_SECOND);
+            u64::try_from(rate.checked_div(nanos)?).ok()
+        }
+    }
+}
 
 /// A point from which something can be served: both resources are there, and
 /// neither is zero. Kubelets say zero where they have not measured yet or no
@@ -232,6 +243,21 @@ mod tests {
             Usage::of_container(Some(&cpu(0.5, 1)), &idle, RESOLUTION),
             Err(NoUsage::NoMemory)
         );
+    }
+
+    #[test]
+    fn a_rate_is_exact_however_much_was_spent() {
+        for (seconds, at, rate) in [
+            (1.0, 3_000, 333_333_333),
+            (18.0, 15_000, 1_200_000_000),
+            // From here on times a billion is more than u64 holds.
+            (19.0, 15_000, 1_266_666_666),
+            (1_000_000.0, 1_000, 1_000_000_000_000_000),
+        ] {
+            let later = point(seconds, at);
+            let usage = Usage::of_container(Some(&cpu(0.0, 0)), &later, RESOLUTION);
+            assert_eq!(usage.map(|usage| usage.cpu), Ok(NanoCores(rate)));
+        }
     }
 
     #[test]

@@ -289,7 +289,7 @@ impl<'a> Bench<'a> {
             (None, u32::MAX),
         );
         lists.connections = 8;
-        let listing = load::elsewhere(&lists);
+        let listing = load::aside(&lists);
         let getting = async {
             sleep(Duration::from_secs(2)).await;
             timeout(

@@ -1,17 +1,19 @@
 //! Where each pod is reported.
 
 use std::{
-    collections::{BTreeMap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, hash_map::Entry},
     slice,
 };
 
 use tributary_model::{NodeName, PodKey, Roster};
 
+use super::Map;
+
 /// The nodes that report each pod.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// One of the nodes that report a pod: nearly always the only one.
-    pods: HashMap<PodKey, Place>,
+    pods: Map<PodKey, Place>,
     /// The pods that more than one node reports, with all of these.
     contested: BTreeMap<PodKey, Vec<NodeName>>,
 }

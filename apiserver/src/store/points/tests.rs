@@ -70,12 +70,21 @@ fn web() -> PodKey {
     PodKey::new("shop", "web")
 }
 
+/// What one pod used.
+fn pod(
+    points: &Points,
+    key: &PodKey,
+    preferred: Option<&NodeName>,
+    now: Timestamp,
+) -> Result<PodUsage, NoMetrics> {
+    points.pods([(key, preferred)], now).remove(0)
+}
+
 /// Millicores of the containers of shop/web.
 fn millis(points: &Points, preferred: Option<&str>, second: i64) -> Result<Vec<u64>, String> {
     let preferred = preferred.map(NodeName::from);
-    let usage = points
-        .pod(&web(), preferred.as_ref(), at(second))
-        .map_err(|reason| reason.to_string())?;
+    let usage =
+        pod(points, &web(), preferred.as_ref(), at(second)).map_err(|reason| reason.to_string())?;
     let cpu = usage.containers.iter().map(|(_, usage)| usage.cpu);
     Ok(cpu.map(|NanoCores(nanos)| nanos / 1_000_000).collect())
 }
@@ -113,9 +122,7 @@ fn one_incomplete_container_hides_its_pod_and_no_other() {
         millis(&points, None, 116),
         Err("container side: the kubelet reports no working set".to_owned())
     );
-    let db = points
-        .pod(&PodKey::new("shop", "db"), None, at(116))
-        .unwrap();
+    let db = pod(&points, &PodKey::new("shop", "db"), None, at(116)).unwrap();
     assert_eq!(db.containers.len(), 1);
 }
 
@@ -201,18 +208,12 @@ fn what_is_too_old_or_gone_is_forgotten() {
     assert_eq!(points.held(), (1, 1));
     assert!(points.nodes.contains_key("n2") && !points.nodes.contains_key("n3"));
     // The samples are gone; what was wrong is still known, of the pod as well.
-    let reason = |pod| {
-        points
-            .pod(&PodKey::new("shop", pod), None, at(155))
-            .unwrap_err()
-    };
+    let reason = |name| pod(&points, &PodKey::new("shop", name), None, at(155)).unwrap_err();
     assert_eq!(reason("db").to_string(), "its newest sample is 55s old");
     assert_eq!(reason("api"), NoMetrics::NeverReported);
     assert_eq!(points.index.len(), 2);
     fail(&mut points, ("n2", 150), "refused", "s2");
-    let reason = points
-        .pod(&PodKey::new("shop", "db"), None, at(155))
-        .unwrap_err();
+    let reason = pod(&points, &PodKey::new("shop", "db"), None, at(155)).unwrap_err();
     assert_eq!(
         reason.to_string(),
         "last scrape failed 5s ago by s2: refused"
@@ -220,11 +221,7 @@ fn what_is_too_old_or_gone_is_forgotten() {
     // And it comes back as if it had never been away.
     points.take(page("n2", 160, &[("db", "main", 1)]), &source("s"));
     points.take(page("n2", 175, &[("db", "main", 1)]), &source("s"));
-    assert!(
-        points
-            .pod(&PodKey::new("shop", "db"), None, at(176))
-            .is_ok()
-    );
+    assert!(pod(&points, &PodKey::new("shop", "db"), None, at(176)).is_ok());
     assert_eq!(points.nodes_of(&PodKey::new("shop", "db")), ["n2".into()]);
 }
 
