@@ -145,22 +145,20 @@ impl Answer {
             Encoding::Json | Encoding::Yaml => WHOLE,
             Encoding::Protobuf => usize::MAX,
         };
-        let (mut chunks, mut length) = (Vec::new(), 0);
+        let (mut chunks, mut length, mut room) = (Vec::new(), 0, Room::default());
         while length < most {
             let mut chunk = Vec::new();
             let items = pages.next();
             match &items {
-                Some(items) => {
-                    // Longer than most: growing would copy what is written already.
-                    chunk.reserve(items.len() * 320);
-                    self.writer.items(&mut chunk, items);
-                }
+                Some(items) => room.write(&mut self.writer, &mut chunk, items),
                 None => self.writer.finish(&mut chunk),
             }
             length += chunk.len();
             if !chunk.is_empty() {
-                // What is held for long holds no more than it must.
-                chunk.shrink_to_fit();
+                // What is held for long holds little more than it must.
+                if chunk.capacity() - chunk.len() > chunk.len() / 8 {
+                    chunk.shrink_to_fit();
+                }
                 chunks.push(Bytes::from(chunk));
             }
             if items.is_none() {
@@ -172,6 +170,7 @@ impl Answer {
         let rest = Rest {
             pages,
             writer: Some(self.writer),
+            room,
         };
         let rest = stream::unfold(rest, |mut rest| async {
             let chunk = rest.chunk().await?;
@@ -207,6 +206,30 @@ struct Rest<P> {
     pages: P,
     /// `None` once the end is written.
     writer: Option<Writer>,
+    room: Room,
+}
+
+/// How much memory the next page of a list will take: as the one before it, and
+/// a little more, because growing would copy what is written already.
+struct Room {
+    per_item: usize,
+}
+
+impl Default for Room {
+    /// Longer than most.
+    fn default() -> Self {
+        Self { per_item: 320 }
+    }
+}
+
+impl Room {
+    fn write(&mut self, writer: &mut Writer, chunk: &mut Vec<u8>, items: &[Item]) {
+        chunk.reserve(items.len() * self.per_item);
+        writer.items(chunk, items);
+        if let Some(mean) = chunk.len().checked_div(items.len()) {
+            self.per_item = mean + mean / 32 + 1;
+        }
+    }
 }
 
 impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
@@ -220,9 +243,7 @@ impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
                 writer.finish(&mut out);
                 return Some(out.into());
             };
-            // Longer than most: growing would copy what is written already.
-            out.reserve(items.len() * 320);
-            writer.items(&mut out, &items);
+            self.room.write(&mut writer, &mut out, &items);
         }
         self.writer = Some(writer);
         Some(out.into())
