@@ -33,8 +33,8 @@ pub(super) enum BadNumber {
     Overflow,
 }
 
-/// Digits that fit an `u64` whatever they are.
-const SIGNIFICANT: u32 = 19;
+/// Below this another digit fits an `u64`, whatever it is.
+const ROOM: u64 = 1_000_000_000_000_000_000;
 
 impl Decimal {
     /// Reads a number in the spelling of the exposition format, at least zero.
@@ -60,15 +60,14 @@ impl Decimal {
 
     fn unsigned(text: &[u8]) -> Result<Self, BadNumber> {
         let (mut digits, mut exponent) = (0_u64, 0_i32);
-        let (mut significant, mut seen, mut after_point) = (0, false, false);
+        let (mut seen, mut after_point) = (false, false);
         let mut bytes = text.iter();
         for byte in bytes.by_ref() {
             match byte {
                 b'0'..=b'9' => {
                     seen = true;
-                    if significant < SIGNIFICANT {
+                    if digits < ROOM {
                         digits = digits * 10 + u64::from(byte - b'0');
-                        significant += u32::from(digits > 0);
                         exponent -= i32::from(after_point);
                     } else {
                         exponent = exponent.saturating_add(i32::from(!after_point));

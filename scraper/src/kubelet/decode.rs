@@ -5,8 +5,8 @@
 //! is read against that: every line is predicted, its labels are compared with
 //! the names of the predicted row, and the numbers go straight into columns.
 //! No line of an unchanged page is hashed, looked up or allocated for. At the
-//! first line that is not as predicted the page is read anew, twice: for its
-//! names, then for its numbers.
+//! first line that is not as predicted the page is read anew, twice: [`learn`]
+//! makes the layout, then its numbers are read by that.
 //!
 //! What cannot be used is refused in the smallest unit, the series, and
 //! counted. A container whose numbers were refused stays in the roster without
@@ -15,19 +15,17 @@
 mod family;
 mod fill;
 mod identity;
+mod learn;
 mod refused;
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
-use tributary_model::{
-    ContainerName, InvalidRoster, NodeName, PodKey, Reading, Roster, RosterBuilder, Timestamp,
-};
+use tributary_model::{NodeName, Reading, Roster, RosterBuilder, Timestamp};
 
 pub use self::refused::{Refusals, Refused};
 use self::{
-    family::Family,
-    fill::{Fill, Filled, Rows},
-    identity::{Identity, pod_of},
+    fill::{Fill, Filled, Place, Trust},
+    learn::{Learnt, learn},
 };
 use super::exposition::Exposition;
 
@@ -35,9 +33,11 @@ use super::exposition::Exposition;
 #[derive(Clone, Debug)]
 pub struct Layout {
     roster: Arc<Roster>,
-    /// The row of each line about a container, in the order of the page. As
-    /// many as the page had such lines, so bounded by its size.
-    rows: Box<[u32]>,
+    /// Of each line about a container, in the order of the page. As many as
+    /// the page had such lines, so bounded by its size.
+    places: Box<[Place]>,
+    /// Whether the names stand in labels as they are, without escapes.
+    plain: bool,
 }
 
 /// What a page says.
@@ -84,7 +84,8 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             roster: RosterBuilder::default().build(),
-            rows: Box::default(),
+            places: Box::default(),
+            plain: true,
         }
     }
 }
@@ -123,87 +124,31 @@ impl Layout {
     }
 
     fn read_as_before(&self, page: &[u8], asked_at: Timestamp) -> Option<Filled> {
-        let rows = Rows::Remembered(self.rows.iter());
-        let fill = Fill::new(&self.roster, rows, asked_at);
-        fill.page(page).ok()
+        let trust = if self.plain {
+            Trust::Verbatim
+        } else {
+            Trust::Escaped
+        };
+        self.fill(trust, asked_at).page(page).ok()
     }
 
     fn read_anew(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
-        let roster = names(page, &self.roster)?;
+        let Learnt {
+            roster,
+            places,
+            plain,
+        } = learn(page, &self.roster)?;
         if *roster != *self.roster {
             self.roster = roster;
         }
-        let mut rows = Vec::new();
-        let fill = Fill::new(&self.roster, Rows::LookedUp(&mut rows), asked_at);
-        // Looking up cannot be wrong about what comes next.
-        let filled = fill.page(page).unwrap_or_default();
-        self.rows = rows.into();
-        Ok(filled)
-    }
-}
-
-/// The roster of a page, sharing its names with `known`.
-///
-/// A pod of which a container cannot be read is left out: a part of a pod must
-/// not pass for the whole (DESIGN 3.3).
-///
-/// A container is one that has CPU, memory or a start time, good or bad. Swap
-/// alone makes none: it would hide its pod for want of the others.
-fn names(page: &[u8], known: &Roster) -> Result<Arc<Roster>, Undecodable> {
-    let mut shared = Shared::new(known);
-    let mut builder = RosterBuilder::default();
-    let mut torn = Vec::new();
-    for line in Exposition::new(page) {
-        let makes_a_row = matches!(
-            Family::of(line.name),
-            Some(Family::ContainerCpu | Family::ContainerMemory | Family::ContainerStart)
-        );
-        if !makes_a_row {
-            continue;
-        }
-        let Ok(series) = line.series() else {
-            continue;
-        };
-        let identity = Identity::read(series.labels);
-        let Ok(names) = identity.and_then(|identity| identity.names()) else {
-            if let Some((namespace, pod)) = pod_of(series.labels) {
-                torn.push(PodKey::new(shared.of(&namespace), shared.of(&pod)));
-            }
-            continue;
-        };
-        let key = PodKey::new(shared.of(&names.namespace), shared.of(&names.pod));
-        let container = ContainerName::from(shared.of(&names.container));
-        if let Err(InvalidRoster::TooManyContainers { .. }) = builder.add(key, container) {
-            return Err(Undecodable::TooManyContainers);
-        }
-    }
-    for pod in &torn {
-        builder.remove(pod);
-    }
-    Ok(builder.build())
-}
-
-/// Texts of which equal ones share memory: most containers of a node have one
-/// of a few names, and its pods are in a few namespaces.
-struct Shared(HashSet<Arc<str>>);
-
-impl Shared {
-    fn new(known: &Roster) -> Self {
-        let mut texts = HashSet::new();
-        for pod in known.pods() {
-            texts.insert(Arc::clone(&pod.key.namespace));
-            texts.insert(Arc::clone(&pod.key.name));
-        }
-        Self(texts)
+        (self.places, self.plain) = (places, plain);
+        // What was learnt from this very page cannot be wrong about it.
+        let filled = self.fill(Trust::Learnt, asked_at).page(page);
+        Ok(filled.unwrap_or_default())
     }
 
-    fn of(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(text) {
-            return Arc::clone(known);
-        }
-        let new: Arc<str> = text.into();
-        self.0.insert(Arc::clone(&new));
-        new
+    fn fill(&self, trust: Trust, asked_at: Timestamp) -> Fill<'_> {
+        Fill::new(&self.roster, &self.places, trust, asked_at)
     }
 }
 

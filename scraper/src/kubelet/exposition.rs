@@ -182,6 +182,18 @@ impl<'a> Labels<'a> {
         trim_start(self.0).is_empty()
     }
 
+    /// Whether the text between the braces is `parts`, one after another.
+    pub fn are(&self, parts: &[&str]) -> bool {
+        let mut rest = self.0;
+        for part in parts {
+            let Some(after) = rest.strip_prefix(part.as_bytes()) else {
+                return false;
+            };
+            rest = after;
+        }
+        rest.is_empty()
+    }
+
     /// The labels in their order: name and value. Ends after the first error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(&'a [u8], LabelValue<'a>), BadLabels>> {
         let mut rest = self.0;
@@ -274,6 +286,7 @@ fn is_name(text: &[u8]) -> bool {
 /// The first word and what follows it.
 fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let text = trim_start(text);
+    // Words are short: `memchr3` would cost more than it saves.
     let end = text
         .iter()
         .position(|byte| is_blank(*byte))

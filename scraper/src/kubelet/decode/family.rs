@@ -30,4 +30,12 @@ impl Family {
             _ => return None,
         })
     }
+
+    /// Whether its series are about containers, one each.
+    pub(super) fn is_of_containers(self) -> bool {
+        matches!(
+            self,
+            Self::ContainerCpu | Self::ContainerMemory | Self::ContainerStart | Self::ContainerSwap
+        )
+    }
 }

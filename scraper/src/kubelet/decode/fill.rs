@@ -8,19 +8,20 @@ use tributary_model::{
 
 use super::{
     family::Family,
-    identity::Identity,
+    identity::{Identity, are_verbatim},
     refused::{Refusals, Refused},
 };
 use crate::kubelet::{
     decimal::Decimal,
-    exposition::{Exposition, Line, Sample, Series},
+    exposition::{Exposition, Labels, Line, Sample, Series},
 };
 
 /// One page on its way into columns.
 #[derive(Debug)]
 pub(super) struct Fill<'a> {
     roster: &'a Roster,
-    rows: Rows<'a>,
+    places: slice::Iter<'a, Place>,
+    trust: Trust,
     asked_at: Timestamp,
     filled: Filled,
 }
@@ -36,13 +37,27 @@ pub(super) struct Filled {
     pub(super) is_of_use: bool,
 }
 
-/// Where the row of a line is known from.
-#[derive(Debug)]
-pub(super) enum Rows<'a> {
-    /// From the page before, to be compared.
-    Remembered(slice::Iter<'a, u32>),
-    /// From the roster; it is kept for the next page.
-    LookedUp(&'a mut Vec<u32>),
+/// What a line about a container is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// The container in this row.
+    Row(u32),
+    /// None in the roster: swap of a container that has nothing else, or any
+    /// container of a pod that is left out.
+    Nobody,
+    /// Its labels name no container.
+    Unreadable,
+}
+
+/// How far the places are to be believed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Trust {
+    /// They are this page's.
+    Learnt,
+    /// They are the last page's. Every name stands in labels as it is.
+    Verbatim,
+    /// They are the last page's. Some names need escapes.
+    Escaped,
 }
 
 /// A page is not as the one before.
@@ -61,18 +76,21 @@ impl From<Refused> for Stop {
     }
 }
 
-/// In place of a row: swap of a container that has nothing else.
-const NO_ROW: u32 = u32::MAX;
-
 /// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
 const LAST_MILLI: i64 = 253_402_300_799_999;
 
 impl<'a> Fill<'a> {
-    pub(super) fn new(roster: &'a Roster, rows: Rows<'a>, asked_at: Timestamp) -> Self {
+    pub(super) fn new(
+        roster: &'a Roster,
+        places: &'a [Place],
+        trust: Trust,
+        asked_at: Timestamp,
+    ) -> Self {
         let columns = Columns::missing(roster.containers());
         Self {
             roster,
-            rows,
+            places: places.iter(),
+            trust,
             asked_at,
             filled: Filled {
                 columns,
@@ -92,11 +110,11 @@ impl<'a> Fill<'a> {
                 Err(Stop::Moved) => return Err(Moved),
             }
         }
-        match self.rows {
-            // What was there and is gone leaves rows over.
-            Rows::Remembered(left) if left.len() > 0 => Err(Moved),
-            _ => Ok(self.filled),
+        // What was there and is gone leaves places over.
+        if self.places.len() > 0 {
+            return Err(Moved);
         }
+        Ok(self.filled)
     }
 
     fn line(&mut self, family: Family, line: &Line<'_>) -> Result<(), Stop> {
@@ -114,8 +132,7 @@ impl<'a> Fill<'a> {
             | Family::ContainerMemory
             | Family::ContainerStart
             | Family::ContainerSwap => {
-                let identity = Identity::read(series.labels)?;
-                let Some(row) = self.rows.next(self.roster, &identity, family)? else {
+                let Some(row) = self.row(family, series.labels)? else {
                     return Ok(());
                 };
                 self.container(family, row, &series)?;
@@ -123,6 +140,32 @@ impl<'a> Fill<'a> {
         }
         self.filled.is_of_use = true;
         Ok(())
+    }
+
+    /// The row of a line; `None` if it is about nothing in the roster.
+    fn row(&mut self, family: Family, labels: Labels<'_>) -> Result<Option<usize>, Stop> {
+        let place = *self.places.next().ok_or(Stop::Moved)?;
+        let row = match place {
+            Place::Row(row) => usize::try_from(row).ok(),
+            Place::Nobody | Place::Unreadable => None,
+        };
+        let names = || Identity::read(labels)?.names();
+        let is = |row| Identity::read(labels).is_ok_and(|it| it.is(self.roster, row));
+        let as_before = match (self.trust, place, row) {
+            (Trust::Learnt, Place::Unreadable, _) => {
+                names()?;
+                false
+            }
+            (Trust::Learnt, ..) => true,
+            (Trust::Verbatim, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
+            (Trust::Escaped, _, Some(row)) => is(row),
+            (_, Place::Nobody, _) if family == Family::ContainerSwap => {
+                names().is_ok_and(|names| names.row(self.roster).is_none())
+            }
+            // Whether a pod must still be left out is for `learn` to say.
+            (_, _, None) => false,
+        };
+        if as_before { Ok(row) } else { Err(Stop::Moved) }
     }
 
     fn node(&mut self, family: Family, series: &Series<'_>) -> Result<(), Refused> {
@@ -168,43 +211,6 @@ impl<'a> Fill<'a> {
             }
         }
         Ok(())
-    }
-}
-
-impl Rows<'_> {
-    /// The row of a line; `None` if it is about nothing in the roster.
-    fn next(
-        &mut self,
-        roster: &Roster,
-        identity: &Identity<'_>,
-        family: Family,
-    ) -> Result<Option<usize>, Stop> {
-        match self {
-            Self::Remembered(rows) => {
-                let row = rows.next().copied().ok_or(Stop::Moved)?;
-                if row == NO_ROW {
-                    let nowhere = identity.names()?.row(roster).is_none();
-                    let as_before = nowhere && family == Family::ContainerSwap;
-                    return if as_before {
-                        Ok(None)
-                    } else {
-                        Err(Stop::Moved)
-                    };
-                }
-                let row = usize::try_from(row).map_err(|_| Stop::Moved)?;
-                if identity.is(roster, row) {
-                    Ok(Some(row))
-                } else {
-                    Err(Stop::Moved)
-                }
-            }
-            Self::LookedUp(rows) => {
-                let row = identity.names()?.row(roster);
-                let kept = row.and_then(|row| u32::try_from(row).ok());
-                rows.push(kept.unwrap_or(NO_ROW));
-                Ok(row)
-            }
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use tributary_model::{MAX_NAME, Roster};
+use tributary_model::{ContainerName, MAX_NAME, PodKey, Roster};
 
 use super::refused::Refused;
 use crate::kubelet::exposition::{LabelValue, Labels};
@@ -52,14 +52,11 @@ impl<'a> Identity<'a> {
 
     /// Whether this is the container in `row` of `roster`.
     pub(super) fn is(&self, roster: &Roster, row: usize) -> bool {
-        let after = roster.pods().partition_point(|pod| pod.rows().start <= row);
-        let pod = after.checked_sub(1).and_then(|at| roster.pods().get(at));
-        let (Some(pod), Some(container)) = (pod, roster.container(row)) else {
-            return false;
-        };
-        self.pod.is(&pod.key.name)
-            && self.container.is(container.as_str())
-            && self.namespace.is(&pod.key.namespace)
+        names_of(roster, row).is_some_and(|(pod, container)| {
+            self.pod.is(&pod.name)
+                && self.container.is(container.as_str())
+                && self.namespace.is(&pod.namespace)
+        })
     }
 
     /// The names, if they can be names at all.
@@ -70,6 +67,29 @@ impl<'a> Identity<'a> {
             container: name(self.container)?,
         })
     }
+}
+
+/// Whether `labels` are those of the container in `row` of `roster`, written as
+/// kubelets write them: in this order and with nothing else. It may be asked
+/// only where no name has a quote or a backslash, which would need an escape.
+pub(super) fn are_verbatim(labels: Labels<'_>, roster: &Roster, row: usize) -> bool {
+    names_of(roster, row).is_some_and(|(pod, container)| {
+        labels.are(&[
+            "container=\"",
+            container.as_str(),
+            "\",namespace=\"",
+            &pod.namespace,
+            "\",pod=\"",
+            &pod.name,
+            "\"",
+        ])
+    })
+}
+
+fn names_of(roster: &Roster, row: usize) -> Option<(&PodKey, &ContainerName)> {
+    let after = roster.pods().partition_point(|pod| pod.rows().start <= row);
+    let pod = roster.pods().get(after.checked_sub(1)?)?;
+    Some((&pod.key, roster.container(row)?))
 }
 
 /// The pod of a series of which the container cannot be read: namespace and

@@ -190,6 +190,85 @@ fn what_was_remembered_never_changes_what_is_read() {
     }
 }
 
+/// A line of the family `name`.
+fn line(name: &str, pod: &str, value: u64) -> String {
+    format!("{name}{{container=\"c\",namespace=\"a\",pod=\"{pod}\"}} {value} 6\n")
+}
+
+#[test]
+fn a_family_may_list_other_containers_in_another_order() {
+    let page = line("container_cpu_usage_seconds_total", "q", 1)
+        + &line("container_cpu_usage_seconds_total", "p", 2)
+        + &line("container_memory_working_set_bytes", "r", 3)
+        + &line("container_memory_working_set_bytes", "p", 4)
+        + &line("container_memory_working_set_bytes", "q", 5)
+        + &line("container_swap_usage_bytes", "r", 6)
+        + &line("container_swap_usage_bytes", "q", 7)
+        + &line("container_swap_usage_bytes", "z", 8);
+    let mut layout = Layout::default();
+    for _ in 0..2 {
+        let decoded = layout
+            .decode(page.as_bytes(), &"n1".into(), ASKED_AT)
+            .unwrap();
+        assert_eq!(rows(&decoded), ["a/p/c", "a/q/c", "a/r/c"]);
+        let mut columns = Columns::missing(3);
+        for (row, seconds, bytes, swap) in [
+            (0, Some(2), 4, None),
+            (1, Some(1), 5, Some(7)),
+            (2, None, 3, Some(6)),
+        ] {
+            let point = ContainerPoint {
+                cpu: seconds.and_then(|seconds: u64| cpu(seconds * 1_000_000_000, 6)),
+                memory: memory(bytes, 6),
+                started: None,
+                swap: swap.map(Bytes),
+            };
+            columns.set(row, &point);
+        }
+        assert_eq!(decoded.reading.columns, columns);
+        assert_eq!(decoded.refused.total(), 0);
+        assert!(layout.read_as_before(page.as_bytes(), ASKED_AT).is_some());
+    }
+}
+
+#[test]
+fn labels_written_otherwise_are_still_as_before() {
+    let (mut layout, node) = (Layout::default(), "n1".into());
+    layout.decode(TWO.as_bytes(), &node, ASKED_AT).unwrap();
+    let canonical = r#"{container="c",namespace="a",pod="q"} 4"#;
+    for otherwise in [
+        r#"{pod="q",namespace="a",container="c"} 4"#,
+        r#"{container="c",namespace="a",pod="q",} 4"#,
+        r#"{ container = "c", namespace="a",pod="q"} 4"#,
+        r#"{container="c",id="7",namespace="a",pod="q"} 4"#,
+    ] {
+        let page = TWO.replace(canonical, otherwise);
+        assert_ne!(page, TWO);
+        let filled = layout.read_as_before(page.as_bytes(), ASKED_AT).unwrap();
+        assert_eq!(filled.columns, decode(TWO).unwrap().reading.columns);
+    }
+}
+
+#[test]
+fn a_name_that_needs_escapes_is_not_known_by_its_bare_characters() {
+    let escaped = TWO.replace("\"q\"", r#""q\"r""#);
+    let mut layout = Layout::default();
+    layout
+        .decode(escaped.as_bytes(), &"n1".into(), ASKED_AT)
+        .unwrap();
+    assert!(
+        layout
+            .read_as_before(escaped.as_bytes(), ASKED_AT)
+            .is_some()
+    );
+    let bare = TWO.replace("\"q\"", r#""q"r""#);
+    assert!(layout.read_as_before(bare.as_bytes(), ASKED_AT).is_none());
+    let decoded = layout.decode(bare.as_bytes(), &"n1".into(), ASKED_AT);
+    let decoded = decoded.unwrap();
+    assert_eq!(rows(&decoded), ["a/p/c"]);
+    assert_eq!(decoded.refused.count(Refused::BadLabel), 2);
+}
+
 #[test]
 fn swap_of_a_container_without_more_is_remembered_as_nobodys() {
     let page =

@@ -1,0 +1,169 @@
+//! A page -> its roster and the place of each line.
+//!
+//! Kubelets list the same containers in the same order in every family, so the
+//! labels of most lines are, byte for byte, those that came next in the family
+//! before. Only labels that are not are read. That is a guess about order and
+//! about nothing else: the same labels kept twice name the same container.
+
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
+
+use tributary_model::{ContainerName, InvalidRoster, PodKey, Roster, RosterBuilder};
+
+use super::{
+    Undecodable,
+    family::Family,
+    fill::Place,
+    identity::{Identity, Names, pod_of},
+};
+use crate::kubelet::exposition::{Exposition, Labels};
+
+/// What a page is about.
+#[derive(Debug)]
+pub(super) struct Learnt {
+    /// Its containers.
+    pub(super) roster: Arc<Roster>,
+    /// Of each line about a container, in the order of the page.
+    pub(super) places: Box<[Place]>,
+    /// Whether no name needs an escape.
+    pub(super) plain: bool,
+}
+
+/// Learns a page, sharing names with `known`.
+///
+/// A pod of which a container cannot be read is left out: a part of a pod must
+/// not pass for the whole (DESIGN 3.3).
+///
+/// A container is one that has CPU, memory or a start time, good or bad. Swap
+/// alone makes none: it would hide its pod for want of the others.
+pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> {
+    let mut seen = Seen::default();
+    for line in Exposition::new(page) {
+        if let Some(family) = Family::of(line.name)
+            && family.is_of_containers()
+            && let Ok(series) = line.series()
+        {
+            seen.line(family, series.labels);
+        }
+    }
+    let roster = seen.roster(known)?;
+    let places: Vec<Place> = seen.subjects.iter().map(|it| it.place(&roster)).collect();
+    Ok(Learnt {
+        places: seen
+            .lines
+            .iter()
+            .map(|at| places.get(*at).copied().unwrap_or(Place::Unreadable))
+            .collect(),
+        plain: seen.subjects.iter().all(Subject::is_plain),
+        roster,
+    })
+}
+
+/// The labels of a page. At most as many as it has lines.
+#[derive(Default)]
+struct Seen<'a> {
+    subjects: Vec<Subject<'a>>,
+    /// For each line its place in `subjects`.
+    lines: Vec<usize>,
+    family: Option<Family>,
+    /// Which of `subjects` comes next if this family is as the one before.
+    next: usize,
+}
+
+/// Whom labels name.
+struct Subject<'a> {
+    labels: Labels<'a>,
+    names: Option<Names<'a>>,
+    makes_a_row: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn line(&mut self, family: Family, labels: Labels<'a>) {
+        if self.family.replace(family) != Some(family) {
+            self.next = 0;
+        }
+        let makes_a_row = family != Family::ContainerSwap;
+        let at = match self.subjects.get_mut(self.next) {
+            Some(known) if known.labels == labels => {
+                known.makes_a_row |= makes_a_row;
+                self.next
+            }
+            _ => {
+                let identity = Identity::read(labels);
+                self.subjects.push(Subject {
+                    labels,
+                    names: identity.and_then(|identity| identity.names()).ok(),
+                    makes_a_row,
+                });
+                self.subjects.len() - 1
+            }
+        };
+        self.lines.push(at);
+        self.next = at + 1;
+    }
+
+    fn roster(&self, known: &Roster) -> Result<Arc<Roster>, Undecodable> {
+        let mut shared = Shared::new(known);
+        let mut builder = RosterBuilder::default();
+        let mut torn = Vec::new();
+        for subject in self.subjects.iter().filter(|it| it.makes_a_row) {
+            let Some(names) = &subject.names else {
+                if let Some((namespace, pod)) = pod_of(subject.labels) {
+                    torn.push(PodKey::new(shared.of(&namespace), shared.of(&pod)));
+                }
+                continue;
+            };
+            let key = PodKey::new(shared.of(&names.namespace), shared.of(&names.pod));
+            let container = ContainerName::from(shared.of(&names.container));
+            if let Err(InvalidRoster::TooManyContainers { .. }) = builder.add(key, container) {
+                return Err(Undecodable::TooManyContainers);
+            }
+        }
+        for pod in &torn {
+            builder.remove(pod);
+        }
+        Ok(builder.build())
+    }
+}
+
+impl Subject<'_> {
+    fn place(&self, roster: &Roster) -> Place {
+        match &self.names {
+            Some(names) => {
+                let row = names.row(roster).and_then(|row| u32::try_from(row).ok());
+                row.map_or(Place::Nobody, Place::Row)
+            }
+            None => Place::Unreadable,
+        }
+    }
+
+    fn is_plain(&self) -> bool {
+        let borrowed = |name: &Cow<'_, str>| matches!(name, Cow::Borrowed(_));
+        self.names.as_ref().is_none_or(|names| {
+            borrowed(&names.namespace) && borrowed(&names.pod) && borrowed(&names.container)
+        })
+    }
+}
+
+/// Texts of which equal ones share memory: most containers of a node have one
+/// of a few names, and its pods are in a few namespaces.
+struct Shared(HashSet<Arc<str>>);
+
+impl Shared {
+    fn new(known: &Roster) -> Self {
+        let mut texts = HashSet::new();
+        for pod in known.pods() {
+            texts.insert(Arc::clone(&pod.key.namespace));
+            texts.insert(Arc::clone(&pod.key.name));
+        }
+        Self(texts)
+    }
+
+    fn of(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&new));
+        new
+    }
+}
