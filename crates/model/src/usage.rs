@@ -112,13 +112,11 @@ fn rate(spent: u64, window: Duration) -> Option<u64> {
     let nanos = window.as_nanos();
     // A list computes a rate per container, and u128 divides slowly. It is needed
     // from 18 core-seconds on, when times a billion leaves u64.
-    match (spent.checked_mul(NANOS_PER_SECOND), u64::try_from(nanos)) {
-        (Some(spent), Ok(nanos)) => spent.checked_div(nanos),
-        _ => {
-            let rate = u128::from(spent) * u128::from(NANOS_PER_SECOND);
-            u64::try_from(rate.checked_div(nanos)?).ok()
-        }
+    if let (Some(spent), Ok(nanos)) = (spent.checked_mul(NANOS_PER_SECOND), u64::try_from(nanos)) {
+        return spent.checked_div(nanos);
     }
+    let rate = u128::from(spent) * u128::from(NANOS_PER_SECOND);
+    u64::try_from(rate.checked_div(nanos)?).ok()
 }
 
 /// A point from which something can be served: both resources are there, and

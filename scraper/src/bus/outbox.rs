@@ -7,8 +7,10 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tributary_model::{NodeName, Reading, RosterId};
 use tributary_proto::{
@@ -22,6 +24,10 @@ use super::{
     mailbox::{Mailbox, News},
 };
 use crate::{metrics::BusMetrics, ownership::Standing};
+
+/// How long the first news waits for others: for every time that something is
+/// sent, both ends wake up, encrypt or decrypt, and call the kernel.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// The sending side of a stream.
 #[derive(Debug)]
@@ -83,6 +89,8 @@ impl Outbox {
             } else if self.synced {
                 let filled = self.place.mailbox.filled();
                 self.closing.run_until_cancelled(filled).await?;
+                // What else comes shortly goes along.
+                self.closing.run_until_cancelled(sleep(GATHER)).await;
             } else {
                 self.synced = true;
                 self.ready.push_back(Message::Synced(Synced {}));

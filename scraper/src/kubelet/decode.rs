@@ -5,7 +5,7 @@
 //! is read against that: every line is predicted, its labels are compared with
 //! the names of the predicted row, and the numbers go straight into columns.
 //! No line of an unchanged page is hashed, looked up or allocated for. At the
-//! first line that is not as predicted the page is read anew, twice: [`learn`]
+//! first line that is not as predicted the page is read anew, twice: [`mod@learn`]
 //! makes the layout, then its numbers are read by that.
 //!
 //! What cannot be used is refused in the smallest unit, the series, and
