@@ -21,6 +21,12 @@ use crate::shard::stable;
 /// New nodes are asked within this time, not all in one instant.
 const FIRST_WITHIN_MS: u64 = 1_000;
 
+/// Nodes that are due within the same span of this length are asked together.
+/// Waking up for each of them costs more than asking; against a resolution of
+/// many seconds the delay, which is nearly the same each time, is nothing
+/// (docs/decisions/0015-gathering.md).
+const GATHER_MS: u64 = 50;
+
 /// A phase of so long ago may have been left out by a scraper that was leaving.
 const JUST_PASSED_MS: u64 = 3_000;
 
@@ -101,8 +107,17 @@ impl Schedule {
     }
 
     /// When the next node is due.
-    pub(crate) fn next(&self) -> Option<Timestamp> {
+    fn next(&self) -> Option<Timestamp> {
         self.order.first().map(|(due, _)| *due)
+    }
+
+    /// When to look for nodes that are due: at the end of the span in which the
+    /// next one is.
+    pub(crate) fn wake(&self) -> Option<Timestamp> {
+        let due = self.next()?;
+        let since = u64::try_from(due.as_millis()).unwrap_or_default();
+        let rest = since.next_multiple_of(GATHER_MS) - since;
+        Some(due.plus(Duration::from_millis(rest)))
     }
 
     /// A node that is due, to be scraped now and given back with
@@ -260,6 +275,17 @@ mod tests {
         schedule.remove(&node);
         schedule.done(&node, at(2_000));
         assert_eq!(schedule.next(), None);
+    }
+
+    #[test]
+    fn nodes_that_are_due_in_the_same_span_are_asked_at_its_end() {
+        for (due, wake) in [(-51, -50), (-50, -50), (-49, 0), (-1, 0)] {
+            let mut schedule = Schedule::new(RESOLUTION);
+            schedule.add(&"n1".into(), at(0));
+            schedule.hasten(&"n1".into(), at(due));
+            assert_eq!(schedule.wake(), Some(at(wake)), "{due}");
+        }
+        assert_eq!(Schedule::new(RESOLUTION).wake(), None);
     }
 
     #[test]

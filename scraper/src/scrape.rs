@@ -31,12 +31,6 @@ use crate::{
     steady::Steady,
 };
 
-/// Scrapes that are due within such a span begin together. Waking up for each of
-/// them costs more than asking; against a resolution of many seconds the delay,
-/// which is nearly the same each time, is nothing.
-const GATHER: Duration = Duration::from_millis(GATHER_MILLIS.unsigned_abs());
-const GATHER_MILLIS: i64 = 50;
-
 /// Scrapes under way at one time. Requests are spread over the resolution, so
 /// this many are only reached if kubelets hang; the others then wait their turn
 /// rather than each taking memory.
@@ -140,15 +134,6 @@ pub(crate) async fn scrape(
     this.leave(&told).await
 }
 
-/// The end of the span of [`GATHER`] in which `due` lies.
-fn gathered(due: Timestamp) -> Timestamp {
-    let into = due.as_millis().rem_euclid(GATHER_MILLIS).unsigned_abs();
-    if into == 0 {
-        return due;
-    }
-    due.plus(GATHER.saturating_sub(Duration::from_millis(into)))
-}
-
 impl Loop {
     fn new(scraping: Scraping) -> Self {
         Self {
@@ -165,9 +150,8 @@ impl Loop {
     /// Ends when a node is due and there is room for it, or is not ours any
     /// more.
     fn until_due(&self) -> impl Future<Output = ()> + use<> {
-        let due = self.schedule.next();
+        let due = self.schedule.wake();
         let due = due.filter(|_| self.under_way.len() < MOST_UNDER_WAY);
-        let due = due.map(gathered);
         let next = due.into_iter().chain(self.ownership.next()).min();
         let wait = next.map(|next| next.since(self.steady.now()).unwrap_or_default());
         async move {

@@ -175,6 +175,8 @@ fn role(standing: Standing) -> Role {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::bus::mailbox::reading;
 
@@ -319,6 +321,33 @@ mod tests {
         assert_eq!(next(&mut outbox, 1).await, ["share 4 [\"n2\"]"]);
         hub.share(vec![("n1".into(), Standing::None)]);
         assert_eq!(next(&mut outbox, 1).await, ["share 0 [\"n1\"]"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_news_after_a_pause_waits_for_others_and_the_end_for_nothing() {
+        let hub = Hub::default();
+        let mut outbox = outbox(&hub);
+        next(&mut outbox, 2).await;
+        let begun = Instant::now();
+        hub.publish(reading("n1", 1, 10));
+        let later = async {
+            sleep(Duration::from_millis(40)).await;
+            hub.publish(reading("n2", 2, 20));
+        };
+        let (said, ()) = tokio::join!(next(&mut outbox, 1), later);
+        assert_eq!(said, ["roster n1"]);
+        assert_eq!(begun.elapsed(), Duration::from_millis(50));
+        assert_eq!(
+            next(&mut outbox, 3).await,
+            ["reading n1 1", "roster n2", "reading n2 2"]
+        );
+        assert_eq!(begun.elapsed(), Duration::from_millis(50));
+
+        hub.publish(reading("n3", 3, 30));
+        outbox.closing.cancel();
+        assert_eq!(next(&mut outbox, 2).await, ["roster n3", "reading n3 3"]);
+        assert_eq!(outbox.next().await, None);
+        assert_eq!(begun.elapsed(), Duration::from_millis(50));
     }
 
     #[tokio::test]

@@ -85,24 +85,15 @@ fn metrics_server_installed_by_helm_is_removed_without_a_failed_request() -> any
 
         own(&site).await?;
         let service = "v1beta1.metrics.k8s.io";
-        let keep = [
-            "annotate",
-            "apiservice",
-            service,
-            "helm.sh/resource-policy=keep",
-        ];
-        site.kubectl.ok(&keep).await?;
+        let annotate = ["annotate", "apiservice", service];
+        let keep = ["helm.sh/resource-policy=keep"];
+        site.kubectl.ok(&[&annotate[..], &keep].concat()).await?;
         let forget = ["--reuse-values", "--set", "apiService.create=false"];
         let upgrade = ["upgrade", name, &chart, "-n", namespace];
         helm(&site, &[&upgrade[..], &forget].concat()).await?;
         helm(&site, &["uninstall", name, "-n", namespace]).await?;
-        let no_more = [
-            "annotate",
-            "apiservice",
-            service,
-            "helm.sh/resource-policy-",
-        ];
-        site.kubectl.ok(&no_more).await?;
+        let no_more = ["helm.sh/resource-policy-"];
+        site.kubectl.ok(&[&annotate[..], &no_more].concat()).await?;
 
         all_is_ours(&site).await?;
         site.top().await?;
