@@ -329,25 +329,28 @@ mod tests {
         let mut outbox = outbox(&hub);
         next(&mut outbox, 2).await;
         let begun = Instant::now();
-        hub.publish(reading("n1", 1, 10));
-        let later = async {
+        let news = async {
+            hub.publish(reading("n1", 1, 10));
             sleep(Duration::from_millis(40)).await;
             hub.publish(reading("n2", 2, 20));
         };
-        let (said, ()) = tokio::join!(next(&mut outbox, 1), later);
-        assert_eq!(said, ["roster n1"]);
-        assert_eq!(begun.elapsed(), Duration::from_millis(50));
+        let (said, ()) = tokio::join!(next(&mut outbox, 4), news);
         assert_eq!(
-            next(&mut outbox, 3).await,
-            ["reading n1 1", "roster n2", "reading n2 2"]
+            said,
+            ["roster n1", "reading n1 1", "roster n2", "reading n2 2"]
         );
         assert_eq!(begun.elapsed(), Duration::from_millis(50));
 
-        hub.publish(reading("n3", 3, 30));
-        outbox.closing.cancel();
-        assert_eq!(next(&mut outbox, 2).await, ["roster n3", "reading n3 3"]);
+        let closing = outbox.closing.clone();
+        let end = async {
+            hub.publish(reading("n3", 3, 30));
+            sleep(Duration::from_millis(10)).await;
+            closing.cancel();
+        };
+        let (said, ()) = tokio::join!(next(&mut outbox, 2), end);
+        assert_eq!(said, ["roster n3", "reading n3 3"]);
         assert_eq!(outbox.next().await, None);
-        assert_eq!(begun.elapsed(), Duration::from_millis(50));
+        assert_eq!(begun.elapsed(), Duration::from_millis(60));
     }
 
     #[tokio::test]
