@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tributary-bench",
         &[
             "tributary-apiserver",
+            "tributary-controlplane",
             "tributary-model",
             "tributary-runtime",
             "tributary-sim",

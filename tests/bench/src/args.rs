@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// Measures Tributary on a simulated cluster, beside metrics-server.
 #[derive(Debug, Parser)]
@@ -53,13 +54,29 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = What::All)]
     pub(crate) what: What,
 
+    /// How scraper and frontend are connected. Without it, one of each is in one
+    /// pod and has a Unix socket, as the chart installs it by default; several
+    /// are in pods of their own and have TLS.
+    #[arg(long, value_enum)]
+    pub(crate) bus: Option<Bus>,
+
+    /// Who answers for the Kubernetes API. The real one is etcd, kube-apiserver
+    /// and kube-controller-manager from `tests/controlplane/bin`, and takes some
+    /// minutes to be told of every node and pod.
+    #[arg(long, value_enum, default_value_t = ControlPlane::Simulated)]
+    pub(crate) control_plane: ControlPlane,
+
+    /// Prints one JSON object instead of the table.
+    #[arg(long)]
+    pub(crate) json: bool,
+
     /// Where the results are kept, to be added to: one JSON document a line.
     #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    pub(crate) results: Option<PathBuf>,
 
-    /// Makes this report of all that is in the file of `--json`, and measures
+    /// Makes this report of all that is in the file of `--results`, and measures
     /// nothing.
-    #[arg(long, value_name = "FILE", requires = "json")]
+    #[arg(long, value_name = "FILE", requires = "results")]
     pub(crate) report: Option<PathBuf>,
 
     /// The folder of the programs `tributary-scraper` and `tributary-apiserver`.
@@ -80,6 +97,42 @@ pub(crate) enum Peer {
     Go,
     /// metrics-server alone.
     Only,
+}
+
+/// How scrapers and frontends are connected.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Bus {
+    /// A Unix socket: the profile `sidecar`.
+    Unix,
+    /// TLS with certificates on both sides: the profile `ha`.
+    Tls,
+}
+
+impl BenchArgs {
+    /// How scrapers and frontends are connected.
+    ///
+    /// # Errors
+    ///
+    /// Several have no socket in common.
+    pub(crate) fn bus(&self) -> anyhow::Result<Bus> {
+        let alone = self.scrapers == 1 && self.frontends == 1;
+        anyhow::ensure!(
+            alone || self.bus != Some(Bus::Unix),
+            "--bus=unix is for one scraper and one frontend"
+        );
+        Ok(self.bus.unwrap_or(if alone { Bus::Unix } else { Bus::Tls }))
+    }
+}
+
+/// Who answers for the Kubernetes API.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ControlPlane {
+    /// The simulator.
+    Simulated,
+    /// A kube-apiserver.
+    Real,
 }
 
 /// What is measured.
@@ -119,6 +172,9 @@ pub(crate) struct ClusterArgs {
     /// Containers in every pod.
     #[arg(long)]
     pub(crate) containers: usize,
+    /// Who answers for its API.
+    #[arg(long, value_enum)]
+    pub(crate) control_plane: ControlPlane,
     /// Where its files go.
     #[arg(long)]
     pub(crate) dir: PathBuf,

@@ -32,20 +32,23 @@ const SIZES: [(usize, usize); 4] = [(100, 30), (1_000, 30), (5_000, 30), (1_000,
 ///
 /// Something cannot be started, or does not answer.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
-    if let (Some(report), Some(json)) = (&args.report, &args.json) {
-        fs::write(report, report::markdown(&read(json)?))?;
+    if let (Some(report), Some(results)) = (&args.report, &args.results) {
+        fs::write(report, report::markdown(&read(results)?))?;
         return Ok(());
     }
     if args.what == What::Soak {
         let soak = soak::run()?;
-        write!(std::io::stdout(), "{}", report::day(&soak))?;
-        return append(&args, vec![Line::Soak(soak)]);
+        let table = report::day(&soak);
+        return tell(&args, &[Line::Soak(soak)], &table);
     }
+    // Before anything is started.
+    args.bus()?;
     raise_file_limit();
     let sizes = match args.nodes {
         Some(nodes) => vec![(nodes, args.pods_per_node)],
         None => SIZES.to_vec(),
     };
+    let (mut lines, mut tables) = (Vec::new(), String::new());
     for (nodes, pods_per_node) in sizes {
         let size = Size {
             nodes,
@@ -53,11 +56,10 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
             containers: args.containers,
         };
         let runs = measure_all(&args, size).await?;
-        write!(std::io::stdout(), "{}", report::table(&runs))?;
-        let lines = runs.into_iter().map(Box::new).map(Line::Run);
-        append(&args, lines.collect())?;
+        tables.push_str(&report::table(&runs));
+        lines.extend(runs.into_iter().map(Box::new).map(Line::Run));
     }
-    Ok(())
+    tell(&args, &lines, &tables)
 }
 
 /// A large cluster needs two sockets per node; children inherit the limit.
@@ -76,7 +78,7 @@ async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
             continue;
         }
         let folder = tempfile::tempdir()?;
-        let cluster = Running::start(size, folder.path()).await?;
+        let cluster = Running::start(size, args.control_plane, folder.path()).await?;
         let subject = if is_peer {
             Subject::metrics_server(args, &cluster.at)
         } else {
@@ -101,10 +103,8 @@ async fn measure(
     at: &Where,
     logs: &Path,
 ) -> anyhow::Result<Run> {
-    tell(&format!(
-        "{} at {} x {}",
-        subject.name, size.nodes, size.pods_per_node
-    ))?;
+    let (name, nodes, pods) = (subject.name, size.nodes, size.pods_per_node);
+    writeln!(std::io::stderr(), "bench: {name} at {nodes} x {pods}")?;
     let (mut bench, start) = Bench::start(subject, size, at, logs).await?;
     // What the start has left behind is no part of the idle cost.
     sleep(Duration::from_secs(u64::from(RESOLUTION))).await;
@@ -115,6 +115,10 @@ async fn measure(
         size,
         scrapers: args.scrapers,
         frontends: args.frontends,
+        bus: (subject.name == "Tributary")
+            .then(|| args.bus())
+            .transpose()?,
+        control_plane: args.control_plane,
         cycles: args.cycles,
         subject: subject.name.to_owned(),
         version: version(args, subject.name).await,
@@ -151,17 +155,20 @@ async fn version(args: &BenchArgs, name: &str) -> String {
     String::from_utf8_lossy(&text).trim().to_owned()
 }
 
-fn tell(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(std::io::stderr(), "bench: {text}")?)
-}
-
-fn append(args: &BenchArgs, lines: Vec<Line>) -> anyhow::Result<()> {
-    let Some(path) = &args.json else {
+/// Prints what was measured, and adds it to the file of `--results`.
+fn tell(args: &BenchArgs, lines: &[Line], tables: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout();
+    if args.json {
+        writeln!(out, "{}", serde_json::json!({ "results": lines }))?;
+    } else {
+        write!(out, "{tables}")?;
+    }
+    let Some(path) = &args.results else {
         return Ok(());
     };
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
     for line in lines {
-        writeln!(file, "{}", serde_json::to_string(&line)?)?;
+        writeln!(file, "{}", serde_json::to_string(line)?)?;
     }
     Ok(())
 }

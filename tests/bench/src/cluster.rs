@@ -1,15 +1,17 @@
 //! The simulated cluster, as a process of its own: what it costs is not what
 //! is measured.
 
+mod real;
+
 use std::{
     fs,
     io::Write as _,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
 };
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
@@ -17,7 +19,8 @@ use tokio::{
 };
 use tributary_sim::{Cluster, SCRAPER_USER};
 
-use crate::args::ClusterArgs;
+use self::real::RealPlane;
+use crate::args::{ClusterArgs, ControlPlane};
 
 /// The account of the programs under test, which may do everything they need.
 const ACCOUNT: &str = "system:serviceaccount:kube-system:bench";
@@ -32,7 +35,6 @@ pub(crate) struct Where {
     pub(crate) kubelet_port: u16,
     /// A token of [`CLIENT`].
     pub(crate) token: String,
-    pub(crate) api: SocketAddr,
 }
 
 /// A cluster that runs. It ends with this.
@@ -74,15 +76,27 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
         .start()
         .await
         .context("simulate a cluster")?;
-    let kubeconfig = args.dir.join("bench.kubeconfig");
-    let token = cluster.token(ACCOUNT);
-    fs::write(&kubeconfig, cluster.kubeconfig_for_token(&token))?;
     publishing(&cluster, &args.dir)?;
+    let real = match args.control_plane {
+        ControlPlane::Simulated => None,
+        ControlPlane::Real => {
+            let plane = RealPlane::start(&cluster, &args.dir).await;
+            Some(plane.context("start a control plane")?)
+        }
+    };
+    let (kubeconfig, token) = match &real {
+        Some(plane) => (plane.kubeconfig.clone(), plane.token.clone()),
+        None => {
+            let kubeconfig = args.dir.join("bench.kubeconfig");
+            let token = cluster.token(ACCOUNT);
+            fs::write(&kubeconfig, cluster.kubeconfig_for_token(&token))?;
+            (kubeconfig, cluster.token(CLIENT))
+        }
+    };
     let at = Where {
         kubeconfig,
         kubelet_port: cluster.kubelet_port(),
-        token: cluster.token(CLIENT),
-        api: cluster.api_address(),
+        token,
         dir: args.dir,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&at)?)?;
@@ -104,12 +118,18 @@ impl Running {
     /// # Errors
     ///
     /// It does not start.
-    pub(crate) async fn start(size: Size, dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        size: Size,
+        control_plane: ControlPlane,
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let control_plane = control_plane.to_possible_value().unwrap_or_default();
         let mut child = Command::new(std::env::current_exe()?)
             .arg("cluster")
             .arg(format!("--nodes={}", size.nodes))
             .arg(format!("--pods-per-node={}", size.pods_per_node))
             .arg(format!("--containers={}", size.containers))
+            .arg(format!("--control-plane={}", control_plane.get_name()))
             .arg(format!("--dir={}", dir.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -12,15 +12,15 @@ pub(crate) fn describe() -> Machine {
         let value = line.and_then(|line| line.split_once(':'));
         value.map_or_else(String::new, |(_, value)| value.trim().to_owned())
     };
+    let up_to =
+        |text: &str, end: char| text.trim().split(end).next().unwrap_or_default().to_owned();
     let kib = field(&read("/proc/meminfo"), "MemTotal");
-    let kib = kib
-        .split(' ')
-        .next()
-        .and_then(|kib| kib.parse::<u64>().ok());
+    let kib = up_to(&kib, ' ').parse::<u64>().ok();
     Machine {
         cpu: field(&read("/proc/cpuinfo"), "model name"),
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         memory: kib.unwrap_or(0) * 1_024,
-        kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+        // The release, without what a vendor adds to it.
+        kernel: up_to(&read("/proc/sys/kernel/osrelease"), '-'),
     }
 }

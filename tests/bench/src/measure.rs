@@ -1,6 +1,6 @@
 //! One subject on one cluster: its start, its idle cost, its answers.
 
-use std::{path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -36,6 +36,8 @@ pub(crate) struct Bench<'a> {
     at: &'a Where,
     logs: &'a Path,
     processes: Vec<Process>,
+    /// Of the first frontend.
+    api: SocketAddr,
     door: Door,
 }
 
@@ -51,7 +53,7 @@ impl<'a> Bench<'a> {
         at: &'a Where,
         logs: &'a Path,
     ) -> anyhow::Result<(Self, Start)> {
-        let api = subject.apis.first().context("no api")?;
+        let api = *subject.apis.first().context("no api")?;
         let started = Instant::now();
         let mut bench = Self {
             subject,
@@ -59,7 +61,8 @@ impl<'a> Bench<'a> {
             at,
             logs,
             processes: subject.start(logs)?,
-            door: Door::new(*api, &at.dir)?,
+            api,
+            door: Door::new(api, &at.dir)?,
         };
         let (ready, complete) = bench.arrive(started, Duration::from_millis(250)).await?;
         let start = Start {
@@ -245,7 +248,7 @@ impl<'a> Bench<'a> {
         (rate, count): (Option<f64>, u32),
     ) -> Plan {
         Plan {
-            address: self.subject.apis.first().copied().unwrap_or(self.at.api),
+            address: self.api,
             dir: self.at.dir.clone(),
             name: name.to_owned(),
             paths,
@@ -310,7 +313,6 @@ impl<'a> Bench<'a> {
     ///
     /// A request fails.
     pub(crate) async fn throughput(&self) -> anyhow::Result<Vec<Throughput>> {
-        let api = self.subject.apis.first().context("no api")?;
         let pod = format!("{POD}0");
         let mut found = Vec::new();
         for what in [
@@ -319,7 +321,7 @@ impl<'a> Bench<'a> {
         ] {
             for connections in [1, 16, 64] {
                 let token = &self.at.token;
-                found.push(throughput::measure(what, *api, token, connections).await?);
+                found.push(throughput::measure(what, self.api, token, connections).await?);
             }
         }
         Ok(found)

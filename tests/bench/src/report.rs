@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::results::{Latency, Line, Run, Soak, Throughput};
+use crate::{
+    args::{Bus, ControlPlane},
+    results::{Latency, Line, Run, Soak, Throughput},
+};
 
 const OURS: &str = "Tributary";
 const HEAD: &str = include_str!("report/head.md");
@@ -43,20 +46,18 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
             ),
         );
     }
-    let is_side_by_side = |run: &&Run| run.scrapers == 1 && run.frontends == 1;
-    let mut sizes = Vec::new();
-    for run in runs.iter().filter(is_side_by_side) {
-        let compared = runs
-            .iter()
-            .any(|other| other.size == run.size && other.subject != OURS);
-        if compared && !sizes.contains(&run.size) {
-            sizes.push(run.size);
+    let is_side_by_side = |run: &&Run| run.subject != OURS || run.bus == Some(Bus::Unix);
+    let place = |run: &Run| (run.size, run.control_plane);
+    let mut places = Vec::new();
+    for peer in runs.iter().filter(|run| run.subject != OURS) {
+        if !places.contains(&place(peer)) {
+            places.push(place(peer));
         }
     }
-    for size in sizes {
+    for there in places {
         let newest = |ours: bool| {
             let mut of_size = runs.iter().rev().filter(is_side_by_side);
-            of_size.find(|run| run.size == size && (run.subject == OURS) == ours)
+            of_size.find(|run| place(run) == there && (run.subject == OURS) == ours)
         };
         let pair: Vec<Run> = [newest(true), newest(false)]
             .into_iter()
@@ -105,8 +106,14 @@ pub(crate) fn table(runs: &[Run]) -> String {
     push(
         &mut out,
         format_args!(
-            "## {} nodes of {} pods of {} containers\n\n",
-            size.nodes, size.pods_per_node, size.containers
+            "## {} nodes of {} pods of {} containers{}\n\n",
+            size.nodes,
+            size.pods_per_node,
+            size.containers,
+            match first.control_plane {
+                ControlPlane::Simulated => "",
+                ControlPlane::Real => ", with a real kube-apiserver",
+            }
         ),
     );
     out.push_str("| | ratio | Tributary | metrics-server |\n|---|---|---|---|\n");
@@ -238,25 +245,28 @@ fn latencies(name: &str, ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
 /// What Tributary costs at every size that was measured.
 fn curves(runs: &[Run]) -> String {
     let mut out = String::from(
-        "\n## Tributary by size\n\n| nodes | pods per node | containers | scrapers | frontends | RSS MiB | KiB per node | CPU s per cycle \
+        "\n## Tributary by size\n\n| nodes | pods per node | containers | scrapers | frontends | bus | RSS MiB | KiB per node | CPU s per cycle \
          | µs per scrape | KiB per scrape | all pods after s | GET p50 ms | LIST all p50 ms |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let mut seen = Vec::new();
-    for run in runs.iter().rev().filter(|run| run.subject == OURS) {
-        let key = (run.size, run.scrapers, run.frontends);
+    let simulated =
+        |run: &&Run| run.subject == OURS && run.control_plane == ControlPlane::Simulated;
+    for run in runs.iter().rev().filter(simulated) {
+        let key = (run.size, run.scrapers, run.frontends, run.bus);
         if seen.iter().any(|(other, _)| *other == key) {
             continue;
         }
         seen.push((key, run));
     }
-    seen.sort_by_key(|((size, scrapers, frontends), _)| {
+    seen.sort_by_key(|((size, scrapers, frontends, bus), _)| {
         (
             size.nodes,
             size.pods_per_node,
             size.containers,
             *scrapers,
             *frontends,
+            *bus == Some(Bus::Tls),
         )
     });
     for (_, run) in seen {
@@ -268,12 +278,16 @@ fn curves(runs: &[Run]) -> String {
         push(
             &mut out,
             format_args!(
-                "| {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.3} | {:.0} | {:.1} | {:.1} | {} | {} |\n",
+                "| {} | {} | {} | {} | {} | {} | {:.0} | {:.1} | {:.3} | {:.0} | {:.1} | {:.1} | {} | {} |\n",
                 run.size.nodes,
                 run.size.pods_per_node,
                 run.size.containers,
                 run.scrapers,
                 run.frontends,
+                match run.bus {
+                    Some(Bus::Tls) => "TLS",
+                    Some(Bus::Unix) | None => "Unix",
+                },
                 mib(run.idle.memory.rss),
                 mib(run.idle.memory.rss) * 1_024.0 / nodes,
                 run.idle.cpu,

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::cluster::Size;
+use crate::{
+    args::{Bus, ControlPlane},
+    cluster::Size,
+};
 
 /// One program at one size.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -13,6 +16,9 @@ pub(crate) struct Run {
     pub(crate) size: Size,
     pub(crate) scrapers: usize,
     pub(crate) frontends: usize,
+    /// Between them; nothing in the peer.
+    pub(crate) bus: Option<Bus>,
+    pub(crate) control_plane: ControlPlane,
     pub(crate) cycles: u32,
     pub(crate) subject: String,
     pub(crate) version: String,

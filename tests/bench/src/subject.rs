@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{args::BenchArgs, cluster::Where, process::Process};
+use crate::{
+    args::{BenchArgs, Bus},
+    cluster::Where,
+    process::Process,
+};
 
 /// How often kubelets are asked: the default of metrics-server is 60 s, its
 /// manifests say 15 s.
@@ -28,27 +32,40 @@ struct Program {
 }
 
 impl Subject {
-    /// Scrapers and frontends, with the bus over TLS.
+    /// Scrapers and frontends.
     ///
     /// # Errors
     ///
-    /// There are no free ports.
+    /// There are no free ports, or the flags contradict each other.
     pub(crate) fn tributary(args: &BenchArgs, at: &Where) -> anyhow::Result<Self> {
+        let bus = args.bus()?;
         let ports = free_ports(args.frontends * 2 + args.scrapers)?;
         let (served, admins) = ports.split_at(args.frontends * 2);
         let (mut programs, mut apis, mut buses) = (Vec::new(), Vec::new(), Vec::new());
         for (index, pair) in served.chunks_exact(2).enumerate() {
-            let [api, bus] = *pair else { continue };
+            let [api, port] = *pair else { continue };
+            let mut flags = frontend(at, index, api);
+            match bus {
+                Bus::Unix => {
+                    let socket = format!("unix://{}", file(at, "bus.sock"));
+                    flags.push(format!("--bus-address={socket}"));
+                    buses.push(format!("--frontend={socket}"));
+                }
+                Bus::Tls => {
+                    flags.push(format!("--bus-client-ca-file={}", file(at, "bus-ca.crt")));
+                    flags.push(format!("--bus-address={port}"));
+                    buses.push(format!("--frontend=https://{port}"));
+                }
+            }
             programs.push(Program {
                 name: format!("frontend-{index}"),
                 path: args.programs.join("tributary-apiserver"),
-                flags: frontend(at, index, api, bus),
+                flags,
             });
             apis.push(api);
-            buses.push(format!("--frontend=https://{bus}"));
         }
         for (index, admin) in admins.iter().enumerate() {
-            let mut flags = scraper(at, index, *admin);
+            let mut flags = scraper(at, index, *admin, bus);
             flags.extend(buses.iter().cloned());
             programs.push(Program {
                 name: format!("scraper-{index}"),
@@ -138,30 +155,35 @@ fn listen(api: &SocketAddr) -> [String; 2] {
     ]
 }
 
-fn frontend(at: &Where, index: usize, api: SocketAddr, bus: SocketAddr) -> Vec<String> {
+fn frontend(at: &Where, index: usize, api: SocketAddr) -> Vec<String> {
     let mut flags = vec![
         format!("--kubeconfig={}", at.kubeconfig.display()),
         format!("--tls-cert-file={}", file(at, "frontend.crt")),
         format!("--tls-private-key-file={}", file(at, "frontend.key")),
-        format!("--bus-client-ca-file={}", file(at, "bus-ca.crt")),
-        format!("--bus-address={bus}"),
         format!("--frontend-name=frontend-{index}"),
     ];
     flags.extend(listen(&api));
     flags
 }
 
-fn scraper(at: &Where, index: usize, admin: SocketAddr) -> Vec<String> {
+/// As the chart has them: alone without leases, with others with.
+fn scraper(at: &Where, index: usize, admin: SocketAddr, bus: Bus) -> Vec<String> {
     let mut flags = vec![
         format!("--kubeconfig={}", at.kubeconfig.display()),
         format!("--source-name=scraper-{index}"),
-        "--lease-namespace=kube-system".to_owned(),
-        "--bus-server-name=localhost".to_owned(),
         format!("--admin-address={admin}"),
-        format!("--bus-ca-file={}", file(at, "bus-ca.crt")),
-        format!("--bus-client-certificate={}", file(at, "publisher.crt")),
-        format!("--bus-client-key={}", file(at, "publisher.key")),
     ];
+    let connection = match bus {
+        Bus::Unix => vec!["--shard-count=1".to_owned(), "--shard-index=0".to_owned()],
+        Bus::Tls => vec![
+            "--lease-namespace=kube-system".to_owned(),
+            "--bus-server-name=localhost".to_owned(),
+            format!("--bus-ca-file={}", file(at, "bus-ca.crt")),
+            format!("--bus-client-certificate={}", file(at, "publisher.crt")),
+            format!("--bus-client-key={}", file(at, "publisher.key")),
+        ],
+    };
+    flags.extend(connection);
     flags.extend(kubelets(at));
     flags
 }

@@ -1,0 +1,109 @@
+//! The same cluster with a real kube-apiserver: the nodes and pods of the
+//! simulator become objects there, and its kubelets stay.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, PostParams},
+};
+use serde_json::{Value, json};
+use tributary_controlplane::{
+    assets::Assets,
+    objects::{bind, service_account, set_status},
+    plane::{Plane, client},
+    rig::make_nodes,
+};
+use tributary_sim::Cluster;
+
+/// Requests at a time.
+const AT_ONCE: usize = 64;
+/// Where the accounts are.
+const NAMESPACE: &str = "kube-system";
+
+/// A real control plane. It ends with this process.
+pub(super) struct RealPlane {
+    /// Of the programs under test, which may do everything.
+    pub(super) kubeconfig: std::path::PathBuf,
+    /// A token of the clients, who may too.
+    pub(super) token: String,
+    _plane: Plane,
+}
+
+impl RealPlane {
+    /// Starts it and tells it of everything in `cluster`.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing, or the API refuses an object.
+    pub(super) async fn start(cluster: &Cluster, dir: &Path) -> anyhow::Result<Self> {
+        let dir = dir.join("plane");
+        fs::create_dir(&dir)?;
+        // Pods come without controllers, and before the accounts that these would wait for.
+        let flags = ["--disable-admission-plugins=ServiceAccount"];
+        let assets = Assets::find()?;
+        let (pki, paths) = (cluster.pki(), cluster.paths());
+        let plane = Plane::start_with(&assets, &dir, pki, paths, &flags).await?;
+        let client = client(&plane.kubeconfig()).await?;
+        make_nodes(&client, cluster).await?;
+        let mut namespaces: Vec<String> =
+            cluster.pods().into_iter().map(|(name, _)| name).collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        for name in namespaces {
+            let object =
+                json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+            create(&client, &object).await?;
+        }
+        let pods = stream::iter(cluster.pods()).map(|(namespace, name)| {
+            let pod = cluster.object("pods", &namespace, &name);
+            make_pod(&client, pod)
+        });
+        pods.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        let mut tokens = Vec::new();
+        for account in ["bench", "client"] {
+            tokens.push(service_account(&client, NAMESPACE, account).await?);
+            bind(&client, (NAMESPACE, account), "cluster-admin").await?;
+        }
+        let [bench, token] = <[String; 2]>::try_from(tokens).ok().context("two tokens")?;
+        Ok(Self {
+            kubeconfig: plane.kubeconfig_of("bench.kubeconfig", &bench)?,
+            token,
+            _plane: plane,
+        })
+    }
+}
+
+/// A pod with its labels, on its node and in its phase.
+async fn make_pod(client: &Client, pod: Option<Value>) -> anyhow::Result<()> {
+    let pod = pod.context("a pod of the simulator")?;
+    let object = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "namespace": pod["metadata"]["namespace"],
+            "name": pod["metadata"]["name"],
+            "labels": pod["metadata"]["labels"],
+        },
+        "spec": pod["spec"],
+        "status": pod["status"],
+    });
+    create(client, &object).await?;
+    set_status(client, &object).await
+}
+
+async fn create(client: &Client, object: &Value) -> anyhow::Result<()> {
+    let kind = object["kind"].as_str().context("a kind")?;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let object = serde_json::from_value(object.clone())?;
+    let created = api.create(&PostParams::default(), &object).await;
+    created
+        .with_context(|| format!("create {kind} {}", object.metadata.name.unwrap_or_default()))?;
+    Ok(())
+}
