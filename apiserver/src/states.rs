@@ -16,8 +16,9 @@ use crate::{
     store::{Report, State},
 };
 
-/// How often nodes are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often nodes are looked at. Each look asks the store for every node, and a
+/// state lasts for many seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// So many lines are written in a [`SPAN`]. What changes beyond is summed up at
 /// its end: with a whole pool of nodes the first say enough.

@@ -1,11 +1,8 @@
 //! The body of an answer: inflated, capped, in memory that is used again.
 
-use std::{
-    io::{self, Write},
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
-use flate2::write::MultiGzDecoder;
+use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::failure::{Reason, ScrapeError};
@@ -15,40 +12,25 @@ use super::failure::{Reason, ScrapeError};
 /// [`Roster::MAX_CONTAINERS`](tributary_model::Roster::MAX_CONTAINERS) fits.
 pub const MAX_PAGE: usize = 16 << 20;
 
+/// A first page is inflated into so much; later ones find a buffer that fits.
+const ROOM: usize = 64 << 10;
+
+/// Distances of gzip, in bits: the largest that there are.
+const WINDOW_BITS: u8 = 15;
+
 /// A page on its way in.
 #[derive(Debug)]
 pub(super) struct Incoming {
     received: usize,
+    page: Vec<u8>,
     coding: Coding,
 }
 
 #[derive(Debug)]
 enum Coding {
-    Plain(Capped),
-    Gzip(Box<MultiGzDecoder<Capped>>),
-}
-
-/// A buffer that refuses to grow over [`MAX_PAGE`].
-#[derive(Debug)]
-struct Capped(Vec<u8>);
-
-/// What [`Capped`] refuses with.
-#[derive(Debug, thiserror::Error)]
-#[error("page over {MAX_PAGE} bytes")]
-struct Full;
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len().saturating_add(bytes.len()) > MAX_PAGE {
-            return Err(io::Error::other(Full));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Plain,
+    /// None between two members, or before the first.
+    Gzip(Option<Decompress>),
 }
 
 impl Incoming {
@@ -60,13 +42,12 @@ impl Incoming {
         if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > MAX_PAGE)) {
             return Err(too_large());
         }
-        let into = Capped(buffer);
         let coding = match headers
             .get(header::CONTENT_ENCODING)
             .map(HeaderValue::as_bytes)
         {
-            None | Some(b"identity") => Coding::Plain(into),
-            Some(b"gzip" | b"x-gzip") => Coding::Gzip(Box::new(MultiGzDecoder::new(into))),
+            None | Some(b"identity") => Coding::Plain,
+            Some(b"gzip" | b"x-gzip") => Coding::Gzip(None),
             Some(other) => {
                 let name = other.escape_ascii();
                 return Err(ScrapeError::new(
@@ -77,6 +58,7 @@ impl Incoming {
         };
         Ok(Self {
             received: 0,
+            page: buffer,
             coding,
         })
     }
@@ -88,33 +70,56 @@ impl Incoming {
             return Err(too_large());
         }
         match &mut self.coding {
-            Coding::Plain(into) => into.write_all(bytes),
-            Coding::Gzip(into) => into.write_all(bytes),
+            Coding::Plain => self.page.extend_from_slice(bytes),
+            Coding::Gzip(member) => inflate(member, bytes, &mut self.page)?,
         }
-        .map_err(|error| refused(&error))
+        Ok(())
     }
 
     /// The page, once nothing more comes.
     pub(super) fn finish(self) -> Result<Vec<u8>, ScrapeError> {
         match self.coding {
-            Coding::Plain(page) => Ok(page.0),
-            Coding::Gzip(page) => match page.finish() {
-                Ok(page) => Ok(page.0),
-                // What is missing shows as a checksum that is.
-                Err(error) => Err(match refused(&error) {
-                    error if error.reason() == Reason::TooLarge => error,
-                    _ => ScrapeError::cut_short(),
-                }),
-            },
+            Coding::Gzip(None) if self.received > 0 => Ok(self.page),
+            Coding::Gzip(_) => Err(ScrapeError::cut_short()),
+            Coding::Plain => Ok(self.page),
         }
     }
 }
 
-fn refused(error: &io::Error) -> ScrapeError {
-    if matches!(error.get_ref(), Some(error) if error.is::<Full>()) {
-        return too_large();
+/// Inflates straight into the page. A gzip file may have several members (RFC
+/// 1952, 2.2).
+fn inflate(
+    member: &mut Option<Decompress>,
+    mut bytes: &[u8],
+    page: &mut Vec<u8>,
+) -> Result<(), ScrapeError> {
+    loop {
+        if member.is_none() && bytes.is_empty() {
+            return Ok(());
+        }
+        if page.len() == page.capacity() {
+            page.reserve(ROOM.max(page.len()).min(MAX_PAGE + 1 - page.len()));
+        }
+        let decoder = member.get_or_insert_with(|| Decompress::new_gzip(WINDOW_BITS));
+        let before = decoder.total_in();
+        let status = decoder
+            .decompress_vec(bytes, page, FlushDecompress::None)
+            .map_err(|error| ScrapeError::new(Reason::Malformed, format!("gzip: {error}")))?;
+        let taken = decoder.total_in().saturating_sub(before);
+        bytes = usize::try_from(taken)
+            .ok()
+            .and_then(|taken| bytes.get(taken..))
+            .unwrap_or_default();
+        if page.len() > MAX_PAGE {
+            return Err(too_large());
+        }
+        match status {
+            Status::StreamEnd => *member = None,
+            // It is not the room that it lacks.
+            Status::Ok | Status::BufError if page.len() < page.capacity() => return Ok(()),
+            Status::Ok | Status::BufError => {}
+        }
     }
-    ScrapeError::new(Reason::Malformed, format!("gzip: {error}"))
 }
 
 fn too_large() -> ScrapeError {
@@ -154,6 +159,8 @@ impl Buffers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write as _;
+
     use flate2::{Compression, write::GzEncoder};
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -184,6 +191,41 @@ mod tests {
             b"hello kubelet"
         );
         assert_eq!(read(&HeaderMap::new(), &[b"a", b"b"]).unwrap(), b"ab");
+    }
+
+    #[test]
+    fn gzip_of_several_members_is_one_page() {
+        let sent = [gzip(b"hello "), gzip(b""), gzip(b"kubelet")].concat();
+        assert_eq!(read(&headers("gzip"), &[&sent]).unwrap(), b"hello kubelet");
+        let bytes: Vec<&[u8]> = sent.chunks(1).collect();
+        assert_eq!(read(&headers("gzip"), &bytes).unwrap(), b"hello kubelet");
+        let mut more = sent;
+        more.extend_from_slice(b"trailing");
+        let error = read(&headers("gzip"), &[&more]).unwrap_err();
+        assert_eq!(error.reason(), Reason::Malformed);
+    }
+
+    #[test]
+    fn a_checksum_that_is_wrong_is_malformed() {
+        let mut sent = gzip(b"hello kubelet");
+        let crc = sent.len() - 8;
+        sent[crc] ^= 1;
+        let error = read(&headers("gzip"), &[&sent]).unwrap_err();
+        assert_eq!(error.reason(), Reason::Malformed);
+    }
+
+    #[test]
+    fn gzip_grows_into_any_room() {
+        let page: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+        let sent = gzip(&page);
+        for capacity in [0, 1, 799_999, 800_000, 800_001] {
+            let mut incoming =
+                Incoming::new(&headers("gzip"), Vec::with_capacity(capacity)).unwrap();
+            for piece in sent.chunks(10_000) {
+                incoming.take(piece).unwrap();
+            }
+            assert_eq!(incoming.finish().unwrap(), page, "{capacity}");
+        }
     }
 
     #[test]
@@ -222,6 +264,9 @@ mod tests {
         let bomb = gzip(&vec![0; 17 << 20]);
         assert!(bomb.len() < 200_000, "{}", bomb.len());
         assert_eq!(read(&headers("gzip"), &[&bomb]).unwrap_err(), error);
+        let exact = gzip(&vec![0; 16 << 20]);
+        let page = read(&headers("gzip"), &[&exact]).unwrap();
+        assert_eq!(page.len(), 16 << 20);
 
         let length = HeaderValue::from_static("16777217");
         let announced = [(header::CONTENT_LENGTH, length)].into_iter().collect();
