@@ -1,5 +1,5 @@
-//! Requests against a cluster of 5,000 nodes with 30 pods each, from the router
-//! to the last byte of the body, without a socket.
+//! Requests against clusters of 500 and 5,000 nodes with 30 pods each, from the
+//! router to the last byte of the body, without a socket.
 //!
 //! `list_all_pods` prints bytes per second; a request for one pod or one
 //! namespace must cost what its answer is, not what the cluster is (DESIGN 4).
@@ -36,15 +36,16 @@ use tributary_model::{
 };
 use tributary_runtime::clock::Clock;
 
-const NODES: usize = 5_000;
+/// Nodes. `tests/instructions` counts on the small one, which is quick to set up.
+const SIZES: [usize; 2] = [500, 5_000];
 /// On each node, which are the pods of one namespace; two containers each.
 const PODS: usize = 30;
 const NOW: i64 = 1_795_224_586_500;
 
 const ALL: &str = "/apis/metrics.k8s.io/v1beta1/pods";
 const SELECTED: &str =
-    "/apis/metrics.k8s.io/v1beta1/namespaces/ns-2500/pods?labelSelector=app%3Dweb";
-const ONE: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-2500/pods/web-7d4b9c6f5-00015";
+    "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0250/pods?labelSelector=app%3Dweb";
+const ONE: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0250/pods/web-7d4b9c6f5-00015";
 
 fn main() {
     divan::main();
@@ -59,55 +60,57 @@ const PACKED: &[(&str, &str)] = &[
     ("accept-encoding", "gzip"),
 ];
 
-#[divan::bench(sample_count = 20)]
-fn list_all_pods(bencher: Bencher<'_, '_>) {
-    measure(bencher, ALL, JSON);
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn list_all_pods(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, ALL, JSON);
 }
 
-#[divan::bench(sample_count = 20)]
-fn list_all_pods_in_protobuf(bencher: Bencher<'_, '_>) {
-    measure(bencher, ALL, PROTOBUF);
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn list_all_pods_in_protobuf(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, ALL, PROTOBUF);
 }
 
-#[divan::bench(sample_count = 20)]
-fn list_all_pods_in_protobuf_gzip(bencher: Bencher<'_, '_>) {
-    measure(bencher, ALL, PACKED);
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn list_all_pods_in_protobuf_gzip(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, ALL, PACKED);
 }
 
-#[divan::bench(sample_count = 20)]
-fn list_all_pods_as_table(bencher: Bencher<'_, '_>) {
-    measure(bencher, ALL, TABLE);
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn list_all_pods_as_table(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, ALL, TABLE);
 }
 
-#[divan::bench(sample_count = 20)]
-fn list_all_nodes(bencher: Bencher<'_, '_>) {
-    measure(bencher, "/apis/metrics.k8s.io/v1beta1/nodes", JSON);
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn list_all_nodes(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, "/apis/metrics.k8s.io/v1beta1/nodes", JSON);
 }
 
-#[divan::bench]
-fn list_one_namespace_by_label(bencher: Bencher<'_, '_>) {
-    measure(bencher, SELECTED, JSON);
+#[divan::bench(args = SIZES)]
+fn list_one_namespace_by_label(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, SELECTED, JSON);
 }
 
-#[divan::bench]
-fn list_one_namespace_by_label_in_protobuf(bencher: Bencher<'_, '_>) {
-    measure(bencher, SELECTED, PROTOBUF);
+#[divan::bench(args = SIZES)]
+fn list_one_namespace_by_label_in_protobuf(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, SELECTED, PROTOBUF);
 }
 
-#[divan::bench]
-fn get_one_pod(bencher: Bencher<'_, '_>) {
-    measure(bencher, ONE, JSON);
+#[divan::bench(args = SIZES)]
+fn get_one_pod(bencher: Bencher<'_, '_>, nodes: usize) {
+    measure(bencher, nodes, ONE, JSON);
 }
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_current_thread().build().unwrap());
-static ROUTER: LazyLock<Router> = LazyLock::new(|| api::router(cluster()));
+static SMALL: LazyLock<Router> = LazyLock::new(|| api::router(cluster(SIZES[0])));
+static LARGE: LazyLock<Router> = LazyLock::new(|| api::router(cluster(SIZES[1])));
 
-fn measure(bencher: Bencher<'_, '_>, path: &str, headers: &[(&str, &str)]) {
-    let size = RUNTIME.block_on(ask(path, headers));
+fn measure(bencher: Bencher<'_, '_>, nodes: usize, path: &str, headers: &[(&str, &str)]) {
+    let router: &Router = if nodes == SIZES[0] { &SMALL } else { &LARGE };
+    let size = RUNTIME.block_on(ask(router, path, headers));
     bencher
         .counter(BytesCount::new(size))
-        .bench(|| measured(|| RUNTIME.block_on(ask(black_box(path), headers))));
+        .bench(|| measured(|| RUNTIME.block_on(ask(router, black_box(path), headers))));
 }
 
 /// What `tests/instructions` counts, and nothing else.
@@ -117,13 +120,13 @@ fn measured<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Reads the answer as a connection does, piece by piece. Returns its length.
-async fn ask(path: &str, headers: &[(&str, &str)]) -> usize {
+async fn ask(router: &Router, path: &str, headers: &[(&str, &str)]) -> usize {
     let mut request = Request::get(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::empty()).unwrap();
-    let response = ROUTER.clone().oneshot(request).await.unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200, "{path}");
     let mut body = response.into_body();
     let mut size = 0;
@@ -136,11 +139,11 @@ async fn ask(path: &str, headers: &[(&str, &str)]) -> usize {
     size
 }
 
-fn cluster() -> Api {
+fn cluster(size: usize) -> Api {
     let store = Store::new(None);
-    let mut nodes = Vec::with_capacity(NODES);
-    let mut pods = Vec::with_capacity(NODES * PODS);
-    for number in 0..NODES {
+    let mut nodes = Vec::with_capacity(size);
+    let mut pods = Vec::with_capacity(size * PODS);
+    for number in 0..size {
         let node = format!("node-{number:04}");
         let labels = [("kubernetes.io/hostname", &*node), ("zone", "a")];
         nodes.push(NodeRecord {

@@ -15,6 +15,8 @@ use tributary_model::{
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 const NODES: i64 = 5_000;
+/// Nodes. `tests/instructions` counts on the small one, which is quick to set up.
+const SIZES: [i64; 2] = [500, NODES];
 const PODS: u64 = 30;
 
 fn main() {
@@ -75,14 +77,14 @@ fn reading(node: i64, cycle: i64, roster: &Arc<Roster>) -> Reading {
 }
 
 fn cycle(cycle: i64, rosters: &[Arc<Roster>]) -> Vec<Reading> {
-    let nodes = (0..NODES).zip(rosters);
+    let nodes = (0..).zip(rosters);
     nodes
         .map(|(node, roster)| reading(node, cycle, roster))
         .collect()
 }
 
-fn rosters(odd: bool) -> Vec<Arc<Roster>> {
-    (0..NODES).map(|node| roster(node, odd)).collect()
+fn rosters(nodes: i64, odd: bool) -> Vec<Arc<Roster>> {
+    (0..nodes).map(|node| roster(node, odd)).collect()
 }
 
 /// What `tests/instructions` counts, and nothing else.
@@ -99,14 +101,14 @@ fn take(store: &Store, readings: Vec<Reading>, source: &Source) {
 
 /// One cycle of all nodes, the containers being the same as before: the steady
 /// state.
-#[divan::bench(sample_count = 20)]
-fn take_a_cycle(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn take_a_cycle(bencher: Bencher<'_, '_>, nodes: i64) {
     let store = Store::new(None);
-    let (rosters, source) = (rosters(false), source());
+    let (rosters, source) = (rosters(nodes, false), source());
     take(&store, cycle(0, &rosters), &source);
     let mut now = 0;
     bencher
-        .counter(ItemsCount::new(5_000_u32))
+        .counter(ItemsCount::new(nodes.unsigned_abs()))
         .with_inputs(|| {
             now += 1;
             cycle(now, &rosters)
@@ -115,14 +117,14 @@ fn take_a_cycle(bencher: Bencher<'_, '_>) {
 }
 
 /// One cycle in which a pod of every node was replaced.
-#[divan::bench(sample_count = 20)]
-fn take_a_cycle_of_new_rosters(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn take_a_cycle_of_new_rosters(bencher: Bencher<'_, '_>, nodes: i64) {
     let store = Store::new(None);
-    let (even, odd, source) = (rosters(false), rosters(true), source());
+    let (even, odd, source) = (rosters(nodes, false), rosters(nodes, true), source());
     take(&store, cycle(0, &even), &source);
     let mut now = 0;
     bencher
-        .counter(ItemsCount::new(5_000_u32))
+        .counter(ItemsCount::new(nodes.unsigned_abs()))
         .with_inputs(|| {
             now += 1;
             cycle(now, if now % 2 == 0 { &even } else { &odd })
@@ -134,7 +136,7 @@ fn take_a_cycle_of_new_rosters(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn pod(bencher: Bencher<'_, '_>) {
     let store = Store::new(None);
-    let (rosters, source) = (rosters(false), source());
+    let (rosters, source) = (rosters(NODES, false), source());
     for now in [1, 2] {
         for reading in cycle(now, &rosters) {
             store.take(reading, &source);

@@ -10,7 +10,7 @@ use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
 };
 
-use self::index::{Found, Index};
+use self::index::Index;
 pub use self::report::{Report, State};
 use super::{
     outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
@@ -155,27 +155,45 @@ impl Points {
         pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
         now: Timestamp,
     ) -> Vec<Result<PodUsage, NoMetrics>> {
-        // First all places and then all pods, not one pod after the other: a place
-        // is anywhere in memory, and the processor waits for several at a time if
-        // little else is in between.
+        // First all places, then all nodes, then all rosters, then all numbers, not
+        // one pod after the other: each is anywhere in memory, and the processor
+        // waits for several at a time if little else is in between.
         let places: Vec<_> = pods
             .into_iter()
             .map(|(pod, preferred)| (pod, preferred, self.index.of(pod)))
             .collect();
-        places
+        let held: Vec<_> = places
             .into_iter()
-            .map(|(pod, preferred, found)| self.pod(pod, preferred, found, now))
+            .map(|(pod, preferred, found)| {
+                let held = self.held_of(pod, preferred, found.nodes, now)?;
+                Ok::<_, NoMetrics>((pod, held, found.at))
+            })
+            .collect();
+        let rows: Vec<_> = held
+            .into_iter()
+            .map(|held| {
+                let (pod, held, at) = held?;
+                let pod = held.1.roster().find(pod, at);
+                Ok::<_, NoMetrics>((held, pod.ok_or(NoMetrics::NeverReported)?))
+            })
+            .collect();
+        rows.into_iter()
+            .map(|row| {
+                let ((entry, pairs), pod) = row?;
+                self.whole_pod(entry, pairs, pod)
+            })
             .collect()
     }
 
-    fn pod(
+    /// What is held of the node on which a pod is, where one of `nodes` reports it.
+    fn held_of(
         &self,
         key: &PodKey,
         preferred: Option<&NodeName>,
-        found: Found<'_>,
+        nodes: &[NodeName],
         now: Timestamp,
-    ) -> Result<PodUsage, NoMetrics> {
-        let Some(node) = self.home(key, found.nodes, preferred) else {
+    ) -> Result<(&Entry, &Pairs), NoMetrics> {
+        let Some(node) = self.home(key, nodes, preferred) else {
             // Nobody reports the pod; its node may say why.
             let reason = preferred.map(|node| match self.nodes.get(node) {
                 None => NoMetrics::NeverReported,
@@ -187,10 +205,7 @@ impl Points {
             return Err(reason.unwrap_or(NoMetrics::NeverReported));
         };
         let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
-        let pairs = entry.fresh(now, self.max_age)?;
-        let roster = pairs.roster();
-        let pod = roster.find(key, found.at).ok_or(NoMetrics::NeverReported)?;
-        self.whole_pod(entry, pairs, pod)
+        Ok((entry, entry.fresh(now, self.max_age)?))
     }
 
     /// The node to believe about a pod that several report: the one where it

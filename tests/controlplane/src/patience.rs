@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 /// How long anything may take before a test gives up. Generous: it is not a measurement, and control planes are slow
 /// on small machines.
-pub const PATIENCE: Duration = Duration::from_mins(2);
+pub const PATIENCE: Duration = Duration::from_mins(5);
 
 const POLL_EVERY: Duration = Duration::from_millis(100);
 
