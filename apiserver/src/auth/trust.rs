@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_runtime::{
     exit::Misconfigured,
+    kube::watch_backoff,
     reload::{LOOK_EVERY, Looks},
 };
 
@@ -131,7 +132,7 @@ impl Keeper {
         }
         let api = Api::namespaced(client, config_map::NAMESPACE);
         watcher::watch_object(api, config_map::NAME)
-            .default_backoff()
+            .backoff(watch_backoff())
             .boxed()
     }
 

@@ -1,6 +1,6 @@
 //! A client from flags, and a watch that keeps a set.
 
-use std::{fmt::Debug, path::Path};
+use std::{fmt::Debug, path::Path, time::Duration};
 
 use ::kube::{
     Api, Client, Config, Resource,
@@ -99,6 +99,22 @@ pub enum Change<T> {
 /// has no peak. What kubectl and client-go use.
 const PAGE: u32 = 500;
 
+/// How long a watch waits before it begins again: 0.8 s, then twice as long each
+/// time, up to 8 s; a random part of up to as much again comes on top.
+///
+/// kube's own, as client-go's, goes up to 30 s, and so to a minute with the random
+/// part: too long for a pod that came in an outage to wait for its first metrics.
+/// There are few of us, so that the API can bear it.
+pub fn watch_backoff() -> watcher::ExponentialBackoff {
+    backon::ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(800))
+        .with_max_delay(Duration::from_secs(8))
+        .with_factor(2.0)
+        .with_jitter()
+        .without_max_times()
+        .into()
+}
+
 /// Watches `kind` until `stop`, telling `apply` every change.
 ///
 /// `keep` takes from an object what is needed, as soon as it is decoded. While
@@ -114,7 +130,7 @@ pub async fn keep<K, T>(
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let kind = K::plural(&());
-    let events = watcher(api, config.page_size(PAGE)).default_backoff();
+    let events = watcher(api, config.page_size(PAGE)).backoff(watch_backoff());
     let mut events = std::pin::pin!(events);
     let mut listing = Vec::new();
     let mut healthy = true;
@@ -160,6 +176,21 @@ pub async fn keep<K, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_watch_that_fails_begins_again_within_16_seconds() {
+        let waits: Vec<Duration> = watch_backoff().take(100).collect();
+        assert_eq!(waits.len(), 100);
+        let within = |wait: Duration, from: u64, to: u64| {
+            (Duration::from_millis(from)..=Duration::from_millis(to)).contains(&wait)
+        };
+        assert!(within(waits[0], 800, 1_600), "{waits:?}");
+        assert!(within(waits[1], 1_600, 3_200), "{waits:?}");
+        assert!(
+            waits[4..].iter().all(|wait| within(*wait, 8_000, 16_000)),
+            "{waits:?}"
+        );
+    }
 
     #[test]
     fn lists_and_watches_ask_for_metadata() {
