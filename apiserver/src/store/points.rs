@@ -10,7 +10,7 @@ use tributary_model::{
     ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
 };
 
-use self::index::Index;
+use self::index::{Found, Index};
 pub use self::report::{Report, State};
 use super::{
     outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
@@ -80,21 +80,19 @@ impl Points {
         let entry = self.nodes.entry(node.clone());
         let entry = entry.or_insert_with(|| Entry::new(source));
         entry.resolution = source.resolution;
-        let (before, taken) = match &mut entry.pairs {
+        let taken = match &mut entry.pairs {
             None => {
                 entry.pairs = Some(Pairs::first(reading));
-                let expired = entry.expired.take();
-                (expired.map(|expired| expired.roster), Taken::First)
+                entry.expired = None;
+                Taken::First
             }
             Some(pairs) => {
                 pairs.at_resolution(source.resolution);
-                let before = Arc::clone(pairs.roster());
-                let taken = pairs.take(reading);
-                (Some(before), taken)
+                pairs.take(reading)
             }
         };
-        if taken != Taken::Older && before.as_ref() != Some(&roster) {
-            self.index.follow(&node, before.as_deref(), &roster);
+        if taken != Taken::Older {
+            self.index.follow(&node, &roster);
         }
         taken
     }
@@ -119,7 +117,7 @@ impl Points {
         let max_age = self.max_age;
         self.nodes.retain(|name, entry| {
             if !exists(name.as_str()) {
-                gone.extend(entry.roster().map(|roster| (name.clone(), roster)));
+                gone.push(name.clone());
                 return false;
             }
             if entry.too_old(now, max_age).is_some()
@@ -134,10 +132,8 @@ impl Points {
             }
             true
         });
-        for (node, roster) in gone {
-            for pod in roster.pods() {
-                self.index.remove(&node, &pod.key);
-            }
+        for node in gone {
+            self.index.forget(node.as_str());
         }
         expired
     }
@@ -155,57 +151,63 @@ impl Points {
         pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
         now: Timestamp,
     ) -> Vec<Result<PodUsage, NoMetrics>> {
-        // First all places, then all nodes, then all rosters, then all numbers, not
-        // one pod after the other: each is anywhere in memory, and the processor
-        // waits for several at a time if little else is in between.
+        // First all places, then all nodes, then all numbers, not one pod after the
+        // other: each is anywhere in memory, and the processor waits for several at
+        // a time if little else is in between.
         let places: Vec<_> = pods
             .into_iter()
             .map(|(pod, preferred)| (pod, preferred, self.index.of(pod)))
             .collect();
         let held: Vec<_> = places
             .into_iter()
-            .map(|(pod, preferred, found)| {
-                let held = self.held_of(pod, preferred, found.nodes, now)?;
-                Ok::<_, NoMetrics>((pod, held, found.at))
+            .map(|(pod, preferred, found)| match found {
+                Some(found) => self.held_at(pod, preferred, found, now),
+                None => Err(self.why_nowhere(preferred, now)),
             })
             .collect();
-        let rows: Vec<_> = held
-            .into_iter()
+        held.into_iter()
             .map(|held| {
-                let (pod, held, at) = held?;
-                let pod = held.1.roster().find(pod, at);
-                Ok::<_, NoMetrics>((held, pod.ok_or(NoMetrics::NeverReported)?))
-            })
-            .collect();
-        rows.into_iter()
-            .map(|row| {
-                let ((entry, pairs), pod) = row?;
+                let (entry, pairs, pod) = held?;
                 self.whole_pod(entry, pairs, pod)
             })
             .collect()
     }
 
-    /// What is held of the node on which a pod is, where one of `nodes` reports it.
-    fn held_of(
-        &self,
+    /// What is held of a pod that is reported.
+    fn held_at<'a>(
+        &'a self,
         key: &PodKey,
         preferred: Option<&NodeName>,
-        nodes: &[NodeName],
+        found: Found<'a>,
         now: Timestamp,
-    ) -> Result<(&Entry, &Pairs), NoMetrics> {
-        let Some(node) = self.home(key, nodes, preferred) else {
-            // Nobody reports the pod; its node may say why.
-            let reason = preferred.map(|node| match self.nodes.get(node) {
-                None => NoMetrics::NeverReported,
-                Some(entry) => match entry.fresh(now, self.max_age) {
-                    Ok(_) => NoMetrics::NotOnNode(node.clone()),
-                    Err(reason) => reason,
-                },
-            });
-            return Err(reason.unwrap_or(NoMetrics::NeverReported));
-        };
+    ) -> Result<(&'a Entry, &'a Pairs, &'a RosterPod), NoMetrics> {
+        if !found.contested {
+            let (entry, pairs) = self.fresh(found.node, now)?;
+            return Ok((entry, pairs, found.pod));
+        }
+        let nodes = self.index.nodes_of(key);
+        let home = self.home(key, &nodes, preferred);
+        let (entry, pairs) = self.fresh(home.unwrap_or(found.node), now)?;
+        let at = pairs.roster().position(key);
+        let pod = at.and_then(|at| pairs.roster().pods().get(at));
+        Ok((entry, pairs, pod.ok_or(NoMetrics::NeverReported)?))
+    }
+
+    fn fresh(&self, node: &NodeName, now: Timestamp) -> Result<(&Entry, &Pairs), NoMetrics> {
         let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
         Ok((entry, entry.fresh(now, self.max_age)?))
+    }
+
+    /// Nobody reports the pod; its node may say why.
+    fn why_nowhere(&self, preferred: Option<&NodeName>, now: Timestamp) -> NoMetrics {
+        let reason = preferred.map(|node| match self.nodes.get(node) {
+            None => NoMetrics::NeverReported,
+            Some(entry) => match entry.fresh(now, self.max_age) {
+                Ok(_) => NoMetrics::NotOnNode(node.clone()),
+                Err(reason) => reason,
+            },
+        });
+        reason.unwrap_or(NoMetrics::NeverReported)
     }
 
     /// The node to believe about a pod that several report: the one where it
@@ -216,9 +218,6 @@ impl Points {
         nodes: &'a [NodeName],
         preferred: Option<&NodeName>,
     ) -> Option<&'a NodeName> {
-        if let [only] = nodes {
-            return Some(only);
-        }
         if let Some(found) = nodes.iter().find(|node| Some(*node) == preferred) {
             return Some(found);
         }
@@ -264,7 +263,7 @@ impl Points {
     }
 
     pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
-        self.index.of(pod).nodes.to_vec()
+        self.index.nodes_of(pod)
     }
 
     /// Up to `max` pods that more than one node reports.

@@ -84,14 +84,13 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
             Some(plane.context("start a control plane")?)
         }
     };
-    let (kubeconfig, token) = match &real {
-        Some(plane) => (plane.kubeconfig.clone(), plane.token.clone()),
-        None => {
-            let kubeconfig = args.dir.join("bench.kubeconfig");
-            let token = cluster.token(ACCOUNT);
-            fs::write(&kubeconfig, cluster.kubeconfig_for_token(&token))?;
-            (kubeconfig, cluster.token(CLIENT))
-        }
+    let (kubeconfig, token) = if let Some(plane) = &real {
+        (plane.kubeconfig.clone(), plane.token.clone())
+    } else {
+        let kubeconfig = args.dir.join("bench.kubeconfig");
+        let token = cluster.token(ACCOUNT);
+        fs::write(&kubeconfig, cluster.kubeconfig_for_token(&token))?;
+        (kubeconfig, cluster.token(CLIENT))
     };
     let at = Where {
         kubeconfig,

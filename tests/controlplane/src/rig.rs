@@ -206,16 +206,20 @@ impl Rig {
 pub async fn make_nodes(client: &Client, cluster: &Cluster) -> anyhow::Result<()> {
     for name in cluster.nodes() {
         let node = cluster.object("nodes", "", &name);
-        let node = node_of(node.context("a node of the simulator")?);
+        let node = as_new(node.context("a node of the simulator")?);
         apply(client, &node).await?;
         set_status(client, &node).await?;
     }
     Ok(())
 }
 
-/// A node of the simulator, without what only the API may write.
-fn node_of(mut node: Value) -> Value {
-    if let Some(metadata) = node.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+/// An object of the simulator, without what only the API may write.
+#[must_use]
+pub fn as_new(mut object: Value) -> Value {
+    if let Some(metadata) = object
+        .pointer_mut("/metadata")
+        .and_then(Value::as_object_mut)
+    {
         for field in [
             "creationTimestamp",
             "managedFields",
@@ -225,7 +229,7 @@ fn node_of(mut node: Value) -> Value {
             metadata.remove(field);
         }
     }
-    node
+    object
 }
 
 /// A rig with the threads that it runs on. Its end ends the rig, and waits for that.

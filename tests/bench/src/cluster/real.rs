@@ -14,7 +14,7 @@ use tributary_controlplane::{
     assets::Assets,
     objects::{bind, service_account, set_status},
     plane::{Plane, client},
-    rig::make_nodes,
+    rig::{as_new, make_nodes},
 };
 use tributary_sim::Cluster;
 
@@ -76,34 +76,23 @@ impl RealPlane {
     }
 }
 
-/// A pod with its labels, on its node and in its phase.
+/// A pod, on its node and in its phase.
 async fn make_pod(client: &Client, pod: Option<Value>) -> anyhow::Result<()> {
-    let pod = pod.context("a pod of the simulator")?;
-    let object = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "namespace": pod["metadata"]["namespace"],
-            "name": pod["metadata"]["name"],
-            "labels": pod["metadata"]["labels"],
-        },
-        "spec": pod["spec"],
-        "status": pod["status"],
-    });
-    create(client, &object).await?;
-    set_status(client, &object).await
+    let pod = as_new(pod.context("a pod of the simulator")?);
+    create(client, &pod).await?;
+    set_status(client, &pod).await
 }
 
 async fn create(client: &Client, object: &Value) -> anyhow::Result<()> {
-    let kind = object["kind"].as_str().context("a kind")?;
+    let text = |at: &str| object.pointer(at).and_then(Value::as_str);
+    let kind = text("/kind").context("a kind")?;
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("", "v1", kind));
-    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+    let api: Api<DynamicObject> = match text("/metadata/namespace") {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    let object = serde_json::from_value(object.clone())?;
-    let created = api.create(&PostParams::default(), &object).await;
-    created
-        .with_context(|| format!("create {kind} {}", object.metadata.name.unwrap_or_default()))?;
+    let new = serde_json::from_value(object.clone())?;
+    let created = api.create(&PostParams::default(), &new).await;
+    created.with_context(|| format!("create {kind} {:?}", text("/metadata/name")))?;
     Ok(())
 }
