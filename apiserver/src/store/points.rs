@@ -188,9 +188,8 @@ impl Points {
         let nodes = self.index.nodes_of(key);
         let home = self.home(key, &nodes, preferred);
         let (entry, pairs) = self.fresh(home.unwrap_or(found.node), now)?;
-        let at = pairs.roster().position(key);
-        let pod = at.and_then(|at| pairs.roster().pods().get(at));
-        Ok((entry, pairs, pod.ok_or(NoMetrics::NeverReported)?))
+        let pod = pairs.roster().find(key).ok_or(NoMetrics::NeverReported)?;
+        Ok((entry, pairs, pod))
     }
 
     fn fresh(&self, node: &NodeName, now: Timestamp) -> Result<(&Entry, &Pairs), NoMetrics> {
@@ -223,10 +222,7 @@ impl Points {
         }
         nodes.iter().max_by_key(|node| {
             let pairs = self.nodes.get(*node).and_then(|entry| entry.pairs.as_ref());
-            let started = pairs.and_then(|pairs| {
-                let at = pairs.roster().position(key)?;
-                pairs.started(pairs.roster().pods().get(at)?)
-            });
+            let started = pairs.and_then(|pairs| pairs.started(pairs.roster().find(key)?));
             (started, *node)
         })
     }

@@ -122,10 +122,9 @@ impl Roster {
         self.pods.binary_search_by(|pod| pod.key.cmp(key)).ok()
     }
 
-    /// The pod `key`, which is where `hint` says or somewhere else.
-    pub fn find(&self, key: &PodKey, hint: usize) -> Option<&RosterPod> {
-        let hinted = self.pods.get(hint).filter(|pod| pod.key == *key);
-        hinted.or_else(|| self.pods.get(self.position(key)?))
+    /// What is said of the pod `key`.
+    pub fn find(&self, key: &PodKey) -> Option<&RosterPod> {
+        self.pods.get(self.position(key)?)
     }
 
     /// Every row with the names that identify it across rosters of this node.
@@ -264,13 +263,11 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_found_whatever_the_hint() {
+    fn a_pod_is_found_by_namespace_and_name() {
         let roster = roster(&[("a", "x", "m"), ("a", "y", "m"), ("b", "x", "m")]);
         let wanted = PodKey::new("a", "y");
-        for hint in [0, 1, 2, 3, usize::MAX] {
-            assert_eq!(roster.find(&wanted, hint).unwrap().key, wanted, "{hint}");
-        }
-        assert_eq!(roster.find(&PodKey::new("b", "y"), 1), None);
+        assert_eq!(roster.find(&wanted).unwrap().key, wanted);
+        assert_eq!(roster.find(&PodKey::new("b", "y")), None);
     }
 
     #[test]
