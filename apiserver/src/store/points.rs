@@ -33,11 +33,10 @@ pub struct Source {
     pub resolution: Duration,
 }
 
-/// What is left of samples that were too old: enough to say so, of the node and
-/// of each of its pods.
+/// What is left of samples that were too old: enough to say so. Which pods they
+/// were of is in the index.
 #[derive(Debug)]
 struct Expired {
-    roster: Arc<Roster>,
     renewed_at: Timestamp,
     asked_at: Timestamp,
 }
@@ -125,7 +124,6 @@ impl Points {
             {
                 expired += 1;
                 entry.expired = Some(Expired {
-                    roster: Arc::clone(pairs.roster()),
                     renewed_at: pairs.renewed_at(),
                     asked_at: pairs.asked_at(),
                 });
@@ -268,7 +266,7 @@ impl Points {
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
-        self.nodes.get(node)?.roster()
+        self.index.roster(node)
     }
 
     /// How `nodes` stand.
@@ -324,12 +322,6 @@ impl Entry {
             expired: None,
             failed: None,
         }
-    }
-
-    fn roster(&self) -> Option<Arc<Roster>> {
-        let held = self.pairs.as_ref().map(Pairs::roster);
-        let roster = held.or(self.expired.as_ref().map(|expired| &expired.roster));
-        roster.map(Arc::clone)
     }
 
     /// When somebody last asked with success, and when that brought something

@@ -82,6 +82,12 @@ impl Index {
         self.contested.keys()
     }
 
+    /// What a node reports, or did before its samples were too old.
+    pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
+        let number = self.numbers.get(node)?;
+        Some(Arc::clone(&followed(&self.followed, *number)?.roster))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.places.len()
