@@ -5,7 +5,6 @@
 //! which proxies to a frontend.
 
 #![expect(
-    clippy::print_stdout,
     clippy::unwrap_used,
     reason = "a failed step is a failed test, and what was run is printed"
 )]
@@ -121,70 +120,63 @@ async fn every_command_shows_what_the_formulas_say() {
     stack.stop().await;
 }
 
-async fn top(kubectl: &Kubectl) {
+/// Each command, and what it shows.
+const TOP: [(&str, &[&str]); 7] = [
     // n1: 100 and 2 x 250 millicores; n2: the same. 8 cores and 32 GiB each.
-    kubectl
-        .shows(
-            "top nodes",
-            &[
-                "NAME CPU(cores) CPU% MEMORY(bytes) MEMORY%",
-                "n1 600m 7% 1152Mi 3%",
-                "n2 600m 7% 1152Mi 3%",
-            ],
-        )
-        .await;
-    kubectl
-        .shows(
-            "top node n2",
-            &[
-                "NAME CPU(cores) CPU% MEMORY(bytes) MEMORY%",
-                "n2 600m 7% 1152Mi 3%",
-            ],
-        )
-        .await;
-    kubectl
-        .shows(
-            "top pods -A",
-            &[
-                "NAMESPACE NAME CPU(cores) MEMORY(bytes)",
-                "infra dns 250m 64Mi",
-                "shop web-1 250m 64Mi",
-                "shop web-2 500m 128Mi",
-            ],
-        )
-        .await;
-    kubectl
-        .shows(
-            "top pods -n shop -l app=web --containers",
-            &[
-                "POD NAME CPU(cores) MEMORY(bytes)",
-                "web-1 main 250m 64Mi",
-                "web-2 main 250m 64Mi",
-                "web-2 sidecar 250m 64Mi",
-            ],
-        )
-        .await;
-    kubectl
-        .shows(
-            "top pods -n shop --sum --sort-by=cpu",
-            &[
-                "NAME CPU(cores) MEMORY(bytes)",
-                "web-2 500m 128Mi",
-                "web-1 250m 64Mi",
-                "________ ________",
-                "750m 192Mi",
-            ],
-        )
-        .await;
-    kubectl
-        .shows("top pod -n infra dns --no-headers", &["dns 250m 64Mi"])
-        .await;
-    kubectl
-        .shows(
-            "top nodes --use-protocol-buffers=false --no-headers",
-            &["n1 600m 7% 1152Mi 3%", "n2 600m 7% 1152Mi 3%"],
-        )
-        .await;
+    (
+        "top nodes",
+        &[
+            "NAME CPU(cores) CPU% MEMORY(bytes) MEMORY%",
+            "n1 600m 7% 1152Mi 3%",
+            "n2 600m 7% 1152Mi 3%",
+        ],
+    ),
+    (
+        "top node n2",
+        &[
+            "NAME CPU(cores) CPU% MEMORY(bytes) MEMORY%",
+            "n2 600m 7% 1152Mi 3%",
+        ],
+    ),
+    (
+        "top pods -A",
+        &[
+            "NAMESPACE NAME CPU(cores) MEMORY(bytes)",
+            "infra dns 250m 64Mi",
+            "shop web-1 250m 64Mi",
+            "shop web-2 500m 128Mi",
+        ],
+    ),
+    (
+        "top pods -n shop -l app=web --containers",
+        &[
+            "POD NAME CPU(cores) MEMORY(bytes)",
+            "web-1 main 250m 64Mi",
+            "web-2 main 250m 64Mi",
+            "web-2 sidecar 250m 64Mi",
+        ],
+    ),
+    (
+        "top pods -n shop --sum --sort-by=cpu",
+        &[
+            "NAME CPU(cores) MEMORY(bytes)",
+            "web-2 500m 128Mi",
+            "web-1 250m 64Mi",
+            "________ ________",
+            "750m 192Mi",
+        ],
+    ),
+    ("top pod -n infra dns --no-headers", &["dns 250m 64Mi"]),
+    (
+        "top nodes --use-protocol-buffers=false --no-headers",
+        &["n1 600m 7% 1152Mi 3%", "n2 600m 7% 1152Mi 3%"],
+    ),
+];
+
+async fn top(kubectl: &Kubectl) {
+    for (command, expected) in TOP {
+        kubectl.shows(command, expected).await;
+    }
 }
 
 /// The last column is the window, which is what it was.

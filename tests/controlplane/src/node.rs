@@ -25,6 +25,9 @@ use crate::{
 
 use cgroup::Cgroup;
 
+pub use account::Account;
+
+mod account;
 mod cgroup;
 mod image;
 

@@ -330,10 +330,10 @@ const CONFIG_MAP: &str =
     "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
 /// Changes a part of an object.
-async fn merge(rig: &Rig, path: &str, patch: &Value) -> anyhow::Result<()> {
+async fn merge(rig: &Rig, path: &str, changes: &Value) -> anyhow::Result<()> {
     let request = Request::patch(path)
         .header("content-type", "application/merge-patch+json")
-        .body(serde_json::to_vec(patch)?)?;
+        .body(serde_json::to_vec(changes)?)?;
     rig.client.request_text(request).await?;
     Ok(())
 }

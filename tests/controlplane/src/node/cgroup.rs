@@ -68,6 +68,11 @@ impl Cgroup {
     }
 }
 
+/// Whether a line of a process's cgroups, as the kernel shows them, is within a node of this process.
+pub(super) fn is_ours(cgroups: &str) -> bool {
+    cgroups.contains(&format!("/{PREFIX}{}-", process::id()))
+}
+
 /// One in version 2, one for each controller in version 1.
 fn hierarchies() -> anyhow::Result<Vec<PathBuf>> {
     let mounted = Path::new(MOUNTED);

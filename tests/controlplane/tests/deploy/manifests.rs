@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use tokio::process::Command;
 use tributary_controlplane::patience::eventually;
+use tributary_runtime::clock::Clock;
 
 use crate::{
     installed::both_own_nodes,
@@ -69,24 +70,24 @@ type Flag = (usize, usize, &'static str);
 
 /// What a site needs: the network is shared, so each pod listens on its own address.
 fn own_address(containers: usize, more: &[&str], flags: &[Flag]) -> String {
-    let mut patch = Vec::new();
+    let mut changes = Vec::new();
     for container in 0..containers {
         let path = format!("{CONTAINERS}/{container}/env/-");
         let field = json!({ "fieldRef": { "fieldPath": "status.podIP" } });
         let value = json!({ "name": "POD_IP", "valueFrom": field });
-        patch.push(json!({ "op": "add", "path": path, "value": value }));
+        changes.push(json!({ "op": "add", "path": path, "value": value }));
     }
     for (container, index, flag) in flags {
         let path = format!("{CONTAINERS}/{container}/args/{index}");
         let own = flag.replace("0.0.0.0", "$(POD_IP)");
-        patch.push(json!({ "op": "test", "path": path, "value": flag }));
-        patch.push(json!({ "op": "replace", "path": path, "value": own }));
+        changes.push(json!({ "op": "test", "path": path, "value": flag }));
+        changes.push(json!({ "op": "replace", "path": path, "value": own }));
     }
     for flag in more {
         let path = format!("{CONTAINERS}/0/args/-");
-        patch.push(json!({ "op": "add", "path": path, "value": flag }));
+        changes.push(json!({ "op": "add", "path": path, "value": flag }));
     }
-    json!(patch).to_string()
+    json!(changes).to_string()
 }
 
 const BIND: &str = "--bind-address=$(POD_IP)";
@@ -141,7 +142,7 @@ async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
                 let metrics = site.ask_pod(half, &ip, "/metrics").await?;
                 let until = metrics.lines().find_map(|line| line.strip_prefix(&series));
                 let until = until.context("the metric")?.parse::<i64>()?;
-                let left = until - jiff::Timestamp::now().as_second();
+                let left = until - Clock::system().now().as_second();
                 // It was made a few minutes ago at most.
                 let most = days * 86_400;
                 anyhow::ensure!((most - 600..=most).contains(&left), "{half}: {left}");

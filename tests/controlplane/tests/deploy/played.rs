@@ -2,7 +2,7 @@
 //!
 //! cert-manager's own controllers are in Go modules that no other module can require, so they cannot be pinned as a tool.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -12,6 +12,7 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use tributary_controlplane::objects::{apply, set_status};
+use tributary_runtime::clock::Clock;
 
 use crate::site::{Site, items};
 
@@ -96,7 +97,8 @@ async fn issue_one(site: &Site, certificate: &Value) -> anyhow::Result<()> {
         "data": data,
     });
     apply(&site.client, &secret).await?;
-    let now = jiff::Timestamp::now()
+    let now = Clock::system()
+        .now()
         .strftime("%Y-%m-%dT%H:%M:%SZ")
         .to_string();
     let ready = json!([{
@@ -162,7 +164,7 @@ fn params(spec: &Value) -> anyhow::Result<CertificateParams> {
         // As the API writes it.
         Some(text) => text.split('h').next().context("hours")?.parse()?,
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let now = Duration::from_millis(Clock::system().now_millis().try_into()?);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + now;
     params.not_after = epoch + now + Duration::from_hours(hours);
@@ -178,7 +180,7 @@ pub(crate) async fn inject(site: &Site) -> anyhow::Result<usize> {
             continue;
         };
         let (namespace, name) = from.split_once('/').context("NAMESPACE/NAME")?;
-        let path = "jsonpath={.spec.secretName}";
+        let wanted = "jsonpath={.spec.secretName}";
         let get = [
             "get",
             "certificates.cert-manager.io",
@@ -186,11 +188,11 @@ pub(crate) async fn inject(site: &Site) -> anyhow::Result<usize> {
             "-n",
             namespace,
             "-o",
-            path,
+            wanted,
         ];
         let secret = site.kubectl.ok(&get).await?;
-        let path = "jsonpath={.data.ca\\.crt}";
-        let get = ["get", "secret", &secret, "-n", namespace, "-o", path];
+        let wanted = "jsonpath={.data.ca\\.crt}";
+        let get = ["get", "secret", &secret, "-n", namespace, "-o", wanted];
         let ca = site.kubectl.ok(&get).await?;
         let patch = json!({ "spec": { "caBundle": ca } }).to_string();
         let name = text(&service, "/metadata/name")?;
