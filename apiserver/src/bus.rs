@@ -53,6 +53,8 @@ use crate::{catalog::Catalog, facts::Facts, store::Store};
 pub struct Bus {
     /// Where samples go.
     pub store: Store,
+    /// Which nodes and pods there are.
+    pub catalog: Catalog,
     /// Tells how old they are.
     pub clock: Clock,
     /// The name of this frontend, for publishers.
@@ -68,9 +70,10 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// A service over `store` that ends its streams on `stop`.
+    /// A service that feeds `store` and ends its streams on `stop`.
     pub fn new(
         store: Store,
+        catalog: Catalog,
         clock: Clock,
         frontend: Arc<str>,
         metrics: BusMetrics,
@@ -78,6 +81,7 @@ impl Bus {
     ) -> Self {
         Self {
             store,
+            catalog,
             clock,
             frontend,
             metrics,
@@ -88,18 +92,17 @@ impl Bus {
         }
     }
 
-    /// Tells publishers which of the nodes in `catalog` lack fresh samples, until
-    /// the end.
-    pub async fn report_overdue(self, catalog: Catalog) {
-        let Self { store, clock, .. } = self;
+    /// Tells publishers which nodes lack fresh samples, until the end.
+    pub async fn report_overdue(self) -> anyhow::Result<()> {
         report_overdue(
-            (catalog, store),
-            clock,
+            (self.catalog, self.store),
+            self.clock,
             self.metrics,
             self.overdue,
             self.stop,
         )
         .await;
+        Ok(())
     }
 
     /// The service as routes, with the limits of the schema, behind `admission`.

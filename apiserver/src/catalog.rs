@@ -18,11 +18,12 @@ use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use tributary_model::{NodeName, PodKey};
+use tributary_model::{NodeName, PodKey, Roster};
 
+use self::labels::Shared;
 pub use self::{homes::Homes, labels::Labels, uid::Uid};
 pub(crate) use self::{
     homes::settle_homes,
@@ -96,9 +97,12 @@ struct Records {
     homes: Arc<Homes>,
 }
 
-/// The objects for many threads. The lock lives and dies inside one call.
+/// The objects for many threads. A lock lives and dies inside one call.
 #[derive(Clone, Debug, Default)]
-pub struct Catalog(Arc<RwLock<Records>>);
+pub struct Catalog {
+    records: Arc<RwLock<Records>>,
+    texts: Arc<Mutex<Shared>>,
+}
 
 impl Catalog {
     /// The node called `name`, if it exists.
@@ -146,6 +150,20 @@ impl Catalog {
                 .cloned()
                 .collect()
         })
+    }
+
+    /// Gives a roster the names that are in memory already.
+    pub fn share_names(&self, roster: &mut Arc<Roster>) {
+        let known = |key: &PodKey| match self.pod(key) {
+            Some(pod) => pod.key.clone(),
+            None => PodKey {
+                namespace: self.texts(|texts| texts.text(&key.namespace)),
+                name: Arc::clone(&key.name),
+            },
+        };
+        Roster::share_names(roster, known, |container| {
+            self.texts(|texts| texts.text(container.as_str())).into()
+        });
     }
 
     /// How many nodes and pods there are.
@@ -228,11 +246,15 @@ impl Catalog {
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Records) -> T) -> T {
-        ask(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        ask(&self.records.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn write(&self, change: impl FnOnce(&mut Records)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn texts<T>(&self, share: impl FnOnce(&mut Shared) -> T) -> T {
+        share(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

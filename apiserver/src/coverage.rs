@@ -145,7 +145,7 @@ mod tests {
             name: "s2".into(),
             resolution: Duration::from_secs(15),
         };
-        coverage.held.store.fail("n2".into(), failed, &source);
+        coverage.held.store.fail(&"n2".into(), failed, &source);
         assert_eq!(
             coverage.check(),
             Err(

@@ -132,16 +132,13 @@ impl Frontend {
         let clock = clock.even();
         let bus = Bus::new(
             store.clone(),
+            catalog.clone(),
             clock.clone(),
             args.bus.frontend_name.as_str().into(),
             BusMetrics::register(&mut registry),
             stop.clone(),
         );
-        let (nodes, reporting) = (catalog.clone(), bus.clone());
-        tasks.spawn("overdue", async move {
-            reporting.report_overdue(nodes).await;
-            Ok(())
-        });
+        tasks.spawn("overdue", bus.clone().report_overdue());
         let doors = take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
         tasks.spawn(
             "expiry",
@@ -229,9 +226,9 @@ fn watch(
         watch_nodes(client, nodes, stop).await;
         Ok(())
     });
-    let (stop, pods) = (tasks.stop(), catalog.clone());
+    let (stop, held) = (tasks.stop(), (catalog.clone(), store.clone()));
     tasks.spawn("pods", async move {
-        watch_pods(metadata, pods, stop).await;
+        watch_pods(metadata, held, stop).await;
         Ok(())
     });
     let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());

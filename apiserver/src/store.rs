@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// Takes in that a scrape failed. What is held stays.
-    pub fn fail(&self, node: NodeName, failed: FailedScrape, source: &Source) {
+    pub fn fail(&self, node: &NodeName, failed: FailedScrape, source: &Source) {
         self.write(|points| points.fail(node, failed, source));
     }
 
@@ -86,6 +86,11 @@ impl Store {
     /// Up to `max` pods that more than one node reports.
     pub fn contested(&self, max: usize) -> Vec<PodKey> {
         self.read(|points| points.contested(max))
+    }
+
+    /// The key of a pod that is reported, as it is in memory.
+    pub fn key(&self, pod: &PodKey) -> Option<PodKey> {
+        self.read(|points| points.key(pod))
     }
 
     /// `roster`, or the equal one that is held for `node`: one copy in memory.

@@ -9,11 +9,7 @@
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
-    // Without an early end the compiler looks at many at a time.
-    if !bytes
-        .iter()
-        .fold(false, |any, byte| any | may_need_escape(*byte))
-    {
+    if !bytes.iter().any(|byte| may_need_escape(*byte)) {
         out.extend_from_slice(bytes);
         out.push(b'"');
         return;
@@ -35,8 +31,26 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
 
 /// Whether a character that is escaped begins with `byte`; others do too.
 fn may_need_escape(byte: u8) -> bool {
-    matches!(byte, b'"' | b'\\' | 0..=0x1f | b'<' | b'>' | b'&' | 0xe2)
+    // Names are short: looking each byte up is quicker than comparing many at once.
+    ESCAPED
+        .get(usize::from(byte))
+        .is_some_and(|escaped| *escaped)
 }
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a constant, so the compiler has tried every index"
+)]
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut byte = 0;
+    while byte < escaped.len() {
+        // Control characters, and " & < > \ and what U+2028 begins with.
+        escaped[byte] = matches!(byte, 0..=0x1f | 0x22 | 0x26 | 0x3c | 0x3e | 0x5c | 0xe2);
+        byte += 1;
+    }
+    escaped
+};
 
 /// U+2028 and U+2029.
 fn is_line_end(character: Option<&[u8]>) -> bool {

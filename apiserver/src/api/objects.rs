@@ -90,7 +90,7 @@ impl Item {
     pub(crate) fn total(&self) -> Amounts {
         match self {
             Self::Node(_, usage) => usage.into(),
-            Self::Pod(_, usage) => usage.containers.iter().map(|(_, usage)| usage).fold(
+            Self::Pod(_, usage) => usage.containers().map(|(_, usage)| usage).fold(
                 Amounts {
                     cpu: NanoCores(0),
                     memory: Bytes(0),
@@ -144,7 +144,7 @@ impl Item {
             Self::Node(_, usage) => write_usage(out, usage.into()),
             Self::Pod(_, usage) => {
                 out.extend_from_slice(br#""containers":["#);
-                for (at, (name, usage)) in usage.containers.iter().enumerate() {
+                for (at, (name, usage)) in usage.containers().enumerate() {
                     out.extend_from_slice(if at == 0 {
                         br#"{"name":"#
                     } else {

@@ -282,6 +282,7 @@ impl Publisher {
         }
         bus.metrics.roster();
         wire.roster = bus.store.share_roster(&node, wire.roster);
+        bus.catalog.share_names(&mut wire.roster);
         let put = self.rosters.put(node, wire, roster_bytes(message));
         put.map_err(|error| {
             bus.metrics.refused(match error {
@@ -341,7 +342,7 @@ impl Publisher {
                     reason: reason(failure.reason()),
                     message: failure_text(failure.message).into(),
                 };
-                bus.store.fail(node, failed, &self.source);
+                bus.store.fail(&node, failed, &self.source);
             }
             Err(invalid) => self.refuse(bus, "failure", &invalid),
         }

@@ -97,21 +97,22 @@ impl Default for Shared {
 
 impl Shared {
     /// `text`, or the equal one that is known.
-    pub(super) fn text(&mut self, text: Arc<str>) -> Arc<str> {
-        if let Some(known) = self.texts.get(&text) {
+    pub(super) fn text(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
         }
         if self.texts.len() >= self.sweep_at {
             self.texts.retain(|text| Arc::strong_count(text) > 1);
             self.sweep_at = self.texts.len().saturating_mul(2).max(FEW);
         }
+        let text = Arc::from(text);
         self.texts.insert(Arc::clone(&text));
         text
     }
 
     /// `labels`, or the equal ones that are known.
     pub(super) fn labels(&mut self, labels: Labels) -> Labels {
-        Labels(labels.0.map(|text| self.text(text)))
+        Labels(labels.0.map(|text| self.text(&text)))
     }
 }
 
@@ -154,7 +155,7 @@ mod tests {
             again.0.as_ref().unwrap()
         ));
         for number in 0..3 * FEW {
-            drop(shared.text(number.to_string().into()));
+            drop(shared.text(&number.to_string()));
         }
         assert!(shared.texts.len() <= FEW + 1, "{}", shared.texts.len());
         assert!(shared.texts.contains("app\0web\0"));

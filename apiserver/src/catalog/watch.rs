@@ -4,11 +4,7 @@
 //! and skip everything else where it stands in the JSON, so managed fields and
 //! annotations are never built.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::{Mutex, PoisonError},
-};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use k8s_openapi::{
     api::core::v1::{Node, Pod},
@@ -20,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tributary_model::PodKey;
 use tributary_runtime::kube::{Change, keep};
 
-use super::{Catalog, Labels, NodeRecord, PodRecord, Uid, labels::Shared};
+use super::{Catalog, Labels, NodeRecord, PodRecord, Uid};
+use crate::store::Store;
 
 /// Watches all nodes into `catalog` until `stop`. Also those that
 /// `--node-selector` leaves out: a request for one by name is told that it has
@@ -36,8 +33,13 @@ pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: Cancella
     keep(api, config, |node| NodeRecord::from(node.0), apply, stop).await;
 }
 
-/// Watches running pods into `catalog` until `stop`.
-pub(crate) async fn watch_pods(client: Client, catalog: Catalog, stop: CancellationToken) {
+/// Watches running pods into `catalog` until `stop`. Pods that are reported before
+/// they are known here have the name that `store` has.
+pub(crate) async fn watch_pods(
+    client: Client,
+    (catalog, store): (Catalog, Store),
+    stop: CancellationToken,
+) {
     let config = watcher::Config::default().fields("status.phase=Running");
     let api: Api<PodMeta> = Api::all(client);
     let apply = |change| match change {
@@ -45,17 +47,22 @@ pub(crate) async fn watch_pods(client: Client, catalog: Catalog, stop: Cancellat
         Change::Put(pod) => catalog.put_pod(pod),
         Change::Remove(pod) => catalog.remove_pod(&pod.key),
     };
-    let shared = Mutex::new(Shared::default());
-    let record = |pod: PodMeta| {
-        let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        let PodRecord { key, uid, labels } = pod.0.into();
-        PodRecord {
-            key: PodKey::new(shared.text(key.namespace), key.name),
-            uid,
-            labels: shared.labels(labels),
-        }
-    };
+    let record = |pod: PodMeta| sharing(pod.0.into(), &catalog, &store);
     keep(api, config, record, apply, stop).await;
+}
+
+/// The pod with the names and labels that are in memory already.
+fn sharing(pod: PodRecord, catalog: &Catalog, store: &Store) -> PodRecord {
+    let reported = store.key(&pod.key);
+    let PodRecord { key, uid, labels } = pod;
+    catalog.texts(|texts| PodRecord {
+        key: PodKey {
+            namespace: texts.text(&key.namespace),
+            name: reported.map_or(key.name, |reported| reported.name),
+        },
+        uid,
+        labels: texts.labels(labels),
+    })
 }
 
 impl From<ObjectMeta> for NodeRecord {
@@ -157,7 +164,58 @@ metadata_of!(PodMeta, Pod);
 
 #[cfg(test)]
 mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use tributary_model::{Columns, NodePoint, Reading, Roster, RosterBuilder, Timestamp};
+
     use super::*;
+    use crate::store::Source;
+
+    fn record(name: &str) -> PodRecord {
+        PodRecord {
+            key: PodKey::new("shop", name),
+            uid: "u-1".into(),
+            labels: Labels::default(),
+        }
+    }
+
+    fn roster(names: &[&str]) -> Arc<Roster> {
+        let mut builder = RosterBuilder::default();
+        for name in names {
+            let key = PodKey::new("shop", *name);
+            builder.add(key, "main".into()).unwrap();
+        }
+        builder.build()
+    }
+
+    fn same(one: &PodKey, other: &PodKey) -> bool {
+        Arc::ptr_eq(&one.name, &other.name) && Arc::ptr_eq(&one.namespace, &other.namespace)
+    }
+
+    #[test]
+    fn names_are_in_memory_once_whoever_comes_first() {
+        let (catalog, store) = (Catalog::default(), Store::new(None));
+        catalog.put_pod(sharing(record("known"), &catalog, &store));
+        let mut roster = roster(&["known", "reported"]);
+        catalog.share_names(&mut roster);
+        let reading = Reading {
+            node: "n1".into(),
+            roster: Arc::clone(&roster),
+            asked_at: Timestamp::from_millis(0),
+            point: NodePoint::default(),
+            columns: Columns::missing(2),
+        };
+        let source = Source {
+            name: "s".into(),
+            resolution: Duration::from_secs(15),
+        };
+        store.take(reading, &source);
+        catalog.put_pod(sharing(record("reported"), &catalog, &store));
+        for (pod, name) in roster.pods().iter().zip(["known", "reported"]) {
+            let known = catalog.pod(&PodKey::new("shop", name)).unwrap();
+            assert!(same(&known.key, &pod.key), "{name}");
+        }
+    }
 
     #[test]
     fn managed_fields_and_annotations_are_not_even_built() {

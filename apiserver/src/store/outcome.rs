@@ -1,8 +1,8 @@
 //! What the store answers.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use tributary_model::{ContainerName, NoUsage, NodeName, Timestamp, Usage};
+use tributary_model::{ContainerName, NoUsage, NodeName, Roster, RosterPod, Timestamp, Usage};
 
 /// What a pod used: all of its containers, or there is none of this.
 ///
@@ -15,8 +15,32 @@ pub struct PodUsage {
     pub at: Timestamp,
     /// The window of that container.
     pub window: Duration,
+    /// Has the names: to hold on to this one costs less than each of them.
+    roster: Arc<Roster>,
+    /// Of the containers in the roster.
+    rows: Range<usize>,
+    usages: Vec<Usage>,
+}
+
+impl PodUsage {
+    /// What the containers of `pod` used, in their order in `roster`; nothing if
+    /// there is none.
+    pub(super) fn new(roster: &Arc<Roster>, pod: &RosterPod, usages: Vec<Usage>) -> Option<Self> {
+        let earliest = usages.iter().min_by_key(|usage| usage.at)?;
+        Some(Self {
+            at: earliest.at,
+            window: earliest.window,
+            roster: Arc::clone(roster),
+            rows: pod.rows(),
+            usages,
+        })
+    }
+
     /// What each container used.
-    pub containers: Vec<(ContainerName, Usage)>,
+    pub fn containers(&self) -> impl Iterator<Item = (&ContainerName, &Usage)> {
+        let names = self.roster.containers_in(self.rows.clone());
+        names.iter().zip(&self.usages)
+    }
 }
 
 /// How fresh the samples of a node are.

@@ -1,9 +1,8 @@
 //! The two newest distinct points of every container of one node.
 //!
-//! The newer points are the columns of the newest reading. Of the older ones
-//! only the CPU is needed, and it is kept in the newest reading's order. So a
-//! pair is a row, and taking in a reading of the same roster is a pass over
-//! arrays: no name is looked at.
+//! A pair is a row, in the order of the newest reading's roster: its point, and
+//! of the older one the CPU, which is all that is needed. So taking in a reading
+//! of the same roster is a pass over arrays: no name is looked at.
 //!
 //! Each container pairs by its own kubelet time, because a kubelet measures
 //! containers at different moments: a page may repeat one container's sample
@@ -11,9 +10,15 @@
 //! order in which readings arrive, so frontends that were fed differently
 //! agree (DESIGN D2).
 
+mod row;
+
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{Columns, CpuPoint, NodePoint, Reading, Roster, RosterPod, Timestamp};
+use tributary_model::{
+    Columns, ContainerPoint, CpuPoint, NodePoint, Reading, Roster, RosterPod, Timestamp,
+};
+
+use self::row::Row;
 
 /// How far apart the clocks of scrapers may be. A kubelet whose time goes back
 /// although it was asked so much later has had its clock set.
@@ -47,7 +52,7 @@ pub(crate) enum Taken {
 ///
 /// # Invariants
 ///
-/// `newest` and `before` have one entry per container of `roster`.
+/// `rows` has one entry per container of `roster`.
 #[derive(Debug)]
 pub(super) struct Pairs {
     /// How often the node is asked by one scraper.
@@ -61,8 +66,7 @@ pub(super) struct Pairs {
     renewed_at: Timestamp,
     node: NodePoint,
     node_before: Option<CpuPoint>,
-    newest: Columns,
-    before: Vec<Option<CpuPoint>>,
+    rows: Box<[Row]>,
 }
 
 impl Pairs {
@@ -74,8 +78,7 @@ impl Pairs {
             renewed_at: reading.asked_at,
             node: reading.point,
             node_before: None,
-            before: vec![None; reading.columns.len()],
-            newest: reading.columns,
+            rows: rows(&reading.columns),
             roster: reading.roster,
         }
     }
@@ -117,34 +120,36 @@ impl Pairs {
 
     /// Makes `reading` the newest and finds the earlier point of each row.
     fn advance(&mut self, reading: Reading) {
-        let columns = reading.columns;
-        let before = if self.roster == reading.roster {
-            let rows = 0..columns.len();
-            rows.map(|row| self.earlier(row, &columns, row)).collect()
+        let columns = &reading.columns;
+        let mut held = std::mem::take(&mut self.rows);
+        if self.roster == reading.roster {
+            for (row, point) in held.iter_mut().zip(columns.points()) {
+                *row = Row::new(&point, self.earlier(row, &point));
+            }
+            self.rows = held;
         } else {
-            let mut before = vec![None; columns.len()];
-            for (held, row) in common_rows(&self.roster, &reading.roster) {
-                if let Some(cell) = before.get_mut(row) {
-                    *cell = self.earlier(held, &columns, row);
+            self.rows = rows(columns);
+            for (before, row) in common_rows(&self.roster, &reading.roster) {
+                let Some(held) = held.get(before) else {
+                    continue;
+                };
+                let before = self.earlier(held, &columns.point(row));
+                if let Some(new) = self.rows.get_mut(row) {
+                    new.set_before(before);
                 }
             }
             self.roster = reading.roster;
-            before
-        };
+        }
         self.node_before = self.step(self.node.cpu, self.node_before, reading.point.cpu);
         self.node = reading.point;
-        self.newest = columns;
-        self.before = before;
     }
 
-    /// The earlier point of `row` of `columns`, whose container is held in the
-    /// row `held`.
-    fn earlier(&self, held: usize, columns: &Columns, row: usize) -> Option<CpuPoint> {
-        if differ(self.newest.started(held), columns.started(row)) {
+    /// The earlier point of the container that is `held`, once `point` is its newest.
+    fn earlier(&self, held: &Row, point: &ContainerPoint) -> Option<CpuPoint> {
+        if differ(held.started(), point.started) {
             return None;
         }
-        let before = self.before.get(held).copied().flatten();
-        self.step(self.newest.cpu(held), before, columns.cpu(row))
+        self.step(held.cpu(), held.before(), point.cpu)
     }
 
     /// The earlier point once `new` follows the pair (`before`, `held`).
@@ -180,17 +185,17 @@ impl Pairs {
     fn fill_in(&mut self, reading: &Reading) {
         let least = self.resolution / LEAST_PART;
         let rows: Vec<(usize, usize)> = if self.roster == reading.roster {
-            (0..self.newest.len()).map(|row| (row, row)).collect()
+            (0..self.rows.len()).map(|row| (row, row)).collect()
         } else {
             common_rows(&self.roster, &reading.roster).collect()
         };
         for (held, row) in rows {
-            if differ(self.newest.started(held), reading.columns.started(row)) {
+            let Some(held) = self.rows.get_mut(held) else {
                 continue;
-            }
-            if let Some(before) = self.before.get_mut(held) {
+            };
+            if !differ(held.started(), reading.columns.started(row)) {
                 let between = reading.columns.cpu(row);
-                *before = closer(self.newest.cpu(held), *before, between, least);
+                held.set_before(closer(held.cpu(), held.before(), between, least));
             }
         }
         self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu, least);
@@ -205,17 +210,15 @@ impl Pairs {
         (&self.node, self.node_before.as_ref())
     }
 
-    pub(super) fn newest(&self) -> &Columns {
-        &self.newest
-    }
-
-    pub(super) fn before(&self, row: usize) -> Option<&CpuPoint> {
-        self.before.get(row)?.as_ref()
+    /// What is held of each container.
+    pub(super) fn rows(&self) -> &[Row] {
+        &self.rows
     }
 
     /// When the pod started last: the latest start of its containers.
     pub(super) fn started(&self, pod: &RosterPod) -> Option<Timestamp> {
-        pod.rows().filter_map(|row| self.newest.started(row)).max()
+        let rows = self.rows.get(pod.rows()).unwrap_or_default();
+        rows.iter().filter_map(Row::started).max()
     }
 
     /// The newest kubelet time seen.
@@ -232,6 +235,11 @@ impl Pairs {
     pub(super) fn asked_at(&self) -> Timestamp {
         self.asked_at
     }
+}
+
+fn rows(columns: &Columns) -> Box<[Row]> {
+    let points = columns.points();
+    points.map(|point| Row::new(&point, None)).collect()
 }
 
 /// Of `before` and `between` the one closer to `held`, yet earlier by `least`.

@@ -2,27 +2,22 @@
 //! `&mut self`: no lock, no clock, no task.
 
 mod index;
+mod nodes;
 mod report;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tributary_model::{
-    ContainerName, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage,
-};
+use tributary_model::{NoUsage, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage};
 
-use self::index::{Found, Index};
 pub use self::report::{Report, State};
+use self::{
+    index::{Found, Index},
+    nodes::{Entry, Expired, Nodes},
+};
 use super::{
-    outcome::{FailedScrape, Failure, Newest, NoMetrics, PodUsage},
+    outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
     pairs::{Pairs, Taken},
 };
-
-/// By name. The hash is seeded anew in each process, and cheaper than the
-/// standard one, which a list of everything would feel: it looks up every pod.
-type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// Without a flag, samples are served for so many resolutions (DESIGN D6).
-const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
 
 /// Who sent something.
 #[derive(Clone, Debug)]
@@ -31,22 +26,6 @@ pub struct Source {
     pub name: Arc<str>,
     /// How often it scrapes each of its nodes.
     pub resolution: Duration,
-}
-
-/// What is left of samples that were too old: enough to say so. Which pods they
-/// were of is in the index.
-#[derive(Debug)]
-struct Expired {
-    renewed_at: Timestamp,
-    asked_at: Timestamp,
-}
-
-#[derive(Debug)]
-struct Entry {
-    resolution: Duration,
-    pairs: Option<Pairs>,
-    expired: Option<Expired>,
-    failed: Option<FailedScrape>,
 }
 
 /// How the nodes stand.
@@ -61,7 +40,7 @@ pub struct Standing {
 #[derive(Debug, Default)]
 pub(super) struct Points {
     max_age: Option<Duration>,
-    nodes: Map<NodeName, Entry>,
+    nodes: Nodes,
     index: Index,
 }
 
@@ -74,10 +53,11 @@ impl Points {
     }
 
     pub(super) fn take(&mut self, reading: Reading, source: &Source) -> Taken {
-        let node = reading.node.clone();
         let roster = Arc::clone(&reading.roster);
-        let entry = self.nodes.entry(node.clone());
-        let entry = entry.or_insert_with(|| Entry::new(source));
+        let number = self.nodes.number(&reading.node, source);
+        let Some(entry) = self.nodes.at_mut(number) else {
+            return Taken::Older;
+        };
         entry.resolution = source.resolution;
         let taken = match &mut entry.pairs {
             None => {
@@ -91,14 +71,16 @@ impl Points {
             }
         };
         if taken != Taken::Older {
-            self.index.follow(&node, &roster);
+            self.index.follow(&mut self.nodes, number, &roster);
         }
         taken
     }
 
-    pub(super) fn fail(&mut self, node: NodeName, failed: FailedScrape, source: &Source) {
-        let entry = self.nodes.entry(node);
-        let entry = entry.or_insert_with(|| Entry::new(source));
+    pub(super) fn fail(&mut self, node: &NodeName, failed: FailedScrape, source: &Source) {
+        let number = self.nodes.number(node, source);
+        let Some(entry) = self.nodes.at_mut(number) else {
+            return;
+        };
         if entry
             .failed
             .as_ref()
@@ -114,10 +96,10 @@ impl Points {
         let mut gone = Vec::new();
         let mut expired = 0;
         let max_age = self.max_age;
-        self.nodes.retain(|name, entry| {
-            if !exists(name.as_str()) {
-                gone.push(name.clone());
-                return false;
+        self.nodes.each(|number, entry| {
+            if !exists(entry.name.as_str()) {
+                gone.push(number);
+                return;
             }
             if entry.too_old(now, max_age).is_some()
                 && let Some(pairs) = entry.pairs.take()
@@ -128,10 +110,10 @@ impl Points {
                     asked_at: pairs.asked_at(),
                 });
             }
-            true
         });
-        for node in gone {
-            self.index.forget(node.as_str());
+        for number in gone {
+            self.index.forget(&mut self.nodes, number);
+            self.nodes.remove(number);
         }
         expired
     }
@@ -150,15 +132,12 @@ impl Points {
         now: Timestamp,
     ) -> Vec<Result<PodUsage, NoMetrics>> {
         // First all places, then all nodes, then all numbers, not one pod after the
-        // other: each is anywhere in memory, and the processor waits for several at
-        // a time if little else is in between.
-        let places: Vec<_> = pods
-            .into_iter()
-            .map(|(pod, preferred)| (pod, preferred, self.index.of(pod)))
-            .collect();
-        let held: Vec<_> = places
-            .into_iter()
-            .map(|(pod, preferred, found)| match found {
+        // other, as in `Index::all`.
+        let (keys, preferred): (Vec<_>, Vec<_>) = pods.into_iter().unzip();
+        let found = self.index.all(&self.nodes, &keys);
+        let asked = keys.into_iter().zip(preferred).zip(found);
+        let held: Vec<_> = asked
+            .map(|((pod, preferred), found)| match found {
                 Some(found) => self.held_at(pod, preferred, found, now),
                 None => Err(self.why_nowhere(preferred, now)),
             })
@@ -180,24 +159,21 @@ impl Points {
         now: Timestamp,
     ) -> Result<(&'a Entry, &'a Pairs, &'a RosterPod), NoMetrics> {
         if !found.contested {
-            let (entry, pairs) = self.fresh(found.node, now)?;
-            return Ok((entry, pairs, found.pod));
+            let pairs = found.entry.fresh(now, self.max_age)?;
+            return Ok((found.entry, pairs, found.pod));
         }
-        let nodes = self.index.nodes_of(key);
+        let nodes = self.index.nodes_of(&self.nodes, key);
         let home = self.home(key, &nodes, preferred);
-        let (entry, pairs) = self.fresh(home.unwrap_or(found.node), now)?;
+        let entry = home.and_then(|home| self.nodes.get(home.as_str()));
+        let entry = entry.unwrap_or(found.entry);
+        let pairs = entry.fresh(now, self.max_age)?;
         let pod = pairs.roster().find(key).ok_or(NoMetrics::NeverReported)?;
         Ok((entry, pairs, pod))
     }
 
-    fn fresh(&self, node: &NodeName, now: Timestamp) -> Result<(&Entry, &Pairs), NoMetrics> {
-        let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
-        Ok((entry, entry.fresh(now, self.max_age)?))
-    }
-
     /// Nobody reports the pod; its node may say why.
     fn why_nowhere(&self, preferred: Option<&NodeName>, now: Timestamp) -> NoMetrics {
-        let reason = preferred.map(|node| match self.nodes.get(node) {
+        let reason = preferred.map(|node| match self.nodes.get(node.as_str()) {
             None => NoMetrics::NeverReported,
             Some(entry) => match entry.fresh(now, self.max_age) {
                 Ok(_) => NoMetrics::NotOnNode(node.clone()),
@@ -219,7 +195,8 @@ impl Points {
             return Some(found);
         }
         nodes.iter().max_by_key(|node| {
-            let pairs = self.nodes.get(*node).and_then(|entry| entry.pairs.as_ref());
+            let entry = self.nodes.get(node.as_str());
+            let pairs = entry.and_then(|entry| entry.pairs.as_ref());
             let started = pairs.and_then(|pairs| pairs.started(pairs.roster().find(key)?));
             (started, *node)
         })
@@ -231,33 +208,29 @@ impl Points {
         pairs: &Pairs,
         pod: &RosterPod,
     ) -> Result<PodUsage, NoMetrics> {
-        let names = pairs.roster().containers_of(pod);
-        let mut containers: Vec<(ContainerName, Usage)> = Vec::with_capacity(names.len());
-        for (row, name) in pod.rows().zip(names) {
-            let point = pairs.newest().point(row);
-            let usage = Usage::of_container(pairs.before(row), &point, entry.resolution)
-                .map_err(|reason| NoMetrics::Container(name.clone(), reason))?;
+        let rows = pairs.rows().get(pod.rows()).unwrap_or_default();
+        let mut usages = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            let (before, point) = (row.before(), row.point());
+            let usage = Usage::of_container(before.as_ref(), &point, entry.resolution)
+                .map_err(|reason| no_container(pairs.roster(), pod, at, reason))?;
             // By the kubelet's own clock: one container that it stopped
             // measuring must not be served for ever because others move on.
             let lag = pairs.newest_at().and_then(|newest| newest.since(usage.at));
             if let Some(lag) = lag.filter(|lag| *lag > entry.max_age(self.max_age)) {
                 return Err(NoMetrics::TooOld(lag));
             }
-            containers.push((name.clone(), usage));
+            usages.push(usage);
         }
-        let (_, earliest) = containers
-            .iter()
-            .min_by_key(|(_, usage)| usage.at)
-            .ok_or(NoMetrics::NeverReported)?;
-        Ok(PodUsage {
-            at: earliest.at,
-            window: earliest.window,
-            containers,
-        })
+        PodUsage::new(pairs.roster(), pod, usages).ok_or(NoMetrics::NeverReported)
+    }
+
+    pub(super) fn key(&self, pod: &PodKey) -> Option<PodKey> {
+        Some(self.index.of(&self.nodes, pod)?.pod.key.clone())
     }
 
     pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
-        self.index.nodes_of(pod)
+        self.index.nodes_of(&self.nodes, pod)
     }
 
     /// Up to `max` pods that more than one node reports.
@@ -266,7 +239,7 @@ impl Points {
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
-        self.index.roster(node)
+        self.nodes.get(node)?.roster.clone()
     }
 
     /// How `nodes` stand.
@@ -285,12 +258,12 @@ impl Points {
     /// When the newest reading of each of `nodes` was asked for, and how often
     /// they are scraped; nothing if that was never said of any node.
     pub(super) fn newest(&self, nodes: Vec<NodeName>) -> Vec<(NodeName, Newest)> {
-        let resolutions = self.nodes.values().map(|entry| entry.resolution);
+        let resolutions = self.nodes.all().map(|entry| entry.resolution);
         let Some(longest) = resolutions.max() else {
             return Vec::new();
         };
         let newest = |name: NodeName| {
-            let entry = self.nodes.get(&name);
+            let entry = self.nodes.get(name.as_str());
             let pairs = entry.and_then(|entry| entry.pairs.as_ref());
             let newest = Newest {
                 asked_at: pairs.map(Pairs::asked_at),
@@ -303,61 +276,18 @@ impl Points {
 
     /// Nodes and containers that are held.
     pub(super) fn held(&self) -> (usize, usize) {
-        let pairs = self.nodes.values().filter_map(|entry| entry.pairs.as_ref());
+        let pairs = self.nodes.all().filter_map(|entry| entry.pairs.as_ref());
         pairs.fold((0, 0), |(nodes, containers), pairs| {
-            (nodes + 1, containers + pairs.newest().len())
+            (nodes + 1, containers + pairs.rows().len())
         })
     }
 }
 
-impl Entry {
-    fn max_age(&self, flag: Option<Duration>) -> Duration {
-        flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
-    }
-
-    fn new(source: &Source) -> Self {
-        Self {
-            resolution: source.resolution,
-            pairs: None,
-            expired: None,
-            failed: None,
-        }
-    }
-
-    /// When somebody last asked with success, and when that brought something
-    /// new.
-    fn answered(&self) -> Option<(Timestamp, Timestamp)> {
-        match (&self.pairs, &self.expired) {
-            (Some(pairs), _) => Some((pairs.asked_at(), pairs.renewed_at())),
-            (None, Some(expired)) => Some((expired.asked_at, expired.renewed_at)),
-            (None, None) => None,
-        }
-    }
-
-    fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {
-        let (_, renewed_at) = self.answered()?;
-        let age = now.since(renewed_at)?;
-        (age > self.max_age(flag)).then_some(age)
-    }
-
-    /// The pairs, if they may be served; if not, the best reason there is.
-    fn fresh(&self, now: Timestamp, max_age: Option<Duration>) -> Result<&Pairs, NoMetrics> {
-        let too_old = self.too_old(now, max_age);
-        if let (Some(pairs), None) = (&self.pairs, too_old) {
-            return Ok(pairs);
-        }
-        let asked_at = self.answered().map(|(asked_at, _)| asked_at);
-        let failed = self.failed.as_ref();
-        let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
-        Err(match (failed, too_old) {
-            (Some(failed), _) => NoMetrics::Failed(Failure {
-                ago: now.since(failed.asked_at).unwrap_or_default(),
-                by: failed.by.to_string(),
-                message: failed.message.to_string(),
-            }),
-            (None, Some(age)) => NoMetrics::TooOld(age),
-            (None, None) => NoMetrics::NeverReported,
-        })
+/// Why the container at this place of a pod keeps the pod from being served.
+fn no_container(roster: &Roster, pod: &RosterPod, at: usize, reason: NoUsage) -> NoMetrics {
+    match roster.containers_of(pod).get(at) {
+        Some(name) => NoMetrics::Container(name.clone(), reason),
+        None => NoMetrics::NoUsage(reason),
     }
 }
 

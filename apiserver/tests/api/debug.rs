@@ -27,7 +27,7 @@ fn cluster() -> (Cluster, [Claims; 2]) {
         reason: "tls",
         message: "x509: unknown authority".into(),
     };
-    cluster.api.store.fail("n3".into(), failed, &source);
+    cluster.api.store.fail(&"n3".into(), failed, &source);
     let mut one = cluster.api.facts.claims("scraper-1".into());
     one.take(Some(Role::Owner), vec!["n1".into()]);
     one.take(Some(Role::Standby), vec!["n2".into(), "n3".into()]);

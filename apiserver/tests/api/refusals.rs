@@ -84,7 +84,7 @@ async fn the_last_failure_of_a_node_is_told() {
         reason: "tls",
         message: "x509: unknown authority".into(),
     };
-    cluster.api.store.fail("n3".into(), failed, &source);
+    cluster.api.store.fail(&"n3".into(), failed, &source);
     let answer = ask(&cluster.router(), &format!("{BASE}/nodes/n3"), &[]).await;
     assert_eq!(
         answer.body,

@@ -145,6 +145,30 @@ impl Columns {
         }
     }
 
+    /// The points of all containers, in order.
+    pub fn points(&self) -> impl ExactSizeIterator<Item = ContainerPoint> {
+        let cpu = self.cpu.iter().zip(&self.cpu_at);
+        let memory = self.memory.iter().zip(&self.memory_at);
+        let other = self.started.iter().zip(&self.swap);
+        let rows = cpu.zip(memory).zip(other);
+        rows.map(|(((cpu, cpu_at), (memory, memory_at)), (started, swap))| {
+            let cpu = (*cpu != MISSING && *cpu_at != NEVER).then_some(CpuPoint {
+                total: CoreNanos(*cpu),
+                at: Timestamp::from_millis(*cpu_at),
+            });
+            let memory = (*memory != MISSING && *memory_at != NEVER).then_some(MemoryPoint {
+                working_set: Bytes(*memory),
+                at: Timestamp::from_millis(*memory_at),
+            });
+            ContainerPoint {
+                cpu,
+                memory,
+                started: (*started != NEVER).then_some(Timestamp::from_millis(*started)),
+                swap: (*swap != MISSING).then_some(Bytes(*swap)),
+            }
+        })
+    }
+
     /// The CPU point of the container in `row`.
     pub fn cpu(&self, row: usize) -> Option<CpuPoint> {
         let total = value(&self.cpu, row)?;
@@ -248,6 +272,8 @@ mod tests {
         assert_eq!(columns.point(1), ContainerPoint::default());
         assert_eq!(columns.point(2), ContainerPoint::default());
         assert_eq!(columns.point(0).swap, Some(Bytes(0)));
+        let points: Vec<_> = columns.points().collect();
+        assert_eq!(points, [columns.point(0), columns.point(1)]);
         assert_eq!(columns.cpu(0).unwrap().total, CoreNanos(0));
         assert_eq!(columns.newest_at(), Some(Timestamp::from_millis(0)));
         columns.reset(1);

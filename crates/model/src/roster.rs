@@ -114,7 +114,12 @@ impl Roster {
 
     /// The names of the containers of `pod`, which is one of this roster's.
     pub fn containers_of(&self, pod: &RosterPod) -> &[ContainerName] {
-        self.containers.get(pod.rows()).unwrap_or_default()
+        self.containers_in(pod.rows())
+    }
+
+    /// The names of the containers in `rows`; none if there are fewer rows.
+    pub fn containers_in(&self, rows: Range<usize>) -> &[ContainerName] {
+        self.containers.get(rows).unwrap_or_default()
     }
 
     /// Where `key` stands among [`Roster::pods`].
@@ -125,6 +130,31 @@ impl Roster {
     /// What is said of the pod `key`.
     pub fn find(&self, key: &PodKey) -> Option<&RosterPod> {
         self.pods.get(self.position(key)?)
+    }
+
+    /// Replaces names by equal ones that are in memory already, so that they are
+    /// there once. What is not equal is not taken, and a roster that others hold
+    /// too is left as it is.
+    pub fn share_names(
+        roster: &mut Arc<Self>,
+        keys: impl Fn(&PodKey) -> PodKey,
+        containers: impl Fn(&ContainerName) -> ContainerName,
+    ) {
+        let Some(roster) = Arc::get_mut(roster) else {
+            return;
+        };
+        for pod in &mut roster.pods {
+            let key = keys(&pod.key);
+            if key == pod.key {
+                pod.key = key;
+            }
+        }
+        for container in &mut roster.containers {
+            let name = containers(container);
+            if name == *container {
+                *container = name;
+            }
+        }
     }
 
     /// Every row with the names that identify it across rosters of this node.
@@ -326,6 +356,32 @@ mod tests {
                 .to_string(),
             "namespace name of 0 bytes in a roster, allowed are 1 to 253"
         );
+    }
+
+    #[test]
+    fn names_are_shared_if_they_are_equal_and_nobody_else_has_the_roster() {
+        let make = || {
+            let mut builder = RosterBuilder::default();
+            for name in ["x", "y"] {
+                builder.add(PodKey::new("a", name), "m".into()).unwrap();
+            }
+            builder.build()
+        };
+        let (key, container) = (PodKey::new("a", "x"), ContainerName::from("m"));
+        let share = |roster: &mut Arc<Roster>| {
+            Roster::share_names(roster, |_| key.clone(), |_| container.clone());
+        };
+        let at = |name: &ContainerName| name.as_str().as_ptr();
+        let mut roster = make();
+        share(&mut roster);
+        assert!(Arc::ptr_eq(&roster.pods()[0].key.name, &key.name));
+        assert_eq!(at(roster.container(1).unwrap()), at(&container));
+        assert_eq!((&roster, roster.id()), (&make(), make().id()));
+        let mut held = make();
+        let other = Arc::clone(&held);
+        share(&mut held);
+        assert!(!Arc::ptr_eq(&other.pods()[0].key.name, &key.name));
+        assert_ne!(at(other.container(1).unwrap()), at(&container));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl ProtobufWriter {
         match item {
             Item::Node(_, node) => usage(out, 4, node.into(), quantity),
             Item::Pod(_, pod) => {
-                for (name, container) in &pod.containers {
+                for (name, container) in pod.containers() {
                     message(out, 4, |out| {
                         text(out, 1, name.as_str());
                         usage(out, 2, container.into(), quantity);

@@ -46,9 +46,14 @@ fn reading(asked: i64, containers: &[(&str, ContainerPoint)]) -> Reading {
     }
 }
 
+/// The earlier point of a container.
+fn before(pairs: &Pairs, row: usize) -> Option<CpuPoint> {
+    pairs.rows()[row].before()
+}
+
 /// The pair of the only container: total and time, earlier and later.
 fn pair(pairs: &Pairs) -> (Option<CpuPoint>, Option<CpuPoint>) {
-    (pairs.before(0).copied(), pairs.newest().cpu(0))
+    (before(pairs, 0), pairs.rows()[0].cpu())
 }
 
 #[test]
@@ -84,7 +89,7 @@ fn each_container_pairs_by_its_own_time() {
     let mut pairs = Pairs::first(both(100, 50));
     pairs.take(both(200, 50));
     pairs.take(both(300, 250));
-    let at = |row| pairs.before(row).map(|point| point.at.as_millis());
+    let at = |row| before(&pairs, row).map(|point| point.at.as_millis());
     assert_eq!((at(0), at(1)), (Some(200), Some(50)));
 }
 
@@ -155,8 +160,8 @@ fn a_publisher_that_is_faster_than_it_says_is_paired_all_the_same() {
     pairs.at_resolution(Duration::from_secs(15));
     for at in 2..=200 {
         pairs.take(make(at * 1_000));
-        let window = |before: &CpuPoint| at * 1_000 - before.at.as_millis();
-        let longest = pairs.before(0).map_or(0, window);
+        let window = |before: CpuPoint| at * 1_000 - before.at.as_millis();
+        let longest = before(&pairs, 0).map_or(0, window);
         assert!(longest < 30_000, "{longest} ms after {at} s");
     }
 }
@@ -181,8 +186,8 @@ fn a_new_sidecar_leaves_the_others_paired() {
         2,
         &[("a", row(1, 200, 190)), ("m", row(20, 200, 5))],
     ));
-    assert_eq!(pairs.before(0), None); // never an invented point
-    assert_eq!(pairs.before(1), Some(&cpu(10, 100)));
+    assert_eq!(before(&pairs, 0), None); // never an invented point
+    assert_eq!(before(&pairs, 1), Some(cpu(10, 100)));
     // And when it goes again:
     pairs.take(reading(3, &[("m", row(30, 300, 5))]));
     assert_eq!(pair(&pairs), (Some(cpu(20, 200)), Some(cpu(30, 300))));

@@ -3,10 +3,9 @@
 use std::{collections::BTreeMap, hash::BuildHasher as _, sync::Arc};
 
 use hashbrown::hash_table::{Entry, HashTable};
-use slab::Slab;
 use tributary_model::{NodeName, PodKey, Roster, RosterPod};
 
-use super::Map;
+use super::nodes::{self, Nodes, Place};
 
 /// The nodes that report each pod.
 ///
@@ -19,29 +18,13 @@ pub(super) struct Index {
     hasher: foldhash::fast::RandomState,
     /// The pods that more than one node reports, with all of these.
     contested: BTreeMap<PodKey, Vec<u32>>,
-    /// What each node reports, by its number.
-    followed: Slab<Followed>,
-    numbers: Map<NodeName, u32>,
-}
-
-/// A node, and where a pod stands in its roster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
-    node: u32,
-    at: u32,
-}
-
-#[derive(Debug)]
-struct Followed {
-    node: NodeName,
-    roster: Arc<Roster>,
 }
 
 /// Where a pod is to be found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'a> {
     /// One of the nodes that report it.
-    pub(super) node: &'a NodeName,
+    pub(super) entry: &'a nodes::Entry,
     /// What that node's roster says of it.
     pub(super) pod: &'a RosterPod,
     /// Other nodes report it too.
@@ -50,31 +33,47 @@ pub(super) struct Found<'a> {
 
 impl Index {
     /// A node that reports the pod.
-    pub(super) fn of(&self, pod: &PodKey) -> Option<Found<'_>> {
-        let place = self.places.find(self.hasher.hash_one(pod), |place| {
-            key_at(&self.followed, *place) == Some(pod)
-        })?;
-        let followed = followed(&self.followed, place.node)?;
-        Some(Found {
-            node: &followed.node,
-            pod: pod_at(&followed.roster, place.at)?,
-            contested: !self.contested.is_empty() && self.contested.contains_key(pod),
-        })
+    pub(super) fn of<'a>(&self, nodes: &'a Nodes, pod: &PodKey) -> Option<Found<'a>> {
+        self.find(nodes, pod, self.hasher.hash_one(pod))
+    }
+
+    /// [`Index::of`] each of `pods`, in the same order. One step after the other,
+    /// each for all of them: every step looks at another place in memory, and the
+    /// processor waits for several at a time if little else is in between.
+    pub(super) fn all<'a>(&self, nodes: &'a Nodes, pods: &[&PodKey]) -> Vec<Option<Found<'a>>> {
+        let hashes: Vec<u64> = pods.iter().map(|pod| self.hasher.hash_one(pod)).collect();
+        let first = |hash: &u64| self.places.iter_hash(*hash).next();
+        let likely: Vec<Option<&Place>> = hashes.iter().map(first).collect();
+        let likely: Vec<Option<Found<'_>>> = likely
+            .into_iter()
+            .map(|place| found(nodes, *place?))
+            .collect();
+        let steps = pods.iter().zip(hashes).zip(likely);
+        let all = steps.map(|((pod, hash), likely)| match likely {
+            Some(found) if found.pod.key.is(pod) => Some(self.decided(found)),
+            _ => self.find(nodes, pod, hash),
+        });
+        all.collect()
+    }
+
+    fn find<'a>(&self, nodes: &'a Nodes, pod: &PodKey, hash: u64) -> Option<Found<'a>> {
+        let place = self.places.find(hash, |place| is(nodes, *place, pod))?;
+        Some(self.decided(found(nodes, *place)?))
+    }
+
+    fn decided<'a>(&self, found: Found<'a>) -> Found<'a> {
+        let contested = !self.contested.is_empty() && self.contested.contains_key(&found.pod.key);
+        Found { contested, ..found }
     }
 
     /// All nodes that report the pod.
-    pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
+    pub(super) fn nodes_of(&self, nodes: &Nodes, pod: &PodKey) -> Vec<NodeName> {
         let Some(numbers) = self.contested.get(pod) else {
-            return self
-                .of(pod)
-                .map(|found| found.node.clone())
-                .into_iter()
-                .collect();
+            let found = self.of(nodes, pod).map(|found| found.entry.name.clone());
+            return found.into_iter().collect();
         };
-        let nodes = numbers
-            .iter()
-            .filter_map(|node| followed(&self.followed, *node));
-        nodes.map(|followed| followed.node.clone()).collect()
+        let entries = numbers.iter().filter_map(|number| nodes.at(*number));
+        entries.map(|entry| entry.name.clone()).collect()
     }
 
     /// The pods that more than one node reports.
@@ -82,112 +81,88 @@ impl Index {
         self.contested.keys()
     }
 
-    /// What a node reports, or did before its samples were too old.
-    pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
-        let number = self.numbers.get(node)?;
-        Some(Arc::clone(&followed(&self.followed, *number)?.roster))
-    }
-
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// Takes in what `node` reports from now on.
-    pub(super) fn follow(&mut self, node: &NodeName, roster: &Arc<Roster>) {
-        let number = self.number(node, roster);
-        let Some(followed) = slot(&mut self.followed, number) else {
+    /// Takes in what the node with this number reports from now on.
+    pub(super) fn follow(&mut self, nodes: &mut Nodes, number: u32, roster: &Arc<Roster>) {
+        let Some(entry) = nodes.at_mut(number) else {
             return;
         };
-        let before = std::mem::replace(&mut followed.roster, Arc::clone(roster));
-        if Arc::ptr_eq(&before, roster) {
-            // New, or the same as ever.
+        let before = entry.roster.replace(Arc::clone(roster));
+        if before
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, roster))
+        {
             return;
         }
+        let before = before.as_deref();
         // Places are told apart by their numbers first, so all that do not hold any
         // more go before others come.
-        let stays = |at, pod: &RosterPod, other| {
-            pod_at(other, at).is_some_and(|other| other.key == pod.key)
+        let stays = |at: usize, pod: &RosterPod, other: Option<&Roster>| {
+            let other = other.and_then(|other| other.pods().get(at));
+            other.is_some_and(|other| other.key == pod.key)
         };
-        for (at, pod) in (0..).zip(before.pods()) {
-            if !stays(at, pod, roster) {
-                self.remove(Place { node: number, at }, &pod.key);
+        for (at, pod) in before.map(Roster::pods).into_iter().flatten().enumerate() {
+            if !stays(at, pod, Some(roster)) {
+                self.remove(nodes, place(number, at), &pod.key);
             }
         }
-        for (at, pod) in (0..).zip(roster.pods()) {
-            if !stays(at, pod, &before) {
-                self.add(Place { node: number, at }, &pod.key);
+        for (at, pod) in roster.pods().iter().enumerate() {
+            if !stays(at, pod, before) {
+                self.add(nodes, place(number, at), &pod.key);
             }
         }
     }
 
-    /// Forgets a node and what it reported.
-    pub(super) fn forget(&mut self, node: &str) {
-        let Some(number) = self.numbers.remove(node) else {
+    /// Forgets what a node reported.
+    pub(super) fn forget(&mut self, nodes: &mut Nodes, number: u32) {
+        let Some(roster) = nodes.at(number).and_then(|entry| entry.roster.clone()) else {
             return;
         };
-        let Some(followed) = slot(&mut self.followed, number) else {
-            return;
-        };
-        let roster = Arc::clone(&followed.roster);
-        for (at, pod) in (0..).zip(roster.pods()) {
-            self.remove(Place { node: number, at }, &pod.key);
+        for (at, pod) in roster.pods().iter().enumerate() {
+            self.remove(nodes, place(number, at), &pod.key);
         }
-        if let Ok(number) = usize::try_from(number) {
-            self.followed.try_remove(number);
+        if let Some(entry) = nodes.at_mut(number) {
+            entry.roster = None;
         }
     }
 
-    /// The number of a node; a new one's pods are added.
-    fn number(&mut self, node: &NodeName, roster: &Arc<Roster>) -> u32 {
-        if let Some(number) = self.numbers.get(node) {
-            return *number;
-        }
-        let number = self.followed.insert(Followed {
-            node: node.clone(),
-            roster: Arc::clone(roster),
-        });
-        // As many nodes as an u32 counts do not fit into memory.
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        self.numbers.insert(node.clone(), number);
-        for (at, pod) in (0..).zip(roster.pods()) {
-            self.add(Place { node: number, at }, &pod.key);
-        }
-        number
-    }
-
-    fn add(&mut self, place: Place, pod: &PodKey) {
-        let (followed, hasher) = (&self.followed, &self.hasher);
+    fn add(&mut self, nodes: &Nodes, place: Place, pod: &PodKey) {
+        let hasher = &self.hasher;
+        let key = |place: &Place| nodes.pod_at(*place).map(|pod| &pod.key);
         let entry = self.places.entry(
             hasher.hash_one(pod),
-            |place| key_at(followed, *place) == Some(pod),
-            |place| key_at(followed, *place).map_or(0, |key| hasher.hash_one(key)),
+            |place| is(nodes, *place, pod),
+            |place| key(place).map_or(0, |key| hasher.hash_one(key)),
         );
         match entry {
             Entry::Vacant(free) => {
                 free.insert(place);
             }
             Entry::Occupied(first) => {
-                let nodes = self.contested.entry(pod.clone());
-                let nodes = nodes.or_insert_with(|| vec![first.get().node]);
-                nodes.push(place.node);
+                let numbers = self.contested.entry(pod.clone());
+                let numbers = numbers.or_insert_with(|| vec![first.get().node]);
+                numbers.push(place.node);
             }
         }
     }
 
     /// `place` is not where the pod is any more.
-    fn remove(&mut self, place: Place, pod: &PodKey) {
+    fn remove(&mut self, nodes: &Nodes, place: Place, pod: &PodKey) {
         let mut next = None;
-        if let Some(nodes) = self.contested.get_mut(pod) {
-            nodes.retain(|node| *node != place.node);
-            next = nodes.first().copied();
-            if nodes.len() < 2 {
+        if let Some(numbers) = self.contested.get_mut(pod) {
+            numbers.retain(|node| *node != place.node);
+            next = numbers.first().copied();
+            if numbers.len() < 2 {
                 self.contested.remove(pod);
             }
         }
         let hash = self.hasher.hash_one(pod);
         if let Ok(mut held) = self.places.find_entry(hash, |held| *held == place) {
-            match next.and_then(|node| place_in(&self.followed, node, pod)) {
+            match next.and_then(|node| nodes.place_of(node, pod)) {
                 Some(other) => *held.get_mut() = other,
                 None => {
                     held.remove();
@@ -197,34 +172,34 @@ impl Index {
     }
 }
 
-fn followed(all: &Slab<Followed>, node: u32) -> Option<&Followed> {
-    all.get(usize::try_from(node).ok()?)
+fn place(node: u32, at: usize) -> Place {
+    // A roster has fewer (`Roster::MAX_CONTAINERS`).
+    let at = u32::try_from(at).unwrap_or(u32::MAX);
+    Place { node, at }
 }
 
-fn slot(all: &mut Slab<Followed>, node: u32) -> Option<&mut Followed> {
-    all.get_mut(usize::try_from(node).ok()?)
+/// What stands there.
+fn found(nodes: &Nodes, place: Place) -> Option<Found<'_>> {
+    Some(Found {
+        entry: nodes.at(place.node)?,
+        pod: nodes.pod_at(place)?,
+        contested: false,
+    })
 }
 
-fn pod_at(roster: &Roster, at: u32) -> Option<&RosterPod> {
-    roster.pods().get(usize::try_from(at).ok()?)
-}
-
-fn key_at(all: &Slab<Followed>, place: Place) -> Option<&PodKey> {
-    let followed = followed(all, place.node)?;
-    Some(&pod_at(&followed.roster, place.at)?.key)
-}
-
-fn place_in(all: &Slab<Followed>, node: u32, pod: &PodKey) -> Option<Place> {
-    let at = followed(all, node)?.roster.position(pod)?;
-    let at = u32::try_from(at).ok()?;
-    Some(Place { node, at })
+/// Whether `pod` stands there.
+fn is(nodes: &Nodes, place: Place, pod: &PodKey) -> bool {
+    nodes.pod_at(place).is_some_and(|found| found.key.is(pod))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tributary_model::RosterBuilder;
 
     use super::*;
+    use crate::store::Source;
 
     fn key(pod: &str) -> PodKey {
         PodKey::new("shop", pod)
@@ -238,64 +213,95 @@ mod tests {
         builder.build()
     }
 
-    /// The nodes that report each of the pods, and whose row is found.
-    fn found(index: &Index, pods: &[&str]) -> Vec<String> {
-        let of = |pod: &&str| {
-            let key = key(pod);
-            let nodes = index.nodes_of(&key);
-            let nodes: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
-            let found = index.of(&key);
-            assert_eq!(found.is_some(), !nodes.is_empty());
-            if let Some(found) = found {
-                assert_eq!(found.pod.key, key);
-                assert!(nodes.contains(&found.node.as_str()));
-                assert_eq!(found.contested, nodes.len() > 1);
-            }
-            format!("{pod}: {}", nodes.join(" "))
-        };
-        pods.iter().map(of).collect()
+    /// An index with its nodes.
+    #[derive(Default)]
+    struct Indexed(Index, Nodes);
+
+    impl Indexed {
+        fn follow(&mut self, node: &str, pods: &[&str]) {
+            let source = Source {
+                name: "s".into(),
+                resolution: Duration::from_secs(15),
+            };
+            let number = self.1.number(&node.into(), &source);
+            self.0.follow(&mut self.1, number, &roster(pods));
+        }
+
+        fn forget(&mut self, node: &str) {
+            let mut number = None;
+            self.1.each(|found, entry| {
+                if entry.name.as_str() == node {
+                    number = Some(found);
+                }
+            });
+            self.0.forget(&mut self.1, number.unwrap());
+            self.1.remove(number.unwrap());
+            assert!(self.1.get(node).is_none());
+        }
+
+        /// The nodes that report each of the pods, and whose row is found.
+        fn found(&self, pods: &[&str]) -> Vec<String> {
+            let Self(index, nodes) = self;
+            let of = |pod: &&str| {
+                let key = key(pod);
+                let names = index.nodes_of(nodes, &key);
+                let names: Vec<&str> = names.iter().map(NodeName::as_str).collect();
+                let found = index.of(nodes, &key);
+                assert_eq!(found.is_some(), !names.is_empty());
+                let all = index.all(nodes, &[&key, &key]);
+                for again in all {
+                    let place = |found: Found<'_>| (found.entry.name.clone(), found.contested);
+                    assert_eq!(again.map(place), found.map(place));
+                }
+                if let Some(found) = found {
+                    assert_eq!(found.pod.key, key);
+                    assert!(names.contains(&found.entry.name.as_str()));
+                    assert_eq!(found.contested, names.len() > 1);
+                }
+                format!("{pod}: {}", names.join(" "))
+            };
+            pods.iter().map(of).collect()
+        }
     }
 
     #[test]
     fn a_pod_is_found_wherever_it_stands_in_the_roster() {
-        let mut index = Index::default();
-        let node = NodeName::from("n1");
-        index.follow(&node, &roster(&["b", "c"]));
-        assert_eq!(found(&index, &["a", "b", "c"]), ["a: ", "b: n1", "c: n1"]);
-        index.follow(&node, &roster(&["c"]));
-        assert_eq!(found(&index, &["b", "c"]), ["b: ", "c: n1"]);
-        index.follow(&node, &roster(&["a", "c"]));
-        assert_eq!(found(&index, &["a", "b", "c"]), ["a: n1", "b: ", "c: n1"]);
-        assert_eq!(index.len(), 2);
+        let mut index = Indexed::default();
+        index.follow("n1", &["b", "c"]);
+        assert_eq!(index.found(&["a", "b", "c"]), ["a: ", "b: n1", "c: n1"]);
+        index.follow("n1", &["c"]);
+        assert_eq!(index.found(&["b", "c"]), ["b: ", "c: n1"]);
+        index.follow("n1", &["a", "c"]);
+        assert_eq!(index.found(&["a", "b", "c"]), ["a: n1", "b: ", "c: n1"]);
+        assert_eq!(index.0.len(), 2);
         index.forget("n1");
-        assert_eq!(found(&index, &["a", "c"]), ["a: ", "c: "]);
-        assert_eq!(index.len(), 0);
+        assert_eq!(index.found(&["a", "c"]), ["a: ", "c: "]);
+        assert_eq!(index.0.len(), 0);
     }
 
     #[test]
     fn a_pod_of_two_nodes_is_found_on_the_one_that_remains() {
-        let mut index = Index::default();
-        let [one, two, three] = ["n1", "n2", "n3"].map(NodeName::from);
-        index.follow(&one, &roster(&["a", "b"]));
-        index.follow(&two, &roster(&["b", "c"]));
-        index.follow(&three, &roster(&["0", "b"]));
-        assert_eq!(found(&index, &["a", "b"]), ["a: n1", "b: n1 n2 n3"]);
+        let mut index = Indexed::default();
+        index.follow("n1", &["a", "b"]);
+        index.follow("n2", &["b", "c"]);
+        index.follow("n3", &["0", "b"]);
+        assert_eq!(index.found(&["a", "b"]), ["a: n1", "b: n1 n2 n3"]);
         // It moves within the roster of the first.
-        index.follow(&one, &roster(&["b"]));
-        assert_eq!(found(&index, &["a", "b"]), ["a: ", "b: n2 n3 n1"]);
+        index.follow("n1", &["b"]);
+        assert_eq!(index.found(&["a", "b"]), ["a: ", "b: n2 n3 n1"]);
         index.forget("n2");
-        assert_eq!(found(&index, &["b", "c"]), ["b: n3 n1", "c: "]);
+        assert_eq!(index.found(&["b", "c"]), ["b: n3 n1", "c: "]);
         // A new node gets the number of the one that is gone.
-        index.follow(&two, &roster(&["c"]));
-        index.follow(&three, &roster(&["0"]));
-        assert_eq!(found(&index, &["0", "b", "c"]), ["0: n3", "b: n1", "c: n2"]);
-        assert_eq!(index.contested().count(), 0);
-        assert_eq!(index.len(), 3);
+        index.follow("n2", &["c"]);
+        index.follow("n3", &["0"]);
+        assert_eq!(index.found(&["0", "b", "c"]), ["0: n3", "b: n1", "c: n2"]);
+        assert_eq!(index.0.contested().count(), 0);
+        assert_eq!(index.0.len(), 3);
     }
 
     #[test]
     fn a_thousand_pods_that_change_places_are_all_found() {
-        let mut index = Index::default();
+        let mut index = Indexed::default();
         let names: Vec<String> = (0..1_000).map(|pod| format!("p{pod:03}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for round in 0..20 {
@@ -306,14 +312,14 @@ mod tests {
                     .filter(of_node)
                     .map(|at| names[at])
                     .collect();
-                let name = NodeName::from(format!("n{node}").as_str());
-                index.follow(&name, &roster(&pods));
+                let name = format!("n{node}");
+                index.follow(&name, &pods);
             }
             let expected: Vec<String> = (0..names.len())
                 .map(|at| format!("{}: n{}", names[at], (at + round) % 10))
                 .collect();
-            assert_eq!(found(&index, &names), expected, "{round}");
-            assert_eq!((index.len(), index.contested().count()), (1_000, 0));
+            assert_eq!(index.found(&names), expected, "{round}");
+            assert_eq!((index.0.len(), index.0.contested().count()), (1_000, 0));
         }
     }
 }

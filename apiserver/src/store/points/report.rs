@@ -6,7 +6,8 @@ use tributary_model::{NodeName, Timestamp};
 
 use super::{
     super::outcome::{FailedScrape, NoMetrics},
-    Entry, Points,
+    Points,
+    nodes::Entry,
 };
 
 /// A sample is late when it is older than so many halves of a resolution, which
@@ -77,7 +78,7 @@ pub struct Report {
 
 impl Points {
     pub(in crate::store) fn report(&self, node: &NodeName, now: Timestamp) -> Report {
-        let entry = self.nodes.get(node);
+        let entry = self.nodes.get(node.as_str());
         let why_not = self.node(node.as_str(), now).err();
         Report {
             state: state(entry, why_not.as_ref(), now),
@@ -94,7 +95,7 @@ impl Points {
         node: &NodeName,
         now: Timestamp,
     ) -> (State, Option<Duration>) {
-        let entry = self.nodes.get(node);
+        let entry = self.nodes.get(node.as_str());
         let why_not = self.node(node.as_str(), now).err();
         let held = entry.and_then(|entry| entry.pairs.as_ref());
         let age = held.map(|pairs| now.since(pairs.asked_at()).unwrap_or_default());

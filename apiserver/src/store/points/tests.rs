@@ -1,6 +1,6 @@
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NanoCores, NoUsage,
-    NodePoint, RosterBuilder,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NanoCores, NodePoint,
+    RosterBuilder,
 };
 
 use super::*;
@@ -85,7 +85,7 @@ fn millis(points: &Points, preferred: Option<&str>, second: i64) -> Result<Vec<u
     let preferred = preferred.map(NodeName::from);
     let usage =
         pod(points, &web(), preferred.as_ref(), at(second)).map_err(|reason| reason.to_string())?;
-    let cpu = usage.containers.iter().map(|(_, usage)| usage.cpu);
+    let cpu = usage.containers().map(|(_, usage)| usage.cpu);
     Ok(cpu.map(|NanoCores(nanos)| nanos / 1_000_000).collect())
 }
 
@@ -123,7 +123,7 @@ fn one_incomplete_container_hides_its_pod_and_no_other() {
         Err("container side: the kubelet reports no working set".to_owned())
     );
     let db = pod(&points, &PodKey::new("shop", "db"), None, at(116)).unwrap();
-    assert_eq!(db.containers.len(), 1);
+    assert_eq!(db.containers().count(), 1);
 }
 
 /// Takes in that a node could not be scraped.
@@ -134,7 +134,7 @@ fn fail(points: &mut Points, (node, asked): (&str, i64), message: &str, by: &str
         reason: "dial",
         message: message.into(),
     };
-    points.fail(node.into(), failed, &source(by));
+    points.fail(&node.into(), failed, &source(by));
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn what_is_too_old_or_gone_is_forgotten() {
     points.take(page("n1", 140, &[("web", "main", 1)]), &source("s"));
     assert_eq!(points.expire(at(150), |node| node != "n3"), 1);
     assert_eq!(points.held(), (1, 1));
-    assert!(points.nodes.contains_key("n2") && !points.nodes.contains_key("n3"));
+    assert!(points.nodes.get("n2").is_some() && points.nodes.get("n3").is_none());
     // The samples are gone; what was wrong is still known, of the pod as well.
     let reason = |name| pod(&points, &PodKey::new("shop", name), None, at(155)).unwrap_err();
     assert_eq!(reason("db").to_string(), "its newest sample is 55s old");

@@ -1,0 +1,176 @@
+//! All nodes, by name and by number.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use slab::Slab;
+use tributary_model::{NodeName, PodKey, Roster, RosterPod, Timestamp};
+
+use super::{
+    super::{
+        outcome::{FailedScrape, Failure, NoMetrics},
+        pairs::Pairs,
+    },
+    Source,
+};
+
+/// By name. The hash is seeded anew in each process, and cheaper than the
+/// standard one.
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Without a flag, samples are served for so many resolutions (DESIGN D6).
+const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
+
+/// What is known of each node. A node keeps its number while it exists, so that a
+/// pod's place is found without a look at names.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
+    numbers: Map<NodeName, u32>,
+    entries: Slab<Entry>,
+}
+
+/// A node, and where a pod stands in its roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) node: u32,
+    pub(super) at: u32,
+}
+
+/// What is known of a node.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: NodeName,
+    pub(super) resolution: Duration,
+    pub(super) pairs: Option<Pairs>,
+    /// What it reports, or did before its samples were too old.
+    pub(super) roster: Option<Arc<Roster>>,
+    pub(super) expired: Option<Expired>,
+    pub(super) failed: Option<FailedScrape>,
+}
+
+/// What is left of samples that were too old: enough to say so. Which pods they
+/// were of is in the index.
+#[derive(Debug)]
+pub(super) struct Expired {
+    pub(super) renewed_at: Timestamp,
+    pub(super) asked_at: Timestamp,
+}
+
+impl Nodes {
+    pub(super) fn get(&self, node: &str) -> Option<&Entry> {
+        self.at(*self.numbers.get(node)?)
+    }
+
+    /// The node that has this number.
+    pub(super) fn at(&self, number: u32) -> Option<&Entry> {
+        self.entries.get(usize::try_from(number).ok()?)
+    }
+
+    pub(super) fn at_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(number).ok()?)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
+    /// The number of a node, which is new unless it has one.
+    pub(super) fn number(&mut self, node: &NodeName, source: &Source) -> u32 {
+        if let Some(number) = self.numbers.get(node) {
+            return *number;
+        }
+        let number = self.entries.insert(Entry::new(node.clone(), source));
+        // As many nodes as an u32 counts do not fit into memory.
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.numbers.insert(node.clone(), number);
+        number
+    }
+
+    /// Looks at every node with its number.
+    pub(super) fn each(&mut self, mut look: impl FnMut(u32, &mut Entry)) {
+        for number in self.numbers.values() {
+            if let Ok(at) = usize::try_from(*number)
+                && let Some(entry) = self.entries.get_mut(at)
+            {
+                look(*number, entry);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, number: u32) {
+        if let Ok(at) = usize::try_from(number)
+            && let Some(entry) = self.entries.try_remove(at)
+        {
+            self.numbers.remove(&entry.name);
+        }
+    }
+
+    /// The pod that stands there.
+    pub(super) fn pod_at(&self, place: Place) -> Option<&RosterPod> {
+        let roster = self.at(place.node)?.roster.as_ref()?;
+        roster.pods().get(usize::try_from(place.at).ok()?)
+    }
+
+    /// Where `pod` stands on a node that reports it.
+    pub(super) fn place_of(&self, node: u32, pod: &PodKey) -> Option<Place> {
+        let at = self.at(node)?.roster.as_ref()?.position(pod)?;
+        let at = u32::try_from(at).ok()?;
+        Some(Place { node, at })
+    }
+}
+
+impl Entry {
+    fn new(name: NodeName, source: &Source) -> Self {
+        Self {
+            name,
+            resolution: source.resolution,
+            pairs: None,
+            roster: None,
+            expired: None,
+            failed: None,
+        }
+    }
+
+    pub(super) fn max_age(&self, flag: Option<Duration>) -> Duration {
+        flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
+    }
+
+    /// When somebody last asked with success, and when that brought something
+    /// new.
+    pub(super) fn answered(&self) -> Option<(Timestamp, Timestamp)> {
+        match (&self.pairs, &self.expired) {
+            (Some(pairs), _) => Some((pairs.asked_at(), pairs.renewed_at())),
+            (None, Some(expired)) => Some((expired.asked_at, expired.renewed_at)),
+            (None, None) => None,
+        }
+    }
+
+    pub(super) fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {
+        let (_, renewed_at) = self.answered()?;
+        let age = now.since(renewed_at)?;
+        (age > self.max_age(flag)).then_some(age)
+    }
+
+    /// The pairs, if they may be served; if not, the best reason there is.
+    pub(super) fn fresh(
+        &self,
+        now: Timestamp,
+        max_age: Option<Duration>,
+    ) -> Result<&Pairs, NoMetrics> {
+        let too_old = self.too_old(now, max_age);
+        if let (Some(pairs), None) = (&self.pairs, too_old) {
+            return Ok(pairs);
+        }
+        let asked_at = self.answered().map(|(asked_at, _)| asked_at);
+        let failed = self.failed.as_ref();
+        let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
+        Err(match (failed, too_old) {
+            (Some(failed), _) => NoMetrics::Failed(Failure {
+                ago: now.since(failed.asked_at).unwrap_or_default(),
+                by: failed.by.to_string(),
+                message: failed.message.to_string(),
+            }),
+            (None, Some(age)) => NoMetrics::TooOld(age),
+            (None, None) => NoMetrics::NeverReported,
+        })
+    }
+}
