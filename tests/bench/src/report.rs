@@ -177,6 +177,10 @@ fn rows(ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
         row("bytes per cycle, MiB", 2, &|run| mib(run.idle.bytes)),
         row("start to ready, s", 1, &|run| run.start.ready),
         row("start to all pods, s", 1, &|run| run.start.complete),
+        row("caches in sync to all pods, s", 1, &|run| {
+            let synced = run.start.synced;
+            synced.map_or(0.0, |synced| run.start.complete - synced)
+        }),
     ];
     if let Some(restart) = ours.and_then(|run| run.start.restart) {
         rows.push(row("restarted frontend to all pods, s", 2, &|run| {

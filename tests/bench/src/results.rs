@@ -66,6 +66,9 @@ pub(crate) struct Machine {
 /// How it started.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Start {
+    /// Seconds until it knows which nodes and pods there are.
+    #[serde(default)]
+    pub(crate) synced: Option<f64>,
     /// Seconds until it says that it is ready.
     pub(crate) ready: f64,
     /// Seconds until every node and pod is served.
