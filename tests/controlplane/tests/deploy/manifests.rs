@@ -10,7 +10,7 @@ use tributary_runtime::clock::Clock;
 
 use crate::{
     installed::both_own_nodes,
-    site::{NAMESPACE, ROOT, Site, on_site},
+    site::{ROOT, Site, on_site},
 };
 
 /// Runs a script of the repository with the pinned programs.
@@ -94,24 +94,22 @@ const BIND: &str = "--bind-address=$(POD_IP)";
 const ADMIN: &str = "--admin-address=0.0.0.0:8080";
 const BUS: &str = "--bus-address=0.0.0.0:8443";
 
-/// Applies a file as a user does. Its pods wait for their certificate, so that none has started when it is given its
-/// address.
+/// Applies a file with changes to its Deployments, as a user does who keeps them in a folder of kustomize. In one step: a
+/// pod without its own address would listen on those of all others.
 async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::Result<()> {
-    let file = format!("{ROOT}/deploy/kustomize/{file}");
-    site.kubectl.ok(&["apply", "-f", &file]).await?;
-    for (deployment, patch) in patches {
-        let patch = [
-            "patch",
-            "deploy",
-            deployment,
-            "-n",
-            NAMESPACE,
-            "--type=json",
-            "-p",
-            patch,
-        ];
-        site.kubectl.ok(&patch).await?;
-    }
+    let folder = tempfile::tempdir()?;
+    let whole = Path::new(ROOT).join("deploy/kustomize").join(file);
+    fs::copy(whole, folder.path().join(file))?;
+    let changes = patches.iter().map(|(deployment, patch)| {
+        let target = json!({ "kind": "Deployment", "name": deployment });
+        json!({ "target": target, "patch": patch })
+    });
+    let kustomization = json!({ "resources": [file], "patches": changes.collect::<Vec<_>>() });
+    let path = folder.path().join("kustomization.yaml");
+    // JSON is YAML too.
+    fs::write(path, kustomization.to_string())?;
+    let folder = folder.path().display().to_string();
+    site.kubectl.ok(&["apply", "-k", &folder]).await?;
     script(Some(site), &["deploy/kustomize/certificate", "30"]).await?;
     site.available().await?;
     println!("{}", site.top().await?);
