@@ -202,7 +202,7 @@ struct Connection {
 
 impl Connection {
     async fn serve(self, stream: listener::Stream, tls: Option<TlsAcceptor>) {
-        let uid = stream.uid();
+        let uid = listener::uid_of(&stream);
         let gauge = self.metrics.open.clone();
         gauge.inc();
         match tls {

@@ -5,18 +5,14 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
-    pin::Pin,
     str::FromStr,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
-};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
+use tokio_util::either::Either;
 
 /// After which silence the kernel asks a peer whether it is there (PARITY 1.5).
 const KEEPALIVE: Duration = Duration::from_mins(3);
@@ -135,12 +131,12 @@ impl Listener {
                 let alive = TcpKeepalive::new().with_time(KEEPALIVE);
                 SockRef::from(&stream).set_tcp_keepalive(&alive)?;
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Stream::Tcp(stream), peer.to_string().into()))
+                Ok((Stream::Left(stream), peer.to_string().into()))
             }),
             Self::Unix(listener) => listener
                 .accept()
                 .await
-                .map(|(stream, _)| (Stream::Unix(stream), "unix".into())),
+                .map(|(stream, _)| (Stream::Right(stream), "unix".into())),
         };
         match accepted {
             Ok(accepted) => Ok(Some(accepted)),
@@ -225,64 +221,22 @@ fn is_passing(error: &io::Error) -> bool {
 }
 
 /// A connection of either kind.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub(super) type Stream = Either<TcpStream, UnixStream>;
 
-impl Stream {
-    /// The user at the other end of a Unix socket.
-    pub(super) fn uid(&self) -> Option<u32> {
-        match self {
-            Self::Tcp(_) => None,
-            Self::Unix(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
-        }
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+/// The user at the other end of a Unix socket.
+pub(super) fn uid_of(stream: &Stream) -> Option<u32> {
+    match stream {
+        Either::Left(_) => None,
+        Either::Right(stream) => stream.peer_cred().ok().map(|peer| peer.uid()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+
+    use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
+
     use super::*;
 
     #[test]
@@ -357,6 +311,29 @@ mod tests {
         let bound = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
         let _caller = UnixStream::connect(&path).await.unwrap();
         let (stream, name) = bound.listener.accept().await.unwrap().unwrap();
-        assert_eq!((stream.uid(), &*name), (Some(own_uid()), "unix"));
+        assert_eq!((uid_of(&stream), &*name), (Some(own_uid()), "unix"));
+    }
+
+    #[tokio::test]
+    async fn several_buffers_are_sent_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let any: Address = "127.0.0.1:0".parse().unwrap();
+        let tcp = Listener::bind(&any).await.unwrap();
+        let Address::Tcp(address) = tcp.address else {
+            panic!("TCP");
+        };
+        let path = dir.path().join("bus.sock");
+        let unix = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
+        let _callers = (
+            TcpStream::connect(address).await.unwrap(),
+            UnixStream::connect(&path).await.unwrap(),
+        );
+        for listener in [tcp.listener, unix.listener] {
+            let (mut stream, name) = listener.accept().await.unwrap().unwrap();
+            assert!(stream.is_write_vectored(), "{name}");
+            // As TLS does, whose records are pieces of 16 KiB at most.
+            let pieces = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
+            assert_eq!(stream.write_vectored(&pieces).await.unwrap(), 4, "{name}");
+        }
     }
 }
