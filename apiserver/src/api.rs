@@ -26,6 +26,7 @@ mod quantity;
 pub(crate) mod status;
 mod table;
 mod time;
+mod turns;
 mod writer;
 mod yaml;
 
@@ -39,6 +40,7 @@ pub use self::freshness::Freshness;
 use self::{
     kinds::{GROUP, Version},
     openapi::OpenApi,
+    turns::Turns,
 };
 use crate::{
     catalog::Catalog,
@@ -84,6 +86,8 @@ type Shared = Arc<Api>;
 struct Served {
     api: Shared,
     version: Version,
+    /// Of all versions together.
+    turns: Turns,
 }
 
 /// The API alone: every path, [`finished`].
@@ -115,10 +119,12 @@ pub(crate) fn paths(api: Api) -> Router {
         .route(debug::NODES, any(debug::nodes))
         .with_state(Arc::clone(&api))
         .merge(descriptions());
+    let turns = Turns::default();
     for version in Version::ALL {
         let served = Served {
             api: Arc::clone(&api),
             version,
+            turns: turns.clone(),
         };
         router = router.merge(resources(version).with_state(served));
     }

@@ -30,6 +30,7 @@ use super::{
     params::Include,
     protobuf::Envelope,
     status::Refusal,
+    turns::{Turn, Turns},
     writer::Writer,
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Answer {
     resource: Resource,
     writer: Writer,
     freshness: Freshness,
+    turns: Turns,
 }
 
 impl Answer {
@@ -86,6 +88,7 @@ impl Answer {
             resource,
             writer,
             freshness: served.api.freshness.clone(),
+            turns: served.turns.clone(),
         })
     }
 
@@ -115,14 +118,14 @@ impl Answer {
     /// A part of a list. Held until it is known whether more follows, because the
     /// token stands before the items.
     async fn part(mut self, pages: impl Iterator<Item = Vec<Item>>, limit: usize) -> Response {
-        let mut items = Vec::new();
+        let (mut items, mut turn) = (Vec::new(), self.turns.begin());
         for mut page in pages {
             items.append(&mut page);
             if items.len() > limit {
                 break;
             }
             // A selector may have to look at very many for very few.
-            tokio::task::yield_now().await;
+            turn.over().await;
         }
         let more = items.len() > limit;
         items.truncate(limit);
@@ -146,6 +149,7 @@ impl Answer {
             Encoding::Protobuf => usize::MAX,
         };
         let (mut chunks, mut length, mut room) = (Vec::new(), 0, Room::default());
+        let mut turn = self.turns.begin();
         while length < most {
             let mut chunk = Vec::new();
             let items = pages.next();
@@ -164,13 +168,14 @@ impl Answer {
             if items.is_none() {
                 return held(&self.writer, chunks);
             }
-            tokio::task::yield_now().await;
+            turn.over().await;
         }
         let encoding = self.writer.encoding();
         let rest = Rest {
             pages,
             writer: Some(self.writer),
             room,
+            turn,
         };
         let rest = stream::unfold(rest, |mut rest| async {
             let chunk = rest.chunk().await?;
@@ -207,6 +212,7 @@ struct Rest<P> {
     /// `None` once the end is written.
     writer: Option<Writer>,
     room: Room,
+    turn: Turn,
 }
 
 /// How much memory the next page of a list will take: as the one before it, and
@@ -238,7 +244,7 @@ impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
         let mut out = Vec::new();
         // Pages of which nothing is served make no chunk.
         while out.is_empty() {
-            tokio::task::yield_now().await;
+            self.turn.over().await;
             let Some(items) = self.pages.next() else {
                 writer.finish(&mut out);
                 return Some(out.into());
