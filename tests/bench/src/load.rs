@@ -156,15 +156,17 @@ pub(crate) async fn elsewhere(plan: &Plan) -> anyhow::Result<Latency> {
     begun(Command::new(std::env::current_exe()?), plan).await
 }
 
-/// As [`elsewhere`], by a process that leaves the processors to everybody else:
-/// clients that are not what is measured have machines of their own in life.
+/// As [`elsewhere`], by a process that has a processor only while nobody else wants
+/// it: clients that are not what is measured have machines of their own in life. The
+/// lowest niceness is not enough: of a thread that is merely nicer the kernel takes
+/// a processor with the next tick, which may be 4 ms away.
 ///
 /// # Errors
 ///
 /// A request fails.
 pub(crate) async fn aside(plan: &Plan) -> anyhow::Result<Latency> {
-    let mut command = Command::new("nice");
-    command.arg("--adjustment=19").arg(std::env::current_exe()?);
+    let mut command = Command::new("chrt");
+    command.args(["--idle", "0"]).arg(std::env::current_exe()?);
     begun(command, plan).await
 }
 
