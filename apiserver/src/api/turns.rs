@@ -10,8 +10,8 @@ use std::sync::{
 
 use tokio::task::yield_now;
 
-/// After so many pages a list lets others go first even if no other list is written: there may be no second thread, and
-/// what waits for this one in particular waits no longer than two milliseconds.
+/// After so many pages, some two milliseconds and more if they are compressed, a list lets others go first even if no other
+/// list is written: there may be no second thread, or something may wait for this one in particular.
 const ALONE: usize = 8;
 
 /// The lists that are written now.
