@@ -90,22 +90,14 @@ pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
     padded(out, value, 1);
 }
 
-/// Appends a whole number with zeros before it up to `width` digits, of which
-/// there are at most 20.
-pub(crate) fn padded(out: &mut Vec<u8>, mut value: u64, width: usize) {
-    // u64::MAX has 20 digits.
-    let mut digits = [b'0'; 20];
-    let mut first = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(value % 10).unwrap_or_default();
-        value /= 10;
-        first -= 1;
-        if value == 0 {
-            break;
-        }
+/// Appends a whole number with zeros before it up to `width` digits.
+pub(crate) fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value).as_bytes();
+    for _ in digits.len()..width {
+        out.push(b'0');
     }
-    let first = first.min(digits.len().saturating_sub(width));
-    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+    out.extend_from_slice(digits);
 }
 
 /// Turns compact JSON into JSON with two spaces per level, in pieces of any

@@ -21,7 +21,7 @@ pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> Envelope
         text(out, 1, api_version);
         text(out, 2, kind);
     });
-    tag(&mut before, 2);
+    before.push(tag(2));
     varint(&mut before, u64::try_from(length).unwrap_or(u64::MAX));
     Envelope {
         before,
@@ -40,25 +40,19 @@ pub(crate) fn wrapped(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> 
 
 /// Appends a field of letters.
 pub(crate) fn text(out: &mut Vec<u8>, field: u8, value: &str) {
-    bytes(out, field, value.as_bytes());
-}
-
-/// As [`text`], for letters that are at hand as bytes.
-pub(crate) fn bytes(out: &mut Vec<u8>, field: u8, value: &[u8]) {
     begin(out, field, value.len());
-    out.extend_from_slice(value);
+    out.extend_from_slice(value.as_bytes());
 }
 
 /// Appends the beginning of a field of `length` bytes, which the caller appends
 /// next.
-pub(crate) fn begin(out: &mut Vec<u8>, field: u8, length: usize) {
-    tag(out, field);
+fn begin(out: &mut Vec<u8>, field: u8, length: usize) {
+    if let Ok(short @ ..0x80) = u8::try_from(length) {
+        out.extend_from_slice(&[tag(field), short]);
+        return;
+    }
+    out.push(tag(field));
     varint(out, u64::try_from(length).unwrap_or(u64::MAX));
-}
-
-/// How many bytes a field of `length` bytes takes with its beginning.
-pub(crate) fn field_length(length: usize) -> usize {
-    1 + varint_length(length) + length
 }
 
 /// Appends a field that is a whole number; negative ones take ten bytes.
@@ -70,35 +64,44 @@ pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: i64) {
 /// Appends a field that `write` fills: a message, or a text that is not at hand
 /// in one piece.
 pub(crate) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    fill(out, field, 1, write);
+    fill::<1>(out, field, write);
 }
 
 /// As [`message`], for what is usually longer than 127 bytes.
 pub(crate) fn long_message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
-    fill(out, field, 2, write);
+    fill::<2>(out, field, write);
 }
 
-/// Leaves `room` for the length. Where that is wrong, what was written moves.
-fn fill(out: &mut Vec<u8>, field: u8, room: usize, write: impl FnOnce(&mut Vec<u8>)) {
-    tag(out, field);
-    let at = out.len();
-    let from = at + room;
-    out.resize(from, 0);
+/// Leaves `ROOM` for the length. Where that is wrong, what was written moves.
+fn fill<const ROOM: usize>(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
+    let at = out.len() + 1;
+    out.extend_from_slice([tag(field), 0, 0].get(..=ROOM).unwrap_or_default());
+    let from = out.len();
     write(out);
     let length = out.len().saturating_sub(from);
+    if ROOM == 1
+        && let Ok(short @ ..0x80) = u8::try_from(length)
+        && let Some(place) = out.get_mut(at)
+    {
+        *place = short;
+        return;
+    }
     let needed = varint_length(length);
-    if needed != room {
-        if needed > room {
+    if needed != ROOM {
+        if needed > ROOM {
             out.resize(at + needed + length, 0);
         }
         out.copy_within(from..from + length, at + needed);
         out.truncate(at + needed + length);
     }
-    let mut left = length;
-    for (index, place) in out.iter_mut().skip(at).take(needed).enumerate() {
-        let more = if index + 1 < needed { 0x80 } else { 0 };
-        *place = u8::try_from(left & 0x7f).unwrap_or_default() | more;
+    let places = out.get_mut(at..at + needed).unwrap_or_default();
+    let mut left = u64::try_from(length).unwrap_or(u64::MAX);
+    for place in &mut *places {
+        *place = low(left) | 0x80;
         left >>= 7;
+    }
+    if let Some(last) = places.last_mut() {
+        *last &= 0x7f;
     }
 }
 
@@ -123,8 +126,9 @@ pub(crate) fn list_meta(out: &mut Vec<u8>, token: &str) {
     });
 }
 
-fn tag(out: &mut Vec<u8>, field: u8) {
-    out.push(field << 3 | 2);
+/// What a field that has a length begins with.
+const fn tag(field: u8) -> u8 {
+    field << 3 | 2
 }
 
 fn varint(out: &mut Vec<u8>, mut value: u64) {

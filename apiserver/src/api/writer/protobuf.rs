@@ -6,7 +6,7 @@ use super::super::{
     accept::Form,
     kinds::{Resource, Version},
     objects::{Amounts, Item},
-    protobuf::{self, Envelope, begin, bytes, field_length, long_message, message, number, text},
+    protobuf::{self, Envelope, long_message, message, number, text},
     quantity,
 };
 
@@ -54,9 +54,8 @@ impl ProtobufWriter {
     /// See [`super::Writer::items`].
     pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
         self.begin(out);
-        let mut quantity = Vec::new();
         for item in items {
-            long_message(out, 2, |out| self.object(out, item, &mut quantity));
+            long_message(out, 2, |out| self.object(out, item));
         }
     }
 
@@ -68,7 +67,7 @@ impl ProtobufWriter {
     /// See [`super::Writer::one`].
     pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
         self.single = true;
-        self.object(out, item, &mut Vec::new());
+        self.object(out, item);
     }
 
     /// See [`super::Writer::envelope`].
@@ -88,8 +87,7 @@ impl ProtobufWriter {
         }
     }
 
-    /// `quantity` is room for the text of one.
-    fn object(&self, out: &mut Vec<u8>, item: &Item, quantity: &mut Vec<u8>) {
+    fn object(&self, out: &mut Vec<u8>, item: &Item) {
         message(out, 1, |out| self.metadata(out, item));
         if matches!(self.form, Form::Partial(_)) {
             return;
@@ -98,12 +96,12 @@ impl ProtobufWriter {
         let window = i64::try_from(item.window().as_nanos()).unwrap_or(i64::MAX);
         message(out, 3, |out| number(out, 1, window));
         match item {
-            Item::Node(_, node) => usage(out, 4, node.into(), quantity),
+            Item::Node(_, node) => usage(out, 4, node.into()),
             Item::Pod(_, pod) => {
                 for (name, container) in pod.containers() {
                     message(out, 4, |out| {
                         text(out, 1, name.as_str());
-                        usage(out, 2, container.into(), quantity);
+                        usage(out, 2, container.into());
                     });
                 }
             }
@@ -120,9 +118,10 @@ impl ProtobufWriter {
         out.extend_from_slice(&[0x22, 0, 0x2a, 0, 0x32, 0, 0x38, 0]);
         out.extend_from_slice(&self.created);
         for (key, value) in item.labels().iter() {
-            begin(out, 11, field_length(key.len()) + field_length(value.len()));
-            text(out, 1, key);
-            text(out, 2, value);
+            message(out, 11, |out| {
+                text(out, 1, key);
+                text(out, 2, value);
+            });
         }
     }
 }
@@ -133,25 +132,20 @@ fn moment(out: &mut Vec<u8>, at: Timestamp) {
     number(out, 2, 0);
 }
 
-/// A map of quantities, by name. `quantity` is room for the text of one.
-fn usage(out: &mut Vec<u8>, field: u8, usage: Amounts, quantity: &mut Vec<u8>) {
-    let mut add = |name, write: &dyn Fn(&mut Vec<u8>)| {
-        quantity.clear();
-        write(quantity);
-        amount(out, field, name, quantity);
-    };
-    add("cpu", &|out| quantity::cpu(out, usage.cpu));
-    add("memory", &|out| quantity::bytes(out, usage.memory));
+/// A map of quantities, by name.
+fn usage(out: &mut Vec<u8>, field: u8, usage: Amounts) {
+    amount(out, field, "cpu", |out| quantity::cpu(out, usage.cpu));
+    let memory = |out: &mut Vec<u8>| quantity::bytes(out, usage.memory);
+    amount(out, field, "memory", memory);
     if let Some(swap) = usage.swap {
-        add("swap", &|out| quantity::bytes(out, swap));
+        amount(out, field, "swap", |out| quantity::bytes(out, swap));
     }
 }
 
-/// An entry of that map: the quantity is a message of one text.
-fn amount(out: &mut Vec<u8>, field: u8, name: &str, quantity: &[u8]) {
-    let value = field_length(quantity.len());
-    begin(out, field, field_length(name.len()) + field_length(value));
-    text(out, 1, name);
-    begin(out, 2, value);
-    bytes(out, 1, quantity);
+/// An entry of that map: a name, and a message of one text, which is the quantity.
+fn amount(out: &mut Vec<u8>, field: u8, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    message(out, field, |out| {
+        text(out, 1, name);
+        message(out, 2, |out| message(out, 1, write));
+    });
 }
