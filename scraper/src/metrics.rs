@@ -10,7 +10,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tributary_proto::v1::publish_request::Message;
+use tributary_proto::v1::{node_refused, publish_request::Message};
 
 use crate::{
     kubelet::{Reason, decode::Refused},
@@ -27,6 +27,12 @@ pub(crate) struct BusMetrics {
     denied: Counter,
     replaced: Counter,
     sent: Family<Kind, Counter>,
+    nodes_refused: Family<Why, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -75,7 +81,21 @@ impl BusMetrics {
         ] {
             drop(new.sent.get_or_create(&Kind { kind }));
         }
+        bus.register(
+            "nodes_refused",
+            "Times that a frontend refused what we said of one node, by reason",
+            new.nodes_refused.clone(),
+        );
+        for reason in NODE_REFUSED {
+            let reason = node_refused(reason);
+            drop(new.nodes_refused.get_or_create(&Why { reason }));
+        }
         new
+    }
+
+    pub(crate) fn node_refused(&self, reason: node_refused::Reason) {
+        let reason = node_refused(reason);
+        self.nodes_refused.get_or_create(&Why { reason }).inc();
     }
 
     pub(crate) fn frontends_known(&self, count: usize) {
@@ -112,6 +132,35 @@ impl BusMetrics {
     #[cfg(test)]
     pub(crate) fn replaced_total(&self) -> u64 {
         self.replaced.get()
+    }
+}
+
+const NODE_REFUSED: [node_refused::Reason; 9] = [
+    node_refused::Reason::Unspecified,
+    node_refused::Reason::Invalid,
+    node_refused::Reason::Message,
+    node_refused::Reason::Containers,
+    node_refused::Reason::Names,
+    node_refused::Reason::Publisher,
+    node_refused::Reason::Frontend,
+    node_refused::Reason::NotAllowed,
+    node_refused::Reason::UnknownNode,
+];
+
+/// Why a frontend refused a node: a word for labels of metrics and fields of
+/// logs.
+pub(crate) fn node_refused(reason: node_refused::Reason) -> &'static str {
+    use node_refused::Reason;
+    match reason {
+        Reason::Unspecified => "unspecified",
+        Reason::Invalid => "invalid",
+        Reason::Message => "message",
+        Reason::Containers => "containers",
+        Reason::Names => "names",
+        Reason::Publisher => "publisher",
+        Reason::Frontend => "frontend",
+        Reason::NotAllowed => "not-allowed",
+        Reason::UnknownNode => "unknown-node",
     }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 use tributary_proto::{
+    convert::failure_text,
     limits::{MESSAGE_BYTES, OVERDUE_NODES, PROTOCOL},
     v1::{
-        Hello, Overdue, PublishRequest, publish_request, publish_response::Message,
+        Hello, NodeRefused, Overdue, PublishRequest, publish_request, publish_response::Message,
         sample_bus_client::SampleBusClient,
     },
 };
@@ -23,7 +24,7 @@ use super::{
     line::Progress,
     outbox::Outbox,
 };
-use crate::metrics::{BusMetrics, ShareMetrics};
+use crate::metrics::{BusMetrics, ShareMetrics, node_refused};
 
 /// Who this scraper is, and what its streams share.
 #[derive(Clone, Debug)]
@@ -122,6 +123,7 @@ impl Client {
                     mailbox.leave_roster_wanted(&wanted.node.into());
                 }
                 Some(Message::Overdue(overdue)) => self.overdue(overdue),
+                Some(Message::NodeRefused(refused)) => self.refused(door, refused),
                 // A later version may say what this one does not know.
                 None => debug!(%door, "message skipped"),
             }
@@ -135,6 +137,17 @@ impl Client {
         overdue.nodes.truncate(OVERDUE_NODES);
         if self.overdue.try_send(overdue.nodes).is_err() {
             self.share.reports_dropped.inc();
+        }
+    }
+
+    /// Says once why a frontend does not take a node. Its other nodes go on.
+    fn refused(&self, door: &Door, refused: NodeRefused) {
+        let reason = refused.reason();
+        self.metrics.node_refused(reason);
+        if self.hub.refused(&refused.node, reason) {
+            let (node, reason) = (refused.node, node_refused(reason));
+            let error = failure_text(refused.message);
+            warn!(%door, node, reason, error, "the frontend refused a node");
         }
     }
 

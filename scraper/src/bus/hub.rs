@@ -6,7 +6,7 @@ use std::{
 };
 
 use tributary_model::{NodeName, Reading};
-use tributary_proto::v1::ScrapeFailure;
+use tributary_proto::v1::{ScrapeFailure, node_refused};
 
 use super::mailbox::Mailbox;
 use crate::{metrics::BusMetrics, ownership::Standing};
@@ -25,6 +25,8 @@ struct Inner {
     nodes: HashMap<NodeName, Held>,
     /// What we are to the nodes to which we are something.
     standings: HashMap<NodeName, Standing>,
+    /// Why frontends refuse some of the nodes.
+    refused: HashMap<NodeName, node_refused::Reason>,
     mailboxes: Vec<Arc<Mailbox>>,
 }
 
@@ -85,6 +87,7 @@ impl Hub {
     pub(crate) fn release(&self, node: &NodeName) {
         let mut inner = self.lock();
         inner.nodes.remove(node);
+        inner.refused.remove(node);
         for mailbox in &inner.mailboxes {
             mailbox.leave_release(node);
         }
@@ -108,6 +111,17 @@ impl Hub {
                 mailbox.leave_standings(&news);
             }
         }
+    }
+
+    /// Takes down that a frontend refuses a node. Returns whether that is news:
+    /// the node is one of ours, and was not refused for this reason before.
+    pub(super) fn refused(&self, node: &str, reason: node_refused::Reason) -> bool {
+        let mut inner = self.lock();
+        let Some((node, _)) = inner.nodes.get_key_value(node) else {
+            return false;
+        };
+        let node = node.clone();
+        inner.refused.insert(node, reason) != Some(reason)
     }
 
     /// A place for a new stream.
@@ -184,6 +198,20 @@ mod tests {
         hub.publish(reading("n1", 1, 10));
         hub.release(&"n1".into());
         assert!(hub.subscribe().replay.is_empty());
+    }
+
+    #[test]
+    fn a_node_that_is_refused_is_news_once() {
+        use node_refused::Reason::{Containers, Names};
+        let hub = Hub::default();
+        assert!(!hub.refused("n1", Names));
+        hub.publish(reading("n1", 1, 10));
+        assert!(hub.refused("n1", Names));
+        assert!(!hub.refused("n1", Names));
+        assert!(hub.refused("n1", Containers));
+        hub.release(&"n1".into());
+        hub.publish(reading("n1", 2, 20));
+        assert!(hub.refused("n1", Containers));
     }
 
     #[test]
