@@ -298,12 +298,13 @@ fn find_members(
     let client = runtime_kube::client(kube)?;
     let leases = Leases::new(client, &namespace, names, clock.clone(), metrics);
     let (resolution, watching) = (config.resolution, leases.clone());
+    let stopping = stop.clone();
     tasks.spawn("members", async move {
         watching.watch(resolution, sender, stop).await;
         Ok(())
     });
     tasks.spawn("lease", async move {
-        leases.hold(told).await;
+        leases.hold(stopping, told).await;
         Ok(())
     });
     Ok(view)

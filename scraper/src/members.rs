@@ -1,5 +1,8 @@
 //! Our lease, and the watch of those of our group.
 
+mod read;
+mod spaced;
+
 use std::{
     collections::HashMap,
     fmt,
@@ -31,8 +34,10 @@ use tributary_runtime::{
     kube::{Change, keep},
 };
 
+pub(crate) use self::read::BadLease;
+use self::{read::Read, spaced::Spaced};
 use crate::{
-    membership::{LEASE, Lease, Membership, RENEW_EVERY},
+    membership::{LEASE, MOST_LEASES, Membership, RENEW_EVERY},
     metrics::ShareMetrics,
     ownership::{Member, View},
     steady::Steady,
@@ -53,6 +58,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Leases of the dead are deleted one by one, this far apart.
 const CLEAN_EVERY: Duration = LEASE;
 
+/// Leases are listed in pages of so many. A group has fewer, and one Lease may
+/// have more than a megabyte if whoever wrote it means us harm.
+const PAGE: u32 = 50;
+
+/// After the view has changed it rests for so long: all nodes are ranked anew by
+/// it, and leases can be made to come and go without end.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// How long the API may take to delete our lease when we leave. If it does not,
 /// the lease runs out.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,6 +78,7 @@ pub(crate) struct Leases {
     source: Member,
     clock: Clock,
     metrics: ShareMetrics,
+    ignored: Arc<Spaced>,
 }
 
 impl fmt::Debug for Leases {
@@ -89,26 +103,30 @@ impl Leases {
             source: source.into(),
             clock,
             metrics,
+            ignored: Arc::default(),
         }
     }
 
-    /// Keeps our lease until `leave`, then deletes it, so that others take over
-    /// at once. Says when the state changes and not when it lasts.
-    pub(crate) async fn hold(self, leave: CancellationToken) {
+    /// Keeps our lease until `stop`, and at `leave` deletes it, so that others
+    /// take over at once. Says when the state changes and not when it lasts.
+    ///
+    /// A renewal that is under way is finished first: if it were given up, the API
+    /// might apply it after the deletion, and we would live on without being there.
+    /// None begins after `stop`, so none is under way for long after it; what was
+    /// written last is good for much longer than it takes to leave.
+    pub(crate) async fn hold(self, stop: CancellationToken, leave: CancellationToken) {
         let acquired = self.clock.now();
         let mut healthy = true;
-        loop {
-            let written = self.write(acquired);
-            let wait = match leave.run_until_cancelled(written).await {
-                None => break,
-                Some(Ok(())) => {
+        while !stop.is_cancelled() {
+            let wait = match self.write(acquired).await {
+                Ok(()) => {
                     if !healthy {
                         info!("lease is renewed again");
                     }
                     healthy = true;
                     RENEW_EVERY
                 }
-                Some(Err(error)) => {
+                Err(error) => {
                     self.metrics.lease_failures.inc();
                     if healthy {
                         warn!(error, "cannot renew our lease; trying on, and scraping on");
@@ -117,10 +135,9 @@ impl Leases {
                     RETRY_AFTER
                 }
             };
-            if leave.run_until_cancelled(sleep(wait)).await.is_none() {
-                break;
-            }
+            stop.run_until_cancelled(sleep(wait)).await;
         }
+        leave.cancelled().await;
         let name = self.name();
         let params = DeleteParams::default();
         match within(LEAVE_TIMEOUT, self.api.delete(&name, &params)).await {
@@ -169,16 +186,36 @@ impl Leases {
             objects: Mutex::default(),
             changed: Notify::new(),
         };
-        let config = watcher::Config::default().labels(&format!("{GROUP}={}", self.group));
+        let labels = format!("{GROUP}={}", self.group);
+        let config = watcher::Config::default().labels(&labels).page_size(PAGE);
+        let read = |object| self.read(object);
         let apply = |change| {
-            shared.apply(change, steady.now(), &self.clock);
+            let dropped = shared.apply(change, steady.now(), &self.clock);
+            self.metrics.lease_ignored(BadLease::TooMany, dropped);
             shared.changed.notify_one();
         };
         let ended = stop.clone();
-        let watching = keep(self.api.clone(), config, Read::of, apply, ended);
+        let watching = keep(self.api.clone(), config, read, apply, ended);
         let cleaning = self.clean(&shared, &stop);
         let publishing = self.publish(&shared, steady, &view, &stop);
         tokio::join!(watching, publishing, cleaning);
+    }
+
+    /// What matters of a lease, if it counts. One that does not is counted, and
+    /// some are named: nobody else would say why a scraper is not believed.
+    fn read(&self, object: Object) -> Option<Read> {
+        let name = object.metadata.name.clone();
+        match Read::of(object, &self.group) {
+            Ok(read) => Some(read),
+            Err(why) => {
+                self.metrics.lease_ignored(why, 1);
+                if self.ignored.is_time() {
+                    let lease = name.unwrap_or_default();
+                    warn!(lease, reason = why.as_str(), error = %why, "ignoring a lease");
+                }
+                None
+            }
+        }
     }
 
     /// Deletes what those leave behind who die without a word under a name that
@@ -226,9 +263,15 @@ impl Leases {
             let now = steady.now();
             let (seen, next) = {
                 let membership = shared.lock();
+                let ignored = i64::try_from(membership.ignored(now)).unwrap_or(i64::MAX);
+                self.metrics.members_ignored.set(ignored);
                 (membership.view(now), membership.next(now))
             };
-            view.send_if_modified(|held| self.changed(held, seen));
+            let changed = view.send_if_modified(|held| self.changed(held, seen));
+            if changed && stop.run_until_cancelled(sleep(SETTLE)).await.is_none() {
+                return;
+            }
+            let now = steady.now();
             let wait = async {
                 match next {
                     Some(at) => sleep(at.since(now).unwrap_or_default()).await,
@@ -291,7 +334,8 @@ impl Shared {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn apply(&self, change: Change<Option<Read>>, now: Timestamp, clock: &Clock) {
+    /// Takes in a change. How many leases were dropped, since they are too many.
+    fn apply(&self, change: Change<Option<Read>>, now: Timestamp, clock: &Clock) -> u64 {
         let mut membership = self.lock();
         let mut objects = self.objects();
         match change {
@@ -307,8 +351,11 @@ impl Shared {
             }
             Change::Put(read) => {
                 if let Some(Read { lease, object }) = read {
-                    objects.insert(Arc::clone(&lease.holder), object);
+                    let holder = Arc::clone(&lease.holder);
                     membership.put(lease, now);
+                    if membership.holds(&holder) {
+                        objects.insert(holder, object);
+                    }
                 }
             }
             Change::Remove(read) => {
@@ -318,38 +365,16 @@ impl Shared {
                 }
             }
         }
+        if objects.len() > MOST_LEASES {
+            objects.retain(|holder, _| membership.holds(holder));
+        }
+        membership.take_dropped()
     }
 
     /// Name and version of a lease that we are to delete.
     fn abandoned(&self) -> Option<(String, String)> {
         let membership = self.lock();
         self.objects().get(membership.abandoned()?).cloned()
-    }
-}
-
-/// A lease, and the object that it was read from: name and version.
-#[derive(Debug)]
-struct Read {
-    lease: Lease,
-    object: (String, String),
-}
-
-impl Read {
-    /// What matters of an object; `None` if it is nobody's.
-    fn of(object: Object) -> Option<Self> {
-        let (metadata, spec) = (object.metadata, object.spec?);
-        let date = |time: &MicroTime| Timestamp::from_millis(time.0.as_millisecond());
-        let renewed = date(spec.renew_time.as_ref()?);
-        let lease = Lease {
-            holder: spec
-                .holder_identity
-                .filter(|holder| !holder.is_empty())?
-                .into(),
-            acquired: spec.acquire_time.as_ref().map_or(renewed, date),
-            renewed,
-        };
-        let object = (metadata.name?, metadata.resource_version?);
-        Some(Self { lease, object })
     }
 }
 

@@ -9,7 +9,10 @@
 //!
 //! Pure: the date is an argument.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tributary_model::Timestamp;
 
@@ -28,8 +31,16 @@ const SILENCE: Duration = Duration::from_secs(10);
 /// more, and the first of the living may delete it.
 const ABANDONED_AFTER: u32 = 10;
 
-/// More members than this are not a group. The first by name are taken.
-const MOST_MEMBERS: usize = 1_024;
+/// Other members than these are ignored: twice as many as the largest cluster
+/// needs. The oldest leases count, by the date that the API gave them, which no
+/// holder can choose: one who writes leases of scrapers that do not exist comes
+/// after those who were there before, and in every process. We count ourselves
+/// in any case.
+pub(crate) const MOST_MEMBERS: usize = 128;
+
+/// So many leases are remembered, those of the dead included. Beyond it the dead
+/// go first, and then those that were created last.
+pub(crate) const MOST_LEASES: usize = 1_024;
 
 /// One who has scraped for so many resolutions has two samples of every node.
 const ESTABLISHED: u32 = 2;
@@ -38,12 +49,15 @@ const ESTABLISHED: u32 = 2;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) holder: Member,
+    /// By the date of the API, not of the holder.
+    pub(crate) created: Timestamp,
     pub(crate) acquired: Timestamp,
     pub(crate) renewed: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
+    created: Timestamp,
     renewed: Timestamp,
     established: bool,
     /// When it was last seen to be renewed.
@@ -64,6 +78,9 @@ pub(crate) struct Membership {
     seen: BTreeMap<Member, Seen>,
     /// When a renewal was last seen, anybody's.
     heard_at: Timestamp,
+    /// Leases that were not remembered, or not any longer, since they are too
+    /// many.
+    dropped: u64,
 }
 
 impl Membership {
@@ -77,6 +94,7 @@ impl Membership {
             listed: false,
             seen: BTreeMap::new(),
             heard_at: now,
+            dropped: 0,
         }
     }
 
@@ -87,12 +105,8 @@ impl Membership {
     /// doubts a living member until its next renewal, and we scrape too much.
     pub(crate) fn replace(&mut self, leases: Vec<Lease>, now: Timestamp, today: Timestamp) {
         if self.listed {
-            let held: Vec<Member> = self.seen.keys().cloned().collect();
-            for member in held {
-                if !leases.iter().any(|lease| lease.holder == member) {
-                    self.seen.remove(&member);
-                }
-            }
+            let there: BTreeSet<&Member> = leases.iter().map(|lease| &lease.holder).collect();
+            self.seen.retain(|member, _| there.contains(member));
             for lease in leases {
                 self.put(lease, now);
             }
@@ -103,12 +117,13 @@ impl Membership {
         for lease in leases {
             let dead = today.since(lease.renewed).is_some_and(|age| age > LEASE);
             let seen = Seen {
+                created: lease.created,
                 renewed: lease.renewed,
                 established: self.is_established(&lease),
                 at: now,
                 from: (!dead).then_some(now),
             };
-            self.seen.insert(lease.holder, seen);
+            self.remember(lease.holder, seen);
         }
     }
 
@@ -118,13 +133,14 @@ impl Membership {
         let joined = Some(now.plus(self.debounce));
         let Some(seen) = self.seen.get(&lease.holder).copied() else {
             let seen = Seen {
+                created: lease.created,
                 renewed: lease.renewed,
                 established,
                 at: now,
                 from: joined,
             };
             self.heard(now);
-            self.seen.insert(lease.holder, seen);
+            self.remember(lease.holder, seen);
             return;
         };
         if seen.renewed == lease.renewed {
@@ -133,6 +149,7 @@ impl Membership {
         let was_dead = self.is_dead(&seen);
         self.heard(now);
         let seen = Seen {
+            created: lease.created,
             renewed: lease.renewed,
             established,
             at: now,
@@ -158,21 +175,71 @@ impl Membership {
         if !self.listed && now < self.alone_from() {
             return None;
         }
-        let counts = |(_, seen): &(&Member, &Seen)| {
-            seen.from.is_some_and(|from| from <= now) && !self.is_dead(seen)
-        };
-        let others = self.seen.iter().filter(counts).take(MOST_MEMBERS);
-        let others = others.map(|(name, seen)| Peer {
+        let mut others: Vec<(&Member, &Seen)> = self.living(now).collect();
+        if others.len() > MOST_MEMBERS {
+            others.sort_by_key(|(name, seen)| (seen.created, *name));
+            others.truncate(MOST_MEMBERS);
+        }
+        let others = others.into_iter().map(|(name, seen)| Peer {
             name: Member::clone(name),
             established: seen.established,
         });
         Some(View::new(Member::clone(&self.me), others.collect()))
     }
 
+    /// How many live and do not count, since they are too many.
+    pub(crate) fn ignored(&self, now: Timestamp) -> usize {
+        self.living(now).count().saturating_sub(MOST_MEMBERS)
+    }
+
+    /// How many leases were dropped, since they are too many, and not asked for
+    /// before.
+    pub(crate) fn take_dropped(&mut self) -> u64 {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Whether the lease of this holder is held.
+    pub(crate) fn holds(&self, holder: &Member) -> bool {
+        self.seen.contains_key(holder)
+    }
+
     /// How many leases are held.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.seen.len()
+    }
+
+    /// Those who are there besides us.
+    fn living(&self, now: Timestamp) -> impl Iterator<Item = (&Member, &Seen)> {
+        self.seen.iter().filter(move |(name, seen)| {
+            let counts = seen.from.is_some_and(|from| from <= now);
+            counts && !self.is_dead(seen) && **name != self.me
+        })
+    }
+
+    /// Takes in a lease of somebody new, if there is room.
+    fn remember(&mut self, holder: Member, seen: Seen) {
+        if self.seen.len() >= MOST_LEASES {
+            let all = self.seen.iter();
+            let last = all.max_by_key(|(holder, seen)| self.order(holder, seen));
+            let dropped = match last {
+                Some((last, it)) if self.order(&holder, &seen) < self.order(last, it) => last,
+                _ => &holder,
+            };
+            let dropped = Member::clone(dropped);
+            self.dropped += 1;
+            self.seen.remove(&dropped);
+            if dropped == holder {
+                return;
+            }
+        }
+        self.seen.insert(holder, seen);
+    }
+
+    /// Orders leases: the first are kept.
+    fn order<'a>(&self, holder: &'a Member, seen: &Seen) -> (bool, Timestamp, &'a Member) {
+        let dead = seen.from.is_none() || self.is_dead(seen);
+        (dead, seen.created, holder)
     }
 
     /// When the view changes although nothing is taken in.
@@ -184,13 +251,13 @@ impl Membership {
 
     /// The holder of a lease that was left behind long ago, while others were
     /// heard of; for the first by name of those who live, so that one deletes it.
+    /// If that one does not, in as long again, it is for everybody.
     pub(crate) fn abandoned(&self) -> Option<&Member> {
-        let mut first = self.seen.iter().take_while(|(name, _)| **name < self.me);
-        if first.any(|(_, seen)| !self.is_dead(seen)) {
-            return None;
-        }
+        let mut before = self.seen.iter().take_while(|(name, _)| **name < self.me);
+        let is_ours = before.all(|(_, seen)| self.is_dead(seen));
+        let patience = LEASE * ABANDONED_AFTER * if is_ours { 1 } else { 2 };
         let mut others = self.seen.iter().filter(|(name, _)| **name != self.me);
-        let found = others.find(|(_, seen)| self.silent(seen) >= LEASE * ABANDONED_AFTER);
+        let found = others.find(|(_, seen)| self.silent(seen) >= patience);
         found.map(|(name, _)| name)
     }
 

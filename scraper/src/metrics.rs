@@ -14,6 +14,7 @@ use tributary_proto::v1::{node_refused, publish_request::Message};
 
 use crate::{
     kubelet::{Reason, decode::Refused},
+    members::BadLease,
     ownership::{Counts, Move, When},
 };
 
@@ -247,6 +248,9 @@ pub(crate) struct ShareMetrics {
     pub(crate) lease_failures: Counter,
     /// Leases of the dead that we deleted.
     pub(crate) leases_cleaned: Counter,
+    /// Scrapers that live and do not count, since they are too many.
+    pub(crate) members_ignored: Gauge,
+    leases_ignored: Family<Ignored, Counter>,
     /// Reports of overdue nodes that came faster than they were read.
     pub(crate) reports_dropped: Counter,
     nodes: Family<Role, Gauge>,
@@ -256,6 +260,11 @@ pub(crate) struct ShareMetrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Role {
     role: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ignored {
+    reason: &'static str,
 }
 
 impl ShareMetrics {
@@ -278,6 +287,19 @@ impl ShareMetrics {
             new.leases_cleaned.clone(),
         );
         share.register(
+            "members_ignored",
+            "Scrapers of our group that live and do not count, because they are too many",
+            new.members_ignored.clone(),
+        );
+        share.register(
+            "leases_ignored",
+            "Leases of our group that were read and do not count, by reason",
+            new.leases_ignored.clone(),
+        );
+        for reason in BadLease::ALL.map(BadLease::as_str) {
+            drop(new.leases_ignored.get_or_create(&Ignored { reason }));
+        }
+        share.register(
             "overdue_reports_dropped",
             "Reports of overdue nodes that came faster than they were read",
             new.reports_dropped.clone(),
@@ -299,12 +321,25 @@ impl ShareMetrics {
         new
     }
 
+    pub(crate) fn lease_ignored(&self, why: BadLease, count: u64) {
+        let reason = why.as_str();
+        self.leases_ignored
+            .get_or_create(&Ignored { reason })
+            .inc_by(count);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn leases_ignored_total(&self, why: BadLease) -> u64 {
+        let reason = why.as_str();
+        self.leases_ignored.get_or_create(&Ignored { reason }).get()
+    }
+
     pub(crate) fn moved(&self, change: &Move) {
         let kind = match change {
             Move::Own(_, When::AtOnce) => "own_at_once",
             Move::Own(_, When::AtPhase) => "own_at_phase",
             Move::Hasten(_) => "hasten",
-            Move::Rescue(_) => "rescue",
+            Move::Rescue(..) => "rescue",
             Move::Release(_) => "release",
         };
         self.moves.get_or_create(&Kind { kind }).inc();

@@ -22,6 +22,14 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// These, as if listed.
+    #[cfg(test)]
+    pub(crate) fn of(targets: impl IntoIterator<Item = Target>) -> Self {
+        let mut all = Self::default();
+        all.apply(Change::Replace(targets.into_iter().collect()));
+        all
+    }
+
     /// Whether the nodes were listed at all: before that, no node means nothing.
     pub fn listed(&self) -> bool {
         self.listed

@@ -8,15 +8,16 @@
 //!   asked it until now: so moves are spread over a resolution, the rhythm of
 //!   the node is kept, and kubelets see no stampede of TLS sessions.
 //! - Whoever loses a node goes on for two resolutions.
-//! - A node that frontends report as overdue is asked by whoever stands by, and
-//!   by one more of the following ranks with every report, for a while that
-//!   doubles if it happens again and again. One who cannot reach the node either
-//!   leaves off and waits longer each time.
+//! - A node that frontends report as overdue is asked by whoever stands by, by
+//!   those whose last scrape of it succeeded, and from the second report on by
+//!   everybody, for a while that doubles if it happens again and again. One who
+//!   cannot reach the node either leaves off and waits longer each time.
 //!
 //! Overlap is harmless and a gap is a fault: in doubt, scrape.
 //!
 //! Pure: the date is an argument.
 
+mod reports;
 mod standing;
 mod view;
 
@@ -28,6 +29,10 @@ use std::{
 
 use tributary_model::{NodeName, Timestamp};
 
+use self::{
+    reports::{Reports, Turn},
+    view::Turnover,
+};
 pub(crate) use self::{
     standing::Standing,
     view::{Member, Peer, View},
@@ -36,16 +41,6 @@ pub(crate) use self::{
 /// A former owner goes on for so many resolutions.
 const OVERLAP: u32 = 2;
 
-/// A rescue lasts so many resolutions the first time, and up to
-/// `2^MOST_DOUBLINGS` times as many.
-const RESCUE: u32 = 4;
-const MOST_DOUBLINGS: u32 = 3;
-
-/// A node that was not reported for so many resolutions is not overdue any
-/// more, and one that was not for so many has got over it.
-const STREAK: u32 = 3;
-const RECOVERED: u32 = 64;
-
 /// What is to be done about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
@@ -53,8 +48,8 @@ pub(crate) enum Move {
     Own(NodeName, When),
     /// It is ours, and must not wait for its phase.
     Hasten(NodeName),
-    /// Nobody else delivers it: scrape it at once.
-    Rescue(NodeName),
+    /// Nobody else delivers it: scrape it after this time.
+    Rescue(NodeName, Duration),
     /// It is scraped by another, or is gone.
     Release(NodeName),
 }
@@ -79,23 +74,13 @@ enum Role {
     Rescuer { until: Timestamp, delivered: bool },
 }
 
-/// What frontends said about a node.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reports {
-    /// How often in a row it was overdue.
-    count: u32,
-    last: Option<Timestamp>,
-    /// Rescues, and those among them that failed at once, since it was well.
-    rescues: u32,
-    misses: u32,
-    not_before: Option<Timestamp>,
-}
-
 #[derive(Debug, Default)]
 struct Node {
     rank: usize,
     role: Role,
     reports: Reports,
+    /// Our last scrape of it succeeded.
+    proven: bool,
     /// The last round in which the node was there.
     round: u64,
 }
@@ -142,12 +127,12 @@ impl Ownership {
 
     /// Takes in which nodes and members there are, all of both.
     pub(crate) fn follow(&mut self, nodes: &[NodeName], view: &View, now: Timestamp) -> Vec<Move> {
-        let first = self.view.is_none();
-        let changed = !self
-            .view
-            .as_ref()
-            .is_some_and(|held| held.same_members(view));
-        self.view = Some(view.clone());
+        let before = self.view.replace(view.clone());
+        let first = before.is_none();
+        let turnover = before.map(|before| view.turnover(&before));
+        let changed = turnover.as_ref().is_none_or(|it| it.len() > 0);
+        // It is cheaper to rank anew than to follow many who came and went.
+        let turnover = turnover.as_ref().filter(|it| it.len() < view.len());
         self.round += 1;
         let mut moves = Vec::new();
         for name in nodes {
@@ -155,7 +140,7 @@ impl Ownership {
             let node = self.nodes.entry(name.clone()).or_default();
             node.round = self.round;
             if is_new || changed {
-                node.rank = view.rank(name.as_str());
+                node.rank = Self::rank(view, node.rank, name, turnover.filter(|_| !is_new));
                 self.changed.push(name.clone());
             }
             let owned = node.rank < self.replicas;
@@ -182,6 +167,13 @@ impl Ownership {
         }
         self.forget_gone(&mut moves);
         moves
+    }
+
+    fn rank(view: &View, before: usize, node: &NodeName, turnover: Option<&Turnover>) -> usize {
+        match turnover {
+            Some(turnover) => view.rank_after(turnover, before, node.as_str()),
+            None => view.rank(node.as_str()),
+        }
     }
 
     /// A node that is new to everybody is asked at once, and so is one whose
@@ -226,7 +218,8 @@ impl Ownership {
             let Some((name, node)) = self.nodes.get_key_value(name.as_ref()) else {
                 continue;
             };
-            let (name, role, rank) = (name.clone(), node.role, node.rank);
+            let (name, role) = (name.clone(), node.role);
+            let foremost = node.rank <= self.replicas || node.proven;
             let mut reports = node.reports;
             if !reports.take(self.resolution, now) {
                 continue; // another frontend, about the same
@@ -236,19 +229,15 @@ impl Ownership {
                     self.set(&name, Role::Owner { asked: true });
                     moves.push(Move::Hasten(name.clone()));
                 }
-                Role::Idle if reports.is_our_turn(rank, self.replicas, now) => {
-                    let doublings = reports.rescues.min(MOST_DOUBLINGS);
-                    let lasts = self.resolution * (RESCUE << doublings);
-                    reports.rescues += 1;
-                    let until = now.plus(lasts);
-                    let delivered = false;
-                    self.set(&name, Role::Rescuer { until, delivered });
-                    moves.push(Move::Rescue(name.clone()));
+                Role::Idle => {
+                    if let Some(turn) = reports.turn(foremost, self.resolution, now) {
+                        let until = now.plus(reports.rescue(self.resolution));
+                        let delivered = false;
+                        self.set(&name, Role::Rescuer { until, delivered });
+                        moves.push(Move::Rescue(name.clone(), self.wait(turn, &name)));
+                    }
                 }
-                Role::Idle
-                | Role::Owner { asked: true }
-                | Role::Leaving { .. }
-                | Role::Rescuer { .. } => {}
+                Role::Owner { asked: true } | Role::Leaving { .. } | Role::Rescuer { .. } => {}
             }
             if let Some(node) = self.nodes.get_mut(&name) {
                 node.reports = reports;
@@ -257,10 +246,32 @@ impl Ownership {
         moves
     }
 
+    fn wait(&self, turn: Turn, node: &NodeName) -> Duration {
+        match (turn, &self.view) {
+            (Turn::Within(span), Some(view)) => view.share_of(span, node.as_str()),
+            (Turn::AtOnce, _) | (Turn::Within(_), None) => Duration::ZERO,
+        }
+    }
+
+    /// Whether we ask the node for others and have not reached it yet.
+    pub(crate) fn is_trial(&self, node: &NodeName) -> bool {
+        let node = self.nodes.get(node);
+        node.is_some_and(|node| {
+            matches!(
+                node.role,
+                Role::Rescuer {
+                    delivered: false,
+                    ..
+                }
+            )
+        })
+    }
+
     /// Takes in what became of a scrape.
     pub(crate) fn scraped(&mut self, name: &NodeName, good: bool, now: Timestamp) -> Option<Move> {
         let resolution = self.resolution;
         let node = self.nodes.get_mut(name)?;
+        node.proven = good;
         match node.role {
             Role::Owner { .. } => {
                 self.set(name, Role::Owner { asked: true });
@@ -268,7 +279,7 @@ impl Ownership {
             }
             Role::Rescuer { until, delivered } if good || delivered => {
                 if good {
-                    node.reports.misses = 0;
+                    node.reports.delivered();
                 }
                 let delivered = good;
                 self.set(name, Role::Rescuer { until, delivered });
@@ -276,9 +287,7 @@ impl Ownership {
             }
             Role::Rescuer { .. } => {
                 // It seems to be the kubelet. Its owner goes on asking.
-                let doublings = node.reports.misses.min(MOST_DOUBLINGS);
-                node.reports.misses += 1;
-                node.reports.not_before = Some(now.plus(resolution * (1 << doublings)));
+                node.reports.missed(resolution, now);
                 self.set(name, Role::Idle);
                 Some(Move::Release(name.clone()))
             }
@@ -351,37 +360,6 @@ impl Role {
             Self::Leaving { until } | Self::Rescuer { until, .. } => Some(until),
             Self::Idle | Self::Owner { .. } => None,
         }
-    }
-}
-
-impl Reports {
-    /// Counts a report. Whether it says something new: every frontend reports
-    /// a node once in a resolution.
-    fn take(&mut self, resolution: Duration, now: Timestamp) -> bool {
-        let ago = self.last.and_then(|last| now.since(last));
-        if ago.is_some_and(|ago| ago < resolution * 3 / 4) {
-            return false;
-        }
-        if ago.is_none_or(|ago| ago > resolution * RECOVERED) {
-            *self = Self::default();
-        } else if ago.is_some_and(|ago| ago > resolution * STREAK) {
-            self.count = 0;
-        }
-        self.count += 1;
-        self.last = Some(now);
-        true
-    }
-
-    /// Whether the node may still be overdue: the next report is yet to come.
-    fn are_recent(&self, resolution: Duration, now: Timestamp) -> bool {
-        let ago = self.last.and_then(|last| now.since(last));
-        ago.is_some_and(|ago| ago <= resolution)
-    }
-
-    /// One rank more with every report.
-    fn is_our_turn(&self, rank: usize, replicas: usize, now: Timestamp) -> bool {
-        let reports = usize::try_from(self.count).unwrap_or(usize::MAX);
-        reports > rank.saturating_sub(replicas) && self.not_before.is_none_or(|at| at <= now)
     }
 }
 

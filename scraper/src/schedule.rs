@@ -10,7 +10,7 @@
 //! Pure: the date is an argument.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -30,18 +30,30 @@ const GATHER_MS: u64 = 50;
 /// A phase of so long ago may have been left out by a scraper that was leaving.
 const JUST_PASSED_MS: u64 = 3_000;
 
+/// Whose a scrape under way is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    /// That of a node which is here.
+    Ours,
+    /// The node was removed meanwhile.
+    Removed,
+    /// It was removed and came back. It is due then, once the scrape is over.
+    Back(Timestamp),
+}
+
 /// Nodes and when each is due next.
 ///
 /// # Invariants
 ///
-/// `order` and `due` hold the same nodes and times. A node being scraped is in
-/// neither and in `busy`.
+/// - `order` and `due` hold the same nodes and times. A node being scraped is in
+///   neither and in `busy`, until that scrape is over, even if it is removed and
+///   comes back meanwhile. So no node is asked twice at one time.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     resolution_ms: u64,
     due: HashMap<NodeName, Timestamp>,
     order: BTreeSet<(Timestamp, NodeName)>,
-    busy: BTreeSet<NodeName>,
+    busy: BTreeMap<NodeName, Busy>,
 }
 
 impl Schedule {
@@ -51,18 +63,18 @@ impl Schedule {
             resolution_ms: resolution_ms.max(1),
             due: HashMap::new(),
             order: BTreeSet::new(),
-            busy: BTreeSet::new(),
+            busy: BTreeMap::new(),
         }
     }
 
     /// Takes on a node that is not here yet.
     pub(crate) fn add(&mut self, node: &NodeName, now: Timestamp) {
-        if self.due.contains_key(node) || self.busy.contains(node) {
+        if self.is_here(node) {
             return;
         }
         let spread = FIRST_WITHIN_MS.min(self.resolution_ms / 8).max(1);
         let delay = Duration::from_millis(stable(node.as_str()) % spread);
-        self.put(node.clone(), now.plus(delay));
+        self.admit(node, now.plus(delay));
     }
 
     /// Takes on a node that another asked until now: it keeps its rhythm, and a
@@ -71,7 +83,7 @@ impl Schedule {
     /// A phase that has just passed counts as now, since the other may have left
     /// it out.
     pub(crate) fn add_at_phase(&mut self, node: &NodeName, now: Timestamp) {
-        if self.due.contains_key(node) || self.busy.contains(node) {
+        if self.is_here(node) {
             return;
         }
         let resolution = self.resolution_ms;
@@ -81,20 +93,26 @@ impl Schedule {
         let from = from.saturating_sub(slack);
         let ahead = (phase + resolution - from % resolution) % resolution;
         let wait = Duration::from_millis(ahead.saturating_sub(slack));
-        self.put(node.clone(), now.plus(wait));
+        self.admit(node, now.plus(wait));
     }
 
     /// Makes a node that waits due at once.
     pub(crate) fn hasten(&mut self, node: &NodeName, now: Timestamp) {
+        if let Some(Busy::Back(due)) = self.busy.get_mut(node) {
+            *due = now.min(*due);
+        }
         if let Some(due) = self.due.remove(node) {
             self.order.remove(&(due, node.clone()));
             self.put(node.clone(), due.min(now));
         }
     }
 
-    /// Forgets a node.
+    /// Forgets a node. A scrape of it that is under way is remembered until it is
+    /// over.
     pub(crate) fn remove(&mut self, node: &NodeName) {
-        self.busy.remove(node);
+        if let Some(busy) = self.busy.get_mut(node) {
+            *busy = Busy::Removed;
+        }
         if let Some(due) = self.due.remove(node) {
             self.order.remove(&(due, node.clone()));
         }
@@ -128,15 +146,45 @@ impl Schedule {
         }
         let (_, node) = self.order.pop_first()?;
         self.due.remove(&node);
-        self.busy.insert(node.clone());
+        self.busy.insert(node.clone(), Busy::Ours);
         Some(node)
     }
 
-    /// The scrape of `node` that began at `began` is over.
-    pub(crate) fn done(&mut self, node: &NodeName, began: Timestamp) {
-        if self.busy.remove(node) {
-            let wait = self.interval(node, began);
-            self.put(node.clone(), began.plus(wait));
+    /// The scrape of `node` that began at `began` is over. Whether its outcome
+    /// counts: not if the node was removed meanwhile, though it came back.
+    pub(crate) fn done(&mut self, node: &NodeName, began: Timestamp) -> bool {
+        match self.busy.remove(node) {
+            Some(Busy::Ours) => {
+                let wait = self.interval(node, began);
+                self.put(node.clone(), began.plus(wait));
+                true
+            }
+            Some(Busy::Back(due)) => {
+                self.put(node.clone(), due);
+                false
+            }
+            Some(Busy::Removed) | None => false,
+        }
+    }
+
+    /// Gives a node back that was due and for which there is no room before `due`.
+    pub(crate) fn put_off(&mut self, node: &NodeName, due: Timestamp) {
+        if self.busy.remove(node).is_some() {
+            self.put(node.clone(), due);
+        }
+    }
+
+    fn is_here(&self, node: &NodeName) -> bool {
+        let busy = self.busy.get(node);
+        self.due.contains_key(node) || busy.is_some_and(|busy| *busy != Busy::Removed)
+    }
+
+    /// Puts in a node that is not here; one that is still being scraped waits for
+    /// the end of that.
+    fn admit(&mut self, node: &NodeName, due: Timestamp) {
+        match self.busy.get_mut(node) {
+            Some(busy) => *busy = Busy::Back(due),
+            None => self.put(node.clone(), due),
         }
     }
 
@@ -273,8 +321,43 @@ mod tests {
         assert_eq!(schedule.take_due(at(60_000)), None);
         // Removed while it was scraped: it does not come back.
         schedule.remove(&node);
-        schedule.done(&node, at(2_000));
-        assert_eq!(schedule.next(), None);
+        assert!(!schedule.done(&node, at(2_000)));
+        assert_eq!((schedule.next(), schedule.size()), (None, 0));
+    }
+
+    #[test]
+    fn a_node_that_comes_back_while_it_is_scraped_waits_for_the_end() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        let node = NodeName::from("n1");
+        schedule.add(&node, at(0));
+        assert_eq!(schedule.take_due(at(2_000)), Some(node.clone()));
+        schedule.remove(&node);
+        schedule.add(&node, at(3_000));
+        assert_eq!(schedule.take_due(at(9_000)), None);
+        schedule.hasten(&node, at(3_500));
+        // The outcome is that of before, and says nothing about now.
+        assert!(!schedule.done(&node, at(2_000)));
+        assert_eq!(schedule.take_due(at(3_499)), None);
+        assert_eq!(schedule.take_due(at(10_000)), Some(node.clone()));
+        assert!(schedule.done(&node, at(10_000)));
+        // Back, and gone again.
+        assert_eq!(schedule.take_due(at(30_000)), Some(node.clone()));
+        schedule.remove(&node);
+        schedule.add_at_phase(&node, at(31_000));
+        schedule.remove(&node);
+        assert!(!schedule.done(&node, at(30_000)));
+        assert_eq!((schedule.next(), schedule.size()), (None, 0));
+    }
+
+    #[test]
+    fn a_node_that_is_put_off_is_due_then() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        let node = NodeName::from("n1");
+        schedule.add(&node, at(0));
+        assert_eq!(schedule.take_due(at(2_000)), Some(node.clone()));
+        schedule.put_off(&node, at(2_100));
+        assert_eq!(schedule.take_due(at(2_099)), None);
+        assert_eq!(schedule.take_due(at(2_100)), Some(node));
     }
 
     #[test]

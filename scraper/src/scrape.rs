@@ -5,6 +5,8 @@
 //! back with its outcome, so there is no lock and never two requests to one
 //! node at once.
 
+mod outcome;
+
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use tokio::{
@@ -13,14 +15,11 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 use tributary_model::{NodeName, Timestamp};
-use tributary_proto::{
-    convert::failure_text,
-    v1::{ScrapeFailure, scrape_failure},
-};
 use tributary_runtime::clock::Clock;
 
+use self::outcome::{count_refused, tell, to_wire};
 use crate::{
     bus::hub::Hub,
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
@@ -35,6 +34,15 @@ use crate::{
 /// this many are only reached if kubelets hang; the others then wait their turn
 /// rather than each taking memory.
 const MOST_UNDER_WAY: usize = 1_000;
+
+/// First scrapes of nodes that others own and do not deliver, under way at one
+/// time. Where a part of the network is gone everybody tries all of its nodes, in
+/// vain and each for `--kubelet-request-timeout`; that must not take the places
+/// of those that answer.
+const MOST_TRIALS: usize = MOST_UNDER_WAY / 4;
+
+/// For want of a place a trial is put off for so long.
+const TRIAL_PUT_OFF: Duration = Duration::from_millis(100);
 
 /// How long scrapes that are under way may take when we leave. Others take the
 /// nodes over then, so no more is lost than a sample.
@@ -77,6 +85,7 @@ struct Owned {
 /// A scrape that is over.
 struct Done {
     node: NodeName,
+    is_trial: bool,
     kubelet: Kubelet,
     began: Timestamp,
     /// By the date, for everybody else.
@@ -92,6 +101,8 @@ struct Loop {
     schedule: Schedule,
     owned: HashMap<NodeName, Owned>,
     under_way: JoinSet<Done>,
+    /// Those under way that are trials.
+    trials: usize,
     counts: Counts,
 }
 
@@ -143,6 +154,7 @@ impl Loop {
             scraping,
             owned: HashMap::new(),
             under_way: JoinSet::new(),
+            trials: 0,
             counts: Counts::default(),
         }
     }
@@ -197,10 +209,10 @@ impl Loop {
         for change in moves {
             self.scraping.share.moved(&change);
             match change {
-                Move::Own(node, when) => self.take_on(&node, targets, when),
-                Move::Rescue(node) => {
+                Move::Own(node, when) => self.take_on(&node, targets, (when, now)),
+                Move::Rescue(node, after) => {
                     debug!(%node, "overdue, and rescued");
-                    self.take_on(&node, targets, When::AtOnce);
+                    self.take_on(&node, targets, (When::AtOnce, now.plus(after)));
                 }
                 Move::Hasten(node) => self.schedule.hasten(&node, now),
                 Move::Release(node) => {
@@ -235,14 +247,13 @@ impl Loop {
         }
     }
 
-    fn take_on(&mut self, node: &NodeName, targets: &Targets, when: When) {
+    fn take_on(&mut self, node: &NodeName, targets: &Targets, (when, from): (When, Timestamp)) {
         let Some(target) = targets.get(node.as_str()) else {
             return; // gone since; the next change of targets says so
         };
-        let now = self.steady.now();
         match when {
-            When::AtOnce => self.schedule.add(node, now),
-            When::AtPhase => self.schedule.add_at_phase(node, now),
+            When::AtOnce => self.schedule.add(node, from),
+            When::AtPhase => self.schedule.add_at_phase(node, from),
         }
         let owned = Owned {
             target: Arc::clone(target),
@@ -276,13 +287,16 @@ impl Loop {
             let Some(node) = self.schedule.take_due(began) else {
                 return;
             };
-            let Some(owned) = self.owned.get_mut(&node) else {
+            let is_trial = self.ownership.is_trial(&node);
+            if is_trial && self.trials >= MOST_TRIALS {
+                self.schedule.put_off(&node, began.plus(TRIAL_PUT_OFF));
+                continue;
+            }
+            let Some((target, mut kubelet)) = self.take_kubelet(&node) else {
+                self.schedule.done(&node, began);
                 continue;
             };
-            let Some(mut kubelet) = owned.kubelet.take() else {
-                continue;
-            };
-            let target = Arc::clone(&owned.target);
+            self.trials += usize::from(is_trial);
             let asked_at = Timestamp::from_millis(self.scraping.clock.now_millis());
             self.scraping.metrics.under_way.inc();
             // On the heap, for a connection that rests remembers the task that
@@ -292,6 +306,7 @@ impl Loop {
                 let outcome = kubelet.scrape(&target, asked_at).await;
                 Done {
                     node,
+                    is_trial,
                     kubelet,
                     began,
                     asked_at,
@@ -302,16 +317,24 @@ impl Loop {
         }
     }
 
-    /// Hands on what a scrape gave.
+    fn take_kubelet(&mut self, node: &NodeName) -> Option<(Arc<Target>, Kubelet)> {
+        let owned = self.owned.get_mut(node)?;
+        Some((Arc::clone(&owned.target), owned.kubelet.take()?))
+    }
+
+    /// Hands on what a scrape gave, if the node is ours and was so all the time.
     fn finish(&mut self, done: Done, told: &Told) {
         let metrics = &self.scraping.metrics;
         metrics.under_way.dec();
         metrics.duration.observe(done.took.as_secs_f64());
-        let Some(owned) = self.owned.get_mut(&done.node) else {
+        self.trials -= usize::from(done.is_trial);
+        if !self.schedule.done(&done.node, done.began) {
             return; // released meanwhile
+        }
+        let Some(owned) = self.owned.get_mut(&done.node) else {
+            return;
         };
         owned.kubelet = Some(done.kubelet);
-        self.schedule.done(&done.node, done.began);
         let node = &done.node;
         let good = done.outcome.is_ok();
         match done.outcome {
@@ -340,43 +363,5 @@ impl Loop {
     }
 }
 
-/// A node that says of itself that it is not ready is expected to fail
-/// (PARITY 2.2).
-fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
-    let kind = error.reason().as_str();
-    if ready {
-        warn!(%node, kind, %error, "scrape failed");
-    } else {
-        info!(%node, kind, %error, "scrape failed of a node that is not ready");
-    }
-}
-
-fn count_refused(metrics: &ScrapeMetrics, node: &NodeName, decoded: &Decoded) {
-    for (kind, count) in decoded.refused.iter() {
-        metrics.refused(kind.as_str(), u64::from(count));
-    }
-    if decoded.refused.total() > 0 {
-        debug!(%node, refused = %decoded.refused, "parts of the page refused");
-    }
-}
-
-fn to_wire(node: &NodeName, asked_at: Timestamp, error: &ScrapeError) -> ScrapeFailure {
-    use scrape_failure::Reason as Wire;
-    let reason = match error.reason() {
-        Reason::Address => Wire::Address,
-        Reason::Dial => Wire::Dial,
-        Reason::Tls => Wire::Tls,
-        Reason::Auth => Wire::Auth,
-        Reason::Status => Wire::Status,
-        Reason::Timeout => Wire::Timeout,
-        Reason::TooLarge => Wire::TooLarge,
-        Reason::Malformed => Wire::Malformed,
-        Reason::Empty => Wire::Empty,
-    };
-    ScrapeFailure {
-        node: node.to_string(),
-        asked_at_ms: asked_at.as_millis(),
-        reason: reason.into(),
-        message: failure_text(error.to_string()),
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -81,11 +81,30 @@ impl Shard {
 /// member, then the finalizer of `MurmurHash3`, without which FNV's high bits hardly
 /// depend on the last bytes.
 pub(crate) fn score(member: &str, node: &str) -> u64 {
-    let bytes = node.bytes().chain([0]).chain(member.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    Scores::of(node).score(member)
+}
+
+/// The scores of all members for one node: what they have in common is hashed
+/// once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scores(u64);
+
+impl Scores {
+    /// Those for `node`.
+    pub(crate) fn of(node: &str) -> Self {
+        Self(fnv(0xcbf2_9ce4_8422_2325, node.bytes().chain([0])))
+    }
+
+    /// How much `member` wants the node.
+    pub(crate) fn score(self, member: &str) -> u64 {
+        finalize(fnv(self.0, member.bytes()))
+    }
+}
+
+fn fnv(hash: u64, bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(hash, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    finalize(hash)
+    })
 }
 
 /// Spreads a hash over all bits.

@@ -2,6 +2,7 @@
 //! the real membership, ownership and schedule, in simulated time. What happens
 //! follows from a seed; a seed that fails is printed and fails again.
 
+mod fakes;
 mod world;
 
 use std::{ops::Range, time::Duration};
@@ -16,6 +17,9 @@ const FRONTENDS: usize = 3;
 
 /// How often it is checked that ranks agree and nothing grows.
 const CHECK_EVERY_MS: i64 = 5_000;
+
+/// `--kubelet-request-timeout`.
+const SLOWEST: Duration = Duration::from_secs(10);
 
 /// Lets a cluster run until the samples of all nodes are there.
 fn settled(seed: u64, scrapers: usize, (nodes, frontends): (u64, usize)) -> World {
@@ -62,6 +66,38 @@ fn for_seeds(seeds: Range<u64>, test: impl Fn(u64) -> f64) -> f64 {
 #[test]
 fn one_trouble_at_a_time_is_seen_by_nobody() {
     one_trouble_at_a_time(0..100);
+}
+
+#[test]
+fn a_kubelet_is_asked_once_at_a_time_and_served_if_scrapes_take_long() {
+    let worst = for_seeds(0..40, |seed| {
+        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        world.slowest = SLOWEST;
+        let mut worst = Duration::ZERO;
+        for _ in 0..4 {
+            let trouble = Trouble::random(&mut world.dice);
+            world.begin(trouble);
+            run(&mut world, RESOLUTION * 5, |world| {
+                let (node, age) = world.oldest();
+                worst = worst.max(age);
+                assert!(age <= RESOLUTION * 3, "{trouble:?}: {node} is {age:?} old");
+            });
+            world.heal();
+            while world.alive() < 3 {
+                world.join();
+            }
+            run(&mut world, RESOLUTION * 3, |world| {
+                let (node, age) = world.oldest();
+                worst = worst.max(age);
+                assert!(
+                    age <= RESOLUTION * 3,
+                    "after {trouble:?}: {node} is {age:?} old"
+                );
+            });
+        }
+        in_resolutions(worst)
+    });
+    println!("long scrapes: the oldest sample was {worst:.2} resolutions old");
 }
 
 #[test]
@@ -113,6 +149,8 @@ fn storms(seeds: Range<u64>) {
     let deadline = RESOLUTION * 16;
     let worst = for_seeds(seeds, |seed| {
         let mut world = settled(seed, 4, (NODES, FRONTENDS));
+        // In every other one, scrapes take long.
+        world.slowest = SLOWEST * u32::try_from(seed % 2).unwrap();
         let mut worst = Duration::ZERO;
         for _ in 0..20 {
             let trouble = Trouble::random(&mut world.dice);
@@ -129,6 +167,7 @@ fn storms(seeds: Range<u64>) {
         }
         // Left alone, it comes to rest with as many owners as wanted.
         world.heal();
+        world.slowest = Duration::ZERO;
         run(&mut world, RESOLUTION * 40, |_| {});
         assert_eq!(world.owners(), vec![1; world.owners().len()]);
         let most = RESOLUTION + Duration::from_secs(2);

@@ -39,20 +39,156 @@ fn api() -> (Client, mpsc::Receiver<(Method, String, Value)>) {
 
 /// A lease as it is read: renewed at a second, as that version.
 fn read(holder: &str, renewed: i64) -> Option<Read> {
+    Read::of(object(holder, renewed), "default").ok()
+}
+
+fn object(holder: &str, renewed: i64) -> Object {
     let date = |seconds: i64| MicroTime(jiff::Timestamp::from_second(seconds).unwrap());
-    Read::of(Object {
+    Object {
         metadata: ObjectMeta {
             name: Some(format!("tributary-{holder}")),
             resource_version: Some(renewed.to_string()),
+            labels: Some([(GROUP.to_owned(), "default".to_owned())].into()),
             ..ObjectMeta::default()
         },
         spec: Some(LeaseSpec {
             holder_identity: Some(holder.to_owned()),
             acquire_time: Some(date(0)),
             renew_time: Some(date(renewed)),
+            lease_duration_seconds: Some(15),
             ..LeaseSpec::default()
         }),
-    })
+    }
+}
+
+#[test]
+fn a_lease_counts_that_is_called_after_its_holder_and_says_sane_things() {
+    let why = |change: &dyn Fn(&mut ObjectMeta, &mut LeaseSpec)| {
+        let mut object = object("s1", 90);
+        change(&mut object.metadata, object.spec.as_mut().unwrap());
+        Read::of(object, "default").map(|read| read.lease.holder.to_string())
+    };
+    let rename = |holder: &str| {
+        let holder = holder.to_owned();
+        why(&move |metadata, spec| {
+            metadata.name = Some(format!("tributary-{holder}"));
+            spec.holder_identity = Some(holder.clone());
+        })
+    };
+    assert_eq!(why(&|_, _| {}), Ok("s1".to_owned()));
+    assert_eq!(rename("a.b-3.c"), Ok("a.b-3.c".to_owned()));
+    let longest = "h".repeat(243);
+    assert_eq!(rename(&longest), Ok(longest.clone()));
+    assert_eq!(rename(&"h".repeat(244)), Err(BadLease::Name));
+    for holder in [
+        "",
+        "S1",
+        "s_1",
+        "-s1",
+        "s1-",
+        "a..b",
+        "s1.",
+        "s\n1",
+        "s\u{1b}[2J",
+        "s\u{e9}",
+        &"h".repeat(254),
+        &"h".repeat(1_000_000),
+    ] {
+        assert_eq!(rename(holder), Err(BadLease::Holder));
+    }
+    for name in [
+        "evil-0001",
+        "tributary-s2",
+        "s1",
+        "tributary-s1x",
+        "Tributary-s1",
+    ] {
+        let named = why(&|metadata, _| metadata.name = Some(name.to_owned()));
+        assert_eq!(named, Err(BadLease::Name), "{name}");
+    }
+    let unlabelled = why(&|metadata, _| metadata.labels = None);
+    assert_eq!(unlabelled, Err(BadLease::Group));
+    let other = [(GROUP.to_owned(), "other".to_owned())];
+    let other = why(&|metadata, _| metadata.labels = Some(other.clone().into()));
+    assert_eq!(other, Err(BadLease::Group));
+    for seconds in [None, Some(-1), Some(0), Some(301), Some(i32::MAX)] {
+        let lasting = why(&|_, spec| spec.lease_duration_seconds = seconds);
+        assert_eq!(lasting, Err(BadLease::Times), "{seconds:?}");
+    }
+    assert_eq!(why(&|_, spec| spec.renew_time = None), Err(BadLease::Times));
+    let bare = Object {
+        spec: None,
+        ..object("s1", 90)
+    };
+    assert_eq!(Read::of(bare, "default").unwrap_err(), BadLease::Holder);
+}
+
+#[tokio::test]
+async fn leases_that_do_not_count_are_counted_and_change_nothing() {
+    let (client, _requests) = api();
+    let clock = Clock::system();
+    let metrics = ShareMetrics::default();
+    let names = ("default", "me");
+    let leases = Leases::new(client, "ns", names, clock.clone(), metrics.clone());
+    let shared = shared();
+    let mut all = vec![leases.read(object("s1", 99))];
+    for n in 0..1_024 {
+        let mut fake = object(&format!("0-fake-{n:04}"), 99);
+        fake.metadata.name = Some(format!("evil-{n:04}"));
+        all.push(leases.read(fake));
+    }
+    shared.apply(Change::Replace(all), at(100), &clock);
+    shared.apply(Change::Put(leases.read(object("s1", 100))), at(100), &clock);
+    let members = shared.lock().view(at(100)).unwrap().members();
+    let names: Vec<&str> = members.iter().map(|name| &**name).collect();
+    assert_eq!(names, ["me", "s1"]);
+    assert_eq!(metrics.leases_ignored_total(BadLease::Name), 1_024);
+    // Nor does one take the place of another, or its end end another.
+    let mut fake = object("s1", 101);
+    fake.metadata.name = Some("evil".to_owned());
+    shared.apply(Change::Remove(leases.read(fake)), at(101), &clock);
+    assert_eq!(shared.lock().view(at(101)).unwrap().len(), 2);
+    assert_eq!(shared.objects().len(), 1);
+    assert_eq!(metrics.leases_ignored_total(BadLease::Name), 1_025);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_under_way_is_finished_before_the_lease_is_deleted() {
+    let (applied, mut requests) = mpsc::channel(8);
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let applied = applied.clone();
+        async move {
+            if request.method() == Method::PATCH {
+                sleep(Duration::from_secs(2)).await;
+            }
+            applied.send(request.method().clone()).await.unwrap();
+            let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" });
+            let body = Full::new(Bytes::from(status.to_string()));
+            Ok::<_, Infallible>(Response::new(body))
+        }
+    });
+    let client = Client::new(service, "default");
+    let names = ("default", "me");
+    let metrics = ShareMetrics::default();
+    let leases = Leases::new(client, "ns", names, Clock::system(), metrics);
+    let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
+    let leaving = async {
+        sleep(Duration::from_secs(1)).await;
+        stop.cancel();
+        leave.cancel();
+    };
+    tokio::join!(leases.hold(stop.clone(), leave.clone()), leaving);
+    assert_eq!(requests.recv().await, Some(Method::PATCH));
+    assert_eq!(requests.recv().await, Some(Method::DELETE));
+    assert_eq!(requests.recv().await, None);
+}
+
+fn shared() -> Shared {
+    Shared {
+        membership: Mutex::new(Membership::new("me".into(), RESOLUTION, at(100))),
+        objects: Mutex::default(),
+        changed: Notify::new(),
+    }
 }
 
 #[tokio::test]
@@ -67,11 +203,7 @@ async fn a_lease_that_was_left_behind_is_deleted_as_it_was_seen_last() {
         clock.clone(),
         metrics.clone(),
     );
-    let shared = Shared {
-        membership: Mutex::new(Membership::new("me".into(), RESOLUTION, at(100))),
-        objects: Mutex::default(),
-        changed: Notify::new(),
-    };
+    let shared = shared();
     let first = vec![read("gone", 90), read("lives", 98)];
     shared.apply(Change::Replace(first), at(100), &clock);
     for now in (105..250).step_by(5) {

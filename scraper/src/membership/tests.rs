@@ -10,6 +10,7 @@ fn at(seconds: i64) -> Timestamp {
 fn lease(holder: &str, renewed: i64) -> Lease {
     Lease {
         holder: holder.into(),
+        created: at(0),
         acquired: at(0),
         renewed: at(renewed),
     }
@@ -165,8 +166,56 @@ fn a_lease_that_was_left_behind_is_deleted_by_the_first_who_lives() {
     // One who lives comes before us, and it is for them.
     membership.put(lease("b", 999), at(251));
     membership.put(lease("c", 1), at(252));
-    renew(&mut membership, &["me", "b"], 255, 600);
+    renew(&mut membership, &["me", "b", "n"], 255, 550);
     assert_eq!(membership.abandoned(), None);
+    // They do not, in as long again.
+    renew(&mut membership, &["me", "b", "n"], 555, 555);
+    assert_eq!(membership.abandoned().map(|name| &**name), Some("c"));
+}
+
+/// A lease that the API has had since `created`.
+fn created(holder: &str, created: i64, renewed: i64) -> Lease {
+    Lease {
+        created: at(created),
+        ..lease(holder, renewed)
+    }
+}
+
+#[test]
+fn of_too_many_members_those_count_whose_leases_are_oldest() {
+    let fakes = (0..200).map(|n| created(&format!("0-fake-{n:03}"), 90, 99));
+    let mut all: Vec<Lease> = fakes.collect();
+    all.extend([
+        created("a", 10, 99),
+        created("b", 91, 99),
+        created("me", 95, 99),
+    ]);
+    let membership = listed(&all);
+    let view = membership.view(at(100)).unwrap();
+    assert_eq!((view.len(), membership.ignored(at(100))), (129, 74));
+    // "b" came after the others. We count for ourselves.
+    assert_eq!(others(&membership, 100), ["a"]);
+    assert!(view.members().contains(&"me".into()));
+    assert!(view.members().contains(&"0-fake-126".into()));
+    assert!(!view.members().contains(&"0-fake-127".into()));
+}
+
+#[test]
+fn of_too_many_leases_the_dead_go_first_and_then_the_newest() {
+    let mut all = vec![created("dead", 1, -900), created("a", 2, 99)];
+    all.extend((0..1_022).map(|n| created(&format!("fake-{n:04}"), 50, 99)));
+    let mut membership = listed(&all);
+    assert_eq!((membership.size(), membership.take_dropped()), (1_024, 0));
+    // One that is newer than all, and one more: the dead one makes room once.
+    membership.put(created("late", 60, 100), at(101));
+    membership.put(created("later", 61, 100), at(101));
+    assert_eq!((membership.size(), membership.take_dropped()), (1_024, 2));
+    assert!(membership.holds(&"late".into()) && !membership.holds(&"dead".into()));
+    assert!(!membership.holds(&"later".into()));
+    // One that is older takes the place of the newest.
+    membership.put(created("b", 3, 100), at(102));
+    assert!(membership.holds(&"b".into()) && !membership.holds(&"late".into()));
+    assert_eq!(others(&membership, 107), ["a", "b"]);
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn own(node: &str, when: When) -> Move {
 }
 
 fn rescue(node: &str) -> Vec<Move> {
-    vec![Move::Rescue(node.into())]
+    vec![Move::Rescue(node.into(), Duration::ZERO)]
 }
 
 fn release(node: &str) -> Move {
@@ -159,11 +159,59 @@ fn the_third_in_rank_rescues_if_the_second_does_not() {
     let mut third = member("c");
     assert_eq!(third.overdue(&["n2"], at(30)), []);
     assert_eq!(third.overdue(&["n2"], at(31)), []); // another frontend
-    assert_eq!(third.overdue(&["n2"], at(45)), rescue("n2"));
+    let rescues = third.overdue(&["n2"], at(45));
+    assert!(matches!(&rescues[..], [Move::Rescue(node, _)] if node.as_str() == "n2"));
     // Reports that do not follow each other are two troubles, not one.
     let mut third = member("c");
     assert_eq!(third.overdue(&["n2"], at(30)), []);
     assert_eq!(third.overdue(&["n2"], at(80)), []);
+}
+
+#[test]
+fn everybody_rescues_at_the_second_report_whatever_ranks_before() {
+    // A hundred members that do not exist, and us, the last in rank by chance.
+    let fakes: Vec<String> = (0..100).map(|n| format!("0-fake-{n:04}")).collect();
+    let mut members: Vec<&str> = fakes.iter().map(String::as_str).collect();
+    members.push("a");
+    let view = view("a", &members, true);
+    let nodes: Vec<NodeName> = (0..50).map(|n| format!("node-{n}").into()).collect();
+    let mut last = Ownership::new(1, RESOLUTION);
+    last.follow(&nodes, &view, at(0));
+    let idle: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    let idle: Vec<&str> = idle.into_iter().filter(|it| view.rank(it) > 1).collect();
+    assert!(idle.len() > 40, "{idle:?}");
+    assert_eq!(last.overdue(&idle, at(30)), []);
+    let rescues = last.overdue(&idle, at(45));
+    assert_eq!(rescues.len(), idle.len());
+    let mut waits = Vec::new();
+    for (rescued, node) in rescues.into_iter().zip(&idle) {
+        let Move::Rescue(name, wait) = rescued else {
+            panic!("{rescued:?}");
+        };
+        assert_eq!(name.as_str(), *node);
+        // A twentieth of a resolution.
+        assert!(wait < Duration::from_millis(750), "{wait:?}");
+        waits.push(wait);
+    }
+    waits.sort_unstable();
+    waits.dedup();
+    assert!(waits.len() > 30, "all at once: {waits:?}");
+}
+
+#[test]
+fn one_whose_last_scrape_succeeded_rescues_at_the_first_report() {
+    let mut former = Ownership::new(1, RESOLUTION);
+    follow(&mut former, &view("a", &[], true), 0);
+    for node in ["n4", "n5"] {
+        assert_eq!(former.scraped(&node.into(), node == "n4", at(1)), None);
+    }
+    // Last in rank for both from now on.
+    follow(&mut former, &view("a", &["b", "c"], true), 10);
+    former.tick(at(40));
+    assert_eq!(former.overdue(&["n4", "n5"], at(60)), rescue("n4"));
+    assert!(former.is_trial(&"n4".into()));
+    assert_eq!(former.scraped(&"n4".into(), true, at(61)), None);
+    assert!(!former.is_trial(&"n4".into()));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The scrapers that share the nodes, as one of them sees them.
 
-use std::{cmp::Reverse, sync::Arc};
+use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use crate::shard::{Shard, score};
+use crate::shard::{Scores, Shard};
 
 /// The name of a scraper within its group.
 pub(crate) type Member = Arc<str>;
@@ -47,15 +47,53 @@ impl View {
 
     /// How many members rank before us for `node`; 0 for its first owner.
     pub(crate) fn rank(&self, node: &str) -> usize {
-        let ours = Self::claim(&self.me, node);
-        let before = |other: &&Peer| Self::claim(&other.name, node) > ours;
-        self.others.iter().filter(before).count()
+        self.ahead(node, self.others.iter().map(|peer| &peer.name))
+    }
+
+    /// Our rank for `node`, if it was `rank` before `turnover`. Costs one hash for
+    /// each who came or went, however many members there are.
+    pub(crate) fn rank_after(&self, turnover: &Turnover, rank: usize, node: &str) -> usize {
+        let came = self.ahead(node, turnover.came.iter());
+        let went = self.ahead(node, turnover.went.iter());
+        (rank + came).saturating_sub(went)
+    }
+
+    /// Who came and who went since `before`, in which we have the same name.
+    pub(crate) fn turnover(&self, before: &Self) -> Turnover {
+        let missing = |of: &Self, from: &Self| {
+            let lacks = |peer: &&Peer| {
+                let found = from.others.binary_search_by(|it| it.name.cmp(&peer.name));
+                found.is_err()
+            };
+            let missing = of.others.iter().filter(lacks);
+            missing.map(|peer| Member::clone(&peer.name)).collect()
+        };
+        Turnover {
+            came: missing(self, before),
+            went: missing(before, self),
+        }
+    }
+
+    /// A share of `span` that is ours for `node`, and likely another's not.
+    pub(crate) fn share_of(&self, span: Duration, node: &str) -> Duration {
+        let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
+        Duration::from_millis(Scores::of(node).score(&self.me) % millis)
+    }
+
+    /// How many of `members` rank before us for `node`.
+    fn ahead<'a>(&'a self, node: &str, members: impl Iterator<Item = &'a Member>) -> usize {
+        let scores = Scores::of(node);
+        let ours = Self::claim(scores, &self.me);
+        members
+            .filter(|member| Self::claim(scores, member) > ours)
+            .count()
     }
 
     /// The first in rank for `node` but for us.
     pub(crate) fn foremost_other(&self, node: &str) -> Option<&Peer> {
+        let scores = Scores::of(node);
         let others = self.others.iter();
-        others.max_by_key(|other| Self::claim(&other.name, node))
+        others.max_by_key(|other| Self::claim(scores, &other.name))
     }
 
     /// The members besides us.
@@ -85,10 +123,24 @@ impl View {
         self.me == other.me && names.eq(theirs.map(|peer| &peer.name))
     }
 
-    /// Orders members by how much they want `node`. The lower name wins a tie,
+    /// Orders members by how much they want a node. The lower name wins a tie,
     /// in every process.
-    fn claim<'a>(member: &'a Member, node: &str) -> (u64, Reverse<&'a Member>) {
-        (score(member, node), Reverse(member))
+    fn claim(scores: Scores, member: &Member) -> (u64, Reverse<&Member>) {
+        (scores.score(member), Reverse(member))
+    }
+}
+
+/// Who came and who went between two views.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turnover {
+    came: Vec<Member>,
+    went: Vec<Member>,
+}
+
+impl Turnover {
+    /// How many came and went.
+    pub(crate) fn len(&self) -> usize {
+        self.came.len() + self.went.len()
     }
 }
 
@@ -198,6 +250,40 @@ mod tests {
             }
         }
         assert!((150..=250).contains(&moved), "{moved} of 1000 moved");
+    }
+
+    #[test]
+    fn a_rank_that_follows_who_comes_and_goes_is_the_rank_worked_out_anew() {
+        let view = |members: std::ops::Range<u32>| {
+            let peer = |index: u32| Peer {
+                name: format!("scraper-{index}").into(),
+                established: true,
+            };
+            View::new("scraper-100".into(), members.map(peer).collect())
+        };
+        for (from, to) in [
+            (0..5, 0..5),
+            (0..5, 0..6),
+            (0..5, 1..5),
+            (0..40, 20..90),
+            (0..1, 5..9),
+        ] {
+            let (before, after) = (view(from), view(to));
+            let turnover = after.turnover(&before);
+            for n in 0..300 {
+                let node = node(n);
+                let followed = after.rank_after(&turnover, before.rank(&node), &node);
+                assert_eq!(followed, after.rank(&node), "{node} {turnover:?}");
+            }
+        }
+        let turnover = view(3..6).turnover(&view(0..4));
+        let names =
+            |members: &[Member]| members.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&turnover.came), ["scraper-4", "scraper-5"]);
+        assert_eq!(
+            names(&turnover.went),
+            ["scraper-0", "scraper-1", "scraper-2"]
+        );
     }
 
     #[test]

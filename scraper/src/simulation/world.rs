@@ -16,7 +16,10 @@ use self::{
     frontend::Frontend,
     scraper::{Leases, Scraper},
 };
-use crate::ownership::{Member, View};
+use crate::{
+    membership::{Lease, RENEW_EVERY},
+    ownership::{Member, View},
+};
 
 pub(super) const RESOLUTION: Duration = Duration::from_secs(15);
 
@@ -35,6 +38,11 @@ pub(super) struct World {
     /// Since when it has been so.
     able: BTreeMap<Ability, Timestamp>,
     requests: u64,
+    /// How long a kubelet may take: one in four does up to it, and one that
+    /// cannot be reached takes all of it.
+    pub(super) slowest: Duration,
+    /// Holders of leases who are renewed and do not exist.
+    fakes: Vec<Member>,
 }
 
 impl World {
@@ -55,6 +63,8 @@ impl World {
             api_down: false,
             able: BTreeMap::new(),
             requests: 0,
+            slowest: Duration::ZERO,
+            fakes: Vec::new(),
         }
     }
 
@@ -75,6 +85,38 @@ impl World {
         let name: Member = format!("scraper-{}", self.joined).into();
         let (off, delay) = (self.clock_off(), self.dice.millis(1_000));
         self.scrapers.push(Scraper::new(name, self.now, off, delay));
+    }
+
+    /// Writes leases of members who do not exist, and renews them from now on.
+    pub(super) fn flood(&mut self, fakes: impl IntoIterator<Item = Member>) {
+        self.fakes.extend(fakes);
+    }
+
+    fn renew_fakes(&mut self) {
+        let every = i64::try_from(RENEW_EVERY.as_millis()).unwrap();
+        if self.now.as_millis() % every != 0 {
+            return;
+        }
+        for holder in &self.fakes {
+            let created = self
+                .leases
+                .get(holder)
+                .map_or(self.now, |(_, it)| it.created);
+            let lease = Lease {
+                holder: Member::clone(holder),
+                created,
+                // They may say what they like.
+                acquired: Timestamp::from_millis(0),
+                renewed: self.now,
+            };
+            self.leases.insert(Member::clone(holder), (self.now, lease));
+        }
+    }
+
+    /// The members who are there, and all nodes.
+    pub(super) fn names(&self) -> (Vec<Member>, &[NodeName]) {
+        let names = self.scrapers.iter().map(|it| Member::clone(&it.name));
+        (names.collect(), &self.nodes)
     }
 
     /// Up to an hour, either way.
@@ -132,6 +174,9 @@ impl World {
     pub(super) fn step(&mut self, millis: i64) {
         self.now = Timestamp::from_millis(self.now.as_millis() + millis);
         self.report();
+        if !self.api_down {
+            self.renew_fakes();
+        }
         let mut scrapers = std::mem::take(&mut self.scrapers);
         for scraper in scrapers.iter_mut().filter(|scraper| !scraper.stopped) {
             if self.api_down || scraper.no_api {
@@ -163,16 +208,37 @@ impl World {
     }
 
     fn scrape(&mut self, scraper: &mut Scraper) {
+        self.finish(scraper);
         for node in scraper.due(&self.nodes, self.now) {
             self.requests += 1;
-            if !scraper.unreachable.contains(&node) {
-                for (which, frontend) in self.frontends.iter_mut().enumerate() {
-                    if scraper.no_frontend != Some(which) {
-                        frontend.take(&node, self.now);
-                    }
+            let takes = if scraper.unreachable.contains(&node) {
+                self.slowest
+            } else {
+                self.latency()
+            };
+            scraper.ask(node, takes, self.now);
+        }
+        self.finish(scraper);
+    }
+
+    fn latency(&mut self) -> Duration {
+        let most = u64::try_from(self.slowest.as_millis()).unwrap();
+        if most == 0 || self.dice.below(4) > 0 {
+            return Duration::ZERO;
+        }
+        self.dice.millis(most)
+    }
+
+    fn finish(&mut self, scraper: &mut Scraper) {
+        for request in scraper.ended(self.now) {
+            if !scraper.scraped(&request, self.now) {
+                continue;
+            }
+            for (which, frontend) in self.frontends.iter_mut().enumerate() {
+                if scraper.no_frontend != Some(which) {
+                    frontend.take(&request.node, request.began);
                 }
             }
-            scraper.scraped(&node, self.now);
         }
     }
 

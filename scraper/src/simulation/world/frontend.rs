@@ -29,7 +29,9 @@ impl Frontend {
     }
 
     pub(super) fn take(&mut self, node: &NodeName, asked_at: Timestamp) {
-        self.newest.insert(node.clone(), asked_at);
+        // A scrape that took long may bring what is older than what is there.
+        let newest = self.newest.entry(node.clone()).or_insert(asked_at);
+        *newest = asked_at.max(*newest);
     }
 
     /// The nodes to report now: overdue ones, and again after each resolution.

@@ -17,6 +17,16 @@ use crate::{
 /// Reports that wait to be read; more are dropped, as by the real one.
 const MOST_REPORTS: usize = 16;
 
+/// A request to a kubelet that is under way.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) node: NodeName,
+    pub(super) began: Timestamp,
+    ends: Timestamp,
+    /// Whether it brings a sample.
+    pub(super) good: bool,
+}
+
 /// All leases, and when each was written.
 pub(super) type Leases = BTreeMap<Member, (Timestamp, Lease)>;
 
@@ -32,6 +42,7 @@ pub(super) struct Scraper {
     ownership: Ownership,
     schedule: Schedule,
     pub(super) scraped: BTreeSet<NodeName>,
+    under_way: Vec<Request>,
     pub(super) stopped: bool,
     pub(super) no_api: bool,
     /// The frontend that it cannot reach.
@@ -56,6 +67,7 @@ impl Scraper {
             ownership: Ownership::new(1, RESOLUTION),
             schedule: Schedule::new(RESOLUTION),
             scraped: BTreeSet::new(),
+            under_way: Vec::new(),
             stopped: false,
             no_api: false,
             no_frontend: None,
@@ -86,8 +98,10 @@ impl Scraper {
         if now < self.renew_at {
             return;
         }
+        let created = leases.get(&self.name).map_or(now, |(_, it)| it.created);
         let lease = Lease {
             holder: Member::clone(&self.name),
+            created,
             acquired: self.acquired,
             renewed: dated(now, self.clock_off),
         };
@@ -148,14 +162,37 @@ impl Scraper {
         due
     }
 
-    /// Takes in what became of a scrape.
-    pub(super) fn scraped(&mut self, node: &NodeName, now: Timestamp) {
-        let good = !self.unreachable.contains(node);
-        self.schedule.done(node, now);
-        let left = self.ownership.scraped(node, good, now);
+    /// Begins a request that takes so long.
+    pub(super) fn ask(&mut self, node: NodeName, takes: Duration, now: Timestamp) {
+        let is_asked = self.under_way.iter().any(|request| request.node == node);
+        assert!(!is_asked, "{} asks {node} twice at one time", self.name);
+        self.under_way.push(Request {
+            good: !self.unreachable.contains(&node),
+            ends: now.plus(takes),
+            began: now,
+            node,
+        });
+    }
+
+    /// The requests that have come to their end.
+    pub(super) fn ended(&mut self, now: Timestamp) -> Vec<Request> {
+        let (ended, rest) = std::mem::take(&mut self.under_way)
+            .into_iter()
+            .partition(|request| request.ends <= now);
+        self.under_way = rest;
+        ended
+    }
+
+    /// Takes in what became of a request. Whether it counts.
+    pub(super) fn scraped(&mut self, request: &Request, now: Timestamp) -> bool {
+        if !self.schedule.done(&request.node, request.began) {
+            return false;
+        }
+        let left = self.ownership.scraped(&request.node, request.good, now);
         self.apply(left, now);
         // Told to frontends in the real one.
         self.ownership.news();
+        request.good
     }
 
     fn apply(&mut self, moves: impl IntoIterator<Item = Move>, now: Timestamp) {
@@ -165,8 +202,12 @@ impl Scraper {
                     self.schedule.add_at_phase(&node, now);
                     self.scraped.insert(node);
                 }
-                Move::Own(node, When::AtOnce) | Move::Rescue(node) => {
+                Move::Own(node, When::AtOnce) => {
                     self.schedule.add(&node, now);
+                    self.scraped.insert(node);
+                }
+                Move::Rescue(node, after) => {
+                    self.schedule.add(&node, now.plus(after));
                     self.scraped.insert(node);
                 }
                 Move::Hasten(node) => self.schedule.hasten(&node, now),
@@ -183,6 +224,7 @@ impl Scraper {
         let leases = self.told.as_ref().map(BTreeMap::len);
         self.ownership.sizes().iter().all(|size| *size <= nodes)
             && self.schedule.size() <= nodes
+            && self.under_way.len() <= nodes
             && self.scraped.len() <= nodes
             && leases.is_none_or(|leases| self.membership.size() <= leases)
     }

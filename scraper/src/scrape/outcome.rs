@@ -1,0 +1,54 @@
+//! What is said of a scrape: in our log, in metrics, and to frontends.
+
+use tracing::{debug, info, warn};
+use tributary_model::{NodeName, Timestamp};
+use tributary_proto::{
+    convert::failure_text,
+    v1::{ScrapeFailure, scrape_failure},
+};
+
+use crate::{
+    kubelet::{Reason, ScrapeError, decode::Decoded},
+    metrics::ScrapeMetrics,
+};
+
+/// A node that says of itself that it is not ready is expected to fail
+/// (PARITY 2.2).
+pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
+    let kind = error.reason().as_str();
+    if ready {
+        warn!(%node, kind, %error, "scrape failed");
+    } else {
+        info!(%node, kind, %error, "scrape failed of a node that is not ready");
+    }
+}
+
+pub(super) fn count_refused(metrics: &ScrapeMetrics, node: &NodeName, decoded: &Decoded) {
+    for (kind, count) in decoded.refused.iter() {
+        metrics.refused(kind.as_str(), u64::from(count));
+    }
+    if decoded.refused.total() > 0 {
+        debug!(%node, refused = %decoded.refused, "parts of the page refused");
+    }
+}
+
+pub(super) fn to_wire(node: &NodeName, asked_at: Timestamp, error: &ScrapeError) -> ScrapeFailure {
+    use scrape_failure::Reason as Wire;
+    let reason = match error.reason() {
+        Reason::Address => Wire::Address,
+        Reason::Dial => Wire::Dial,
+        Reason::Tls => Wire::Tls,
+        Reason::Auth => Wire::Auth,
+        Reason::Status => Wire::Status,
+        Reason::Timeout => Wire::Timeout,
+        Reason::TooLarge => Wire::TooLarge,
+        Reason::Malformed => Wire::Malformed,
+        Reason::Empty => Wire::Empty,
+    };
+    ScrapeFailure {
+        node: node.to_string(),
+        asked_at_ms: asked_at.as_millis(),
+        reason: reason.into(),
+        message: failure_text(error.to_string()),
+    }
+}

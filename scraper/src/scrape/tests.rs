@@ -1,0 +1,128 @@
+use http::uri::PathAndQuery;
+use kube::Config;
+use prometheus_client::registry::Registry;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+};
+
+use super::*;
+use crate::{bus::hub::Hub, kubelet::Security, ownership::Peer};
+
+const RESOLUTION: Duration = Duration::from_secs(15);
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A scraper called "me" that asks over plain HTTP, and what it is told.
+struct Stage {
+    targets: watch::Sender<Targets>,
+    view: watch::Sender<Option<View>>,
+    overdue: mpsc::Sender<Vec<String>>,
+    metrics: ScrapeMetrics,
+    _scrapes: JoinSet<Result<(), JoinError>>,
+}
+
+fn stage() -> Stage {
+    let security = Security {
+        completely_insecure: true,
+        ..Security::default()
+    };
+    let base = Config::new("https://cluster.test".parse().unwrap());
+    let metrics = ScrapeMetrics::register(&mut Registry::default());
+    let scraping = Scraping {
+        client: Client::new(&security, &base, TIMEOUT).unwrap(),
+        hub: Hub::default(),
+        replicas: 1,
+        resolution: RESOLUTION,
+        clock: Clock::system(),
+        metrics: metrics.clone(),
+        share: ShareMetrics::default(),
+    };
+    let (targets, told_targets) = watch::channel(Targets::default());
+    let (view, told_view) = watch::channel(None);
+    let (overdue, told_overdue) = mpsc::channel(4);
+    let told = Told {
+        targets: told_targets,
+        view: told_view,
+        overdue: told_overdue,
+    };
+    let mut scrapes = JoinSet::new();
+    scrapes.spawn(scrape(scraping, told, CancellationToken::new()));
+    Stage {
+        targets,
+        view,
+        overdue,
+        metrics,
+        _scrapes: scrapes,
+    }
+}
+
+fn target(node: &str, kubelet: &TcpListener) -> Target {
+    Target {
+        node: node.into(),
+        host: Ok("127.0.0.1".into()),
+        port: kubelet.local_addr().unwrap().port(),
+        path: PathAndQuery::from_static("/metrics/resource"),
+        ready: true,
+    }
+}
+
+/// The next request to a kubelet, which does not answer it, and when it came.
+async fn asked(kubelet: &TcpListener) -> (TcpStream, Instant) {
+    let (mut stream, _) = kubelet.accept().await.unwrap();
+    stream.read_u8().await.unwrap();
+    (stream, Instant::now())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_goes_and_comes_back_is_not_asked_while_its_scrape_lasts() {
+    let kubelet = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stage = stage();
+    let there = || Targets::of([target("n1", &kubelet)]);
+    let alone = View::new("me".into(), Vec::new());
+    stage.view.send_replace(Some(alone));
+    stage.targets.send_replace(there());
+    let (_first, began) = asked(&kubelet).await;
+    for _ in 0..3 {
+        sleep(Duration::from_secs(1)).await;
+        stage.targets.send_replace(Targets::of([]));
+        sleep(Duration::from_secs(1)).await;
+        stage.targets.send_replace(there());
+    }
+    let (_second, again) = asked(&kubelet).await;
+    let apart = again - began;
+    assert!(apart >= TIMEOUT, "asked again after {apart:?}");
+    assert!(apart < TIMEOUT * 2, "asked again after {apart:?}");
+    assert_eq!(stage.metrics.under_way.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_of_others_that_do_not_answer_leave_room_for_ours() {
+    let dead = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let ours = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = Peer {
+        name: "other".into(),
+        established: true,
+    };
+    let view = View::new("me".into(), vec![peer]);
+    let ranked = |rank: usize| {
+        let names = (0..).map(|n| format!("node-{n}"));
+        let view = view.clone();
+        names.filter(move |name| view.rank(name) == rank)
+    };
+    let own = ranked(0).next().unwrap();
+    let theirs: Vec<String> = ranked(1).take(400).collect();
+    let stage = stage();
+    stage.view.send_replace(Some(view.clone()));
+    let all = theirs.iter().map(|node| target(node, &dead));
+    let all = all.chain([target(&own, &ours)]);
+    stage.targets.send_replace(Targets::of(all));
+    let (first, began) = asked(&ours).await;
+    drop(first);
+    // As after a part of the network is gone.
+    stage.overdue.send(theirs).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.metrics.under_way.get(), 250);
+    let (_second, again) = asked(&ours).await;
+    assert!(again - began <= RESOLUTION, "{:?}", again - began);
+}
