@@ -93,7 +93,10 @@ pub(crate) fn check(
 mod tests {
     use std::time::Duration;
 
-    use tributary_runtime::clock::Clock;
+    use tributary_runtime::{
+        clock::Clock,
+        kube::{Limits, Watches},
+    };
 
     use super::*;
     use crate::{
@@ -114,6 +117,7 @@ mod tests {
                 catalog,
                 store: Store::new(None),
                 facts: Facts::default(),
+                watches: Watches::new(Limits::default()),
                 clock: Clock::fixed("2026-11-21T10:00:00Z".parse().unwrap()),
             },
             node_selector: None,

@@ -35,7 +35,8 @@ use tributary_runtime::{
     clock::Clock,
     exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube as runtime_kube, log,
+    kube::{self as runtime_kube, Watches},
+    log,
     metrics::{self as runtime_metrics},
     serve::{Address, Listener},
     signal::Signals,
@@ -91,6 +92,7 @@ struct Held {
     catalog: Catalog,
     store: Store,
     facts: Facts,
+    watches: Watches,
     clock: Clock,
 }
 
@@ -116,14 +118,15 @@ impl Frontend {
         let config = Config::try_from(&args)?;
         let auth = AuthConfig::new(&args.authentication, &args.authorization)?;
         let kube = runtime_kube::config(&args.kube).await?;
-        let reviewers = reviewers(&args, &kube).await?;
+        let watches = Watches::new(args.kube.limits);
+        let reviewers = reviewers(&args, &kube, &watches).await?;
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
 
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
-        watch(&mut tasks, kube, &catalog, &store)?;
+        watch(&mut tasks, (kube, &watches), &catalog, &store)?;
 
         // Who asks is known by reviews, and so is who publishes.
         let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
@@ -150,9 +153,11 @@ impl Frontend {
             catalog,
             store,
             facts: bus.facts.clone(),
+            watches,
             clock: clock.clone(),
         };
         metrics::register(&mut registry, held.clone());
+        held.watches.register(&mut registry);
         let (told, ended) = (held.clone(), stop.clone());
         tasks.spawn("states", async move {
             states::tell(told, ended).await;
@@ -207,28 +212,34 @@ impl Frontend {
 }
 
 /// The clients that ask who somebody is and what they may.
-async fn reviewers(args: &Args, kube: &KubeConfig) -> Result<Clients, Misconfigured> {
+async fn reviewers(
+    args: &Args,
+    kube: &KubeConfig,
+    watches: &Watches,
+) -> Result<Clients, Misconfigured> {
     let authentication = args.authentication.authentication_kubeconfig.as_deref();
     let authorization = args.authorization.authorization_kubeconfig.as_deref();
-    Clients::new(authentication, authorization, kube).await
+    Clients::new(authentication, authorization, kube, watches).await
 }
 
 fn watch(
     tasks: &mut Tasks,
-    kube: KubeConfig,
+    (kube, watches): (KubeConfig, &Watches),
     catalog: &Catalog,
     store: &Store,
 ) -> Result<(), Misconfigured> {
-    let metadata = runtime_kube::metadata_client(kube.clone())?;
-    let whole = runtime_kube::client(kube)?;
-    let (stop, client, nodes) = (tasks.stop(), metadata.clone(), catalog.clone());
+    let metadata = watches.limits().metadata_client(kube.clone())?;
+    let whole = watches.limits().client(kube)?;
+    let client = watches.observe("nodes", &metadata);
+    let (stop, nodes) = (tasks.stop(), catalog.clone());
     tasks.spawn("nodes", async move {
         watch_nodes(client, nodes, stop).await;
         Ok(())
     });
+    let client = watches.observe("pods", &metadata);
     let (stop, held) = (tasks.stop(), (catalog.clone(), store.clone()));
     tasks.spawn("pods", async move {
-        watch_pods(metadata, held, stop).await;
+        watch_pods(client, held, stop).await;
         Ok(())
     });
     let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
@@ -278,7 +289,8 @@ async fn expire(
     Ok(())
 }
 
-fn probes(catalog: &Catalog, coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
+fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
+    let (catalog, watches) = (coverage.held.catalog.clone(), coverage.held.watches.clone());
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
         move || {
@@ -299,6 +311,7 @@ fn probes(catalog: &Catalog, coverage: Coverage, auth: Auth, steps: Steps) -> [E
         Check::ping(),
         Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),
         Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
+        Check::new("watch-activity", move || watches.check()),
         Check::new("authentication-configuration", move || auth.ready()),
         Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
         Check::new("shutdown", shutdown),
@@ -327,7 +340,7 @@ async fn answer(
     files::register(&mut registry, config);
     let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
-    let probes = probes(&held.catalog, coverage, auth.clone(), steps.clone());
+    let probes = probes(coverage, auth.clone(), steps.clone());
     let beside = probes.iter().flat_map(Endpoint::paths);
     let api = api::paths(Api {
         catalog: held.catalog,

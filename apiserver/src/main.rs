@@ -9,14 +9,9 @@ use tributary_runtime::{args, exit};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let args = match args::parse() {
-        Ok(args) => args,
-        Err(code) => return code,
-    };
-    match tributary_apiserver::run(args).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::report(&error),
+fn main() -> ExitCode {
+    match args::parse() {
+        Ok(args) => exit::run(tributary_apiserver::run(args)),
+        Err(code) => code,
     }
 }

@@ -13,6 +13,7 @@
 //! - [`credentials`]: tokens, certificates and CAs, followed as they change
 //! - [`dial`]: connections: TLS, Unix socket
 //! - [`doors`]: the frontends behind what `--frontend` says
+//! - [`names`]: the addresses behind names, looked up again and again
 //! - [`endpoints`]: the frontends behind a Service, as they come and go
 //! - [`supervisor`]: one client per frontend, for as long as it exists
 
@@ -24,5 +25,6 @@ pub(crate) mod endpoints;
 pub(crate) mod hub;
 mod line;
 mod mailbox;
+pub(crate) mod names;
 mod outbox;
 pub(crate) mod supervisor;

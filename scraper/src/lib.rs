@@ -32,7 +32,8 @@ use tributary_runtime::{
     clock::Clock,
     exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube as runtime_kube, log,
+    kube::{self as runtime_kube, Watches},
+    log,
     metrics::{self as runtime_metrics, Expirations},
     serve::{Address, Limits, Listener, ServeMetrics, Server},
     signal::Signals,
@@ -48,7 +49,8 @@ use crate::{
         doors::Naming,
         endpoints::{Found, watch_endpoints},
         hub::Hub,
-        supervisor::supervise,
+        names,
+        supervisor::{Frontends, supervise},
     },
     config::{Config, Frontend, Share},
     kubelet::Client as KubeletClient,
@@ -78,6 +80,7 @@ const SYSTEM: &str = "kube-system";
 /// [`Misconfigured`] if the flags cannot work; else what broke.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
+    args.foreign.tell();
     let config = Config::try_from(args).map_err(Misconfigured::from)?;
     let signals = Signals::take_over()?;
     let stop = CancellationToken::new();
@@ -116,16 +119,19 @@ impl Scraper {
         let mut registry = runtime_metrics::registry(VERSION);
         let bus_metrics = BusMetrics::register(&mut registry);
         let share = ShareMetrics::register(&mut registry);
+        let watches = Watches::new(config.kube.limits);
+        watches.register(&mut registry);
         let leaving = Leaving::default();
         // Ages must not jump when the machine's clock is set.
         let even = clock.even();
 
         // Node objects become targets.
-        let watched = find_targets(&mut tasks, &config, kube.clone())?;
+        let targets = find_targets(&mut tasks, &config, kube.clone(), &watches)?;
 
         // They are shared out among the members of our group.
         let members = (share.clone(), leaving.told.clone());
-        let view = find_members(&mut tasks, &config, kube.clone(), &clock, members)?;
+        let reached = (kube.clone(), &watches);
+        let view = find_members(&mut tasks, &config, reached, &clock, members)?;
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
@@ -140,7 +146,7 @@ impl Scraper {
             share: share.clone(),
         };
         let told = Told {
-            targets: watched.clone(),
+            targets: targets.clone(),
             view,
             overdue,
         };
@@ -161,19 +167,9 @@ impl Scraper {
             overdue: reports,
             share,
         };
-        let naming = Naming {
-            server_name: config.bus.server_name.clone(),
-            tls: config.bus.ca_file.is_some(),
-        };
-        let found = find_frontends(&mut tasks, &config, kube)?;
-        let frontends = (config.frontends.clone(), naming);
-        tasks.spawn("bus", async move {
-            let _told = leaving.told.drop_guard();
-            supervise(frontends, found, publisher, leaving.scraped).await;
-            Ok(())
-        });
+        feed_frontends(&mut tasks, &config, (kube, &watches), publisher, leaving)?;
 
-        let probes = probes(watched, bus_metrics);
+        let probes = probes(targets, bus_metrics, watches);
         let admin = serve_admin(&mut tasks, &config, probes, registry, stop).await?;
         Ok(Self { tasks, admin })
     }
@@ -198,16 +194,17 @@ fn find_targets(
     tasks: &mut Tasks,
     config: &Config,
     kube: KubeConfig,
+    watches: &Watches,
 ) -> Result<watch::Receiver<Targets>, Misconfigured> {
-    let (targets, watched) = watch::channel(Targets::default());
-    let client = runtime_kube::client(kube)?;
+    let (sender, targets) = watch::channel(Targets::default());
+    let client = watches.observe("nodes", &watches.limits().client(kube)?);
     let (rules, selector) = (config.rules.clone(), config.node_selector.clone());
     let stop = tasks.stop();
     tasks.spawn("nodes", async move {
-        watch_nodes(client, &selector, rules, targets, stop).await;
+        watch_nodes(client, &selector, rules, sender, stop).await;
         Ok(())
     });
-    Ok(watched)
+    Ok(targets)
 }
 
 /// Starts what keeps the credentials for frontends current, and tells until when
@@ -231,18 +228,44 @@ fn find_credentials(
     credentials
 }
 
+/// Starts what publishes to every frontend, and says when all is told.
+fn feed_frontends(
+    tasks: &mut Tasks,
+    config: &Config,
+    (kube, watches): (KubeConfig, &Watches),
+    publisher: Client,
+    leaving: Leaving,
+) -> Result<(), Misconfigured> {
+    let found = find_frontends(tasks, config, kube, watches)?;
+    let frontends = Frontends {
+        urls: config.frontends.clone(),
+        naming: Naming {
+            server_name: config.bus.server_name.clone(),
+            tls: config.bus.ca_file.is_some(),
+        },
+        lookup: names::system(),
+    };
+    tasks.spawn("bus", async move {
+        let _told = leaving.told.drop_guard();
+        supervise(frontends, found, publisher, leaving.scraped).await;
+        Ok(())
+    });
+    Ok(())
+}
+
 /// Starts what keeps the endpoints of Services known.
 fn find_frontends(
     tasks: &mut Tasks,
     config: &Config,
     kube: KubeConfig,
+    watches: &Watches,
 ) -> Result<watch::Receiver<Found>, Misconfigured> {
     let (sender, found) = watch::channel(Found::new());
-    let client = runtime_kube::client(kube)?;
+    let client = watches.limits().client(kube)?;
     for frontend in &config.frontends {
         if let Frontend::Service(service) = frontend {
             let watching = watch_endpoints(
-                client.clone(),
+                watches.observe("endpointslices", &client),
                 service.clone(),
                 sender.clone(),
                 tasks.stop(),
@@ -270,7 +293,7 @@ struct Leaving {
 fn find_members(
     tasks: &mut Tasks,
     config: &Config,
-    kube: KubeConfig,
+    (kube, watches): (KubeConfig, &Watches),
     clock: &Clock,
     (metrics, told): (ShareMetrics, CancellationToken),
 ) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
@@ -295,7 +318,7 @@ fn find_members(
         Some(_) => SYSTEM.to_owned(),
     });
     let names = (config.group.as_str(), config.source_name.as_str());
-    let client = runtime_kube::client(kube)?;
+    let client = watches.observe("leases", &watches.limits().client(kube)?);
     let leases = Leases::new(client, &namespace, names, clock.clone(), metrics);
     let (resolution, watching) = (config.resolution, leases.clone());
     let stopping = stop.clone();
@@ -322,7 +345,7 @@ fn identity(config: &Config, clock: &Clock) -> Identity {
     }
 }
 
-fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics) -> [Endpoint; 3] {
+fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, watches: Watches) -> [Endpoint; 3] {
     let listed = move || {
         let listed = targets.borrow().listed();
         listed
@@ -336,6 +359,7 @@ fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics) -> [Endpoint; 3] {
     let ready = vec![
         Check::ping(),
         Check::new("node-informer-sync", listed),
+        Check::new("watch-activity", move || watches.check()),
         Check::new("bus-connected", connected),
     ];
     [

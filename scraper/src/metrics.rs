@@ -23,6 +23,8 @@ use crate::{
 pub(crate) struct BusMetrics {
     /// Frontends that have taken our stream.
     pub(crate) connected: Gauge,
+    /// Names that could not be looked up, each time.
+    pub(crate) lookup_failures: Counter,
     known: Gauge,
     left_out: Gauge,
     denied: Counter,
@@ -59,6 +61,11 @@ impl BusMetrics {
             "frontends_left_out",
             "Frontends that we know and do not feed, because they are too many",
             new.left_out.clone(),
+        );
+        bus.register(
+            "lookup_failures",
+            "Lookups of the name of a frontend that failed or took longer than 5 s",
+            new.lookup_failures.clone(),
         );
         bus.register(
             "streams_denied",
@@ -128,6 +135,11 @@ impl BusMetrics {
             Message::Share(_) => "share",
         };
         self.sent.get_or_create(&Kind { kind }).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn known(&self) -> i64 {
+        self.known.get()
     }
 
     #[cfg(test)]

@@ -120,15 +120,15 @@ impl Drop for Running {
     }
 }
 
-/// Starts with an API server at `address`.
-fn start(dir: &std::path::Path, address: SocketAddr) -> Running {
+/// Starts as `user` with an API server at `address`.
+fn start(dir: &std::path::Path, address: SocketAddr, user: &str) -> Running {
     let kubeconfig = dir.join("kubeconfig");
     std::fs::write(
         &kubeconfig,
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
              clusters: [{{name: c, cluster: {{server: 'http://{address}'}}}}]\n\
-             users: [{{name: u, user: {{}}}}]\n\
+             users: [{{name: u, user: {user}}}]\n\
              contexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n"
         ),
     )
@@ -136,6 +136,8 @@ fn start(dir: &std::path::Path, address: SocketAddr) -> Running {
     let child = binary()
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .args([FRONTEND, "--admin-address=127.0.0.1:0"])
+        // Of metrics-server.
+        .args(["--profiling=false", "--log-flush-frequency=5s"])
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -150,7 +152,7 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     let dir = tempfile::tempdir().unwrap();
     // One that hangs up at once, so that it is seen how often it is tried.
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut process = start(dir.path(), api.local_addr().unwrap());
+    let mut process = start(dir.path(), api.local_addr().unwrap(), "{}");
     for _ in 0..ATTEMPTS {
         drop(api.accept().unwrap());
     }
@@ -160,9 +162,34 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     let mut stderr = process.0.stderr.take().unwrap();
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), Some(0), "{said}");
-    for what in ["kind=nodes", "kind=leases", "cannot renew our lease"] {
+    for what in [
+        "kind=nodes",
+        "kind=leases",
+        "cannot renew our lease",
+        "--profiling has no effect; --help says why",
+        "--log-flush-frequency has no effect; --help says why",
+    ] {
         let about = |line: &&str| line.contains(what);
         assert_eq!(said.lines().filter(about).count(), 1, "{said}");
     }
     assert!(!said.contains("watching again"), "{said}");
+}
+
+#[test]
+fn credentials_that_a_program_makes_are_not_for_kubelets_which_is_said() {
+    const PROGRAM: &str = r#"{exec: {apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: echo, args: ['{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t"}}']}}"#;
+    const WARNING: &str = "unable to show kubelets the credentials of the kubeconfig";
+    for (user, is_warned) in [(PROGRAM, true), ("{token: t}", false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let api = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut process = start(dir.path(), api.local_addr().unwrap(), user);
+        // It has started when it asks for something.
+        drop(api.accept().unwrap());
+        kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+        let mut said = String::new();
+        let mut stderr = process.0.stderr.take().unwrap();
+        stderr.read_to_string(&mut said).unwrap();
+        assert_eq!(process.0.wait().unwrap().code(), Some(0), "{said}");
+        assert_eq!(said.contains(WARNING), is_warned, "{said}");
+    }
 }

@@ -21,6 +21,7 @@ mod publishers;
 mod real_pages;
 mod recorded;
 mod shards;
+mod silence;
 mod skew;
 
 use std::collections::BTreeSet;

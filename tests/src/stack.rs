@@ -4,6 +4,7 @@
 //! samples whenever they are asked, so a resolution of half a second does.
 
 mod credentials;
+mod impatient;
 mod sidecar;
 
 use std::{
@@ -21,7 +22,7 @@ use jiff::SignedDuration;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args as FrontendArgs};
-use tributary_runtime::{clock::Clock, serve::Address};
+use tributary_runtime::{clock::Clock, kube::Limits, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Builder, Ca, Cluster, Endpoint, FrontendTrust};
 
@@ -85,6 +86,8 @@ pub struct Stack {
     /// Whether publishers show tokens instead of certificates.
     tokens: bool,
     resolution: Duration,
+    /// How long the Kubernetes API may take.
+    limits: Limits,
     /// By how many seconds the clocks of both halves are off.
     clocks_off: Arc<AtomicI64>,
     scrapers: Vec<Option<Process>>,
@@ -145,6 +148,7 @@ impl Stack {
             flags,
             tokens: false,
             resolution,
+            limits: Limits::default(),
             clocks_off: Arc::default(),
             scrapers: Vec::new(),
             frontends: Vec::new(),
@@ -347,7 +351,8 @@ impl Stack {
         let more = self.flags.iter().map(ToString::to_string).chain(publishers);
         let flags = std::iter::once("tributary-apiserver".to_owned()).chain(flags);
         let flags = flags.chain(more);
-        let args = FrontendArgs::try_parse_from(flags).expect("flags");
+        let mut args = FrontendArgs::try_parse_from(flags).expect("flags");
+        args.kube.limits = self.limits;
         let stop = CancellationToken::new();
         let frontend = Frontend::start(args, self.clock(), stop.clone())
             .await
@@ -407,7 +412,8 @@ impl Stack {
             flags.push(flag("--bus-client-key", &key));
         }
         flags.extend_from_slice(share);
-        let args = ScraperArgs::try_parse_from(flags).expect("flags");
+        let mut args = ScraperArgs::try_parse_from(flags).expect("flags");
+        args.kube.limits = self.limits;
         let config = Config::try_from(args).expect("flags that fit together");
         let config = config.paced(self.resolution, REQUEST_TIMEOUT);
         let stop = CancellationToken::new();

@@ -1,24 +1,6 @@
 //! The flags of metrics-server that a frontend does not have.
 
-use tracing::info;
 use tributary_runtime::args::foreign::{self, Flag, Verdict};
-
-/// Whatever of them was given, if it is harmless; else the command line is
-/// refused.
-#[derive(Clone, Debug, Default)]
-pub struct Foreign {
-    /// Those without effect.
-    pub without_effect: Vec<&'static str>,
-}
-
-impl Foreign {
-    /// Says which flags were given for nothing.
-    pub(crate) fn tell(&self) {
-        for flag in &self.without_effect {
-            info!("--{flag} has no effect; --help says why");
-        }
-    }
-}
 
 const KUBELETS: Verdict = Verdict::Refused("belongs to tributary-scraper, which asks the kubelets");
 
@@ -75,4 +57,4 @@ const FLAGS: [Flag; 20] = [
     ),
 ];
 
-foreign::as_args!(Foreign, FLAGS);
+foreign::as_args!(FLAGS);

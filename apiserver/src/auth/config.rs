@@ -1,10 +1,15 @@
 //! The flags about authentication and authorization, to the layer.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use kube::{Client, Config as KubeConfig};
 use prometheus_client::registry::Registry;
-use tributary_runtime::{clock::Clock, exit::Misconfigured, kube as runtime_kube, tasks::Tasks};
+use tributary_runtime::{
+    clock::Clock,
+    exit::Misconfigured,
+    kube::{self as runtime_kube, Watches},
+    tasks::Tasks,
+};
 
 use super::{
     Auth, Inner,
@@ -17,10 +22,6 @@ use super::{
     trust::{Keeper, Settings},
 };
 use crate::args::{AuthenticationArgs, AuthorizationArgs};
-
-/// How long a connection to the Kubernetes API may take to be made, within the
-/// time of a review.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]
@@ -85,10 +86,7 @@ impl AuthConfig {
         clock: Clock,
     ) -> Auth {
         let metrics = AuthMetrics::register(registry);
-        let tokens = Reviews::new(
-            clients.authentication.clone(),
-            metrics.token_reviews.clone(),
-        );
+        let tokens = Reviews::new(clients.authentication, metrics.token_reviews.clone());
         let access = Reviews::new(clients.authorization, metrics.access_reviews.clone());
         let auth = Auth(Arc::new(Inner {
             trust: self.keeper.current(),
@@ -101,7 +99,7 @@ impl AuthConfig {
         let stop = tasks.stop();
         let keeper = self.keeper;
         tasks.spawn("trust", async move {
-            keeper.follow(clients.authentication, stop).await;
+            keeper.follow(clients.config_map, stop).await;
             Ok(())
         });
         auth
@@ -112,6 +110,8 @@ impl AuthConfig {
 pub(crate) struct Clients {
     authentication: Client,
     authorization: Client,
+    /// For the watch of the config map, as whoever asks for tokens.
+    config_map: Client,
 }
 
 impl Clients {
@@ -125,26 +125,27 @@ impl Clients {
         authentication: Option<&Path>,
         authorization: Option<&Path>,
         otherwise: &KubeConfig,
+        watches: &Watches,
     ) -> Result<Self, Misconfigured> {
+        let tokens = client_config("--authentication-kubeconfig", authentication, otherwise);
+        let access = client_config("--authorization-kubeconfig", authorization, otherwise);
+        let limits = watches.limits();
+        let authentication = limits.client(tokens.await?)?;
         Ok(Self {
-            authentication: client("--authentication-kubeconfig", authentication, otherwise)
-                .await?,
-            authorization: client("--authorization-kubeconfig", authorization, otherwise).await?,
+            config_map: watches.observe("configmaps", &authentication),
+            authorization: limits.client(access.await?)?,
+            authentication,
         })
     }
 }
 
-async fn client(
+async fn client_config(
     flag: &str,
     file: Option<&Path>,
     otherwise: &KubeConfig,
-) -> Result<Client, Misconfigured> {
-    let mut config = match file {
-        Some(file) => runtime_kube::config_from(flag, file).await?,
-        None => otherwise.clone(),
-    };
-    config.connect_timeout = Some(CONNECT);
-    // Reviews are tried again by rules of their own, and watches by theirs.
-    config.default_retry = false;
-    runtime_kube::client(config)
+) -> Result<KubeConfig, Misconfigured> {
+    match file {
+        Some(file) => runtime_kube::config_from(flag, file).await,
+        None => Ok(otherwise.clone()),
+    }
 }

@@ -15,15 +15,12 @@ use futures::{
     stream::{self, BoxStream},
 };
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    Api, Client,
-    runtime::{WatchStreamExt as _, watcher},
-};
+use kube::{Api, Client, runtime::watcher};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_runtime::{
     exit::Misconfigured,
-    kube::watch_backoff,
+    kube::watch_object,
     reload::{LOOK_EVERY, Looks},
 };
 
@@ -131,9 +128,7 @@ impl Keeper {
             return stream::pending().boxed();
         }
         let api = Api::namespaced(client, config_map::NAMESPACE);
-        watcher::watch_object(api, config_map::NAME)
-            .backoff(watch_backoff())
-            .boxed()
+        watch_object(api, config_map::NAME).boxed()
     }
 
     /// A config map that does not exist is as one that says nothing.

@@ -6,7 +6,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, ValueEnum, error::ErrorKind};
 
-use crate::exit;
+use crate::{exit, kube::Limits};
 
 /// Reads the command line.
 ///
@@ -80,6 +80,10 @@ pub struct KubeArgs {
     /// token and the cluster's CA.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+
+    #[expect(missing_docs, reason = "would become a part of --help")]
+    #[arg(skip)]
+    pub limits: Limits,
 }
 
 #[cfg(test)]

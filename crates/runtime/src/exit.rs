@@ -3,7 +3,9 @@
 //! 0: asked to stop. 1: a restart may help. 2: the configuration is wrong, which
 //! is also clap's own code.
 
-use std::{error::Error, io::Write as _, process::ExitCode};
+use std::{error::Error, future::Future, io::Write as _, process::ExitCode};
+
+use tokio::runtime::Builder;
 
 /// The configuration is wrong: starting again would not help. Whatever says so
 /// is wrapped in this, and leads to exit code 2 with one sentence.
@@ -15,6 +17,23 @@ impl Misconfigured {
     /// Wraps what is wrong with the configuration.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(error.into())
+    }
+}
+
+/// Runs a process to its end, and returns what to exit with.
+///
+/// When it has ended it does not wait for threads that block: a name that is
+/// being looked up while DNS is gone takes half a minute.
+pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&error.into()),
+    };
+    let outcome = runtime.block_on(process);
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report(&error),
     }
 }
 
@@ -38,7 +57,26 @@ fn code(error: &anyhow::Error) -> ExitCode {
 mod tests {
     use anyhow::Context as _;
 
+    use std::{sync::mpsc, time::Duration};
+
     use super::*;
+
+    #[test]
+    fn a_thread_that_blocks_does_not_keep_a_process_from_ending() {
+        let (release, blocked) = mpsc::channel::<()>();
+        let process = async {
+            let (begun, begins) = tokio::sync::oneshot::channel();
+            drop(tokio::task::spawn_blocking(move || {
+                begun.send(()).unwrap();
+                blocked.recv_timeout(Duration::from_mins(1))
+            }));
+            Ok(begins.await?)
+        };
+        let code = run(process);
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+        // It blocks still.
+        assert_eq!(release.send(()), Ok(()));
+    }
 
     #[test]
     fn a_bad_configuration_is_two_and_the_rest_is_one() {

@@ -87,12 +87,26 @@ pub(crate) struct Shared {
     pub(crate) api_fault: Mutex<ApiFault>,
     /// Grows when every watch shall end.
     pub(crate) watches: watch::Sender<u64>,
+    /// Grows when every watch shall be silent from then on.
+    pub(crate) silence: watch::Sender<u64>,
+    /// How many of the next lists and watches of each kind are taken and never answered.
+    pub(crate) unanswered: Mutex<BTreeMap<String, u32>>,
     pub(crate) stop: CancellationToken,
 }
 
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this list or watch is one that is never answered.
+    pub(crate) fn is_unanswered(&self, plural: &str) -> bool {
+        let mut unanswered = self
+            .unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let left = unanswered.get_mut(plural).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 
     /// What a node's kubelet reports, without the moment.
@@ -213,6 +227,29 @@ impl Cluster {
     /// Ends every watch, as a kube-apiserver does from time to time.
     pub fn close_watches(&self) {
         self.shared.watches.send_modify(|count| *count += 1);
+    }
+
+    /// Every watch that is open says nothing from now on and does not end: to its client, a connection whose other end
+    /// is gone. Others may be opened.
+    pub fn silence_watches(&self) {
+        self.shared.silence.send_modify(|count| *count += 1);
+    }
+
+    /// The next `count` lists and watches of `plural` are taken and never answered, whatever happens later.
+    pub fn leave_unanswered(&self, plural: &str, count: u32) {
+        let mut unanswered = self
+            .shared
+            .unanswered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        unanswered.insert(plural.to_owned(), count);
+    }
+
+    /// How many of those have not come yet.
+    pub fn still_to_be_unanswered(&self, plural: &str) -> u32 {
+        let unanswered = self.shared.unanswered.lock();
+        let unanswered = unanswered.unwrap_or_else(PoisonError::into_inner);
+        unanswered.get(plural).copied().unwrap_or_default()
     }
 
     /// Forgets all events, so that a watch from an older version gets 410 and must list again.

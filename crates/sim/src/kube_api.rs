@@ -143,6 +143,10 @@ async fn answer(
         return Err(Refusal::no_such_path());
     };
     let query = Query::parse(parts.uri.query());
+    let is_listed = parts.method == Method::GET && route.name.is_empty();
+    if is_listed && shared.is_unanswered(&route.plural) {
+        std::future::pending::<()>().await;
+    }
     authorize(shared, &caller, &route, &parts.method, &query)?;
     let body = read(body).await?;
     if path.starts_with(&metrics) && shared.aggregator.serves() {

@@ -2,14 +2,6 @@
 
 use tributary_runtime::args::foreign::{self, Flag, Verdict};
 
-/// Whatever of them was given, if it is harmless; else the command line is
-/// refused.
-#[derive(Clone, Debug, Default)]
-pub struct Foreign {
-    /// Those without effect.
-    pub without_effect: Vec<&'static str>,
-}
-
 const API: Verdict = Verdict::Refused("belongs to tributary-apiserver, which serves the API");
 
 const FLAGS: [Flag; 46] = [
@@ -61,4 +53,4 @@ const FLAGS: [Flag; 46] = [
     Flag("bus-client-ca-file", API),
 ];
 
-foreign::as_args!(Foreign, FLAGS);
+foreign::as_args!(FLAGS);

@@ -1,10 +1,10 @@
 //! The frontends behind what `--frontend` says.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use http::uri::Authority;
 
-use super::endpoints::Found;
+use super::{endpoints::Found, names::Addresses};
 use crate::config::Frontend;
 
 /// One frontend to dial.
@@ -49,27 +49,27 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
-    /// The frontends behind `frontend` now. `found` is what watches know.
-    ///
-    /// # Errors
-    ///
-    /// A name cannot be resolved.
-    pub(crate) async fn doors(&self, frontend: &Frontend, found: &Found) -> io::Result<Vec<Door>> {
+    /// The frontends behind `frontend`. `found` is what watches know, `resolved`
+    /// what names stand for.
+    pub(crate) fn doors(
+        &self,
+        frontend: &Frontend,
+        found: &Found,
+        resolved: &Addresses,
+    ) -> Vec<Door> {
         match frontend {
-            Frontend::Unix { path } => Ok(vec![Door::Unix(path.clone())]),
-            Frontend::Https { authority } => Ok(vec![self.one(authority, true)]),
-            Frontend::Http { authority } => Ok(vec![self.one(authority, false)]),
+            Frontend::Unix { path } => vec![Door::Unix(path.clone())],
+            Frontend::Https { authority } => vec![self.one(authority, true)],
+            Frontend::Http { authority } => vec![self.one(authority, false)],
             Frontend::Dns { name, port } => {
-                let found = tokio::net::lookup_host((name.as_str(), *port)).await?;
-                let mut addresses: Vec<SocketAddr> = found.collect();
-                addresses.sort_unstable();
-                addresses.dedup();
-                let doors = addresses.into_iter().map(|address| Door::Tcp {
+                let key = (name.clone(), *port);
+                let addresses = resolved.get(&key).into_iter().flatten();
+                let doors = addresses.map(|address| Door::Tcp {
                     host: address.ip().to_string(),
                     port: address.port(),
                     tls: self.tls.then(|| self.expected(name)),
                 });
-                Ok(doors.collect())
+                doors.collect()
             }
             Frontend::Service(service) => {
                 let found = found.get(service).into_iter().flatten();
@@ -78,7 +78,7 @@ impl Naming {
                     port: *port,
                     tls: self.tls.then(|| self.expected(&service.dns_name())),
                 });
-                Ok(doors.collect())
+                doors.collect()
             }
         }
     }
@@ -105,7 +105,7 @@ impl Naming {
 mod tests {
     use super::*;
 
-    async fn doors(url: &str, server_name: Option<&str>, tls: bool) -> Vec<Door> {
+    fn doors(url: &str, server_name: Option<&str>, tls: bool) -> Vec<Door> {
         let naming = Naming {
             server_name: server_name.map(str::to_owned),
             tls,
@@ -115,7 +115,12 @@ mod tests {
         if let Frontend::Service(service) = &frontend {
             found.insert(service.clone(), [("10.0.0.7".to_owned(), 8443)].into());
         }
-        naming.doors(&frontend, &found).await.unwrap()
+        let mut resolved = Addresses::new();
+        if let Frontend::Dns { name, port } = &frontend {
+            let addresses = ["127.0.0.1:8443", "[::1]:8443"].map(|it| it.parse().unwrap());
+            resolved.insert((name.clone(), *port), addresses.into());
+        }
+        naming.doors(&frontend, &found, &resolved)
     }
 
     fn door(host: &str, tls: Option<&str>) -> Door {
@@ -126,45 +131,46 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_name_leads_to_all_of_its_addresses_under_that_name() {
-        let found = doors("dns:///localhost:8443", None, true).await;
-        assert!(
-            found.contains(&door("127.0.0.1", Some("localhost"))),
-            "{found:?}"
-        );
-        let found = doors("dns:///localhost:8443", Some("bus"), true).await;
-        assert!(found.contains(&door("127.0.0.1", Some("bus"))), "{found:?}");
-        let found = doors("dns:///localhost:8443", None, false).await;
-        assert!(found.contains(&door("127.0.0.1", None)), "{found:?}");
+    #[test]
+    fn a_name_leads_to_all_of_its_addresses_under_that_name() {
+        for (server_name, tls, expected) in [
+            (None, true, Some("localhost")),
+            (Some("bus"), true, Some("bus")),
+            (None, false, None),
+        ] {
+            assert_eq!(
+                doors("dns:///localhost:8443", server_name, tls),
+                [door("127.0.0.1", expected), door("::1", expected)]
+            );
+        }
     }
 
-    #[tokio::test]
-    async fn endpoints_bear_the_name_of_their_service() {
+    #[test]
+    fn endpoints_bear_the_name_of_their_service() {
         let url = "k8s:///ns/bus:8443";
         assert_eq!(
-            doors(url, None, true).await,
+            doors(url, None, true),
             [door("10.0.0.7", Some("bus.ns.svc"))]
         );
         assert_eq!(
-            doors(url, Some("front"), true).await,
+            doors(url, Some("front"), true),
             [door("10.0.0.7", Some("front"))]
         );
-        assert_eq!(doors(url, None, false).await, [door("10.0.0.7", None)]);
+        assert_eq!(doors(url, None, false), [door("10.0.0.7", None)]);
     }
 
-    #[tokio::test]
-    async fn a_host_is_one_door() {
+    #[test]
+    fn a_host_is_one_door() {
         assert_eq!(
-            doors("https://[::1]:8443", None, true).await,
+            doors("https://[::1]:8443", None, true),
             [door("::1", Some("::1"))]
         );
         assert_eq!(
-            doors("http://127.0.0.1:8443", None, true).await,
+            doors("http://127.0.0.1:8443", None, true),
             [door("127.0.0.1", None)]
         );
         assert_eq!(
-            doors("unix:///run/bus.sock", None, true).await,
+            doors("unix:///run/bus.sock", None, true),
             [Door::Unix("/run/bus.sock".into())]
         );
     }

@@ -1,16 +1,17 @@
 //! One client per frontend, for as long as the frontend exists.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     client::Client,
     doors::{Door, Naming},
     endpoints::Found,
     line::keep_publishing,
+    names::{self, Addresses, Lookup, Name},
 };
 use crate::{config::Frontend, metrics::BusMetrics};
 
@@ -18,24 +19,43 @@ use crate::{config::Frontend, metrics::BusMetrics};
 /// first by address are fed.
 const MOST_FRONTENDS: usize = 64;
 
-/// How often names are resolved again: frontends come and go with rollouts.
-const RESOLVE_EVERY: Duration = Duration::from_secs(10);
+/// What flags say about frontends.
+pub(crate) struct Frontends {
+    pub(crate) urls: Vec<Frontend>,
+    pub(crate) naming: Naming,
+    /// How the names among them become addresses.
+    pub(crate) lookup: Lookup,
+}
+
+impl Frontends {
+    fn names(&self) -> impl Iterator<Item = Name> {
+        self.urls.iter().filter_map(|url| match url {
+            Frontend::Dns { name, port } => Some((name.clone(), *port)),
+            _ => None,
+        })
+    }
+
+    fn doors(&self, found: &Found, resolved: &Addresses) -> Vec<Door> {
+        let doors = |url| self.naming.doors(url, found, resolved);
+        self.urls.iter().flat_map(doors).collect()
+    }
+}
 
 /// Publishes to everything behind `frontends` until `stop`; then what is there
 /// is sent, and streams are closed. `found` is what watches know of Services.
 pub(crate) async fn supervise(
-    (frontends, naming): (Vec<Frontend>, Naming),
+    frontends: Frontends,
     mut found: watch::Receiver<Found>,
     client: Client,
     stop: CancellationToken,
 ) {
-    let mut resolver = Resolver::new(frontends, naming);
+    let names = frontends.names();
+    let (_lookups, mut resolved) = names::follow(names, &frontends.lookup, &client.metrics);
     // A client ends when its guard is dropped.
     let mut clients: BTreeMap<Door, DropGuard> = BTreeMap::new();
     let mut running = JoinSet::new();
     loop {
-        let known = found.borrow_and_update().clone();
-        let doors = resolver.doors(&known).await;
+        let doors = frontends.doors(&found.borrow_and_update(), &resolved.borrow_and_update());
         let doors = at_most(MOST_FRONTENDS, doors, &client.metrics);
         clients.retain(|door, _| doors.contains(door));
         for door in doors {
@@ -45,11 +65,11 @@ pub(crate) async fn supervise(
                 gone.drop_guard()
             });
         }
-        while running.try_join_next().is_some() {}
         tokio::select! {
             () = stop.cancelled() => break,
             Ok(()) = found.changed() => {}
-            () = tokio::time::sleep(RESOLVE_EVERY) => {}
+            Ok(()) = resolved.changed() => {}
+            Some(_) = running.join_next() => {}
         }
     }
     clients.clear();
@@ -70,64 +90,93 @@ fn at_most(most: usize, mut doors: Vec<Door>, metrics: &BusMetrics) -> Vec<Door>
     doors
 }
 
-/// What was found behind each name the last time that it could be resolved.
-struct Resolver {
-    known: Vec<(Frontend, Vec<Door>)>,
-    naming: Naming,
-    failing: bool,
-}
-
-impl Resolver {
-    fn new(frontends: Vec<Frontend>, naming: Naming) -> Self {
-        let unknown = |frontend| (frontend, Vec::new());
-        Self {
-            known: frontends.into_iter().map(unknown).collect(),
-            naming,
-            failing: false,
-        }
-    }
-
-    /// Every frontend there is. A name that cannot be resolved keeps what it
-    /// had: a fault of DNS must not cut streams that work.
-    async fn doors(&mut self, found: &Found) -> Vec<Door> {
-        let mut all = Vec::new();
-        let mut failed = false;
-        for (frontend, known) in &mut self.known {
-            match self.naming.doors(frontend, found).await {
-                Ok(doors) => *known = doors,
-                Err(error) => {
-                    failed = true;
-                    if !self.failing {
-                        warn!(%frontend, %error, "cannot resolve; what is known stays in force");
-                    }
-                }
-            }
-            all.extend(known.iter().cloned());
-        }
-        if self.failing && !failed {
-            info!("every frontend can be resolved again");
-        }
-        self.failing = failed;
-        all
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{sync::Arc, time::Duration};
 
-    #[tokio::test]
-    async fn what_cannot_be_resolved_keeps_what_it_had() {
-        let naming = Naming {
-            server_name: None,
-            tls: true,
+    use tokio::{sync::mpsc, time::Instant};
+    use tributary_runtime::clock::Clock;
+
+    use super::*;
+    use crate::{
+        bus::{
+            client::Identity,
+            credentials::{Credentials, Files},
+            hub::Hub,
+        },
+        metrics::ShareMetrics,
+    };
+
+    /// A scraper's client that has nothing to say.
+    fn client() -> Client {
+        let files = Files {
+            ca: None,
+            pair: None,
+            token: None,
         };
-        let gone = "dns:///no.such.name.invalid:1".parse().unwrap();
-        let mut resolver = Resolver::new(vec![gone], naming);
-        let door = Door::Unix("/run/bus.sock".into());
-        resolver.known[0].1 = vec![door.clone()];
-        assert_eq!(resolver.doors(&Found::new()).await, [door]);
-        assert!(resolver.failing);
+        Client {
+            hub: Hub::new(BusMetrics::default()),
+            identity: Identity {
+                source: "s".to_owned(),
+                instance: "1".to_owned(),
+                group: "default".to_owned(),
+                resolution_ms: 60_000,
+            },
+            credentials: Credentials::new(files),
+            clock: Clock::system(),
+            metrics: BusMetrics::default(),
+            overdue: mpsc::channel(1).0,
+            share: ShareMetrics::default(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_dns_hangs_services_are_followed_and_a_stop_is_heard() {
+        let urls = ["dns:///front.example:1", "k8s:///ns/bus:1"];
+        let urls = urls.map(|url| url.parse().unwrap());
+        let Frontend::Service(service) = &urls[1] else {
+            panic!("not a service");
+        };
+        let service = service.clone();
+        let frontends = Frontends {
+            urls: urls.into(),
+            naming: Naming {
+                server_name: None,
+                tls: true,
+            },
+            lookup: Arc::new(|_| Box::pin(std::future::pending())),
+        };
+        let (sender, found) = watch::channel(Found::new());
+        let (client, stop) = (client(), CancellationToken::new());
+        let metrics = client.metrics.clone();
+        let mut supervising = JoinSet::new();
+        supervising.spawn(supervise(frontends, found, client, stop.clone()));
+        let start = Instant::now();
+        let changed = |addresses: &[&str]| {
+            let addresses = addresses.iter().map(|it| ((*it).to_owned(), 1));
+            sender.send_replace([(service.clone(), addresses.collect())].into());
+        };
+        changed(&["127.0.0.1", "127.0.0.2"]);
+        while metrics.known() != 2 {
+            tokio::task::yield_now().await;
+        }
+        changed(&["127.0.0.2"]);
+        while metrics.known() != 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(start.elapsed() < Duration::from_secs(1));
+        // The lookup fails meanwhile, which changes nothing.
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        assert_eq!(metrics.lookup_failures.get(), 1);
+        assert_eq!(metrics.known(), 1);
+        let start = Instant::now();
+        stop.cancel();
+        supervising.join_next().await.unwrap().unwrap();
+        assert!(
+            start.elapsed() <= Duration::from_secs(1),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use kube::Config;
 use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
+use tracing::warn;
 use tributary_runtime::{
     exit::Misconfigured,
     reload::{LOOK_EVERY, Looks},
@@ -239,6 +240,14 @@ impl Sources {
         };
         let token = given(identity.token.map(String::into_bytes))
             .or(named(identity.token_file, "token file"));
+        let is_bare = certificate.is_none() && token.is_none() && identity.username.is_none();
+        if is_bare && (base.auth_info.exec.is_some() || base.auth_info.auth_provider.is_some()) {
+            warn!(
+                "unable to show kubelets the credentials of the kubeconfig: they come from a program \
+                 (exec) or an auth-provider; set --kubelet-client-certificate and \
+                 --kubelet-client-key, or use a kubeconfig with a token or a certificate"
+            );
+        }
         Ok(Self {
             plain: false,
             verify: verify(security, base),

@@ -5,6 +5,7 @@
 //! are not, and are told with the way out.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, error::ErrorKind, parser::ValueSource};
+use tracing::info;
 
 /// A flag, by its name without dashes.
 #[derive(Clone, Copy, Debug)]
@@ -149,12 +150,33 @@ pub fn given(matches: &ArgMatches, more: &'static [Flag]) -> Result<Vec<&'static
     Ok(ignored)
 }
 
-/// Makes `$name`, which has a field `without_effect`, a group of flags: those
-/// that neither half has, and `$flags`.
+/// Says which flags were given for nothing.
+pub fn tell(without_effect: &[&'static str]) {
+    for flag in without_effect {
+        info!("--{flag} has no effect; --help says why");
+    }
+}
+
+/// Makes `Foreign`, a group of flags: those that neither half has, and `$flags`.
 #[macro_export]
 macro_rules! foreign_args {
-    ($name:ty, $flags:expr) => {
-        impl clap::FromArgMatches for $name {
+    ($flags:expr) => {
+        /// Whatever of the flags of metrics-server was given that are not flags
+        /// here, if it is harmless; else the command line is refused.
+        #[derive(Clone, Debug, Default)]
+        pub struct Foreign {
+            /// Those without effect.
+            pub without_effect: Vec<&'static str>,
+        }
+
+        impl Foreign {
+            /// Says which flags were given for nothing.
+            pub(crate) fn tell(&self) {
+                $crate::args::foreign::tell(&self.without_effect);
+            }
+        }
+
+        impl clap::FromArgMatches for Foreign {
             fn from_arg_matches(matches: &clap::ArgMatches) -> Result<Self, clap::Error> {
                 Ok(Self {
                     without_effect: $crate::args::foreign::given(matches, &$flags)?,
@@ -170,7 +192,7 @@ macro_rules! foreign_args {
             }
         }
 
-        impl clap::Args for $name {
+        impl clap::Args for Foreign {
             fn augment_args(command: clap::Command) -> clap::Command {
                 $crate::args::foreign::augment(command, &$flags)
             }

@@ -179,6 +179,8 @@ impl Builder {
             aggregator,
             api_fault: Mutex::new(ApiFault::None),
             watches: watch::Sender::new(0),
+            silence: watch::Sender::new(0),
+            unanswered: Mutex::default(),
             stop: stop.clone(),
         });
         let mut tasks = JoinSet::new();

@@ -46,6 +46,7 @@ struct Watcher {
     bookmarks: Option<Interval>,
     deadline: Instant,
     closing: watch::Receiver<u64>,
+    silence: watch::Receiver<u64>,
     ended: bool,
 }
 
@@ -103,6 +104,7 @@ pub(super) fn watch(
         bookmarks: query.is_true("allowWatchBookmarks").then(ticks),
         deadline: Instant::now() + Duration::from_secs(seconds.min(LONGEST)),
         closing: shared.watches.subscribe(),
+        silence: shared.silence.subscribe(),
         ended: false,
     };
     let lines = stream::unfold(watcher, |mut watcher| async move {
@@ -164,6 +166,7 @@ impl Watcher {
             _ = tick => self.bookmark(&json!({}), out),
             () = tokio::time::sleep_until(self.deadline) => self.ended = true,
             _ = self.closing.changed() => self.ended = true,
+            Ok(()) = self.silence.changed() => std::future::pending().await,
         }
     }
 

@@ -1,0 +1,111 @@
+//! A Kubernetes API that says nothing: connections that are dead, requests that
+//! are taken and never answered. Everybody finds out and nobody is restarted.
+
+use std::time::Duration;
+
+use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_runtime::kube::Limits;
+use tributary_sim::{ApiFault, NodeSpec, PodSpec, Usage};
+
+use super::{all_served, steady};
+
+/// All that is watched, by whom the first is.
+const WATCHED: [&str; 5] = ["nodes", "pods", "configmaps", "leases", "endpointslices"];
+
+/// Long enough for a slow machine to be in time, short enough to wait for.
+const LIMITS: Limits = Limits {
+    connect: Duration::from_secs(5),
+    request: Duration::from_secs(2),
+    silence: Duration::from_secs(4),
+    unready: Duration::from_mins(5),
+};
+
+async fn started(limits: Limits) -> Stack {
+    let mut stack = Stack::impatient(steady(2, 2), limits).await;
+    stack.join_frontend().await;
+    stack.join_scraper().await;
+    stack
+}
+
+/// The number of a series that a frontend tells.
+async fn told(front: &Asker, series: &str) -> f64 {
+    let metrics = front.ok("/metrics").await.unwrap();
+    let text = String::from_utf8_lossy(&metrics.body).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix(series));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_starts_while_lists_are_not_answered_is_in_sync_without_a_restart() {
+    let mut stack = Stack::impatient(steady(2, 2), LIMITS).await;
+    for plural in WATCHED {
+        // Of both halves the first: both watch nodes.
+        stack.cluster.leave_unanswered(plural, 2);
+    }
+    stack.join_frontend().await;
+    stack.join_scraper().await;
+    all_served(&stack, &stack.front(0)).await;
+    // The others have one who asks, and asked twice in vain.
+    for plural in ["nodes", "pods", "leases", "endpointslices"] {
+        assert_eq!(stack.cluster.still_to_be_unanswered(plural), 0, "{plural}");
+    }
+    let failures = "tributary_watch_failures_total{watch=\"pods\"} ";
+    assert!(told(&stack.front(0), failures).await >= 2.0);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watches_whose_connections_died_without_a_word_are_begun_again() {
+    let stack = started(LIMITS).await;
+    let front = stack.front(0);
+    all_served(&stack, &front).await;
+    stack.cluster.silence_watches();
+    // Nobody hears of these.
+    stack
+        .cluster
+        .add_node(NodeSpec::new("another"))
+        .await
+        .unwrap();
+    let pod = PodSpec::new("ns-0000", "born-in-silence", "another");
+    stack
+        .cluster
+        .add_pod(pod.container("main", Usage::steady(100, 64 << 20)));
+    all_served(&stack, &front).await;
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_hangs_is_told_by_readiness_after_a_while_and_stops_nothing() {
+    let limits = Limits {
+        unready: Duration::from_secs(6),
+        ..LIMITS
+    };
+    let stack = started(limits).await;
+    let front = stack.front(0);
+    all_served(&stack, &front).await;
+    stack.cluster.set_api_fault(ApiFault::Hang).await;
+    eventually(|| async {
+        let front = front.get("/readyz/watch-activity").await.unwrap();
+        let scraper = stack.scraper_admin(0, "/readyz/watch-activity").await;
+        match (front.status.as_u16(), scraper.status.as_u16()) {
+            (500, 500) => Ok(()),
+            both => Err(both),
+        }
+    })
+    .await;
+    let silence = "tributary_watch_silence_seconds{watch=\"nodes\"} ";
+    assert!(told(&front, silence).await >= 6.0);
+    // What is known stays in force.
+    all_served(&stack, &front).await;
+    stack.cluster.set_api_fault(ApiFault::None).await;
+    eventually(|| async {
+        let front = front.get("/readyz").await.unwrap();
+        let scraper = stack.scraper_admin(0, "/readyz").await;
+        match (front.status.as_u16(), scraper.status.as_u16()) {
+            (200, 200) => Ok(()),
+            both => Err(both),
+        }
+    })
+    .await;
+    stack.stop().await;
+}
