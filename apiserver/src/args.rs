@@ -212,8 +212,8 @@ pub struct BusArgs {
     /// are checked again.
     ///
     /// Whoever loses them is cut off so much later, and 20 seconds at most. Each
-    /// check of a token is two reviews.
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = humantime::parse_duration)]
+    /// check of a token is two reviews. At least 1s: it cannot be switched off.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = read_recheck)]
     pub bus_recheck_interval: Duration,
 
     /// Whose processes may publish over a Unix socket, besides those of this
@@ -256,8 +256,8 @@ pub struct SampleArgs {
     /// How long a sample is served after the kubelet was asked for it.
     ///
     /// A failed scrape hides nothing until then. By default three times the
-    /// resolution of the scraper that sent it.
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    /// resolution of the scraper that sent it. Longer than 0.
+    #[arg(long, value_name = "DURATION", value_parser = read_sample_age)]
     pub max_sample_age: Option<Duration>,
 
     /// The share of nodes, in percent, whose samples must have arrived before
@@ -272,4 +272,23 @@ pub struct SampleArgs {
     /// Serve only nodes with these labels, in the syntax of `kubectl -l`.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     pub node_selector: String,
+}
+
+/// Reads `--bus-recheck-interval`. With 0 an open stream would be checked without
+/// end, which is not what 0 means elsewhere.
+fn read_recheck(text: &str) -> Result<Duration, String> {
+    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if interval < Duration::from_secs(1) {
+        return Err("must be at least 1s".to_owned());
+    }
+    Ok(interval)
+}
+
+/// Reads `--max-sample-age`. With 0 nothing would ever be served.
+fn read_sample_age(text: &str) -> Result<Duration, String> {
+    let age = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if age.is_zero() {
+        return Err("must be longer than 0s: with it nothing would ever be served".to_owned());
+    }
+    Ok(age)
 }

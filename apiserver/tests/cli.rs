@@ -43,6 +43,24 @@ fn ca(dir: &std::path::Path) -> String {
 const BUS: &str = "--bus-address=unix:///tmp/nowhere/bus.sock";
 
 #[test]
+fn a_duration_with_which_nothing_would_work_is_refused() {
+    for (flag, sentence) in [
+        (
+            "--bus-recheck-interval=0s",
+            "error: invalid value '0s' for '--bus-recheck-interval <DURATION>': must be at least \
+             1s\n",
+        ),
+        (
+            "--max-sample-age=0s",
+            "error: invalid value '0s' for '--max-sample-age <DURATION>': must be longer than 0s: \
+             with it nothing would ever be served\n",
+        ),
+    ] {
+        assert_eq!(refusal(&[BUS, flag]), (Some(2), sentence.to_owned()));
+    }
+}
+
+#[test]
 fn bad_flags_are_exit_code_2_and_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());
