@@ -17,7 +17,7 @@ use tributary_model::{NodeName, Timestamp};
 use tributary_proto::limits::OVERDUE_NODES;
 use tributary_runtime::clock::Clock;
 
-use super::BusMetrics;
+use super::{BusMetrics, spaced::Spaced};
 use crate::{
     catalog::Catalog,
     store::{Newest, Store},
@@ -69,6 +69,33 @@ impl Overdue {
     }
 }
 
+/// What the log says about overdue nodes. A publisher chooses its resolution, and
+/// with it how often this changes; what is true at last is always said.
+#[derive(Debug, Default)]
+struct Line {
+    spaced: Spaced,
+    said: bool,
+    /// What was seen last, and how often that changed without a line.
+    seen: bool,
+    changes: u64,
+}
+
+impl Line {
+    /// Takes in whether nodes are overdue. If that is to be said now, says it, and
+    /// how many changes were not said before.
+    fn look(&mut self, overdue: bool) -> Option<(bool, u64)> {
+        if self.seen != overdue {
+            self.seen = overdue;
+            self.changes += 1;
+        }
+        if self.said == overdue || self.spaced.may_say().is_none() {
+            return None;
+        }
+        self.said = overdue;
+        Some((overdue, std::mem::take(&mut self.changes).saturating_sub(1)))
+    }
+}
+
 /// A report for every stream. One that is slow misses some; what stays overdue
 /// is reported again.
 pub(crate) type Report = Arc<[NodeName]>;
@@ -82,7 +109,7 @@ pub(crate) async fn report_overdue(
     stop: CancellationToken,
 ) {
     let mut overdue = Overdue::default();
-    let mut before = 0;
+    let mut line = Line::default();
     let mut wait = LOOK_EVERY;
     while stop
         .run_until_cancelled(tokio::time::sleep(wait))
@@ -100,12 +127,13 @@ pub(crate) async fn report_overdue(
         metrics
             .overdue
             .set(i64::try_from(count).unwrap_or(i64::MAX));
-        match (before, count) {
-            (0, 1..) => warn!(nodes = count, "overdue: their samples are late"),
-            (1.., 0) => info!("no node is overdue any more"),
-            _ => {}
+        match line.look(count > 0) {
+            Some((true, suppressed)) => {
+                warn!(nodes = count, suppressed, "overdue: their samples are late");
+            }
+            Some((false, suppressed)) => info!(suppressed, "no node is overdue any more"),
+            None => {}
         }
-        before = count;
         if !report.is_empty() {
             reports.send_replace(report.into());
         }
@@ -171,6 +199,29 @@ mod tests {
             sizes.push(report.len());
         }
         assert_eq!(sizes, [4_096, 904, 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_often_it_changes_there_are_few_lines_and_the_last_is_true() {
+        let mut line = Line::default();
+        let mut lines = Vec::new();
+        // Ten changes a second for 25 seconds, and then none.
+        for look in 0..400_u32 {
+            let overdue = look < 250 && look.is_multiple_of(2);
+            if let Some((overdue, suppressed)) = line.look(overdue) {
+                lines.push((look / 10, overdue, suppressed));
+            }
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        assert_eq!(
+            lines,
+            [
+                (0, true, 0),
+                (10, false, 100),
+                (20, true, 100),
+                (30, false, 46)
+            ]
+        );
     }
 
     #[test]
