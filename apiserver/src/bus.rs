@@ -3,39 +3,53 @@
 //! One stream per publisher. The response stream is what drives it: polling it
 //! reads messages and takes them in until one calls for an answer, so a stream
 //! needs no task of its own and ends when its connection does.
+//!
+//! tonic writes the responses; requests are read here ([`frames`]), because a
+//! message is to be weighed before it is decoded.
 
+mod accounts;
 mod admission;
 mod certificates;
+mod frames;
 mod listen;
 mod metrics;
 mod overdue;
 mod pace;
-mod places;
+mod publisher;
 mod rosters;
 mod session;
 mod share;
 mod spaced;
+mod text;
+mod unknown;
+mod wire;
 
 use std::sync::Arc;
 
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    routing::post,
+};
 use futures::{StreamExt as _, stream::BoxStream};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Response, Status, Streaming, server::Grpc};
+use tonic_prost::ProstCodec;
 use tributary_proto::{
     limits::MESSAGE_BYTES,
-    v1::{
-        PublishRequest, PublishResponse,
-        sample_bus_server::{SampleBus, SampleBusServer},
-    },
+    v1::{PublishRequest, PublishResponse, sample_bus_server::SERVICE_NAME},
 };
 use tributary_runtime::{clock::Clock, serve::Peer};
 
 use self::{
+    accounts::Accounts,
     admission::Shown,
+    frames::Frames,
     overdue::{Report, report_overdue},
-    places::Places,
     session::Session,
+    spaced::Spaced,
 };
 pub(crate) use self::{
     admission::{Admission, Wanted},
@@ -65,7 +79,9 @@ pub struct Bus {
     pub facts: Facts,
     /// Ends all streams.
     pub stop: CancellationToken,
-    places: Places,
+    accounts: Accounts,
+    /// Spaces the lines about nodes and names that are refused.
+    refusals: Arc<Spaced>,
     overdue: watch::Sender<Report>,
 }
 
@@ -87,7 +103,8 @@ impl Bus {
             metrics,
             facts: Facts::default(),
             stop,
-            places: Places::default(),
+            accounts: Accounts::default(),
+            refusals: Arc::default(),
             overdue: watch::Sender::new(Report::from([])),
         }
     }
@@ -105,16 +122,16 @@ impl Bus {
         Ok(())
     }
 
-    /// The service as routes, with the limits of the schema, behind `admission`.
-    fn into_router(self, admission: Admission) -> axum::Router {
-        let door = Door {
+    /// The service as routes, behind `admission`.
+    fn into_router(self, admission: Admission) -> Router {
+        let door = Arc::new(Door {
             bus: self,
             admission,
-        };
-        let service = SampleBusServer::new(door)
-            .max_decoding_message_size(MESSAGE_BYTES)
-            .max_encoding_message_size(MESSAGE_BYTES);
-        tonic::service::Routes::new(service).into_axum_router()
+        });
+        Router::new()
+            .route(&format!("/{SERVICE_NAME}/Publish"), post(publish))
+            .fallback(async || Status::unimplemented("").into_http::<tonic::body::Body>())
+            .with_state(door)
     }
 }
 
@@ -125,28 +142,60 @@ struct Door {
     admission: Admission,
 }
 
-#[tonic::async_trait]
-impl SampleBus for Door {
-    type PublishStream = BoxStream<'static, Result<PublishResponse, Status>>;
+/// Begins a stream. That it is not let in is said before anything of it is read.
+async fn publish(
+    State(door): State<Arc<Door>>,
+    request: Request,
+) -> http::Response<tonic::body::Body> {
+    let (head, body) = request.into_parts();
+    match door.begin(&head, body).await {
+        Err(refused) => refused.into_http(),
+        Ok(session) => {
+            let codec = ProstCodec::<PublishResponse, PublishRequest>::default();
+            let mut grpc =
+                Grpc::new(codec).apply_max_message_size_config(None, Some(MESSAGE_BYTES));
+            // The session has the body.
+            let request = Request::from_parts(head, Body::empty());
+            grpc.streaming(Responses(Some(session)), request).await
+        }
+    }
+}
 
-    async fn publish(
-        &self,
-        request: Request<Streaming<PublishRequest>>,
-    ) -> Result<Response<Self::PublishStream>, Status> {
-        let (head, extensions, requests) = request.into_parts();
-        let peer = extensions.get::<Peer>().cloned();
-        let shown = Shown::new(peer, &head.into_headers());
+impl Door {
+    async fn begin(&self, head: &http::request::Parts, body: Body) -> Result<Session, Status> {
+        let peer = head.extensions.get::<Peer>().cloned();
+        let shown = Shown::new(peer, &head.headers);
         let peer = shown.from();
         let admitted = self.admission.admit(shown).await?;
-        let place = self.bus.places.take(&admitted.name).map_err(|full| {
+        let opened = self.bus.accounts.open(&admitted.name, Instant::now());
+        let account = opened.map_err(|full| {
             self.bus.metrics.refused("streams");
             Status::resource_exhausted(full.to_string())
         })?;
-        let session = Session::new(self.bus.clone(), requests, (peer, place), admitted);
-        let responses = futures::stream::unfold(session, async |mut session| {
+        let frames = Frames::new(body, &account.room);
+        Ok(Session::new(
+            self.bus.clone(),
+            frames,
+            (peer, account),
+            admitted,
+        ))
+    }
+}
+
+/// The responses of one session, in the form that tonic wants.
+struct Responses(Option<Session>);
+
+impl tonic::server::StreamingService<PublishRequest> for Responses {
+    type Response = PublishResponse;
+    type ResponseStream = BoxStream<'static, Result<PublishResponse, Status>>;
+    type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
+
+    fn call(&mut self, _: tonic::Request<Streaming<PublishRequest>>) -> Self::Future {
+        let responses = futures::stream::unfold(self.0.take(), async |session| {
+            let mut session = session?;
             let response = session.next().await?;
-            Some((response, session))
+            Some((response, Some(session)))
         });
-        Ok(Response::new(responses.boxed()))
+        std::future::ready(Ok(Response::new(responses.boxed())))
     }
 }

@@ -142,6 +142,11 @@ impl Claims {
         refused
     }
 
+    /// Of how many nodes something is said.
+    pub fn count(&self) -> usize {
+        self.nodes.len()
+    }
+
     fn is_too_many(&self, node: &NodeName) -> bool {
         self.nodes.len() >= NODES_PER_STREAM && !self.nodes.contains(node)
     }

@@ -12,6 +12,8 @@ mod admission;
 #[path = "auth/caller.rs"]
 #[expect(dead_code, reason = "the tests of the API need more of it")]
 mod caller;
+#[path = "bus/containment.rs"]
+mod containment;
 #[path = "bus/hostile.rs"]
 mod hostile;
 #[path = "bus/publisher.rs"]

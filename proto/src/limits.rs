@@ -1,5 +1,5 @@
-//! The bounds of a stream. A message over one ends the stream with a status
-//! that says which.
+//! The bounds of the bus. What is over one is refused for the node that it is
+//! about; the stream goes on. Only what no kubelet can bring about ends it.
 
 use std::time::Duration;
 
@@ -31,12 +31,13 @@ pub const STREAMS: usize = 256;
 /// is much, but not all, so that one cannot keep the others out.
 pub const STREAMS_PER_PUBLISHER: usize = 128;
 
-/// Containers of all nodes on one stream, and the bytes of their names: several
-/// times the largest clusters known.
-pub const CONTAINERS_PER_STREAM: usize = 2_000_000;
+/// Containers of all nodes of one publisher, and the bytes of their names:
+/// several times the largest clusters known. A roster counts once, however many
+/// streams bring it.
+pub const CONTAINERS_PER_PUBLISHER: usize = 2_000_000;
 
-/// See [`CONTAINERS_PER_STREAM`].
-pub const ROSTER_BYTES_PER_STREAM: usize = 256 << 20;
+/// See [`CONTAINERS_PER_PUBLISHER`].
+pub const ROSTER_BYTES_PER_PUBLISHER: usize = 256 << 20;
 
 /// What one stream may send in the long run, in bytes as they are in memory. The
 /// largest clusters known need a third of it at the shortest resolution.

@@ -46,6 +46,13 @@ impl User {
         self.name == ANONYMOUS
     }
 
+    /// The pod to which its token is bound, as those that Kubernetes puts into pods
+    /// are.
+    pub(crate) fn pod(&self) -> Option<&str> {
+        let names = self.extra.get("authentication.kubernetes.io/pod-name")?;
+        names.first().map(String::as_str)
+    }
+
     /// Whether nothing is forbidden.
     pub(crate) fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)

@@ -1,4 +1,4 @@
-//! Who may publish, and what (DESIGN D9, docs/decisions/0010-who-may-publish.md).
+//! Who may publish, and what (DESIGN D9, docs/decisions/0013-who-may-publish.md).
 //!
 //! Asked when a stream begins and again while it lives, so that a token that has
 //! run out, a permission that was taken away and a CA that was dropped end it.
@@ -63,10 +63,21 @@ pub(super) struct Shown {
 pub(super) struct Admitted {
     /// Whose stream it is, for logs and to be counted by.
     pub(super) name: Arc<str>,
+    /// The pod to which its token is bound, if it is to one.
+    pub(super) pod: Option<Arc<str>>,
     /// Which nodes it may publish.
     pub(super) share: Share,
     /// Ends when it may publish no longer, with what it is to be told.
     pub(super) denied: BoxFuture<'static, Status>,
+}
+
+/// What a publisher has proven.
+#[derive(Debug, Default)]
+struct Proven {
+    /// What it is called.
+    names: Vec<String>,
+    /// The pod to which its token is bound.
+    pod: Option<Arc<str>>,
 }
 
 /// Why a publisher is not let in.
@@ -125,8 +136,8 @@ impl Shown {
 impl Admission {
     /// Lets a publisher in, or says what it is to be told.
     pub(super) async fn admit(&self, shown: Shown) -> Result<Admitted, Status> {
-        let names = self.check(&shown).await;
-        let names = names.map_err(|refused| self.refuse(&refused, &shown))?;
+        let proven = self.check(&shown).await;
+        let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &shown))?;
         let share = self.shares.of(&names).ok_or_else(|| {
             let refused = Refused::NoShare(names.join(", "));
             self.refuse(&refused, &shown)
@@ -138,6 +149,7 @@ impl Admission {
         };
         Ok(Admitted {
             name: names.join(", ").into(),
+            pod,
             share,
             denied,
         })
@@ -160,24 +172,25 @@ impl Admission {
         }
     }
 
-    /// The names of whoever shows this.
-    async fn check(&self, shown: &Shown) -> Result<Vec<String>, Refused> {
+    /// Whoever shows this.
+    async fn check(&self, shown: &Shown) -> Result<Proven, Refused> {
         let peer = shown.peer.as_ref();
+        let mut proven = Proven::default();
         match &self.wanted {
-            Wanted::Nothing => Ok(vec!["anybody".to_owned()]),
+            Wanted::Nothing => proven.names.push("anybody".to_owned()),
             Wanted::Uids(uids) => {
                 let uid = peer.and_then(|peer| peer.uid).ok_or(Refused::NoUid)?;
-                if uids.contains(&uid) {
-                    Ok(vec![format!("uid:{uid}")])
-                } else {
-                    Err(Refused::Uid(uid))
+                if !uids.contains(&uid) {
+                    return Err(Refused::Uid(uid));
                 }
+                proven.names.push(format!("uid:{uid}"));
             }
             Wanted::Proof { certificate, token } => {
-                let mut names = Vec::new();
                 if let Some(publishing) = token {
                     let token = shown.token.as_ref().ok_or(Refused::NoToken)?;
-                    names.push(publishing.publisher(token).await?.name.clone());
+                    let user = publishing.publisher(token).await?;
+                    proven.names.push(user.name.clone());
+                    proven.pod = user.pod().map(Arc::from);
                 }
                 if let Some(certificates) = certificate {
                     let chain = peer.map(|peer| &*peer.certificates).unwrap_or_default();
@@ -185,11 +198,11 @@ impl Admission {
                         return Err(Refused::NoCertificate);
                     }
                     let shown = certificates.names(chain, self.now());
-                    names.extend(shown.map_err(Refused::Certificate)?);
+                    proven.names.extend(shown.map_err(Refused::Certificate)?);
                 }
-                Ok(names)
             }
         }
+        Ok(proven)
     }
 
     fn now(&self) -> UnixTime {

@@ -7,7 +7,7 @@ use prometheus_client::{
 };
 
 /// Why something is refused.
-const REFUSED: [&str; 8] = [
+const REFUSED: [&str; 14] = [
     "roster",
     "reading",
     "failure",
@@ -15,6 +15,12 @@ const REFUSED: [&str; 8] = [
     "streams",
     "nodes",
     "containers",
+    "names",
+    "node",
+    "unknown-node",
+    "message",
+    "malformed",
+    "source",
     "protocol",
 ];
 

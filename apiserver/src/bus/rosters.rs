@@ -1,145 +1,151 @@
-//! The rosters of one stream, bounded.
+//! What one stream holds of its nodes: rosters, and who was refused.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use tributary_model::NodeName;
-use tributary_proto::{
-    convert::WireRoster,
-    limits::{CONTAINERS_PER_STREAM, NODES_PER_STREAM, ROSTER_BYTES_PER_STREAM},
-};
+use tributary_proto::{convert::WireRoster, limits::NODES_PER_STREAM};
+
+use super::accounts::{Account, TooMuch, Whose};
+
+/// How long a node stays refused before its roster is asked for again: it may be
+/// well, or what it was over may have room again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What readings may refer to.
 ///
 /// # Invariants
 ///
-/// `containers` and `bytes` are those of all that is held, and within the bounds
-/// of the schema.
-#[derive(Debug, Default)]
+/// Every entry is held in the account, with its roster if it has one.
+#[derive(Debug)]
 pub(super) struct Rosters {
     held: HashMap<NodeName, Held>,
-    containers: usize,
-    bytes: usize,
+    account: Arc<Account>,
 }
 
 #[derive(Debug)]
-struct Held {
-    wire: WireRoster,
-    bytes: usize,
+enum Held {
+    Roster(WireRoster),
+    Refused(Refused),
 }
 
-/// A bound was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TooMuch {
-    #[error("more than {NODES_PER_STREAM} nodes on one stream")]
-    Nodes,
-    #[error("more than {CONTAINERS_PER_STREAM} containers on one stream")]
-    Containers,
-    #[error("names of more than {ROSTER_BYTES_PER_STREAM} bytes on one stream")]
-    Names,
+/// A node whose roster was refused.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    /// The word for the counter.
+    pub(super) reason: &'static str,
+    /// For people.
+    pub(super) message: Arc<str>,
+    ask_at: Instant,
+}
+
+/// What a reading finds.
+#[derive(Debug)]
+pub(super) enum Found<'a> {
+    Roster(&'a WireRoster),
+    /// None, and it is to be asked for.
+    Ask,
+    /// None, since the node is refused.
+    Refused(Refused),
+    /// None, and there is no room for one.
+    Full,
 }
 
 impl Rosters {
-    /// Takes the roster of a node, with so many bytes of names, instead of the one
-    /// before.
-    pub(super) fn put(
-        &mut self,
-        node: NodeName,
-        wire: WireRoster,
-        bytes: usize,
-    ) -> Result<(), TooMuch> {
+    pub(super) fn new(account: Arc<Account>) -> Self {
+        Self {
+            held: HashMap::new(),
+            account,
+        }
+    }
+
+    /// Takes the roster of a node instead of the one before. If that is too much,
+    /// the node has none.
+    pub(super) fn put(&mut self, node: NodeName, wire: WireRoster) -> Result<(), TooMuch> {
         self.remove(node.as_str());
-        let containers = self.containers + wire.roster.containers();
-        let all = self.bytes + bytes;
-        if self.held.len() >= NODES_PER_STREAM {
-            return Err(TooMuch::Nodes);
-        }
-        if containers > CONTAINERS_PER_STREAM {
-            return Err(TooMuch::Containers);
-        }
-        if all > ROSTER_BYTES_PER_STREAM {
-            return Err(TooMuch::Names);
-        }
-        (self.containers, self.bytes) = (containers, all);
-        self.held.insert(node, Held { wire, bytes });
+        self.has_room()?;
+        self.account.hold(Some(&wire.roster))?;
+        self.held.insert(node, Held::Roster(wire));
         Ok(())
     }
 
-    pub(super) fn get(&self, node: &str) -> Option<&WireRoster> {
-        Some(&self.held.get(node)?.wire)
+    /// Refuses a node: what it had is forgotten, and for a while nothing is asked
+    /// of it. Returns whether it was not refused before. If there is no room to
+    /// remember it, it is as if it had never been heard of.
+    pub(super) fn refuse(
+        &mut self,
+        node: &NodeName,
+        (reason, message): (&'static str, Arc<str>),
+        now: Instant,
+    ) -> bool {
+        let refused = Held::Refused(Refused {
+            reason,
+            message,
+            ask_at: now + ASK_AGAIN,
+        });
+        if let Some(held @ Held::Refused(_)) = self.held.get_mut(node.as_str()) {
+            *held = refused;
+            return false;
+        }
+        self.remove(node.as_str());
+        if self.has_room().is_ok() && self.account.hold(None).is_ok() {
+            self.held.insert(node.clone(), refused);
+        }
+        true
+    }
+
+    /// What there is for a reading of `node` that names roster `id`.
+    pub(super) fn find(&mut self, node: &str, id: u64, now: Instant) -> Found<'_> {
+        let full = self.has_room().is_err();
+        match self.held.get_mut(node) {
+            Some(Held::Roster(wire)) if wire.id == id => Found::Roster(wire),
+            Some(Held::Refused(refused)) if now < refused.ask_at => Found::Refused(refused.clone()),
+            Some(Held::Refused(refused)) => {
+                refused.ask_at = now + ASK_AGAIN;
+                Found::Ask
+            }
+            None if full => Found::Full,
+            Some(Held::Roster(_)) | None => Found::Ask,
+        }
     }
 
     pub(super) fn remove(&mut self, node: &str) {
         if let Some(held) = self.held.remove(node) {
-            self.containers -= held.wire.roster.containers();
-            self.bytes -= held.bytes;
+            self.account.release(held.roster());
         }
     }
 
     pub(super) fn len(&self) -> usize {
         self.held.len()
     }
+
+    fn has_room(&self) -> Result<(), TooMuch> {
+        if self.held.len() < NODES_PER_STREAM {
+            return Ok(());
+        }
+        Err(TooMuch::Nodes {
+            max: NODES_PER_STREAM,
+            of: Whose::Stream,
+        })
+    }
+}
+
+impl Held {
+    fn roster(&self) -> Option<&Arc<tributary_model::Roster>> {
+        match self {
+            Self::Roster(wire) => Some(&wire.roster),
+            Self::Refused(_) => None,
+        }
+    }
+}
+
+impl Drop for Rosters {
+    fn drop(&mut self) {
+        for held in self.held.values() {
+            self.account.release(held.roster());
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use tributary_model::{PodKey, RosterBuilder};
-
-    use super::*;
-
-    fn wire(containers: usize) -> WireRoster {
-        let mut builder = RosterBuilder::default();
-        for row in 0..containers {
-            let name = format!("c{row}");
-            builder
-                .add(PodKey::new("shop", "web"), name.as_str().into())
-                .unwrap();
-        }
-        WireRoster {
-            roster: builder.build(),
-            id: 1,
-            rows: None,
-        }
-    }
-
-    #[test]
-    fn the_bounds_are_those_of_the_schema() {
-        let mut rosters = Rosters::default();
-        let whole = wire(20_000);
-        for node in 0..100 {
-            let node = format!("n{node}").as_str().into();
-            assert_eq!(rosters.put(node, whole.clone(), 1), Ok(()));
-        }
-        let one = || wire(1);
-        assert_eq!(
-            rosters.put("more".into(), one(), 1),
-            Err(TooMuch::Containers)
-        );
-        rosters.remove("n0");
-        assert_eq!(rosters.put("more".into(), one(), 1), Ok(()));
-        let bytes = ROSTER_BYTES_PER_STREAM - 100;
-        assert_eq!(rosters.put("long".into(), one(), bytes), Ok(()));
-        assert_eq!(rosters.put("longer".into(), one(), 1), Err(TooMuch::Names));
-        assert_eq!(rosters.len(), 101);
-    }
-
-    #[test]
-    fn a_node_counts_once_however_often_its_roster_changes() {
-        let mut rosters = Rosters::default();
-        for _ in 0..1_000 {
-            assert_eq!(rosters.put("n1".into(), wire(3), 1 << 20), Ok(()));
-        }
-        assert_eq!((rosters.len(), rosters.containers), (1, 3));
-        assert_eq!(rosters.bytes, 1 << 20);
-    }
-
-    #[test]
-    fn there_are_so_many_nodes_and_no_more() {
-        let mut rosters = Rosters::default();
-        let one = wire(1);
-        for node in 0..NODES_PER_STREAM {
-            let node = format!("n{node}").as_str().into();
-            assert_eq!(rosters.put(node, one.clone(), 1), Ok(()));
-        }
-        assert_eq!(rosters.put("more".into(), one, 1), Err(TooMuch::Nodes));
-    }
-}
+mod tests;

@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use tonic::Code;
-use tributary_proto::v1::publish_response::Message as Answer;
+use tributary_proto::v1::{Hello, publish_request::Message, publish_response::Message as Answer};
 use tributary_sim::{ApiFault, Ca, Pki, TokenSpec};
 
 use super::{
-    publisher::{Proof, dial, dial_socket, reading, roster},
+    publisher::{Proof, dial, dial_socket, hello, reading, roster},
     stage::{SCRAPER, Stage, eventually},
 };
 
@@ -185,6 +185,39 @@ async fn a_publisher_has_the_nodes_that_it_is_given_and_no_others() {
     let nothing = refusal(&stage, &other).await;
     let text = "system:serviceaccount:shop:web may publish no node (--bus-allow)";
     assert_eq!(nothing, (Code::PermissionDenied, text.to_owned()));
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_has_the_name_of_the_pod_to_which_its_token_is_bound() {
+    let stage = Stage::start(&[]).await;
+    let bound = TokenSpec::new(SCRAPER)
+        .audience("tributary-bus")
+        .pod("scraper-1");
+    let bound = Proof::token(&stage.cluster.mint(bound));
+    let greet = |source: &'static str| {
+        let (stage, bound) = (&stage, &bound);
+        async move {
+            let mut publisher = dial(stage, bound).await.unwrap();
+            let source = source.to_owned();
+            publisher
+                .say(Message::Hello(Hello { source, ..hello() }))
+                .await;
+            publisher.hear().await
+        }
+    };
+    for own in ["scraper-1", "scraper-1/windows"] {
+        let answer = greet(own).await.unwrap();
+        assert!(matches!(answer, Some(Answer::Welcome(_))), "{answer:?}");
+    }
+    let status = greet("scraper-10").await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    assert_eq!(
+        status.message(),
+        "the source calls itself \"scraper-10\", and its token is bound to pod \"scraper-1\": it \
+         must have the pod's name, or one that begins with it and '/' (--source-name)"
+    );
+    assert_eq!(stage.refused("source").await, 1);
     stage.stop().await;
 }
 

@@ -93,47 +93,25 @@ async fn what_breaks_a_rule_ends_the_stream_with_the_rule() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_is_too_long_ends_the_stream() {
+async fn names_that_could_be_taken_for_something_else_end_the_stream() {
     let stage = Stage::start(&[]).await;
-    let long = Message::ScrapeFailure(v1::ScrapeFailure {
-        message: "x".repeat(5 << 20),
-        ..v1::ScrapeFailure::default()
-    });
-    let (code, text) = ends(&stage, vec![Message::Hello(hello()), long]).await;
-    assert_eq!(code, Code::OutOfRange, "{text}");
-    assert_eq!(stage.refused("message").await, 1);
-    stage.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_roster_of_too_many_containers_ends_the_stream() {
-    let stage = Stage::start(&[]).await;
-    let crowd = Message::Roster(v1::Roster {
-        node: "n1".to_owned(),
-        id: 1,
-        pods: vec![v1::roster::Pod {
-            namespace: "shop".to_owned(),
-            name: "web".to_owned(),
-            containers: (0..20_001).map(|row| format!("c{row}")).collect(),
-        }],
-    });
-    let (code, text) = ends(&stage, vec![Message::Hello(hello()), crowd]).await;
-    assert_eq!(code, Code::ResourceExhausted, "{text}");
-    assert_eq!(stage.refused("containers").await, 1);
-    stage.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_node_too_many_ends_the_stream() {
-    let stage = Stage::start(&[]).await;
-    let mut greedy = publisher(&stage).await;
-    for node in 0..=20_000 {
-        greedy.say(roster(&format!("n{node}"), "web")).await;
+    for (what, name) in [
+        ("source", "x\n2026-11-28T22:00:00Z  WARN forged".to_owned()),
+        ("instance", "\u{1b}[2J".to_owned()),
+        ("group", "g".repeat(254)),
+    ] {
+        let mut hello = hello();
+        match what {
+            "source" => hello.source = name,
+            "instance" => hello.instance = name,
+            _ => hello.group = name,
+        }
+        let ended = ends(&stage, vec![Message::Hello(hello)]).await;
+        let text =
+            format!("{what} is no name: up to 253 visible characters of ASCII without blanks are");
+        assert_eq!(ended, (Code::InvalidArgument, text));
     }
-    let ended = greedy.end().await;
-    let text = "more than 20000 nodes on one stream";
-    assert_eq!(ended, (Code::ResourceExhausted, text.to_owned()));
-    assert_eq!(stage.refused("nodes").await, 1);
+    assert_eq!(stage.refused("protocol").await, 3);
     stage.stop().await;
 }
 
@@ -153,7 +131,7 @@ async fn whoever_sends_too_fast_is_slowed_down_and_hurts_nobody() {
         let (mut answers, mut longest) = (0_u32, Duration::ZERO);
         while !enough.is_cancelled() {
             let asked = Instant::now();
-            slow.say(reading("n1", 1_000)).await;
+            slow.say(reading("node-00001", 1_000)).await;
             slow.hear().await.unwrap();
             longest = longest.max(asked.elapsed());
             answers += 1;
@@ -188,7 +166,7 @@ async fn one_publisher_has_so_many_streams_and_no_more() {
     }
     let status = dial_socket(&stage.socket).await.err().unwrap();
     assert_eq!(status.code(), Code::ResourceExhausted);
-    let text = "128 streams of this publisher are open, which is the most";
+    let text = "more than 128 streams of one publisher";
     assert_eq!(status.message(), text);
     // Somebody else, over TLS, gets through.
     let token = stage.good();
@@ -241,7 +219,7 @@ async fn what_a_later_version_says_is_skipped() {
     let mut publisher = publisher(&stage).await;
     let unknown = PublishRequest { message: None };
     publisher.send.send(unknown).await.unwrap();
-    publisher.say(reading("n1", 1_000)).await;
+    publisher.say(reading("node-00001", 1_000)).await;
     assert!(publisher.hear().await.unwrap().is_some());
     assert_eq!(
         stage.metric("tributary_bus_unknown_messages_total").await,

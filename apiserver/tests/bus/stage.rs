@@ -9,7 +9,10 @@ use tributary_apiserver::{Frontend, args::Args};
 use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_sim::{Cluster, TokenSpec};
 
-use super::{caller::Caller, publisher::Proof};
+use super::{
+    caller::{Answer, Caller},
+    publisher::Proof,
+};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
@@ -87,12 +90,17 @@ impl Stage {
         Proof::token(&self.token())
     }
 
-    /// A counter of the frontend, with its labels.
-    pub(crate) async fn metric(&self, name: &str) -> u64 {
+    /// What somebody gets who may have everything.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let mut spec = TokenSpec::new("root");
         spec.groups = vec!["system:masters".to_owned()];
         let root = Caller::stranger().bearer(&self.cluster.mint(spec));
-        let answer = root.get(self.api, "/metrics").await;
+        root.get(self.api, path).await
+    }
+
+    /// A counter of the frontend, with its labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let answer = self.get("/metrics").await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
         answer.body.lines().find_map(value).unwrap_or_default()

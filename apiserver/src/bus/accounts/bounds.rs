@@ -1,0 +1,149 @@
+//! How much publishers may hold and send, and what is said beyond it.
+
+use std::ops::{AddAssign, SubAssign};
+
+use tributary_model::Roster;
+use tributary_proto::limits::{
+    BURST_BYTES, BYTES_PER_SECOND, CONTAINERS_PER_PUBLISHER, NODES_PER_STREAM,
+    ROSTER_BYTES_PER_PUBLISHER, STREAMS, STREAMS_PER_PUBLISHER,
+};
+
+use super::super::pace::Rate;
+
+/// A roster with more containers is large: four times what Kubernetes recommends
+/// for a node.
+const LARGE_CONTAINERS: usize = 1_024;
+
+/// So is one with more bytes of names.
+const LARGE_BYTES: usize = 128 << 10;
+
+/// What is refused beyond. A roster counts once, however many streams hold it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) streams: usize,
+    /// Nodes on streams: two scrapers for each, and twice for make-before-break.
+    pub(super) nodes: usize,
+    /// Nodes of which a stream says who scrapes them.
+    pub(super) claims: usize,
+    pub(super) size: Size,
+    pub(super) rate: Rate,
+}
+
+/// Several times the largest clusters known.
+pub(super) const OF_PUBLISHER: Limits = Limits {
+    streams: STREAMS_PER_PUBLISHER,
+    nodes: 4 * NODES_PER_STREAM,
+    claims: 8 * NODES_PER_STREAM,
+    size: Size {
+        containers: CONTAINERS_PER_PUBLISHER,
+        bytes: ROSTER_BYTES_PER_PUBLISHER,
+    },
+    rate: Rate {
+        burst: 2 * BURST_BYTES,
+        per_second: 4 * BYTES_PER_SECOND,
+    },
+};
+
+/// Two publishers at their bounds, with which one that is greedy leaves as much
+/// to the others.
+pub(super) const OF_ALL: Limits = Limits {
+    streams: STREAMS,
+    nodes: 8 * NODES_PER_STREAM,
+    claims: 16 * NODES_PER_STREAM,
+    size: Size {
+        containers: 2 * CONTAINERS_PER_PUBLISHER,
+        bytes: 2 * ROSTER_BYTES_PER_PUBLISHER,
+    },
+    rate: Rate {
+        burst: 4 * BURST_BYTES,
+        per_second: 8 * BYTES_PER_SECOND,
+    },
+};
+
+/// What a roster takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::bus) struct Size {
+    pub(super) containers: usize,
+    /// Of names, with what stands around them in memory.
+    pub(super) bytes: usize,
+}
+
+/// Whose bound was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::bus) enum Whose {
+    Stream,
+    Publisher,
+    All,
+}
+
+/// A bound was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::bus) enum TooMuch {
+    #[error("more than {max} streams of {}", whose(*.of))]
+    Streams { max: usize, of: Whose },
+    #[error("more than {max} nodes of {}", whose(*.of))]
+    Nodes { max: usize, of: Whose },
+    #[error("more than {max} containers of {}", whose(*.of))]
+    Containers { max: usize, of: Whose },
+    #[error("names of more than {max} bytes of {}", whose(*.of))]
+    Names { max: usize, of: Whose },
+    #[error("more than {max} containers of {} on nodes with more than {LARGE_CONTAINERS}", whose(*.of))]
+    LargeContainers { max: usize, of: Whose },
+    #[error("names of more than {max} bytes of {} in rosters of more than {LARGE_BYTES}", whose(*.of))]
+    LargeNames { max: usize, of: Whose },
+}
+
+impl TooMuch {
+    /// Whose bound it is.
+    pub(in crate::bus) fn of(self) -> Whose {
+        match self {
+            Self::Streams { of, .. }
+            | Self::Nodes { of, .. }
+            | Self::Containers { of, .. }
+            | Self::Names { of, .. }
+            | Self::LargeContainers { of, .. }
+            | Self::LargeNames { of, .. } => of,
+        }
+    }
+}
+
+fn whose(of: Whose) -> &'static str {
+    match of {
+        Whose::Stream => "one stream",
+        Whose::Publisher => "one publisher",
+        Whose::All => "all publishers",
+    }
+}
+
+impl Size {
+    /// What `roster` takes.
+    pub(super) fn of(roster: &Roster) -> Self {
+        // The pod in the roster, and the heads of its two names.
+        const POD: usize = 96;
+        let pods = roster.pods().iter();
+        let pods = pods.map(|pod| POD + pod.key.namespace.len() + pod.key.name.len());
+        let containers = roster.rows().map(|(_, _, name)| 32 + name.as_str().len());
+        Self {
+            containers: roster.containers(),
+            bytes: pods.sum::<usize>() + containers.sum::<usize>(),
+        }
+    }
+
+    pub(super) fn is_large(self) -> bool {
+        self.containers > LARGE_CONTAINERS || self.bytes > LARGE_BYTES
+    }
+}
+
+impl AddAssign for Size {
+    fn add_assign(&mut self, more: Self) {
+        self.containers += more.containers;
+        self.bytes += more.bytes;
+    }
+}
+
+impl SubAssign for Size {
+    fn sub_assign(&mut self, less: Self) {
+        self.containers -= less.containers;
+        self.bytes -= less.bytes;
+    }
+}

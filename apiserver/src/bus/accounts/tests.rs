@@ -1,0 +1,179 @@
+use std::time::Duration;
+
+use tributary_model::{PodKey, RosterBuilder};
+
+use super::*;
+
+fn roster(node: usize, containers: usize) -> Arc<Roster> {
+    let mut builder = RosterBuilder::default();
+    for row in 0..containers {
+        let pod = PodKey::new("shop", format!("web-{node}").as_str());
+        builder.add(pod, format!("c{row}").as_str().into()).unwrap();
+    }
+    builder.build()
+}
+
+/// Holds a roster of this size.
+fn hold(account: &Account, node: usize, containers: usize, bytes: usize) -> Result<(), String> {
+    let held = account.hold_sized(Some((node, Size { containers, bytes })));
+    held.map_err(|refused| refused.to_string())
+}
+
+fn open(accounts: &Accounts, name: &str) -> Account {
+    accounts.open(&name.into(), Instant::now()).unwrap()
+}
+
+#[test]
+fn one_publisher_cannot_take_every_stream() {
+    let accounts = Accounts::default();
+    let mut streams: Vec<Account> = (0..128).map(|_| open(&accounts, "greedy")).collect();
+    let refused = accounts.open(&"greedy".into(), Instant::now()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "more than 128 streams of one publisher"
+    );
+    streams.push(open(&accounts, "other"));
+    streams.remove(0);
+    streams.push(open(&accounts, "greedy"));
+    drop(streams);
+    assert_eq!(accounts.lock().all.streams, 0);
+    // Forgotten when somebody else comes.
+    let _other = open(&accounts, "other");
+    assert_eq!(accounts.lock().by.len(), 1);
+}
+
+#[test]
+fn there_are_so_many_streams_and_no_more() {
+    let accounts = Accounts::default();
+    let names = (0..256).map(|number| format!("p{number}"));
+    let _streams: Vec<Account> = names.map(|name| open(&accounts, &name)).collect();
+    let refused = accounts.open(&"late".into(), Instant::now()).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "more than 256 streams of all publishers"
+    );
+}
+
+#[test]
+fn a_roster_counts_once_however_many_streams_hold_it() {
+    let accounts = Accounts::default();
+    let (a, b) = (open(&accounts, "a"), open(&accounts, "a"));
+    let shared = roster(0, 20_000);
+    for _ in 0..1_000 {
+        a.hold(Some(&shared)).unwrap();
+        b.hold(Some(&shared)).unwrap();
+    }
+    assert_eq!(accounts.lock().all.size.containers, 20_000);
+    for _ in 0..1_000 {
+        a.release(Some(&shared));
+    }
+    assert_eq!(accounts.lock().all.size.containers, 20_000);
+    for _ in 0..1_000 {
+        b.release(Some(&shared));
+    }
+    let books = accounts.lock();
+    for held in [&books.all, &books.by["a"]] {
+        assert_eq!((held.nodes, held.rosters.len()), (0, 0));
+        assert_eq!((held.size, held.large), (Size::default(), Size::default()));
+    }
+}
+
+#[test]
+fn a_roster_is_measured_as_it_is_in_memory() {
+    // shop/web-7 and c0, c1, c2: 96 + 4 + 5, and 34 each.
+    let size = Size {
+        containers: 3,
+        bytes: 105 + 3 * 34,
+    };
+    assert_eq!(Size::of(&roster(7, 3)), size);
+}
+
+#[test]
+fn large_rosters_take_half_and_leave_the_rest_to_the_others() {
+    let accounts = Accounts::default();
+    let (greedy, other) = (open(&accounts, "greedy"), open(&accounts, "other"));
+    for node in 0..50 {
+        assert_eq!(hold(&greedy, node, 20_000, 1 << 20), Ok(()));
+    }
+    let refused = "more than 1000000 containers of one publisher on nodes with more than 1024";
+    assert_eq!(hold(&greedy, 50, 20_000, 1 << 20), Err(refused.to_owned()));
+    // Others of the same publisher, and another publisher.
+    for node in 1_000..1_976 {
+        assert_eq!(hold(&greedy, node, 1_024, 1 << 10), Ok(()));
+    }
+    assert_eq!(hold(&other, 50, 20_000, 1 << 20), Ok(()));
+    // What is given back may be had again.
+    greedy.release_at(Some(0));
+    assert_eq!(hold(&greedy, 51, 20_000, 1 << 20), Ok(()));
+}
+
+#[test]
+fn names_have_a_bound_too() {
+    let accounts = Accounts::default();
+    let greedy = open(&accounts, "greedy");
+    for node in 0..128 {
+        assert_eq!(hold(&greedy, node, 100, 1 << 20), Ok(()));
+    }
+    let refused =
+        "names of more than 134217728 bytes of one publisher in rosters of more than 131072";
+    assert_eq!(hold(&greedy, 128, 100, 1 << 20), Err(refused.to_owned()));
+    for node in 1_000..2_024 {
+        assert_eq!(hold(&greedy, node, 100, 128 << 10), Ok(()));
+    }
+    let refused = "names of more than 268435456 bytes of one publisher";
+    assert_eq!(hold(&greedy, 2_024, 1, 1), Err(refused.to_owned()));
+}
+
+#[test]
+fn two_publishers_at_their_bounds_are_what_all_may_have() {
+    let accounts = Accounts::default();
+    let [first, second, third] = ["first", "second", "third"].map(|name| open(&accounts, name));
+    for node in 0..2_000 {
+        assert_eq!(hold(&first, node, 1_000, 1_000), Ok(()));
+        assert_eq!(hold(&second, 10_000 + node, 1_000, 1_000), Ok(()));
+    }
+    let refused = "more than 2000000 containers of one publisher";
+    assert_eq!(hold(&second, 20_000, 1, 1), Err(refused.to_owned()));
+    let refused = "more than 4000000 containers of all publishers";
+    assert_eq!(hold(&third, 20_000, 1, 1), Err(refused.to_owned()));
+}
+
+#[test]
+fn nodes_and_claims_are_bounded_for_a_publisher() {
+    let accounts = Accounts::default();
+    let (account, other) = (open(&accounts, "a"), open(&accounts, "b"));
+    for _ in 0..80_000 {
+        account.hold(None).unwrap();
+    }
+    let refused = account.hold(None).unwrap_err().to_string();
+    assert_eq!(refused, "more than 80000 nodes of one publisher");
+    assert_eq!(other.hold(None), Ok(()));
+    assert_eq!(account.claim(0, 160_000), Ok(()));
+    assert!(account.claim(160_000, 160_001).is_err());
+    assert_eq!(other.claim(0, 1), Ok(()));
+    assert_eq!(account.claim(160_000, 10), Ok(()));
+    assert_eq!(account.claim(10, 20), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_streams_are_no_way_to_send_faster_and_nor_is_dialling_again() {
+    let accounts = Accounts::default();
+    let start = Instant::now();
+    let mib = 1 << 20;
+    let streams: Vec<_> = (0..8).map(|_| open(&accounts, "fast")).collect();
+    for stream in &streams {
+        assert_eq!(stream.take(64 * mib, start), None);
+    }
+    assert!(streams[0].take(64 * mib, start).is_some());
+    let other = open(&accounts, "other");
+    assert_eq!(other.take(64 * mib, start), None);
+    drop(streams);
+    let again = open(&accounts, "fast");
+    let wait = again.take(64 * mib, start).unwrap() - start;
+    assert_eq!(wait, Duration::from_millis(2_001));
+    drop(again);
+    tokio::time::advance(Duration::from_mins(1)).await;
+    drop(other);
+    let _last = open(&accounts, "last");
+    assert_eq!(accounts.lock().by.len(), 1);
+}

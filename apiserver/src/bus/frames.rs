@@ -1,0 +1,260 @@
+//! The messages of a stream, as bytes, before anything looks into them.
+//!
+//! tonic would decode each message as soon as it is complete and keep its
+//! largest buffer for as long as the stream lives. Here a message is weighed
+//! first, and one that is large waits until there is room for it: so many bytes
+//! of large messages are in memory at a time, for one publisher and for all,
+//! however many streams there are.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use bytes::{Buf as _, Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::PollSemaphore;
+use tonic::Status;
+use tributary_proto::limits::MESSAGE_BYTES;
+
+/// A message of more bytes waits for room. The roster of a node that is full
+/// (250 pods with long names) is a third of it.
+const LARGE: usize = 256 << 10;
+
+/// Large messages that all publishers may have in memory at a time: 64 MiB.
+const LARGE_AT_A_TIME: usize = 16;
+
+/// Large messages that one publisher may have in memory at a time: 16 MiB.
+const LARGE_OF_PUBLISHER: usize = 4;
+
+/// How long a large message may take to arrive, once there is room for it. Whoever
+/// is slower keeps others waiting.
+const LARGE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What stands before each message: a flag and the length.
+const HEAD: usize = 5;
+
+/// Room for the large messages of one publisher, within that for all. Cheap to
+/// clone.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    all: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
+            own: Arc::new(Semaphore::new(LARGE_OF_PUBLISHER)),
+        }
+    }
+}
+
+impl Room {
+    /// Room for another publisher, within the same room for all.
+    pub(super) fn of_another(&self) -> Self {
+        Self {
+            all: Arc::clone(&self.all),
+            ..Self::default()
+        }
+    }
+}
+
+/// A whole message. Its room is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) bytes: Bytes,
+    _room: Option<Taken>,
+}
+
+/// Both, in the order in which they were waited for.
+#[derive(Debug)]
+struct Taken {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+/// Reads the messages of one stream.
+#[derive(Debug)]
+pub(super) struct Frames {
+    body: Body,
+    /// What has arrived and was not looked at.
+    chunk: Bytes,
+    head: BytesMut,
+    under_way: Option<Partial>,
+    own: PollSemaphore,
+    all: PollSemaphore,
+}
+
+/// A message of which not all is there.
+#[derive(Debug)]
+struct Partial {
+    length: usize,
+    bytes: BytesMut,
+    room: Wait,
+}
+
+/// What a message has to wait for.
+#[derive(Debug)]
+enum Wait {
+    /// Nothing: it is small.
+    Nothing,
+    /// Room of its publisher.
+    Own,
+    /// Room of all.
+    All(OwnedSemaphorePermit),
+    /// It has room, and must have arrived by then.
+    Until(Instant, Taken),
+}
+
+impl Frames {
+    pub(super) fn new(body: Body, room: &Room) -> Self {
+        Self {
+            body,
+            chunk: Bytes::new(),
+            head: BytesMut::with_capacity(HEAD),
+            under_way: None,
+            own: PollSemaphore::new(Arc::clone(&room.own)),
+            all: PollSemaphore::new(Arc::clone(&room.all)),
+        }
+    }
+
+    /// The next message; `None` at the end of the stream. Dropping the future
+    /// loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is sent is no message, or one that is too long, or too slow.
+    pub(super) async fn next(&mut self) -> Result<Option<Frame>, Status> {
+        loop {
+            if self.under_way.is_none() && self.has_head() {
+                let length = self.length()?;
+                if length <= self.chunk.len() && length <= LARGE {
+                    let bytes = self.chunk.split_to(length);
+                    return Ok(Some(Frame { bytes, _room: None }));
+                }
+                self.under_way = Some(Partial::new(length));
+            }
+            self.make_room().await;
+            if let Some(frame) = self.fill() {
+                return Ok(Some(frame));
+            }
+            if !self.more().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Moves bytes to the head; whether it is complete.
+    fn has_head(&mut self) -> bool {
+        let missing = HEAD.saturating_sub(self.head.len());
+        let there = missing.min(self.chunk.len());
+        self.head.extend_from_slice(&self.chunk.split_to(there));
+        self.head.len() == HEAD
+    }
+
+    /// What the head says, which is taken.
+    fn length(&mut self) -> Result<usize, Status> {
+        let mut head = std::mem::take(&mut self.head);
+        if head.get_u8() != 0 {
+            return Err(Status::internal(
+                "a compressed message, which nobody asked for",
+            ));
+        }
+        let length = usize::try_from(head.get_u32()).unwrap_or(usize::MAX);
+        if length > MESSAGE_BYTES {
+            return Err(Status::out_of_range(format!(
+                "a message of {length} bytes, allowed are {MESSAGE_BYTES}"
+            )));
+        }
+        Ok(length)
+    }
+
+    /// Waits until the message under way may be read.
+    async fn make_room(&mut self) {
+        let Some(partial) = &mut self.under_way else {
+            return;
+        };
+        if matches!(partial.room, Wait::Own)
+            && let Some(own) = poll_fn(|cx| self.own.poll_acquire(cx)).await
+        {
+            partial.room = Wait::All(own);
+        }
+        if !matches!(partial.room, Wait::All(_)) {
+            return;
+        }
+        let all = poll_fn(|cx| self.all.poll_acquire(cx)).await;
+        if let (Some(all), Wait::All(own)) = (all, std::mem::replace(&mut partial.room, Wait::Own))
+        {
+            let taken = Taken {
+                _own: own,
+                _all: all,
+            };
+            partial.room = Wait::Until(Instant::now() + LARGE_WITHIN, taken);
+            partial.bytes.reserve(partial.length);
+        }
+    }
+
+    /// Moves bytes to the message under way, and takes it when it is complete.
+    fn fill(&mut self) -> Option<Frame> {
+        let partial = self.under_way.as_mut()?;
+        let missing = partial.length.saturating_sub(partial.bytes.len());
+        let there = missing.min(self.chunk.len());
+        partial.bytes.extend_from_slice(&self.chunk.split_to(there));
+        if there < missing {
+            return None;
+        }
+        let partial = self.under_way.take()?;
+        let room = match partial.room {
+            Wait::Until(_, taken) => Some(taken),
+            _ => None,
+        };
+        Some(Frame {
+            bytes: partial.bytes.freeze(),
+            _room: room,
+        })
+    }
+
+    /// Reads on; `false` at the end of the stream.
+    async fn more(&mut self) -> Result<bool, Status> {
+        let frame = match &self.under_way {
+            Some(Partial {
+                room: Wait::Until(by, _),
+                ..
+            }) => timeout_at(*by, self.body.frame()).await.map_err(|_| {
+                Status::deadline_exceeded("a large message took more than 10 s to arrive")
+            })?,
+            _ => self.body.frame().await,
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                // Trailers say nothing.
+                self.chunk = frame.into_data().unwrap_or_default();
+                Ok(true)
+            }
+            None if self.under_way.is_some() || !self.head.is_empty() => {
+                Err(Status::internal("the stream ends within a message"))
+            }
+            // With an error the connection is gone, and with it whoever would be
+            // answered.
+            Some(Err(_)) | None => Ok(false),
+        }
+    }
+}
+
+impl Partial {
+    fn new(length: usize) -> Self {
+        let small = length <= LARGE;
+        Self {
+            length,
+            bytes: BytesMut::with_capacity(if small { length } else { 0 }),
+            room: if small { Wait::Nothing } else { Wait::Own },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

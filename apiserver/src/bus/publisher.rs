@@ -1,0 +1,381 @@
+//! What a publisher says after its `Hello`.
+//!
+//! Most of it comes from kubelets. So what is wrong with a message is the fault
+//! of the node that it is about: that node is refused, with a reason that
+//! people find, and the stream goes on with the others.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+use tributary_model::{InvalidRoster, NodeName, Timestamp};
+use tributary_proto::{
+    convert::{Invalid, failure_text, node_name, reading_from_wire, roster_from_wire},
+    limits::SHARE_NODES,
+    v1::{
+        self, NeedRoster, NodeRefused, node_refused::Reason as Kind,
+        publish_response::Message as Response,
+    },
+};
+
+use super::{
+    Bus,
+    accounts::{Account, TooMuch, Whose},
+    rosters::{Found, Refused, Rosters},
+    share::Share,
+    text::{is_node_name, printable},
+    unknown::Unknown,
+    wire::TooMany,
+};
+use crate::{
+    facts::{Claims, Role},
+    store::{FailedScrape, Source},
+};
+
+/// What is known of the publisher after its `Hello`.
+pub(super) struct Publisher {
+    pub(super) source: Source,
+    /// Milliseconds by which its clock is behind ours.
+    behind: i64,
+    /// The nodes that it may publish.
+    share: Share,
+    pub(super) rosters: Rosters,
+    /// What it is to nodes.
+    claims: Claims,
+    unknown: Unknown,
+    account: Arc<Account>,
+}
+
+/// Why a node is refused.
+pub(super) struct Why {
+    /// For the counter.
+    pub(super) reason: &'static str,
+    /// For the publisher.
+    pub(super) kind: Kind,
+    /// For people.
+    pub(super) message: String,
+}
+
+impl From<TooMuch> for Why {
+    fn from(error: TooMuch) -> Self {
+        let reason = match error {
+            TooMuch::Streams { .. } => "streams",
+            TooMuch::Nodes { .. } => "nodes",
+            TooMuch::Containers { .. } | TooMuch::LargeContainers { .. } => "containers",
+            TooMuch::Names { .. } | TooMuch::LargeNames { .. } => "names",
+        };
+        Self {
+            reason,
+            kind: match error.of() {
+                Whose::Stream | Whose::Publisher => Kind::Publisher,
+                Whose::All => Kind::Frontend,
+            },
+            message: error.to_string(),
+        }
+    }
+}
+
+impl From<TooMany> for Why {
+    fn from(error: TooMany) -> Self {
+        Self {
+            reason: error.reason(),
+            kind: Kind::Containers,
+            message: error.to_string(),
+        }
+    }
+}
+
+impl Why {
+    /// A roster or a reading breaks a rule.
+    fn invalid(what: &'static str, invalid: &Invalid) -> Self {
+        let too_many = matches!(
+            invalid,
+            Invalid::Roster {
+                error: InvalidRoster::TooManyContainers { .. },
+                ..
+            }
+        );
+        let (reason, kind) = if too_many {
+            ("containers", Kind::Containers)
+        } else {
+            (what, Kind::Invalid)
+        };
+        Self {
+            reason,
+            kind,
+            message: printable(&invalid.to_string()),
+        }
+    }
+}
+
+impl Publisher {
+    pub(super) fn new(
+        bus: &Bus,
+        source: Source,
+        behind: i64,
+        (share, account): (Share, Arc<Account>),
+    ) -> Self {
+        Self {
+            claims: bus.facts.claims(Arc::clone(&source.name)),
+            source,
+            behind,
+            share,
+            rosters: Rosters::new(Arc::clone(&account)),
+            unknown: Unknown::default(),
+            account,
+        }
+    }
+
+    /// A time of the publisher by our clock. What would lie in our future is
+    /// taken to be now: no sample is younger than its arrival.
+    fn ours(&self, bus: &Bus, theirs: i64) -> Timestamp {
+        let ours = theirs.saturating_add(self.behind);
+        Timestamp::from_millis(ours.min(bus.clock.now_millis()))
+    }
+
+    pub(super) fn roster(&mut self, bus: &Bus, message: &v1::Roster) -> Option<Response> {
+        let node = self.node(bus, &message.node, "roster")?;
+        let taken = roster_from_wire(message);
+        let taken = taken.map_err(|invalid| Why::invalid("roster", &invalid));
+        let put = taken.and_then(|(_, mut wire)| {
+            bus.metrics.roster();
+            wire.roster = bus.store.share_roster(&node, wire.roster);
+            bus.catalog.share_names(&mut wire.roster);
+            Ok(self.rosters.put(node.clone(), wire)?)
+        });
+        put.err().map(|why| self.refuse(bus, &node, why))
+    }
+
+    pub(super) fn reading(&mut self, bus: &Bus, message: &v1::Reading) -> Option<Response> {
+        if !self.may(bus, &message.node) {
+            return None;
+        }
+        let now = Instant::now();
+        let roster = match self.rosters.find(&message.node, message.roster, now) {
+            Found::Roster(roster) => roster,
+            Found::Ask => return self.ask(bus, &message.node),
+            Found::Refused(refused) => {
+                self.still_refused(bus, &message.node, refused);
+                return None;
+            }
+            Found::Full => {
+                bus.metrics.refused("nodes");
+                return None;
+            }
+        };
+        match reading_from_wire(message, roster) {
+            Ok(mut reading) => {
+                reading.asked_at = self.ours(bus, message.asked_at_ms);
+                bus.metrics.reading(bus.store.take(reading, &self.source));
+            }
+            Err(invalid) => {
+                let why = Why::invalid("reading", &invalid);
+                let node = self.node(bus, &message.node, "reading")?;
+                return Some(self.refuse_reading(bus, &node, why));
+            }
+        }
+        None
+    }
+
+    /// Asks for the roster of a node of which there is a reading.
+    fn ask(&mut self, bus: &Bus, node: &str) -> Option<Response> {
+        let node = self.node(bus, node, "reading")?;
+        bus.metrics.need_roster();
+        Some(need_roster(&node))
+    }
+
+    pub(super) fn failure(&mut self, bus: &Bus, failure: v1::ScrapeFailure) {
+        let Some(node) = self.node(bus, &failure.node, "failure") else {
+            return;
+        };
+        bus.metrics.failure();
+        let failed = FailedScrape {
+            asked_at: self.ours(bus, failure.asked_at_ms),
+            by: Arc::clone(&self.source.name),
+            reason: reason(failure.reason()),
+            message: printable(&failure_text(failure.message)).into(),
+        };
+        bus.store.fail(&node, failed, &self.source);
+    }
+
+    pub(super) fn released(&mut self, released: &v1::Released) {
+        self.rosters.remove(&released.node);
+        self.unknown.forget(&released.node);
+    }
+
+    pub(super) fn share(&mut self, bus: &Bus, share: &v1::Share) {
+        let role = match share.role() {
+            v1::share::Role::Unspecified => None,
+            v1::share::Role::Owner => Some(Role::Owner),
+            v1::share::Role::Standby => Some(Role::Standby),
+            v1::share::Role::Leaving => Some(Role::Leaving),
+            v1::share::Role::Rescuer => Some(Role::Rescuer),
+        };
+        let told = share.nodes.len();
+        let names = share.nodes.iter().take(SHARE_NODES);
+        let names = names.filter(|name| self.share.has(name) && is_node_name(name));
+        let nodes: Vec<NodeName> = names.map(|name| name.as_str().into()).collect();
+        let (before, more) = (self.claims.count(), nodes.len());
+        let mut refused = told - more;
+        // As many as there may be, until it is known how many are new.
+        if role.is_none() || self.account.claim(before, before + more).is_ok() {
+            refused += self.claims.take(role, nodes);
+            let booked = if role.is_none() {
+                before
+            } else {
+                before + more
+            };
+            // Fewer are always possible.
+            self.account.claim(booked, self.claims.count()).ok();
+        } else {
+            refused += more;
+        }
+        if refused > 0 {
+            bus.metrics.refused("share");
+            debug!(source = %self.source.name, refused, "nodes of a share refused");
+        }
+    }
+
+    /// When nodes are to be looked for again that did not exist, if there are any.
+    pub(super) fn look_at(&self) -> Option<Instant> {
+        self.unknown.look_at()
+    }
+
+    /// Asks for the roster of a node that exists by now.
+    pub(super) fn look(&mut self, bus: &Bus) -> Option<Response> {
+        let there = |node: &NodeName| bus.catalog.node(node.as_str()).is_some();
+        let node = self.unknown.take(there, Instant::now())?;
+        bus.metrics.need_roster();
+        Some(need_roster(&node))
+    }
+
+    /// The node of a message, if its samples count: it has a name, is one of this
+    /// publisher's, and exists. Of others nothing is kept.
+    fn node(&mut self, bus: &Bus, name: &str, what: &'static str) -> Option<NodeName> {
+        if !is_node_name(name) {
+            bus.metrics.refused(what);
+            debug!(source = %self.source.name, what, "message about no node refused");
+            return None;
+        }
+        if !self.may(bus, name) {
+            return None;
+        }
+        // Checked already; what is longer is no name.
+        let node = node_name(name).ok()?;
+        if bus.catalog.nodes_synced() && bus.catalog.node(name).is_none() {
+            bus.metrics.refused("unknown-node");
+            self.rosters.remove(name);
+            self.unknown.put(node, Instant::now());
+            return None;
+        }
+        Some(node)
+    }
+
+    /// Whether it may publish `node`; counts it if not.
+    fn may(&self, bus: &Bus, node: &str) -> bool {
+        let may = self.share.has(node);
+        if !may {
+            bus.metrics.refused("node");
+            debug!(source = %self.source.name, node, "not a node of this publisher");
+        }
+        may
+    }
+
+    /// Refuses a node by the name in a message that was not decoded.
+    pub(super) fn refuse_unread(
+        &mut self,
+        bus: &Bus,
+        node: &[u8],
+        too_many: TooMany,
+    ) -> Option<Response> {
+        let why = Why::from(too_many);
+        let name = std::str::from_utf8(node).unwrap_or_default();
+        let node = self.node(bus, name, why.reason)?;
+        Some(self.refuse(bus, &node, why))
+    }
+
+    /// Refuses a node until it sends a roster that can be taken. What was taken of
+    /// it before is served for as long as it is young enough.
+    fn refuse(&mut self, bus: &Bus, node: &NodeName, why: Why) -> Response {
+        let refused = (why.reason, refusal(&why).into());
+        let new = self.rosters.refuse(node, refused, Instant::now());
+        self.say_refused(bus, node, why, new)
+    }
+
+    /// Refuses a reading. The next may be well.
+    fn refuse_reading(&self, bus: &Bus, node: &NodeName, why: Why) -> Response {
+        self.say_refused(bus, node, why, true)
+    }
+
+    /// Counts and logs a refusal, keeps it for whoever asks for the node, and tells
+    /// the publisher.
+    fn say_refused(&self, bus: &Bus, node: &NodeName, why: Why, new: bool) -> Response {
+        bus.metrics.refused(why.reason);
+        self.failed(bus, node.as_str(), refusal(&why).into());
+        let Why {
+            reason,
+            kind,
+            message,
+        } = why;
+        if new && let Some(suppressed) = bus.refusals.may_say() {
+            let source = &self.source.name;
+            warn!(%source, %node, reason, message, suppressed, "node refused");
+        }
+        Response::NodeRefused(NodeRefused {
+            node: node.to_string(),
+            reason: kind.into(),
+            message: failure_text(message),
+        })
+    }
+
+    /// A reading came of a node that is refused.
+    fn still_refused(&self, bus: &Bus, node: &str, refused: Refused) {
+        bus.metrics.refused(refused.reason);
+        self.failed(bus, node, refused.message);
+    }
+
+    /// Keeps why a node has no samples, for whoever asks for them.
+    fn failed(&self, bus: &Bus, node: &str, message: Arc<str>) {
+        let failed = FailedScrape {
+            asked_at: Timestamp::from_millis(bus.clock.now_millis()),
+            by: Arc::clone(&self.source.name),
+            reason: "refused",
+            message,
+        };
+        bus.store.fail(&node.into(), failed, &self.source);
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // Fewer are always possible.
+        self.account.claim(self.claims.count(), 0).ok();
+    }
+}
+
+/// Why a node is refused, for whoever asks for its metrics.
+fn refusal(why: &Why) -> String {
+    format!("refused by the frontend: {}", why.message)
+}
+
+fn need_roster(node: &NodeName) -> Response {
+    let node = node.to_string();
+    Response::NeedRoster(NeedRoster { node })
+}
+
+/// A kind of failure in the word that scrapers have for it.
+fn reason(reason: v1::scrape_failure::Reason) -> &'static str {
+    use v1::scrape_failure::Reason;
+    match reason {
+        Reason::Unspecified => "unspecified",
+        Reason::Address => "address",
+        Reason::Dial => "dial",
+        Reason::Tls => "tls",
+        Reason::Auth => "auth",
+        Reason::Status => "status",
+        Reason::Timeout => "timeout",
+        Reason::TooLarge => "too-large",
+        Reason::Malformed => "malformed",
+        Reason::Empty => "empty",
+    }
+}
