@@ -71,6 +71,10 @@ pub struct ScrapeArgs {
 }
 
 /// Flags about kubelets.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag; what they mean together is worked out in `Security`"
+)]
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Kubelet client")]
 pub struct KubeletArgs {
@@ -104,6 +108,15 @@ pub struct KubeletArgs {
     /// Without it, the CA of the cluster. Read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
+
+    /// Ask a kubelet only if the common name of its certificate is `system:node:` and
+    /// the name of the node.
+    ///
+    /// The address of a node is what its kubelet says; its name is not. Certificates of
+    /// the signer kubernetes.io/kubelet-serving have that common name
+    /// (serverTLSBootstrap), those that a kubelet makes itself have not.
+    #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub kubelet_verify_node_name: bool,
 
     /// The file with the key of --kubelet-client-certificate.
     #[arg(long, value_name = "FILE")]

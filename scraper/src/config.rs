@@ -219,6 +219,7 @@ const CERTIFICATE: &str = "--kubelet-client-certificate";
 const KEY: &str = "--kubelet-client-key";
 const INSECURE_TLS: &str = "--kubelet-insecure-tls";
 const INSECURE: &str = "--deprecated-kubelet-completely-insecure";
+const VERIFY_NAME: &str = "--kubelet-verify-node-name";
 
 fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
     let authority = args.kubelet_certificate_authority.is_some();
@@ -226,6 +227,7 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
     let key = args.kubelet_client_key.is_some();
     let insecure_tls = args.kubelet_insecure_tls;
     let insecure = args.deprecated_kubelet_completely_insecure;
+    let verify_name = args.kubelet_verify_node_name;
     let faults = [
         (
             authority && insecure_tls,
@@ -242,6 +244,14 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
             BadConfig::Both(INSECURE_TLS, INSECURE),
         ),
         (authority && insecure, BadConfig::Both(AUTHORITY, INSECURE)),
+        (
+            verify_name && insecure_tls,
+            BadConfig::Both(VERIFY_NAME, INSECURE_TLS),
+        ),
+        (
+            verify_name && insecure,
+            BadConfig::Both(VERIFY_NAME, INSECURE),
+        ),
     ];
     if let Some((_, fault)) = faults.into_iter().find(|(is_there, _)| *is_there) {
         return Err(fault);
@@ -254,6 +264,7 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
         ),
         insecure_tls,
         completely_insecure: insecure,
+        verify_node_name: verify_name,
     })
 }
 

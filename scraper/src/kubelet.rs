@@ -4,6 +4,7 @@
 //! one between scrapes: its connection and the layout of its last page.
 
 mod body;
+mod certificate;
 mod client;
 mod connection;
 mod credentials;

@@ -159,7 +159,7 @@ async fn no_redirect_is_followed_and_the_token_goes_nowhere_else() {
     assert_eq!(error.reason(), Reason::Status);
     assert_eq!(
         error.to_string(),
-        "request failed, status: \"307 Temporary Redirect\" to 127.0.0.1; redirects are not followed"
+        "request failed, status: \"307 Temporary Redirect\"; redirects are not followed"
     );
     assert_eq!(elsewhere.requests().len(), 0);
 }
@@ -253,7 +253,7 @@ async fn other_pages_are_told_apart() {
         failure(move || Answer::Whole(html.clone())).await,
         (
             Reason::Malformed,
-            "line 1 is not a metric: `<html>`".to_owned()
+            "line 1 of the answer is not a metric".to_owned()
         )
     );
     assert_eq!(
@@ -315,6 +315,75 @@ async fn a_certificate_that_proves_nothing_is_refused_before_the_token_is_sent()
          --kubelet-preferred-address-types, or let the kubelet have a certificate from the cluster)"
     );
     assert_eq!(other.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_node_is_refused_if_names_are_verified() {
+    let security = Security {
+        verify_node_name: true,
+        ..Security::default()
+    };
+    let named = |names: &'static [&'static str]| async {
+        let server = Server::named(&["127.0.0.1"], names, |_| page()).await;
+        let client = Client::new(&security, &cluster(&server), PATIENT).unwrap();
+        let scraped = Kubelet::new(client)
+            .scrape(&target(&server), ASKED_AT)
+            .await;
+        (scraped, server.requests().len())
+    };
+    is_the_page(named(&["system:node:n1"]).await.0);
+    for names in [
+        &[][..],
+        &["n1"],
+        &["system:node:n2"],
+        &["system:node:n1x"],
+        &["System:Node:n1"],
+        &["system:node:n2", "system:node:n1"],
+        &["kube-apiserver"],
+    ] {
+        let (scraped, requests) = named(names).await;
+        let error = scraped.unwrap_err();
+        assert_eq!(error.reason(), Reason::Tls, "{names:?}");
+        assert_eq!(
+            error.to_string(),
+            "x509: the common name of the certificate is not \"system:node:n1\", which \
+             --kubelet-verify-node-name wants (let the kubelet have a certificate from the signer \
+             kubernetes.io/kubelet-serving, by serverTLSBootstrap)"
+        );
+        // The token was not sent.
+        assert_eq!(requests, 0, "{names:?}");
+    }
+    // Nobody looks unless told to.
+    let other = Server::named(&["127.0.0.1"], &["system:node:n2"], |_| page()).await;
+    is_the_page(ask(&other).await);
+}
+
+#[tokio::test]
+async fn what_a_node_makes_us_ask_is_not_told_to_others() {
+    let secret = br#"{"kind":"SecretList","items":[{"data":"aHVudGVyMg=="}]}"#;
+    for answer in [
+        ok(secret, "content-type: application/json\r\n"),
+        [
+            b"HTTP/1.1 404 Not Found\r\ncontent-length: 55\r\n\r\n".as_slice(),
+            secret,
+        ]
+        .concat(),
+        b"HTTP/1.1 302 Found\r\nlocation: https://hunter2.test/\r\ncontent-length: 0\r\n\r\n"
+            .to_vec(),
+    ] {
+        let server = Server::tls(&["127.0.0.1"], move |_| Answer::Whole(answer.clone())).await;
+        let message = ask(&server).await.unwrap_err().to_string();
+        for part in ["Secret", "hunter2", "aHVudGVyMg"] {
+            assert!(!message.contains(part), "{message}");
+        }
+    }
+    // Our own log has it, escaped.
+    let server = Server::tls(&["127.0.0.1"], |_| Answer::Whole(ok(b"<html>\x1b\n", ""))).await;
+    let error = ask(&server).await.unwrap_err();
+    assert_eq!(
+        error.excerpt(),
+        Some(r"line 1 is not a metric: `<html>\x1b`")
+    );
 }
 
 #[tokio::test]

@@ -54,6 +54,14 @@ fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
             &[ca, plain],
             "cannot use both --kubelet-certificate-authority and --deprecated-kubelet-completely-insecure",
         ),
+        (
+            &["--kubelet-verify-node-name", no_verify],
+            "cannot use both --kubelet-verify-node-name and --kubelet-insecure-tls",
+        ),
+        (
+            &["--kubelet-verify-node-name=true", plain],
+            "cannot use both --kubelet-verify-node-name and --deprecated-kubelet-completely-insecure",
+        ),
     ];
     for (args, message) in faults {
         is_refused(args, message);

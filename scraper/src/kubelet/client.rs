@@ -27,6 +27,7 @@ use crate::nodes::Target;
 pub struct Client {
     credentials: Credentials,
     limit: Duration,
+    verify_node_name: bool,
     buffers: Buffers,
 }
 
@@ -52,6 +53,7 @@ impl Client {
         Ok(Arc::new(Self {
             credentials,
             limit,
+            verify_node_name: security.verify_node_name,
             buffers: Buffers::default(),
         }))
     }
@@ -84,6 +86,7 @@ impl Client {
         let end = FarEnd {
             host: Arc::clone(host),
             port: target.port,
+            node: self.verify_node_name.then(|| target.node.clone()),
             generation: access.generation,
         };
         let mut stage = Stage::Dial;

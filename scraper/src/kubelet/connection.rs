@@ -19,7 +19,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     body::{Body as _, Incoming as Body},
@@ -33,9 +33,11 @@ use tokio::{
     net::{TcpStream, lookup_host},
     time::timeout,
 };
+use tributary_model::NodeName;
 
 use super::{
     body::Incoming,
+    certificate,
     credentials::Access,
     failure::{Reason, ScrapeError, Stage},
 };
@@ -56,6 +58,8 @@ pub(super) struct Connection {
 pub(super) struct FarEnd {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
+    /// The node whose name its certificate must have, if that is verified.
+    pub(super) node: Option<NodeName>,
     /// That of [`Access`].
     pub(super) generation: u64,
 }
@@ -113,7 +117,11 @@ impl Connection {
                     ScrapeError::new(Reason::Address, message)
                 })?;
                 let tls = connector.connect(name, stream).await;
-                Box::new(tls.map_err(|error| ScrapeError::handshake(&error))?)
+                let tls = tls.map_err(|error| ScrapeError::handshake(&error))?;
+                if let Some(node) = &end.node {
+                    certificate::is_of_node(tls.get_ref().1.peer_certificates(), node)?;
+                }
+                Box::new(tls)
             }
         };
         Ok(Self { wire, end })
@@ -298,8 +306,7 @@ async fn read(response: Response<Body>, buffer: Vec<u8>) -> Result<Vec<u8>, Scra
 /// A status other than 200. Its body is of no use; a short one is read so that
 /// a thousand refusals do not cost a thousand handshakes.
 async fn refuse(response: Response<Body>) -> Answer {
-    let location = response.headers().get(header::LOCATION);
-    let error = ScrapeError::status(response.status(), location);
+    let error = ScrapeError::status(response.status());
     let mut body = response.into_body();
     let is_short = body
         .size_hint()

@@ -38,6 +38,8 @@ pub struct Security {
     pub insecure_tls: bool,
     /// `--deprecated-kubelet-completely-insecure`
     pub completely_insecure: bool,
+    /// `--kubelet-verify-node-name`
+    pub verify_node_name: bool,
 }
 
 /// The credentials, current.

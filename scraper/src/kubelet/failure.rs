@@ -3,7 +3,7 @@
 
 use std::{error::Error, io, time::Duration};
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::StatusCode;
 use rustls::CertificateError;
 
 use super::decode::Undecodable;
@@ -67,6 +67,8 @@ impl Reason {
 pub struct ScrapeError {
     reason: Reason,
     message: String,
+    /// Escaped, and not a part of the message.
+    excerpt: Option<String>,
 }
 
 /// How far a request came.
@@ -83,12 +85,20 @@ impl ScrapeError {
         Self {
             reason,
             message: message.into(),
+            excerpt: None,
         }
     }
 
     /// The kind.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// What was answered instead of metrics, as far as it helps: for our own log.
+    /// It is not for those who read the message: a node chooses what is asked, and
+    /// what it says may be somebody else's.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
     }
 
     pub(super) fn timeout(stage: Stage, limit: Duration) -> Self {
@@ -109,15 +119,12 @@ impl ScrapeError {
         Self::new(Reason::Dial, format!("dial: {error}"))
     }
 
-    pub(super) fn status(status: StatusCode, location: Option<&HeaderValue>) -> Self {
+    /// Of an answer without a page. Of what it says only the status is repeated.
+    pub(super) fn status(status: StatusCode) -> Self {
         if status.is_redirection() {
-            let to = location
-                .and_then(|location| location.to_str().ok()?.parse::<Uri>().ok())
-                .and_then(|location| location.host().map(str::to_owned))
-                .unwrap_or_else(|| "itself".to_owned());
             return Self::new(
                 Reason::Status,
-                format!("request failed, status: \"{status}\" to {to}; redirects are not followed"),
+                format!("request failed, status: \"{status}\"; redirects are not followed"),
             );
         }
         let (reason, hint) = match status {
@@ -204,7 +211,26 @@ impl From<Undecodable> for ScrapeError {
             Undecodable::TooManyContainers => Reason::TooLarge,
             Undecodable::Empty { .. } => Reason::Empty,
         };
-        Self::new(reason, error.to_string())
+        let whole = error.to_string();
+        let (message, excerpt) = match error {
+            Undecodable::Malformed { line, .. } => (
+                format!("line {line} of the answer is not a metric"),
+                Some(whole),
+            ),
+            Undecodable::Refused(refusals) => (
+                format!(
+                    "nothing on the page can be used: {} series refused",
+                    refusals.total()
+                ),
+                Some(whole),
+            ),
+            Undecodable::TooManyContainers | Undecodable::Empty { .. } => (whole, None),
+        };
+        Self {
+            reason,
+            message,
+            excerpt,
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Where one kubelet is to be asked.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustls_pki_types::ServerName;
 use tributary_model::NodeName;
 
 use super::object::Node;
@@ -25,7 +26,8 @@ pub struct Target {
     /// The name of the Node object.
     pub node: NodeName,
     /// A name or an address; a node without one is a target all the same, so
-    /// that it is reported as one that cannot be scraped.
+    /// that it is reported as one that cannot be scraped. So is one with a port or
+    /// a path that cannot be a kubelet's.
     pub host: Result<Arc<str>, NoAddress>,
     /// The port.
     pub port: u16,
@@ -36,19 +38,38 @@ pub struct Target {
     pub ready: bool,
 }
 
-/// A node has no address of a type that is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoAddress {
-    wanted: Arc<[String]>,
+/// Why a node cannot be asked. What the node says is not repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAddress {
+    /// It has no address of a type that is wanted.
+    #[error("no address matched types [{}]", .0.join(" "))]
+    NoneWanted(Arc<[String]>),
+    /// What it has is neither a DNS name nor an IP address.
+    #[error("the address of type {kind} is neither a name nor an IP address")]
+    NotAHost {
+        /// Which of its addresses.
+        kind: String,
+    },
+    /// The port in its status is not one of a kubelet.
+    #[error(
+        "the port {0} in the status of the node is not one of a kubelet; \
+         those below {LEAST_PORT} are not asked"
+    )]
+    Port(u16),
+    /// The annotation is not a path.
+    #[error("the annotation {PATH_ANNOTATION} is not a path of at most {MAX_PATH} bytes")]
+    Path,
 }
 
-impl fmt::Display for NoAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no address matched types [{}]", self.wanted.join(" "))
-    }
-}
+/// Ports of kubelets are not below. Others have those: a node that names 443 in
+/// its status wants our credentials shown to somebody else.
+const LEAST_PORT: u16 = 1_024;
 
-impl std::error::Error for NoAddress {}
+/// The annotation with which a node moves its page.
+const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
+
+/// The longest path that a node may ask for.
+const MAX_PATH: usize = 1_024;
 
 impl Rules {
     /// The target of a node (PARITY 2.3 and 2.4).
@@ -56,28 +77,39 @@ impl Rules {
         let name = NodeName::from(node.name());
         // A port out of range cannot come from a kubelet; it is as none.
         let in_status = u16::try_from(node.port).unwrap_or(0);
-        let port = if self.use_status_port && in_status != 0 {
-            in_status
-        } else {
-            self.port
+        let (port, fits) = match in_status {
+            1.. if self.use_status_port => (in_status, in_status >= LEAST_PORT),
+            _ => (self.port, true),
         };
+        let path = path(node.path.as_deref().unwrap_or_default());
+        let host = self.host(node).and_then(|host| match &path {
+            None => Err(NoAddress::Path),
+            Some(_) if !fits => Err(NoAddress::Port(port)),
+            Some(_) => Ok(host),
+        });
         Target {
             node: name,
-            host: self.host(node),
+            host,
             port,
-            path: path(node.path.as_deref().unwrap_or_default()),
+            path: path.unwrap_or(PathAndQuery::from_static(DEFAULT_PATH)),
             ready: node.ready,
         }
     }
 
     fn host(&self, node: &Node) -> Result<Arc<str>, NoAddress> {
-        self.address_types
+        let found = self
+            .address_types
             .iter()
             .find_map(|kind| node.addresses.iter().find(|address| address.kind == *kind))
-            .map(|address| address.address.as_str().into())
-            .ok_or_else(|| NoAddress {
-                wanted: Arc::clone(&self.address_types),
-            })
+            .ok_or_else(|| NoAddress::NoneWanted(Arc::clone(&self.address_types)))?;
+        let host = found.address.as_str();
+        // That it is empty has words of its own.
+        if host.is_empty() || ServerName::try_from(host).is_ok() {
+            return Ok(host.into());
+        }
+        Err(NoAddress::NotAHost {
+            kind: found.kind.clone(),
+        })
     }
 }
 
@@ -101,13 +133,18 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'=')
     .remove(b'@');
 
-fn path(annotated: &str) -> PathAndQuery {
-    let default = PathAndQuery::from_static(DEFAULT_PATH);
+/// The path of a kubelet; `None` if a node asks for something that is none. What
+/// is asked begins with one slash, which is added as by metrics-server, and never
+/// with the name of another host.
+fn path(annotated: &str) -> Option<PathAndQuery> {
     if annotated.is_empty() {
-        return default;
+        return Some(PathAndQuery::from_static(DEFAULT_PATH));
+    }
+    let names_a_host = annotated.starts_with("//") || annotated.contains("://");
+    if names_a_host || annotated.len() > MAX_PATH {
+        return None;
     }
     let slash = if annotated.starts_with('/') { "" } else { "/" };
     let escaped = format!("{slash}{}", utf8_percent_encode(annotated, ESCAPED));
-    // Nothing that is escaped so is refused, but for a path of 64 KiB.
-    PathAndQuery::try_from(escaped).unwrap_or(default)
+    PathAndQuery::try_from(escaped).ok()
 }

@@ -83,6 +83,73 @@ fn the_annotation_replaces_the_path_and_only_the_path() {
 }
 
 #[test]
+fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
+    let annotated = |path: &str| {
+        let mut object = full();
+        object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] = path.into();
+        rules(&["Hostname"]).target(&node(object))
+    };
+    let longest = format!("/{}", "a".repeat(1_023));
+    assert_eq!(annotated(&longest).path, longest.as_str());
+    assert!(annotated(&longest).host.is_ok());
+    for path in [
+        "//evil.test/x",
+        "https://evil.test/x",
+        "/https://evil.test/x",
+        &format!("{longest}a"),
+    ] {
+        let target = annotated(path);
+        assert_eq!(target.host, Err(NoAddress::Path), "{path}");
+        assert_eq!(target.path, "/metrics/resource");
+        assert_eq!(
+            target.host.unwrap_err().to_string(),
+            "the annotation metrics.k8s.io/resource-metrics-path is not a path of at most 1024 bytes"
+        );
+    }
+
+    let at = |host: &str| {
+        let mut object = full();
+        object["status"]["addresses"][2]["address"] = host.into();
+        rules(&["Hostname"]).target(&node(object)).host
+    };
+    for host in ["n1", "10.0.0.1", "fd00::1", "ip-10-0-0-1.ec2.internal", ""] {
+        assert_eq!(at(host), Ok(host.into()));
+    }
+    for host in [
+        "user@evil.test",
+        "evil.test/x",
+        "evil.test:443",
+        "a b",
+        "a\r\nb",
+    ] {
+        let error = at(host).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the address of type Hostname is neither a name nor an IP address"
+        );
+    }
+
+    let port = |port: i32| {
+        let mut object = full();
+        object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = port.into();
+        let rules = Rules {
+            use_status_port: true,
+            ..rules(&["Hostname"])
+        };
+        let target = rules.target(&node(object));
+        target.host.map(|_| target.port)
+    };
+    assert_eq!(port(443), Err(NoAddress::Port(443)));
+    assert_eq!(port(1_023), Err(NoAddress::Port(1_023)));
+    assert_eq!((port(1_024), port(65_535)), (Ok(1_024), Ok(65_535)));
+    // These cannot come from a kubelet: as none.
+    assert_eq!(
+        (port(0), port(-1), port(65_536)),
+        (Ok(10_250), Ok(10_250), Ok(10_250))
+    );
+}
+
+#[test]
 fn only_the_condition_ready_makes_a_node_ready() {
     assert!(rules(&[]).target(&node(full())).ready);
     let mut object = full();

@@ -16,10 +16,11 @@ use crate::{
 /// (PARITY 2.2).
 pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
     let kind = error.reason().as_str();
+    let answer = error.excerpt();
     if ready {
-        warn!(%node, kind, %error, "scrape failed");
+        warn!(%node, kind, %error, answer, "scrape failed");
     } else {
-        info!(%node, kind, %error, "scrape failed of a node that is not ready");
+        info!(%node, kind, %error, answer, "scrape failed of a node that is not ready");
     }
 }
 

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
 use rustls::{RootCertStore, ServerConfig, crypto::aws_lc_rs, server::WebPkiClientVerifier};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::{
@@ -63,7 +65,16 @@ impl Server {
         names: &[&str],
         script: impl Fn(usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(names), Arc::new(script)).await
+        Self::start(Some((names, &[])), Arc::new(script)).await
+    }
+
+    /// The same with these common names.
+    pub(crate) async fn named(
+        names: &[&str],
+        common: &[&str],
+        script: impl Fn(usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::start(Some((names, common)), Arc::new(script)).await
     }
 
     /// Speaks plain HTTP.
@@ -71,13 +82,13 @@ impl Server {
         Self::start(None, Arc::new(script)).await
     }
 
-    async fn start(names: Option<&[&str]>, script: Arc<Script>) -> Self {
+    async fn start(names: Option<(&[&str], &[&str])>, script: Arc<Script>) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let ca = params.self_signed(&key).unwrap().der().clone();
         let issuer = Issuer::new(params, key);
-        let acceptor = names.map(|names| acceptor(names, &issuer, &ca));
+        let acceptor = names.map(|(names, common)| acceptor(names, common, &issuer, &ca));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let asked = Arc::default();
@@ -133,12 +144,23 @@ impl Server {
 
 fn acceptor(
     names: &[&str],
+    common: &[&str],
     issuer: &Issuer<'static, KeyPair>,
     ca: &CertificateDer<'static>,
 ) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let certificate = CertificateParams::new(names).unwrap();
+    let mut certificate = CertificateParams::new(names).unwrap();
+    certificate.distinguished_name = DistinguishedName::new();
+    for (at, name) in common.iter().enumerate() {
+        // Only one name of a kind can be had; the second is written as another
+        // whose identifier is the same.
+        let kind = match at {
+            0 => DnType::CommonName,
+            _ => DnType::CustomDnType(vec![2, 5, 4, 3]),
+        };
+        certificate.distinguished_name.push(kind, *name);
+    }
     let certificate = certificate.signed_by(&key, issuer).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
