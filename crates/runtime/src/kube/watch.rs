@@ -22,8 +22,8 @@ pub enum Change<T> {
     Remove(T),
 }
 
-/// Objects are listed in pages of so many, so that starting in a big cluster
-/// has no peak. What kubectl and client-go use.
+/// Objects are listed in pages of so many at most, so that starting in a big
+/// cluster has no peak. What kubectl and client-go use.
 const PAGE: u32 = 500;
 
 /// How long a watch lasts, in seconds: then the server ends it, and it begins
@@ -56,7 +56,8 @@ fn events<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    watcher(api, config.page_size(PAGE).timeout(LASTS)).backoff(watch_backoff())
+    let page = config.page_size.map_or(PAGE, |page| page.min(PAGE));
+    watcher(api, config.page_size(page).timeout(LASTS)).backoff(watch_backoff())
 }
 
 /// Watches one object by its name, `None` while there is none. Errors are passed
