@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// While frontends are rolled, one of them is not ready.
-const ROLLING: Limits = Limits {
+pub(crate) const ROLLING: Limits = Limits {
     all_ready: false,
     ..GRACEFUL
 };

@@ -309,6 +309,16 @@ impl Fleet {
         }
     }
 
+    /// Each connection to the Kubernetes API dies without a word; new ones pass.
+    pub(crate) fn lose_all_to_the_api(&self) {
+        for scraper in &self.scrapers {
+            scraper.api.lose_all();
+        }
+        for frontend in &self.frontends {
+            frontend.kube.lose_all();
+        }
+    }
+
     /// # Errors
     ///
     /// A process has ended by itself, or nobody looks any more.

@@ -5,7 +5,7 @@
 //! - [`fleet`]: a simulated cluster and both halves, every connection through a proxy
 //! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
-//! - [`losses`], [`changes`]: what happens
+//! - [`losses`], [`changes`], [`silence`]: what happens
 
 mod book;
 mod changes;
@@ -15,6 +15,7 @@ mod observer;
 mod program;
 mod proxy;
 mod report;
+mod silence;
 mod stage;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
@@ -25,7 +26,7 @@ use tributary_runtime::tls;
 
 use crate::fleet::Size;
 
-/// Breaks two fleets of real processes, side by side, and looks every second at every frontend whether a node or pod is
+/// Breaks three fleets of real processes, side by side, and looks every second at every frontend whether a node or pod is
 /// missing or too old.
 ///
 /// `tests/faults/run` builds the binaries first.
@@ -59,6 +60,8 @@ enum Part {
     Losses,
     /// Scaling, rolling, an outage of the Kubernetes API.
     Changes,
+    /// Connections that die without a word, in both directions or in one.
+    Silence,
 }
 
 #[tokio::main]
@@ -91,21 +94,22 @@ async fn main() -> anyhow::Result<ExitCode> {
     };
     say(report::HEAD)?;
     let (losses, changes) = (size("losses")?, size("changes")?);
-    let (losses, changes) = tokio::join!(
-        async {
-            match args.only {
-                Some(Part::Changes) => Ok(Vec::new()),
-                _ => told(losses::losses(losses).await),
-            }
-        },
-        async {
-            match args.only {
-                Some(Part::Losses) => Ok(Vec::new()),
-                _ => told(changes::changes(changes, args.api_gone).await),
-            }
-        },
+    let silence = Size {
+        nodes: args.nodes.div_ceil(2),
+        frontends: 2,
+        scrapers: 3,
+        ..size("silence")?
+    };
+    let is_wanted = |part: Part| args.only.is_none_or(|only| only == part);
+    let outcomes = tokio::join!(
+        run(is_wanted(Part::Losses), losses::losses(losses)),
+        run(
+            is_wanted(Part::Changes),
+            changes::changes(changes, args.api_gone)
+        ),
+        run(is_wanted(Part::Silence), silence::silence(silence)),
     );
-    let wrong = all_wrong([losses, changes]);
+    let wrong = all_wrong([outcomes.0, outcomes.1, outcomes.2]);
     if wrong.is_empty() {
         say("nobody saw a gap")?;
         return Ok(ExitCode::SUCCESS);
@@ -119,8 +123,15 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Says at once what cannot be done: the other part may go on for minutes.
-fn told(outcome: anyhow::Result<Vec<String>>) -> anyhow::Result<Vec<String>> {
+/// Runs a part, if it is wanted. Says at once what cannot be done: other parts may go on for minutes.
+async fn run(
+    is_wanted: bool,
+    part: impl Future<Output = anyhow::Result<Vec<String>>>,
+) -> anyhow::Result<Vec<String>> {
+    if !is_wanted {
+        return Ok(Vec::new());
+    }
+    let outcome = part.await;
     if let Err(error) = &outcome {
         say(&format!("WRONG: {error:#}"))?;
     }
@@ -128,7 +139,7 @@ fn told(outcome: anyhow::Result<Vec<String>>) -> anyhow::Result<Vec<String>> {
 }
 
 /// What was wrong in any part, and what could not be done.
-fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 2]) -> Vec<String> {
+fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 3]) -> Vec<String> {
     let words = |outcome: anyhow::Result<Vec<String>>| {
         outcome.unwrap_or_else(|error| vec![format!("{error:#}")])
     };

@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts, stalls, resets and half-opens what goes through it.
+//! A TCP proxy that cuts, stalls, resets, half-opens and silences what goes through it.
 
 use std::{
     collections::BTreeSet,
@@ -11,7 +11,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::copy_bidirectional,
+    io::{copy, copy_bidirectional, sink},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -32,6 +32,20 @@ pub(crate) enum Mode {
     Stall,
     /// The far side is gone and the near side is not told: it writes, and nothing ever comes.
     HalfOpen,
+    /// Some of what is sent vanishes for good, on connections that are and on new ones. These are worth nothing afterwards, and nobody
+    /// is told.
+    Lose(Lost),
+}
+
+/// What vanishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// What the far side says.
+    Answers,
+    /// What the near side says.
+    Requests,
+    /// Both.
+    All,
 }
 
 /// To which connections a mode applies.
@@ -40,6 +54,8 @@ struct Rule {
     mode: Mode,
     /// Those to these addresses; all if absent. Others pass.
     only: Option<Arc<BTreeSet<IpAddr>>>,
+    /// Connections made under another number are dead.
+    generation: u64,
 }
 
 impl Rule {
@@ -107,13 +123,23 @@ impl Proxy {
 
     /// From now on, for all connections.
     pub(crate) fn set(&self, mode: Mode) {
-        self.rule.send_replace(Rule { mode, only: None });
+        self.rule.send_modify(|rule| {
+            rule.mode = mode;
+            rule.only = None;
+        });
+    }
+
+    /// Connections that are there die without a word to anybody: both sides may write, and nothing ever comes. New ones pass.
+    pub(crate) fn lose_all(&self) {
+        self.rule.send_modify(|rule| rule.generation += 1);
     }
 
     /// From now on, for connections to `only`; others pass.
     pub(crate) fn set_for(&self, mode: Mode, only: BTreeSet<IpAddr>) {
-        let only = Some(Arc::new(only));
-        self.rule.send_replace(Rule { mode, only });
+        self.rule.send_modify(|rule| {
+            rule.mode = mode;
+            rule.only = Some(Arc::new(only));
+        });
     }
 }
 
@@ -154,7 +180,7 @@ async fn connection(near: TcpStream, target: Target, mut rule: watch::Receiver<R
     match mode {
         Mode::HalfOpen => leave_alone(&near, target.ip(), &mut rule).await,
         Mode::Reset => reset(&near),
-        Mode::Pass | Mode::Stall => match TcpStream::connect(target).await {
+        Mode::Pass | Mode::Stall | Mode::Lose(_) => match TcpStream::connect(target).await {
             Ok(far) => pass(near, far, target.ip(), &mut rule).await,
             Err(_) => reset(&near),
         },
@@ -170,10 +196,18 @@ async fn pass(
 ) {
     near.set_nodelay(true).ok();
     far.set_nodelay(true).ok();
+    let generation = rule.borrow().generation;
     let fault = {
         let mut bytes = pin!(copy_bidirectional(&mut near, &mut far));
         loop {
-            let mode = rule.borrow_and_update().of(target);
+            let mode = {
+                let rule = rule.borrow_and_update();
+                if rule.generation == generation {
+                    rule.of(target)
+                } else {
+                    Mode::Lose(Lost::All)
+                }
+            };
             let changed = match mode {
                 Mode::Pass => tokio::select! {
                     changed = rule.changed() => changed,
@@ -182,13 +216,16 @@ async fn pass(
                 },
                 // Whoever is not asked to move bytes moves none.
                 Mode::Stall => rule.changed().await,
-                Mode::Reset | Mode::HalfOpen => break Some(mode),
+                Mode::Reset | Mode::HalfOpen | Mode::Lose(_) => break Some(mode),
             };
             if changed.is_err() {
                 return;
             }
         }
     };
+    if let Some(Mode::Lose(lost)) = fault {
+        return lose(near, far, lost).await;
+    }
     if fault.is_some() {
         reset(&far);
         drop(far);
@@ -197,6 +234,31 @@ async fn pass(
         Some(Mode::HalfOpen) => leave_alone(&near, target, rule).await,
         Some(_) => reset(&near),
         None => {}
+    }
+}
+
+/// Moves what is not lost, until the near side gives up, or is told of the end of the far side.
+async fn lose(mut near: TcpStream, mut far: TcpStream, lost: Lost) {
+    let (mut from_near, mut to_near) = near.split();
+    let (mut from_far, mut to_far) = far.split();
+    let requests = async {
+        match lost {
+            Lost::Answers => copy(&mut from_near, &mut to_far).await,
+            Lost::Requests | Lost::All => copy(&mut from_near, &mut sink()).await,
+        }
+    };
+    let answers = async {
+        match lost {
+            Lost::Requests => copy(&mut from_far, &mut to_near).await,
+            Lost::Answers | Lost::All => {
+                copy(&mut from_far, &mut sink()).await.ok();
+                std::future::pending().await
+            }
+        }
+    };
+    tokio::select! {
+        _ = requests => {}
+        _ = answers => {}
     }
 }
 
@@ -237,7 +299,7 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept().await {
                 all.spawn(async move {
                     let (mut read, mut write) = stream.split();
-                    tokio::io::copy(&mut read, &mut write).await.ok();
+                    copy(&mut read, &mut write).await.ok();
                 });
             }
         });
@@ -308,6 +370,53 @@ mod tests {
         is_silent(&mut before).await;
         proxy.set(Mode::Pass);
         is_reset(&mut before).await;
+    }
+
+    #[tokio::test]
+    async fn connections_that_are_lost_stay_silent_and_new_ones_pass() {
+        let (target, _echo) = echo([127, 0, 0, 1]).await;
+        let proxy = Proxy::before(target).await.unwrap();
+        let mut before = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut before).await;
+        proxy.lose_all();
+        let mut after = TcpStream::connect(proxy.address()).await.unwrap();
+        says_back(&mut after).await;
+        is_silent(&mut before).await;
+        is_silent(&mut before).await;
+        says_back(&mut after).await;
+    }
+
+    #[tokio::test]
+    async fn one_direction_is_lost_for_good() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxy = Proxy::before(listener.local_addr().unwrap()).await.unwrap();
+        for (lost, hears_far, hears_near) in
+            [(Lost::Answers, true, false), (Lost::Requests, false, true)]
+        {
+            proxy.set(Mode::Lose(lost));
+            let mut near = TcpStream::connect(proxy.address()).await.unwrap();
+            let (mut far, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+            near.write_all(b"n").await.unwrap();
+            far.write_all(b"f").await.unwrap();
+            for (stream, hears, byte) in
+                [(&mut far, hears_far, b'n'), (&mut near, hears_near, b'f')]
+            {
+                if hears {
+                    let read = timeout(PATIENCE, stream.read_u8()).await.unwrap();
+                    assert_eq!(read.unwrap(), byte, "{lost:?}");
+                } else {
+                    assert!(
+                        timeout(NOTHING, stream.read_u8()).await.is_err(),
+                        "{lost:?}"
+                    );
+                }
+            }
+            // It is over, and changes nothing.
+            proxy.set(Mode::Pass);
+            near.write_all(b"n").await.unwrap();
+            let read = timeout(NOTHING, far.read_u8()).await;
+            assert_eq!(read.is_ok(), hears_far, "{lost:?}");
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tributary_e2e::ask::Asker;
 
 use crate::{book::Phase, fleet::Fleet};
 
@@ -56,6 +57,35 @@ impl Counts {
     }
 }
 
+const FAILURES: &str = "tributary_watch_failures_total{watch=\"";
+
+/// How many times each watch of each process was given up or failed; whoever does not answer is not in it.
+pub(crate) async fn watch_failures(fleet: &Fleet) -> BTreeMap<String, u64> {
+    let mut told = Vec::new();
+    for scraper in &fleet.scrapers {
+        if let Ok(Ok(text)) = timeout(PATIENCE, metrics(scraper.admin)).await {
+            told.push((&scraper.name, text));
+        }
+    }
+    for frontend in &fleet.frontends {
+        let asker = Asker::front_proxy(&fleet.cluster, frontend.api);
+        if let Ok(Ok(answer)) = timeout(PATIENCE, asker.get("/metrics")).await {
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            told.push((&frontend.name, text));
+        }
+    }
+    let mut failures = BTreeMap::new();
+    for (name, text) in told {
+        for line in text.lines().filter_map(|line| line.strip_prefix(FAILURES)) {
+            if let Some((watch, count)) = line.split_once("\"} ") {
+                let count = count.trim().parse().unwrap_or(0);
+                failures.insert(format!("{watch} of {name}"), count);
+            }
+        }
+    }
+    failures
+}
+
 /// The admin port is plain HTTP.
 async fn metrics(admin: std::net::SocketAddr) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(admin).await?;
@@ -64,18 +94,6 @@ async fn metrics(admin: std::net::SocketAddr) -> std::io::Result<String> {
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
     Ok(text)
-}
-
-/// So many tasks for each processor that want to run are too many to measure anything; both fleets are one or two.
-const TOO_MANY: f64 = 4.0;
-
-/// Why nothing can be measured on this machine now, if that is so: it has too much else to do.
-pub(crate) fn how_busy() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
-    let load: f64 = text.split(' ').next()?.parse().ok()?;
-    let processors = std::thread::available_parallelism().ok()?.get();
-    let most = TOO_MANY * f64::from(u32::try_from(processors).ok()?);
-    (load > most).then(|| format!("load {load} on {processors} processors"))
 }
 
 /// What the columns are.

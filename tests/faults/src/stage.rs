@@ -37,9 +37,6 @@ pub(crate) struct Stage {
     began: Instant,
     before: Counts,
     wrong: Vec<String>,
-    phases: usize,
-    /// Phases in which something was wrong while the machine had too much else to do.
-    not_measured: usize,
 }
 
 impl Stage {
@@ -59,8 +56,6 @@ impl Stage {
             began,
             before: Counts::default(),
             wrong: Vec::new(),
-            phases: 0,
-            not_measured: 0,
         };
         stage.until_all_is_served().await?;
         let took = began.elapsed().as_secs_f64();
@@ -162,10 +157,6 @@ impl Stage {
     ///
     /// Nobody reads it.
     pub(crate) fn found_wrong(&mut self, words: &str) -> anyhow::Result<()> {
-        if let Some(busy) = report::how_busy() {
-            self.not_measured += 1;
-            return self.tell(&format!("    NOT MEASURED: {busy}: {words}"));
-        }
         self.wrong.push(format!("{}: {words}", self.name));
         self.tell(&format!("    WRONG: {words}"))
     }
@@ -177,15 +168,6 @@ impl Stage {
     /// A process does not end in order.
     pub(crate) async fn end(mut self) -> anyhow::Result<Vec<String>> {
         self.over(None).await?;
-        let (name, phases, not_measured) = (self.name, self.phases, self.not_measured);
-        if not_measured > 0 {
-            let few = format!("{not_measured} of {phases} phases were not measured");
-            self.tell(&few)?;
-            // Few are the machine's fault; many may be ours.
-            if not_measured * 4 > phases {
-                self.wrong.push(format!("{name}: {few}"));
-            }
-        }
         self.fleet.end().await?;
         Ok(self.wrong)
     }
