@@ -26,7 +26,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::middleware;
-use kube::Config as KubeConfig;
+use kube::{Client, Config as KubeConfig};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -35,7 +35,8 @@ use tributary_runtime::{
     clock::Clock,
     exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube::{self as runtime_kube, Watches},
+    kube::{self as runtime_kube, Limits, Watches},
+    kube_credentials::{KubeCredentials, reading},
     log,
     metrics::{self as runtime_metrics},
     serve::{Address, Listener},
@@ -119,14 +120,17 @@ impl Frontend {
         let auth = AuthConfig::new(&args.authentication, &args.authorization)?;
         let kube = runtime_kube::config(&args.kube).await?;
         let watches = Watches::new(args.kube.limits);
-        let reviewers = reviewers(&args, &kube, &watches).await?;
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
+        let credentials = KubeCredentials::register(&mut registry);
+        let reviewers = reviewers(&args, &watches, &credentials).await?;
 
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
-        watch(&mut tasks, (kube, &watches), &catalog, &store)?;
+        let metadata = reading(&args.kube, Limits::metadata_client);
+        let metadata = credentials.client("watches", metadata).await?;
+        watch(&mut tasks, (kube, metadata, &watches), &catalog, &store)?;
 
         // Who asks is known by reviews, and so is who publishes.
         let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
@@ -171,9 +175,15 @@ impl Frontend {
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
         };
+        let (told, ended) = (credentials.clone(), stop.clone());
+        tasks.spawn("credentials", async move {
+            told.follow(ended).await;
+            Ok(())
+        });
         let steps = Steps::to(stop);
         let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
-        let api = answer(&mut tasks, &config, coverage, (auth, steps), registry).await?;
+        let who = (auth, credentials);
+        let api = answer(&mut tasks, &config, coverage, (who, steps), registry).await?;
         files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
@@ -214,21 +224,21 @@ impl Frontend {
 /// The clients that ask who somebody is and what they may.
 async fn reviewers(
     args: &Args,
-    kube: &KubeConfig,
     watches: &Watches,
+    credentials: &KubeCredentials,
 ) -> Result<Clients, Misconfigured> {
     let authentication = args.authentication.authentication_kubeconfig.as_deref();
     let authorization = args.authorization.authorization_kubeconfig.as_deref();
-    Clients::new(authentication, authorization, kube, watches).await
+    let kept = (watches, credentials);
+    Clients::new(authentication, authorization, &args.kube, kept).await
 }
 
 fn watch(
     tasks: &mut Tasks,
-    (kube, watches): (KubeConfig, &Watches),
+    (kube, metadata, watches): (KubeConfig, Client, &Watches),
     catalog: &Catalog,
     store: &Store,
 ) -> Result<(), Misconfigured> {
-    let metadata = watches.limits().metadata_client(kube.clone())?;
     let whole = watches.limits().client(kube)?;
     let client = watches.observe("nodes", &metadata);
     let (stop, nodes) = (tasks.stop(), catalog.clone());
@@ -289,7 +299,11 @@ async fn expire(
     Ok(())
 }
 
-fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
+fn probes(
+    coverage: Coverage,
+    (auth, credentials): (Auth, KubeCredentials),
+    steps: Steps,
+) -> [Endpoint; 3] {
     let (catalog, watches) = (coverage.held.catalog.clone(), coverage.held.watches.clone());
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
@@ -313,6 +327,7 @@ fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
         Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
         Check::new("watch-activity", move || watches.check()),
         Check::new("authentication-configuration", move || auth.ready()),
+        Check::new("kube-credentials", move || credentials.ready()),
         Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
         Check::new("shutdown", shutdown),
     ];
@@ -328,7 +343,7 @@ async fn answer(
     tasks: &mut Tasks,
     config: &Config,
     coverage: Coverage,
-    (auth, steps): (Auth, Steps),
+    ((auth, credentials), steps): ((Auth, KubeCredentials), Steps),
     mut registry: Registry,
 ) -> anyhow::Result<Address> {
     let serving = &config.serving;
@@ -340,7 +355,7 @@ async fn answer(
     files::register(&mut registry, config);
     let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
-    let probes = probes(coverage, auth.clone(), steps.clone());
+    let probes = probes(coverage, (auth.clone(), credentials), steps.clone());
     let beside = probes.iter().flat_map(Endpoint::paths);
     let api = api::paths(Api {
         catalog: held.catalog,

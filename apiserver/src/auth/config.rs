@@ -2,12 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use kube::{Client, Config as KubeConfig};
+use futures::{FutureExt as _, future::BoxFuture};
+use kube::Client;
 use prometheus_client::registry::Registry;
 use tributary_runtime::{
+    args::KubeArgs,
     clock::Clock,
     exit::Misconfigured,
     kube::{self as runtime_kube, Watches},
+    kube_credentials::KubeCredentials,
     tasks::Tasks,
 };
 
@@ -116,7 +119,8 @@ pub(crate) struct Clients {
 
 impl Clients {
     /// From the kubeconfig files that the flags name; where they name none, as
-    /// for everything else.
+    /// for everything else. Their credentials are read again when they are
+    /// refused, and are among `credentials`.
     ///
     /// # Errors
     ///
@@ -124,28 +128,36 @@ impl Clients {
     pub(crate) async fn new(
         authentication: Option<&Path>,
         authorization: Option<&Path>,
-        otherwise: &KubeConfig,
-        watches: &Watches,
+        otherwise: &KubeArgs,
+        (watches, credentials): (&Watches, &KubeCredentials),
     ) -> Result<Self, Misconfigured> {
-        let tokens = client_config("--authentication-kubeconfig", authentication, otherwise);
-        let access = client_config("--authorization-kubeconfig", authorization, otherwise);
-        let limits = watches.limits();
-        let authentication = limits.client(tokens.await?)?;
+        let tokens = reader("--authentication-kubeconfig", authentication, otherwise);
+        let access = reader("--authorization-kubeconfig", authorization, otherwise);
+        let authentication = credentials.client("tokenreviews", tokens).await?;
         Ok(Self {
             config_map: watches.observe("configmaps", &authentication),
-            authorization: limits.client(access.await?)?,
+            authorization: credentials.client("subjectaccessreviews", access).await?,
             authentication,
         })
     }
 }
 
-async fn client_config(
-    flag: &str,
+/// Makes a client of what `file` says now, or else of what `otherwise` does.
+fn reader(
+    flag: &'static str,
     file: Option<&Path>,
-    otherwise: &KubeConfig,
-) -> Result<KubeConfig, Misconfigured> {
-    match file {
-        Some(file) => runtime_kube::config_from(flag, file).await,
-        None => Ok(otherwise.clone()),
+    otherwise: &KubeArgs,
+) -> impl Fn() -> BoxFuture<'static, Result<Client, Misconfigured>> + Send + Sync + 'static {
+    let (file, otherwise) = (file.map(Path::to_owned), otherwise.clone());
+    move || {
+        let (file, otherwise) = (file.clone(), otherwise.clone());
+        async move {
+            let config = match file {
+                Some(file) => runtime_kube::config_from(flag, &file).await?,
+                None => runtime_kube::config(&otherwise).await?,
+            };
+            otherwise.limits.client(config)
+        }
+        .boxed()
     }
 }

@@ -14,7 +14,7 @@ use super::{
 const RECORDED: &str = include_str!("../api/golden/discovery-health.txt");
 
 /// What metrics-server checks, what we check for it, why.
-const DIFFERENCES: [(&str, &str, &str); 8] = [
+const DIFFERENCES: [(&str, &str, &str); 9] = [
     ("log", "", "logging has no state that can fail"),
     (
         "poststarthook/max-in-flight-filter",
@@ -50,6 +50,11 @@ const DIFFERENCES: [(&str, &str, &str); 8] = [
         "",
         "authentication-configuration",
         "a frontend that knows nobody is not ready",
+    ),
+    (
+        "",
+        "kube-credentials",
+        "a frontend that the Kubernetes API does not take is not ready",
     ),
 ];
 

@@ -7,6 +7,7 @@
 //! - [`exit`]: error to exit code, the only place
 //! - [`health`]: named checks behind `/livez`, `/readyz`, `/healthz`
 //! - [`kube`]: a client from flags, and a watch that keeps a set
+//! - [`kube_credentials`]: whether the Kubernetes API takes our credentials
 //! - [`log`]: the tracing subscriber
 //! - [`metrics`]: the registry, build and process metrics
 //! - [`reload`]: files that change while a process runs
@@ -23,6 +24,7 @@ pub mod duration;
 pub mod exit;
 pub mod health;
 pub mod kube;
+pub mod kube_credentials;
 pub mod log;
 pub mod metrics;
 pub mod reload;
