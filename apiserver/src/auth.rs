@@ -8,8 +8,10 @@
 //! or the path is open.
 //!
 //! A failure to ask is told as such (503 for a token, 500 for access, as
-//! upstream) and never held as an answer. While nobody can be asked, an earlier
-//! answer that let somebody in may stand in for a while ([`cache`]).
+//! upstream) and never held as an answer; callers that have proven nothing are not
+//! told what failed. While nobody can be asked, an earlier answer that let somebody
+//! in may stand in for a while ([`cache`]). How many may wait is bounded
+//! ([`waiting`]).
 //!
 //! [`ClientCertificates::Unverified`]: tributary_runtime::tls::ClientCertificates
 
@@ -24,25 +26,25 @@ mod front_proxy;
 mod impersonate;
 mod metrics;
 mod publishing;
+mod pulse;
+mod request;
 #[cfg(test)]
 mod tests;
 mod token;
 mod trust;
 mod user;
+mod waiting;
 mod x509;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{
-    HeaderMap, HeaderValue, Method, Uri,
-    header::{AUTHORIZATION, CONNECTION},
-    request::Parts,
-};
+use http::{HeaderMap, HeaderValue, Method, Uri, header::CONNECTION, request::Parts};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
@@ -54,9 +56,11 @@ use self::{
     attributes::Attributes,
     front_proxy::Headers,
     metrics::AuthMetrics,
-    token::Tokens,
+    request::was_known,
+    token::{Shown, Tokens},
     trust::{Current, Trust},
     user::User,
+    waiting::{Caller, Standing},
 };
 pub(crate) use self::{
     config::{AuthConfig, Clients},
@@ -72,6 +76,14 @@ const VERDICT_STANDS: Duration = Duration::from_mins(1);
 
 /// A probe is answered within this time, with the reason or without.
 const MAY_KNOW_WITHIN: Duration = Duration::from_secs(1);
+
+/// What callers that have proven nothing are told when a review fails. What failed
+/// is in the log.
+const NOT_REVIEWED: &str = "unable to review the token, try again";
+const NOT_DECIDED: &str = "unable to review access, try again";
+
+/// What it is told when too many others wait.
+const TOO_MANY_WAIT: &str = "too many requests wait for reviews, try again";
 
 /// What whoever shows a certificate is told before the CAs are known.
 const PENDING: &str = "client certificates cannot be checked: configmap \
@@ -95,13 +107,14 @@ struct Inner {
 /// credentials, or answers it. What passes has a
 /// [`Place`] until it is answered.
 pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    let (mut head, body) = request.into_parts();
+    // Nobody reads a body, and one that waits would take memory.
+    let (mut head, _) = request.into_parts();
     match auth.0.admit(&mut head).await {
         Ok(()) => {
             let place = head.extensions.remove::<Place>();
             let user = head.extensions.get::<Arc<User>>().map(Arc::clone);
             let uri = head.uri.clone();
-            let mut response = next.run(Request::from_parts(head, body)).await;
+            let mut response = next.run(Request::from_parts(head, Body::empty())).await;
             // What only those may know who were let in by a decision.
             let withheld = response.extensions_mut().remove::<Withheld>();
             if let (Some(withheld), Some(user)) = (withheld, user)
@@ -126,13 +139,6 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
             response
         }
     }
-}
-
-/// Whether the certificate of the connection was good before.
-fn was_known(head: &Parts) -> bool {
-    let peer = head.extensions.get::<Peer>();
-    let verdict = peer.and_then(|peer| peer.notes.get::<Verdict>());
-    verdict.is_some_and(|verdict| verdict.was_good)
 }
 
 impl Auth {
@@ -177,29 +183,37 @@ impl Inner {
         let verdict = peer.map(|peer| self.verdict(peer, &trust));
         let verdict = verdict.unwrap_or_default();
         let proxied = proxied(&verdict, &trust, &mut head.headers);
-        let token = bearer(&head.headers).map(str::to_owned);
-        head.headers.remove(AUTHORIZATION);
+        let shown = Shown::by(&head.headers);
+        let kept = request::shrink(head);
         if let Some(user) = proxied.map(Arc::new).or_else(|| verdict.user.clone()) {
             return Ok(user);
         }
-        if let Some(token) = token {
-            return match self.tokens.user(&token).await {
-                Ok(Some(user)) => Ok(user),
-                Ok(None) => Err(Denial::Unauthorized),
-                Err(error) => {
-                    let why = format!("the token cannot be reviewed: {error}");
-                    Err(Denial::Unavailable(why))
-                }
-            };
+        if kept + shown.len() > request::KEPT {
+            return Err(Denial::TooLong);
+        }
+        match shown {
+            Shown::Token(token) => return self.holder(&token, head).await,
+            Shown::Unreadable => return Err(Denial::Unauthorized),
+            Shown::Nothing => {}
         }
         if verdict.pending {
-            return Err(Denial::Unavailable(PENDING.to_owned()));
+            return Err(Denial::Unavailable(PENDING));
         }
         if let Some(error) = &verdict.error {
             debug!(%error, "unable to authenticate the request");
             return Err(Denial::Unauthorized);
         }
         Ok(Arc::new(User::anonymous()))
+    }
+
+    /// Whose token it is.
+    async fn holder(&self, token: &str, head: &Parts) -> Result<Arc<User>, Denial> {
+        match self.tokens.user(token, &request::holder(head)).await {
+            Ok(Some(user)) => Ok(user),
+            Ok(None) => Err(Denial::Unauthorized),
+            Err(error) if error.is_busy() => Err(Denial::Unavailable(TOO_MANY_WAIT)),
+            Err(_) => Err(Denial::Unavailable(NOT_REVIEWED)),
+        }
     }
 
     /// What the certificates of a connection prove, found out once for each set
@@ -254,7 +268,9 @@ impl Inner {
             verb: "get".to_owned(),
             path: format!("/{root}/*"),
         };
-        let decision = timeout(MAY_KNOW_WITHIN, self.access.decide(user, &question)).await;
+        let caller = Caller::of(Standing::Proven);
+        let decision = self.access.decide(user, &question, &caller);
+        let decision = timeout(MAY_KNOW_WITHIN, decision).await;
         matches!(decision, Ok(Ok(Decision::Allowed)))
     }
 
@@ -268,7 +284,8 @@ impl Inner {
         let decided = if user.is_master() || self.open.has(&attributes) {
             Ok(Decision::Allowed)
         } else {
-            self.access.decide(user, &attributes).await
+            let caller = request::asker(user, head);
+            self.access.decide(user, &attributes, &caller).await
         };
         let (result, answer) = match decided {
             Ok(Decision::Allowed) => ("allowed", Ok(())),
@@ -276,9 +293,14 @@ impl Inner {
                 let denial = Denial::forbidden(user, attributes, &reason);
                 ("denied", Err(denial))
             }
+            Err(error) if error.is_busy() => ("error", Err(Denial::Unavailable(TOO_MANY_WAIT))),
             Err(error) => {
                 let uri = target(head);
-                let error = error.to_string();
+                let error = if user.is_anonymous() {
+                    NOT_DECIDED.to_owned()
+                } else {
+                    error.to_string()
+                };
                 ("error", Err(Denial::Undecided { uri, error }))
             }
         };

@@ -93,15 +93,14 @@ pub(crate) fn check(
 mod tests {
     use std::time::Duration;
 
-    use tributary_runtime::{
-        clock::Clock,
-        kube::{Limits, Watches},
-    };
+    use prometheus_client::registry::Registry;
+    use tributary_runtime::{args::KubeArgs, clock::Clock, kube::Limits};
 
     use super::*;
     use crate::{
         catalog::{Catalog, Labels, NodeRecord},
         facts::{Facts, Role},
+        kube_api::KubeApi,
         store::{FailedScrape, Source, Store},
     };
 
@@ -112,12 +111,16 @@ mod tests {
             labels: Labels::default(),
         };
         catalog.set_nodes(nodes.iter().map(record).collect());
+        let args = KubeArgs {
+            kubeconfig: None,
+            limits: Limits::default(),
+        };
         Coverage {
             held: Held {
                 catalog,
                 store: Store::new(None),
                 facts: Facts::default(),
-                watches: Watches::new(Limits::default()),
+                kube: KubeApi::register(&args, &mut Registry::default()),
                 clock: Clock::fixed("2026-11-21T10:00:00Z".parse().unwrap()),
             },
             node_selector: None,

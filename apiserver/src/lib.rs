@@ -12,6 +12,7 @@ mod config;
 mod coverage;
 pub mod facts;
 mod files;
+mod kube_api;
 mod limits;
 mod metrics;
 mod requests;
@@ -26,17 +27,13 @@ use std::{
 
 use anyhow::Context as _;
 use axum::middleware;
-use kube::{Client, Config as KubeConfig};
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_model::Timestamp;
 use tributary_runtime::{
     clock::Clock,
-    exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube::{self as runtime_kube, Limits, Watches},
-    kube_credentials::{KubeCredentials, reading},
     log,
     metrics::{self as runtime_metrics},
     serve::{Address, Listener},
@@ -48,12 +45,13 @@ use tributary_runtime::{
 use crate::{
     api::{Api, Freshness},
     args::{Args, BusArgs},
-    auth::{Auth, AuthConfig, Clients},
+    auth::{Auth, AuthConfig},
     bus::{Admission, Bus, BusMetrics, Shares, Wanted},
-    catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
+    catalog::Catalog,
     config::Config,
     coverage::Coverage,
     facts::Facts,
+    kube_api::KubeApi,
     requests::RequestMetrics,
     shutdown::Steps,
     store::Store,
@@ -72,7 +70,7 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// [`Misconfigured`] if the flags cannot work; else what broke.
+/// [`tributary_runtime::exit::Misconfigured`] if the flags cannot work; else what broke.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     log::init(&args.log)?;
     args.foreign.tell();
@@ -93,7 +91,7 @@ struct Held {
     catalog: Catalog,
     store: Store,
     facts: Facts,
-    watches: Watches,
+    kube: KubeApi,
     clock: Clock,
 }
 
@@ -112,25 +110,21 @@ impl Frontend {
     ///
     /// # Errors
     ///
-    /// [`Misconfigured`] if the flags cannot work; else why a socket cannot be
+    /// [`tributary_runtime::exit::Misconfigured`] if the flags cannot work; else why a socket cannot be
     /// had.
     pub async fn start(args: Args, clock: Clock, stop: CancellationToken) -> anyhow::Result<Self> {
         tls::install_provider();
         let config = Config::try_from(&args)?;
         let auth = AuthConfig::new(&args.authentication, &args.authorization)?;
-        let kube = runtime_kube::config(&args.kube).await?;
-        let watches = Watches::new(args.kube.limits);
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
-        let credentials = KubeCredentials::register(&mut registry);
-        let reviewers = reviewers(&args, &watches, &credentials).await?;
+        let kube = KubeApi::register(&args.kube, &mut registry);
+        let reviewers = kube.reviewers(&args).await?;
 
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
-        let metadata = reading(&args.kube, Limits::metadata_client);
-        let metadata = credentials.client("watches", metadata).await?;
-        watch(&mut tasks, (kube, metadata, &watches), &catalog, &store)?;
+        kube.watch(&mut tasks, &catalog, &store).await?;
 
         // Who asks is known by reviews, and so is who publishes.
         let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
@@ -157,11 +151,10 @@ impl Frontend {
             catalog,
             store,
             facts: bus.facts.clone(),
-            watches,
+            kube,
             clock: clock.clone(),
         };
         metrics::register(&mut registry, held.clone());
-        held.watches.register(&mut registry);
         let (told, ended) = (held.clone(), stop.clone());
         tasks.spawn("states", async move {
             states::tell(told, ended).await;
@@ -175,15 +168,9 @@ impl Frontend {
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
         };
-        let (told, ended) = (credentials.clone(), stop.clone());
-        tasks.spawn("credentials", async move {
-            told.follow(ended).await;
-            Ok(())
-        });
         let steps = Steps::to(stop);
         let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
-        let who = (auth, credentials);
-        let api = answer(&mut tasks, &config, coverage, (who, steps), registry).await?;
+        let api = answer(&mut tasks, &config, coverage, (auth, steps), registry).await?;
         files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
@@ -219,45 +206,6 @@ impl Frontend {
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(self.grace).await?)
     }
-}
-
-/// The clients that ask who somebody is and what they may.
-async fn reviewers(
-    args: &Args,
-    watches: &Watches,
-    credentials: &KubeCredentials,
-) -> Result<Clients, Misconfigured> {
-    let authentication = args.authentication.authentication_kubeconfig.as_deref();
-    let authorization = args.authorization.authorization_kubeconfig.as_deref();
-    let kept = (watches, credentials);
-    Clients::new(authentication, authorization, &args.kube, kept).await
-}
-
-fn watch(
-    tasks: &mut Tasks,
-    (kube, metadata, watches): (KubeConfig, Client, &Watches),
-    catalog: &Catalog,
-    store: &Store,
-) -> Result<(), Misconfigured> {
-    let whole = watches.limits().client(kube)?;
-    let client = watches.observe("nodes", &metadata);
-    let (stop, nodes) = (tasks.stop(), catalog.clone());
-    tasks.spawn("nodes", async move {
-        watch_nodes(client, nodes, stop).await;
-        Ok(())
-    });
-    let client = watches.observe("pods", &metadata);
-    let (stop, held) = (tasks.stop(), (catalog.clone(), store.clone()));
-    tasks.spawn("pods", async move {
-        watch_pods(client, held, stop).await;
-        Ok(())
-    });
-    let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
-    tasks.spawn("homes", async move {
-        settle_homes(whole, catalog, store, stop).await;
-        Ok(())
-    });
-    Ok(())
 }
 
 /// Opens the doors of the bus to those who may publish.
@@ -299,12 +247,13 @@ async fn expire(
     Ok(())
 }
 
-fn probes(
-    coverage: Coverage,
-    (auth, credentials): (Auth, KubeCredentials),
-    steps: Steps,
-) -> [Endpoint; 3] {
-    let (catalog, watches) = (coverage.held.catalog.clone(), coverage.held.watches.clone());
+fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
+    let catalog = coverage.held.catalog.clone();
+    let KubeApi {
+        watches,
+        credentials,
+        ..
+    } = coverage.held.kube.clone();
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
         move || {
@@ -343,7 +292,7 @@ async fn answer(
     tasks: &mut Tasks,
     config: &Config,
     coverage: Coverage,
-    ((auth, credentials), steps): ((Auth, KubeCredentials), Steps),
+    (auth, steps): (Auth, Steps),
     mut registry: Registry,
 ) -> anyhow::Result<Address> {
     let serving = &config.serving;
@@ -355,7 +304,7 @@ async fn answer(
     files::register(&mut registry, config);
     let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
-    let probes = probes(coverage, (auth.clone(), credentials), steps.clone());
+    let probes = probes(coverage, auth.clone(), steps.clone());
     let beside = probes.iter().flat_map(Endpoint::paths);
     let api = api::paths(Api {
         catalog: held.catalog,

@@ -7,13 +7,17 @@ use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessRevi
 use super::{
     ask::{Reviews, Unreviewed},
     attributes::Attributes,
-    cache::{self, Cache, Hold},
+    cache::{self, Cache, Hold, How, Settings},
     metrics::Spares,
     user::User,
+    waiting::{Caller, WaitingRoom},
 };
 
-/// Decisions that are held, as upstream.
+/// Decisions that allow and are held, as upstream.
 const ROOM: usize = 8192;
+
+/// Decisions that do not: everybody can make as many as they like.
+const ROOM_FOR_DENIALS: usize = 2048;
 
 /// Decisions on questions longer than this many bytes are not held, as upstream.
 const LONGEST_HELD: usize = 10_000;
@@ -45,20 +49,34 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Decisions are held as `holds` says.
-    pub(crate) fn new(reviews: Reviews, holds: Holds, spares: Spares) -> Self {
+    /// Decisions are held as `holds` says. Those who wait for them have places in
+    /// `waiting`.
+    pub(crate) fn new(
+        reviews: Reviews,
+        holds: Holds,
+        spares: Spares,
+        waiting: WaitingRoom,
+    ) -> Self {
+        let settings = Settings {
+            room: ROOM,
+            room_for_denials: ROOM_FOR_DENIALS,
+            spares,
+            pulse: reviews.pulse().clone(),
+            waiting,
+        };
         Self {
             reviews,
-            decisions: Cache::new(ROOM, spares),
+            decisions: Cache::new(settings),
             holds,
         }
     }
 
-    /// Whether `user` may do what `attributes` say.
+    /// Whether `user` may do what `attributes` say; `caller` waits for it.
     pub(crate) async fn decide(
         &self,
         user: &User,
         attributes: &Attributes,
+        caller: &Caller,
     ) -> Result<Decision, Unreviewed> {
         let review = SubjectAccessReview {
             spec: spec(user, attributes),
@@ -71,19 +89,20 @@ impl Access {
         } else {
             Holds::default()
         };
-        let ask = || {
+        let ask = |how: How| {
             let reviews = self.reviews.clone();
             async move {
-                let status = reviews.ask(&review).await?.status.unwrap_or_default();
+                let status = reviews.ask(&review, &how).await?.status.unwrap_or_default();
                 if status.allowed && status.denied != Some(true) {
                     return Ok((Decision::Allowed, holds.allowed));
                 }
                 let reason = status.reason.unwrap_or_default();
-                let hold = Hold::only(holds.denied);
+                let hold = Hold::denial(holds.denied);
                 Ok((Decision::Denied(reason.into()), hold))
             }
         };
-        self.decisions.get(cache::key(&question), ask).await
+        let key = cache::key(&question);
+        self.decisions.get(key, caller, ask).await
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum Denial {
     /// A credential that is no good.
     Unauthorized,
     /// A credential that cannot be checked now.
-    Unavailable(String),
+    Unavailable(&'static str),
     /// A user who may not.
     Forbidden {
         /// The user's name.
@@ -35,6 +35,8 @@ pub(crate) enum Denial {
         /// Why, if the authorizer says.
         reason: String,
     },
+    /// More than is kept of a request whose caller has proven nothing.
+    TooLong,
     /// Too many requests are under way.
     Busy,
     /// Nobody could say whether the user may.
@@ -64,9 +66,14 @@ impl IntoResponse for Denial {
                 status(code, "Unauthorized", "Unauthorized".to_owned(), None)
             }
             Self::Busy => Busy.into_response(),
+            Self::TooLong => {
+                let code = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+                let why = "the target, headers and token of the request are too long";
+                status(code, "RequestEntityTooLarge", why.to_owned(), None)
+            }
             Self::Unavailable(why) => {
                 let code = StatusCode::SERVICE_UNAVAILABLE;
-                let mut response = status(code, "ServiceUnavailable", why, None);
+                let mut response = status(code, "ServiceUnavailable", why.to_owned(), None);
                 let headers = response.headers_mut();
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
                 response

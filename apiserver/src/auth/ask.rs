@@ -5,7 +5,7 @@ use std::{
     fmt::{Debug, Write as _},
     hash::{BuildHasher as _, RandomState},
     io,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -13,11 +13,16 @@ use k8s_openapi::ClusterResourceScope;
 use kube::{Api, Client, Resource, api::PostParams};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, sleep, timeout_at},
 };
+use tracing::warn;
 
-use super::{cache::Failure, metrics::ReviewMetrics};
+use super::{
+    cache::{Failure, How, Lane},
+    metrics::ReviewMetrics,
+    pulse::{PATIENCE, PATIENCE_WITH_TOO_MANY, Pulse},
+};
 
 /// How long everything about one review may take, waiting included: the limit
 /// of `TokenReview` upstream.
@@ -32,8 +37,23 @@ const DELAYS: [Duration; 4] = [
     Duration::from_micros(1_687_500),
 ];
 
-/// Reviews of one kind at the same time; more wait, and fail at the deadline.
+/// Reviews of one kind at the same time; more wait, and are refused at the deadline.
 const AT_ONCE: usize = 200;
+
+/// Of these, those whose question was answered lately, and publishers, have so
+/// many for themselves: however many strangers ask, what is known is known anew
+/// in time.
+const FOR_KNOWN: usize = 40;
+
+/// Of callers who showed nothing, at the same time: nobody needs what they get.
+const FOR_ANONYMOUS: usize = 20;
+
+/// How long a question with an answer that may stand in waits before a further
+/// try, while others are answered.
+const SOON: Duration = Duration::from_millis(250);
+
+/// How far lines in the log about failures are apart at least.
+const LINES_APART: Duration = Duration::from_secs(10);
 
 /// A review was not answered. That says nothing about who or what was asked
 /// for, so it is never an answer.
@@ -41,12 +61,43 @@ const AT_ONCE: usize = 200;
 #[error("{text}")]
 pub(crate) struct Unreviewed {
     text: Arc<str>,
-    outage: bool,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// There was no place for it, or no turn came in time.
+    Busy,
+    /// Nobody can be asked.
+    Outage,
+    /// It failed, and others are answered.
+    Failed,
+}
+
+impl Unreviewed {
+    /// Whether too many others ask; not how it would be answered.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.why == Why::Busy
+    }
+
+    fn no_answer(last: Option<String>, why: Why) -> Self {
+        let last = last.unwrap_or_else(|| "no answer".to_owned());
+        let text = format!("not answered within {}s: {last}", DEADLINE.as_secs());
+        let text = text.into();
+        Self { text, why }
+    }
 }
 
 impl Failure for Unreviewed {
+    fn busy() -> Self {
+        Self {
+            text: "too many reviews are under way".into(),
+            why: Why::Busy,
+        }
+    }
+
     fn is_outage(&self) -> bool {
-        self.outage
+        self.why == Why::Outage
     }
 }
 
@@ -54,8 +105,10 @@ impl Failure for Unreviewed {
 #[derive(Clone)]
 pub(crate) struct Reviews {
     client: Client,
-    room: Arc<Semaphore>,
+    permits: Arc<Permits>,
+    pulse: Pulse,
     metrics: ReviewMetrics,
+    logged: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Debug for Reviews {
@@ -64,37 +117,97 @@ impl Debug for Reviews {
     }
 }
 
+/// Reviews that may be under way. Who waits in one line is in nobody's way in
+/// another.
+#[derive(Debug)]
+struct Permits {
+    all: Semaphore,
+    /// Those that were not answered lately.
+    new: Semaphore,
+    anonymous: Semaphore,
+}
+
+/// That a review may be under way, until this is dropped.
+type Permit<'a> = [Option<SemaphorePermit<'a>>; 3];
+
+impl Permits {
+    fn new() -> Self {
+        Self {
+            all: Semaphore::new(AT_ONCE),
+            new: Semaphore::new(AT_ONCE - FOR_KNOWN),
+            anonymous: Semaphore::new(FOR_ANONYMOUS),
+        }
+    }
+
+    /// Never closed, so there is always a permit sooner or later.
+    async fn acquire(&self, lane: Lane) -> Permit<'_> {
+        let mut permit = [None, None, None];
+        let [anonymous, new, all] = &mut permit;
+        if lane == Lane::Anonymous {
+            *anonymous = self.anonymous.acquire().await.ok();
+        }
+        if lane != Lane::Known {
+            *new = self.new.acquire().await.ok();
+        }
+        *all = self.all.acquire().await.ok();
+        permit
+    }
+}
+
 impl Reviews {
     /// Asks through `client`, which must not retry by itself.
     pub(crate) fn new(client: Client, metrics: ReviewMetrics) -> Self {
         Self {
             client,
-            room: Arc::new(Semaphore::new(AT_ONCE)),
+            permits: Arc::new(Permits::new()),
+            pulse: Pulse::default(),
             metrics,
+            logged: Arc::default(),
         }
     }
 
-    /// The same with room of its own.
+    /// The same with permits of its own.
     pub(crate) fn apart(&self) -> Self {
-        Self::new(self.client.clone(), self.metrics.clone())
+        Self {
+            permits: Arc::new(Permits::new()),
+            ..self.clone()
+        }
+    }
+
+    /// Whether they are answered.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// The review with its status filled in.
-    pub(crate) async fn ask<K>(&self, review: &K) -> Result<K, Unreviewed>
+    pub(crate) async fn ask<K>(&self, review: &K, how: &How) -> Result<K, Unreviewed>
     where
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
         K: Clone + Debug + Serialize + DeserializeOwned,
     {
+        let deadline = Instant::now() + DEADLINE;
+        let permit = timeout_at(deadline, self.permits.acquire(how.lane)).await;
+        let permit = permit.map_err(|_| Unreviewed::busy())?;
+        how.permitted.now();
         let mut last = None;
-        let in_time = timeout(DEADLINE, self.tries(review, &mut last)).await;
-        in_time.unwrap_or_else(|_| {
-            let last = last.unwrap_or_else(|| "no answer".to_owned());
-            let text = format!("not answered within {}s: {last}", DEADLINE.as_secs());
-            Err(Unreviewed {
-                text: text.into(),
-                outage: true,
-            })
-        })
+        let tries = async {
+            if how.spare {
+                self.tries_beside_a_spare(review, &mut last).await
+            } else {
+                self.tries(review, &mut last).await
+            }
+        };
+        let answer = timeout_at(deadline, tries).await;
+        drop(permit);
+        let answer = answer.unwrap_or_else(|_| {
+            let outage = self.pulse.failed(PATIENCE);
+            let why = if outage { Why::Outage } else { Why::Failed };
+            Err(Unreviewed::no_answer(last, why))
+        });
+        if let Err(error) = &answer {
+            self.log(&K::kind(&()), error);
+        }
+        answer
     }
 
     /// Keeps in `last` what went wrong so far.
@@ -103,20 +216,9 @@ impl Reviews {
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
         K: Clone + Debug + Serialize + DeserializeOwned,
     {
-        // Never closed, so there is always a permit sooner or later.
-        let _permit = self.room.acquire().await.ok();
-        let api = Api::<K>::all(self.client.clone());
         let mut delays = DELAYS.into_iter();
         loop {
-            let start = Instant::now();
-            let answer = api.create(&PostParams::default(), review).await;
-            let code = match &answer {
-                Ok(_) => Some(201),
-                Err(kube::Error::Api(status)) => Some(status.code),
-                Err(_) => None,
-            };
-            self.metrics.asked(code, start.elapsed());
-            let error = match answer {
+            let error = match self.once(review).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -126,13 +228,72 @@ impl Reviews {
                     *last = Some(text);
                     sleep(jittered(delay).max(asked_for(&error))).await;
                 }
-                None => {
-                    return Err(Unreviewed {
-                        text: text.into(),
-                        outage: is_outage(&error),
-                    });
-                }
+                None => return Err(self.failure(&error, text)),
             }
+        }
+    }
+
+    /// The same where an answer may stand in: at once if nobody is answered. As
+    /// long as others are, it is asked for until the deadline.
+    async fn tries_beside_a_spare<K>(
+        &self,
+        review: &K,
+        last: &mut Option<String>,
+    ) -> Result<K, Unreviewed>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+        K: Clone + Debug + Serialize + DeserializeOwned,
+    {
+        loop {
+            let error = match self.once(review).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let text = words(&error);
+            let failure = self.failure(&error, text.clone());
+            if failure.is_outage() || quiet(&error).is_none() {
+                return Err(failure);
+            }
+            *last = Some(text);
+            sleep(jittered(SOON).max(asked_for(&error))).await;
+        }
+    }
+
+    async fn once<K>(&self, review: &K) -> Result<K, kube::Error>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
+        K: Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let start = Instant::now();
+        let answer = api.create(&PostParams::default(), review).await;
+        let code = match &answer {
+            Ok(_) => Some(201),
+            Err(kube::Error::Api(status)) => Some(status.code),
+            Err(_) => None,
+        };
+        self.metrics.asked(code, start.elapsed());
+        if answer.is_ok() {
+            self.pulse.answered();
+        }
+        answer
+    }
+
+    fn failure(&self, error: &kube::Error, text: String) -> Unreviewed {
+        let outage = quiet(error).is_some_and(|quiet| self.pulse.failed(quiet));
+        Unreviewed {
+            text: text.into(),
+            why: if outage { Why::Outage } else { Why::Failed },
+        }
+    }
+
+    /// Says why, now and then: those who ask are not told.
+    fn log(&self, kind: &str, error: &Unreviewed) {
+        let now = Instant::now();
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.is_none_or(|at| at + LINES_APART <= now) {
+            *logged = Some(now);
+            warn!(kind, %error, "unable to review");
         }
     }
 }
@@ -163,12 +324,13 @@ fn may_pass(error: &kube::Error) -> bool {
     }
 }
 
-/// Whether the Kubernetes API cannot be asked now. If not, it has said that it
-/// will not answer this.
-fn is_outage(error: &kube::Error) -> bool {
+/// For how long nobody may have been answered so that this is an outage. If there
+/// is nothing, the Kubernetes API has said that it will not answer this.
+fn quiet(error: &kube::Error) -> Option<Duration> {
     match error {
-        kube::Error::Api(status) => status.code == 429 || status.code >= 500,
-        _ => true,
+        kube::Error::Api(status) if status.code == 429 => Some(PATIENCE_WITH_TOO_MANY),
+        kube::Error::Api(status) if status.code < 500 => None,
+        _ => Some(PATIENCE),
     }
 }
 

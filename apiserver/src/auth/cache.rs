@@ -3,12 +3,17 @@
 //! A failure to ask is never kept, because it is no answer. Whoever waits for
 //! the same question shares the failure, though: they asked at the same time.
 //!
-//! While nobody can be asked, an answer that is past its time may stand in for
-//! a while longer ([`Hold::spare`]). It is asked for again and again meanwhile,
-//! and never replaces an answer.
+//! While no review of the kind is answered, an answer that is past its time may
+//! stand in for a while longer ([`Hold::spare`], [`Pulse`]). It is asked for again
+//! and again meanwhile, and never replaces an answer.
+//!
+//! # Invariants
+//!
+//! - A question under way is known while somebody waits for it, and no longer.
+//! - Answers that let nobody in have room of their own: strangers can make any
+//!   number of them, and push out none that lets somebody in.
 
 use std::{
-    collections::{BTreeMap, HashMap},
     fmt,
     future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,13 +24,16 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
-use tokio::time::{Instant, timeout};
+use tokio::{task::JoinSet, time::Instant};
 
-use super::metrics::Spares;
+use self::held::{Found, Held};
+use super::{
+    metrics::Spares,
+    pulse::{Permitted, Pulse},
+    waiting::{Caller, Standing, WaitingRoom},
+};
 
-/// How long whoever has a spare answer waits for a new one: long for a review,
-/// short for those who are served meanwhile.
-const PATIENCE: Duration = Duration::from_secs(1);
+mod held;
 
 /// How long a spare answer stands in before the question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -48,76 +56,90 @@ pub(crate) struct Hold {
     pub(crate) fresh: Duration,
     /// So long after that it may stand in while nobody can be asked.
     pub(crate) spare: Duration,
+    /// Whether it lets nobody in.
+    pub(crate) denies: bool,
 }
 
 impl Hold {
-    /// For so long and no longer.
-    pub(crate) fn only(fresh: Duration) -> Self {
-        let spare = Duration::ZERO;
-        Self { fresh, spare }
+    /// An answer that lets nobody in, for so long and no longer.
+    pub(crate) fn denial(fresh: Duration) -> Self {
+        Self {
+            fresh,
+            spare: Duration::ZERO,
+            denies: true,
+        }
     }
 }
 
 /// Why there is no answer.
 pub(crate) trait Failure {
-    /// Whether nobody could be asked. If not, somebody was asked and did not
-    /// answer the question: a spare answer would be against their word.
+    /// There was no place for the question.
+    fn busy() -> Self;
+
+    /// Whether nobody can be asked, which was found out as [`Pulse`] says. If
+    /// not, a spare answer would be against the word of somebody who was asked.
     fn is_outage(&self) -> bool;
+}
+
+/// In which line a question waits for its turn to be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Those of callers who showed nothing.
+    Anonymous,
+    /// Those that were not answered lately.
+    New,
+    /// Those whose earlier answer let somebody in, and those of publishers.
+    Known,
+}
+
+/// How a question is to be asked.
+#[derive(Clone, Debug)]
+pub(crate) struct How {
+    pub(crate) lane: Lane,
+    /// Whether there is an answer that may stand in.
+    pub(crate) spare: bool,
+    /// To be set when its turn has come.
+    pub(crate) permitted: Permitted,
 }
 
 /// Answers by question.
 pub(crate) struct Cache<V, E> {
     held: Arc<Mutex<Held<V, E>>>,
-    spares: Spares,
+    settings: Settings,
+    /// Questions for which an answer stood in, and which are under way yet. Each
+    /// has a permit, so there are at most as many.
+    late: Arc<Mutex<JoinSet<()>>>,
+}
+
+/// What a cache is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// How many answers that let somebody in are held; the one not used for
+    /// longest makes way.
+    pub(crate) room: usize,
+    /// How many others.
+    pub(crate) room_for_denials: usize,
+    /// Counts where an answer had to stand in.
+    pub(crate) spares: Spares,
+    /// Whether reviews of this kind are answered.
+    pub(crate) pulse: Pulse,
+    /// Where those wait who ask.
+    pub(crate) waiting: WaitingRoom,
 }
 
 type Question<V, E> = Shared<BoxFuture<'static, Result<V, E>>>;
-
-struct Held<V, E> {
-    room: usize,
-    answers: HashMap<Key, Answer<V>>,
-    /// The keys of the answers by when they were last used.
-    used: BTreeMap<u64, Key>,
-    uses: u64,
-    /// Questions under way, kept alive by those who wait: at most one for each
-    /// request under way, which the server bounds.
-    asking: HashMap<Key, WeakShared<BoxFuture<'static, Result<V, E>>>>,
-}
-
-struct Answer<V> {
-    value: V,
-    /// When it has to be asked for again.
-    until: Instant,
-    /// When it is worth nothing any more.
-    spare_until: Instant,
-    used: u64,
-}
-
-/// What is held for a question.
-enum Found<V> {
-    Answer(V),
-    Spare(V),
-    Nothing,
-}
+type WeakQuestion<V, E> = WeakShared<BoxFuture<'static, Result<V, E>>>;
 
 impl<V, E> Cache<V, E>
 where
     V: Clone + Send + Sync + 'static,
     E: Failure + Clone + Send + Sync + 'static,
 {
-    /// Room for so many answers; the one not used for longest makes way.
-    /// `spares` counts where one had to stand in.
-    pub(crate) fn new(room: usize, spares: Spares) -> Self {
-        let held = Held {
-            room,
-            answers: HashMap::new(),
-            used: BTreeMap::new(),
-            uses: 0,
-            asking: HashMap::new(),
-        };
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            held: Arc::new(Mutex::new(held)),
-            spares,
+            held: Arc::new(Mutex::new(Held::new(&settings))),
+            settings,
+            late: Arc::default(),
         }
     }
 
@@ -125,128 +147,129 @@ where
     /// it may be held; zero is not at all.
     ///
     /// `ask` is dropped when nobody waits for it any more.
-    pub(crate) async fn get<F>(&self, key: Key, ask: impl FnOnce() -> F) -> Result<V, E>
+    pub(crate) async fn get<F>(
+        &self,
+        key: Key,
+        caller: &Caller,
+        ask: impl FnOnce(How) -> F,
+    ) -> Result<V, E>
     where
         F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
     {
-        let question = {
+        let (question, _seat) = {
             let mut held = lock(&self.held);
             let spare = match held.find(&key, Instant::now()) {
                 Found::Answer(value) => return Ok(value),
                 Found::Spare(value) => Some(value),
                 Found::Nothing => None,
             };
-            let asked = held.asking.get(&key).and_then(WeakShared::upgrade);
-            asked.unwrap_or_else(|| {
-                let question = self.question(key, spare, ask());
-                held.asking.retain(|_, asked| asked.upgrade().is_some());
-                // It is there: nobody has polled the question yet.
-                held.asking
-                    .extend(question.downgrade().map(|weak| (key, weak)));
+            let seat = self.settings.waiting.enter(caller, spare.is_some());
+            let seat = seat.map_err(|_| E::busy())?;
+            let question = held.under_way(&key).unwrap_or_else(|| {
+                let how = How {
+                    lane: lane(caller.standing, spare.is_some()),
+                    spare: spare.is_some(),
+                    permitted: Permitted::default(),
+                };
+                let permitted = how.permitted.clone();
+                let entry = Entry {
+                    held: Arc::clone(&self.held),
+                    key,
+                    serial: held.next_serial(),
+                };
+                let serial = entry.serial;
+                let question = match spare {
+                    None => settled(entry, self.settings.clone(), ask(how)).boxed(),
+                    Some(spare) => self.impatient(entry, (spare, permitted), ask(how)).boxed(),
+                };
+                let question = question.shared();
+                held.begin(key, serial, &question);
                 question
-            })
+            });
+            (question, seat)
         };
         question.await
     }
 
-    fn question<F>(&self, key: Key, spare: Option<V>, ask: F) -> Question<V, E>
+    /// The answer of `ask`, or `spare` if it fails or nothing comes of it because
+    /// nobody can be asked.
+    fn impatient<F>(
+        &self,
+        entry: Entry<V, E>,
+        (spare, permitted): (V, Permitted),
+        ask: F,
+    ) -> impl Future<Output = Result<V, E>> + Send + use<V, E, F>
     where
         F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
     {
-        let (held, spares) = (Arc::clone(&self.held), self.spares.clone());
-        let question = async move {
-            let Some(spare) = spare else {
-                let answer = ask.await;
-                return settle(&held, key, answer, &spares);
-            };
-            match timeout(PATIENCE, ask).await {
-                Ok(Ok(answer)) => settle(&held, key, Ok(answer), &spares),
-                Ok(Err(error)) if !error.is_outage() => settle(&held, key, Err(error), &spares),
-                Ok(Err(_)) | Err(_) => {
-                    let mut held = lock(&held);
-                    held.asking.remove(&key);
-                    held.go_on(&key, Instant::now());
-                    spares.used();
-                    Ok(spare)
+        let (late, settings) = (Arc::clone(&self.late), self.settings.clone());
+        async move {
+            let held = Arc::clone(&entry.held);
+            let key = entry.key;
+            let mut ask = settled(entry, settings.clone(), ask).boxed();
+            tokio::select! {
+                biased;
+                answer = &mut ask => match answer {
+                    Err(error) if error.is_outage() => {}
+                    answer => return answer,
+                },
+                () = settings.pulse.silence(&permitted) => {
+                    let mut late = lock(&late);
+                    while late.try_join_next().is_some() {}
+                    if permitted.has_come() {
+                        // What it says counts when it comes.
+                        late.spawn(ask.map(drop));
+                    }
                 }
             }
-        };
-        question.boxed().shared()
+            let mut held = lock(&held);
+            held.forget_question(&key, None);
+            held.go_on(&key, Instant::now());
+            settings.spares.used();
+            Ok(spare)
+        }
     }
 }
 
-/// Holds an answer, if it is one and may be held.
-fn settle<V: Clone, E>(
-    cache: &Mutex<Held<V, E>>,
-    key: Key,
-    answer: Result<(V, Hold), E>,
-    spares: &Spares,
-) -> Result<V, E> {
-    let mut cache = lock(cache);
-    cache.asking.remove(&key);
+/// In which line the question of somebody waits.
+fn lane(standing: Standing, known: bool) -> Lane {
+    match standing {
+        Standing::Anonymous => Lane::Anonymous,
+        Standing::Publisher => Lane::Known,
+        Standing::Unproven | Standing::Proven if known => Lane::Known,
+        Standing::Unproven | Standing::Proven => Lane::New,
+    }
+}
+
+/// The answer of `ask`, which is held if it may be.
+async fn settled<V: Clone, E, F>(entry: Entry<V, E>, settings: Settings, ask: F) -> Result<V, E>
+where
+    F: Future<Output = Result<(V, Hold), E>>,
+{
+    let answer = ask.await;
     let (value, hold) = answer?;
-    spares.not_needed();
+    settings.spares.not_needed();
+    let mut answers = lock(&entry.held);
+    answers.forget_question(&entry.key, Some(entry.serial));
     if hold.fresh.is_zero() {
-        cache.forget(&key);
+        answers.forget(&entry.key);
     } else {
-        cache.keep(key, value.clone(), Instant::now() + hold.fresh, hold.spare);
+        answers.keep(entry.key, value.clone(), hold, Instant::now());
     }
     Ok(value)
 }
 
-impl<V: Clone, E> Held<V, E> {
-    fn find(&mut self, key: &Key, now: Instant) -> Found<V> {
-        let Some(answer) = self.answers.get_mut(key) else {
-            return Found::Nothing;
-        };
-        self.used.remove(&answer.used);
-        if answer.spare_until <= now {
-            self.answers.remove(key);
-            return Found::Nothing;
-        }
-        self.uses += 1;
-        answer.used = self.uses;
-        self.used.insert(self.uses, *key);
-        let value = answer.value.clone();
-        if answer.until <= now {
-            Found::Spare(value)
-        } else {
-            Found::Answer(value)
-        }
-    }
+/// That a question is under way, until this is dropped: when it is answered, or
+/// nobody waits for it.
+struct Entry<V, E> {
+    held: Arc<Mutex<Held<V, E>>>,
+    key: Key,
+    serial: u64,
+}
 
-    /// Nothing is held, not even a spare.
-    fn forget(&mut self, key: &Key) {
-        if let Some(before) = self.answers.remove(key) {
-            self.used.remove(&before.used);
-        }
-    }
-
-    /// Lets a spare stand in until it is time to ask again.
-    fn go_on(&mut self, key: &Key, now: Instant) {
-        if let Some(answer) = self.answers.get_mut(key) {
-            answer.until = answer.spare_until.min(now + ASK_AGAIN);
-        }
-    }
-
-    fn keep(&mut self, key: Key, value: V, until: Instant, spare: Duration) {
-        self.uses += 1;
-        let used = self.uses;
-        let answer = Answer {
-            value,
-            until,
-            spare_until: until + spare,
-            used,
-        };
-        if let Some(before) = self.answers.insert(key, answer) {
-            self.used.remove(&before.used);
-        }
-        self.used.insert(used, key);
-        while self.answers.len() > self.room
-            && let Some((_, oldest)) = self.used.pop_first()
-        {
-            self.answers.remove(&oldest);
-        }
+impl<V, E> Drop for Entry<V, E> {
+    fn drop(&mut self) {
+        lock(&self.held).forget_question(&self.key, Some(self.serial));
     }
 }
 

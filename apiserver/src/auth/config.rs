@@ -23,6 +23,7 @@ use super::{
     metrics::AuthMetrics,
     token::Tokens,
     trust::{Keeper, Settings},
+    waiting::WaitingRoom,
 };
 use crate::args::{AuthenticationArgs, AuthorizationArgs};
 
@@ -66,6 +67,7 @@ impl AuthConfig {
         let hold = |fresh| Hold {
             fresh,
             spare: authorization.review_outage_ttl,
+            denies: false,
         };
         Ok(Self {
             keeper,
@@ -91,10 +93,12 @@ impl AuthConfig {
         let metrics = AuthMetrics::register(registry);
         let tokens = Reviews::new(clients.authentication, metrics.token_reviews.clone());
         let access = Reviews::new(clients.authorization, metrics.access_reviews.clone());
+        let waiting = WaitingRoom::new(metrics.waiting.clone());
+        let spares = (metrics.token_spares.clone(), metrics.access_spares.clone());
         let auth = Auth(Arc::new(Inner {
             trust: self.keeper.current(),
-            tokens: Tokens::new(tokens, self.hold_tokens, metrics.token_spares.clone()),
-            access: Access::new(access, self.hold_access, metrics.access_spares.clone()),
+            tokens: Tokens::new(tokens, self.hold_tokens, spares.0, waiting.clone()),
+            access: Access::new(access, self.hold_access, spares.1, waiting),
             open: self.open,
             clock,
             metrics,

@@ -79,7 +79,8 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn is_ours(name: &HeaderName) -> bool {
+/// Whether it is one of these headers.
+pub(crate) fn is_ours(name: &HeaderName) -> bool {
     name.as_str().starts_with(PREFIX)
 }
 

@@ -22,6 +22,8 @@ use prometheus_client::{
 };
 use tracing::{info, warn};
 
+use super::waiting::WaitingMetrics;
+
 /// Counters of the layer. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthMetrics {
@@ -38,6 +40,8 @@ pub(crate) struct AuthMetrics {
     pub(crate) token_spares: Spares,
     /// Of decisions on access.
     pub(crate) access_spares: Spares,
+    /// Of requests that wait for either.
+    pub(crate) waiting: WaitingMetrics,
 }
 
 /// Counts answers that are past their time and stand in while the Kubernetes
@@ -104,6 +108,7 @@ impl AuthMetrics {
             access_reviews: ReviewMetrics::register(registry, "authz"),
             token_spares: spares_of("token"),
             access_spares: spares_of("access"),
+            waiting: WaitingMetrics::register(registry),
         };
         registry.register(
             "tributary_auth_spare_answers",

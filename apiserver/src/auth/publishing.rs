@@ -7,10 +7,10 @@ use k8s_openapi::api::authorization::v1::ResourceAttributes;
 use super::{
     Auth,
     access::Decision,
-    ask::Unreviewed,
     attributes::Attributes,
     token::{Tokens, Verdict},
     user::User,
+    waiting::{Caller, Standing},
 };
 
 /// What a publisher must be allowed to do, in the words of RBAC.
@@ -34,12 +34,10 @@ pub(crate) enum MayNot {
     /// It is somebody's who may not.
     #[error("{user} may not {VERB} {RESOURCE}.{GROUP}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Forbidden { user: String, reason: Arc<str> },
-    /// It could not be found out, which says nothing about the token.
-    #[error("{what} cannot be reviewed: {error}")]
-    Unreviewed {
-        what: &'static str,
-        error: Unreviewed,
-    },
+    /// It could not be found out, which says nothing about the token. What failed
+    /// is in the log: a stranger may be told this.
+    #[error("unable to review {what}, try again")]
+    Unreviewed { what: &'static str },
 }
 
 impl Auth {
@@ -58,11 +56,11 @@ impl Auth {
 impl Publishing {
     /// Whose token it is, if they may publish.
     pub(crate) async fn publisher(&self, token: &str) -> Result<Arc<User>, MayNot> {
-        let verdict = self.tokens.verdict(token).await;
-        let user = match verdict.map_err(|error| MayNot::Unreviewed {
-            what: "the token",
-            error,
-        })? {
+        let verdict = self
+            .tokens
+            .verdict(token, &Caller::of(Standing::Unproven))
+            .await;
+        let user = match verdict.map_err(|_| MayNot::Unreviewed { what: "the token" })? {
             Verdict::User(user) => user,
             Verdict::Nobody(why) => {
                 let audience = self.tokens.audience().unwrap_or_default().into();
@@ -79,16 +77,14 @@ impl Publishing {
             version: Some("v1".to_owned()),
             ..ResourceAttributes::default()
         }));
-        match self.auth.0.access.decide(&user, &wanted).await {
+        let publisher = Caller::of(Standing::Publisher);
+        match self.auth.0.access.decide(&user, &wanted, &publisher).await {
             Ok(Decision::Allowed) => Ok(user),
             Ok(Decision::Denied(reason)) => Err(MayNot::Forbidden {
                 user: user.name.clone(),
                 reason,
             }),
-            Err(error) => Err(MayNot::Unreviewed {
-                what: "access",
-                error,
-            }),
+            Err(_) => Err(MayNot::Unreviewed { what: "access" }),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod cluster;
+mod floods;
 mod golden;
 mod reviews;
 mod users;
@@ -28,12 +29,14 @@ use super::{
     metrics::AuthMetrics,
     token::Tokens,
     trust::Trust,
+    waiting::WaitingRoom,
     x509::Pool,
 };
 
 const HOLD: Hold = Hold {
     fresh: Duration::from_secs(10),
     spare: Duration::from_mins(10),
+    denies: false,
 };
 
 /// The layer over `client`, with these CAs.
@@ -45,11 +48,12 @@ fn layer(client: Client, trust: Trust) -> Inner {
         allowed: HOLD,
         denied: HOLD.fresh,
     };
+    let waiting = WaitingRoom::new(metrics.waiting.clone());
     let spares = (metrics.token_spares.clone(), metrics.access_spares.clone());
     Inner {
         trust: Arc::new(ArcSwap::from_pointee(trust)),
-        tokens: Tokens::new(tokens, HOLD, spares.0),
-        access: Access::new(access, holds, spares.1),
+        tokens: Tokens::new(tokens, HOLD, spares.0, waiting.clone()),
+        access: Access::new(access, holds, spares.1, waiting),
         open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
         clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
         metrics,

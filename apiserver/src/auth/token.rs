@@ -7,13 +7,17 @@ use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenRe
 
 use super::{
     ask::{Reviews, Unreviewed},
-    cache::{self, Cache, Hold},
+    cache::{self, Cache, Hold, How, Settings},
     metrics::Spares,
     user::User,
+    waiting::{Caller, WaitingRoom},
 };
 
-/// Tokens whose verdict is held.
+/// Good tokens whose verdict is held.
 const ROOM: usize = 8192;
+
+/// Tokens that are nobody's: strangers make as many as they like.
+const ROOM_FOR_BAD: usize = 2048;
 
 /// Says whose a token is.
 #[derive(Debug)]
@@ -22,6 +26,7 @@ pub(crate) struct Tokens {
     verdicts: Cache<Verdict, Unreviewed>,
     hold: Hold,
     spares: Spares,
+    waiting: WaitingRoom,
     /// Whom tokens are meant for; the Kubernetes API itself if nobody is named.
     audience: Option<Arc<str>>,
 }
@@ -36,22 +41,32 @@ pub(crate) enum Verdict {
 }
 
 impl Tokens {
-    /// Verdicts are held as `hold` says; only good ones stand in.
-    pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares) -> Self {
+    /// Verdicts are held as `hold` says; only good ones stand in. Those who wait
+    /// for them have places in `waiting`.
+    pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares, waiting: WaitingRoom) -> Self {
+        let settings = Settings {
+            room: ROOM,
+            room_for_denials: ROOM_FOR_BAD,
+            spares: spares.clone(),
+            pulse: reviews.pulse().clone(),
+            waiting: waiting.clone(),
+        };
         Self {
             reviews,
-            verdicts: Cache::new(ROOM, spares.clone()),
+            verdicts: Cache::new(settings),
             hold,
             spares,
+            waiting,
             audience: None,
         }
     }
 
     /// The same for tokens that are meant for `audience`, with room of their own.
     pub(crate) fn meant_for(&self, audience: Arc<str>) -> Self {
+        let (reviews, waiting) = (self.reviews.apart(), self.waiting.apart());
         Self {
             audience: Some(audience),
-            ..Self::new(self.reviews.apart(), self.hold, self.spares.clone())
+            ..Self::new(reviews, self.hold, self.spares.clone(), waiting)
         }
     }
 
@@ -61,16 +76,24 @@ impl Tokens {
     }
 
     /// The user whose token this is; `None` if it is nobody's.
-    pub(crate) async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Unreviewed> {
-        match self.verdict(token).await? {
+    pub(crate) async fn user(
+        &self,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<Option<Arc<User>>, Unreviewed> {
+        match self.verdict(token, caller).await? {
             Verdict::User(user) => Ok(Some(user)),
             Verdict::Nobody(_) => Ok(None),
         }
     }
 
     /// Whose token this is, or why it is nobody's.
-    pub(crate) async fn verdict(&self, token: &str) -> Result<Verdict, Unreviewed> {
-        let ask = || {
+    pub(crate) async fn verdict(
+        &self,
+        token: &str,
+        caller: &Caller,
+    ) -> Result<Verdict, Unreviewed> {
+        let ask = |how: How| {
             let (reviews, hold) = (self.reviews.clone(), self.hold);
             let audience = self.audience.clone();
             let review = TokenReview {
@@ -81,7 +104,7 @@ impl Tokens {
                 ..TokenReview::default()
             };
             async move {
-                let status = reviews.ask(&review).await?.status.unwrap_or_default();
+                let status = reviews.ask(&review, &how).await?.status.unwrap_or_default();
                 // The error says that the token could not be checked, which
                 // upstream does not hold either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());
@@ -89,12 +112,13 @@ impl Tokens {
                 let hold = match verdict {
                     _ if failed => Hold::default(),
                     Verdict::User(_) => hold,
-                    Verdict::Nobody(_) => Hold::only(hold.fresh),
+                    Verdict::Nobody(_) => Hold::denial(hold.fresh),
                 };
                 Ok((verdict, hold))
             }
         };
-        self.verdicts.get(cache::key(token.as_bytes()), ask).await
+        let key = cache::key(token.as_bytes());
+        self.verdicts.get(key, caller, ask).await
     }
 }
 
@@ -128,6 +152,41 @@ fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
     Verdict::User(Arc::new(user.authenticated()))
 }
 
+/// What a request carries.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// No token.
+    Nothing,
+    /// This one.
+    Token(String),
+    /// One that no token can be: it is not ASCII.
+    Unreadable,
+}
+
+impl Shown {
+    pub(crate) fn by(headers: &HeaderMap) -> Self {
+        if let Some(token) = bearer(headers) {
+            return Self::Token(token.to_owned());
+        }
+        let value = headers.get(AUTHORIZATION).filter(|it| it.to_str().is_err());
+        let mut words = value
+            .iter()
+            .flat_map(|value| value.as_bytes().trim_ascii().split(|byte| *byte == b' '));
+        match words.next() {
+            Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer") => Self::Unreadable,
+            _ => Self::Nothing,
+        }
+    }
+
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Token(token) => token.len(),
+            Self::Nothing | Self::Unreadable => 0,
+        }
+    }
+}
+
 /// The token that a request carries, read as upstream reads it: scheme without
 /// case, nothing after the token counts.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -140,6 +199,8 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -158,5 +219,21 @@ mod tests {
             assert_eq!(bearer(&headers), token, "{value}");
         }
         assert_eq!(bearer(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_token_that_is_not_ascii_is_shown_and_cannot_be_good() {
+        for (value, shown) in [
+            (&b"Bearer abc"[..], Shown::Token("abc".to_owned())),
+            (b" bearer \xe4bc", Shown::Unreadable),
+            (b"Basic \xe4bc", Shown::Nothing),
+            (b"\xe4", Shown::Nothing),
+            (b"Basic abc", Shown::Nothing),
+        ] {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_bytes(value).unwrap();
+            headers.insert(AUTHORIZATION, value);
+            assert_eq!(Shown::by(&headers), shown);
+        }
     }
 }

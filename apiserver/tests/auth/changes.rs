@@ -139,7 +139,9 @@ async fn without_the_kubernetes_api_those_who_are_known_go_on() {
     let unknown = bob.get(stage.api, NODES).await;
     assert_eq!(unknown.status, 503, "{unknown:?}");
     assert!(
-        unknown.body.contains("the token cannot be reviewed: "),
+        unknown
+            .body
+            .contains("unable to review the token, try again"),
         "{unknown:?}"
     );
     let undecided = proxied.get(stage.api, NODES).await;
@@ -193,5 +195,34 @@ async fn a_config_map_that_comes_late_is_waited_for() {
         }
     })
     .await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn own_credentials_that_are_refused_are_counted_and_read_again() {
+    let stage = Stage::ready(&[]).await;
+    let cluster = &stage.cluster;
+    cluster.allow("ann", "list", "metrics.k8s.io", "nodes");
+    let ann = Caller::stranger().bearer(&cluster.token("ann"));
+    let root = cluster
+        .pki()
+        .client(Ca::Cluster, "root", &["system:masters"]);
+    let root = root.unwrap();
+    let root = Caller::showing(&root, &root);
+    cluster.set_api_fault(ApiFault::Status(401)).await;
+    let answer = ann.get(stage.api, NODES).await;
+    assert_eq!(answer.status, 503, "{answer:?}");
+    let metrics = root.get(stage.api, "/metrics").await.body;
+    // The watch of the config map is refused too.
+    let line = r#"tributary_kube_credentials_refused_total{client="tokenreviews"} "#;
+    let count = metrics
+        .split_once(line)
+        .map(|(_, count)| count.as_bytes()[0]);
+    assert!(count.is_some_and(|count| count != b'0'), "{metrics}");
+    let ready = root.get(stage.api, "/readyz/kube-credentials").await;
+    assert_eq!(ready.status, 200, "not yet: {ready:?}");
+    cluster.set_api_fault(ApiFault::None).await;
+    let answer = ann.get(stage.api, NODES).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
     stage.stop().await;
 }

@@ -36,7 +36,7 @@ use crate::{
 
 /// How long nothing but refusals may come before the process is not ready: longer
 /// than a token file takes to be read again (a minute at most, by kube itself).
-const NOT_READY_AFTER: Duration = Duration::from_secs(60);
+const NOT_READY_AFTER: Duration = Duration::from_mins(1);
 
 /// How often refused credentials are read again at most, and how often it is
 /// asked meanwhile whether they are good: a process that is not ready has no

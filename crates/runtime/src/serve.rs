@@ -115,6 +115,11 @@ impl Notes {
         self.lock().get().cloned()
     }
 
+    /// What was noted, or else what `make` makes, which is noted by this.
+    pub fn get_or_put<T: Clone + Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> T {
+        self.lock().get_or_insert_with(make).clone()
+    }
+
     /// Notes it instead of what was noted before.
     pub fn put<T: Clone + Send + Sync + 'static>(&self, note: T) {
         self.lock().insert(note);

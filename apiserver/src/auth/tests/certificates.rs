@@ -69,7 +69,7 @@ async fn before_the_cas_are_known_only_certificates_have_to_wait() {
     layer.trust = keeper.current();
     let proxy = peer(&pki, Ca::FrontProxy, "front-proxy-client", &[]);
     let answer = layer.admit(&mut get(&proxy, NODE, ALICE)).await;
-    assert_eq!(answer, Err(Denial::Unavailable(PENDING.to_owned())));
+    assert_eq!(answer, Err(Denial::Unavailable(PENDING)));
     let sam = [("Authorization", "Bearer ok:sam")];
     assert_eq!(layer.admit(&mut get(&stranger(), NODE, &sam)).await, Ok(()));
     keeper.take(&map(&pki));

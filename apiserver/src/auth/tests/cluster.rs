@@ -3,6 +3,7 @@
 use std::{
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use http::{Request, Response};
@@ -15,6 +16,8 @@ use tower::BoxError;
 pub(super) enum Reply {
     /// Answers with this status and body.
     Json(u16, Value),
+    /// Answers with this status of a review, after a while.
+    Late(Duration, Value),
     /// Cuts the connection.
     Cut(io::ErrorKind),
     /// Does not answer.
@@ -64,6 +67,12 @@ pub(super) fn cluster(
                     let body = Body::from(body.to_string().into_bytes());
                     Ok::<_, BoxError>(Response::builder().status(code).body(body)?)
                 }
+                Reply::Late(after, status) => {
+                    tokio::time::sleep(after).await;
+                    let body = reviewed(&status).to_string();
+                    let body = Body::from(body.into_bytes());
+                    Ok(Response::builder().status(201).body(body)?)
+                }
                 Reply::Cut(kind) => Err(io::Error::from(kind).into()),
                 Reply::Never => std::future::pending().await,
             }
@@ -74,7 +83,11 @@ pub(super) fn cluster(
 
 /// A review with this status.
 pub(super) fn status(status: &Value) -> Reply {
-    Reply::Json(201, json!({ "metadata": {}, "spec": {}, "status": status }))
+    Reply::Json(201, reviewed(status))
+}
+
+fn reviewed(status: &Value) -> Value {
+    json!({ "metadata": {}, "spec": {}, "status": status })
 }
 
 /// An error as the Kubernetes API tells it.

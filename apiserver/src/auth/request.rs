@@ -1,0 +1,115 @@
+//! What is kept of a request while it waits for reviews, and who its caller is.
+//!
+//! Whoever waits costs memory; a stranger should cost little. So what nobody reads
+//! any more is dropped before, and what is kept is copied out of the buffer in which
+//! it came.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri,
+    header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH},
+    request::Parts,
+};
+use tributary_runtime::serve::Peer;
+
+use super::{
+    Verdict, impersonate,
+    user::User,
+    waiting::{Caller, Standing},
+};
+
+/// The most that is kept of the request of a caller that has proven nothing, in
+/// bytes, with its token: of all that may wait together 16 MiB. With copies in the
+/// review, 48.
+pub(super) const KEPT: usize = 32 * 1024;
+
+/// What handlers read, and what the impersonator does.
+const NEEDED: [HeaderName; 3] = [ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH];
+
+/// Drops the headers that nobody reads any more, and copies the rest. Returns how
+/// many bytes are kept.
+pub(super) fn shrink(head: &mut Parts) -> usize {
+    let mut bytes = 0;
+    let mut kept = HeaderMap::new();
+    for (name, value) in &head.headers {
+        if !NEEDED.contains(name) && !impersonate::is_ours(name) {
+            continue;
+        }
+        // What was a value is one.
+        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+            bytes += name.as_str().len() + copy.len();
+            kept.append(name, copy);
+        }
+    }
+    head.headers = kept;
+    if let Some(target) = head.uri.path_and_query()
+        && let Ok(copy) = Uri::builder().path_and_query(target.as_str()).build()
+    {
+        bytes += target.as_str().len();
+        head.uri = copy;
+    }
+    bytes
+}
+
+/// Whoever asks for a review of its token.
+pub(super) fn holder(head: &Parts) -> Caller {
+    on_its_connection(Standing::Unproven, head)
+}
+
+/// Whoever asks for a decision on `user`.
+pub(super) fn asker(user: &User, head: &Parts) -> Caller {
+    if user.is_anonymous() {
+        on_its_connection(Standing::Anonymous, head)
+    } else {
+        Caller::of(Standing::Proven)
+    }
+}
+
+/// The connection counts unless its certificate was good.
+fn on_its_connection(standing: Standing, head: &Parts) -> Caller {
+    let peer = head.extensions.get::<Peer>();
+    let connection = peer.filter(|_| !was_known(head));
+    Caller {
+        standing,
+        connection: connection.map(|peer| peer.notes.clone()),
+    }
+}
+
+/// Whether the certificate of the connection was good before.
+pub(super) fn was_known(head: &Parts) -> bool {
+    let peer = head.extensions.get::<Peer>();
+    let verdict = peer.and_then(|peer| peer.notes.get::<Verdict>());
+    verdict.is_some_and(|verdict| verdict.was_good)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_read_later_is_kept() {
+        let mut request = Request::get("https://host:1/apis?a=b")
+            .header("Accept", "application/json")
+            .header("Impersonate-User", "jane")
+            .header("Cookie", "x".repeat(10_000));
+        for _ in 0..1_000 {
+            request = request.header("Age", "");
+        }
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(shrink(&mut head), 6 + 16 + 16 + 4 + 9);
+        assert_eq!(head.uri, "/apis?a=b");
+        let mut kept: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, ["accept", "impersonate-user"]);
+    }
+
+    #[test]
+    fn odd_targets_stay_what_they_are() {
+        for target in ["//a//b", "/", "*", "/a%2fb?x", "/?"] {
+            let (mut head, ()) = Request::get(target).body(()).unwrap().into_parts();
+            shrink(&mut head);
+            assert_eq!(head.uri.to_string(), target);
+        }
+    }
+}

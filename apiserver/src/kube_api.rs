@@ -1,0 +1,97 @@
+//! What a frontend asks of the Kubernetes API: reviews, and which objects exist.
+
+use kube::Client;
+use prometheus_client::registry::Registry;
+use tributary_runtime::{
+    args::KubeArgs,
+    exit::Misconfigured,
+    kube::{self as runtime_kube, Limits, Watches},
+    kube_credentials::{KubeCredentials, reading},
+    tasks::Tasks,
+};
+
+use crate::{
+    args::Args,
+    auth::Clients,
+    catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
+    store::Store,
+};
+
+/// The way to the Kubernetes API, and whether it is open. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct KubeApi {
+    args: KubeArgs,
+    /// Whether it says anything.
+    pub(crate) watches: Watches,
+    /// Whether it takes our credentials.
+    pub(crate) credentials: KubeCredentials,
+}
+
+impl KubeApi {
+    /// As `args` say; what is counted is registered.
+    pub(crate) fn register(args: &KubeArgs, registry: &mut Registry) -> Self {
+        let new = Self {
+            args: args.clone(),
+            watches: Watches::new(args.limits),
+            credentials: KubeCredentials::register(registry),
+        };
+        new.watches.register(registry);
+        new
+    }
+
+    /// The clients that ask who somebody is and what they may.
+    ///
+    /// # Errors
+    ///
+    /// A configuration cannot be used.
+    pub(crate) async fn reviewers(&self, args: &Args) -> Result<Clients, Misconfigured> {
+        let authentication = args.authentication.authentication_kubeconfig.as_deref();
+        let authorization = args.authorization.authorization_kubeconfig.as_deref();
+        let kept = (&self.watches, &self.credentials);
+        Clients::new(authentication, authorization, &self.args, kept).await
+    }
+
+    /// Starts what follows the objects, and the credentials for that.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be used.
+    pub(crate) async fn watch(
+        &self,
+        tasks: &mut Tasks,
+        catalog: &Catalog,
+        store: &Store,
+    ) -> Result<(), Misconfigured> {
+        let whole = runtime_kube::config(&self.args).await?;
+        let whole = self.watches.limits().client(whole)?;
+        let metadata = reading(&self.args, Limits::metadata_client);
+        let metadata = self.credentials.client("watches", metadata).await?;
+        self.spawn(tasks, &metadata, (catalog, store));
+        let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
+        tasks.spawn("homes", async move {
+            settle_homes(whole, catalog, store, stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn spawn(&self, tasks: &mut Tasks, metadata: &Client, (catalog, store): (&Catalog, &Store)) {
+        let client = self.watches.observe("nodes", metadata);
+        let (stop, nodes) = (tasks.stop(), catalog.clone());
+        tasks.spawn("nodes", async move {
+            watch_nodes(client, nodes, stop).await;
+            Ok(())
+        });
+        let client = self.watches.observe("pods", metadata);
+        let (stop, held) = (tasks.stop(), (catalog.clone(), store.clone()));
+        tasks.spawn("pods", async move {
+            watch_pods(client, held, stop).await;
+            Ok(())
+        });
+        let (stop, credentials) = (tasks.stop(), self.credentials.clone());
+        tasks.spawn("credentials", async move {
+            credentials.follow(stop).await;
+            Ok(())
+        });
+    }
+}
