@@ -52,7 +52,7 @@ async fn those_who_may_are_told_why_a_probe_fails_and_others_that_it_does() {
         assert_eq!(answer.status, 500, "{who}");
         let expected = format!(
             "[+]ping ok\n[+]node-informer-sync ok\n[+]pod-informer-sync ok\n\
-             [+]authentication-configuration ok\n[+]kube-credentials ok\n\
+             [+]watch-activity ok\n[+]authentication-configuration ok\n[+]kube-credentials ok\n\
              [-]metric-coverage failed: {reason}\n\
              [+]shutdown ok\nreadyz check failed\n"
         );

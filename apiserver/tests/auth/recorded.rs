@@ -14,7 +14,7 @@ use super::{
 const RECORDED: &str = include_str!("../api/golden/discovery-health.txt");
 
 /// What metrics-server checks, what we check for it, why.
-const DIFFERENCES: [(&str, &str, &str); 9] = [
+const DIFFERENCES: [(&str, &str, &str); 10] = [
     ("log", "", "logging has no state that can fail"),
     (
         "poststarthook/max-in-flight-filter",
@@ -50,6 +50,11 @@ const DIFFERENCES: [(&str, &str, &str); 9] = [
         "",
         "authentication-configuration",
         "a frontend that knows nobody is not ready",
+    ),
+    (
+        "",
+        "watch-activity",
+        "a frontend that hears nothing new is not ready",
     ),
     (
         "",
