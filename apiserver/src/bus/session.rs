@@ -239,26 +239,32 @@ impl Session {
         if is_source_of(&name, pod) {
             return Ok(name);
         }
-        self.bus.metrics.refused("source");
         let refused = format!(
             "the source calls itself {name:?}, and its token is bound to pod {pod:?}: it must have \
              the pod's name, or one that begins with it and '/' (--source-name)"
         );
-        let (peer, publisher) = (&self.peer, &self.admitted.name);
-        if let Some(suppressed) = self.bus.refusals.may_say() {
-            warn!(%peer, %publisher, %refused, suppressed, "publisher refused");
-        }
+        self.refused("source", &refused);
         Err(Status::permission_denied(refused))
     }
 
     fn malformed(&self, error: &dyn std::error::Error) -> Status {
-        self.bus.metrics.refused("malformed");
-        Status::invalid_argument(error.to_string())
+        let error = error.to_string();
+        self.refused("malformed", &error);
+        Status::invalid_argument(error)
     }
 
     fn broken(&self, rule: &str) -> Status {
-        self.bus.metrics.refused("protocol");
+        self.refused("protocol", rule);
         Status::invalid_argument(rule)
+    }
+
+    /// Counts and logs what ends the stream.
+    fn refused(&self, reason: &'static str, refused: &str) {
+        self.bus.metrics.refused(reason);
+        let (peer, publisher) = (&self.peer, &self.admitted.name);
+        if let Some(suppressed) = self.bus.refusals.may_say() {
+            warn!(%peer, %publisher, reason, refused, suppressed, "publisher refused");
+        }
     }
 }
 
