@@ -7,6 +7,7 @@
 pub mod args;
 mod bus;
 pub mod config;
+mod kube_api;
 pub mod kubelet;
 mod members;
 mod membership;
@@ -23,7 +24,6 @@ mod steady;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use kube::Config as KubeConfig;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -32,8 +32,7 @@ use tributary_runtime::{
     clock::Clock,
     exit::Misconfigured,
     health::{self, Check, Endpoint},
-    kube::{self as runtime_kube, Watches},
-    log,
+    kube as runtime_kube, log,
     metrics::{self as runtime_metrics, Expirations},
     serve::{Address, Limits, Listener, ServeMetrics, Server},
     signal::Signals,
@@ -53,6 +52,7 @@ use crate::{
         supervisor::{Frontends, supervise},
     },
     config::{Config, Frontend, Share},
+    kube_api::{KubeApi, lease_namespace},
     kubelet::Client as KubeletClient,
     members::Leases,
     metrics::{BusMetrics, ScrapeMetrics, ShareMetrics},
@@ -69,9 +69,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Reports of overdue nodes that wait to be read. Each frontend sends one in a
 /// resolution or a few, and they are read at once.
 const REPORTS: usize = 64;
-
-/// Where leases are if neither a flag nor a pod says so.
-const SYSTEM: &str = "kube-system";
 
 /// Runs a scraper until SIGTERM or SIGINT.
 ///
@@ -119,19 +116,20 @@ impl Scraper {
         let mut registry = runtime_metrics::registry(VERSION);
         let bus_metrics = BusMetrics::register(&mut registry);
         let share = ShareMetrics::register(&mut registry);
-        let watches = Watches::new(config.kube.limits);
-        watches.register(&mut registry);
+        let api = KubeApi::register(&config.kube, &mut registry);
+        api.follow(&mut tasks);
         let leaving = Leaving::default();
         // Ages must not jump when the machine's clock is set.
         let even = clock.even();
 
         // Node objects become targets.
-        let targets = find_targets(&mut tasks, &config, kube.clone(), &watches)?;
+        let targets = find_targets(&mut tasks, &config, &api).await?;
 
         // They are shared out among the members of our group.
         let members = (share.clone(), leaving.told.clone());
-        let reached = (kube.clone(), &watches);
-        let view = find_members(&mut tasks, &config, reached, &clock, members)?;
+        let namespace = lease_namespace(&config, &kube);
+        let named = (namespace.as_str(), clock.clone());
+        let view = find_members(&mut tasks, &config, &api, named, members).await?;
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
@@ -167,9 +165,9 @@ impl Scraper {
             overdue: reports,
             share,
         };
-        feed_frontends(&mut tasks, &config, (kube, &watches), publisher, leaving)?;
+        feed_frontends(&mut tasks, &config, &api, publisher, leaving).await?;
 
-        let probes = probes(targets, bus_metrics, watches);
+        let probes = probes(targets, bus_metrics, &api);
         let admin = serve_admin(&mut tasks, &config, probes, registry, stop).await?;
         Ok(Self { tasks, admin })
     }
@@ -190,14 +188,13 @@ impl Scraper {
 }
 
 /// Starts what keeps the nodes known.
-fn find_targets(
+async fn find_targets(
     tasks: &mut Tasks,
     config: &Config,
-    kube: KubeConfig,
-    watches: &Watches,
+    api: &KubeApi,
 ) -> Result<watch::Receiver<Targets>, Misconfigured> {
     let (sender, targets) = watch::channel(Targets::default());
-    let client = watches.observe("nodes", &watches.limits().client(kube)?);
+    let client = api.client("nodes").await?;
     let (rules, selector) = (config.rules.clone(), config.node_selector.clone());
     let stop = tasks.stop();
     tasks.spawn("nodes", async move {
@@ -229,14 +226,14 @@ fn find_credentials(
 }
 
 /// Starts what publishes to every frontend, and says when all is told.
-fn feed_frontends(
+async fn feed_frontends(
     tasks: &mut Tasks,
     config: &Config,
-    (kube, watches): (KubeConfig, &Watches),
+    api: &KubeApi,
     publisher: Client,
     leaving: Leaving,
 ) -> Result<(), Misconfigured> {
-    let found = find_frontends(tasks, config, kube, watches)?;
+    let found = find_frontends(tasks, config, api).await?;
     let frontends = Frontends {
         urls: config.frontends.clone(),
         naming: Naming {
@@ -254,18 +251,16 @@ fn feed_frontends(
 }
 
 /// Starts what keeps the endpoints of Services known.
-fn find_frontends(
+async fn find_frontends(
     tasks: &mut Tasks,
     config: &Config,
-    kube: KubeConfig,
-    watches: &Watches,
+    api: &KubeApi,
 ) -> Result<watch::Receiver<Found>, Misconfigured> {
     let (sender, found) = watch::channel(Found::new());
-    let client = watches.limits().client(kube)?;
     for frontend in &config.frontends {
         if let Frontend::Service(service) = frontend {
             let watching = watch_endpoints(
-                watches.observe("endpointslices", &client),
+                api.client("endpointslices").await?,
                 service.clone(),
                 sender.clone(),
                 tasks.stop(),
@@ -290,36 +285,29 @@ struct Leaving {
 }
 
 /// Starts what keeps the members of our group known.
-fn find_members(
+async fn find_members(
     tasks: &mut Tasks,
     config: &Config,
-    (kube, watches): (KubeConfig, &Watches),
-    clock: &Clock,
+    api: &KubeApi,
+    (namespace, clock): (&str, Clock),
     (metrics, told): (ShareMetrics, CancellationToken),
 ) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
     let (sender, view) = watch::channel(None);
     let stop = tasks.stop();
-    let flag = match &config.share {
-        Share::Fixed(shard) => {
-            sender.send_replace(Some(View::fixed(*shard)));
-            tasks.spawn("shards", async move {
-                // They do not change, but whoever waits for changes must not
-                // find that nobody would tell.
-                stop.cancelled().await;
-                drop(sender);
-                Ok(())
-            });
-            return Ok(view);
-        }
-        Share::Leases { namespace } => namespace.clone(),
-    };
-    let namespace = flag.unwrap_or_else(|| match config.kube.kubeconfig {
-        None => kube.default_namespace.clone(),
-        Some(_) => SYSTEM.to_owned(),
-    });
+    if let Share::Fixed(shard) = &config.share {
+        sender.send_replace(Some(View::fixed(*shard)));
+        tasks.spawn("shards", async move {
+            // They do not change, but whoever waits for changes must not
+            // find that nobody would tell.
+            stop.cancelled().await;
+            drop(sender);
+            Ok(())
+        });
+        return Ok(view);
+    }
     let names = (config.group.as_str(), config.source_name.as_str());
-    let client = watches.observe("leases", &watches.limits().client(kube)?);
-    let leases = Leases::new(client, &namespace, names, clock.clone(), metrics);
+    let client = api.client("leases").await?;
+    let leases = Leases::new(client, namespace, names, clock, metrics);
     let (resolution, watching) = (config.resolution, leases.clone());
     let stopping = stop.clone();
     tasks.spawn("members", async move {
@@ -345,7 +333,7 @@ fn identity(config: &Config, clock: &Clock) -> Identity {
     }
 }
 
-fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, watches: Watches) -> [Endpoint; 3] {
+fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, api: &KubeApi) -> [Endpoint; 3] {
     let listed = move || {
         let listed = targets.borrow().listed();
         listed
@@ -356,10 +344,12 @@ fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, watches: Watches) 
         0 => Err("no frontend has taken our stream".to_owned()),
         _ => Ok(()),
     };
+    let [active, let_in] = api.checks();
     let ready = vec![
         Check::ping(),
         Check::new("node-informer-sync", listed),
-        Check::new("watch-activity", move || watches.check()),
+        active,
+        let_in,
         Check::new("bus-connected", connected),
     ];
     [

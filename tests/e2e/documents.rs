@@ -108,7 +108,8 @@ fn every_alert_has_a_section_in_the_runbook_and_a_test() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- alert: "));
     let names: Vec<&str> = names.collect();
-    assert_eq!(names.len(), 18);
+    assert_eq!(names.len(), alerts.matches("expr:").count());
+    assert!(names.len() >= 17, "{names:?}");
     for name in names {
         let link = format!("runbook_url: docs/RUNBOOK.md#{}", name.to_lowercase());
         assert!(alerts.contains(&link), "{link}");

@@ -109,3 +109,30 @@ async fn an_api_that_hangs_is_told_by_readiness_after_a_while_and_stops_nothing(
     .await;
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_not_known_to_the_api_any_more_says_so_and_goes_on() {
+    let stack = started(LIMITS).await;
+    let front = stack.front(0);
+    all_served(&stack, &front).await;
+    stack.cluster.set_api_fault(ApiFault::Status(401)).await;
+    let refused =
+        |client: &str| format!("tributary_kube_credentials_refused_total{{client=\"{client}\"}}");
+    let watches = format!("{} ", refused("watches"));
+    eventually(|| async {
+        let front = told(&front, &watches).await >= 1.0;
+        let nodes = stack.of_scraper(0, &refused("nodes")).await;
+        let leases = stack.of_scraper(0, &refused("leases")).await;
+        match (front, nodes, leases) {
+            (true, 1.., 1..) => Ok(()),
+            few => Err(few),
+        }
+    })
+    .await;
+    all_served(&stack, &front).await;
+    stack.cluster.set_api_fault(ApiFault::None).await;
+    let spec = NodeSpec::new("another");
+    stack.cluster.add_node(spec).await.unwrap();
+    all_served(&stack, &front).await;
+    stack.stop().await;
+}

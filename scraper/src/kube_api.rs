@@ -1,0 +1,82 @@
+//! The way to the Kubernetes API: whether anything comes by it, and whether our
+//! credentials are taken.
+
+use kube::{Client, Config as KubeConfig};
+use prometheus_client::registry::Registry;
+use tributary_runtime::{
+    args::KubeArgs,
+    exit::Misconfigured,
+    health::Check,
+    kube::{Limits, Watches},
+    kube_credentials::{KubeCredentials, reading},
+    tasks::Tasks,
+};
+
+use crate::config::{Config, Share};
+
+/// Where leases are if neither a flag nor a pod says so.
+const SYSTEM: &str = "kube-system";
+
+/// Makes the clients of a scraper, and knows how they fare. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct KubeApi {
+    args: KubeArgs,
+    watches: Watches,
+    credentials: KubeCredentials,
+}
+
+impl KubeApi {
+    /// As `args` say; what is counted is registered.
+    pub(crate) fn register(args: &KubeArgs, registry: &mut Registry) -> Self {
+        let new = Self {
+            args: args.clone(),
+            watches: Watches::new(args.limits),
+            credentials: KubeCredentials::register(registry),
+        };
+        new.watches.register(registry);
+        new
+    }
+
+    /// A client for the watch of this name, and for what is written beside it.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be used.
+    pub(crate) async fn client(&self, watch: &'static str) -> Result<Client, Misconfigured> {
+        let read = reading(&self.args, Limits::client);
+        let client = self.credentials.client(watch, read).await?;
+        Ok(self.watches.observe(watch, &client))
+    }
+
+    /// Starts what asks whether credentials that were refused are taken again.
+    pub(crate) fn follow(&self, tasks: &mut Tasks) {
+        let (stop, credentials) = (tasks.stop(), self.credentials.clone());
+        tasks.spawn("kube-credentials", async move {
+            credentials.follow(stop).await;
+            Ok(())
+        });
+    }
+
+    /// The checks for readiness.
+    pub(crate) fn checks(&self) -> [Check; 2] {
+        let (watches, credentials) = (self.watches.clone(), self.credentials.clone());
+        [
+            Check::new("watch-activity", move || watches.check()),
+            Check::new("kube-credentials", move || credentials.ready()),
+        ]
+    }
+}
+
+/// Where the leases of our group are.
+pub(crate) fn lease_namespace(config: &Config, kube: &KubeConfig) -> String {
+    match (&config.share, &config.kube.kubeconfig) {
+        (
+            Share::Leases {
+                namespace: Some(namespace),
+            },
+            _,
+        ) => namespace.clone(),
+        (_, None) => kube.default_namespace.clone(),
+        (_, Some(_)) => SYSTEM.to_owned(),
+    }
+}
