@@ -31,8 +31,8 @@ use tributary_apiserver::{
     store::{Source, Store},
 };
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
-    RosterBuilder, Timestamp,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodeName, NodePoint, PodKey,
+    Reading, RosterBuilder, Timestamp,
 };
 use tributary_runtime::clock::Clock;
 
@@ -140,14 +140,15 @@ async fn ask(router: &Router, path: &str, headers: &[(&str, &str)]) -> usize {
 }
 
 fn cluster(size: usize) -> Api {
-    let store = Store::new(None);
+    let (catalog, store) = (Catalog::default(), Store::new(None));
     let mut nodes = Vec::with_capacity(size);
     let mut pods = Vec::with_capacity(size * PODS);
     for number in 0..size {
         let node = format!("node-{number:04}");
         let labels = [("kubernetes.io/hostname", &*node), ("zone", "a")];
+        let name = catalog.share_node(&node.as_str().into());
         nodes.push(NodeRecord {
-            name: node.as_str().into(),
+            name: name.clone(),
             labels: labels.into_iter().collect(),
         });
         let keys: Vec<PodKey> = (0..PODS)
@@ -156,14 +157,13 @@ fn cluster(size: usize) -> Api {
                 PodKey::new(format!("ns-{number:04}"), name)
             })
             .collect();
-        report(&store, &node, &keys);
+        report(&store, &name, &keys);
         pods.extend(keys.into_iter().map(|key| PodRecord {
             key,
-            uid: "c3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6e".into(),
+            node: Some(name.clone()),
             labels: Labels::from_iter([("app", "web"), ("pod-template-hash", "7d4b9c6f5")]),
         }));
     }
-    let catalog = Catalog::default();
     catalog.set_nodes(nodes);
     catalog.set_pods(pods);
     Api {
@@ -178,7 +178,7 @@ fn cluster(size: usize) -> Api {
     }
 }
 
-fn report(store: &Store, node: &str, pods: &[PodKey]) {
+fn report(store: &Store, node: &NodeName, pods: &[PodKey]) {
     let mut roster = RosterBuilder::default();
     for pod in pods {
         roster.add(pod.clone(), "nginx".into()).unwrap();
@@ -210,7 +210,7 @@ fn report(store: &Store, node: &str, pods: &[PodKey]) {
             columns.set(row, &point);
         }
         let reading = Reading {
-            node: node.into(),
+            node: node.clone(),
             roster: Arc::clone(&roster),
             asked_at: at,
             point: NodePoint {

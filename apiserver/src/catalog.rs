@@ -1,16 +1,19 @@
 //! Which nodes and running pods exist, with their labels: what a list lists.
 //!
-//! Metadata only. What the API serves of an object is its name and labels; the
-//! rest (managed fields, annotations, owners) is dropped while it is decoded,
-//! in [`watch`], so that it is never held.
+//! What the API serves of an object is its name and labels, and a pod's numbers
+//! count only from the node that it is bound to. The rest (managed fields,
+//! annotations, owners) is dropped while it is decoded, in [`watch`] and
+//! [`printed`], so that it is never held.
 //!
 //! Both kinds are kept in the order in which they are served. A list is read in
 //! pages that start after a key, so a reader holds the lock for one page, and
 //! the same key continues a list for a client ([`crate::api`]).
 
-mod homes;
+mod claims;
 mod labels;
+mod printed;
 mod uid;
+mod unplaced;
 mod watch;
 
 use std::{
@@ -21,12 +24,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use tributary_model::{NodeName, PodKey, Roster};
+use tributary_model::{NodeName, PodKey, Roster, RosterPod};
 
+pub use self::labels::Labels;
 use self::labels::Shared;
-pub use self::{homes::Homes, labels::Labels, uid::Uid};
 pub(crate) use self::{
-    homes::settle_homes,
+    claims::watch_claims,
+    unplaced::{Unplaced, place_pods},
     watch::{watch_nodes, watch_pods},
 };
 
@@ -44,8 +48,9 @@ pub struct NodeRecord {
 pub struct PodRecord {
     /// Namespace and name.
     pub key: PodKey,
-    /// Tells this pod from an earlier one of the same name.
-    pub uid: Uid,
+    /// The node that it is bound to, which is the one whose numbers count. `None`
+    /// where the API server does not say it.
+    pub node: Option<NodeName>,
     /// Its labels.
     pub labels: Labels,
 }
@@ -94,7 +99,6 @@ struct Records {
     /// Whether each kind was listed in full once.
     nodes_synced: bool,
     pods_synced: bool,
-    homes: Arc<Homes>,
 }
 
 /// The objects for many threads. A lock lives and dies inside one call.
@@ -166,6 +170,28 @@ impl Catalog {
         });
     }
 
+    /// The name of a node as it is in memory, so that it is found to be equal without
+    /// a look at it.
+    pub fn share_node(&self, node: &NodeName) -> NodeName {
+        self.texts(|texts| texts.text(node.as_str())).into()
+    }
+
+    /// How many of `pods`, which `node` reports, are bound to other nodes, and one
+    /// of them: under one lock, so callers pass a part of a roster.
+    pub(crate) fn bound_elsewhere(
+        &self,
+        node: &NodeName,
+        pods: &[RosterPod],
+    ) -> (usize, Option<Arc<PodRecord>>) {
+        let elsewhere = |pod: &Pod| pod.0.node.as_ref().is_some_and(|bound| !bound.is(node));
+        self.read(|records| {
+            let known = pods.iter().filter_map(|pod| records.pods.get(&pod.key));
+            let mut elsewhere = known.filter(|pod| elsewhere(pod));
+            let first = elsewhere.next().map(|pod| Arc::clone(&pod.0));
+            (usize::from(first.is_some()) + elsewhere.count(), first)
+        })
+    }
+
     /// How many nodes and pods there are.
     pub fn len(&self) -> (usize, usize) {
         self.read(|records| (records.nodes.len(), records.pods.len()))
@@ -186,16 +212,6 @@ impl Catalog {
         self.read(|records| records.pods_synced)
     }
 
-    /// Where the pods run that more than one node reports.
-    pub fn homes(&self) -> Arc<Homes> {
-        self.read(|records| Arc::clone(&records.homes))
-    }
-
-    /// Replaces what [`Catalog::homes`] says.
-    pub fn set_homes(&self, homes: Homes) {
-        self.write(|records| records.homes = Arc::new(homes));
-    }
-
     /// Puts a node in, in place of an earlier one of that name.
     pub fn put_node(&self, node: NodeRecord) {
         self.write(|records| {
@@ -207,6 +223,18 @@ impl Catalog {
     pub fn put_pod(&self, pod: PodRecord) {
         self.write(|records| {
             records.pods.replace(pod.into());
+        });
+    }
+
+    /// Notes the node of a pod that is there without one.
+    fn place_pod(&self, key: &PodKey, node: NodeName) {
+        self.write(|records| {
+            let pod = records.pods.get(key).map(|pod| Arc::clone(&pod.0));
+            if let Some(pod) = pod.filter(|pod| pod.node.is_none()) {
+                let node = Some(node);
+                let pod = PodRecord::clone(&pod);
+                records.pods.replace(PodRecord { node, ..pod }.into());
+            }
         });
     }
 
@@ -265,7 +293,7 @@ mod tests {
     fn pod(namespace: &str, name: &str) -> PodRecord {
         PodRecord {
             key: PodKey::new(namespace, name),
-            uid: "u".into(),
+            node: Some("n1".into()),
             labels: Labels::default(),
         }
     }

@@ -5,7 +5,7 @@ use prometheus_client::registry::Registry;
 use tributary_runtime::{
     args::KubeArgs,
     exit::Misconfigured,
-    kube::{self as runtime_kube, Limits, Watches},
+    kube::{Limits, Watches},
     kube_credentials::{KubeCredentials, reading},
     tasks::Tasks,
 };
@@ -13,7 +13,7 @@ use tributary_runtime::{
 use crate::{
     args::Args,
     auth::Clients,
-    catalog::{Catalog, settle_homes, watch_nodes, watch_pods},
+    catalog::{Catalog, Unplaced, place_pods, watch_claims, watch_nodes, watch_pods},
     store::Store,
 };
 
@@ -62,16 +62,9 @@ impl KubeApi {
         catalog: &Catalog,
         store: &Store,
     ) -> Result<(), Misconfigured> {
-        let whole = runtime_kube::config(&self.args).await?;
-        let whole = self.watches.limits().client(whole)?;
         let metadata = reading(&self.args, Limits::metadata_client);
         let metadata = self.credentials.client("watches", metadata).await?;
         self.spawn(tasks, &metadata, (catalog, store));
-        let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
-        tasks.spawn("homes", async move {
-            settle_homes(whole, catalog, store, stop).await;
-            Ok(())
-        });
         Ok(())
     }
 
@@ -83,9 +76,22 @@ impl KubeApi {
             Ok(())
         });
         let client = self.watches.observe("pods", metadata);
-        let (stop, held) = (tasks.stop(), (catalog.clone(), store.clone()));
+        let unplaced = Unplaced::default();
+        let held = (catalog.clone(), store.clone(), unplaced.clone());
+        let stop = tasks.stop();
         tasks.spawn("pods", async move {
             watch_pods(client, held, stop).await;
+            Ok(())
+        });
+        let (stop, client) = (tasks.stop(), metadata.clone());
+        let held = (catalog.clone(), unplaced);
+        tasks.spawn("unplaced", async move {
+            place_pods(client, held, stop).await;
+            Ok(())
+        });
+        let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
+        tasks.spawn("claims", async move {
+            watch_claims(catalog, store, stop).await;
             Ok(())
         });
         let (stop, credentials) = (tasks.stop(), self.credentials.clone());

@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::{Registry, Unit},
 };
 use tributary_model::Timestamp;
@@ -43,12 +43,27 @@ impl Collector for Sizes {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
+        encode_refused(&mut encoder, held.store.refused())?;
         let now = Timestamp::from_millis(held.clock.now_millis());
         let states = held.store.states(&held.catalog.node_names(), now);
         encode_states(&mut encoder, &states)?;
         let ages = states.into_iter().filter_map(|(_, age)| age);
         encode_ages(&mut encoder, ages.collect())
     }
+}
+
+fn encode_refused(
+    encoder: &mut DescriptorEncoder<'_>,
+    (pods, nodes): (u64, usize),
+) -> Result<(), fmt::Error> {
+    let counter = ConstCounter::new(pods);
+    let help = "Pods in readings that count for nothing because they are bound to other nodes";
+    let name = "tributary_pod_claims_refused";
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    let gauge = ConstGauge::new(wide(nodes));
+    let help = "Nodes that report pods which are bound to other nodes";
+    let name = "tributary_pod_claims_refused_nodes";
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)
 }
 
 fn encode_states(

@@ -67,8 +67,9 @@ impl Store {
     /// What each of `pods` used, in the same order, under one lock: callers
     /// pass a page of a list, not all of it.
     ///
-    /// A pod that several nodes report is taken from the node given with it,
-    /// where one is, then from the node on which it started last (DESIGN 3.6).
+    /// With each pod comes the node that it is bound to, which alone counts,
+    /// whoever else reports it. Where that is not known it is the node that
+    /// reported it first and still does.
     pub fn pods<'a>(
         &self,
         pods: impl IntoIterator<Item = (&'a PodKey, Option<&'a NodeName>)>,
@@ -78,14 +79,41 @@ impl Store {
         self.read(|points| points.pods(pods, now))
     }
 
-    /// The nodes that report the pod; more than one while it moves.
+    /// The nodes that report the pod, whether or not it is bound to them; more than
+    /// one while it moves. The first of them did so first.
     pub fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
         self.read(|points| points.nodes_of(pod))
     }
 
-    /// Up to `max` pods that more than one node reports.
-    pub fn contested(&self, max: usize) -> Vec<PodKey> {
-        self.read(|points| points.contested(max))
+    /// Takes in that `pod` is bound to `node`. What is served of it does not change by
+    /// that; it marks other nodes that report it for [`Store::questioned`].
+    pub(crate) fn bound(&self, pod: &PodKey, node: &NodeName) {
+        if self.read(|points| points.is_claimed(pod, node)) {
+            self.write(|points| points.question(pod, node));
+        }
+    }
+
+    /// Marks all nodes for [`Store::questioned`].
+    pub(crate) fn question_all(&self) {
+        self.write(Points::question_all);
+    }
+
+    /// The nodes whose rosters are to be looked at for pods that are bound to other
+    /// nodes: those whose roster has changed since this was asked, those that were
+    /// marked, and those of which something is refused.
+    pub(crate) fn questioned(&self) -> Vec<(NodeName, Arc<Roster>)> {
+        self.write(Points::questioned)
+    }
+
+    /// Takes in how many pods in the roster of `node` are bound to other nodes.
+    pub(crate) fn refuse(&self, node: &NodeName, pods: usize) {
+        self.write(|points| points.refuse(node, pods));
+    }
+
+    /// How many pods in readings counted for nothing so far because they are bound to
+    /// other nodes, and how many nodes report such pods now.
+    pub(crate) fn refused(&self) -> (u64, usize) {
+        self.read(Points::refused)
     }
 
     /// The key of a pod that is reported, as it is in memory.

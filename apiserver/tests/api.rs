@@ -1,6 +1,9 @@
 //! The router without sockets: one request, one whole answer.
 
 #[cfg(test)]
+#[path = "api/bound.rs"]
+mod bound;
+#[cfg(test)]
 #[path = "api/cluster.rs"]
 mod cluster;
 #[cfg(test)]

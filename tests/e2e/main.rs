@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod claims;
 mod discovery;
 mod documents;
 mod facts;

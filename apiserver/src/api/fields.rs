@@ -134,12 +134,11 @@ impl Fields {
         self.0.iter().any(|term| term.field == Field::NodeName)
     }
 
-    /// Whether a pod that runs on `nodes` meets the conditions on its node.
-    pub(crate) fn matches_nodes(&self, nodes: &[NodeName]) -> bool {
-        self.0
-            .iter()
-            .filter(|term| term.field == Field::NodeName)
-            .all(|term| nodes.iter().any(|node| node.as_str() == term.value) == term.equals)
+    /// Whether a pod on this node, if on any, meets the conditions on its node.
+    pub(crate) fn matches_node(&self, node: Option<&NodeName>) -> bool {
+        let node = node.map(NodeName::as_str).unwrap_or_default();
+        let mut terms = self.0.iter();
+        terms.all(|term| term.field != Field::NodeName || term.meets(node))
     }
 }
 
@@ -237,14 +236,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_selected_by_any_node_that_reports_it() {
+    fn a_pod_is_selected_by_its_node() {
+        let (n0, n1) = ("n0".into(), "n1".into());
         let on = pods("spec.nodeName=n1").unwrap();
         assert!(on.needs_node());
-        assert!(on.matches_nodes(&["n0".into(), "n1".into()]));
-        assert!(!on.matches_nodes(&["n0".into()]));
+        assert!(on.matches_node(Some(&n1)));
+        assert!(!on.matches_node(Some(&n0)));
+        assert!(!on.matches_node(None));
         let not_on = pods("spec.nodeName!=n1").unwrap();
-        assert!(!not_on.matches_nodes(&["n0".into(), "n1".into()]));
-        assert!(not_on.matches_nodes(&[]));
+        assert!(!not_on.matches_node(Some(&n1)));
+        assert!(not_on.matches_node(Some(&n0)));
+        assert!(not_on.matches_node(None));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, Request, State, rejection::PathRejection},
     response::Response,
 };
-use tributary_model::{PodKey, Timestamp};
+use tributary_model::{NodeName, PodKey, Timestamp};
 
 use super::{
     Api, Served,
@@ -18,10 +18,7 @@ use super::{
     params::ListParams,
     status::Refusal,
 };
-use crate::{
-    catalog::{Homes, PodRecord},
-    store::NoMetrics,
-};
+use crate::{catalog::PodRecord, store::NoMetrics};
 
 /// `GET .../pods`
 pub(crate) async fn list(
@@ -68,19 +65,14 @@ pub(crate) async fn get(
             name,
         });
     };
-    let homes = served.api.catalog.homes();
-    let usage = served
-        .api
-        .store
-        .pods([(&key, homes.of(&pod))], answer.now)
-        .pop();
+    let asked = [(&key, pod.node.as_ref())];
+    let usage = served.api.store.pods(asked, answer.now).pop();
     match usage.unwrap_or(Err(NoMetrics::NeverReported)) {
         Ok(usage) => Ok(answer.one(&Item::Pod(pod, usage))),
         Err(why) => Err(Refusal::NoMetrics {
             resource: Resource::Pods,
             by: {
-                let reported = || served.api.store.nodes_of(&key).into_iter().next();
-                let node = homes.of(&pod).cloned().or_else(reported);
+                let node = node_of(&served.api, &pod);
                 node.and_then(|node| served.api.scraped_by(&node))
             },
             name: key.to_string(),
@@ -89,10 +81,16 @@ pub(crate) async fn get(
     }
 }
 
+/// The node whose numbers of `pod` count: the one that it is bound to, or, where that
+/// is not known, the first that reported it.
+fn node_of(api: &Api, pod: &PodRecord) -> Option<NodeName> {
+    let reported = || api.store.nodes_of(&pod.key).into_iter().next();
+    pod.node.clone().or_else(reported)
+}
+
 /// The pods of a list that have metrics, page by page, by namespace and name.
 struct Pages {
     api: Arc<Api>,
-    homes: Arc<Homes>,
     namespace: Option<String>,
     params: ListParams,
     now: Timestamp,
@@ -113,7 +111,6 @@ impl Pages {
         let after = params.after.take();
         // Where both are given and differ, the fields let no pod pass.
         Self {
-            homes: api.catalog.homes(),
             api,
             namespace: namespace.or(selected),
             params,
@@ -150,14 +147,9 @@ impl Pages {
             && (!fields.needs_node() || self.runs_on(pod, fields))
     }
 
-    /// Whether `pod` meets the conditions on its node, which is where it is known
-    /// to run, or else any that reports it.
+    /// Whether `pod` meets the conditions on its node.
     fn runs_on(&self, pod: &PodRecord, fields: &Fields) -> bool {
-        let nodes = match self.homes.of(pod) {
-            Some(home) => vec![home.clone()],
-            None => self.api.store.nodes_of(&pod.key),
-        };
-        fields.matches_nodes(&nodes)
+        fields.matches_node(node_of(&self.api, pod).as_ref())
     }
 }
 
@@ -167,7 +159,7 @@ impl Iterator for Pages {
     fn next(&mut self) -> Option<Vec<Item>> {
         let mut pods = self.records()?;
         pods.retain(|pod| self.wants(pod));
-        let asked = pods.iter().map(|pod| (&pod.key, self.homes.of(pod)));
+        let asked = pods.iter().map(|pod| (&pod.key, pod.node.as_ref()));
         let usages = self.api.store.pods(asked, self.now);
         let items = pods
             .iter()

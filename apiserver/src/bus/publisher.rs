@@ -141,7 +141,8 @@ impl Publisher {
             bus.metrics.roster();
             wire.roster = bus.store.share_roster(&node, wire.roster);
             bus.catalog.share_names(&mut wire.roster);
-            Ok(self.rosters.put(node.clone(), wire)?)
+            let node = bus.catalog.share_node(&node);
+            Ok(self.rosters.put(node, wire)?)
         });
         put.err().map(|why| self.refuse(bus, &node, why))
     }

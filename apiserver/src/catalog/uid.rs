@@ -2,12 +2,12 @@
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
-/// An object's uid, in 16 bytes instead of 36 letters: there is one per pod.
+/// An object's uid, in 16 bytes instead of 36 letters.
 ///
 /// Kubernetes gives UUIDs. Of any other text it is a hash, which is enough to
 /// tell two pods of one name apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Uid([u8; 16]);
+pub(super) struct Uid([u8; 16]);
 
 impl From<&str> for Uid {
     fn from(text: &str) -> Self {

@@ -1,22 +1,22 @@
 //! The watches that fill the catalog.
 //!
-//! Nodes and running pods, as metadata. The types here decode names and labels
-//! and skip everything else where it stands in the JSON, so managed fields and
-//! annotations are never built.
+//! Nodes as metadata, and running pods as they are printed ([`super::printed`]).
+//! The types here decode names and labels and skip everything else where it stands
+//! in the JSON, so managed fields and annotations are never built.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use k8s_openapi::{
-    api::core::v1::{Node, Pod},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::{api::core::v1::Node, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::{Api, Client, Resource, runtime::watcher};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use tributary_model::PodKey;
-use tributary_runtime::kube::{Change, keep};
+use tributary_model::{NodeName, PodKey};
+use tributary_runtime::kube::{Change, Watched, keep, keep_decoded};
 
-use super::{Catalog, Labels, NodeRecord, PodRecord, Uid};
+use super::{
+    Catalog, NodeRecord, PodRecord, Unplaced,
+    printed::{Printed, PrintedPod},
+};
 use crate::store::Store;
 
 /// Watches all nodes into `catalog` until `stop`. Also those that
@@ -30,38 +30,68 @@ pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: Cancella
         Change::Put(node) => catalog.put_node(node),
         Change::Remove(node) => catalog.remove_node(node.name.as_str()),
     };
-    keep(api, config, |node| NodeRecord::from(node.0), apply, stop).await;
-}
-
-/// Watches running pods into `catalog` until `stop`. Pods that are reported before
-/// they are known here have the name that `store` has.
-pub(crate) async fn watch_pods(
-    client: Client,
-    (catalog, store): (Catalog, Store),
-    stop: CancellationToken,
-) {
-    let config = watcher::Config::default().fields("status.phase=Running");
-    let api: Api<PodMeta> = Api::all(client);
-    let apply = |change| match change {
-        Change::Replace(pods) => catalog.set_pods(pods),
-        Change::Put(pod) => catalog.put_pod(pod),
-        Change::Remove(pod) => catalog.remove_pod(&pod.key),
+    let record = |node: NodeMeta| {
+        let node = NodeRecord::from(node.0);
+        let name = catalog.share_node(&node.name);
+        NodeRecord { name, ..node }
     };
-    let record = |pod: PodMeta| sharing(pod.0.into(), &catalog, &store);
     keep(api, config, record, apply, stop).await;
 }
 
+/// Running pods: a kubelet reports no others.
+const PODS: Watched = Watched {
+    kind: "pods",
+    path: "/api/v1/pods",
+    fields: "status.phase=Running",
+};
+
+/// Watches running pods into `catalog` until `stop`. Pods that are reported before
+/// they are known here have the name that `store` has. Those that come without a
+/// node go into `unplaced`.
+pub(crate) async fn watch_pods(
+    client: Client,
+    (catalog, store, unplaced): (Catalog, Store, Unplaced),
+    stop: CancellationToken,
+) {
+    let apply = |change| match change {
+        Change::Replace(pods) => {
+            catalog.set_pods(pods);
+            unplaced.retain(|key| catalog.pod(key).is_some());
+            store.question_all();
+        }
+        Change::Put(pod) => {
+            let (key, node) = (pod.key.clone(), pod.node.clone());
+            catalog.put_pod(pod);
+            if let Some(node) = node {
+                store.bound(&key, &node);
+            }
+        }
+        Change::Remove(pod) => {
+            unplaced.forget(&pod.key);
+            catalog.remove_pod(&pod.key);
+        }
+    };
+    let record = |pod: PrintedPod| sharing(pod, &catalog, &store, &unplaced);
+    keep_decoded(client, (PODS, Printed::default()), record, apply, stop).await;
+}
+
 /// The pod with the names and labels that are in memory already.
-fn sharing(pod: PodRecord, catalog: &Catalog, store: &Store) -> PodRecord {
+fn sharing(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplaced) -> PodRecord {
     let reported = store.key(&pod.key);
-    let PodRecord { key, uid, labels } = pod;
+    let node = match &pod.node {
+        Some(node) => {
+            unplaced.forget(&pod.key);
+            Some(node.as_str().into())
+        }
+        None => unplaced.node_of(&pod.key, pod.uid),
+    };
     catalog.texts(|texts| PodRecord {
+        node: node.map(|node: NodeName| texts.text(node.as_str()).into()),
         key: PodKey {
-            namespace: texts.text(&key.namespace),
-            name: reported.map_or(key.name, |reported| reported.name),
+            namespace: texts.text(&pod.key.namespace),
+            name: reported.map_or(pod.key.name, |reported| reported.name),
         },
-        uid,
-        labels: texts.labels(labels),
+        labels: texts.labels(pod.labels),
     })
 }
 
@@ -70,19 +100,6 @@ impl From<ObjectMeta> for NodeRecord {
         Self {
             name: meta.name.unwrap_or_default().into(),
             labels: meta.labels.into_iter().flatten().collect(),
-        }
-    }
-}
-
-impl From<ObjectMeta> for PodRecord {
-    fn from(meta: ObjectMeta) -> Self {
-        Self {
-            key: PodKey::new(
-                meta.namespace.unwrap_or_default(),
-                meta.name.unwrap_or_default(),
-            ),
-            uid: Uid::from(meta.uid.as_deref().unwrap_or_default()),
-            labels: meta.labels.into_iter().flatten().collect::<Labels>(),
         }
     }
 }
@@ -119,48 +136,41 @@ impl From<Wanted> for ObjectMeta {
     }
 }
 
-/// A type that the watch machinery accepts in place of `$of` and that holds
-/// only what is [`Wanted`].
-macro_rules! metadata_of {
-    ($name:ident, $of:ty) => {
-        #[derive(Clone, Debug, Deserialize)]
-        #[serde(from = "Wanted")]
-        struct $name(ObjectMeta);
+/// A type that the watch machinery accepts in place of a node and that holds only
+/// what is [`Wanted`].
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "Wanted")]
+struct NodeMeta(ObjectMeta);
 
-        impl From<Wanted> for $name {
-            fn from(wanted: Wanted) -> Self {
-                Self(wanted.into())
-            }
-        }
-
-        impl Resource for $name {
-            type DynamicType = ();
-            type Scope = <$of as Resource>::Scope;
-
-            fn kind(dt: &()) -> Cow<'_, str> {
-                <$of as Resource>::kind(dt)
-            }
-            fn group(dt: &()) -> Cow<'_, str> {
-                <$of as Resource>::group(dt)
-            }
-            fn version(dt: &()) -> Cow<'_, str> {
-                <$of as Resource>::version(dt)
-            }
-            fn plural(dt: &()) -> Cow<'_, str> {
-                <$of as Resource>::plural(dt)
-            }
-            fn meta(&self) -> &ObjectMeta {
-                &self.0
-            }
-            fn meta_mut(&mut self) -> &mut ObjectMeta {
-                &mut self.0
-            }
-        }
-    };
+impl From<Wanted> for NodeMeta {
+    fn from(wanted: Wanted) -> Self {
+        Self(wanted.into())
+    }
 }
 
-metadata_of!(NodeMeta, Node);
-metadata_of!(PodMeta, Pod);
+impl Resource for NodeMeta {
+    type DynamicType = ();
+    type Scope = <Node as Resource>::Scope;
+
+    fn kind(dt: &()) -> Cow<'_, str> {
+        Node::kind(dt)
+    }
+    fn group(dt: &()) -> Cow<'_, str> {
+        Node::group(dt)
+    }
+    fn version(dt: &()) -> Cow<'_, str> {
+        Node::version(dt)
+    }
+    fn plural(dt: &()) -> Cow<'_, str> {
+        Node::plural(dt)
+    }
+    fn meta(&self) -> &ObjectMeta {
+        &self.0
+    }
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -168,14 +178,15 @@ mod tests {
 
     use tributary_model::{Columns, NodePoint, Reading, Roster, RosterBuilder, Timestamp};
 
-    use super::*;
+    use super::{super::Labels, *};
     use crate::store::Source;
 
-    fn record(name: &str) -> PodRecord {
-        PodRecord {
+    fn printed(name: &str) -> PrintedPod {
+        PrintedPod {
             key: PodKey::new("shop", name),
             uid: "u-1".into(),
             labels: Labels::default(),
+            node: Some("n1".to_owned()),
         }
     }
 
@@ -195,7 +206,12 @@ mod tests {
     #[test]
     fn names_are_in_memory_once_whoever_comes_first() {
         let (catalog, store) = (Catalog::default(), Store::new(None));
-        catalog.put_pod(sharing(record("known"), &catalog, &store));
+        let unplaced = Unplaced::default();
+        let put = |name| {
+            let pod = sharing(printed(name), &catalog, &store, &unplaced);
+            catalog.put_pod(pod);
+        };
+        put("known");
         let mut roster = roster(&["known", "reported"]);
         catalog.share_names(&mut roster);
         let reading = Reading {
@@ -210,30 +226,36 @@ mod tests {
             resolution: Duration::from_secs(15),
         };
         store.take(reading, &source);
-        catalog.put_pod(sharing(record("reported"), &catalog, &store));
+        put("reported");
         for (pod, name) in roster.pods().iter().zip(["known", "reported"]) {
             let known = catalog.pod(&PodKey::new("shop", name)).unwrap();
             assert!(same(&known.key, &pod.key), "{name}");
+            assert!(
+                known
+                    .node
+                    .as_ref()
+                    .unwrap()
+                    .is(&catalog.share_node(&"n1".into()))
+            );
         }
     }
 
     #[test]
     fn managed_fields_and_annotations_are_not_even_built() {
         let json = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{
-            "name":"web-1","namespace":"shop","uid":"u-1","resourceVersion":"7",
-            "labels":{"app":"web"},"annotations":{"a":"b"},
+            "name":"n1","uid":"u-1","resourceVersion":"7",
+            "labels":{"zone":"a"},"annotations":{"a":"b"},
             "managedFields":[{"manager":"kubelet","fieldsV1":{"f:status":{}}}],
-            "ownerReferences":[{"kind":"ReplicaSet"}]}}"#;
-        let meta: PodMeta = serde_json::from_str(json).unwrap();
+            "ownerReferences":[{"kind":"Machine"}]}}"#;
+        let meta: NodeMeta = serde_json::from_str(json).unwrap();
         assert_eq!(meta.0.managed_fields, None);
         assert_eq!(meta.0.annotations, None);
         assert_eq!(meta.0.resource_version.as_deref(), Some("7"));
         assert_eq!(
-            PodRecord::from(meta.0),
-            PodRecord {
-                key: PodKey::new("shop", "web-1"),
-                uid: "u-1".into(),
-                labels: [("app", "web")].into_iter().collect(),
+            NodeRecord::from(meta.0),
+            NodeRecord {
+                name: "n1".into(),
+                labels: [("zone", "a")].into_iter().collect(),
             }
         );
     }

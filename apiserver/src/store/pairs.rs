@@ -14,9 +14,7 @@ mod row;
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{
-    Columns, ContainerPoint, CpuPoint, NodePoint, Reading, Roster, RosterPod, Timestamp,
-};
+use tributary_model::{Columns, ContainerPoint, CpuPoint, NodePoint, Reading, Roster, Timestamp};
 
 use self::row::Row;
 
@@ -213,12 +211,6 @@ impl Pairs {
     /// What is held of each container.
     pub(super) fn rows(&self) -> &[Row] {
         &self.rows
-    }
-
-    /// When the pod started last: the latest start of its containers.
-    pub(super) fn started(&self, pod: &RosterPod) -> Option<Timestamp> {
-        let rows = self.rows.get(pod.rows()).unwrap_or_default();
-        rows.iter().filter_map(Row::started).max()
     }
 
     /// The newest kubelet time seen.

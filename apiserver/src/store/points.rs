@@ -1,6 +1,7 @@
 //! The pairs of all nodes, and where each pod is reported. Plain data behind
 //! `&mut self`: no lock, no clock, no task.
 
+mod claims;
 mod index;
 mod nodes;
 mod report;
@@ -11,6 +12,7 @@ use tributary_model::{NoUsage, NodeName, PodKey, Reading, Roster, RosterPod, Tim
 
 pub use self::report::{Report, State};
 use self::{
+    claims::Claims,
     index::{Found, Index},
     nodes::{Entry, Expired, Nodes},
 };
@@ -42,6 +44,7 @@ pub(super) struct Points {
     max_age: Option<Duration>,
     nodes: Nodes,
     index: Index,
+    claims: Claims,
 }
 
 impl Points {
@@ -71,7 +74,10 @@ impl Points {
             }
         };
         if taken != Taken::Older {
-            self.index.follow(&mut self.nodes, number, &roster);
+            self.claims.count(number);
+            if self.index.follow(&mut self.nodes, number, &roster) {
+                self.claims.question(number);
+            }
         }
         taken
     }
@@ -113,6 +119,7 @@ impl Points {
         });
         for number in gone {
             self.index.forget(&mut self.nodes, number);
+            self.claims.forget(number);
             self.nodes.remove(number);
         }
         expired
@@ -133,14 +140,11 @@ impl Points {
     ) -> Vec<Result<PodUsage, NoMetrics>> {
         // First all places, then all nodes, then all numbers, not one pod after the
         // other, as in `Index::all`.
-        let (keys, preferred): (Vec<_>, Vec<_>) = pods.into_iter().unzip();
+        let (keys, bound): (Vec<_>, Vec<_>) = pods.into_iter().unzip();
         let found = self.index.all(&self.nodes, &keys);
-        let asked = keys.into_iter().zip(preferred).zip(found);
+        let asked = keys.into_iter().zip(bound).zip(found);
         let held: Vec<_> = asked
-            .map(|((pod, preferred), found)| match found {
-                Some(found) => self.held_at(pod, preferred, found, now),
-                None => Err(self.why_nowhere(preferred, now)),
-            })
+            .map(|((pod, bound), found)| self.held_at(pod, bound, found, now))
             .collect();
         held.into_iter()
             .map(|held| {
@@ -150,56 +154,30 @@ impl Points {
             .collect()
     }
 
-    /// What is held of a pod that is reported.
+    /// What is held of a pod that is bound to this node, and was found there or
+    /// elsewhere. Without a node, what was found counts.
     fn held_at<'a>(
         &'a self,
         key: &PodKey,
-        preferred: Option<&NodeName>,
-        found: Found<'a>,
+        bound: Option<&NodeName>,
+        found: Option<Found<'a>>,
         now: Timestamp,
     ) -> Result<(&'a Entry, &'a Pairs, &'a RosterPod), NoMetrics> {
-        if !found.contested {
-            let pairs = found.entry.fresh(now, self.max_age)?;
-            return Ok((found.entry, pairs, found.pod));
+        let is_its = |entry: &Entry| bound.is_none_or(|bound| entry.name.is(bound));
+        if let Some(Found { entry, pod }) = found
+            && is_its(entry)
+        {
+            let pairs = entry.fresh(now, self.max_age)?;
+            return Ok((entry, pairs, pod));
         }
-        let nodes = self.index.nodes_of(&self.nodes, key);
-        let home = self.home(key, &nodes, preferred);
-        let entry = home.and_then(|home| self.nodes.get(home.as_str()));
-        let entry = entry.unwrap_or(found.entry);
+        // Nobody reports it, or others do. Its node may, too, or say why it does not.
+        let bound = bound.ok_or(NoMetrics::NeverReported)?;
+        let entry = self.nodes.get(bound.as_str());
+        let entry = entry.ok_or(NoMetrics::NeverReported)?;
         let pairs = entry.fresh(now, self.max_age)?;
-        let pod = pairs.roster().find(key).ok_or(NoMetrics::NeverReported)?;
+        let pod = pairs.roster().find(key);
+        let pod = pod.ok_or_else(|| NoMetrics::NotOnNode(bound.clone()))?;
         Ok((entry, pairs, pod))
-    }
-
-    /// Nobody reports the pod; its node may say why.
-    fn why_nowhere(&self, preferred: Option<&NodeName>, now: Timestamp) -> NoMetrics {
-        let reason = preferred.map(|node| match self.nodes.get(node.as_str()) {
-            None => NoMetrics::NeverReported,
-            Some(entry) => match entry.fresh(now, self.max_age) {
-                Ok(_) => NoMetrics::NotOnNode(node.clone()),
-                Err(reason) => reason,
-            },
-        });
-        reason.unwrap_or(NoMetrics::NeverReported)
-    }
-
-    /// The node to believe about a pod that several report: the one where it
-    /// is known to run, else the one where it started last (DESIGN 3.6).
-    fn home<'a>(
-        &self,
-        key: &PodKey,
-        nodes: &'a [NodeName],
-        preferred: Option<&NodeName>,
-    ) -> Option<&'a NodeName> {
-        if let Some(found) = nodes.iter().find(|node| Some(*node) == preferred) {
-            return Some(found);
-        }
-        nodes.iter().max_by_key(|node| {
-            let entry = self.nodes.get(node.as_str());
-            let pairs = entry.and_then(|entry| entry.pairs.as_ref());
-            let started = pairs.and_then(|pairs| pairs.started(pairs.roster().find(key)?));
-            (started, *node)
-        })
     }
 
     fn whole_pod(
@@ -231,11 +209,6 @@ impl Points {
 
     pub(super) fn nodes_of(&self, pod: &PodKey) -> Vec<NodeName> {
         self.index.nodes_of(&self.nodes, pod)
-    }
-
-    /// Up to `max` pods that more than one node reports.
-    pub(super) fn contested(&self, max: usize) -> Vec<PodKey> {
-        self.index.contested().take(max).cloned().collect()
     }
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {

@@ -142,8 +142,17 @@ impl Cluster {
     pub(crate) fn pod(&self, namespace: &str, name: &str, labels: &[(&str, &str)]) {
         self.api.catalog.put_pod(PodRecord {
             key: PodKey::new(namespace, name),
-            uid: "u".into(),
+            node: None,
             labels: labels.iter().copied().collect::<Labels>(),
+        });
+    }
+
+    /// A pod that is bound to `node`, in place of an earlier one of its name.
+    pub(crate) fn bound_pod(&self, (namespace, name): (&str, &str), node: &str) {
+        self.api.catalog.put_pod(PodRecord {
+            key: PodKey::new(namespace, name),
+            node: Some(node.into()),
+            labels: Labels::default(),
         });
     }
 

@@ -50,6 +50,11 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether this is `other`; quicker than `==` where both share memory.
+            pub fn is(&self, other: &Self) -> bool {
+                Arc::ptr_eq(&self.0, &other.0) || self == other
+            }
         }
 
         impl<T: Into<Arc<str>>> From<T> for $type {

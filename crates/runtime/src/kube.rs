@@ -5,6 +5,7 @@
 //! (docs/decisions/0024-the-kubernetes-api-may-be-silent.md).
 
 mod activity;
+mod decoded;
 mod limits;
 mod watch;
 
@@ -17,6 +18,7 @@ use ::kube::{
 
 pub use self::{
     activity::Watches,
+    decoded::{Decode, Event, Page, Watched, keep_decoded},
     limits::Limits,
     watch::{Change, keep, watch_object},
 };

@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) wrong_tls: Arc<ServerConfig>,
     pub(crate) aggregator: Aggregator,
     pub(crate) api_fault: Mutex<ApiFault>,
+    /// Lists and watches of pods answer with metadata.
+    pub(crate) metadata_only: bool,
     /// Grows when every watch shall end.
     pub(crate) watches: watch::Sender<u64>,
     /// Grows when every watch shall be silent from then on.

@@ -7,6 +7,7 @@ mod reviews;
 mod route;
 mod selector;
 mod status;
+mod table;
 mod watch;
 mod write;
 
@@ -235,7 +236,7 @@ impl Call<'_> {
             };
             return write.apply(&mut self.shared.state());
         }
-        let shape = render::Shape::of(self.header(header::ACCEPT));
+        let shape = self.shape()?;
         if !route.name.is_empty() {
             return list::get(&self.shared.state(), kind, route, shape);
         }
@@ -249,6 +250,18 @@ impl Call<'_> {
             &self.query,
             shape,
         )
+    }
+
+    /// How much of the objects is wanted.
+    fn shape(&self) -> Result<render::Shape, Refusal> {
+        let include = self.query.get("includeObject");
+        let include = table::Include::of(include).ok_or_else(|| {
+            Refusal::bad_request(format!("unrecognized includeObject value: {include:?}"))
+        })?;
+        if self.shared.metadata_only && self.route.name.is_empty() && self.route.plural == "pods" {
+            return Ok(render::Shape::Metadata);
+        }
+        Ok(render::Shape::of(self.header(header::ACCEPT), include))
     }
 
     fn header(&self, name: header::HeaderName) -> &str {

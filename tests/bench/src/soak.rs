@@ -5,7 +5,7 @@ use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use tributary_apiserver::{
-    catalog::{Catalog, Labels, NodeRecord, PodRecord, Uid},
+    catalog::{Catalog, Labels, NodeRecord, PodRecord},
     store::{Source, Store},
 };
 use tributary_model::{
@@ -96,7 +96,8 @@ impl Day {
         );
         self.catalog.put_pod(PodRecord {
             key: key.clone(),
-            uid: Uid::from(format!("{number:08x}-0000-4000-8000-000000000000").as_str()),
+            // Its node reports it before anything else is known of it.
+            node: None,
             labels: Labels::from_iter([
                 ("app", format!("web-{app:04}")),
                 ("statefulset.kubernetes.io/pod-name", key.name.to_string()),

@@ -157,7 +157,7 @@ impl Stranger {
 async fn frontend_identity(plane: &Plane, client: &Client) -> anyhow::Result<PathBuf> {
     let token = service_account(client, NAMESPACE, FRONTEND).await?;
     let rules = json!([
-        { "apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["get", "list", "watch"] },
+        { "apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"] },
     ]);
     grant(client, (NAMESPACE, FRONTEND), rules).await?;
     bind(client, (NAMESPACE, FRONTEND), "system:auth-delegator").await?;

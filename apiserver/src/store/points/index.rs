@@ -13,22 +13,21 @@ use super::nodes::{self, Nodes, Place};
 /// which a list of everything has to read anyway.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    /// One of the places of each pod: nearly always the only one.
+    /// The place where each pod was reported first, of those where it still is: nearly
+    /// always the only one.
     places: HashTable<Place>,
     hasher: foldhash::fast::RandomState,
-    /// The pods that more than one node reports, with all of these.
+    /// The pods that more than one node reports, with all of these, the first in front.
     contested: BTreeMap<PodKey, Vec<u32>>,
 }
 
 /// Where a pod is to be found.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'a> {
-    /// One of the nodes that report it.
+    /// The node that reported it first, of those that do.
     pub(super) entry: &'a nodes::Entry,
     /// What that node's roster says of it.
     pub(super) pod: &'a RosterPod,
-    /// Other nodes report it too.
-    pub(super) contested: bool,
 }
 
 impl Index {
@@ -50,7 +49,7 @@ impl Index {
             .collect();
         let steps = pods.iter().zip(hashes).zip(likely);
         let all = steps.map(|((pod, hash), likely)| match likely {
-            Some(found) if found.pod.key.is(pod) => Some(self.decided(found)),
+            Some(found) if found.pod.key.is(pod) => Some(found),
             _ => self.find(nodes, pod, hash),
         });
         all.collect()
@@ -58,27 +57,24 @@ impl Index {
 
     fn find<'a>(&self, nodes: &'a Nodes, pod: &PodKey, hash: u64) -> Option<Found<'a>> {
         let place = self.places.find(hash, |place| is(nodes, *place, pod))?;
-        Some(self.decided(found(nodes, *place)?))
+        found(nodes, *place)
     }
 
-    fn decided<'a>(&self, found: Found<'a>) -> Found<'a> {
-        let contested = !self.contested.is_empty() && self.contested.contains_key(&found.pod.key);
-        Found { contested, ..found }
+    /// The numbers of all nodes that report the pod.
+    pub(super) fn numbers_of(&self, nodes: &Nodes, pod: &PodKey) -> Vec<u32> {
+        if let Some(numbers) = self.contested.get(pod) {
+            return numbers.clone();
+        }
+        let hash = self.hasher.hash_one(pod);
+        let place = self.places.find(hash, |place| is(nodes, *place, pod));
+        place.map(|place| place.node).into_iter().collect()
     }
 
-    /// All nodes that report the pod.
+    /// All nodes that report the pod, the first in front.
     pub(super) fn nodes_of(&self, nodes: &Nodes, pod: &PodKey) -> Vec<NodeName> {
-        let Some(numbers) = self.contested.get(pod) else {
-            let found = self.of(nodes, pod).map(|found| found.entry.name.clone());
-            return found.into_iter().collect();
-        };
-        let entries = numbers.iter().filter_map(|number| nodes.at(*number));
+        let numbers = self.numbers_of(nodes, pod).into_iter();
+        let entries = numbers.filter_map(|number| nodes.at(number));
         entries.map(|entry| entry.name.clone()).collect()
-    }
-
-    /// The pods that more than one node reports.
-    pub(super) fn contested(&self) -> impl Iterator<Item = &PodKey> {
-        self.contested.keys()
     }
 
     #[cfg(test)]
@@ -86,19 +82,21 @@ impl Index {
         self.places.len()
     }
 
-    /// Takes in what the node with this number reports from now on.
-    pub(super) fn follow(&mut self, nodes: &mut Nodes, number: u32, roster: &Arc<Roster>) {
+    /// Takes in what the node with this number reports from now on. Returns whether
+    /// that is another roster than before.
+    pub(super) fn follow(&mut self, nodes: &mut Nodes, number: u32, roster: &Arc<Roster>) -> bool {
         let Some(entry) = nodes.at_mut(number) else {
-            return;
+            return false;
         };
         let before = entry.roster.replace(Arc::clone(roster));
         if before
             .as_ref()
             .is_some_and(|held| Arc::ptr_eq(held, roster))
         {
-            return;
+            return false;
         }
         let before = before.as_deref();
+        let first = self.first_on(number, roster);
         // Places are told apart by their numbers first, so all that do not hold any
         // more go before others come.
         let stays = |at: usize, pod: &RosterPod, other: Option<&Roster>| {
@@ -114,6 +112,43 @@ impl Index {
             if !stays(at, pod, before) {
                 self.add(nodes, place(number, at), &pod.key);
             }
+        }
+        for pod in first {
+            self.put_first(nodes, number, &pod);
+        }
+        true
+    }
+
+    /// The pods that others report, too, that this node reported first, and that it
+    /// goes on reporting in `roster`.
+    fn first_on(&self, number: u32, roster: &Roster) -> Vec<PodKey> {
+        if self.contested.is_empty() {
+            return Vec::new();
+        }
+        let pods = roster.pods().iter().map(|pod| &pod.key);
+        let numbers = |pod: &PodKey| self.contested.get(pod);
+        pods.filter(|pod| numbers(pod).is_some_and(|all| all.first() == Some(&number)))
+            .cloned()
+            .collect()
+    }
+
+    /// Lets the node with this number be the first that reported the pod: it did, and
+    /// only moved it within its roster.
+    fn put_first(&mut self, nodes: &Nodes, number: u32, pod: &PodKey) {
+        let Some(numbers) = self.contested.get_mut(pod) else {
+            return;
+        };
+        let Some(at) = numbers.iter().position(|other| *other == number) else {
+            return;
+        };
+        if let Some(before) = numbers.get_mut(..=at) {
+            before.rotate_right(1);
+        }
+        let hash = self.hasher.hash_one(pod);
+        if let Ok(mut held) = self.places.find_entry(hash, |place| is(nodes, *place, pod))
+            && let Some(place) = nodes.place_of(number, pod)
+        {
+            *held.get_mut() = place;
         }
     }
 
@@ -183,7 +218,6 @@ fn found(nodes: &Nodes, place: Place) -> Option<Found<'_>> {
     Some(Found {
         entry: nodes.at(place.node)?,
         pod: nodes.pod_at(place)?,
-        contested: false,
     })
 }
 
@@ -250,13 +284,12 @@ mod tests {
                 assert_eq!(found.is_some(), !names.is_empty());
                 let all = index.all(nodes, &[&key, &key]);
                 for again in all {
-                    let place = |found: Found<'_>| (found.entry.name.clone(), found.contested);
-                    assert_eq!(again.map(place), found.map(place));
+                    let node = |found: Found<'_>| found.entry.name.clone();
+                    assert_eq!(again.map(node), found.map(node));
                 }
                 if let Some(found) = found {
                     assert_eq!(found.pod.key, key);
-                    assert!(names.contains(&found.entry.name.as_str()));
-                    assert_eq!(found.contested, names.len() > 1);
+                    assert_eq!(names.first(), Some(&found.entry.name.as_str()));
                 }
                 format!("{pod}: {}", names.join(" "))
             };
@@ -286,16 +319,18 @@ mod tests {
         index.follow("n2", &["b", "c"]);
         index.follow("n3", &["0", "b"]);
         assert_eq!(index.found(&["a", "b"]), ["a: n1", "b: n1 n2 n3"]);
-        // It moves within the roster of the first.
+        // It moves within the roster of the first, which stays the first.
         index.follow("n1", &["b"]);
-        assert_eq!(index.found(&["a", "b"]), ["a: ", "b: n2 n3 n1"]);
+        assert_eq!(index.found(&["a", "b"]), ["a: ", "b: n1 n2 n3"]);
+        index.follow("n2", &["a", "b", "c"]);
+        assert_eq!(index.found(&["a", "b"]), ["a: n2", "b: n1 n3 n2"]);
         index.forget("n2");
-        assert_eq!(index.found(&["b", "c"]), ["b: n3 n1", "c: "]);
+        assert_eq!(index.found(&["b", "c"]), ["b: n1 n3", "c: "]);
         // A new node gets the number of the one that is gone.
         index.follow("n2", &["c"]);
         index.follow("n3", &["0"]);
         assert_eq!(index.found(&["0", "b", "c"]), ["0: n3", "b: n1", "c: n2"]);
-        assert_eq!(index.0.contested().count(), 0);
+        assert_eq!(index.0.contested.len(), 0);
         assert_eq!(index.0.len(), 3);
     }
 
@@ -319,7 +354,7 @@ mod tests {
                 .map(|at| format!("{}: n{}", names[at], (at + round) % 10))
                 .collect();
             assert_eq!(index.found(&names), expected, "{round}");
-            assert_eq!((index.0.len(), index.0.contested().count()), (1_000, 0));
+            assert_eq!((index.0.len(), index.0.contested.len()), (1_000, 0));
         }
     }
 }

@@ -60,6 +60,11 @@ impl Nodes {
         self.at(*self.numbers.get(node)?)
     }
 
+    /// The number of a node, if it has one.
+    pub(super) fn known(&self, node: &NodeName) -> Option<u32> {
+        self.numbers.get(node).copied()
+    }
+
     /// The node that has this number.
     pub(super) fn at(&self, number: u32) -> Option<&Entry> {
         self.entries.get(usize::try_from(number).ok()?)

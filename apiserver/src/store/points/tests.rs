@@ -177,24 +177,58 @@ fn a_kubelet_that_repeats_itself_is_too_old_some_day() {
 }
 
 #[test]
-fn a_pod_on_two_nodes_is_taken_from_one_never_summed() {
+fn a_pod_counts_only_from_its_node() {
     let mut points = Points::default();
     for second in [100, 115] {
         points.take(page("old", second, &[("web", "main", 700)]), &source("s"));
-        let mut moved = page("new", second, &[("web", "main", 30)]);
-        moved.columns.set_started(0, Some(at(90)));
-        points.take(moved, &source("s"));
+        let mut stranger = page("new", second, &[("web", "main", 30)]);
+        stranger.columns.set_started(0, Some(at(90)));
+        points.take(stranger, &source("s"));
+        points.take(page("idle", second, &[("db", "main", 1)]), &source("s"));
     }
-    assert_eq!(millis(&points, None, 116), Ok(vec![30]), "newer start");
-    assert_eq!(
-        millis(&points, Some("old"), 116),
-        Ok(vec![700]),
-        "known node"
-    );
-    assert_eq!(points.contested(9), [web()]);
+    fail(&mut points, ("down", 110), "refused", "s2");
+    let on = |points: &Points, node| millis(points, Some(node), 116);
+    let refused = |why: &str| Err(why.to_owned());
+    assert_eq!(on(&points, "old"), Ok(vec![700]));
+    assert_eq!(on(&points, "new"), Ok(vec![30]));
+    // Where its own node does not report it, others are not believed.
+    let not_yet = refused("node idle does not report it yet");
+    assert_eq!(on(&points, "idle"), not_yet);
+    let failed = refused("last scrape failed 6s ago by s2: refused");
+    assert_eq!(on(&points, "down"), failed);
+    let unknown = refused("no scraper has reported it yet");
+    assert_eq!(on(&points, "unknown"), unknown);
+    // Nor where one alone reports it.
     points.take(page("old", 130, &[("db", "main", 1)]), &source("s"));
     assert_eq!(points.nodes_of(&web()), ["new".into()]);
-    assert!(points.contested(9).is_empty());
+    assert_eq!(on(&points, "idle"), not_yet);
+    assert_eq!(on(&points, "unknown"), unknown);
+    let not_yet = refused("node old does not report it yet");
+    assert_eq!(on(&points, "old"), not_yet);
+    assert_eq!(on(&points, "new"), Ok(vec![30]));
+}
+
+#[test]
+fn without_a_node_the_first_that_reported_a_pod_goes_on_to_be_served() {
+    let mut points = Points::default();
+    let first = [("web", "main", 700)];
+    points.take(page("first", 100, &first), &source("s"));
+    for second in [100, 115] {
+        let mut stranger = page("later", second, &[("web", "main", 30)]);
+        // It says that its pod started later.
+        stranger.columns.set_started(0, Some(at(90)));
+        points.take(stranger, &source("s"));
+    }
+    points.take(page("first", 115, &first), &source("s"));
+    assert_eq!(millis(&points, None, 116), Ok(vec![700]));
+    // Also when the pod gets another place in its roster.
+    let more = [("db", "main", 1), ("web", "main", 700)];
+    points.take(page("first", 130, &more), &source("s"));
+    assert_eq!(millis(&points, None, 131), Ok(vec![700]));
+    assert_eq!(points.nodes_of(&web()), ["first".into(), "later".into()]);
+    // Until it does not report it.
+    points.take(page("first", 145, &more[..1]), &source("s"));
+    assert_eq!(millis(&points, None, 146), Ok(vec![30]));
 }
 
 #[test]

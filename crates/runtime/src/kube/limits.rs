@@ -94,9 +94,10 @@ impl Limits {
         Ok(self.builder(config)?.build())
     }
 
-    /// A client whose lists and watches ask for metadata only.
+    /// A client whose lists and watches ask for metadata only, where they do not say
+    /// what they accept.
     ///
-    /// It rewrites `Accept` and leaves the rest to the ordinary machinery, so that
+    /// It sets `Accept` and leaves the rest to the ordinary machinery, so that
     /// the caller's own type is decoded from the answer and what is not wanted
     /// (managed fields above all) is skipped, not built and dropped.
     ///
@@ -178,7 +179,10 @@ fn accept_metadata<B>(mut request: Request<B>) -> Request<B> {
     const ITEM: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
     let accept = if is_watch(&request) { ITEM } else { LIST };
     let accept = HeaderValue::from_static(accept);
-    request.headers_mut().insert(header::ACCEPT, accept);
+    request
+        .headers_mut()
+        .entry(header::ACCEPT)
+        .or_insert(accept);
     request
 }
 

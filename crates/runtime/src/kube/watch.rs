@@ -24,13 +24,13 @@ pub enum Change<T> {
 
 /// Objects are listed in pages of so many at most, so that starting in a big
 /// cluster has no peak. What kubectl and client-go use.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 
 /// How long a watch lasts, in seconds: then the server ends it, and it begins
 /// again where it ended. client-go takes 5 to 10 minutes; but a quiet watch says
 /// as little as a dead one, so this is how long that stays unnoticed. It costs the
 /// server a request per watch and minute, answered from its watch cache.
-const LASTS: u32 = 60;
+pub(super) const LASTS: u32 = 60;
 
 /// How long a watch waits before it begins again: 0.8 s, then twice as long each
 /// time, up to 8 s; a random part of up to as much again comes on top.
@@ -38,7 +38,7 @@ const LASTS: u32 = 60;
 /// kube's own, as client-go's, goes up to 30 s, and so to a minute with the random
 /// part: too long for a pod that came in an outage to wait for its first metrics.
 /// There are few of us, so that the API can bear it.
-fn watch_backoff() -> watcher::ExponentialBackoff {
+pub(super) fn watch_backoff() -> watcher::ExponentialBackoff {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(800))
         .with_max_delay(Duration::from_secs(8))

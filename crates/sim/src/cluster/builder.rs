@@ -51,6 +51,7 @@ pub struct Builder {
     clock: SimClock,
     dir: Option<PathBuf>,
     trust: FrontendTrust,
+    metadata_only: bool,
 }
 
 impl Default for Builder {
@@ -67,6 +68,7 @@ impl Default for Builder {
             clock: SimClock::system(),
             dir: None,
             trust: FrontendTrust::Unverified,
+            metadata_only: false,
         }
     }
 }
@@ -159,6 +161,15 @@ impl Builder {
         Self { trust, ..self }
     }
 
+    /// Lists and watches of pods answer with metadata, whatever they are asked for.
+    #[must_use]
+    pub fn metadata_only(self) -> Self {
+        Self {
+            metadata_only: true,
+            ..self
+        }
+    }
+
     /// Starts everything. When this returns, every server accepts connections.
     pub async fn start(self) -> Result<Cluster, Error> {
         let (dir, path) = self.folder()?;
@@ -178,6 +189,7 @@ impl Builder {
             wrong_tls: tls::server_config(&wrong, None)?,
             aggregator,
             api_fault: Mutex::new(ApiFault::None),
+            metadata_only: self.metadata_only,
             watches: watch::Sender::new(0),
             silence: watch::Sender::new(0),
             unanswered: Mutex::default(),

@@ -13,6 +13,7 @@ use super::render::{self, Shape};
 use super::route::{Query, Route};
 use super::selector::Selection;
 use super::status::{Refusal, answer, json_response};
+use super::table;
 use crate::cluster::State;
 use crate::encode::{base64_url, base64_url_decode};
 use crate::store::{Key, Kind, Stored};
@@ -42,7 +43,13 @@ pub(super) fn get(
         ));
     }
     let mut text = Vec::new();
-    render::write(kind, &stored.object, stored.version, shape, &mut text);
+    if let Shape::Table(include) = shape {
+        let mut row = Vec::new();
+        table::write_row(kind, &stored.object, stored.version, include, &mut row);
+        table::write_table(Some(table::columns(kind)), stored.version, &row, &mut text);
+    } else {
+        render::write(kind, &stored.object, stored.version, shape, &mut text);
+    }
     Ok(json_response(StatusCode::OK, crate::tls::full(text)))
 }
 
@@ -168,9 +175,14 @@ fn body(kind: &'static Kind, shape: Shape, metadata: &Value, items: Vec<Stored>)
             "PartialObjectMetadataList".to_owned(),
             "meta.k8s.io/v1".to_owned(),
         ),
+        Shape::Table(_) => ("Table".to_owned(), "meta.k8s.io/v1".to_owned()),
+    };
+    let items_are = match shape {
+        Shape::Table(_) => format!("\"columnDefinitions\":{},\"rows\"", table::columns(kind)),
+        Shape::Full | Shape::Metadata => "\"items\"".to_owned(),
     };
     let head = format!(
-        "{{\"kind\":\"{list_kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},\"items\":["
+        "{{\"kind\":\"{list_kind}\",\"apiVersion\":\"{version}\",\"metadata\":{metadata},{items_are}:["
     );
     let mut items = items.into_iter().enumerate().peekable();
     let middle = std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Objects as JSON, in full or as `PartialObjectMetadata`.
+//! Objects as JSON, in full, as `PartialObjectMetadata` or as rows of a Table.
 
 use std::sync::LazyLock;
 
@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::table::{self, Include};
 use crate::objects::{Map, Node, Phase, Pod};
 use crate::store::{Kind, Object};
 
@@ -16,12 +17,16 @@ pub(crate) enum Shape {
     Full,
     /// `PartialObjectMetadata`.
     Metadata,
+    /// Rows of a Table.
+    Table(Include),
 }
 
 impl Shape {
     /// As the request's `Accept` asks.
-    pub(super) fn of(accept: &str) -> Self {
-        if accept.contains("as=PartialObjectMetadata") {
+    pub(super) fn of(accept: &str, include: Include) -> Self {
+        if accept.contains("as=Table") {
+            Self::Table(include)
+        } else if accept.contains("as=PartialObjectMetadata") {
             Self::Metadata
         } else {
             Self::Full
@@ -73,8 +78,11 @@ pub(crate) fn date(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Appends an object's JSON.
+/// Appends an object's JSON, or its row.
 pub(super) fn write(kind: &Kind, object: &Object, version: u64, shape: Shape, out: &mut Vec<u8>) {
+    if let Shape::Table(include) = shape {
+        return table::write_row(kind, object, version, include, out);
+    }
     let meta = match object {
         Object::Node(node) => Some(node_meta(node, version)),
         Object::Pod(pod) => Some(pod_meta(pod, version)),
@@ -94,7 +102,9 @@ pub(super) fn write(kind: &Kind, object: &Object, version: u64, shape: Shape, ou
             let partial = json!({ "kind": PARTIAL, "apiVersion": META_VERSION, "metadata": full.get("metadata") });
             serde_json::to_writer(out, &partial)
         }
-        (Shape::Full, _) => serde_json::to_writer(out, &value(kind, object, version)),
+        (Shape::Full | Shape::Table(_), _) => {
+            serde_json::to_writer(out, &value(kind, object, version))
+        }
     };
     // Writing values to memory cannot fail.
     written.ok();

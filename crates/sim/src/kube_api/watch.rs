@@ -19,6 +19,7 @@ use super::render::{self, Shape};
 use super::route::Query;
 use super::selector::Selection;
 use super::status::{Refusal, json_response};
+use super::table;
 use crate::cluster::Shared;
 use crate::store::{Change, Event, Kind, Stored};
 use crate::tls::Body;
@@ -48,6 +49,8 @@ struct Watcher {
     closing: watch::Receiver<u64>,
     silence: watch::Receiver<u64>,
     ended: bool,
+    /// Whether the columns of a Table were sent.
+    columns_sent: bool,
 }
 
 pub(super) fn watch(
@@ -106,6 +109,7 @@ pub(super) fn watch(
         closing: shared.watches.subscribe(),
         silence: shared.silence.subscribe(),
         ended: false,
+        columns_sent: false,
     };
     let lines = stream::unfold(watcher, |mut watcher| async move {
         let lines = watcher.next().await?;
@@ -132,8 +136,9 @@ impl Watcher {
                 return None;
             }
             if self.initial.len() > 0 {
-                for stored in self.initial.by_ref().take(BATCH) {
-                    line(self.kind, self.shape, Change::Added, &stored, &mut out);
+                let batch: Vec<Stored> = self.initial.by_ref().take(BATCH).collect();
+                for stored in batch {
+                    self.line(Change::Added, &stored, &mut out);
                 }
             } else if self.initial_end {
                 self.initial_end = false;
@@ -204,11 +209,45 @@ impl Watcher {
             object: event.object,
             version: event.version,
         };
-        line(self.kind, self.shape, change, &stored, out);
+        self.line(change, &stored, out);
     }
 
-    fn bookmark(&self, annotations: &Value, out: &mut Vec<u8>) {
+    fn line(&mut self, change: Change, stored: &Stored, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"type\":\"");
+        out.extend_from_slice(change.as_str().as_bytes());
+        out.extend_from_slice(b"\",\"object\":");
+        let mut object = Vec::new();
+        render::write(
+            self.kind,
+            &stored.object,
+            stored.version,
+            self.shape,
+            &mut object,
+        );
+        if let Shape::Table(_) = self.shape {
+            self.table(stored.version, &object, out);
+        } else {
+            out.append(&mut object);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// A Table of this row, with the columns if it is the first.
+    fn table(&mut self, version: u64, row: &[u8], out: &mut Vec<u8>) {
+        let columns = (!self.columns_sent).then(|| table::columns(self.kind));
+        table::write_table(columns, version, row, out);
+        self.columns_sent = true;
+    }
+
+    fn bookmark(&mut self, annotations: &Value, out: &mut Vec<u8>) {
         let (kind, version) = match self.shape {
+            Shape::Table(_) => {
+                let row = table::bookmark_row(self.kind, self.version, annotations).to_string();
+                out.extend_from_slice(b"{\"type\":\"BOOKMARK\",\"object\":");
+                self.table(self.version, row.as_bytes(), out);
+                out.extend_from_slice(b"}\n");
+                return;
+            }
             Shape::Full => (self.kind.name, self.kind.api_version()),
             Shape::Metadata => ("PartialObjectMetadata", "meta.k8s.io/v1".to_owned()),
         };
@@ -243,12 +282,4 @@ impl Watcher {
 fn push(value: &Value, out: &mut Vec<u8>) {
     out.extend_from_slice(value.to_string().as_bytes());
     out.push(b'\n');
-}
-
-fn line(kind: &Kind, shape: Shape, change: Change, stored: &Stored, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"type\":\"");
-    out.extend_from_slice(change.as_str().as_bytes());
-    out.extend_from_slice(b"\",\"object\":");
-    render::write(kind, &stored.object, stored.version, shape, out);
-    out.extend_from_slice(b"}\n");
 }

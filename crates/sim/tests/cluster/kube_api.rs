@@ -19,7 +19,7 @@ use tributary_sim::{ApiFault, Ca, Cluster, PodSpec, TokenSpec, Usage};
 
 use crate::https::Https;
 
-async fn cluster() -> Cluster {
+pub(crate) async fn cluster() -> Cluster {
     Cluster::builder()
         .nodes(3)
         .pods_per_node(4)
@@ -29,7 +29,7 @@ async fn cluster() -> Cluster {
         .unwrap()
 }
 
-async fn client(cluster: &Cluster) -> Client {
+pub(crate) async fn client(cluster: &Cluster) -> Client {
     let kubeconfig = Kubeconfig::read_from(&cluster.paths().kubeconfig).unwrap();
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options)

@@ -9,3 +9,5 @@ mod https;
 mod kube_api;
 #[cfg(test)]
 mod kubelet;
+#[cfg(test)]
+mod table;

@@ -42,7 +42,7 @@ const SCRAPER: &str = "clusterrole/system:tributary-scraper";
 const LOCAL: &str = "role/tributary-scraper";
 
 /// Every permission of both halves, in the order of the chart.
-const NEEDED: [Needed; 15] = [
+const NEEDED: [Needed; 14] = [
     needed(
         FRONTEND,
         "nodes",
@@ -56,13 +56,6 @@ const NEEDED: [Needed; 15] = [
         "watch",
         "frontend",
         "cannot watch resource \"nodes\"",
-    ),
-    needed(
-        FRONTEND,
-        "pods",
-        "get",
-        "frontend",
-        "cannot get resource \"pods\"",
     ),
     needed(
         FRONTEND,
@@ -153,10 +146,7 @@ const NEEDED: [Needed; 15] = [
 #[test]
 fn no_permission_lacks_and_without_any_one_its_feature_fails_and_says_so() -> anyhow::Result<()> {
     on_site(async |site| {
-        // Where a pod runs that two nodes report is asked for quietly.
-        let quiet = "frontend.args={--log-level=info\\,tributary_apiserver::catalog=debug}";
-        site.install(&["--set", "profile=ha", "--set", quiet])
-            .await?;
+        site.install(&["--set", "profile=ha"]).await?;
         site.available().await?;
         site.top().await?;
         two_nodes_report_a_pod(&site).await?;

@@ -238,4 +238,7 @@ fn lists_and_watches_ask_for_metadata() {
         accept("/api/v1/pods?&watch=true&timeoutSeconds=290"),
         "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
     );
+    let whole = Request::get("/api/v1/pods").header(header::ACCEPT, "application/json");
+    let whole = accept_metadata(whole.body(()).unwrap());
+    assert_eq!(whole.headers()[header::ACCEPT], "application/json");
 }

@@ -1,0 +1,230 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
+
+use ::kube::{client::Body, core::Status};
+use bytes::Bytes;
+use futures::stream;
+use http::Response;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::sync::mpsc;
+use tower::{BoxError, service_fn};
+
+use super::*;
+
+/// Lists are lines `item item @version >next`, events `+item @version`, `-item @version`,
+/// `@version` and `!code`.
+struct Words;
+
+fn version(text: &str) -> Result<(&str, &str), Error> {
+    let unreadable = || serde_json::from_str::<u8>("").unwrap_err();
+    text.split_once('@')
+        .ok_or_else(|| Error::SerdeError(unreadable()))
+}
+
+impl Decode for Words {
+    type Item = String;
+
+    const ACCEPT: &'static str = "text/words";
+
+    fn page(&mut self, text: &str) -> Result<Page<String>, Error> {
+        let (items, rest) = version(text)?;
+        let (version, next) = match rest.split_once('>') {
+            Some((version, next)) => (version, Some(next.to_owned())),
+            None => (rest, None),
+        };
+        Ok(Page {
+            items: items.split_whitespace().map(str::to_owned).collect(),
+            version: version.trim().to_owned(),
+            next,
+        })
+    }
+
+    fn event(&mut self, line: &str) -> Result<Event<String>, Error> {
+        if let Some(code) = line.strip_prefix('!') {
+            let code = code.parse().unwrap();
+            return Err(Error::Api(Box::new(Status {
+                code,
+                ..Status::default()
+            })));
+        }
+        let (change, version) = version(line)?;
+        let change = change.trim();
+        let changes: [(_, fn(String) -> _); 2] = [('+', Change::Put), ('-', Change::Remove)];
+        let change = changes
+            .into_iter()
+            .find_map(|(sign, make)| Some(make(change.strip_prefix(sign)?.to_owned())));
+        Ok(Event {
+            version: version.to_owned(),
+            changes: change.into_iter().collect(),
+        })
+    }
+}
+
+const WATCHED: Watched = Watched {
+    kind: "words",
+    path: "/api/v1/words",
+    fields: "status.phase=Running",
+};
+
+/// An API that gives these answers, one after the other, and notes what it is asked.
+#[derive(Clone, Default)]
+struct Api {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+#[derive(Clone, Copy)]
+enum Answer {
+    /// This status and text.
+    Whole(u16, &'static str),
+    /// This text, and then nothing for ever.
+    Open(&'static str),
+    /// This text, and then the connection breaks.
+    Broken(&'static str),
+}
+
+impl Api {
+    fn client(&self, answers: &[Answer]) -> Client {
+        *self.answers.lock().unwrap() = answers.iter().copied().collect();
+        let api = self.clone();
+        let answer = move |request: http::Request<Body>| {
+            assert_eq!(request.headers()[header::ACCEPT], "text/words");
+            let uri = request.uri().to_string();
+            let uri = uri.trim_start_matches("/api/v1/words?").to_owned();
+            api.asked.lock().unwrap().push(uri);
+            let answer = api.answers.lock().unwrap().pop_front();
+            async move { Ok::<_, BoxError>(respond(answer)) }
+        };
+        Client::new(service_fn(answer), "default")
+    }
+
+    fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}
+
+fn respond(
+    answer: Option<Answer>,
+) -> Response<impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static> {
+    let (status, text, end) = match answer {
+        Some(Answer::Whole(status, text)) => (status, text, None),
+        Some(Answer::Open(text)) => (200, text, Some(false)),
+        Some(Answer::Broken(text)) => (200, text, Some(true)),
+        None => (200, "", Some(false)),
+    };
+    let frames = stream::unfold(Some(text), move |text| async move {
+        match (text, end) {
+            (Some(text), _) => Some((Ok(Frame::data(Bytes::from(text))), None)),
+            (None, None) => None,
+            (None, Some(true)) => Some((Err(BoxError::from("broken")), None)),
+            (None, Some(false)) => std::future::pending().await,
+        }
+    });
+    let body = StreamBody::new(frames);
+    Response::builder().status(status).body(body).unwrap()
+}
+
+/// What is told, until so many changes were.
+async fn told(client: Client, count: usize) -> Vec<String> {
+    let (tell, mut heard) = mpsc::channel(10);
+    let stop = CancellationToken::new();
+    let apply = move |change| {
+        tell.try_send(match change {
+            Change::Replace(all) => format!("replace {}", all.join(" ")),
+            Change::Put(item) => format!("put {item}"),
+            Change::Remove(item) => format!("remove {item}"),
+        })
+        .unwrap();
+    };
+    let kept = |item: String| item.to_uppercase();
+    let keep = keep_decoded(client, (WATCHED, Words), kept, apply, stop.clone());
+    let hear = async {
+        let mut told = Vec::new();
+        while told.len() < count {
+            told.push(heard.recv().await.unwrap());
+        }
+        stop.cancel();
+        told
+    };
+    let both = async { tokio::join!(keep, hear).1 };
+    let hour = Duration::from_hours(1);
+    tokio::time::timeout(hour, both).await.expect("told")
+}
+
+const WATCH: &str = "&watch=true&timeoutSeconds=60&fieldSelector=status.phase%3DRunning\
+                     &allowWatchBookmarks=true&resourceVersion=";
+
+#[tokio::test(start_paused = true)]
+async fn a_set_is_listed_in_pages_and_then_watched() {
+    let api = Api::default();
+    let client = api.client(&[
+        Answer::Whole(200, "a b @7>p2"),
+        Answer::Whole(200, "c @7"),
+        Answer::Whole(200, "+d @8\n@9\n"),
+        Answer::Open("-a @10\n"),
+    ]);
+    let told = told(client, 3).await;
+    assert_eq!(told, ["replace A B C", "put D", "remove A"]);
+    let list = "&fieldSelector=status.phase%3DRunning&limit=500";
+    assert_eq!(
+        api.asked(),
+        [
+            list.to_owned(),
+            format!("{list}&continue=p2"),
+            format!("{WATCH}7"),
+            // The watch ended in order, after a bookmark.
+            format!("{WATCH}9"),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_breaks_goes_on_where_it_was() {
+    let api = Api::default();
+    let client = api.client(&[
+        Answer::Whole(200, "a @7"),
+        Answer::Broken("+b @8\n"),
+        Answer::Whole(500, "no"),
+        Answer::Open("+c @9\n"),
+    ]);
+    let told = told(client, 3).await;
+    assert_eq!(told, ["replace A", "put B", "put C"]);
+    let watches: Vec<String> = api.asked().split_off(1);
+    let from = |version: u8| format!("{WATCH}{version}");
+    assert_eq!(watches, [from(7), from(8), from(8)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_watched_is_listed_again() {
+    for lost in [
+        Answer::Open("!410\n"),
+        Answer::Whole(410, r#"{"status":"Failure","code":410}"#),
+        Answer::Open("?\n"),
+    ] {
+        let api = Api::default();
+        let answers = [
+            Answer::Whole(200, "a @7"),
+            lost,
+            Answer::Whole(500, "no"),
+            Answer::Whole(200, "b @70"),
+            Answer::Open("+c @71\n"),
+        ];
+        let told = told(api.client(&answers), 3).await;
+        // What was known stays in force until the list is whole.
+        assert_eq!(told, ["replace A", "replace B", "put C"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_that_ends_each_watch_at_once_is_not_asked_in_a_loop() {
+    let api = Api::default();
+    let mut answers = vec![Answer::Whole(200, "a @7")];
+    answers.extend(std::iter::repeat_n(Answer::Whole(200, ""), 10));
+    answers.push(Answer::Open("+b @8\n"));
+    let begun = Instant::now();
+    told(api.client(&answers), 2).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}
