@@ -7,6 +7,7 @@
 
 mod accept;
 mod answer;
+mod budget;
 mod debug;
 mod discovery;
 mod document;
@@ -38,6 +39,7 @@ use tributary_runtime::{clock::Clock, selector::Selector};
 
 pub use self::freshness::Freshness;
 use self::{
+    budget::Budget,
     kinds::{GROUP, Version},
     openapi::OpenApi,
     turns::Turns,
@@ -88,6 +90,8 @@ struct Served {
     version: Version,
     /// Of all versions together.
     turns: Turns,
+    /// The same.
+    budget: Budget,
 }
 
 /// The API alone: every path, [`finished`].
@@ -119,12 +123,13 @@ pub(crate) fn paths(api: Api) -> Router {
         .route(debug::NODES, any(debug::nodes))
         .with_state(Arc::clone(&api))
         .merge(descriptions());
-    let turns = Turns::default();
+    let (turns, budget) = (Turns::default(), Budget::default());
     for version in Version::ALL {
         let served = Served {
             api: Arc::clone(&api),
             version,
             turns: turns.clone(),
+            budget: budget.clone(),
         };
         router = router.merge(resources(version).with_state(served));
     }

@@ -7,15 +7,25 @@
 //! faster than samples come; it gives up when less than half of that share is
 //! left (docs/decisions/0004-readiness.md).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
+use tokio::time::Instant;
 use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::selector::Selector;
 
 use crate::{Held, store::NoMetrics};
+
+/// How long a verdict stands: everybody may ask, and it takes a look at every node.
+const STANDS: Duration = Duration::from_millis(250);
+
+/// How many nodes are looked at together for an example.
+const EXAMPLES: usize = 256;
 
 /// Answers the readiness check over samples.
 #[derive(Debug)]
@@ -25,11 +35,28 @@ pub(crate) struct Coverage {
     /// Percent of the nodes.
     pub(crate) wanted: u8,
     pub(crate) ready: AtomicBool,
+    /// The verdict, and when it was found out.
+    pub(crate) verdict: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Coverage {
-    /// Whether enough nodes are served; if not, which share is missing and why.
+    /// Whether enough nodes are served; if not, which share is missing and why. Found
+    /// out at most four times a second, however often it is asked.
     pub(crate) fn check(&self) -> Result<(), String> {
+        let now = Instant::now();
+        // Held while it is found out: others would find out the same.
+        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*verdict {
+            Some((at, found)) if now < *at + STANDS => found.clone(),
+            _ => {
+                let found = self.find_out();
+                *verdict = Some((now, found.clone()));
+                found
+            }
+        }
+    }
+
+    fn find_out(&self) -> Result<(), String> {
         let nodes = self.nodes();
         let now = Timestamp::from_millis(self.held.clock.now_millis());
         let standing = self.held.store.standing(&nodes, now);
@@ -46,7 +73,7 @@ impl Coverage {
             return Ok(());
         }
         let silent = known - served - failing;
-        let example = self.example(&nodes, now).unwrap_or_default();
+        let example = self.example(&nodes, now, failing > 0).unwrap_or_default();
         Err(format!(
             "{served} of {known} nodes have metrics, {failing} fail to be scraped, \
              {silent} were not reported{example}"
@@ -54,17 +81,21 @@ impl Coverage {
     }
 
     /// One node without metrics, and why: one that fails, if there is one, since
-    /// others may be a matter of time.
-    fn example(&self, nodes: &[NodeName], now: Timestamp) -> Option<String> {
-        let reports = self.held.store.reports(nodes, now);
-        let reasons = nodes.iter().zip(reports.into_iter().map(|it| it.why_not));
-        let missing: Vec<_> = reasons
-            .filter_map(|(node, why)| Some((node, why?)))
-            .collect();
-        let fails = |(_, why): &&(&NodeName, NoMetrics)| matches!(why, NoMetrics::Failed(_));
+    /// others may be a matter of time. Looks no further than it must.
+    fn example(&self, nodes: &[NodeName], now: Timestamp, any_fails: bool) -> Option<String> {
         let facts = &self.held.facts;
-        let first = missing.first().filter(|_| facts.any());
-        let (node, why) = missing.iter().find(fails).or(first)?;
+        let mut chunks = nodes.chunks(EXAMPLES);
+        let (node, why) = chunks.find_map(|nodes| {
+            let reports = self.held.store.reports(nodes, now).into_iter();
+            let mut missing = nodes
+                .iter()
+                .zip(reports)
+                .filter_map(|(node, report)| Some((node, report.why_not?)));
+            missing.find(|(_, why)| !any_fails || matches!(why, NoMetrics::Failed(_)))
+        })?;
+        if !any_fails && !facts.any() {
+            return None;
+        }
         let scrapers = facts.any().then(|| facts.of(node.as_str()));
         let scrapers = scrapers.map_or_else(String::new, |it| format!("; {it}"));
         Some(format!(" (node {node}: {why}{scrapers})"))
@@ -91,8 +122,6 @@ pub(crate) fn check(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prometheus_client::registry::Registry;
     use tributary_runtime::{args::KubeArgs, clock::Clock, kube::Limits};
 
@@ -126,18 +155,31 @@ mod tests {
             node_selector: None,
             wanted: 90,
             ready: AtomicBool::new(false),
+            verdict: Mutex::default(),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_verdict_stands_for_a_moment_however_often_it_is_asked() {
+        let coverage = coverage(&["n1"]);
+        let missing = "0 of 1 nodes have metrics, 0 fail to be scraped, 1 were not reported";
+        assert_eq!(coverage.check(), Err(missing.to_owned()));
+        coverage.held.catalog.set_nodes(Vec::new());
+        tokio::time::advance(Duration::from_millis(249)).await;
+        assert_eq!(coverage.check(), Err(missing.to_owned()));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(coverage.check(), Ok(()));
     }
 
     #[test]
     fn what_is_missing_is_told_with_an_example() {
         let coverage = coverage(&["n1", "n2"]);
         let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, 2 were not reported";
-        assert_eq!(coverage.check(), Err(missing.to_owned()));
+        assert_eq!(coverage.find_out(), Err(missing.to_owned()));
         let mut claims = coverage.held.facts.claims("s1".into());
         claims.take(Some(Role::Owner), vec!["n1".into()]);
         assert_eq!(
-            coverage.check(),
+            coverage.find_out(),
             Err(format!(
                 "{missing} (node n1: no scraper has reported it yet; owned by s1)"
             ))
@@ -154,7 +196,7 @@ mod tests {
         };
         coverage.held.store.fail(&"n2".into(), failed, &source);
         assert_eq!(
-            coverage.check(),
+            coverage.find_out(),
             Err(
                 "0 of 2 nodes have metrics, 1 fail to be scraped, 1 were not reported (node n2: \
                  last scrape failed 3s ago by s2: connection refused; nobody who is connected \

@@ -21,7 +21,7 @@ mod states;
 pub mod store;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -167,6 +167,7 @@ impl Frontend {
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
             ready: AtomicBool::new(false),
+            verdict: Mutex::default(),
         };
         let steps = Steps::to(stop);
         let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);

@@ -4,7 +4,7 @@
 //! the connection, then the next. So neither a lock nor a core is held for long,
 //! and a list of the whole cluster never exists in memory as such. Protobuf is
 //! the exception: its length comes first, so all of it is held, in some 150 bytes
-//! per pod.
+//! per pod. Those that are held have a [`budget`](super::budget) together.
 
 use std::convert::Infallible;
 
@@ -15,7 +15,7 @@ use axum::{
         HeaderValue,
         header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use futures::{StreamExt as _, stream};
@@ -24,6 +24,7 @@ use tributary_model::Timestamp;
 use super::{
     Freshness, Served,
     accept::{self, Encoding, Form, Subject},
+    budget::{ITEM, Share},
     kinds::Resource,
     objects::Item,
     page,
@@ -54,6 +55,7 @@ pub(crate) struct Answer {
     writer: Writer,
     freshness: Freshness,
     turns: Turns,
+    share: Share,
 }
 
 impl Answer {
@@ -89,6 +91,7 @@ impl Answer {
             writer,
             freshness: served.api.freshness.clone(),
             turns: served.turns.clone(),
+            share: served.budget.share(),
         })
     }
 
@@ -98,7 +101,7 @@ impl Answer {
         self.writer.one(&mut out, item);
         self.freshness
             .observe(std::slice::from_ref(item), self.date);
-        held(&self.writer, vec![out.into()])
+        held(&self.writer, vec![out.into()], self.share)
     }
 
     /// The answer that lists the items of `pages`, at most `limit` of them.
@@ -121,6 +124,9 @@ impl Answer {
         let (mut items, mut turn) = (Vec::new(), self.turns.begin());
         for mut page in pages {
             items.append(&mut page);
+            if let Err(busy) = self.share.hold(items.len() * ITEM) {
+                return busy.into_response();
+            }
             if items.len() > limit {
                 break;
             }
@@ -137,7 +143,10 @@ impl Answer {
         let mut out = Vec::new();
         self.writer.items(&mut out, &items);
         self.writer.finish(&mut out);
-        held(&self.writer, vec![out.into()])
+        match self.share.hold(items.len() * ITEM + out.len()) {
+            Ok(()) => held(&self.writer, vec![out.into()], self.share),
+            Err(busy) => busy.into_response(),
+        }
     }
 
     async fn all(
@@ -158,6 +167,9 @@ impl Answer {
                 None => self.writer.finish(&mut chunk),
             }
             length += chunk.len();
+            if let Err(busy) = self.share.hold(length) {
+                return busy.into_response();
+            }
             if !chunk.is_empty() {
                 // What is held for long holds little more than it must.
                 if chunk.capacity() - chunk.len() > chunk.len() / 8 {
@@ -166,7 +178,7 @@ impl Answer {
                 chunks.push(Bytes::from(chunk));
             }
             if items.is_none() {
-                return held(&self.writer, chunks);
+                return held(&self.writer, chunks, self.share);
             }
             turn.over().await;
         }
@@ -187,8 +199,9 @@ impl Answer {
     }
 }
 
-/// The answer of these pieces, all that there are.
-fn held(writer: &Writer, mut chunks: Vec<Bytes>) -> Response {
+/// The answer of these pieces, all that there are. Keeps its share of the budget
+/// until it is sent.
+fn held(writer: &Writer, mut chunks: Vec<Bytes>, share: Share) -> Response {
     let length = |chunks: &[Bytes]| chunks.iter().map(Bytes::len).sum::<usize>();
     if let Some(Envelope { before, after }) = writer.envelope(length(&chunks)) {
         chunks.insert(0, before.into());
@@ -198,7 +211,11 @@ fn held(writer: &Writer, mut chunks: Vec<Bytes>) -> Response {
     if length <= WHOLE {
         return typed(writer.encoding(), Body::from(chunks.concat()));
     }
-    let chunks = stream::iter(chunks.into_iter().map(Ok::<_, Infallible>));
+    let chunks = chunks.into_iter().map(move |chunk| {
+        let _held = &share;
+        Ok::<_, Infallible>(chunk)
+    });
+    let chunks = stream::iter(chunks);
     let mut response = typed(writer.encoding(), Body::from_stream(chunks));
     response
         .headers_mut()

@@ -43,7 +43,10 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         .get(USER_AGENT)
         .and_then(|agent| agent.to_str().ok());
     let mut pretty = params::wants_pretty(request.uri(), agent.unwrap_or_default());
-    let audit_id = headers.get(AUDIT_ID).cloned().unwrap_or_else(new_id);
+    let audit_id = headers.get(AUDIT_ID).filter(|id| !id.is_empty());
+    // A copy, which does not keep the buffer of the whole head.
+    let audit_id = audit_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
+    let audit_id = audit_id.unwrap_or_else(new_id);
     let refused_in = accept::negotiate(headers, Subject::Status).map(|wanted| wanted.encoding);
 
     let mut response = next.run(request).await;

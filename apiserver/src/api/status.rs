@@ -55,7 +55,7 @@ pub(crate) enum Refusal {
         name: String,
     },
     /// The object exists, and has no metrics.
-    #[error("no metrics for {} {name:?}: {why}{}", resource.singular(), scraped(.by.as_ref()))]
+    #[error("no metrics for {} {name:?}: {}", resource.singular(), reason(*resource, why, .by.as_ref()))]
     NoMetrics {
         /// What kind of object.
         resource: Resource,
@@ -69,6 +69,21 @@ pub(crate) enum Refusal {
     /// It is not known yet which objects exist.
     #[error("the {} list has not been read yet", .0.singular())]
     NotSynced(Resource),
+}
+
+/// Why there are no metrics. Who may read a pod's metrics need not look after the
+/// cluster: addresses of nodes and names of scrapers are not for them
+/// (docs/decisions/0022-reviews-are-bounded-and-fair.md).
+fn reason(resource: Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)>) -> String {
+    match (resource, why) {
+        (Resource::Nodes, why) => format!("{why}{}", scraped(by)),
+        (Resource::Pods, NoMetrics::Failed(failure)) => {
+            let ago = failure.ago.as_secs();
+            format!("the last scrape of its node failed {ago}s ago")
+        }
+        (Resource::Pods, NoMetrics::NotOnNode(_)) => "its node does not report it yet".to_owned(),
+        (Resource::Pods, why) => why.to_string(),
+    }
 }
 
 /// Who scrapes a node, as the end of a sentence.
@@ -186,7 +201,10 @@ fn available(subject: Subject, encodings: &[Encoding]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::store::Failure;
 
     fn status(refusal: Refusal) -> String {
         String::from_utf8(Status::from(refusal).json()).unwrap()
@@ -227,6 +245,42 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn a_tenant_is_not_told_of_scrapers_and_addresses() {
+        let failed = NoMetrics::Failed(Failure {
+            ago: Duration::from_secs(12),
+            by: "scraper-2".to_owned(),
+            message: "dial 10.0.0.7: connection refused".to_owned(),
+        });
+        let by = Some(("n3".into(), Scrapers::default()));
+        let refusal = |resource, why| Refusal::NoMetrics {
+            resource,
+            name: "x".to_owned(),
+            why,
+            by: by.clone(),
+        };
+        for (resource, why, text) in [
+            (
+                Resource::Pods,
+                failed.clone(),
+                "no metrics for pod \"x\": the last scrape of its node failed 12s ago",
+            ),
+            (
+                Resource::Pods,
+                NoMetrics::NotOnNode("n3".into()),
+                "no metrics for pod \"x\": its node does not report it yet",
+            ),
+            (
+                Resource::Nodes,
+                failed,
+                "no metrics for node \"x\": last scrape failed 12s ago by scraper-2: dial \
+                 10.0.0.7: connection refused (node n3: nobody who is connected owns it)",
+            ),
+        ] {
+            assert_eq!(refusal(resource, why).to_string(), text);
+        }
     }
 
     #[test]

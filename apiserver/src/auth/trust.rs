@@ -71,6 +71,8 @@ pub(crate) struct Keeper {
     /// The texts that are in force, or were tried last.
     client_ca: Option<Vec<u8>>,
     proxy: Option<ProxySource>,
+    /// The front proxy, whether or not it counts.
+    made: Option<FrontProxy>,
     files: Looks,
     /// Whether the config map could not be read when last tried.
     map_failed: bool,
@@ -93,6 +95,7 @@ impl Keeper {
             current: Arc::new(ArcSwap::from_pointee(trust)),
             client_ca: None,
             proxy: None,
+            made: None,
             files: Looks::new("client CA"),
             map_failed: false,
         };
@@ -227,7 +230,8 @@ impl Keeper {
         };
         let proxy = source.as_ref().map(make).transpose()?;
         self.proxy = source;
-        self.publish(|trust| trust.proxy = proxy);
+        self.made = proxy;
+        self.publish(|_| ());
         Ok(true)
     }
 
@@ -235,8 +239,26 @@ impl Keeper {
         let mut trust = Trust::clone(&self.current.load());
         change(&mut trust);
         trust.generation += 1;
+        trust.proxy.clone_from(&self.made);
+        if everybody_is(trust.proxy.as_ref(), trust.clients.as_ref()) {
+            trust.proxy = None;
+            warn!(
+                "one CA signs the certificates of users and of the front proxy, and any name may be \
+                 the front proxy's: every user could speak for every other. No front proxy is \
+                 believed; set --requestheader-allowed-names, or use another CA"
+            );
+        }
         self.current.store(Arc::new(trust));
     }
+}
+
+/// Whether every user with a certificate is the front proxy, too (kube-apiserver 1.35
+/// refuses to start so).
+fn everybody_is(proxy: Option<&FrontProxy>, clients: Option<&Pool>) -> bool {
+    let (Some(proxy), Some(clients)) = (proxy, clients) else {
+        return false;
+    };
+    proxy.allowed_names.is_empty() && proxy.pool.shares_a_ca_with(clients)
 }
 
 impl Settings {

@@ -15,7 +15,10 @@ use super::user::User;
 
 /// CAs that sign client certificates.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool(Arc<dyn ClientCertVerifier>);
+pub(crate) struct Pool {
+    verifier: Arc<dyn ClientCertVerifier>,
+    roots: Arc<RootCertStore>,
+}
 
 /// Why a PEM text is no pool of CAs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,10 +54,10 @@ impl Pool {
         if added == 0 {
             return Err(BadCa::Empty);
         }
-        let provider = Arc::new(default_provider());
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider)
             .build()
-            .map(Self)
+            .map(|verifier| Self { verifier, roots })
             .map_err(|error| BadCa::Unusable(error.to_string()))
     }
 
@@ -65,10 +68,25 @@ impl Pool {
         now: UnixTime,
     ) -> Result<(), BadCertificate> {
         let (own, others) = chain.split_first().ok_or(BadCertificate::Subject)?;
-        self.0
+        self.verifier
             .verify_client_cert(own, others, now)
             .map(drop)
             .map_err(BadCertificate::Invalid)
+    }
+}
+
+impl Pool {
+    /// Whether a CA is in both: the same name and the same key, whatever else its
+    /// certificates say.
+    pub(crate) fn shares_a_ca_with(&self, other: &Self) -> bool {
+        let mut ours = self.roots.roots.iter();
+        ours.any(|one| {
+            let mut theirs = other.roots.roots.iter();
+            theirs.any(|it| {
+                it.subject == one.subject
+                    && it.subject_public_key_info == one.subject_public_key_info
+            })
+        })
     }
 }
 

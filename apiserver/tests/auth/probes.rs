@@ -110,6 +110,11 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
     assert_eq!(headers["content-type"], "text/plain; charset=utf-8");
     assert_eq!(headers["x-content-type-options"], "nosniff");
 
+    let empty = Caller::stranger().header("Audit-Id", "");
+    let mut line = empty.connect(stage.api).await.unwrap();
+    let (headers, _) = line.whole("/readyz").await.unwrap();
+    assert_eq!(headers["audit-id"].len(), 36);
+
     let asked = Caller::stranger().header("Audit-Id", "the-same");
     let mut line = asked.connect(stage.api).await.unwrap();
     for path in [NODES, "/readyz", "/nowhere"] {

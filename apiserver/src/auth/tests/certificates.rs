@@ -62,6 +62,32 @@ async fn a_connection_is_judged_anew_when_the_cas_change() {
 }
 
 #[tokio::test]
+async fn one_ca_for_users_and_front_proxy_makes_no_front_proxy_of_any_name() {
+    let pki = Pki::new().unwrap();
+    for (proxy_ca, names, believed) in [
+        (Ca::Cluster, "[]", false),
+        (Ca::Cluster, r#"["front-proxy-client"]"#, true),
+        (Ca::FrontProxy, "[]", true),
+    ] {
+        let mut keeper = Keeper::start(settings()).unwrap();
+        let mut layer = layer(golden().0, Trust::default());
+        layer.trust = keeper.current();
+        let mut map = map(&pki);
+        let data = map.data.as_mut().unwrap();
+        let key = |name: &str| name.to_owned();
+        data.insert(key("requestheader-allowed-names"), names.to_owned());
+        let both = format!("{}{}", pki.ca(Ca::FrontProxy), pki.ca(proxy_ca));
+        data.insert(key("requestheader-client-ca-file"), both);
+        keeper.take(&map);
+        let proxy = peer(&pki, proxy_ca, "front-proxy-client", &[]);
+        let bob = &[("X-Remote-User", "denied-bob")];
+        let answer = layer.admit(&mut get(&proxy, NODE, bob)).await;
+        let is_bob = matches!(&answer, Err(Denial::Forbidden { user, .. }) if user == "denied-bob");
+        assert_eq!(is_bob, believed, "{names}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn before_the_cas_are_known_only_certificates_have_to_wait() {
     let pki = Pki::new().unwrap();
     let mut keeper = Keeper::start(settings()).unwrap();
