@@ -80,16 +80,16 @@ fn measured<T>(work: impl FnOnce() -> T) -> T {
 fn send(bencher: Bencher<'_, '_>) {
     let reading = reading();
     bencher
-        .counter(BytesCount::new(reading_to_wire(&reading).encoded_len()))
-        .bench(|| measured(|| reading_to_wire(black_box(&reading)).encode_to_vec()));
+        .counter(BytesCount::new(reading_to_wire(&reading, 7).encoded_len()))
+        .bench(|| measured(|| reading_to_wire(black_box(&reading), 7).encode_to_vec()));
 }
 
 #[divan::bench]
 fn receive(bencher: Bencher<'_, '_>) {
     let reading = reading();
-    let roster = roster_to_wire(&NodeName::from("node-00001"), &reading.roster);
+    let roster = roster_to_wire(&NodeName::from("node-00001"), &reading.roster, 7);
     let (_, roster) = roster_from_wire(&roster).unwrap();
-    let bytes = reading_to_wire(&reading).encode_to_vec();
+    let bytes = reading_to_wire(&reading, 7).encode_to_vec();
     bencher.counter(BytesCount::of_slice(&bytes)).bench(|| {
         measured(|| {
             let message = v1::Reading::decode(black_box(&*bytes)).unwrap();

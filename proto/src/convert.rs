@@ -8,7 +8,7 @@ mod reading;
 mod roster;
 
 use tonic::Status;
-use tributary_model::{InvalidRoster, MAX_NAME, NodeName};
+use tributary_model::{InvalidRoster, MAX_NAME, NodeName, is_dns_subdomain};
 
 pub use self::{
     reading::{reading_from_wire, reading_to_wire},
@@ -19,11 +19,12 @@ use crate::limits::FAILURE_TEXT;
 /// Why a message is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Invalid {
-    /// A node name is empty or too long.
-    #[error("node name of {0} bytes, allowed are 1 to {MAX_NAME}")]
+    /// A node name is not one that Kubernetes allows.
+    #[error("node name of {0} bytes is no DNS subdomain of 1 to {MAX_NAME} bytes")]
     NodeName(usize),
-    /// A source, group or instance name is too long, or the source's is empty.
-    #[error("{what} of {len} bytes, allowed are up to {MAX_NAME}")]
+    /// A source, group or instance name is too long, or has a character that is
+    /// not visible.
+    #[error("{what} of {len} bytes, allowed are up to {MAX_NAME} of visible ASCII")]
     Name {
         /// Which name.
         what: &'static str,
@@ -76,28 +77,35 @@ impl From<Invalid> for Status {
 ///
 /// # Errors
 ///
-/// It is empty or too long.
+/// It is no DNS subdomain.
 pub fn node_name(name: &str) -> Result<NodeName, Invalid> {
-    match name.len() {
-        1..=MAX_NAME => Ok(name.into()),
-        len => Err(Invalid::NodeName(len)),
+    if is_dns_subdomain(name) {
+        Ok(name.into())
+    } else {
+        Err(Invalid::NodeName(name.len()))
     }
 }
 
-/// A name that may be empty, checked.
+/// A name that may be empty, checked: it is shown in logs and answers.
 ///
 /// # Errors
 ///
-/// It is too long.
+/// It is too long, or has a character that is not visible.
 pub fn short_name(what: &'static str, name: String) -> Result<String, Invalid> {
-    match name.len() {
-        0..=MAX_NAME => Ok(name),
-        len => Err(Invalid::Name { what, len }),
+    if name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(name)
+    } else {
+        let len = name.len();
+        Err(Invalid::Name { what, len })
     }
 }
 
-/// The text of a failure, cut to its limit at a character's border.
+/// The text of a failure, as it may stand in a log and on a terminal: without
+/// what controls either, and cut to its limit at a character's border.
 pub fn failure_text(mut text: String) -> String {
+    if text.contains(is_control) {
+        text = text.replace(is_control, " ");
+    }
     if text.len() > FAILURE_TEXT {
         let end = (0..=FAILURE_TEXT)
             .rev()
@@ -107,9 +115,26 @@ pub fn failure_text(mut text: String) -> String {
     text
 }
 
+/// Whether a character moves the cursor, ends a line, or turns the direction of
+/// what follows it.
+fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_loses_what_controls_a_log_or_a_terminal() {
+        let forged = "dial\n2026-11-29 WARN forged\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}2J\u{202e}x";
+        assert_eq!(
+            failure_text(forged.to_owned()),
+            "dial 2026-11-29 WARN forged ]0;owned  [2J 2J x"
+        );
+        let plain = "certificate is not for \u{fc}ber.example";
+        assert_eq!(failure_text(plain.to_owned()), plain);
+    }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
@@ -122,13 +147,27 @@ mod tests {
 
     #[test]
     fn names_have_limits() {
-        assert_eq!(node_name("n1").unwrap().as_str(), "n1");
-        assert_eq!(node_name("").unwrap_err(), Invalid::NodeName(0));
-        assert_eq!(
-            short_name("source", "s".repeat(300))
-                .unwrap_err()
-                .to_string(),
-            "source of 300 bytes, allowed are up to 253"
-        );
+        assert_eq!(node_name("n1.example").unwrap().as_str(), "n1.example");
+        for name in ["", "n\n1", "N1", &"n".repeat(254)] {
+            assert_eq!(
+                node_name(name).unwrap_err(),
+                Invalid::NodeName(name.len()),
+                "{name:?}"
+            );
+        }
+        for name in ["", "Scraper_0:a/b", &"s".repeat(253)] {
+            assert_eq!(short_name("source", name.to_owned()).unwrap(), name);
+        }
+        for name in ["s\u{1b}[2J", "a b", "\u{e4}", &"s".repeat(254)] {
+            assert_eq!(
+                short_name("source", name.to_owned())
+                    .unwrap_err()
+                    .to_string(),
+                format!(
+                    "source of {} bytes, allowed are up to 253 of visible ASCII",
+                    name.len()
+                )
+            );
+        }
     }
 }

@@ -4,9 +4,11 @@
 //! - [`convert`]: the model's types to messages and back, side by side so that
 //!   they cannot drift
 //! - [`limits`]: the bounds of a stream, and the protocol version
+//! - [`measure`]: how long a message is, before it is sent
 
 pub mod convert;
 pub mod limits;
+pub mod measure;
 
 /// Generated from `bus/v1/bus.proto`, where every field is described.
 #[expect(

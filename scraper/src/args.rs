@@ -5,13 +5,17 @@
 //! default and meaning (PARITY 1.1 and 1.2).
 
 mod foreign;
+mod size;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Parser};
 use tributary_runtime::args::{KubeArgs, LogArgs};
 
-pub use self::foreign::Foreign;
+pub use self::{
+    foreign::Foreign,
+    size::{BadSize, ByteSize},
+};
 pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
 /// Reads the kubelets of a Kubernetes cluster and publishes what they say to
@@ -138,6 +142,14 @@ pub struct KubeletArgs {
         allow_hyphen_values = true
     )]
     pub kubelet_request_timeout: GoDuration,
+
+    /// How long the page of a kubelet may be, as sent and as inflated: bytes, or a
+    /// number with `Ki` or `Mi`; 64Ki to 64Mi.
+    ///
+    /// 4Mi is some 5,000 containers. A node whose page is longer has no metrics, and
+    /// says why; the others are not affected.
+    #[arg(long, value_name = "SIZE", default_value = "4Mi")]
+    pub kubelet_max_page_size: ByteSize,
 
     /// Ask kubelets over plain HTTP and without credentials.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]

@@ -4,6 +4,7 @@ mod frontend;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use tributary_proto::limits::LONGEST_RESOLUTION;
 use tributary_runtime::{
     args::KubeArgs,
     exit::Misconfigured,
@@ -12,10 +13,11 @@ use tributary_runtime::{
 };
 
 pub(crate) use self::frontend::ServicePort;
+use self::frontend::bus;
 pub use self::frontend::{BadFrontend, Frontend, Service};
 use crate::{
-    args::{Args, BusArgs, GoDuration, KubeletArgs, ShareArgs},
-    kubelet::Security,
+    args::{Args, ByteSize, GoDuration, KubeletArgs, ShareArgs},
+    kubelet::{Limits, PAGE_LIMITS, Security},
     nodes::Rules,
     shard::{BadShard, Shard},
 };
@@ -24,8 +26,10 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// - The resolution is at least 10 s, and nine tenths of it are enough for a
-///   request that takes all its time, so two requests to a node never overlap.
+/// - The resolution is 10 s to 1 h, which is what frontends take, and nine tenths
+///   of it are enough for a request that takes all its time, so two requests to a
+///   node never overlap.
+/// - The limit of a page is one of [`PAGE_LIMITS`].
 /// - The index of our shard is below their count; without shards, names can
 ///   stand in leases.
 /// - There is a frontend, and if one is spoken to over TLS, a CA.
@@ -35,6 +39,8 @@ pub struct Config {
     pub(crate) resolution: Duration,
     /// How long a kubelet may take.
     pub(crate) request_timeout: Duration,
+    /// Bytes of a kubelet's page.
+    pub(crate) max_page: usize,
     /// A label selector; empty for all nodes.
     pub(crate) node_selector: String,
     /// How kubelets are found.
@@ -102,6 +108,15 @@ pub enum BadConfig {
     /// `--metric-resolution`
     #[error("metric-resolution should be a time duration at least 10s, but value {0} provided")]
     ResolutionTooShort(GoDuration),
+    /// `--metric-resolution`
+    #[error(
+        "metric-resolution should be a time duration at most 1h0m0s, which is what frontends take, \
+         but value {0} provided"
+    )]
+    ResolutionTooLong(GoDuration),
+    /// `--kubelet-max-page-size`
+    #[error("kubelet-max-page-size should be 64Ki to 64Mi, but value {0} provided")]
+    PageSize(ByteSize),
     /// A kubelet could be asked again before it has answered.
     #[error(
         "metric-resolution should be larger than kubelet-request-timeout, \
@@ -173,6 +188,14 @@ impl Config {
             ..self
         }
     }
+
+    /// What one kubelet may take.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            time: self.request_timeout,
+            page: self.max_page,
+        }
+    }
 }
 
 impl TryFrom<Args> for Config {
@@ -194,6 +217,7 @@ impl TryFrom<Args> for Config {
         Ok(Self {
             resolution,
             request_timeout,
+            max_page: max_page(args.kubelet.kubelet_max_page_size)?,
             node_selector: selector(&args.scrape.node_selector)?,
             rules: Rules {
                 // An empty list is one empty word to clap.
@@ -282,6 +306,9 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
         .positive()
         .filter(|interval| *interval >= Duration::from_secs(10))
         .ok_or(BadConfig::ResolutionTooShort(resolution))?;
+    if interval > LONGEST_RESOLUTION {
+        return Err(BadConfig::ResolutionTooLong(resolution));
+    }
     if interval * 9 / 10 < waited {
         return Err(BadConfig::TimeoutTooLong {
             resolution,
@@ -289,6 +316,13 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
         });
     }
     Ok((interval, waited))
+}
+
+fn max_page(size: ByteSize) -> Result<usize, BadConfig> {
+    usize::try_from(size.bytes())
+        .ok()
+        .filter(|bytes| PAGE_LIMITS.contains(bytes))
+        .ok_or(BadConfig::PageSize(size))
 }
 
 /// The API server applies it; that it is one is seen before.
@@ -332,54 +366,6 @@ fn name(flag: &'static str, value: String) -> Result<String, BadConfig> {
         1..=253 => Ok(value),
         _ => Err(BadConfig::Name { flag, value }),
     }
-}
-
-fn bus(args: BusArgs) -> Result<(Vec<Frontend>, BusSecurity), BadConfig> {
-    if args.bus_client_key.is_some() != args.bus_client_certificate.is_some() {
-        return Err(BadConfig::NeedBoth(
-            "--bus-client-key",
-            "--bus-client-certificate",
-        ));
-    }
-    let frontends: Vec<Frontend> = args
-        .frontend
-        .iter()
-        .map(|url| url.parse())
-        .collect::<Result<_, _>>()?;
-    if frontends.is_empty() {
-        return Err(BadConfig::NoFrontend);
-    }
-    for frontend in &frontends {
-        match frontend {
-            Frontend::Http { .. } if !args.bus_insecure => {
-                return Err(BadConfig::Insecure(frontend.clone()));
-            }
-            Frontend::Https { .. } if args.bus_ca_file.is_none() => {
-                return Err(BadConfig::NoAuthority(frontend.clone()));
-            }
-            Frontend::Dns { .. } | Frontend::Service(_)
-                if args.bus_ca_file.is_none() && !args.bus_insecure =>
-            {
-                return Err(BadConfig::NoAuthority(frontend.clone()));
-            }
-            Frontend::Http { .. }
-            | Frontend::Https { .. }
-            | Frontend::Dns { .. }
-            | Frontend::Service(_)
-            | Frontend::Unix { .. } => {}
-        }
-    }
-    let security = BusSecurity {
-        pair: pair(
-            args.bus_client_certificate.as_ref(),
-            args.bus_client_key.as_ref(),
-        ),
-        ca_file: args.bus_ca_file,
-        token_file: args.bus_token_file,
-        server_name: args.bus_server_name,
-        insecure: args.bus_insecure,
-    };
-    Ok((frontends, security))
 }
 
 #[cfg(test)]

@@ -12,16 +12,17 @@ mod decimal;
 pub mod decode;
 pub mod exposition;
 mod failure;
+mod pages;
 
 use std::sync::Arc;
 
 use tributary_model::Timestamp;
 
 pub use self::{
-    body::MAX_PAGE,
-    client::Client,
+    client::{Client, Limits},
     credentials::Security,
     failure::{Reason, ScrapeError},
+    pages::{DEFAULT_PAGE, PAGE_LIMITS, PageCounters},
 };
 use self::{
     connection::Connection,
@@ -60,8 +61,12 @@ impl Kubelet {
         asked_at: Timestamp,
     ) -> Result<Decoded, ScrapeError> {
         let page = self.client.fetch(target, &mut self.connection).await?;
-        let decoded = self.layout.decode(&page, &target.node, asked_at);
-        self.client.give_back(page);
+        let pages = &self.client.pages;
+        let decoded = {
+            let _turn = pages.turn(&page).await;
+            self.layout.decode(&page.bytes, &target.node, asked_at)
+        };
+        pages.give_back(page);
         Ok(decoded?)
     }
 }

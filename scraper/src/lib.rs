@@ -110,7 +110,7 @@ impl Scraper {
     ) -> anyhow::Result<Self> {
         tls::install_provider();
         let kube = runtime_kube::config(&config.kube).await?;
-        let kubelets = KubeletClient::new(&config.security, &kube, config.request_timeout)?;
+        let kubelets = KubeletClient::new(&config.security, &kube, config.limits())?;
         let certificates = kubelets.told_in(Expirations::default());
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
@@ -135,12 +135,12 @@ impl Scraper {
         let hub = Hub::new(bus_metrics.clone());
         let (reports, overdue) = mpsc::channel(REPORTS);
         let scraping = Scraping {
+            metrics: ScrapeMetrics::register(&mut registry, kubelets.page_counters()),
             client: kubelets,
             hub: hub.clone(),
             replicas: config.replicas,
             resolution: config.resolution,
             clock: even.clone(),
-            metrics: ScrapeMetrics::register(&mut registry),
             share: share.clone(),
         };
         let told = Told {

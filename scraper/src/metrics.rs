@@ -1,5 +1,7 @@
 //! Every metric of this binary; names and help texts exist only here.
 
+mod words;
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{
@@ -10,10 +12,12 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tributary_proto::v1::{node_refused, publish_request::Message};
+use tributary_proto::v1::{node_refused::Reason as NodeRefused, publish_request::Message};
 
+pub(crate) use self::words::node_refused;
+use self::words::{KINDS, NODE_REFUSED, kind};
 use crate::{
-    kubelet::{Reason, decode::Refused},
+    kubelet::{PageCounters, Reason, decode::Refused},
     members::BadLease,
     ownership::{Counts, Move, When},
 };
@@ -30,6 +34,7 @@ pub(crate) struct BusMetrics {
     denied: Counter,
     replaced: Counter,
     sent: Family<Kind, Counter>,
+    oversized: Family<Kind, Counter>,
     nodes_refused: Family<Why, Counter>,
 }
 
@@ -78,16 +83,16 @@ impl BusMetrics {
             new.replaced.clone(),
         );
         bus.register("messages_sent", "Messages sent, by kind", new.sent.clone());
-        for kind in [
-            "hello",
-            "roster",
-            "reading",
-            "scrape_failure",
-            "released",
-            "share",
-            "synced",
-        ] {
+        bus.register(
+            "messages_oversized",
+            "Messages longer than a frontend takes, each told as a failure of its node instead",
+            new.oversized.clone(),
+        );
+        for kind in KINDS {
             drop(new.sent.get_or_create(&Kind { kind }));
+        }
+        for kind in ["roster", "reading"] {
+            drop(new.oversized.get_or_create(&Kind { kind }));
         }
         bus.register(
             "nodes_refused",
@@ -101,7 +106,7 @@ impl BusMetrics {
         new
     }
 
-    pub(crate) fn node_refused(&self, reason: node_refused::Reason) {
+    pub(crate) fn node_refused(&self, reason: NodeRefused) {
         let reason = node_refused(reason);
         self.nodes_refused.get_or_create(&Why { reason }).inc();
     }
@@ -125,16 +130,18 @@ impl BusMetrics {
     }
 
     pub(crate) fn sent(&self, message: &Message) {
-        let kind = match message {
-            Message::Hello(_) => "hello",
-            Message::Roster(_) => "roster",
-            Message::Reading(_) => "reading",
-            Message::ScrapeFailure(_) => "scrape_failure",
-            Message::Released(_) => "released",
-            Message::Synced(_) => "synced",
-            Message::Share(_) => "share",
-        };
+        let kind = kind(message);
         self.sent.get_or_create(&Kind { kind }).inc();
+    }
+
+    pub(crate) fn oversized(&self, message: &Message) {
+        let kind = kind(message);
+        self.oversized.get_or_create(&Kind { kind }).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn oversized_total(&self, kind: &'static str) -> u64 {
+        self.oversized.get_or_create(&Kind { kind }).get()
     }
 
     #[cfg(test)]
@@ -145,35 +152,6 @@ impl BusMetrics {
     #[cfg(test)]
     pub(crate) fn replaced_total(&self) -> u64 {
         self.replaced.get()
-    }
-}
-
-const NODE_REFUSED: [node_refused::Reason; 9] = [
-    node_refused::Reason::Unspecified,
-    node_refused::Reason::Invalid,
-    node_refused::Reason::Message,
-    node_refused::Reason::Containers,
-    node_refused::Reason::Names,
-    node_refused::Reason::Publisher,
-    node_refused::Reason::Frontend,
-    node_refused::Reason::NotAllowed,
-    node_refused::Reason::UnknownNode,
-];
-
-/// Why a frontend refused a node: a word for labels of metrics and fields of
-/// logs.
-pub(crate) fn node_refused(reason: node_refused::Reason) -> &'static str {
-    use node_refused::Reason;
-    match reason {
-        Reason::Unspecified => "unspecified",
-        Reason::Invalid => "invalid",
-        Reason::Message => "message",
-        Reason::Containers => "containers",
-        Reason::Names => "names",
-        Reason::Publisher => "publisher",
-        Reason::Frontend => "frontend",
-        Reason::NotAllowed => "not-allowed",
-        Reason::UnknownNode => "unknown-node",
     }
 }
 
@@ -188,7 +166,6 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) duration: Histogram,
     outcomes: Family<Outcome, Counter>,
     refused: Family<Kind, Counter>,
-    pub(crate) bytes: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -197,7 +174,8 @@ struct Outcome {
 }
 
 impl ScrapeMetrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    /// `pages` are counted by those who read them.
+    pub(crate) fn register(registry: &mut Registry, pages: PageCounters) -> Self {
         let new = Self {
             nodes: Gauge::default(),
             under_way: Gauge::default(),
@@ -205,7 +183,6 @@ impl ScrapeMetrics {
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             outcomes: Family::default(),
             refused: Family::default(),
-            bytes: Counter::default(),
         };
         let scrape = registry.sub_registry_with_prefix("tributary_scrape");
         scrape.register("nodes", "Nodes that this scraper asks", new.nodes.clone());
@@ -230,7 +207,12 @@ impl ScrapeMetrics {
             "page",
             "Pages read, after inflation",
             Unit::Bytes,
-            new.bytes.clone(),
+            pages.bytes,
+        );
+        scrape.register(
+            "large_pages_waited",
+            "Pages over 1 MiB that had to wait for the memory of others",
+            pages.waited,
         );
         // What never happened is 0: a rule must not wait for the first time.
         for outcome in ["ok"].into_iter().chain(Reason::ALL.map(Reason::as_str)) {

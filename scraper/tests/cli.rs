@@ -48,6 +48,20 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
              metric-resolution value 10s kubelet-request-timeout value 10s provided\n",
         ),
         (
+            &["--metric-resolution=2h", FRONTEND],
+            "error: metric-resolution should be a time duration at most 1h0m0s, which is what \
+             frontends take, but value 2h0m0s provided\n",
+        ),
+        (
+            &["--kubelet-max-page-size=1Ki", FRONTEND],
+            "error: kubelet-max-page-size should be 64Ki to 64Mi, but value 1Ki provided\n",
+        ),
+        (
+            &["--kubelet-max-page-size=4MB", FRONTEND],
+            "error: invalid value '4MB' for '--kubelet-max-page-size <SIZE>': `4MB` is no amount of \
+             memory such as 65536, 64Ki or 4Mi\n",
+        ),
+        (
             &["--kubelet-client-key=/x", FRONTEND],
             "error: need both --kubelet-client-key and --kubelet-client-certificate\n",
         ),

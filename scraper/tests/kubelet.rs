@@ -13,7 +13,9 @@ use http::uri::PathAndQuery;
 use kube::Config;
 use tributary_model::{Bytes, Timestamp};
 use tributary_scraper::{
-    kubelet::{Client, Kubelet, Reason, ScrapeError, Security, decode::Decoded},
+    kubelet::{
+        Client, DEFAULT_PAGE, Kubelet, Limits, Reason, ScrapeError, Security, decode::Decoded,
+    },
     nodes::Target,
 };
 
@@ -51,8 +53,13 @@ fn cluster(server: &Server) -> Config {
     config
 }
 
+fn limits(time: Duration) -> Limits {
+    let page = DEFAULT_PAGE;
+    Limits { time, page }
+}
+
 fn client_within(config: &Config, limit: Duration) -> Arc<Client> {
-    Client::new(&Security::default(), config, limit).unwrap()
+    Client::new(&Security::default(), config, limits(limit)).unwrap()
 }
 
 fn kubelet(server: &Server) -> Kubelet {
@@ -208,7 +215,7 @@ async fn a_refusal_says_what_helps_and_costs_no_handshake() {
 async fn a_page_without_end_and_a_bomb_are_too_large() {
     let too_large = (
         Reason::TooLarge,
-        "the page is larger than 16 MiB".to_owned(),
+        "the page is larger than 4194304 bytes: --kubelet-max-page-size".to_owned(),
     );
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     assert_eq!(failure(|| Answer::Endless(head.into())).await, too_large);
@@ -325,7 +332,7 @@ async fn a_certificate_of_another_node_is_refused_if_names_are_verified() {
     };
     let named = |names: &'static [&'static str]| async {
         let server = Server::named(&["127.0.0.1"], names, |_| page()).await;
-        let client = Client::new(&security, &cluster(&server), PATIENT).unwrap();
+        let client = Client::new(&security, &cluster(&server), limits(PATIENT)).unwrap();
         let scraped = Kubelet::new(client)
             .scrape(&target(&server), ASKED_AT)
             .await;
@@ -394,7 +401,7 @@ async fn insecure_tls_trusts_anybody() {
         ..Security::default()
     };
     let nobody = Config::new("https://cluster.test".parse().unwrap());
-    let client = Client::new(&security, &nobody, PATIENT).unwrap();
+    let client = Client::new(&security, &nobody, limits(PATIENT)).unwrap();
     is_the_page(
         Kubelet::new(client)
             .scrape(&target(&server), ASKED_AT)
@@ -409,7 +416,7 @@ async fn completely_insecure_is_plain_http_without_the_token() {
         completely_insecure: true,
         ..Security::default()
     };
-    let client = Client::new(&security, &cluster(&server), PATIENT).unwrap();
+    let client = Client::new(&security, &cluster(&server), limits(PATIENT)).unwrap();
     is_the_page(
         Kubelet::new(client)
             .scrape(&target(&server), ASKED_AT)
@@ -425,7 +432,7 @@ async fn the_client_certificate_is_shown_besides_the_token() {
         pair: Some(server.client_pair()),
         ..Security::default()
     };
-    let client = Client::new(&security, &cluster(&server), PATIENT).unwrap();
+    let client = Client::new(&security, &cluster(&server), limits(PATIENT)).unwrap();
     is_the_page(
         Kubelet::new(client)
             .scrape(&target(&server), ASKED_AT)

@@ -139,7 +139,7 @@ impl Node {
         let decoded = Layout::default().decode(page.as_bytes(), &self.name, asked_at);
         let decoded = decoded.unwrap();
         assert_eq!(decoded.refused.total(), 0);
-        let message = v1::publish_request::Message::Reading(reading_to_wire(&decoded.reading));
+        let message = v1::publish_request::Message::Reading(reading_to_wire(&decoded.reading, 7));
         let request = v1::PublishRequest {
             message: Some(message),
         };

@@ -51,8 +51,8 @@ async fn a_404_says_what_is_wrong_with_the_kubelet() {
         "--kubelet-certificate-authority",
     )
     .await;
-    refused_with(&stack, Fault::HugeBody(100 << 20), "16 MiB").await;
-    refused_with(&stack, Fault::GzipBomb, "16 MiB").await;
+    refused_with(&stack, Fault::HugeBody(100 << 20), "larger than 4194304").await;
+    refused_with(&stack, Fault::GzipBomb, "--kubelet-max-page-size").await;
     refused_with(&stack, Fault::Refuse, "onnection refused").await;
     refused_with(&stack, Fault::Hang, "400ms").await;
     refused_with(

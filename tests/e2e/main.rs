@@ -17,6 +17,7 @@ mod flags;
 mod frontends;
 mod groups;
 mod layers;
+mod limits;
 mod metrics;
 mod publishers;
 mod real_pages;

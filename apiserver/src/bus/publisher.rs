@@ -88,17 +88,15 @@ impl From<TooMany> for Why {
 impl Why {
     /// A roster or a reading breaks a rule.
     fn invalid(what: &'static str, invalid: &Invalid) -> Self {
-        let too_many = matches!(
-            invalid,
-            Invalid::Roster {
-                error: InvalidRoster::TooManyContainers { .. },
-                ..
-            }
-        );
-        let (reason, kind) = if too_many {
-            ("containers", Kind::Containers)
-        } else {
-            (what, Kind::Invalid)
+        let (reason, kind) = match invalid {
+            Invalid::Roster { error, .. } => match error {
+                InvalidRoster::TooManyContainers { .. } => ("containers", Kind::Containers),
+                InvalidRoster::TooManyNameBytes { .. } => ("names", Kind::Names),
+                InvalidRoster::Name { .. }
+                | InvalidRoster::EmptyPod { .. }
+                | InvalidRoster::Duplicate { .. } => (what, Kind::Invalid),
+            },
+            _ => (what, Kind::Invalid),
         };
         Self {
             reason,

@@ -177,9 +177,12 @@ async fn a_node_whose_roster_is_small_on_the_wire_and_large_in_memory_is_refused
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_a_long_name_in_its_roster_is_refused_alone() {
-    let text = "node node-00001: pod name of 254 bytes in a roster, allowed are 1 to 253";
+    let text = format!(
+        "node node-00001: pod name of 254 bytes in a roster is no DNS subdomain: `{}`",
+        "p".repeat(80)
+    );
     let bad = roster("node-00001", &"p".repeat(254));
-    one_node_is_refused(bad, (Reason::Invalid, text), "roster").await;
+    one_node_is_refused(bad, (Reason::Invalid, &text), "roster").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

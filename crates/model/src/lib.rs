@@ -18,9 +18,9 @@ mod units;
 mod usage;
 
 pub use self::{
-    names::{ContainerName, NodeName, PodKey},
+    names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
     reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading},
-    roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterId, RosterPod},
+    roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterPod},
     units::{Bytes, CoreNanos, NanoCores, Timestamp},
     usage::{FRESH_MIN, NoUsage, Usage},
 };

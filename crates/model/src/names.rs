@@ -2,6 +2,31 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
+use crate::roster::MAX_NAME;
+
+/// Longest name of a namespace or container: a DNS label.
+pub const MAX_LABEL: usize = 63;
+
+/// Whether `text` is a DNS label, as the names of namespaces and containers are
+/// (RFC 1123 as Kubernetes has it): 1 to 63 of `a` to `z`, `0` to `9` and `-`,
+/// which is neither first nor last.
+pub fn is_dns_label(text: &str) -> bool {
+    text.len() <= MAX_LABEL && is_part(text.as_bytes())
+}
+
+/// Whether `text` is a DNS subdomain, as the names of pods and nodes are: up to
+/// 253 bytes, parts as in a DNS label but of any length, with `.` in between.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.as_bytes().split(|byte| *byte == b'.').all(is_part)
+}
+
+fn is_part(bytes: &[u8]) -> bool {
+    let is_letter = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
+    bytes.first().is_some_and(is_letter)
+        && bytes.last().is_some_and(is_letter)
+        && bytes.iter().all(|byte| is_letter(byte) || *byte == b'-')
+}
+
 /// The name of a Node object.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Arc<str>);
@@ -85,3 +110,40 @@ macro_rules! name {
 
 name!(NodeName);
 name!(ContainerName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_that_kubernetes_allows() {
+        for (name, is_label, is_subdomain) in [
+            ("web", true, true),
+            ("0", true, true),
+            ("kube-apiserver-node-1", true, true),
+            ("etcd-ip-10-0-0-1.ec2.internal", false, true),
+            ("a.b", false, true),
+            ("a--b", true, true),
+            ("", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("a-.b", false, false),
+            ("a..b", false, false),
+            (".a", false, false),
+            ("a.", false, false),
+            ("A", false, false),
+            ("a_b", false, false),
+            ("a b", false, false),
+            ("a\"b", false, false),
+            ("a\\b", false, false),
+            ("a\u{1b}", false, false),
+            ("a\n", false, false),
+            ("\u{e4}", false, false),
+        ] {
+            assert_eq!(is_dns_label(name), is_label, "{name:?}");
+            assert_eq!(is_dns_subdomain(name), is_subdomain, "{name:?}");
+        }
+        assert!(is_dns_label(&"a".repeat(63)) && !is_dns_label(&"a".repeat(64)));
+        assert!(is_dns_subdomain(&"a".repeat(253)) && !is_dns_subdomain(&"a".repeat(254)));
+    }
+}

@@ -1,20 +1,12 @@
 //! Which pods and containers a node reports.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     ops::Range,
     sync::Arc,
 };
 
-use crate::names::{ContainerName, PodKey};
-
-/// Names the content of a [`Roster`].
-///
-/// Two rosters with the same content have the same id whoever built them, so a
-/// frontend that is fed by two scrapers holds one. It is a hash, not a proof:
-/// whoever may publish a node may publish any numbers for it anyway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RosterId(pub u64);
+use crate::names::{ContainerName, PodKey, is_dns_label, is_dns_subdomain};
 
 /// The pods and containers of one node, in the order of a reading's columns.
 ///
@@ -24,9 +16,16 @@ pub struct RosterId(pub u64);
 /// - The containers of a pod come in the order of their names, each once, and
 ///   there is at least one.
 /// - The rows of the pods cover `0..containers()` without gap or overlap.
+/// - Every name is one that Kubernetes allows: namespaces and containers are DNS
+///   labels, pods are DNS subdomains. So none has a control character, and none
+///   needs an escape anywhere.
+/// - There are at most [`Roster::MAX_CONTAINERS`] containers, and the names are
+///   at most [`Roster::MAX_NAME_BYTES`].
+///
+/// Two rosters are the same if their contents are: there is no shorter name of a
+/// content, because a hash of names that tenants choose can be made to collide.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Roster {
-    id: RosterId,
     pods: Box<[RosterPod]>,
     containers: Box<[ContainerName]>,
 }
@@ -51,19 +50,29 @@ impl RosterPod {
 /// Why a roster was refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRoster {
-    /// A name is empty or longer than Kubernetes allows anywhere (253 bytes).
-    #[error("{what} name of {len} bytes in a roster, allowed are 1 to {MAX_NAME}")]
+    /// A name is not one that Kubernetes allows.
+    #[error("{what} name of {len} bytes in a roster is no {wanted}: `{shown}`")]
     Name {
         /// Which of the names: namespace, pod or container.
         what: &'static str,
         /// Its length in bytes.
         len: usize,
+        /// What it should be.
+        wanted: &'static str,
+        /// Its beginning, with what cannot be printed escaped.
+        shown: String,
     },
     /// More containers than a node can hold.
     #[error("{containers} containers in a roster, allowed are {max}")]
     TooManyContainers {
         /// How many there were when the limit was passed.
         containers: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The names are more bytes than a node may have.
+    #[error("names of more than {max} bytes in a roster")]
+    TooManyNameBytes {
         /// The limit.
         max: usize,
     },
@@ -83,7 +92,7 @@ pub enum InvalidRoster {
     },
 }
 
-/// Longest name of anything in a roster: a DNS subdomain, the longest name that
+/// Longest name of a pod or node: a DNS subdomain, the longest name that
 /// Kubernetes allows.
 pub const MAX_NAME: usize = 253;
 
@@ -92,10 +101,12 @@ impl Roster {
     /// pods a node; this is many times what any kubelet runs.
     pub const MAX_CONTAINERS: usize = 20_000;
 
-    /// What names this content.
-    pub fn id(&self) -> RosterId {
-        self.id
-    }
+    /// The most bytes that all names of one node may have: the namespace and name
+    /// of every pod, and the name of every container. [`Roster::MAX_CONTAINERS`]
+    /// fit with 52 bytes each; 500 pods of four containers with the longest names
+    /// that Kubernetes allows have 284,000. With both bounds a roster fits into a
+    /// message of the bus, whatever it holds.
+    pub const MAX_NAME_BYTES: usize = 1 << 20;
 
     /// The pods, in order.
     pub fn pods(&self) -> &[RosterPod] {
@@ -172,91 +183,128 @@ impl Roster {
 pub struct RosterBuilder {
     pods: BTreeMap<PodKey, BTreeSet<ContainerName>>,
     containers: usize,
+    /// Of all names.
+    bytes: usize,
 }
 
 impl RosterBuilder {
-    /// Adds a container. Adding the same one again is refused and changes nothing.
+    /// Adds a container.
+    ///
+    /// # Errors
+    ///
+    /// A name is not one that Kubernetes allows, the container is there already,
+    /// or the roster would be larger than a node's may be. Then nothing changes.
     pub fn add(&mut self, pod: PodKey, container: ContainerName) -> Result<(), InvalidRoster> {
-        check_name("namespace", &pod.namespace)?;
-        check_name("pod", &pod.name)?;
-        check_name("container", container.as_str())?;
-        if self.containers >= Roster::MAX_CONTAINERS {
-            return Err(InvalidRoster::TooManyContainers {
-                containers: self.containers + 1,
-                max: Roster::MAX_CONTAINERS,
-            });
-        }
-        let of_pod = self.pods.entry(pod.clone()).or_default();
-        if !of_pod.insert(container.clone()) {
-            return Err(InvalidRoster::Duplicate { pod, container });
-        }
-        self.containers += 1;
+        let room = Room {
+            containers: self.containers,
+            bytes: self.bytes,
+        };
+        let added = match self.pods.entry(pod) {
+            Entry::Occupied(of_pod) if of_pod.get().contains(&container) => {
+                let pod = of_pod.key().clone();
+                return Err(InvalidRoster::Duplicate { pod, container });
+            }
+            Entry::Occupied(mut of_pod) => {
+                let bytes = container_name(&container)?;
+                let added = room.take(bytes)?;
+                of_pod.get_mut().insert(container);
+                added
+            }
+            Entry::Vacant(place) => {
+                let bytes = pod_names(place.key())? + container_name(&container)?;
+                let added = room.take(bytes)?;
+                place.insert(BTreeSet::from([container]));
+                added
+            }
+        };
+        (self.containers, self.bytes) = (added.containers, added.bytes);
         Ok(())
     }
 
     /// Takes a pod out again, with all of its containers.
     pub fn remove(&mut self, pod: &PodKey) {
-        let gone = self.pods.remove(pod);
-        self.containers -= gone.map_or(0, |containers| containers.len());
+        if let Some(gone) = self.pods.remove(pod) {
+            let names = gone.iter().map(|container| container.as_str().len());
+            self.bytes -= pod.namespace.len() + pod.name.len() + names.sum::<usize>();
+            self.containers -= gone.len();
+        }
     }
 
     /// The roster, in canonical order.
     pub fn build(self) -> Arc<Roster> {
-        let mut hash = Fnv::default();
         let mut pods = Vec::with_capacity(self.pods.len());
         let mut containers = Vec::with_capacity(self.containers);
         let mut first = 0;
         for (key, of_pod) in self.pods {
-            hash.text(&key.namespace);
-            hash.text(&key.name);
             let mut count = 0;
             for container in of_pod {
-                hash.text(container.as_str());
                 containers.push(container);
                 count += 1;
             }
-            hash.end_of_pod();
             pods.push(RosterPod { key, first, count });
             first += count;
         }
         Arc::new(Roster {
-            id: RosterId(hash.0),
             pods: pods.into(),
             containers: containers.into(),
         })
     }
 }
 
-fn check_name(what: &'static str, name: &str) -> Result<(), InvalidRoster> {
-    match name.len() {
-        1..=MAX_NAME => Ok(()),
-        len => Err(InvalidRoster::Name { what, len }),
+/// How much of a roster is taken.
+#[derive(Clone, Copy)]
+struct Room {
+    containers: usize,
+    bytes: usize,
+}
+
+impl Room {
+    /// What is taken with one container more, and so many bytes of names.
+    fn take(self, bytes: usize) -> Result<Self, InvalidRoster> {
+        let taken = Self {
+            containers: self.containers + 1,
+            bytes: self.bytes + bytes,
+        };
+        if taken.containers > Roster::MAX_CONTAINERS {
+            return Err(InvalidRoster::TooManyContainers {
+                containers: taken.containers,
+                max: Roster::MAX_CONTAINERS,
+            });
+        }
+        if taken.bytes > Roster::MAX_NAME_BYTES {
+            let max = Roster::MAX_NAME_BYTES;
+            return Err(InvalidRoster::TooManyNameBytes { max });
+        }
+        Ok(taken)
     }
 }
 
-/// FNV-1a, 64 bits: names the content of a roster, the same in every process
-/// and version. Not keyed: see [`RosterId`] on what it need not withstand.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
+/// The bytes of the names of a pod, if they are names.
+fn pod_names(pod: &PodKey) -> Result<usize, InvalidRoster> {
+    if !is_dns_label(&pod.namespace) {
+        return Err(no_name("namespace", "DNS label", &pod.namespace));
     }
+    if !is_dns_subdomain(&pod.name) {
+        return Err(no_name("pod", "DNS subdomain", &pod.name));
+    }
+    Ok(pod.namespace.len() + pod.name.len())
 }
 
-impl Fnv {
-    fn byte(&mut self, byte: u8) {
-        self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+/// The bytes of the name of a container, if it is one.
+fn container_name(name: &ContainerName) -> Result<usize, InvalidRoster> {
+    if !is_dns_label(name.as_str()) {
+        return Err(no_name("container", "DNS label", name.as_str()));
     }
+    Ok(name.as_str().len())
+}
 
-    /// A name and its end. 0xff occurs in no UTF-8 text.
-    fn text(&mut self, text: &str) {
-        text.bytes().for_each(|byte| self.byte(byte));
-        self.byte(0xff);
-    }
-
-    fn end_of_pod(&mut self) {
-        self.byte(0xfe);
+fn no_name(what: &'static str, wanted: &'static str, name: &str) -> InvalidRoster {
+    const LONGEST: usize = 80;
+    InvalidRoster::Name {
+        what,
+        len: name.len(),
+        wanted,
+        shown: name.escape_debug().take(LONGEST).collect(),
     }
 }
 
@@ -267,127 +315,4 @@ fn widen(count: u32) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn roster(containers: &[(&str, &str, &str)]) -> Arc<Roster> {
-        let mut builder = RosterBuilder::default();
-        for (namespace, pod, container) in containers {
-            builder
-                .add(PodKey::new(*namespace, *pod), (*container).into())
-                .unwrap();
-        }
-        builder.build()
-    }
-
-    #[test]
-    fn order_of_arrival_does_not_matter() {
-        let one = roster(&[("b", "x", "main"), ("a", "y", "side"), ("a", "y", "main")]);
-        let other = roster(&[("a", "y", "main"), ("a", "y", "side"), ("b", "x", "main")]);
-        assert_eq!(one, other);
-        let rows: Vec<String> = one
-            .rows()
-            .map(|(row, pod, container)| format!("{row} {pod} {container}"))
-            .collect();
-        assert_eq!(rows, ["0 a/y main", "1 a/y side", "2 b/x main"]);
-    }
-
-    #[test]
-    fn a_pod_is_found_by_namespace_and_name() {
-        let roster = roster(&[("a", "x", "m"), ("a", "y", "m"), ("b", "x", "m")]);
-        let wanted = PodKey::new("a", "y");
-        assert_eq!(roster.find(&wanted).unwrap().key, wanted);
-        assert_eq!(roster.find(&PodKey::new("b", "y")), None);
-    }
-
-    #[test]
-    fn content_makes_the_id() {
-        let one = roster(&[("a", "xy", "z")]);
-        assert_ne!(one.id(), roster(&[("a", "x", "yz")]).id());
-        assert_ne!(one.id(), roster(&[("ax", "y", "z")]).id());
-        assert_ne!(
-            roster(&[("a", "x", "p"), ("a", "x", "q")]).id(),
-            roster(&[("a", "x", "p"), ("q", "r", "s")]).id()
-        );
-        // Part of the protocol: it may not change within bus v1.
-        assert_eq!(one.id(), RosterId(0x66a1_b822_acb5_95b6));
-    }
-
-    #[test]
-    fn the_same_container_twice_is_refused() {
-        let mut builder = RosterBuilder::default();
-        let pod = PodKey::new("a", "x");
-        builder.add(pod.clone(), "main".into()).unwrap();
-        assert_eq!(
-            builder.add(pod, "main".into()).unwrap_err().to_string(),
-            "container main of pod a/x twice in a roster"
-        );
-        assert_eq!(builder.build().containers(), 1);
-    }
-
-    #[test]
-    fn a_pod_that_is_taken_out_leaves_nothing() {
-        let mut builder = RosterBuilder::default();
-        for (pod, container) in [("x", "main"), ("x", "side"), ("y", "main")] {
-            builder
-                .add(PodKey::new("a", pod), container.into())
-                .unwrap();
-        }
-        builder.remove(&PodKey::new("a", "x"));
-        builder.remove(&PodKey::new("a", "z"));
-        assert_eq!(builder.build(), roster(&[("a", "y", "main")]));
-    }
-
-    #[test]
-    fn names_have_a_length() {
-        let mut builder = RosterBuilder::default();
-        let long = "n".repeat(254);
-        assert_eq!(
-            builder
-                .add(PodKey::new("a", &*long), "main".into())
-                .unwrap_err()
-                .to_string(),
-            "pod name of 254 bytes in a roster, allowed are 1 to 253"
-        );
-        assert_eq!(
-            builder
-                .add(PodKey::new("", "x"), "main".into())
-                .unwrap_err()
-                .to_string(),
-            "namespace name of 0 bytes in a roster, allowed are 1 to 253"
-        );
-    }
-
-    #[test]
-    fn names_are_shared_if_they_are_equal_and_nobody_else_has_the_roster() {
-        let make = || {
-            let mut builder = RosterBuilder::default();
-            for name in ["x", "y"] {
-                builder.add(PodKey::new("a", name), "m".into()).unwrap();
-            }
-            builder.build()
-        };
-        let (key, container) = (PodKey::new("a", "x"), ContainerName::from("m"));
-        let share = |roster: &mut Arc<Roster>| {
-            Roster::share_names(roster, |_| key.clone(), |_| container.clone());
-        };
-        let at = |name: &ContainerName| name.as_str().as_ptr();
-        let mut roster = make();
-        share(&mut roster);
-        assert!(Arc::ptr_eq(&roster.pods()[0].key.name, &key.name));
-        assert_eq!(at(roster.container(1).unwrap()), at(&container));
-        assert_eq!((&roster, roster.id()), (&make(), make().id()));
-        let mut held = make();
-        let other = Arc::clone(&held);
-        share(&mut held);
-        assert!(!Arc::ptr_eq(&other.pods()[0].key.name, &key.name));
-        assert_ne!(at(other.container(1).unwrap()), at(&container));
-    }
-
-    #[test]
-    fn a_pod_is_found_by_its_key() {
-        let roster = roster(&[("a", "x", "m"), ("a", "y", "m"), ("b", "x", "m")]);
-        assert_eq!(roster.position(&PodKey::new("a", "y")), Some(1));
-        assert_eq!(roster.position(&PodKey::new("b", "y")), None);
-    }
-}
+mod tests;

@@ -7,13 +7,14 @@ use tributary_model::{
 use super::{Invalid, node_name, roster::WireRoster};
 use crate::v1;
 
-/// A reading as a message. Its columns are in the order of its roster.
-pub fn reading_to_wire(reading: &Reading) -> v1::Reading {
+/// A reading as a message. Its columns are in the order of its roster, which goes
+/// by the name `roster` on the stream.
+pub fn reading_to_wire(reading: &Reading, roster: u64) -> v1::Reading {
     let base = reading.asked_at.as_millis();
     let rows = reading.columns.len();
     let mut wire = v1::Reading {
         node: reading.node.to_string(),
-        roster: reading.roster.id().0,
+        roster,
         asked_at_ms: base,
         base_ms: base,
         point: Some(node_to_wire(&reading.point, base)),

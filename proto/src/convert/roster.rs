@@ -7,8 +7,9 @@ use tributary_model::{ContainerName, NodeName, PodKey, Roster, RosterBuilder};
 use super::{Invalid, node_name};
 use crate::v1;
 
-/// The roster of `node` as a message, in canonical order.
-pub fn roster_to_wire(node: &NodeName, roster: &Roster) -> v1::Roster {
+/// The roster of `node` as a message, in canonical order, by the name `id`, which
+/// names no other roster of the node on the stream.
+pub fn roster_to_wire(node: &NodeName, roster: &Roster, id: u64) -> v1::Roster {
     let mut before = "";
     let pods = roster.pods().iter().map(|pod| {
         let namespace = &*pod.key.namespace;
@@ -26,7 +27,7 @@ pub fn roster_to_wire(node: &NodeName, roster: &Roster) -> v1::Roster {
     });
     v1::Roster {
         node: node.to_string(),
-        id: roster.id().0,
+        id,
         pods: pods.collect(),
     }
 }
@@ -140,10 +141,7 @@ mod tests {
         let (node, wire) = roster_from_wire(&there).unwrap();
         assert_eq!(node.as_str(), "n1");
         assert_eq!((wire.id, &wire.rows), (7, &None));
-        let mut back = roster_to_wire(&node, &wire.roster);
-        assert_eq!(back.id, wire.roster.id().0);
-        back.id = 7;
-        assert_eq!(back, there);
+        assert_eq!(roster_to_wire(&node, &wire.roster, 7), there);
     }
 
     #[test]
@@ -171,7 +169,11 @@ mod tests {
         );
         assert_eq!(
             refusal(vec![pod("a", "", &["m"])]),
-            "node n1: pod name of 0 bytes in a roster, allowed are 1 to 253"
+            "node n1: pod name of 0 bytes in a roster is no DNS subdomain: ``"
+        );
+        assert_eq!(
+            refusal(vec![pod("a", "x", &["m\u{1b}[2J"])]),
+            "node n1: container name of 5 bytes in a roster is no DNS label: `m\\u{1b}[2J`"
         );
     }
 }

@@ -120,7 +120,7 @@ impl Mailbox {
         }
     }
 
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let waiting = self.lock();
         waiting.order.is_empty() && waiting.standings.is_empty()
     }
@@ -151,25 +151,34 @@ impl Mailbox {
 /// at another.
 #[cfg(test)]
 pub(super) fn reading(node: &str, asked_ms: i64, sample_ms: i64) -> Reading {
+    Reading {
+        asked_at: tributary_model::Timestamp::from_millis(asked_ms),
+        ..reading_of(node, "web", sample_ms)
+    }
+}
+
+/// A reading of `node` with one container, of this pod.
+#[cfg(test)]
+pub(super) fn reading_of(node: &str, pod: &str, at_ms: i64) -> Reading {
     use tributary_model::{
         Columns, CoreNanos, CpuPoint, NodePoint, PodKey, RosterBuilder, Timestamp,
     };
     let mut builder = RosterBuilder::default();
     builder
-        .add(PodKey::new("shop", "web"), "main".into())
+        .add(PodKey::new("shop", pod), "main".into())
         .unwrap();
     let mut columns = Columns::missing(1);
     columns.set_cpu(
         0,
         Some(CpuPoint {
             total: CoreNanos(7),
-            at: Timestamp::from_millis(sample_ms),
+            at: Timestamp::from_millis(at_ms),
         }),
     );
     Reading {
         node: node.into(),
         roster: builder.build(),
-        asked_at: Timestamp::from_millis(asked_ms),
+        asked_at: Timestamp::from_millis(at_ms),
         point: NodePoint::default(),
         columns,
     }

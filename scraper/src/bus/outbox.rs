@@ -3,20 +3,28 @@
 //! Pulled by the connection as it has room, so nothing is queued beyond the
 //! mailbox. Live readings go before the replay: a frontend that is new must not
 //! fall behind while it catches up.
+//!
+//! One message that is longer than a frontend takes would end the stream for all
+//! nodes. So each is measured, and what is too long goes as a failure of its node.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tributary_model::{NodeName, Reading, RosterId};
+use tracing::warn;
+use tributary_model::{NodeName, Reading, Roster};
 use tributary_proto::{
-    convert::{reading_to_wire, roster_to_wire},
-    limits::SHARE_NODES,
-    v1::{Hello, PublishRequest, Released, Share, Synced, publish_request::Message, share::Role},
+    convert::{failure_text, reading_to_wire, roster_to_wire},
+    limits::{MESSAGE_BYTES, SHARE_NODES},
+    measure::too_long,
+    v1::{
+        Hello, PublishRequest, Released, ScrapeFailure, Share, Synced, publish_request::Message,
+        scrape_failure::Reason, share::Role,
+    },
 };
 
 use super::{
@@ -29,6 +37,13 @@ use crate::{metrics::BusMetrics, ownership::Standing};
 /// sent, both ends wake up, encrypt or decrypt, and call the kernel.
 const GATHER: Duration = Duration::from_millis(50);
 
+/// A roster that the frontend has, and its name on this stream.
+#[derive(Debug)]
+struct Known {
+    roster: Arc<Roster>,
+    id: u64,
+}
+
 /// The sending side of a stream.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -38,7 +53,13 @@ pub(super) struct Outbox {
     /// Ready to go, before anything else.
     ready: VecDeque<Message>,
     /// Rosters that the frontend has been sent.
-    known: HashMap<NodeName, RosterId>,
+    known: HashMap<NodeName, Known>,
+    /// The id of the last roster on this stream.
+    last_id: u64,
+    /// Bytes that a message may have.
+    longest: usize,
+    /// Nodes of which a message had more.
+    oversized: HashSet<NodeName>,
     synced: bool,
     /// Nothing will come after what is there.
     closing: CancellationToken,
@@ -59,6 +80,9 @@ impl Outbox {
             metrics,
             ready: VecDeque::from([Message::Hello(hello)]),
             known: HashMap::new(),
+            last_id: 0,
+            longest: MESSAGE_BYTES,
+            oversized: HashSet::new(),
             synced: false,
             closing,
         }
@@ -133,6 +157,7 @@ impl Outbox {
         }
         if news.released {
             self.known.remove(node);
+            self.oversized.remove(node);
             self.ready.push_back(Message::Released(Released {
                 node: node.to_string(),
             }));
@@ -152,14 +177,60 @@ impl Outbox {
     }
 
     fn prepare_reading(&mut self, reading: &Arc<Reading>) {
-        let id = reading.roster.id();
-        if self.known.get(&reading.node) != Some(&id) {
-            self.known.insert(reading.node.clone(), id);
-            let roster = roster_to_wire(&reading.node, &reading.roster);
-            self.ready.push_back(Message::Roster(roster));
+        let known = self.known.get(&reading.node);
+        // Content, not a hash of it, decides: the names are those of tenants.
+        let known = known.filter(|known| known.roster == reading.roster);
+        let id = known.map(|known| known.id);
+        let Some(id) = id.or_else(|| self.prepare_roster(reading)) else {
+            return;
+        };
+        let message = Message::Reading(reading_to_wire(reading, id));
+        self.push(message, reading);
+    }
+
+    /// The roster of `reading`, and by which id it goes. None if it does not go.
+    fn prepare_roster(&mut self, reading: &Arc<Reading>) -> Option<u64> {
+        let (node, roster) = (&reading.node, Arc::clone(&reading.roster));
+        self.known.remove(node);
+        self.last_id += 1;
+        let id = self.last_id;
+        let message = Message::Roster(roster_to_wire(node, &roster, id));
+        self.push(message, reading).then(|| {
+            self.known.insert(node.clone(), Known { roster, id });
+            id
+        })
+    }
+
+    /// Puts a message about the node of `reading` with what is ready, or a failure
+    /// instead if it is too long. Returns whether it is there.
+    fn push(&mut self, message: Message, reading: &Reading) -> bool {
+        let Some(bytes) = too_long(&message, self.longest) else {
+            self.ready.push_back(message);
+            return true;
+        };
+        self.metrics.oversized(&message);
+        let (node, longest) = (&reading.node, self.longest);
+        if self.oversized.insert(node.clone()) {
+            warn!(%node, bytes, longest, "a message about the node is too long for the bus");
         }
-        self.ready
-            .push_back(Message::Reading(reading_to_wire(reading)));
+        let failure = too_large(reading, bytes, longest);
+        self.ready.push_back(Message::ScrapeFailure(failure));
+        false
+    }
+}
+
+/// What is said instead of a message about the node of `reading`.
+fn too_large(reading: &Reading, bytes: usize, longest: usize) -> ScrapeFailure {
+    let (pods, containers) = (reading.roster.pods().len(), reading.roster.containers());
+    let message = format!(
+        "{containers} containers in {pods} pods make a message of {bytes} bytes on the bus, \
+         allowed are {longest}"
+    );
+    ScrapeFailure {
+        node: reading.node.to_string(),
+        asked_at_ms: reading.asked_at.as_millis(),
+        reason: Reason::TooLarge.into(),
+        message: failure_text(message),
     }
 }
 
@@ -174,197 +245,4 @@ fn role(standing: Standing) -> Role {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::bus::mailbox::reading;
-
-    fn outbox(hub: &Hub) -> Outbox {
-        let closing = CancellationToken::new();
-        Outbox::new(
-            hub.clone(),
-            Hello::default(),
-            BusMetrics::default(),
-            closing,
-        )
-    }
-
-    /// The next messages, in short.
-    async fn next(outbox: &mut Outbox, count: usize) -> Vec<String> {
-        let mut said = Vec::new();
-        for _ in 0..count {
-            said.push(match outbox.next().await.unwrap().message.unwrap() {
-                Message::Hello(_) => "hello".to_owned(),
-                Message::Roster(roster) => format!("roster {}", roster.node),
-                Message::Reading(reading) => {
-                    format!("reading {} {}", reading.node, reading.asked_at_ms)
-                }
-                Message::ScrapeFailure(failure) => format!("failure {}", failure.node),
-                Message::Released(released) => format!("released {}", released.node),
-                Message::Synced(_) => "synced".to_owned(),
-                Message::Share(share) => format!("share {} {:?}", share.role, share.nodes),
-            });
-        }
-        said
-    }
-
-    #[tokio::test]
-    async fn a_newcomer_gets_the_roster_once_and_two_readings() {
-        let hub = Hub::default();
-        hub.publish(reading("n1", 1, 10));
-        hub.publish(reading("n1", 2, 20));
-        let mut outbox = outbox(&hub);
-        assert_eq!(
-            next(&mut outbox, 5).await,
-            [
-                "hello",
-                "roster n1",
-                "reading n1 1",
-                "reading n1 2",
-                "synced"
-            ]
-        );
-        hub.publish(reading("n1", 3, 30));
-        assert_eq!(next(&mut outbox, 1).await, ["reading n1 3"]);
-    }
-
-    #[tokio::test]
-    async fn live_readings_overtake_the_replay() {
-        let hub = Hub::default();
-        hub.publish(reading("n1", 1, 10));
-        let mut outbox = outbox(&hub);
-        hub.publish(reading("n2", 2, 20));
-        assert_eq!(
-            next(&mut outbox, 6).await,
-            [
-                "hello",
-                "roster n2",
-                "reading n2 2",
-                "roster n1",
-                "reading n1 1",
-                "synced"
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_roster_that_is_wanted_is_sent_again_with_the_newest_reading() {
-        let hub = Hub::default();
-        hub.publish(reading("n1", 1, 10));
-        let mut outbox = outbox(&hub);
-        next(&mut outbox, 4).await;
-        outbox.place.mailbox.leave_roster_wanted(&"n1".into());
-        assert_eq!(next(&mut outbox, 2).await, ["roster n1", "reading n1 1"]);
-    }
-
-    #[tokio::test]
-    async fn failures_and_releases_are_told() {
-        let hub = Hub::default();
-        let mut outbox = outbox(&hub);
-        next(&mut outbox, 2).await;
-        let failure = tributary_proto::v1::ScrapeFailure {
-            node: "n1".to_owned(),
-            ..Default::default()
-        };
-        hub.fail(&"n1".into(), failure);
-        assert_eq!(next(&mut outbox, 1).await, ["failure n1"]);
-        hub.publish(reading("n1", 1, 10));
-        hub.release(&"n1".into());
-        assert_eq!(
-            next(&mut outbox, 3).await,
-            ["roster n1", "reading n1 1", "released n1"]
-        );
-    }
-
-    #[tokio::test]
-    async fn what_is_there_is_sent_before_the_end() {
-        let hub = Hub::default();
-        let mut outbox = outbox(&hub);
-        next(&mut outbox, 2).await;
-        hub.publish(reading("n1", 1, 10));
-        hub.release(&"n1".into());
-        outbox.closing.cancel();
-        assert_eq!(
-            next(&mut outbox, 3).await,
-            ["roster n1", "reading n1 1", "released n1"]
-        );
-        assert_eq!(outbox.next().await, None);
-    }
-
-    #[tokio::test]
-    async fn what_we_are_to_nodes_is_told_first_and_when_it_changes() {
-        let hub = Hub::default();
-        hub.publish(reading("n1", 1, 10));
-        hub.share(vec![
-            ("n1".into(), Standing::Owner),
-            ("n2".into(), Standing::Standby),
-            ("n3".into(), Standing::None),
-        ]);
-        let mut outbox = outbox(&hub);
-        assert_eq!(
-            next(&mut outbox, 6).await,
-            [
-                "hello",
-                "share 1 [\"n1\"]",
-                "share 2 [\"n2\"]",
-                "roster n1",
-                "reading n1 1",
-                "synced"
-            ]
-        );
-        // The same again is no news.
-        hub.share(vec![
-            ("n1".into(), Standing::Owner),
-            ("n2".into(), Standing::Rescuer),
-        ]);
-        assert_eq!(next(&mut outbox, 1).await, ["share 4 [\"n2\"]"]);
-        hub.share(vec![("n1".into(), Standing::None)]);
-        assert_eq!(next(&mut outbox, 1).await, ["share 0 [\"n1\"]"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_first_news_after_a_pause_waits_for_others_and_the_end_for_nothing() {
-        let hub = Hub::default();
-        let mut outbox = outbox(&hub);
-        next(&mut outbox, 2).await;
-        let begun = Instant::now();
-        let news = async {
-            hub.publish(reading("n1", 1, 10));
-            sleep(Duration::from_millis(40)).await;
-            hub.publish(reading("n2", 2, 20));
-        };
-        let (said, ()) = tokio::join!(next(&mut outbox, 4), news);
-        assert_eq!(
-            said,
-            ["roster n1", "reading n1 1", "roster n2", "reading n2 2"]
-        );
-        assert_eq!(begun.elapsed(), Duration::from_millis(50));
-
-        let closing = outbox.closing.clone();
-        let end = async {
-            hub.publish(reading("n3", 3, 30));
-            sleep(Duration::from_millis(10)).await;
-            closing.cancel();
-        };
-        let (said, ()) = tokio::join!(next(&mut outbox, 2), end);
-        assert_eq!(said, ["roster n3", "reading n3 3"]);
-        assert_eq!(outbox.next().await, None);
-        assert_eq!(begun.elapsed(), Duration::from_millis(60));
-    }
-
-    #[tokio::test]
-    async fn many_nodes_are_told_in_several_messages() {
-        let hub = Hub::default();
-        let nodes = (0..5_000).map(|n| (format!("n{n}").into(), Standing::Owner));
-        hub.share(nodes.collect());
-        let mut outbox = outbox(&hub);
-        let mut sizes = Vec::new();
-        for _ in 0..3 {
-            if let Some(Message::Share(share)) = outbox.next().await.unwrap().message {
-                sizes.push(share.nodes.len());
-            }
-        }
-        assert_eq!(sizes, [4_096, 904]);
-    }
-}
+mod tests;

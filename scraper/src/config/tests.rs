@@ -84,6 +84,11 @@ fn times_that_do_not_fit_are_told_as_by_metrics_server() {
             "metric-resolution should be a time duration at least 10s, but value 9s provided",
         ),
         (
+            &["--metric-resolution=1h0m1s"],
+            "metric-resolution should be a time duration at most 1h0m0s, which is what frontends \
+             take, but value 1h0m1s provided",
+        ),
+        (
             &["--metric-resolution=11s"],
             "metric-resolution should be larger than kubelet-request-timeout, \
              but metric-resolution value 11s kubelet-request-timeout value 10s provided",
@@ -95,6 +100,31 @@ fn times_that_do_not_fit_are_told_as_by_metrics_server() {
     let config = config(&["--metric-resolution=10s", "--kubelet-request-timeout=9s"]).unwrap();
     assert_eq!(config.resolution, Duration::from_secs(10));
     assert_eq!(config.request_timeout, Duration::from_secs(9));
+    assert!(self::config(&["--metric-resolution=1h"]).is_ok());
+}
+
+#[test]
+fn the_page_of_a_kubelet_has_a_limit_within_bounds() {
+    for (given, bytes) in [
+        ("64Ki", 65_536),
+        ("64Mi", 67_108_864),
+        ("1000000", 1_000_000),
+    ] {
+        let config = config(&[&format!("--kubelet-max-page-size={given}")]).unwrap();
+        assert_eq!(config.limits().page, bytes);
+    }
+    assert_eq!(config(&[]).unwrap().limits().page, 4_194_304);
+    for (given, shown) in [
+        ("0", "0"),
+        ("65535", "65535"),
+        ("65Mi", "65Mi"),
+        ("67108865", "67108865"),
+    ] {
+        is_refused(
+            &[&format!("--kubelet-max-page-size={given}")],
+            &format!("kubelet-max-page-size should be 64Ki to 64Mi, but value {shown} provided"),
+        );
+    }
 }
 
 #[test]

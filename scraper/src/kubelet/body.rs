@@ -1,29 +1,28 @@
 //! The body of an answer: inflated, capped, in memory that is used again.
 
-use std::sync::{Mutex, PoisonError};
-
 use flate2::{Decompress, FlushDecompress, Status};
 use http::{HeaderMap, HeaderValue, header};
 
-use super::failure::{Reason, ScrapeError};
-
-/// The largest page, as sent and as inflated. What a kubelet says of one
-/// container is about 800 bytes with long names, so a node of
-/// [`Roster::MAX_CONTAINERS`](tributary_model::Roster::MAX_CONTAINERS) fits.
-pub const MAX_PAGE: usize = 16 << 20;
+use super::{
+    failure::{Reason, ScrapeError, Stage},
+    pages::{Page, Pages, Room, SMALL},
+};
 
 /// A first page is inflated into so much; later ones find a buffer that fits.
-const ROOM: usize = 64 << 10;
+const FIRST: usize = 64 << 10;
 
 /// Distances of gzip, in bits: the largest that there are.
 const WINDOW_BITS: u8 = 15;
 
 /// A page on its way in.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(super) struct Incoming<'a> {
+    pages: &'a Pages,
     received: usize,
     page: Vec<u8>,
     coding: Coding,
+    /// For what is over [`SMALL`].
+    room: Option<Room>,
 }
 
 #[derive(Debug)]
@@ -33,14 +32,15 @@ enum Coding {
     Gzip(Option<Decompress>),
 }
 
-impl Incoming {
-    /// A page with these headers, into `buffer`.
-    pub(super) fn new(headers: &HeaderMap, buffer: Vec<u8>) -> Result<Self, ScrapeError> {
+impl<'a> Incoming<'a> {
+    /// A page with these headers.
+    pub(super) fn new(headers: &HeaderMap, pages: &'a Pages) -> Result<Self, ScrapeError> {
+        let limit = pages.limit();
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > MAX_PAGE)) {
-            return Err(too_large());
+        if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|it| it > limit)) {
+            return Err(too_large(limit));
         }
         let coding = match headers
             .get(header::CONTENT_ENCODING)
@@ -57,49 +57,96 @@ impl Incoming {
             }
         };
         Ok(Self {
+            pages,
             received: 0,
-            page: buffer,
+            page: pages.buffer(),
             coding,
+            room: None,
         })
     }
 
-    /// Takes in the next piece.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), ScrapeError> {
+    /// Takes in the next piece. Waits for room where the page becomes a large one.
+    pub(super) async fn take(
+        &mut self,
+        bytes: &[u8],
+        stage: &mut Stage,
+    ) -> Result<(), ScrapeError> {
+        let limit = self.pages.limit();
         self.received = self.received.saturating_add(bytes.len());
-        if self.received > MAX_PAGE {
-            return Err(too_large());
+        if self.received > limit {
+            return Err(too_large(limit));
         }
-        match &mut self.coding {
-            Coding::Plain => self.page.extend_from_slice(bytes),
-            Coding::Gzip(member) => inflate(member, bytes, &mut self.page)?,
+        let small = limit.min(SMALL);
+        let mut most = if self.room.is_some() { limit } else { small };
+        let mut rest = bytes;
+        while let Some(over) = self.take_up_to(most, rest)? {
+            if most == limit {
+                return Err(too_large(limit));
+            }
+            *stage = Stage::Room;
+            self.room = self.pages.room().await;
+            *stage = Stage::Body;
+            (most, rest) = (limit, over);
         }
         Ok(())
     }
 
-    /// The page, once nothing more comes.
-    pub(super) fn finish(self) -> Result<Vec<u8>, ScrapeError> {
-        match self.coding {
-            Coding::Gzip(None) if self.received > 0 => Ok(self.page),
-            Coding::Gzip(_) => Err(ScrapeError::cut_short()),
-            Coding::Plain => Ok(self.page),
+    /// Takes in what makes a page of up to `most` bytes. If there is more, gives
+    /// what is left of `bytes`.
+    fn take_up_to<'b>(
+        &mut self,
+        most: usize,
+        bytes: &'b [u8],
+    ) -> Result<Option<&'b [u8]>, ScrapeError> {
+        match &mut self.coding {
+            Coding::Plain if self.page.len() + bytes.len() > most => Ok(Some(bytes)),
+            Coding::Plain => {
+                grow(&mut self.page, most, bytes.len());
+                self.page.extend_from_slice(bytes);
+                Ok(None)
+            }
+            Coding::Gzip(member) => inflate(member, bytes, &mut self.page, most),
         }
+    }
+
+    /// The page, once nothing more comes.
+    pub(super) fn finish(self) -> Result<Page, ScrapeError> {
+        let is_whole = match self.coding {
+            Coding::Gzip(None) => self.received > 0,
+            Coding::Gzip(Some(_)) => false,
+            Coding::Plain => true,
+        };
+        is_whole
+            .then_some(Page {
+                bytes: self.page,
+                room: self.room,
+            })
+            .ok_or_else(ScrapeError::cut_short)
     }
 }
 
-/// Inflates straight into the page. A gzip file may have several members (RFC
-/// 1952, 2.2).
-fn inflate(
+/// Makes room for `wanted` more bytes, and for as many as there are already, but
+/// not for more than one over `most`: by that one it is seen that there is more.
+fn grow(page: &mut Vec<u8>, most: usize, wanted: usize) {
+    if page.capacity() - page.len() < wanted {
+        let rest = (most + 1).saturating_sub(page.len());
+        page.reserve_exact(FIRST.max(page.len()).min(rest).max(wanted));
+    }
+}
+
+/// Inflates straight into the page, up to one byte over `most`; then gives what is
+/// left of `bytes`. A gzip file may have several members (RFC 1952, 2.2).
+fn inflate<'b>(
     member: &mut Option<Decompress>,
-    mut bytes: &[u8],
+    mut bytes: &'b [u8],
     page: &mut Vec<u8>,
-) -> Result<(), ScrapeError> {
+    most: usize,
+) -> Result<Option<&'b [u8]>, ScrapeError> {
     loop {
         if member.is_none() && bytes.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        if page.len() == page.capacity() {
-            page.reserve(ROOM.max(page.len()).min(MAX_PAGE + 1 - page.len()));
-        }
+        grow(page, most, 1);
         let decoder = member.get_or_insert_with(|| Decompress::new_gzip(WINDOW_BITS));
         let before = decoder.total_in();
         let status = decoder
@@ -110,175 +157,25 @@ fn inflate(
             .ok()
             .and_then(|taken| bytes.get(taken..))
             .unwrap_or_default();
-        if page.len() > MAX_PAGE {
-            return Err(too_large());
+        if status == Status::StreamEnd {
+            *member = None;
         }
-        match status {
-            Status::StreamEnd => *member = None,
-            // It is not the room that it lacks.
-            Status::Ok | Status::BufError if page.len() < page.capacity() => return Ok(()),
-            Status::Ok | Status::BufError => {}
+        if page.len() > most {
+            return Ok(Some(bytes));
+        }
+        // It is not the room that it lacks.
+        if status != Status::StreamEnd && page.len() < page.capacity() {
+            return Ok(None);
         }
     }
 }
 
-fn too_large() -> ScrapeError {
-    let megabytes = MAX_PAGE >> 20;
+fn too_large(limit: usize) -> ScrapeError {
     ScrapeError::new(
         Reason::TooLarge,
-        format!("the page is larger than {megabytes} MiB"),
+        format!("the page is larger than {limit} bytes: --kubelet-max-page-size"),
     )
 }
 
-/// Buffers between two pages.
-#[derive(Debug, Default)]
-pub(super) struct Buffers(Mutex<Vec<Vec<u8>>>);
-
-impl Buffers {
-    /// So many are kept: pages are read at the same time by a few tasks only.
-    const KEPT: usize = 16;
-    /// A buffer that grew over this, by an odd page, is let go.
-    const LARGEST_KEPT: usize = 256 << 10;
-
-    /// An empty buffer.
-    pub(super) fn take(&self) -> Vec<u8> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.pop().unwrap_or_default()
-    }
-
-    /// Gives a buffer back.
-    pub(super) fn give(&self, mut buffer: Vec<u8>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < Self::KEPT && buffer.capacity() <= Self::LARGEST_KEPT {
-            buffer.clear();
-            kept.push(buffer);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    use flate2::{Compression, write::GzEncoder};
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn headers(encoding: &'static str) -> HeaderMap {
-        let value = HeaderValue::from_static(encoding);
-        [(header::CONTENT_ENCODING, value)].into_iter().collect()
-    }
-
-    fn read(headers: &HeaderMap, pieces: &[&[u8]]) -> Result<Vec<u8>, ScrapeError> {
-        let mut incoming = Incoming::new(headers, Vec::new())?;
-        for piece in pieces {
-            incoming.take(piece)?;
-        }
-        incoming.finish()
-    }
-
-    #[test]
-    fn gzip_comes_in_pieces() {
-        let sent = gzip(b"hello kubelet");
-        let (one, two) = sent.split_at(7);
-        assert_eq!(
-            read(&headers("gzip"), &[one, two]).unwrap(),
-            b"hello kubelet"
-        );
-        assert_eq!(read(&HeaderMap::new(), &[b"a", b"b"]).unwrap(), b"ab");
-    }
-
-    #[test]
-    fn gzip_of_several_members_is_one_page() {
-        let sent = [gzip(b"hello "), gzip(b""), gzip(b"kubelet")].concat();
-        assert_eq!(read(&headers("gzip"), &[&sent]).unwrap(), b"hello kubelet");
-        let bytes: Vec<&[u8]> = sent.chunks(1).collect();
-        assert_eq!(read(&headers("gzip"), &bytes).unwrap(), b"hello kubelet");
-        let mut more = sent;
-        more.extend_from_slice(b"trailing");
-        let error = read(&headers("gzip"), &[&more]).unwrap_err();
-        assert_eq!(error.reason(), Reason::Malformed);
-    }
-
-    #[test]
-    fn a_checksum_that_is_wrong_is_malformed() {
-        let mut sent = gzip(b"hello kubelet");
-        let crc = sent.len() - 8;
-        sent[crc] ^= 1;
-        let error = read(&headers("gzip"), &[&sent]).unwrap_err();
-        assert_eq!(error.reason(), Reason::Malformed);
-    }
-
-    #[test]
-    fn gzip_grows_into_any_room() {
-        let page: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
-        let sent = gzip(&page);
-        for capacity in [0, 1, 799_999, 800_000, 800_001] {
-            let mut incoming =
-                Incoming::new(&headers("gzip"), Vec::with_capacity(capacity)).unwrap();
-            for piece in sent.chunks(10_000) {
-                incoming.take(piece).unwrap();
-            }
-            assert_eq!(incoming.finish().unwrap(), page, "{capacity}");
-        }
-    }
-
-    #[test]
-    fn gzip_that_ends_early_is_cut_short() {
-        let sent = gzip(b"hello kubelet");
-        for length in 1..sent.len() {
-            let error = read(&headers("gzip"), &[&sent[..length]]).unwrap_err();
-            assert_eq!(error, ScrapeError::cut_short(), "{length}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_gzip_is_malformed() {
-        let error = read(&headers("gzip"), &[b"# HELP a page of metrics"]).unwrap_err();
-        assert_eq!(error.reason(), Reason::Malformed);
-        let error = read(&headers("br"), &[]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "the answer is encoded as `br`, which was not asked for"
-        );
-    }
-
-    #[test]
-    fn no_page_grows_over_its_limit() {
-        let piece = vec![b'a'; 1 << 20];
-        let exact: Vec<&[u8]> = vec![&piece; 16];
-        assert_eq!(read(&HeaderMap::new(), &exact).unwrap().len(), 16 << 20);
-        let over: Vec<&[u8]> = vec![&piece; 17];
-        let expected = "the page is larger than 16 MiB";
-        let error = read(&HeaderMap::new(), &over).unwrap_err();
-        assert_eq!(
-            (error.reason(), error.to_string().as_str()),
-            (Reason::TooLarge, expected)
-        );
-
-        let bomb = gzip(&vec![0; 17 << 20]);
-        assert!(bomb.len() < 200_000, "{}", bomb.len());
-        assert_eq!(read(&headers("gzip"), &[&bomb]).unwrap_err(), error);
-        let exact = gzip(&vec![0; 16 << 20]);
-        let page = read(&headers("gzip"), &[&exact]).unwrap();
-        assert_eq!(page.len(), 16 << 20);
-
-        let length = HeaderValue::from_static("16777217");
-        let announced = [(header::CONTENT_LENGTH, length)].into_iter().collect();
-        assert_eq!(read(&announced, &[]).unwrap_err(), error);
-    }
-
-    #[test]
-    fn buffers_are_used_again_unless_they_are_huge() {
-        let buffers = Buffers::default();
-        buffers.give(Vec::with_capacity(1000));
-        buffers.give(Vec::with_capacity(1 << 20));
-        assert_eq!(buffers.take().capacity(), 1000);
-        assert_eq!(buffers.take().capacity(), 0);
-    }
-}
+mod tests;

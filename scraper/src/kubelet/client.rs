@@ -15,10 +15,10 @@ use tokio::time::timeout;
 use tributary_runtime::{exit::Misconfigured, metrics::Expirations};
 
 use super::{
-    body::Buffers,
     connection::{Connection, FarEnd},
     credentials::{Access, Credentials, Security},
     failure::{Reason, ScrapeError, Stage},
+    pages::{Page, PageCounters, Pages},
 };
 use crate::nodes::Target;
 
@@ -28,14 +28,23 @@ pub struct Client {
     credentials: Credentials,
     limit: Duration,
     verify_node_name: bool,
-    buffers: Buffers,
+    pub(super) pages: Pages,
+}
+
+/// What one kubelet may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For a request, from the dial to the last byte.
+    pub time: Duration,
+    /// Bytes of a page, as sent and as inflated; one of
+    /// [`PAGE_LIMITS`](super::PAGE_LIMITS).
+    pub page: usize,
 }
 
 const USER_AGENT: &str = concat!("tributary-scraper/", env!("CARGO_PKG_VERSION"));
 
 impl Client {
     /// A client that starts from the configuration `base` for the API server.
-    /// A request may take `limit`.
     ///
     /// # Errors
     ///
@@ -43,7 +52,7 @@ impl Client {
     pub fn new(
         security: &Security,
         base: &Config,
-        limit: Duration,
+        limits: Limits,
     ) -> Result<Arc<Self>, Misconfigured> {
         let credentials = Credentials::new(security, base).map_err(|error| {
             Misconfigured::new(format!(
@@ -52,10 +61,15 @@ impl Client {
         })?;
         Ok(Arc::new(Self {
             credentials,
-            limit,
+            limit: limits.time,
             verify_node_name: security.verify_node_name,
-            buffers: Buffers::default(),
+            pages: Pages::new(limits.page),
         }))
+    }
+
+    /// What is counted of pages.
+    pub(crate) fn page_counters(&self) -> PageCounters {
+        self.pages.counters().clone()
     }
 
     /// With the certificates by which we and kubelets know each other.
@@ -76,7 +90,7 @@ impl Client {
         &self,
         target: &Target,
         kept: &mut Option<Connection>,
-    ) -> Result<Vec<u8>, ScrapeError> {
+    ) -> Result<Page, ScrapeError> {
         let host = match &target.host {
             Ok(host) if !host.is_empty() => host,
             Ok(_) => return Err(ScrapeError::new(Reason::Address, "the address is empty")),
@@ -103,11 +117,6 @@ impl Client {
         }
     }
 
-    /// Gives back the memory of a page.
-    pub(super) fn give_back(&self, page: Vec<u8>) {
-        self.buffers.give(page);
-    }
-
     async fn attempt(
         &self,
         end: FarEnd,
@@ -115,11 +124,10 @@ impl Client {
         access: &Access,
         kept: Option<Connection>,
         stage: &mut Stage,
-    ) -> (Result<Vec<u8>, ScrapeError>, Option<Connection>) {
+    ) -> (Result<Page, ScrapeError>, Option<Connection>) {
         let request = || request(&end, path, access);
         if let Some(kept) = kept {
-            let buffer = self.buffers.take();
-            let exchange = kept.exchange(request(), buffer, stage).await;
+            let exchange = kept.exchange(request(), &self.pages, stage).await;
             // It may have been closed long ago, which says nothing about the
             // kubelet: once more, on a new one.
             if !exchange.unanswered {
@@ -129,8 +137,7 @@ impl Client {
         match Connection::dial(end.clone(), access, self.limit, stage).await {
             Err(error) => (Err(error), None),
             Ok(connection) => {
-                let buffer = self.buffers.take();
-                let exchange = connection.exchange(request(), buffer, stage).await;
+                let exchange = connection.exchange(request(), &self.pages, stage).await;
                 (exchange.page, exchange.connection)
             }
         }

@@ -40,6 +40,7 @@ use super::{
     certificate,
     credentials::Access,
     failure::{Reason, ScrapeError, Stage},
+    pages::{Page, Pages},
 };
 
 /// What bytes travel over.
@@ -74,7 +75,7 @@ impl fmt::Debug for Connection {
 #[derive(Debug)]
 pub(super) struct Exchange {
     /// The page, or why there is none.
-    pub(super) page: Result<Vec<u8>, ScrapeError>,
+    pub(super) page: Result<Page, ScrapeError>,
     /// The connection, if it can be used again.
     pub(super) connection: Option<Connection>,
     /// Whether it failed before an answer began.
@@ -127,11 +128,11 @@ impl Connection {
         Ok(Self { wire, end })
     }
 
-    /// Sends a request and reads the answer into `buffer`.
+    /// Sends a request and reads the answer.
     pub(super) async fn exchange(
         self,
         request: Request<Empty<Bytes>>,
-        buffer: Vec<u8>,
+        pages: &Pages,
         stage: &mut Stage,
     ) -> Exchange {
         *stage = Stage::Request;
@@ -144,7 +145,7 @@ impl Connection {
             Err(error) => return Exchange::unanswered(&error),
         };
         let (answer, fault) = {
-            let talk = pin!(talk(&mut sender, request, buffer, stage));
+            let talk = pin!(talk(&mut sender, request, pages, stage));
             driven(&mut driver, talk).await
         };
         if let (Err(_), Some(fault)) = (&answer.page, &fault)
@@ -258,14 +259,14 @@ async fn idle(
 
 /// An answer, and whether nothing of it is left on the wire.
 struct Answer {
-    page: Result<Vec<u8>, ScrapeError>,
+    page: Result<Page, ScrapeError>,
     is_whole: bool,
 }
 
 async fn talk(
     sender: &mut http1::SendRequest<Empty<Bytes>>,
     request: Request<Empty<Bytes>>,
-    buffer: Vec<u8>,
+    pages: &Pages,
     stage: &mut Stage,
 ) -> Answer {
     let sent = match sender.ready().await {
@@ -283,7 +284,7 @@ async fn talk(
     };
     *stage = Stage::Body;
     if response.status() == StatusCode::OK {
-        let page = read(response, buffer).await;
+        let page = read(response, pages, stage).await;
         let is_whole = page.is_ok();
         Answer { page, is_whole }
     } else {
@@ -291,13 +292,17 @@ async fn talk(
     }
 }
 
-async fn read(response: Response<Body>, buffer: Vec<u8>) -> Result<Vec<u8>, ScrapeError> {
-    let mut incoming = Incoming::new(response.headers(), buffer)?;
+async fn read(
+    response: Response<Body>,
+    pages: &Pages,
+    stage: &mut Stage,
+) -> Result<Page, ScrapeError> {
+    let mut incoming = Incoming::new(response.headers(), pages)?;
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ScrapeError::exchange(Stage::Body, &error))?;
         if let Some(bytes) = frame.data_ref() {
-            incoming.take(bytes)?;
+            incoming.take(bytes, stage).await?;
         }
     }
     incoming.finish()

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use tributary_model::{NodeName, Reading, Roster, RosterBuilder, Timestamp};
 
+pub use self::learn::MAX_LINES;
 pub use self::refused::{Refusals, Refused};
 use self::{
     fill::{Fill, Filled, Place, Trust},
@@ -33,11 +34,9 @@ use super::exposition::Exposition;
 #[derive(Clone, Debug)]
 pub struct Layout {
     roster: Arc<Roster>,
-    /// Of each line about a container, in the order of the page. As many as
-    /// the page had such lines, so bounded by its size.
+    /// Of each line about a container, in the order of the page: at most
+    /// [`MAX_LINES`].
     places: Box<[Place]>,
-    /// Whether the names stand in labels as they are, without escapes.
-    plain: bool,
 }
 
 /// What a page says.
@@ -69,6 +68,15 @@ pub enum Undecodable {
     /// More containers than a node may have.
     #[error("more than {} containers on the page", Roster::MAX_CONTAINERS)]
     TooManyContainers,
+    /// More lines about containers than so many containers have.
+    #[error("more than {MAX_LINES} lines about containers on the page")]
+    TooManyLines,
+    /// More bytes of names than a node may have.
+    #[error(
+        "more than {} bytes of names of containers on the page",
+        Roster::MAX_NAME_BYTES
+    )]
+    TooManyNameBytes,
     /// A page of metrics that has nothing about the node or a container.
     #[error(
         "no usage of the node or of a container on the page{}",
@@ -85,7 +93,6 @@ impl Default for Layout {
         Self {
             roster: RosterBuilder::default().build(),
             places: Box::default(),
-            plain: true,
         }
     }
 }
@@ -124,24 +131,15 @@ impl Layout {
     }
 
     fn read_as_before(&self, page: &[u8], asked_at: Timestamp) -> Option<Filled> {
-        let trust = if self.plain {
-            Trust::Verbatim
-        } else {
-            Trust::Escaped
-        };
-        self.fill(trust, asked_at).page(page).ok()
+        self.fill(Trust::Before, asked_at).page(page).ok()
     }
 
     fn read_anew(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
-        let Learnt {
-            roster,
-            places,
-            plain,
-        } = learn(page, &self.roster)?;
+        let Learnt { roster, places } = learn(page, &self.roster)?;
         if *roster != *self.roster {
             self.roster = roster;
         }
-        (self.places, self.plain) = (places, plain);
+        self.places = places;
         // What was learnt from this very page cannot be wrong about it.
         let filled = self.fill(Trust::Learnt, asked_at).page(page);
         Ok(filled.unwrap_or_default())

@@ -253,6 +253,11 @@ impl<'a> LabelValue<'a> {
         }
     }
 
+    /// The bytes as they stand there, if nothing in them is escaped.
+    pub fn verbatim(&self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.quoted)
+    }
+
     /// The bytes with escapes undone. An escape that is none stays as it is, as
     /// Prometheus does it.
     pub fn unescaped(&self) -> Cow<'a, [u8]> {

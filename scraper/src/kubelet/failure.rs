@@ -78,6 +78,8 @@ pub(super) enum Stage {
     Handshake,
     Request,
     Body,
+    /// The page is large, and others are.
+    Room,
 }
 
 impl ScrapeError {
@@ -107,6 +109,7 @@ impl ScrapeError {
             Stage::Handshake => "the TLS handshake",
             Stage::Request => "waiting for an answer",
             Stage::Body => "reading the answer",
+            Stage::Room => "waiting for the memory of other large pages",
         };
         let limit = humantime::format_duration(limit);
         Self::new(
@@ -193,7 +196,7 @@ impl ScrapeError {
             );
         }
         match (stage, cause::<io::Error>(error)) {
-            (Stage::Body, _) => Self::cut_short(),
+            (Stage::Body | Stage::Room, _) => Self::cut_short(),
             (_, Some(error)) => Self::new(Reason::Dial, format!("connection lost: {error}")),
             (_, None) => Self::new(Reason::Dial, format!("connection lost: {error}")),
         }
@@ -208,7 +211,9 @@ impl From<Undecodable> for ScrapeError {
     fn from(error: Undecodable) -> Self {
         let reason = match error {
             Undecodable::Malformed { .. } | Undecodable::Refused(_) => Reason::Malformed,
-            Undecodable::TooManyContainers => Reason::TooLarge,
+            Undecodable::TooManyContainers
+            | Undecodable::TooManyLines
+            | Undecodable::TooManyNameBytes => Reason::TooLarge,
             Undecodable::Empty { .. } => Reason::Empty,
         };
         let whole = error.to_string();
@@ -224,7 +229,10 @@ impl From<Undecodable> for ScrapeError {
                 ),
                 Some(whole),
             ),
-            Undecodable::TooManyContainers | Undecodable::Empty { .. } => (whole, None),
+            Undecodable::TooManyContainers
+            | Undecodable::TooManyLines
+            | Undecodable::TooManyNameBytes
+            | Undecodable::Empty { .. } => (whole, None),
         };
         Self {
             reason,

@@ -7,7 +7,11 @@ use tokio::{
 };
 
 use super::*;
-use crate::{bus::hub::Hub, kubelet::Security, ownership::Peer};
+use crate::{
+    bus::hub::Hub,
+    kubelet::{DEFAULT_PAGE, Limits, PageCounters, Security},
+    ownership::Peer,
+};
 
 const RESOLUTION: Duration = Duration::from_secs(15);
 
@@ -27,10 +31,14 @@ fn stage() -> Stage {
         completely_insecure: true,
         ..Security::default()
     };
+    let limits = Limits {
+        time: TIMEOUT,
+        page: DEFAULT_PAGE,
+    };
     let base = Config::new("https://cluster.test".parse().unwrap());
-    let metrics = ScrapeMetrics::register(&mut Registry::default());
+    let metrics = ScrapeMetrics::register(&mut Registry::default(), PageCounters::default());
     let scraping = Scraping {
-        client: Client::new(&security, &base, TIMEOUT).unwrap(),
+        client: Client::new(&security, &base, limits).unwrap(),
         hub: Hub::default(),
         replicas: 1,
         resolution: RESOLUTION,

@@ -12,7 +12,7 @@ fn roster() -> WireRoster {
     }
     let roster = builder.build();
     WireRoster {
-        id: roster.id().0,
+        id: 7,
         roster,
         rows: None,
     }
@@ -63,7 +63,7 @@ fn a_reading_survives_the_journey() {
         ..full(1, at)
     };
     let there = reading(&roster, [full(7_139_915_453, at), no_cpu, late]);
-    let wire = reading_to_wire(&there);
+    let wire = reading_to_wire(&there, 7);
     let bytes = wire.encode_to_vec();
     let wire = v1::Reading::decode(&*bytes).unwrap();
     assert_eq!(reading_from_wire(&wire, &roster).unwrap(), there);
@@ -73,7 +73,7 @@ fn a_reading_survives_the_journey() {
 fn columns_that_say_nothing_are_left_out() {
     let roster = roster();
     let there = reading(&roster, [ContainerPoint::default(); 3]);
-    let wire = reading_to_wire(&there);
+    let wire = reading_to_wire(&there, 7);
     assert!(wire.cpu_nanos_plus_one.is_empty() && wire.cpu_at_ms.is_empty());
     assert!(wire.swap_bytes_plus_one.is_empty() && wire.memory_after_cpu_ms.is_empty());
     assert_eq!(reading_from_wire(&wire, &roster).unwrap(), there);
@@ -87,7 +87,7 @@ fn a_foreign_order_is_put_right() {
         ..own.clone()
     };
     let points = [full(1, 11), full(2, 12), full(3, 13)];
-    let wire = reading_to_wire(&reading(&own, points));
+    let wire = reading_to_wire(&reading(&own, points), 7);
     let there = reading_from_wire(&wire, &foreign).unwrap();
     assert_eq!(there.columns.point(2), points[0]);
     assert_eq!(there.columns.point(0), points[1]);
@@ -97,7 +97,7 @@ fn a_foreign_order_is_put_right() {
 #[test]
 fn a_column_of_another_length_is_refused() {
     let roster = roster();
-    let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]));
+    let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]), 7);
     wire.cpu_at_ms.pop();
     assert_eq!(
         reading_from_wire(&wire, &roster).unwrap_err().to_string(),
@@ -108,7 +108,7 @@ fn a_column_of_another_length_is_refused() {
 #[test]
 fn times_out_of_range_are_refused() {
     let roster = roster();
-    let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]));
+    let mut wire = reading_to_wire(&reading(&roster, [full(1, 11); 3]), 7);
     wire.cpu_at_ms[1] = i64::MAX;
     assert_eq!(
         reading_from_wire(&wire, &roster).unwrap_err().to_string(),
@@ -169,6 +169,6 @@ fn a_steady_reading_fits_the_budget() {
         point: NodePoint::default(),
         columns,
     };
-    let bytes = reading_to_wire(&reading).encoded_len();
+    let bytes = reading_to_wire(&reading, 7).encoded_len();
     assert!(bytes <= 30 * 24, "{bytes} bytes");
 }

@@ -54,10 +54,8 @@ pub(super) enum Place {
 pub(super) enum Trust {
     /// They are this page's.
     Learnt,
-    /// They are the last page's. Every name stands in labels as it is.
-    Verbatim,
-    /// They are the last page's. Some names need escapes.
-    Escaped,
+    /// They are the last page's.
+    Before,
 }
 
 /// A page is not as the one before.
@@ -157,8 +155,7 @@ impl<'a> Fill<'a> {
                 false
             }
             (Trust::Learnt, ..) => true,
-            (Trust::Verbatim, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
-            (Trust::Escaped, _, Some(row)) => is(row),
+            (Trust::Before, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
             (_, Place::Nobody, _) if family == Family::ContainerSwap => {
                 names().is_ok_and(|names| names.row(self.roster).is_none())
             }

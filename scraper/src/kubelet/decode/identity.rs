@@ -1,8 +1,6 @@
 //! Which container a series is about.
 
-use std::borrow::Cow;
-
-use tributary_model::{ContainerName, MAX_NAME, PodKey, Roster};
+use tributary_model::{ContainerName, PodKey, Roster, is_dns_label, is_dns_subdomain};
 
 use super::refused::Refused;
 use crate::kubelet::exposition::{LabelValue, Labels};
@@ -18,9 +16,9 @@ pub(super) struct Identity<'a> {
 /// The names, as text that may stand in a roster.
 #[derive(Debug)]
 pub(super) struct Names<'a> {
-    pub(super) namespace: Cow<'a, str>,
-    pub(super) pod: Cow<'a, str>,
-    pub(super) container: Cow<'a, str>,
+    pub(super) namespace: &'a str,
+    pub(super) pod: &'a str,
+    pub(super) container: &'a str,
 }
 
 impl<'a> Identity<'a> {
@@ -59,19 +57,19 @@ impl<'a> Identity<'a> {
         })
     }
 
-    /// The names, if they can be names at all.
+    /// The names, if Kubernetes allows them.
     pub(super) fn names(&self) -> Result<Names<'a>, Refused> {
         Ok(Names {
-            namespace: name(self.namespace)?,
-            pod: name(self.pod)?,
-            container: name(self.container)?,
+            namespace: name(self.namespace, is_dns_label)?,
+            pod: name(self.pod, is_dns_subdomain)?,
+            container: name(self.container, is_dns_label)?,
         })
     }
 }
 
 /// Whether `labels` are those of the container in `row` of `roster`, written as
-/// kubelets write them: in this order and with nothing else. It may be asked
-/// only where no name has a quote or a backslash, which would need an escape.
+/// kubelets write them: in this order and with nothing else. No name in a roster
+/// needs an escape.
 pub(super) fn are_verbatim(labels: Labels<'_>, roster: &Roster, row: usize) -> bool {
     names_of(roster, row).is_some_and(|(pod, container)| {
         labels.are(&[
@@ -94,19 +92,22 @@ fn names_of(roster: &Roster, row: usize) -> Option<(&PodKey, &ContainerName)> {
 
 /// The pod of a series of which the container cannot be read: namespace and
 /// name, if these can.
-pub(super) fn pod_of(labels: Labels<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
-    let value = |wanted: &[u8]| {
+pub(super) fn pod_of(labels: Labels<'_>) -> Option<(&str, &str)> {
+    let value = |wanted: &[u8], is_name: fn(&str) -> bool| {
         let mut found = labels.iter().filter_map(Result::ok);
         let (_, value) = found.find(|(label, _)| *label == wanted)?;
-        name(value).ok()
+        name(value, is_name).ok()
     };
-    Some((value(b"namespace")?, value(b"pod")?))
+    Some((
+        value(b"namespace", is_dns_label)?,
+        value(b"pod", is_dns_subdomain)?,
+    ))
 }
 
 impl Names<'_> {
     /// The row in `roster`.
     pub(super) fn row(&self, roster: &Roster) -> Option<usize> {
-        let wanted = (&*self.namespace, &*self.pod);
+        let wanted = (self.namespace, self.pod);
         let at = roster
             .pods()
             .binary_search_by(|pod| (&*pod.key.namespace, &*pod.key.name).cmp(&wanted))
@@ -114,17 +115,15 @@ impl Names<'_> {
         let pod = roster.pods().get(at)?;
         let at = roster
             .containers_of(pod)
-            .binary_search_by(|container| container.as_str().cmp(&self.container))
+            .binary_search_by(|container| container.as_str().cmp(self.container))
             .ok()?;
         Some(pod.rows().start + at)
     }
 }
 
-fn name(value: LabelValue<'_>) -> Result<Cow<'_, str>, Refused> {
-    let text = match value.unescaped() {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-    };
-    text.filter(|text| (1..=MAX_NAME).contains(&text.len()))
-        .ok_or(Refused::BadLabel)
+fn name(value: LabelValue<'_>, is_name: fn(&str) -> bool) -> Result<&str, Refused> {
+    // What is escaped has a character that no name has.
+    let bytes = value.verbatim().ok_or(Refused::BadLabel)?;
+    let text = std::str::from_utf8(bytes).ok();
+    text.filter(|text| is_name(text)).ok_or(Refused::BadLabel)
 }

@@ -5,7 +5,7 @@
 //! before. Only labels that are not are read. That is a guess about order and
 //! about nothing else: the same labels kept twice name the same container.
 
-use std::{borrow::Cow, collections::HashSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use tributary_model::{ContainerName, InvalidRoster, PodKey, Roster, RosterBuilder};
 
@@ -17,6 +17,14 @@ use super::{
 };
 use crate::kubelet::exposition::{Exposition, Labels};
 
+/// The most lines about containers: one in each of four families for as many
+/// containers as a node may have. What is kept of each is some hundred bytes while
+/// a page is learnt, and a line may be as short as 29 bytes.
+pub const MAX_LINES: usize = FAMILIES * Roster::MAX_CONTAINERS;
+
+/// Those of which [`Family::is_of_containers`] is true.
+const FAMILIES: usize = 4;
+
 /// What a page is about.
 #[derive(Debug)]
 pub(super) struct Learnt {
@@ -24,8 +32,6 @@ pub(super) struct Learnt {
     pub(super) roster: Arc<Roster>,
     /// Of each line about a container, in the order of the page.
     pub(super) places: Box<[Place]>,
-    /// Whether no name needs an escape.
-    pub(super) plain: bool,
 }
 
 /// Learns a page, sharing names with `known`.
@@ -42,7 +48,7 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
             && family.is_of_containers()
             && let Ok(series) = line.series()
         {
-            seen.line(family, series.labels);
+            seen.line(family, series.labels)?;
         }
     }
     let roster = seen.roster(known)?;
@@ -53,12 +59,11 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
             .iter()
             .map(|at| places.get(*at).copied().unwrap_or(Place::Unreadable))
             .collect(),
-        plain: seen.subjects.iter().all(Subject::is_plain),
         roster,
     })
 }
 
-/// The labels of a page. At most as many as it has lines.
+/// The labels of a page: at most as many as lines, which are [`MAX_LINES`].
 #[derive(Default)]
 struct Seen<'a> {
     subjects: Vec<Subject<'a>>,
@@ -77,7 +82,10 @@ struct Subject<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn line(&mut self, family: Family, labels: Labels<'a>) {
+    fn line(&mut self, family: Family, labels: Labels<'a>) -> Result<(), Undecodable> {
+        if self.lines.len() >= MAX_LINES {
+            return Err(Undecodable::TooManyLines);
+        }
         if self.family.replace(family) != Some(family) {
             self.next = 0;
         }
@@ -99,6 +107,7 @@ impl<'a> Seen<'a> {
         };
         self.lines.push(at);
         self.next = at + 1;
+        Ok(())
     }
 
     fn roster(&self, known: &Roster) -> Result<Arc<Roster>, Undecodable> {
@@ -108,14 +117,22 @@ impl<'a> Seen<'a> {
         for subject in self.subjects.iter().filter(|it| it.makes_a_row) {
             let Some(names) = &subject.names else {
                 if let Some((namespace, pod)) = pod_of(subject.labels) {
-                    torn.push(PodKey::new(shared.of(&namespace), shared.of(&pod)));
+                    torn.push(PodKey::new(shared.of(namespace), shared.of(pod)));
                 }
                 continue;
             };
-            let key = PodKey::new(shared.of(&names.namespace), shared.of(&names.pod));
-            let container = ContainerName::from(shared.of(&names.container));
-            if let Err(InvalidRoster::TooManyContainers { .. }) = builder.add(key, container) {
-                return Err(Undecodable::TooManyContainers);
+            let key = PodKey::new(shared.of(names.namespace), shared.of(names.pod));
+            let container = ContainerName::from(shared.of(names.container));
+            match builder.add(key, container) {
+                Err(InvalidRoster::TooManyContainers { .. }) => {
+                    return Err(Undecodable::TooManyContainers);
+                }
+                Err(InvalidRoster::TooManyNameBytes { .. }) => {
+                    return Err(Undecodable::TooManyNameBytes);
+                }
+                // The same in another family, out of order. No name is bad: it
+                // would not be one of `Names`.
+                Ok(()) | Err(_) => {}
             }
         }
         for pod in &torn {
@@ -134,13 +151,6 @@ impl Subject<'_> {
             }
             None => Place::Unreadable,
         }
-    }
-
-    fn is_plain(&self) -> bool {
-        let borrowed = |name: &Cow<'_, str>| matches!(name, Cow::Borrowed(_));
-        self.names.as_ref().is_none_or(|names| {
-            borrowed(&names.namespace) && borrowed(&names.pod) && borrowed(&names.container)
-        })
     }
 }
 

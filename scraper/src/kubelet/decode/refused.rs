@@ -9,8 +9,9 @@ use crate::kubelet::{decimal::BadNumber, exposition::Line};
 pub enum Refused {
     /// It is about a container and has no labels.
     NoLabels,
-    /// A label that names the container is missing, twice there, empty, longer
-    /// than a name may be or not text.
+    /// A label that names the container is missing, twice there, or no name that
+    /// Kubernetes allows: namespaces and containers are DNS labels, pods are DNS
+    /// subdomains.
     BadLabel,
     /// `NaN` or an infinity.
     NotFinite,

@@ -159,10 +159,49 @@ fn what_is_read_leniently_is_read_right() {
 }
 
 #[test]
-fn escapes_in_labels_are_undone() {
-    let line = r#"container_start_time_seconds{container="c\"d",namespace="a\\b",pod="p}"} 5"#;
-    let decoded = beside_a_pod(line);
-    assert_eq!(rows(&decoded), ["a/p/c", "a\\b/p}/c\"d"]);
+fn a_name_that_kubernetes_does_not_allow_is_refused_alone() {
+    for labels in [
+        r#"container="c\"d",namespace="a",pod="q""#,
+        r#"container="c\n",namespace="a",pod="q""#,
+        "container=\"c\u{1b}[2J\",namespace=\"a\",pod=\"q\"",
+        "container=\"c\u{202e}\",namespace=\"a\",pod=\"q\"",
+        r#"container="C",namespace="a",pod="q""#,
+        r#"container="c.d",namespace="a",pod="q""#,
+        r#"container="c",namespace="a.b",pod="q""#,
+        r#"container="c",namespace="a\\b",pod="q""#,
+        r#"container="c",namespace="a",pod="q}""#,
+        r#"container="c",namespace="a",pod="q_r""#,
+        r#"container="c",namespace="a",pod="-q""#,
+    ] {
+        let line = format!("container_start_time_seconds{{{labels}}} 5");
+        is_refused(&line, Refused::BadLabel);
+        assert_eq!(rows(&beside_a_pod(&line)), ["a/p/c"], "{labels}");
+    }
+    let long = "c".repeat(64);
+    let line =
+        format!("container_start_time_seconds{{container=\"{long}\",namespace=\"a\",pod=\"q\"}} 5");
+    is_refused(&line, Refused::BadLabel);
+}
+
+#[test]
+fn names_as_static_pods_and_long_ones_have_them_are_read() {
+    let pod = format!("{}.{}", "n".repeat(126), "m".repeat(126));
+    let (namespace, container) = ("a".repeat(63), "c".repeat(63));
+    let line = format!(
+        "container_start_time_seconds{{container=\"{container}\",namespace=\"{namespace}\",pod=\"{pod}\"}} 5\n\
+         container_start_time_seconds{{container=\"etcd\",namespace=\"kube-system\",\
+         pod=\"etcd-ip-10-0-0-1.eu-west-1.compute.internal\"}} 5"
+    );
+    let decoded = beside_a_pod(&line);
+    assert_eq!(decoded.refused.total(), 0);
+    assert_eq!(
+        rows(&decoded),
+        [
+            "a/p/c".to_owned(),
+            format!("{namespace}/{pod}/{container}"),
+            "kube-system/etcd-ip-10-0-0-1.eu-west-1.compute.internal/etcd".to_owned(),
+        ]
+    );
 }
 
 #[test]
@@ -249,4 +288,60 @@ fn too_many_containers_are_a_page_too_large() {
         .collect();
     let page = format!("{START}{}", lines.join(START));
     assert_eq!(decode(&page).unwrap_err(), Undecodable::TooManyContainers);
+}
+
+#[test]
+fn so_many_containers_in_all_families_are_read() {
+    let mut page = String::new();
+    for family in [
+        "container_cpu_usage_seconds_total",
+        "container_memory_working_set_bytes",
+        "container_start_time_seconds",
+        "container_swap_usage_bytes",
+    ] {
+        for pod in 0..20_000 {
+            let labels = format!("container=\"c\",namespace=\"a\",pod=\"p{pod}\"");
+            page.push_str(&[family, "{", &labels, "} 5\n"].concat());
+        }
+    }
+    let decoded = decode(&page).unwrap();
+    assert_eq!(decoded.reading.columns.len(), 20_000);
+    assert_eq!(decoded.refused.total(), 0);
+    let more = r#"container_swap_usage_bytes{container="c",namespace="a",pod="more"} 5"#;
+    assert_eq!(
+        decode(&format!("{page}{more}")).unwrap_err(),
+        Undecodable::TooManyLines
+    );
+}
+
+#[test]
+fn too_many_lines_about_containers_are_a_page_too_large() {
+    for line in [
+        "container_swap_usage_bytes 1\n",
+        "container_swap_usage_bytes{container=\"c\",namespace=\"a\",pod=\"p\"} 1\n",
+        "container_cpu_usage_seconds_total 1\n",
+    ] {
+        let error = decode(&line.repeat(80_001)).unwrap_err();
+        assert_eq!(error, Undecodable::TooManyLines, "{line}");
+        assert_eq!(
+            error.to_string(),
+            "more than 80000 lines about containers on the page"
+        );
+    }
+}
+
+#[test]
+fn too_many_bytes_of_names_are_a_page_too_large() {
+    let lines: Vec<String> = (0..10_000)
+        .map(|pod| {
+            format!("container_start_time_seconds{{container=\"c\",namespace=\"a\",pod=\"{pod:0104}\"}} 5\n")
+        })
+        .collect();
+    let page = lines.concat();
+    let error = decode(&page).unwrap_err();
+    assert_eq!(error, Undecodable::TooManyNameBytes);
+    assert_eq!(
+        error.to_string(),
+        "more than 1048576 bytes of names of containers on the page"
+    );
 }
