@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tributary_e2e::ask::Asker;
 use tributary_runtime::clock::Clock;
@@ -152,7 +152,7 @@ impl Fleet {
 
     async fn add_frontend(&mut self, index: usize) -> anyhow::Result<()> {
         let name = format!("frontend-{index}");
-        let (api, bus) = (own_address().await?, own_address().await?);
+        let (api, bus) = (own_address(), own_address());
         let kube = Proxy::before(self.cluster.api_address()).await?;
         let flags = flags::frontend(&self.cluster, &name, (api, bus), kube.address())?;
         let program = self.program("tributary-apiserver", &name, &flags)?;
@@ -177,7 +177,7 @@ impl Fleet {
     pub(crate) async fn add_scraper(&mut self) -> anyhow::Result<()> {
         let name = format!("scraper-{}", self.started);
         self.started += 1;
-        let admin = own_address().await?;
+        let admin = own_address();
         let api = Proxy::before(self.cluster.api_address()).await?;
         let kubelets = Proxy::before_all(self.cluster.kubelet_port()).await?;
         let mut buses = Vec::new();
@@ -363,14 +363,13 @@ impl Fleet {
 }
 
 /// A loopback address on which nobody else looks for a port, and a port: so that whoever is gone finds it free when it is
-/// back.
-async fn own_address() -> anyhow::Result<SocketAddr> {
+/// back. The port is none of those that the kernel gives away, or a proxy on all addresses could get the same meanwhile.
+fn own_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let [_, _, _, process] = std::process::id().to_be_bytes();
+    let [_, _, above, process] = std::process::id().to_be_bytes();
     let ip = Ipv4Addr::new(127, 128 | (high & 63), process, low);
-    let listener = TcpListener::bind((ip, 0)).await?;
-    Ok(listener.local_addr()?)
+    SocketAddr::from((ip, 20_000 + u16::from(above)))
 }
 
 /// `--NAME=PATH`.
