@@ -335,6 +335,11 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_takes_as_little_memory_as_before_its_node_was_known() {
+        assert_eq!(size_of::<PodRecord>(), 64);
+    }
+
+    #[test]
     fn nodes_come_by_name() {
         let catalog = Catalog::default();
         for name in ["n2", "n10", "n1"] {

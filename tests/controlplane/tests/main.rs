@@ -2,6 +2,7 @@
 
 mod access;
 mod autoscaling;
+mod claims;
 mod discovery;
 mod publishers;
 mod python;
