@@ -57,6 +57,18 @@ struct Claim {
     stream: u64,
     source: Arc<str>,
     role: Role,
+    may: May,
+}
+
+/// Whether a publisher may speak of a node, as things are when it is asked for:
+/// labels of nodes change, and the first claims come before nodes are listed.
+#[derive(Clone)]
+struct May(Arc<dyn Fn(&str) -> bool + Send + Sync>);
+
+impl fmt::Debug for May {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("May")
+    }
 }
 
 /// What one stream says. Dropping it takes that back.
@@ -69,16 +81,28 @@ pub struct Claims {
     facts: Facts,
     stream: u64,
     source: Arc<str>,
+    may: May,
     nodes: HashSet<NodeName>,
 }
 
 impl Facts {
-    /// A place for what the publisher `source` says on one stream.
+    /// A place for what the publisher `source` says on one stream, of any node.
     pub fn claims(&self, source: Arc<str>) -> Claims {
+        self.claims_among(source, |_| true)
+    }
+
+    /// The same. It counts for the nodes of which the publisher `may` speak, at the
+    /// time when somebody asks.
+    pub fn claims_among(
+        &self,
+        source: Arc<str>,
+        may: impl Fn(&str) -> bool + Send + Sync + 'static,
+    ) -> Claims {
         Claims {
             facts: self.clone(),
             stream: self.streams.fetch_add(1, Ordering::Relaxed),
             source,
+            may: May(Arc::new(may)),
             nodes: HashSet::new(),
         }
     }
@@ -87,7 +111,8 @@ impl Facts {
     pub fn of(&self, node: &str) -> Scrapers {
         let mut scrapers = Scrapers::default();
         let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
-        for claim in said.get(node).into_iter().flatten() {
+        let claims = said.get(node).into_iter().flatten();
+        for claim in claims.filter(|claim| (claim.may.0)(node)) {
             let list = match claim.role {
                 Role::Owner => &mut scrapers.owners,
                 Role::Standby => &mut scrapers.standby,
@@ -135,6 +160,7 @@ impl Claims {
                     stream: self.stream,
                     source: Arc::clone(&self.source),
                     role,
+                    may: self.may.clone(),
                 });
                 self.nodes.insert(node);
             }
@@ -243,6 +269,25 @@ mod tests {
         );
         a.take(None, nodes(&["n1"]));
         assert!(facts.of("n1").is_empty());
+    }
+
+    #[test]
+    fn what_is_said_of_a_node_counts_while_its_publisher_may_speak_of_it() {
+        let facts = Facts::default();
+        let allowed = Arc::new(RwLock::new(vec!["n2"]));
+        let known = Arc::clone(&allowed);
+        let may = move |node: &str| known.read().unwrap().contains(&node);
+        let mut a = facts.claims_among("a".into(), may);
+        a.take(Some(Role::Owner), nodes(&["n1", "n2"]));
+        assert!(facts.of("n1").is_empty());
+        assert_eq!(facts.of("n2").owners, ["a".into()]);
+        *allowed.write().unwrap() = vec!["n1"];
+        assert_eq!(facts.of("n1").owners, ["a".into()]);
+        assert!(facts.of("n2").is_empty());
+        // It may give up what it may not have.
+        a.take(None, nodes(&["n2"]));
+        *allowed.write().unwrap() = vec!["n1", "n2"];
+        assert!(facts.of("n2").is_empty());
     }
 
     #[test]

@@ -113,8 +113,10 @@ impl Publisher {
         behind: i64,
         (share, account): (Share, Arc<Account>),
     ) -> Self {
+        let allowed = share.clone();
+        let may = move |node: &str| allowed.has(node);
         Self {
-            claims: bus.facts.claims(Arc::clone(&source.name)),
+            claims: bus.facts.claims_among(Arc::clone(&source.name), may),
             source,
             behind,
             share,
@@ -212,7 +214,8 @@ impl Publisher {
         };
         let told = share.nodes.len();
         let names = share.nodes.iter().take(SHARE_NODES);
-        let names = names.filter(|name| self.share.has(name) && is_node_name(name));
+        // Of which it may speak is seen when somebody asks: labels change.
+        let names = names.filter(|name| is_node_name(name));
         let nodes: Vec<NodeName> = names.map(|name| name.as_str().into()).collect();
         let (before, more) = (self.claims.count(), nodes.len());
         let mut refused = told - more;
