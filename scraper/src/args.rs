@@ -16,6 +16,7 @@ pub use self::{
     foreign::Foreign,
     size::{BadSize, ByteSize},
 };
+use crate::config::ServiceAccount;
 pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
 /// Reads the kubelets of a Kubernetes cluster and publishes what they say to
@@ -126,10 +127,22 @@ pub struct KubeletArgs {
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_key: Option<PathBuf>,
 
-    /// The file with the certificate that is shown to kubelets, besides the
-    /// bearer token. Read again when it changes.
+    /// The file with the certificate that is shown to kubelets, and no token with
+    /// it but that of --kubelet-token-service-account. Read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_certificate: Option<PathBuf>,
+
+    /// The ServiceAccount whose tokens are shown to kubelets, as
+    /// `[NAMESPACE/]NAME`; by default in the namespace of this pod.
+    ///
+    /// It needs the verb `get` on `nodes/metrics` and should have nothing else, so
+    /// that a kubelet sees nothing that is of use elsewhere. This process needs
+    /// `create` on `serviceaccounts/token` of that name: it requests tokens that
+    /// are good for ten minutes. Without this flag, and without a client
+    /// certificate, kubelets are shown the credentials for the Kubernetes API, as
+    /// metrics-server does.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub kubelet_token_service_account: Option<ServiceAccount>,
 
     /// How long a kubelet may take, from the dial to the last byte.
     ///
@@ -163,6 +176,12 @@ pub struct ShareArgs {
     /// What this scraper is called towards frontends; unique within the cluster.
     #[arg(long, value_name = "NAME", env = "HOSTNAME")]
     pub source_name: String,
+
+    /// The UID of this pod, whose name is then --source-name.
+    ///
+    /// Kubernetes deletes our Lease with the pod if it is in the same namespace.
+    #[arg(long, value_name = "UID", env = "POD_UID")]
+    pub pod_uid: Option<String>,
 
     /// The scrapers that share nodes with this one.
     ///

@@ -1,6 +1,7 @@
 //! [`Args`] -> [`Config`]: every check that needs no file and no cluster.
 
 mod frontend;
+mod service_account;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -14,7 +15,10 @@ use tributary_runtime::{
 
 pub(crate) use self::frontend::ServicePort;
 use self::frontend::bus;
-pub use self::frontend::{BadFrontend, Frontend, Service};
+pub use self::{
+    frontend::{BadFrontend, Frontend, Service},
+    service_account::{BadServiceAccount, ServiceAccount},
+};
 use crate::{
     args::{Args, ByteSize, GoDuration, KubeletArgs, ShareArgs},
     kubelet::{Limits, PAGE_LIMITS, Security},
@@ -49,6 +53,8 @@ pub struct Config {
     pub(crate) security: Security,
     /// What we are called.
     pub(crate) source_name: String,
+    /// The UID of the pod of that name, in which this process runs.
+    pub(crate) pod_uid: Option<String>,
     /// With whom we share.
     pub(crate) group: String,
     /// How we share.
@@ -227,6 +233,7 @@ impl TryFrom<Args> for Config {
             },
             security,
             source_name: name("source-name", args.share.source_name)?,
+            pod_uid: args.share.pod_uid.filter(|uid| !uid.is_empty()),
             group: name("group", args.share.group)?,
             share,
             replicas,
@@ -241,6 +248,7 @@ impl TryFrom<Args> for Config {
 const AUTHORITY: &str = "--kubelet-certificate-authority";
 const CERTIFICATE: &str = "--kubelet-client-certificate";
 const KEY: &str = "--kubelet-client-key";
+const TOKEN: &str = "--kubelet-token-service-account";
 const INSECURE_TLS: &str = "--kubelet-insecure-tls";
 const INSECURE: &str = "--deprecated-kubelet-completely-insecure";
 const VERIFY_NAME: &str = "--kubelet-verify-node-name";
@@ -249,6 +257,7 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
     let authority = args.kubelet_certificate_authority.is_some();
     let certificate = args.kubelet_client_certificate.is_some();
     let key = args.kubelet_client_key.is_some();
+    let token = args.kubelet_token_service_account.is_some();
     let insecure_tls = args.kubelet_insecure_tls;
     let insecure = args.deprecated_kubelet_completely_insecure;
     let verify_name = args.kubelet_verify_node_name;
@@ -276,6 +285,7 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
             verify_name && insecure,
             BadConfig::Both(VERIFY_NAME, INSECURE),
         ),
+        (token && insecure, BadConfig::Both(TOKEN, INSECURE)),
     ];
     if let Some((_, fault)) = faults.into_iter().find(|(is_there, _)| *is_there) {
         return Err(fault);
@@ -286,6 +296,7 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
             args.kubelet_client_certificate.as_ref(),
             args.kubelet_client_key.as_ref(),
         ),
+        token: args.kubelet_token_service_account.clone(),
         insecure_tls,
         completely_insecure: insecure,
         verify_node_name: verify_name,

@@ -43,9 +43,18 @@ impl KubeApi {
     ///
     /// The configuration cannot be used.
     pub(crate) async fn client(&self, watch: &'static str) -> Result<Client, Misconfigured> {
-        let read = reading(&self.args, Limits::client);
-        let client = self.credentials.client(watch, read).await?;
+        let client = self.requests(watch).await?;
         Ok(self.watches.observe(watch, &client))
+    }
+
+    /// A client for requests that are no watch.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be used.
+    pub(crate) async fn requests(&self, name: &'static str) -> Result<Client, Misconfigured> {
+        let read = reading(&self.args, Limits::client);
+        self.credentials.client(name, read).await
     }
 
     /// Starts what asks whether credentials that were refused are taken again.
@@ -79,4 +88,12 @@ pub(crate) fn lease_namespace(config: &Config, kube: &KubeConfig) -> String {
         (_, None) => kube.default_namespace.clone(),
         (_, Some(_)) => SYSTEM.to_owned(),
     }
+}
+
+/// The UID of the pod that owns our lease, if it is in the namespace of the leases:
+/// from another one the lease would be deleted at once.
+pub(crate) fn lease_owner(config: &Config, kube: &KubeConfig) -> Option<String> {
+    let is_in_cluster = config.kube.kubeconfig.is_none();
+    let is_there = lease_namespace(config, kube) == kube.default_namespace;
+    config.pod_uid.clone().filter(|_| is_in_cluster && is_there)
 }

@@ -52,10 +52,10 @@ use crate::{
         supervisor::{Frontends, supervise},
     },
     config::{Config, Frontend, Share},
-    kube_api::{KubeApi, lease_namespace},
+    kube_api::{KubeApi, lease_namespace, lease_owner},
     kubelet::Client as KubeletClient,
     members::Leases,
-    metrics::{BusMetrics, ScrapeMetrics, ShareMetrics},
+    metrics::{BusMetrics, ScrapeMetrics, ShareMetrics, TokenMetrics},
     nodes::{Targets, watch_nodes},
     ownership::View,
     scrape::{Scraping, Told, scrape},
@@ -122,13 +122,21 @@ impl Scraper {
         // Ages must not jump when the machine's clock is set.
         let even = clock.even();
 
+        // What is shown to kubelets is kept new.
+        let token_metrics = TokenMetrics::register(&mut registry);
+        if config.security.token.is_some() {
+            let requests = api.requests("kubelet-token").await?;
+            kubelets.keep_token(&mut tasks, requests, token_metrics);
+        }
+
         // Node objects become targets.
         let targets = find_targets(&mut tasks, &config, &api).await?;
 
         // They are shared out among the members of our group.
         let members = (share.clone(), leaving.told.clone());
         let namespace = lease_namespace(&config, &kube);
-        let named = (namespace.as_str(), clock.clone());
+        let owner = lease_owner(&config, &kube);
+        let named = (namespace.as_str(), owner, clock.clone());
         let view = find_members(&mut tasks, &config, &api, named, members).await?;
 
         // Targets are scraped, readings go to the hub.
@@ -158,7 +166,7 @@ impl Scraper {
         let told = (certificates, &mut registry);
         let publisher = Client {
             hub,
-            identity: identity(&config, &clock),
+            identity: Identity::new(&config, &clock),
             credentials: find_credentials(&mut tasks, &config, told),
             clock: even,
             metrics: bus_metrics.clone(),
@@ -289,7 +297,7 @@ async fn find_members(
     tasks: &mut Tasks,
     config: &Config,
     api: &KubeApi,
-    (namespace, clock): (&str, Clock),
+    (namespace, pod_uid, clock): (&str, Option<String>, Clock),
     (metrics, told): (ShareMetrics, CancellationToken),
 ) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
     let (sender, view) = watch::channel(None);
@@ -307,7 +315,7 @@ async fn find_members(
     }
     let names = (config.group.as_str(), config.source_name.as_str());
     let client = api.client("leases").await?;
-    let leases = Leases::new(client, namespace, names, clock, metrics);
+    let leases = Leases::new(client, namespace, names, clock, metrics).owned_by(pod_uid);
     let (resolution, watching) = (config.resolution, leases.clone());
     let stopping = stop.clone();
     tasks.spawn("members", async move {
@@ -319,18 +327,6 @@ async fn find_members(
         Ok(())
     });
     Ok(view)
-}
-
-fn identity(config: &Config, clock: &Clock) -> Identity {
-    let resolution = config.resolution.as_millis();
-    Identity {
-        source: config.source_name.clone(),
-        // Two processes of one name started in the same millisecond would
-        // be taken for one, which only blurs a log line.
-        instance: format!("{}-{}", std::process::id(), clock.now_millis()),
-        group: config.group.clone(),
-        resolution_ms: u64::try_from(resolution).unwrap_or(u64::MAX),
-    }
 }
 
 fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, api: &KubeApi) -> [Endpoint; 3] {

@@ -14,7 +14,7 @@ use std::{
 
 use k8s_openapi::{
     api::coordination::v1::{Lease as Object, LeaseSpec},
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference},
     jiff,
 };
 use kube::{
@@ -76,6 +76,8 @@ pub(crate) struct Leases {
     api: Api<Object>,
     group: String,
     source: Member,
+    /// The pod of that name.
+    owner: Option<OwnerReference>,
     clock: Clock,
     metrics: ShareMetrics,
     ignored: Arc<Spaced>,
@@ -101,10 +103,24 @@ impl Leases {
             api: Api::namespaced(client, namespace),
             group: group.to_owned(),
             source: source.into(),
+            owner: None,
             clock,
             metrics,
             ignored: Arc::default(),
         }
+    }
+
+    /// The same, with our lease deleted by Kubernetes when the pod of this UID is,
+    /// which has the name of the source and is in the namespace of the leases.
+    pub(crate) fn owned_by(self, pod_uid: Option<String>) -> Self {
+        let owner = pod_uid.map(|uid| OwnerReference {
+            api_version: "v1".to_owned(),
+            kind: "Pod".to_owned(),
+            name: self.source.to_string(),
+            uid,
+            ..OwnerReference::default()
+        });
+        Self { owner, ..self }
     }
 
     /// Keeps our lease until `stop`, and at `leave` deletes it, so that others
@@ -155,6 +171,7 @@ impl Leases {
             metadata: ObjectMeta {
                 name: Some(self.name()),
                 labels: Some([(GROUP.to_owned(), self.group.clone())].into()),
+                owner_references: self.owner.clone().map(|pod| vec![pod]),
                 ..ObjectMeta::default()
             },
             spec: Some(LeaseSpec {

@@ -233,6 +233,33 @@ impl ScrapeMetrics {
     }
 }
 
+/// What requesting tokens for kubelets counts. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TokenMetrics {
+    /// Requests that gave no token.
+    pub(crate) failures: Counter,
+    /// When the newest token runs out, in seconds since 1970.
+    pub(crate) expires: Gauge,
+}
+
+impl TokenMetrics {
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        let token = registry.sub_registry_with_prefix("tributary_kubelet_token");
+        token.register(
+            "request_failures",
+            "Requests for a token for kubelets that gave none",
+            new.failures.clone(),
+        );
+        token.register(
+            "expiration_timestamp_seconds",
+            "When the newest token for kubelets runs out; 0 without one",
+            new.expires.clone(),
+        );
+        new
+    }
+}
+
 /// What sharing the work counts. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ShareMetrics {

@@ -426,7 +426,7 @@ async fn completely_insecure_is_plain_http_without_the_token() {
 }
 
 #[tokio::test]
-async fn the_client_certificate_is_shown_besides_the_token() {
+async fn the_client_certificate_is_shown_and_the_token_for_the_api_is_not() {
     let server = Server::tls(&["127.0.0.1"], |_| page()).await;
     let security = Security {
         pair: Some(server.client_pair()),
@@ -439,12 +439,12 @@ async fn the_client_certificate_is_shown_besides_the_token() {
             .await,
     );
     is_the_page(ask(&server).await);
-    let shown: Vec<bool> = server
-        .requests()
+    let requests = server.requests();
+    let shown: Vec<_> = requests
         .iter()
-        .map(|it| it.with_certificate)
+        .map(|it| (it.with_certificate, it.head.contains("secret-token")))
         .collect();
-    assert_eq!(shown, [true, false]);
+    assert_eq!(shown, [(true, false), (false, true)]);
 }
 
 #[tokio::test]

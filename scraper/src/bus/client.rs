@@ -24,7 +24,10 @@ use super::{
     line::Progress,
     outbox::Outbox,
 };
-use crate::metrics::{BusMetrics, ShareMetrics, node_refused};
+use crate::{
+    config::Config,
+    metrics::{BusMetrics, ShareMetrics, node_refused},
+};
 
 /// Who this scraper is, and what its streams share.
 #[derive(Clone, Debug)]
@@ -33,6 +36,21 @@ pub(crate) struct Identity {
     pub(crate) instance: String,
     pub(crate) group: String,
     pub(crate) resolution_ms: u64,
+}
+
+impl Identity {
+    /// That of a process with this configuration, which starts now.
+    pub(crate) fn new(config: &Config, clock: &Clock) -> Self {
+        let resolution = config.resolution.as_millis();
+        Self {
+            source: config.source_name.clone(),
+            // Two processes of one name started in the same millisecond would
+            // be taken for one, which only blurs a log line.
+            instance: format!("{}-{}", std::process::id(), clock.now_millis()),
+            group: config.group.clone(),
+            resolution_ms: u64::try_from(resolution).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// What a stream needs.

@@ -62,6 +62,10 @@ fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
             &["--kubelet-verify-node-name=true", plain],
             "cannot use both --kubelet-verify-node-name and --deprecated-kubelet-completely-insecure",
         ),
+        (
+            &["--kubelet-token-service-account=reader", plain],
+            "cannot use both --kubelet-token-service-account and --deprecated-kubelet-completely-insecure",
+        ),
     ];
     for (args, message) in faults {
         is_refused(args, message);

@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use http_body_util::Empty;
 use kube::Config;
 use tokio::time::timeout;
-use tributary_runtime::{exit::Misconfigured, metrics::Expirations};
+use tributary_runtime::{exit::Misconfigured, metrics::Expirations, tasks::Tasks};
 
 use super::{
     connection::{Connection, FarEnd},
@@ -20,7 +20,7 @@ use super::{
     failure::{Reason, ScrapeError, Stage},
     pages::{Page, PageCounters, Pages},
 };
-use crate::nodes::Target;
+use crate::{metrics::TokenMetrics, nodes::Target};
 
 /// What all kubelets have in common: credentials, limits, buffers.
 #[derive(Debug)]
@@ -84,6 +84,21 @@ impl Client {
             })
     }
 
+    /// Starts what keeps the token for kubelets new, if one is to be requested.
+    /// An account without a namespace is in the default one of `api`.
+    pub(crate) fn keep_token(
+        self: &Arc<Self>,
+        tasks: &mut Tasks,
+        api: kube::Client,
+        metrics: TokenMetrics,
+    ) {
+        let (kubelets, stop) = (Arc::clone(self), tasks.stop());
+        tasks.spawn("kubelet-token", async move {
+            kubelets.credentials.keep(api, &metrics, stop).await;
+            Ok(())
+        });
+    }
+
     /// Fetches the page of `target` over `kept`, or a new connection, and
     /// leaves there what can be used again.
     pub(super) async fn fetch(
@@ -97,6 +112,8 @@ impl Client {
             Err(error) => return Err(ScrapeError::new(Reason::Address, error.to_string())),
         };
         let access = self.credentials.access();
+        let authorization = self.credentials.authorization(&access).await;
+        let authorization = authorization.map_err(|error| ScrapeError::new(Reason::Auth, error))?;
         let end = FarEnd {
             host: Arc::clone(host),
             port: target.port,
@@ -107,10 +124,17 @@ impl Client {
         // Whoever stops waiting here drops the connection with the request on
         // it, so that no answer is taken for that of the next.
         let usable = kept.take().filter(|kept| *kept.end() == end);
-        let attempt = self.attempt(end, &target.path, &access, usable, &mut stage);
+        let request = request(&end, &target.path, authorization.as_ref());
+        let attempt = self.attempt((end, request), &access, usable, &mut stage);
         match timeout(self.limit, attempt).await {
             Ok((page, connection)) => {
                 *kept = connection;
+                if page
+                    .as_ref()
+                    .is_err_and(|error| error.reason() == Reason::Auth)
+                {
+                    self.credentials.was_refused(authorization.as_ref());
+                }
                 page
             }
             Err(_) => Err(ScrapeError::timeout(stage, self.limit)),
@@ -119,39 +143,41 @@ impl Client {
 
     async fn attempt(
         &self,
-        end: FarEnd,
-        path: &PathAndQuery,
+        (end, request): (FarEnd, Request<Empty<Bytes>>),
         access: &Access,
         kept: Option<Connection>,
         stage: &mut Stage,
     ) -> (Result<Page, ScrapeError>, Option<Connection>) {
-        let request = || request(&end, path, access);
         if let Some(kept) = kept {
-            let exchange = kept.exchange(request(), &self.pages, stage).await;
+            let exchange = kept.exchange(request.clone(), &self.pages, stage).await;
             // It may have been closed long ago, which says nothing about the
             // kubelet: once more, on a new one.
             if !exchange.unanswered {
                 return (exchange.page, exchange.connection);
             }
         }
-        match Connection::dial(end.clone(), access, self.limit, stage).await {
+        match Connection::dial(end, access, self.limit, stage).await {
             Err(error) => (Err(error), None),
             Ok(connection) => {
-                let exchange = connection.exchange(request(), &self.pages, stage).await;
+                let exchange = connection.exchange(request, &self.pages, stage).await;
                 (exchange.page, exchange.connection)
             }
         }
     }
 }
 
-fn request(end: &FarEnd, path: &PathAndQuery, access: &Access) -> Request<Empty<Bytes>> {
+fn request(
+    end: &FarEnd,
+    path: &PathAndQuery,
+    authorization: Option<&HeaderValue>,
+) -> Request<Empty<Bytes>> {
     let mut request = Request::new(Empty::new());
     *request.uri_mut() = Uri::from(path.clone());
     let headers = request.headers_mut();
     headers.insert(header::HOST, host(end));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-    if let Some(authorization) = &access.authorization {
+    if let Some(authorization) = authorization {
         headers.insert(header::AUTHORIZATION, authorization.clone());
     }
     request
@@ -168,3 +194,6 @@ fn host(end: &FarEnd) -> HeaderValue {
     // A host that cannot stand in a header was refused by the dial.
     HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static("kubelet"))
 }
+
+#[cfg(test)]
+mod tests;

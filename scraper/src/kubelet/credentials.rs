@@ -1,31 +1,39 @@
 //! Who we are to kubelets and whom we believe to be one.
 //!
 //! It starts from the configuration for the API server, as in metrics-server
-//! (PARITY 2.5), and the kubelet flags replace parts of it. Whatever comes from
-//! a file is looked at again, by content
+//! (PARITY 2.5), and the kubelet flags replace parts of it. An identity that is
+//! for kubelets alone, a requested token or a client certificate, replaces the
+//! one for the API server whole: a kubelet must not see what is good elsewhere.
+//! Whatever comes from a file is looked at again, by content
 //! ([`tributary_runtime::reload`]), as connections need it.
 
+mod requested;
+mod sources;
 mod tls;
 
 use std::{
     fmt, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use k8s_openapi::ByteString;
 use kube::Config;
-use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tracing::warn;
+use tokio_util::sync::CancellationToken;
 use tributary_runtime::{
     exit::Misconfigured,
     reload::{LOOK_EVERY, Looks},
     tls::{PairFiles, first_to_expire, in_pem, last_to_expire},
 };
+
+use self::{
+    requested::Requested,
+    sources::{Source, Sources, Verify},
+};
+use crate::{config::ServiceAccount, metrics::TokenMetrics};
 
 /// What the flags say about the way to kubelets.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +42,8 @@ pub struct Security {
     pub authority: Option<PathBuf>,
     /// `--kubelet-client-certificate` and `--kubelet-client-key`
     pub pair: Option<PairFiles>,
+    /// `--kubelet-token-service-account`
+    pub token: Option<ServiceAccount>,
     /// `--kubelet-insecure-tls`
     pub insecure_tls: bool,
     /// `--deprecated-kubelet-completely-insecure`
@@ -46,6 +56,7 @@ pub struct Security {
 #[derive(Debug)]
 pub(super) struct Credentials {
     sources: Sources,
+    requested: Option<Requested>,
     current: ArcSwap<Access>,
     looks: Mutex<(Instant, Looks)>,
 }
@@ -54,8 +65,8 @@ pub(super) struct Credentials {
 pub(super) struct Access {
     /// `None` for plain HTTP.
     pub(super) tls: Option<TlsConnector>,
-    /// Sent with every request.
-    pub(super) authorization: Option<HeaderValue>,
+    /// Sent with every request, unless a token is requested.
+    authorization: Option<HeaderValue>,
     /// Counts what connections depend on; one of an older generation is not
     /// used again.
     pub(super) generation: u64,
@@ -71,46 +82,6 @@ impl fmt::Debug for Access {
     }
 }
 
-/// Where a text comes from, and how to call it in a message.
-#[derive(Clone)]
-enum Source {
-    Given(Vec<u8>),
-    File { path: PathBuf, named: &'static str },
-}
-
-impl fmt::Debug for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given(_) => f.write_str("Given"),
-            Self::File { path, .. } => path.fmt(f),
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Sources {
-    plain: bool,
-    verify: Verify,
-    certificate: Option<Source>,
-    key: Option<Source>,
-    token: Option<Source>,
-    basic: Option<HeaderValue>,
-}
-
-/// How the certificate of a kubelet is judged.
-#[derive(Clone, Debug, Default)]
-enum Verify {
-    /// By nobody: every certificate is good.
-    Nobody,
-    /// By authorities as DER, for want of a file.
-    #[default]
-    NoAuthority,
-    /// By authorities as DER.
-    Der(Vec<Vec<u8>>),
-    /// By authorities in a PEM file.
-    Pem(Source),
-}
-
 /// What was read. Compared with what is read next.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Material {
@@ -118,22 +89,6 @@ struct Material {
     certificate: Option<Vec<u8>>,
     key: Option<Vec<u8>>,
     token: Option<Vec<u8>>,
-}
-
-/// The parts of kube's `AuthInfo` that are about who we are. It gives secrets
-/// away only by being serialised.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "kebab-case")]
-struct Identity {
-    token: Option<String>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<PathBuf>,
-    username: Option<String>,
-    password: Option<String>,
-    client_certificate: Option<PathBuf>,
-    client_certificate_data: Option<ByteString>,
-    client_key: Option<PathBuf>,
-    client_key_data: Option<ByteString>,
 }
 
 impl Credentials {
@@ -148,6 +103,7 @@ impl Credentials {
         let access = Access::new(&sources, material, None).map_err(Misconfigured::new)?;
         Ok(Self {
             sources,
+            requested: security.token.clone().map(Requested::new),
             current: ArcSwap::from_pointee(access),
             looks: Mutex::new((
                 Instant::now() + LOOK_EVERY,
@@ -162,6 +118,41 @@ impl Credentials {
             self.look();
         }
         self.current.load_full()
+    }
+
+    /// What is sent with a request.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: a token is to be requested, and there is none that is good.
+    pub(super) async fn authorization(
+        &self,
+        access: &Access,
+    ) -> Result<Option<HeaderValue>, String> {
+        match &self.requested {
+            Some(requested) => requested.authorization().await.map(Some),
+            None => Ok(access.authorization.clone()),
+        }
+    }
+
+    /// A kubelet refused what it was shown.
+    pub(super) fn was_refused(&self, shown: Option<&HeaderValue>) {
+        if let (Some(requested), Some(shown)) = (&self.requested, shown) {
+            requested.was_refused(shown);
+        }
+    }
+
+    /// Keeps the token new until `stop`, if one is to be requested.
+    pub(super) async fn keep(
+        &self,
+        api: kube::Client,
+        metrics: &TokenMetrics,
+        stop: CancellationToken,
+    ) {
+        match &self.requested {
+            Some(requested) => requested.keep(api, metrics, stop).await,
+            None => stop.cancelled().await,
+        }
     }
 
     /// When the last of the authorities runs out that are in force.
@@ -215,111 +206,6 @@ impl Credentials {
     }
 }
 
-impl Sources {
-    fn new(security: &Security, base: &Config) -> Result<Self, Misconfigured> {
-        if security.completely_insecure {
-            return Ok(Self {
-                plain: true,
-                ..Self::default()
-            });
-        }
-        let identity = serde_json::to_value(&base.auth_info)
-            .and_then(serde_json::from_value::<Identity>)
-            .map_err(|error| {
-                Misconfigured::new(format!("credentials of the kubeconfig: {error}"))
-            })?;
-        let (certificate, key) = match &security.pair {
-            Some(pair) => (
-                Some(file(&pair.certificate, "--kubelet-client-certificate")),
-                Some(file(&pair.key, "--kubelet-client-key")),
-            ),
-            None => (
-                given(identity.client_certificate_data.map(|it| it.0))
-                    .or(named(identity.client_certificate, "client-certificate")),
-                given(identity.client_key_data.map(|it| it.0))
-                    .or(named(identity.client_key, "client-key")),
-            ),
-        };
-        let token = given(identity.token.map(String::into_bytes))
-            .or(named(identity.token_file, "token file"));
-        let is_bare = certificate.is_none() && token.is_none() && identity.username.is_none();
-        if is_bare && (base.auth_info.exec.is_some() || base.auth_info.auth_provider.is_some()) {
-            warn!(
-                "unable to show kubelets the credentials of the kubeconfig: they come from a program \
-                 (exec) or an auth-provider; set --kubelet-client-certificate and \
-                 --kubelet-client-key, or use a kubeconfig with a token or a certificate"
-            );
-        }
-        Ok(Self {
-            plain: false,
-            verify: verify(security, base),
-            certificate,
-            key,
-            token,
-            basic: identity
-                .username
-                .map(|name| basic(&name, identity.password.as_deref().unwrap_or_default()))
-                .transpose()?,
-        })
-    }
-
-    fn read(&self) -> Result<Material, Unusable> {
-        let read = |source: &Option<Source>| source.as_ref().map(Source::read).transpose();
-        Ok(Material {
-            authority: match &self.verify {
-                Verify::Pem(source) => Some(source.read()?),
-                Verify::Nobody | Verify::NoAuthority | Verify::Der(_) => None,
-            },
-            certificate: read(&self.certificate)?,
-            key: read(&self.key)?,
-            token: read(&self.token)?,
-        })
-    }
-}
-
-fn verify(security: &Security, base: &Config) -> Verify {
-    let root = base.root_cert_file.as_deref();
-    if security.insecure_tls {
-        return Verify::Nobody;
-    }
-    match (&security.authority, root, &base.root_cert) {
-        (Some(path), _, _) => Verify::Pem(file(path, "--kubelet-certificate-authority")),
-        // A kubeconfig may skip verification, which holds for kubelets too.
-        _ if base.accept_invalid_certs => Verify::Nobody,
-        (None, Some(path), _) => Verify::Pem(file(path, "cluster CA")),
-        (None, None, Some(der)) => Verify::Der(der.clone()),
-        (None, None, None) => Verify::NoAuthority,
-    }
-}
-
-fn file(path: &Path, named: &'static str) -> Source {
-    let path = path.to_owned();
-    Source::File { path, named }
-}
-
-fn named(path: Option<PathBuf>, named: &'static str) -> Option<Source> {
-    path.map(|path| Source::File { path, named })
-}
-
-fn given(text: Option<Vec<u8>>) -> Option<Source> {
-    text.map(Source::Given)
-}
-
-impl Source {
-    fn read(&self) -> Result<Vec<u8>, Unusable> {
-        match self {
-            Self::Given(text) => Ok(text.clone()),
-            Self::File { path, named } => {
-                std::fs::read(path).map_err(|error| Unusable::Unreadable {
-                    named,
-                    path: path.clone(),
-                    error,
-                })
-            }
-        }
-    }
-}
-
 impl Access {
     /// Makes what was read usable; connections made with `before` stay good if
     /// only the token is another.
@@ -359,14 +245,6 @@ fn bearer(token: &[u8]) -> Result<HeaderValue, Unusable> {
     }
     secret([b"Bearer ", token].concat())
         .ok_or_else(|| Unusable::Content("the token for kubelets is no text".into()))
-}
-
-fn basic(name: &str, password: &str) -> Result<HeaderValue, Misconfigured> {
-    let joined = ByteString(format!("{name}:{password}").into_bytes());
-    // In JSON, bytes are base64.
-    let encoded = serde_json::to_value(&joined).map_err(Misconfigured::new)?;
-    secret(format!("Basic {}", encoded.as_str().unwrap_or_default()).into_bytes())
-        .ok_or_else(|| Misconfigured::new("the user name of the kubeconfig is no text"))
 }
 
 fn secret(text: Vec<u8>) -> Option<HeaderValue> {

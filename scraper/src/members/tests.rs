@@ -229,3 +229,25 @@ async fn a_lease_that_was_left_behind_is_deleted_as_it_was_seen_last() {
     assert_eq!(body["preconditions"], json!({ "resourceVersion": "90" }));
     assert_eq!(metrics.leases_cleaned.get(), 1);
 }
+
+#[tokio::test]
+async fn our_lease_goes_with_our_pod() {
+    for (uid, owners) in [
+        (None, Value::Null),
+        (
+            Some("0a1b"),
+            json!([{ "apiVersion": "v1", "kind": "Pod", "name": "me", "uid": "0a1b" }]),
+        ),
+    ] {
+        let (client, mut requests) = api();
+        let metrics = ShareMetrics::default();
+        let names = ("default", "me");
+        let leases = Leases::new(client, "ns", names, Clock::system(), metrics)
+            .owned_by(uid.map(str::to_owned));
+        drop(leases.write(Clock::system().now()).await);
+        let (method, _, body) = requests.recv().await.unwrap();
+        assert_eq!(method, Method::PATCH);
+        assert_eq!(body["metadata"]["ownerReferences"], owners);
+        assert_eq!(body["spec"]["holderIdentity"], "me");
+    }
+}

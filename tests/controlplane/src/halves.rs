@@ -33,6 +33,9 @@ pub const BUS_SERVICE: &str = "tributary-bus";
 const FRONTEND: &str = "tributary-apiserver";
 const SCRAPER: &str = "tributary-scraper";
 
+/// The account whose tokens kubelets see.
+pub const KUBELET_READER: &str = "tributary-kubelet-reader";
+
 /// The audience of tokens for the bus.
 pub const AUDIENCE: &str = "tributary-bus";
 
@@ -176,7 +179,7 @@ async fn frontend_identity(plane: &Plane, client: &Client) -> anyhow::Result<Pat
     plane.kubeconfig_of(FRONTEND, &token)
 }
 
-/// An account that may do what a scraper needs, and nothing else.
+/// An account that may do what a scraper needs, and nothing else, and one for kubelets.
 async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<PathBuf> {
     let token = service_account(client, NAMESPACE, SCRAPER).await?;
     let role = json!({
@@ -190,6 +193,12 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
                 "verbs": ["list", "watch", "create", "patch", "delete"],
             },
             { "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"] },
+            {
+                "apiGroups": [""],
+                "resources": ["serviceaccounts/token"],
+                "resourceNames": [KUBELET_READER],
+                "verbs": ["create"],
+            },
         ],
     });
     apply(client, &role).await?;
@@ -203,10 +212,12 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
     apply(client, &binding).await?;
     let rules = json!([
         { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
-        { "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] },
         { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
     ]);
     grant(client, (NAMESPACE, SCRAPER), rules).await?;
+    service_account(client, NAMESPACE, KUBELET_READER).await?;
+    let metrics = json!([{ "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] }]);
+    grant(client, (NAMESPACE, KUBELET_READER), metrics).await?;
     plane.kubeconfig_of(SCRAPER, &token)
 }
 
@@ -252,6 +263,7 @@ fn scraper_flags(
         "--admin-address=127.0.0.1:0".to_owned(),
         "--kubelet-use-node-status-port".to_owned(),
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--kubelet-token-service-account={NAMESPACE}/{KUBELET_READER}"),
         flag("--kubelet-certificate-authority", &paths.kubelet_ca),
         flag("--kubeconfig", kubeconfig),
         flag("--bus-ca-file", &paths.bus_ca),

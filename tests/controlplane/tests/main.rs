@@ -3,6 +3,7 @@
 mod access;
 mod autoscaling;
 mod claims;
+mod credentials;
 mod discovery;
 mod publishers;
 mod python;

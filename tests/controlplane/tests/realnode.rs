@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tributary_controlplane::{
+    halves::{KUBELET_READER, NAMESPACE},
     node::{Account, Certificate, pod},
     objects::{apply, grant, namespace},
     patience::eventually,
@@ -166,14 +167,9 @@ async fn shown(rig: &Rig) -> anyhow::Result<()> {
 #[test]
 fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> anyhow::Result<()> {
     rig::alone(Size::REAL, async |rig| {
-        let role = ("kube-system", "tributary-scraper");
-        let nodes =
-            json!({ "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] });
-        // It goes on publishing, or nobody would hear of the refusals.
-        let bus = json!({
-            "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"]
-        });
-        grant(&rig.client, role, json!([nodes, bus])).await?;
+        let reader = (NAMESPACE, KUBELET_READER);
+        let other = json!({ "apiGroups": [""], "resources": ["nodes/log"], "verbs": ["get"] });
+        grant(&rig.client, reader, json!([other])).await?;
         rig.real_node("forbidden", Certificate::Signed).await?;
         rig.real_node("stranger", Certificate::SelfSigned).await?;
 
@@ -193,7 +189,7 @@ fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> any
 
         let metrics =
             json!({ "apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"] });
-        grant(&rig.client, role, json!([nodes, bus, metrics])).await?;
+        grant(&rig.client, reader, json!([metrics])).await?;
         eventually("a node that may be read", async || {
             get(&rig, "nodes/forbidden").await
         })
