@@ -111,6 +111,17 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- else -}}
 {{- $own = append $own "--bus-address=unix:///run/tributary/bus.sock" -}}
 {{- end -}}
+{{- if and (eq .Values.profile "ha") .Values.scraper.groups -}}
+{{- /* Each group publishes its own nodes. What an upgrade replaces goes on as before until then. */ -}}
+{{- $accounts := include "tributary.accounts" . | fromJson -}}
+{{- $user := printf "system:serviceaccount:%s" (include "tributary.namespace" .) -}}
+{{- range $accounts.now -}}
+{{- $own = append $own (printf "--bus-allow=%s:%s=%s" $user .name .selector) -}}
+{{- end -}}
+{{- range $accounts.before -}}
+{{- $own = append $own (printf "--bus-allow=%s:%s=" $user .) -}}
+{{- end -}}
+{{- end -}}
 {{- $given := toString (concat .Values.defaultArgs .Values.args .Values.frontend.args) -}}
 {{- if and .Values.metrics.enabled (not (contains "--authorization-always-allow-paths" $given)) -}}
 {{- /* The default, and /metrics: probes must not depend on kube-apiserver. */ -}}
@@ -136,6 +147,12 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- else -}}
 {{- /* Alone: no leases, no permission for them. */ -}}
 {{- $own = concat $own (list "--frontend=unix:///run/tributary/bus.sock" "--shard-count=1" "--shard-index=0") -}}
+{{- end -}}
+{{- $given := concat $values.defaultArgs $values.args $values.scraper.args (default (list) $group.args) -}}
+{{- with include "tributary.kubeletReader" $root -}}
+{{- if not (include "tributary.needsNoToken" $given) -}}
+{{- $own = append $own (printf "--kubelet-token-service-account=%s/%s" (include "tributary.namespace" $root) .) -}}
+{{- end -}}
 {{- end -}}
 {{- $extra := list (dict "key" "scraper.args" "args" $values.scraper.args) -}}
 {{- with $group.args -}}

@@ -65,6 +65,13 @@
     {{- include "tributary.scraperArgs" . | nindent 4 }}
   env:
     {{- include "tributary.env" $root | nindent 4 }}
+    {{- if include "tributary.overTcp" $root }}
+    # Whose Lease it is: Kubernetes deletes it with the pod.
+    - name: POD_UID
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.uid
+    {{- end }}
   ports:
     - name: admin
       containerPort: {{ $v.scraper.adminPort }}

@@ -52,17 +52,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
-{{/* In profile sidecar the pod has one account for both. */}}
-{{- define "tributary.scraperServiceAccountName" -}}
-{{- if eq .Values.profile "sidecar" -}}
-{{- include "tributary.serviceAccountName" . -}}
-{{- else if .Values.scraper.serviceAccount.create -}}
-{{- default (printf "%s-scraper" (include "tributary.fullname" .)) .Values.scraper.serviceAccount.name -}}
-{{- else -}}
-{{- default "default" .Values.scraper.serviceAccount.name -}}
-{{- end -}}
-{{- end }}
-
 {{/* The name for which the serving certificate is, and which kube-apiserver and scrapers verify. */}}
 {{- define "tributary.serverName" -}}
 {{- printf "%s.%s.svc" (include "tributary.fullname" .) (include "tributary.namespace" .) -}}

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tributary_controlplane::patience::eventually;
 
-use crate::site::{Site, on_site};
+use crate::site::{NAMESPACE, Site, on_site};
 
 const GROUPS: &str = r#"scraper.groups=[
     { "name": "edge", "selector": "pool=edge", "replicas": 1 },
@@ -95,6 +95,67 @@ fn groups_ask_the_nodes_of_their_selectors_and_every_node_is_served() -> anyhow:
             .await?;
         each_is_asked_by_its_group(&site, &[one.as_str(), two.as_str()]).await?;
         println!("{}", site.top().await?);
+        a_group_publishes_its_own_nodes_only(&site, &[one.as_str(), two.as_str()]).await
+    })
+}
+
+/// How many messages each frontend has refused, since they were about nodes of others.
+async fn refused(site: &Site) -> anyhow::Result<Vec<u64>> {
+    let name = "tributary_bus_refused_total{reason=\"node\"} ";
+    let mut refused = Vec::new();
+    for (_, ip) in site.pods_of("frontend").await? {
+        let metrics = site.ask_pod("frontend", &ip, "/metrics").await?;
+        let count = metrics.lines().find_map(|line| line.strip_prefix(name));
+        refused.push(count.context("the metric")?.parse()?);
+    }
+    Ok(refused)
+}
+
+/// Makes scrapers of the group `edge` ask all nodes: under their account, frontends do not take those of others.
+async fn a_group_publishes_its_own_nodes_only(site: &Site, edge: &[&str]) -> anyhow::Result<()> {
+    for (pod, _) in site.pods_of("scraper").await? {
+        let group = pod.pointer("/metadata/labels/tributary.dev~1scraper-group");
+        let group = group.and_then(Value::as_str).context("a group")?;
+        let account = format!("tributary-scraper-{group}");
+        assert_eq!(pod["spec"]["serviceAccountName"], account.as_str());
+    }
+    let before = refused(site).await?;
+    let printed = "jsonpath={.spec.template.spec.containers[0].args}";
+    let deployment = "deploy/tributary-scraper-edge";
+    let args = site
+        .kubectl
+        .ok(&["get", deployment, "-n", NAMESPACE, "-o", printed])
+        .await?;
+    let args = args.replace("--node-selector=pool=edge", "--node-selector=");
+    let args: Value = serde_json::from_str(&args)?;
+    let at = "/spec/template/spec/containers/0/args";
+    let patch = json!([{ "op": "replace", "path": at, "value": args }]).to_string();
+    let patch = [
+        "patch",
+        deployment,
+        "-n",
+        NAMESPACE,
+        "--type=json",
+        "-p",
+        &patch,
+    ];
+    site.kubectl.ok(&patch).await?;
+    eventually("frontends refuse what edge says of the others", || async {
+        let now = refused(site).await?;
+        let all = now
+            .iter()
+            .zip(&before)
+            .all(|(now, before)| *now > before + 3);
+        anyhow::ensure!(all, "{before:?}, {now:?}");
         Ok(())
     })
+    .await?;
+    for (node, owners) in owners(site).await?.into_iter().flatten() {
+        let is_edge = edge.contains(&node.as_str());
+        let mut owners = owners.iter();
+        let all = owners.all(|owner| owner.starts_with("tributary-scraper-edge-") == is_edge);
+        assert!(all, "{node}: {owners:?}");
+    }
+    println!("{}", site.top().await?);
+    Ok(())
 }

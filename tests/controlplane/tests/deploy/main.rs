@@ -8,8 +8,10 @@
 
 mod certificates;
 mod container;
+mod credentials;
 mod groups;
 mod installed;
+mod leases;
 mod manifests;
 mod migration;
 mod permissions;
@@ -19,4 +21,5 @@ mod removal;
 mod rendered;
 mod secrets;
 mod site;
+mod upgrade;
 mod volumes;

@@ -1,6 +1,7 @@
 //! The permissions that the chart gives are enough, and each is needed.
 //!
-//! `get` on `nodes/metrics` is checked by real kubelets only: `tests/controlplane/run real` takes it away there.
+//! `get` on `nodes/metrics` is checked by real kubelets only: `tests/controlplane/run real` takes it away there. Whether it
+//! is in the right hands is looked at in `credentials.rs`.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -40,9 +41,11 @@ const fn needed(
 const FRONTEND: &str = "clusterrole/system:tributary";
 const SCRAPER: &str = "clusterrole/system:tributary-scraper";
 const LOCAL: &str = "role/tributary-scraper";
+const READER: &str = "clusterrole/system:tributary-kubelet-reader";
+const TOKENS: &str = "role/tributary-kubelet-reader";
 
 /// Every permission of both halves, in the order of the chart.
-const NEEDED: [Needed; 14] = [
+const NEEDED: [Needed; 15] = [
     needed(
         FRONTEND,
         "nodes",
@@ -84,6 +87,13 @@ const NEEDED: [Needed; 14] = [
         "watch",
         "scraper",
         "cannot watch resource \"nodes\"",
+    ),
+    needed(
+        TOKENS,
+        "serviceaccounts/token",
+        "create",
+        "scraper",
+        "cannot create resource \"serviceaccounts/token\"",
     ),
     needed(
         "clusterrole/system:tributary-publisher",
@@ -202,6 +212,8 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
         SCRAPER,
         "clusterrole/system:tributary-publisher",
         LOCAL,
+        READER,
+        TOKENS,
     ] {
         let role = role(site, name).await?;
         for rule in role["rules"].as_array().into_iter().flatten() {
@@ -223,7 +235,7 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
         .iter()
         .map(|needed| format!("{} {} {}", needed.role, needed.resource, needed.verb))
         .collect();
-    listed.push(format!("{SCRAPER} nodes/metrics get"));
+    listed.push(format!("{READER} nodes/metrics get"));
     given.sort();
     listed.sort();
     assert_eq!(given, listed);

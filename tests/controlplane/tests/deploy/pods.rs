@@ -171,6 +171,7 @@ impl Pods {
         let folders = volumes::make(&self.client, &pod, &dir).await?;
         let world = container::World {
             dir: dir.clone(),
+            uid: pod.uid().unwrap_or_default(),
             ip,
             folders,
             api_port: self.api_port,

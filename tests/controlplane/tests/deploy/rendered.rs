@@ -13,8 +13,24 @@ use crate::site::{NAMESPACE, Site, helm, items, on_site};
 
 const CHART: &str = "deploy/helm/tributary";
 
-const PROFILES: [(&str, &[&str]); 4] = [
+const PROFILES: [(&str, &[&str]); 6] = [
     ("sidecar", &[]),
+    (
+        "without what is new",
+        &[
+            "--set",
+            "replicas=2,kubeletReader.enabled=false,leasePolicy.enabled=false",
+        ],
+    ),
+    (
+        "with accounts that exist",
+        &[
+            "--set",
+            "profile=ha,scraper.serviceAccount.create=false,scraper.serviceAccount.name=mine",
+            "--set",
+            "kubeletReader.serviceAccount.create=false,kubeletReader.serviceAccount.name=theirs",
+        ],
+    ),
     ("sidecar with three replicas", &["--set", "replicas=3"]),
     ("ha", &["--set", "profile=ha,replicas=2"]),
     (
@@ -230,6 +246,18 @@ const REFUSED: &[(&str, &str)] = &[
         "defaultArgs: --kubelet-port needs a value",
     ),
     (
+        "args={--kubelet-token-service-account=x}",
+        "args: --kubelet-token-service-account is for the chart to set: use kubeletReader",
+    ),
+    (
+        "namespaceOverride=kube-system,profile=ha",
+        "namespace kube-system: scrapers that share the nodes may write every Lease there, those of kube-controller-manager and kube-scheduler too; use a namespace of its own, or set allowKubeSystem",
+    ),
+    (
+        "namespaceOverride=kube-system,replicas=2",
+        "or set allowKubeSystem",
+    ),
+    (
         "frontend.args={--kubelet-port=1}",
         "frontend.args: --kubelet-port is no flag of the frontend",
     ),
@@ -246,6 +274,63 @@ fn what_cannot_mean_the_same_is_refused_with_a_sentence_that_names_the_key() -> 
             "{values}: {}",
             outcome.stderr
         );
+    }
+    Ok(())
+}
+
+/// Lines of a template, and whether they are rendered with these values and of this version of Kubernetes.
+async fn renders(values: &[&str], line: &str) -> anyhow::Result<bool> {
+    let outcome = helm(None, &[&["template", "t", CHART][..], values].concat()).await?;
+    anyhow::ensure!(outcome.ok, "{}", outcome.stderr);
+    Ok(outcome
+        .stdout
+        .lines()
+        .any(|rendered| rendered.trim() == line))
+}
+
+#[test]
+fn the_policy_is_rendered_where_there_are_leases_and_kubernetes_knows_it() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let cases: [(&[&str], bool); 6] = [
+        (&[], false),
+        (&["--set", "profile=ha", "--kube-version=1.29.9"], false),
+        (&["--set", "profile=ha", "--kube-version=1.30.0"], true),
+        (
+            &["--set", "replicas=2", "--kube-version=1.31.4-eks-1"],
+            true,
+        ),
+        (&["--set", "profile=ha,leasePolicy.enabled=false"], false),
+        (&["--set", "profile=ha,rbac.create=false"], false),
+    ];
+    for (values, wanted) in cases {
+        let kind = "kind: ValidatingAdmissionPolicy";
+        let rendered = runtime.block_on(renders(values, kind))?;
+        assert_eq!(rendered, wanted, "{values:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn kubelets_see_a_token_of_their_own_unless_something_else_is_wanted() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let cases = [
+        ("profile=ha", true),
+        ("replicas=3", true),
+        ("kubeletReader.enabled=false", false),
+        // Permissions that somebody else gives do not know of it.
+        ("rbac.create=false", false),
+        ("rbac.create=false,kubeletReader.enabled=true", true),
+        ("args={--deprecated-kubelet-completely-insecure}", false),
+        (
+            "scraper.args={--kubelet-client-certificate=a,--kubelet-client-key,b}",
+            false,
+        ),
+        ("args={--kubelet-certificate-authority=a}", true),
+    ];
+    for (values, wanted) in cases {
+        let flag = "- --kubelet-token-service-account=default/t-tributary-kubelet-reader";
+        let rendered = runtime.block_on(renders(&["--set", values], flag))?;
+        assert_eq!(rendered, wanted, "{values}");
     }
     Ok(())
 }
@@ -283,6 +368,7 @@ fn flags_go_to_the_half_that_takes_them_and_the_last_of_a_kind_wins() -> anyhow:
             "frontend=unix:///run/tributary/bus.sock",
             "shard-count=1",
             "shard-index=0",
+            "kubelet-token-service-account=default/t-tributary-kubelet-reader",
             "kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
             "kubelet-use-node-status-port",
             "kubelet-insecure-tls",

@@ -108,14 +108,16 @@ impl Site {
 
     /// Installs or upgrades the release `tributary`, with what the site needs besides `values`.
     pub(crate) async fn install(&self, values: &[&str]) -> anyhow::Result<String> {
-        let start = [
-            "upgrade",
-            "--install",
-            "tributary",
-            "deploy/helm/tributary",
-            "-n",
-            NAMESPACE,
-        ];
+        self.install_chart("deploy/helm/tributary", values).await
+    }
+
+    /// The same from another chart.
+    pub(crate) async fn install_chart(
+        &self,
+        chart: &str,
+        values: &[&str],
+    ) -> anyhow::Result<String> {
+        let start = ["upgrade", "--install", "tributary", chart, "-n", NAMESPACE];
         // No bridge and no name spaces here: all pods share a network, each has an address.
         let own = [
             "--set",

@@ -1,0 +1,157 @@
+//! From scrapers that show kubelets their own token, all under one account, to what the chart does now: nothing is
+//! missing meanwhile, also when the new pods do not start.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tributary_controlplane::patience::eventually;
+
+use crate::{
+    credentials::seen_by_kubelets,
+    site::{NAMESPACE, ROOT, Site, on_site},
+};
+
+/// What the chart did before, in values.
+const BEFORE: &str = "kubeletReader.enabled=false,leasePolicy.enabled=false";
+
+const GROUPS: &str = r#"scraper.groups=[
+    { "name": "edge", "selector": "pool=edge", "replicas": 1 },
+    { "name": "rest", "selector": "pool!=edge", "replicas": 1 }
+]"#;
+
+/// The chart as it was when all groups were under one account: by one line of a template.
+fn chart_of_before(folder: &Path) -> anyhow::Result<String> {
+    let chart = folder.join("tributary");
+    let from = Path::new(ROOT).join("deploy/helm/tributary");
+    for part in ["", "files", "templates"] {
+        fs::create_dir_all(chart.join(part))?;
+        for entry in fs::read_dir(from.join(part))? {
+            let (file, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+            if file.is_file() {
+                fs::copy(file, chart.join(part).join(name))?;
+            }
+        }
+    }
+    let accounts = chart.join("templates/_accounts.tpl");
+    let now = fs::read_to_string(&accounts)?;
+    let before = now.replace("{{- with $group.name }}-{{ . }}{{- end -}}", "");
+    anyhow::ensure!(before != now, "the template has changed");
+    fs::write(&accounts, before)?;
+    Ok(chart.display().to_string())
+}
+
+/// The oldest time at which a node was measured that is served.
+async fn oldest(site: &Site) -> anyhow::Result<String> {
+    let path = "/apis/metrics.k8s.io/v1beta1/nodes";
+    let list: Value = serde_json::from_str(&site.kubectl.ok(&["get", "--raw", path]).await?)?;
+    let items = list["items"].as_array().context("items")?;
+    anyhow::ensure!(items.len() == 3, "{list}");
+    let times = items.iter().filter_map(|node| node["timestamp"].as_str());
+    Ok(times.min().context("a time")?.to_owned())
+}
+
+/// Waits until everything was measured anew so often; each list has all nodes.
+async fn goes_on(site: &Site, times: usize) -> anyhow::Result<()> {
+    for _ in 0..times {
+        let before = oldest(site).await?;
+        eventually("newer samples of all nodes", || async {
+            let now = oldest(site).await?;
+            anyhow::ensure!(now > before, "still of {now}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+async fn may_ask_kubelets(site: &Site, account: &str) -> anyhow::Result<bool> {
+    let user = format!("--as=system:serviceaccount:{NAMESPACE}:{account}");
+    let ask = [
+        "auth",
+        "can-i",
+        "get",
+        "nodes",
+        "--subresource=metrics",
+        &user,
+    ];
+    Ok(site.kubectl.run(&ask).await?.ok)
+}
+
+async fn accounts(site: &Site) -> anyhow::Result<BTreeSet<String>> {
+    let get = ["get", "serviceaccounts", "-n", NAMESPACE, "-o", "name"];
+    let names = site.kubectl.ok(&get).await?;
+    let names = names
+        .lines()
+        .filter_map(|line| line.strip_prefix("serviceaccount/"));
+    Ok(names
+        .filter(|name| *name != "default")
+        .map(str::to_owned)
+        .collect())
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn scrapers_of_before_go_on_until_those_of_now_have_taken_over() -> anyhow::Result<()> {
+    on_site(async |site| {
+        let folder = tempfile::tempdir()?;
+        let chart = chart_of_before(folder.path())?;
+        let before = ["--set", "profile=ha", "--set", BEFORE, "--set-json", GROUPS];
+        site.install_chart(&chart, &before).await?;
+        site.available().await?;
+        site.top().await?;
+        let own = set(&["system:serviceaccount:tributary-system:tributary-scraper"]);
+        assert_eq!(seen_by_kubelets(&site).await?, own);
+        assert_eq!(
+            accounts(&site).await?,
+            set(&["tributary", "tributary-scraper"])
+        );
+
+        // The new pods do not start: those of before have all that they need.
+        let broken = [
+            "--set",
+            "profile=ha,priorityClassName=absent",
+            "--set-json",
+            GROUPS,
+        ];
+        site.install(&broken).await?;
+        assert!(may_ask_kubelets(&site, "tributary-scraper").await?);
+        goes_on(&site, 4).await?;
+        assert_eq!(seen_by_kubelets(&site).await?, own);
+
+        let now = ["--set", "profile=ha", "--set-json", GROUPS];
+        site.install(&now).await?;
+        let reader = set(&["system:serviceaccount:tributary-system:tributary-kubelet-reader"]);
+        eventually("kubelets see the reader only", || async {
+            oldest(&site).await?;
+            let seen = seen_by_kubelets(&site).await?;
+            anyhow::ensure!(seen == reader, "{seen:?}");
+            Ok(())
+        })
+        .await?;
+        goes_on(&site, 2).await?;
+
+        // What was kept for those of before goes with the next upgrade.
+        site.install(&now).await?;
+        let wanted = [
+            "tributary",
+            "tributary-kubelet-reader",
+            "tributary-scraper-edge",
+            "tributary-scraper-rest",
+        ];
+        assert_eq!(accounts(&site).await?, set(&wanted));
+        for (account, may) in [
+            ("tributary-scraper", false),
+            ("tributary-scraper-edge", false),
+            ("tributary-kubelet-reader", true),
+        ] {
+            assert_eq!(may_ask_kubelets(&site, account).await?, may, "{account}");
+        }
+        goes_on(&site, 2).await?;
+        println!("{}", site.top().await?);
+        Ok(())
+    })
+}
