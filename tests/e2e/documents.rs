@@ -123,3 +123,38 @@ fn every_alert_has_a_section_in_the_runbook_and_a_test() {
         );
     }
 }
+
+/// The names of all functions in a folder, and below.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            functions(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names = text.split("fn ").skip(1);
+            let names = names.filter_map(|rest| rest.split_once('('));
+            found.extend(names.map(|(name, _)| name.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn the_tests_that_the_security_model_names_exist() {
+    let mut there = BTreeSet::new();
+    functions(root(), &mut there);
+    let text = fs::read_to_string(root().join("docs/SECURITY.md")).unwrap();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_name = |text: &&str| {
+        let letter = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        text.matches('_').count() > 3 && text.chars().all(letter)
+    };
+    let named: BTreeSet<&str> = quoted.filter(is_name).collect();
+    assert!(named.len() > 20, "{named:?}");
+    let missing: Vec<_> = named
+        .iter()
+        .filter(|name| !there.contains(**name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
