@@ -100,7 +100,7 @@ async fn a_watch_that_is_late_loses_only_the_pods_that_moved_meanwhile() {
     assert_eq!(names(&router, PODS).await, ["stays"]);
     let message = db(&router).await;
     assert!(
-        message.contains("node n1 does not report it yet"),
+        message.contains("its node does not report it yet"),
         "{message}"
     );
     // What came in meanwhile counts as soon as the watch says where it is.
