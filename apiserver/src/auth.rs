@@ -48,7 +48,11 @@ use http::{HeaderMap, HeaderValue, Method, Uri, header::CONNECTION, request::Par
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
-use tributary_runtime::{clock::Clock, health::Withheld, serve::Peer};
+use tributary_runtime::{
+    clock::Clock,
+    health::Withheld,
+    serve::{self, Peer},
+};
 
 use self::{
     access::{Access, Decision, OpenPaths},
@@ -162,7 +166,13 @@ impl Inner {
             Err(_) => "error",
         };
         self.metrics.authenticated(result, start.elapsed());
-        let user = self.impersonated(authenticated?, head).await?;
+        let user = authenticated?;
+        if let Some(peer) = head.extensions.get::<Peer>()
+            && !user.is_anonymous()
+        {
+            peer.prove(serve::Standing::Known);
+        }
+        let user = self.impersonated(user, head).await?;
         self.metrics.user(&user.name);
         // Here, as upstream: whoever asks who may, has a place.
         if let Some(limits) = head.extensions.get::<Limits>() {
@@ -182,6 +192,9 @@ impl Inner {
         let peer = head.extensions.get::<Peer>();
         let verdict = peer.map(|peer| self.verdict(peer, &trust));
         let verdict = verdict.unwrap_or_default();
+        if let Some(peer) = peer {
+            peer.prove(verdict.standing());
+        }
         let proxied = proxied(&verdict, &trust, &mut head.headers);
         let shown = Shown::by(&head.headers);
         let kept = request::shrink(head);
@@ -344,6 +357,16 @@ struct Verdict {
 }
 
 impl Verdict {
+    /// What the connection is worth where there is no room for all: the front
+    /// proxy brings the requests of a whole cluster.
+    fn standing(&self) -> serve::Standing {
+        match (self.proxy, &self.user) {
+            (true, _) => serve::Standing::Trusted,
+            (false, Some(_)) => serve::Standing::Known,
+            (false, None) => serve::Standing::Unknown,
+        }
+    }
+
     fn find(chain: &[CertificateDer<'static>], trust: &Trust, at: i64) -> Self {
         let mut verdict = Self {
             generation: trust.generation,

@@ -359,7 +359,7 @@ async fn serve_admin(
     tasks: &mut Tasks,
     config: &Config,
     probes: [Endpoint; 3],
-    registry: Registry,
+    mut registry: Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<Address> {
     let bound = Listener::bind(&Address::Tcp(config.admin_address))
@@ -369,11 +369,8 @@ async fn serve_admin(
     let server = Server {
         listener: bound.listener,
         tls: None,
-        limits: Limits {
-            connections: 64,
-            ..Limits::default()
-        },
-        metrics: ServeMetrics::default(),
+        limits: Limits::admin(),
+        metrics: ServeMetrics::register("admin", &mut registry),
     };
     let router = health::router(probes).merge(runtime_metrics::router(Arc::new(registry)));
     tasks.spawn("admin", async move { Ok(server.run(router, stop).await?) });

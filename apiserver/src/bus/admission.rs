@@ -12,7 +12,10 @@ use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 use tonic::Status;
 use tracing::warn;
-use tributary_runtime::{clock::Clock, serve::Peer};
+use tributary_runtime::{
+    clock::Clock,
+    serve::{Peer, Standing},
+};
 
 use super::{
     BusMetrics,
@@ -142,6 +145,9 @@ impl Admission {
             let refused = Refused::NoShare(names.join(", "));
             self.refuse(&refused, &shown)
         })?;
+        if let Some(peer) = &shown.peer {
+            peer.prove(Standing::Trusted);
+        }
         let denied = match self.wanted {
             // What they are cannot change while the connection lives.
             Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),

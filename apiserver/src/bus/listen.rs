@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use tracing::{info, warn};
 use tributary_runtime::{
-    serve::{Address, Bound, Limits, Listener, ServeMetrics, Server, own_uid},
+    serve::{Address, Bound, Limits, Listener, Server, own_uid},
     tasks::Tasks,
 };
 
@@ -23,6 +23,9 @@ use crate::{
 
 /// Streams of one connection: a scraper has one.
 const STREAMS_OF_CONNECTION: u32 = 4;
+
+/// What a stream may bring before it is read: a message is 4 MiB at most.
+const RECEIVE: u32 = 256 << 10;
 
 /// How long a connection may be without a stream.
 const IDLE: Duration = Duration::from_secs(10);
@@ -54,9 +57,10 @@ impl Bus {
                 limits: Limits {
                     streams: STREAMS_OF_CONNECTION,
                     idle: IDLE,
+                    receive: RECEIVE,
                     ..Limits::default()
                 },
-                metrics: ServeMetrics::default(),
+                metrics: self.metrics.serve.clone(),
             };
             let (router, stop) = (self.clone().into_router(admission), tasks.stop());
             tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });

@@ -5,6 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use tributary_runtime::serve::ServeMetrics;
 
 /// Why something is refused.
 const REFUSED: [&str; 14] = [
@@ -35,6 +36,8 @@ pub struct BusMetrics {
     pub(super) reports: Counter,
     /// Times that a stream had to wait because it sends too fast.
     pub(super) throttled: Counter,
+    /// Of the servers that take streams, together.
+    pub(super) serve: ServeMetrics,
     readings: Family<Outcome, Counter>,
     refused: Family<Reason, Counter>,
     failures: Counter,
@@ -56,7 +59,10 @@ struct Reason {
 impl BusMetrics {
     /// Registers the counters; names and help texts exist only here.
     pub fn register(registry: &mut Registry) -> Self {
-        let new = Self::default();
+        let new = Self {
+            serve: ServeMetrics::register("bus", registry),
+            ..Self::default()
+        };
         let bus = registry.sub_registry_with_prefix("tributary_bus");
         bus.register(
             "streams",

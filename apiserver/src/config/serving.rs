@@ -29,16 +29,11 @@ pub(crate) struct Serving {
 impl Serving {
     /// The server, its counters registered.
     pub(crate) fn server(&self, bound: Bound, registry: &mut Registry) -> Server {
-        let metrics = ServeMetrics::default();
+        let metrics = ServeMetrics::register("api", registry);
         registry.register(
             "apiserver_tls_handshake_errors",
             "TLS handshakes of API clients that failed",
             metrics.handshake_errors.clone(),
-        );
-        registry.register(
-            "tributary_api_connections",
-            "Connections of API clients that are open",
-            metrics.open.clone(),
         );
         Server {
             listener: bound.listener,
@@ -77,9 +72,10 @@ impl TryFrom<&ServingArgs> for Serving {
         };
         Ok(Self {
             address: Address::Tcp(SocketAddr::new(args.bind_address, args.secure_port)),
-            sharing: Sharing {
-                port: args.permit_port_sharing,
-                families: true,
+            sharing: if args.permit_port_sharing {
+                Sharing::Processes
+            } else {
+                Sharing::Nobody
             },
             tls,
             certificate,

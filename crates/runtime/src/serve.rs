@@ -1,74 +1,83 @@
-//! The accept loop: TCP or a Unix socket, TLS, HTTP/1.1 and 2, a cap on
-//! connections, a drain.
+//! The accept loop: TCP or a Unix socket, TLS, HTTP/1.1 and 2, bounds for those
+//! of whom nothing is known, a drain.
 //!
 //! The server is given its socket and its end. Per-connection tasks live in a
-//! set inside the loop that accepted them, so nothing outlives it.
+//! set inside the loop that accepted them, so nothing outlives it. Whoever comes
+//! is accepted at once: what becomes of the others is said in [`connections`].
 
 mod body;
+mod connection;
+mod connections;
+mod descriptors;
+mod head;
 mod line;
 mod listener;
+mod metrics;
+mod panics;
 
 use std::{
-    convert::Infallible,
     io,
-    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{Router, body::Body};
-use http::{Extensions, Request, Response, Version, header::CONNECTION};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
+use axum::Router;
+use http::Extensions;
 use rustls_pki_types::CertificateDer;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-    time::timeout,
+    task::{JoinSet, yield_now},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
-use tracing::debug;
+use tracing::{debug, warn};
 
-use self::{body::Counted, line::Due};
+use self::{
+    connection::Connection,
+    connections::Connections,
+    line::Patience,
+    listener::{Accepted, Arrival},
+};
 pub use self::{
-    line::Line,
+    line::{Line, Standing},
     listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
+    metrics::ServeMetrics,
 };
 
-/// The headers of one HTTP/1 request: enough for somebody in many groups, each of
-/// which is a header of the front proxy.
-const HEADERS: usize = 1_000;
+/// How long to wait when a connection could not be accepted: one that was closed
+/// for it gives its descriptor back as its task ends.
+const SHORTAGE_LASTS: Duration = Duration::from_millis(10);
 
-/// What an HTTP/2 stream may hold for a peer that does not read, and may get from
-/// one that sends (PARITY 1.5).
-const STREAM_BUFFER: u32 = 256 << 10;
-
-/// Bounds of a server. The defaults are those of Kubernetes servers (PARITY 1.5).
+/// Bounds of a server. The defaults are those of Kubernetes servers (PARITY 1.5)
+/// where those are bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time; more wait in the listen queue of the kernel.
+    /// Connections at one time; for one more another is closed.
     pub connections: usize,
+    /// Of those, how many one address may have: an IPv4 address, or the first 64
+    /// bits of an IPv6 address. Those that are [`Standing::Trusted`] do not count.
+    pub share: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
+    /// How long a connection may be without its first request, after the
+    /// handshake.
+    pub first_request: Duration,
     /// How long an HTTP/1 peer may take to send the head of a request, counted
     /// from the answer before.
     pub request_head: Duration,
     /// How long a connection may be without a request.
     pub idle: Duration,
-    /// How long the head of a request may be, in bytes; what is longer is
-    /// answered with 431.
+    /// How long the head of a request may be, in bytes, with 32 for each header
+    /// field in HTTP/2; what is longer is answered with 431. Room for a user in a
+    /// thousand groups, each of which is a field of 128 bytes from the front proxy.
     pub head_bytes: u32,
     /// Whether HTTP/2 is spoken.
     pub http2: bool,
     /// HTTP/2 streams of one connection.
     pub streams: u32,
+    /// How much of its bodies an HTTP/2 peer may send before they are read: on one
+    /// stream, and on all of the connection.
+    pub receive: u32,
     /// How long requests under way may go on once the server stops.
     pub drain: Duration,
 }
@@ -77,13 +86,31 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            share: 512,
             handshake: Duration::from_secs(10),
+            first_request: Duration::from_secs(10),
             request_head: Duration::from_secs(32),
             idle: Duration::from_secs(90),
-            head_bytes: 1 << 20,
+            head_bytes: 128 << 10,
             http2: true,
             streams: 100,
+            receive: 64 << 10,
             drain: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// Those of a port for probes and for whoever collects metrics, which anybody
+    /// may reach: few connections, and short ones.
+    pub fn admin() -> Self {
+        let short = Duration::from_secs(10);
+        Self {
+            connections: 512,
+            share: 64,
+            request_head: short,
+            idle: short,
+            ..Self::default()
         }
     }
 }
@@ -102,6 +129,16 @@ pub struct Peer {
     pub uid: Option<u32>,
     /// What the handlers have found out about it.
     pub notes: Notes,
+}
+
+impl Peer {
+    /// Notes what it has shown, for when there are more connections than there is
+    /// room for.
+    pub fn prove(&self, standing: Standing) {
+        if let Some(line) = self.notes.get::<Line>() {
+            line.prove(standing);
+        }
+    }
 }
 
 /// What handlers note about a connection, for its later requests: at most one
@@ -130,15 +167,6 @@ impl Notes {
     }
 }
 
-/// What a server counts.
-#[derive(Clone, Debug, Default)]
-pub struct ServeMetrics {
-    /// Connections that are open.
-    pub open: Gauge,
-    /// Handshakes that failed.
-    pub handshake_errors: Counter,
-}
-
 /// A server, ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -159,173 +187,98 @@ impl Server {
     ///
     /// The listening socket is beyond use.
     pub async fn run(self, router: Router, stop: CancellationToken) -> io::Result<()> {
-        let room = Arc::new(Semaphore::new(self.limits.connections));
-        let mut connections = JoinSet::new();
+        descriptors::raise_limit();
+        let connections = Connections::new(
+            self.limits.connections,
+            self.limits.share,
+            self.metrics.clone(),
+        );
         let acceptor = self.tls.clone().map(TlsAcceptor::from);
+        let mut tasks = JoinSet::new();
+        let mut shortages = Shortages::default();
         loop {
-            let permit = tokio::select! {
-                () = stop.cancelled() => break,
-                Ok(permit) = Arc::clone(&room).acquire_owned() => permit,
-            };
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                    panics::look_at(ended, &self.metrics);
+                    continue;
+                }
+                accepted = self.listener.accept() => accepted?,
             };
-            while connections.try_join_next().is_some() {}
-            let Some((stream, name)) = accepted? else {
-                continue;
+            let arrival = match accepted {
+                Accepted::Connection(arrival) => arrival,
+                Accepted::Gone => continue,
+                Accepted::NoRoom(error) => {
+                    self.metrics.accept_errors.inc();
+                    shortages.say(&error);
+                    connections.give_up_one();
+                    sleep(SHORTAGE_LASTS).await;
+                    continue;
+                }
             };
-            let connection = Connection {
-                name,
-                router: router.clone(),
-                limits: self.limits,
-                metrics: self.metrics.clone(),
-                stop: stop.clone(),
-                _permit: permit,
-            };
-            connections.spawn(connection.serve(stream, acceptor.clone()));
+            if let Some(connection) = self.connection(&connections, &arrival, &router, &stop) {
+                tasks.spawn(connection.serve(arrival.stream, acceptor.clone()));
+            }
+            // Those that were accepted get their turn before more come.
+            yield_now().await;
         }
         drop(self.listener);
         let drained = timeout(self.limits.drain, async {
-            while connections.join_next().await.is_some() {}
+            while let Some(ended) = tasks.join_next().await {
+                panics::look_at(ended, &self.metrics);
+            }
         });
         if drained.await.is_err() {
-            debug!(left = connections.len(), "connections cut off");
+            debug!(left = tasks.len(), "connections cut off");
         }
         Ok(())
     }
-}
 
-struct Connection {
-    name: Arc<str>,
-    router: Router,
-    limits: Limits,
-    metrics: ServeMetrics,
-    stop: CancellationToken,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Connection {
-    async fn serve(self, stream: listener::Stream, tls: Option<TlsAcceptor>) {
-        let uid = listener::uid_of(&stream);
-        let gauge = self.metrics.open.clone();
-        gauge.inc();
-        match tls {
-            None => self.http(stream, Arc::default(), uid).await,
-            Some(acceptor) => {
-                let handshake = timeout(self.limits.handshake, acceptor.accept(stream));
-                let done = tokio::select! {
-                    () = self.stop.cancelled() => None,
-                    done = handshake => Some(done),
-                };
-                match done {
-                    Some(Ok(Ok(stream))) => {
-                        let (_, session) = stream.get_ref();
-                        let chain = session.peer_certificates().unwrap_or_default();
-                        let certificates = chain.iter().cloned().collect();
-                        self.http(stream, certificates, uid).await;
-                    }
-                    None => {}
-                    Some(failed) => {
-                        self.metrics.handshake_errors.inc();
-                        let error = match failed {
-                            Ok(Err(error)) => error.to_string(),
-                            _ => "timed out".to_owned(),
-                        };
-                        debug!(peer = %self.name, error, "TLS handshake failed");
-                    }
-                }
-            }
-        }
-        gauge.dec();
-    }
-
-    async fn http<S>(
-        self,
-        stream: S,
-        certificates: Arc<[CertificateDer<'static>]>,
-        uid: Option<u32>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let peer = Peer {
-            name: self.name,
-            certificates,
-            uid,
-            notes: Notes::default(),
-        };
-        let line = Line::new(self.limits.idle);
-        let service = service_fn({
-            let (peer, line, router) = (peer.clone(), line.clone(), self.router);
-            move |request| answer(request, peer.clone(), line.clone(), router.clone())
+    /// The connection that came, if it is taken in.
+    fn connection(
+        &self,
+        connections: &Arc<Connections>,
+        arrival: &Arrival,
+        router: &Router,
+        stop: &CancellationToken,
+    ) -> Option<Connection> {
+        let line = Line::new(Patience {
+            first_request: self.limits.first_request,
+            idle: self.limits.idle,
         });
-        let builder = builder(&self.limits);
-        let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection.into_owned());
-        let mut stopping = false;
-        let ended = loop {
-            tokio::select! {
-                ended = connection.as_mut() => break ended,
-                () = self.stop.cancelled(), if !stopping => {
-                    stopping = true;
-                    connection.as_mut().graceful_shutdown();
-                }
-                due = line.due() => match due {
-                    Due::Leave => connection.as_mut().graceful_shutdown(),
-                    Due::CutOff => {
-                        debug!(peer = %peer.name, "connection cut off");
-                        return;
-                    }
-                },
-            }
-        };
-        if let Err(error) = ended {
-            debug!(peer = %peer.name, error, "connection ended");
+        let entered = connections.enter(arrival.source, line.clone())?;
+        Some(Connection {
+            name: Arc::clone(&arrival.name),
+            router: router.clone(),
+            limits: self.limits,
+            metrics: self.metrics.clone(),
+            stop: stop.clone(),
+            line,
+            entered,
+        })
+    }
+}
+
+/// How often lines about connections that cannot be accepted are written.
+const SAY_EVERY: Duration = Duration::from_secs(10);
+
+/// Connections that could not be accepted, for the log.
+#[derive(Debug, Default)]
+struct Shortages {
+    said: Option<Instant>,
+    since: u64,
+}
+
+impl Shortages {
+    fn say(&mut self, error: &io::Error) {
+        self.since += 1;
+        let now = Instant::now();
+        if self.said.is_some_and(|said| now < said + SAY_EVERY) {
+            return;
         }
-    }
-}
-
-/// The answer to one request. Whoever makes it says with `Connection: close`
-/// that it should be the last on this connection, as in Go also in HTTP/2.
-async fn answer(
-    request: Request<Incoming>,
-    peer: Peer,
-    line: Line,
-    router: Router,
-) -> Result<Response<Counted>, Infallible> {
-    let open = line.begin();
-    let version = request.version();
-    let mut request = request.map(Body::new);
-    request.extensions_mut().insert(peer);
-    request.extensions_mut().insert(line.clone());
-    let mut response = router.oneshot(request).await?;
-    if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {
-        line.leave();
-    }
-    Ok(response.map(|body| Counted { body, _open: open }))
-}
-
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.request_head)
-        .max_headers(HEADERS)
-        .max_buf_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams)
-        .max_header_list_size(limits.head_bytes)
-        .initial_stream_window_size(STREAM_BUFFER)
-        .max_send_buf_size(usize::try_from(STREAM_BUFFER).unwrap_or(usize::MAX))
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(15));
-    if limits.http2 {
-        builder
-    } else {
-        builder.http1_only()
+        warn!(%error, times = self.since, "failed to accept connections");
+        self.said = Some(now);
+        self.since = 0;
     }
 }
 

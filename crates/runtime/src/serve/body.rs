@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::line::Open;
+use super::{line::Open, metrics::ServeMetrics, panics};
 
 /// The longest piece that a connection is handed at once. It holds what it was
 /// handed until the peer reads, so this is what a peer that does not read costs.
@@ -158,8 +158,19 @@ impl http_body::Body for Bounded {
 
 /// A body that counts as a request under way until it is dropped.
 pub(super) struct Counted {
-    pub(super) body: Body,
-    pub(super) _open: Open,
+    body: Body,
+    _open: Open,
+    metrics: ServeMetrics,
+}
+
+impl Counted {
+    pub(super) fn new(body: Body, open: Open, metrics: ServeMetrics) -> Self {
+        Self {
+            body,
+            _open: open,
+            metrics,
+        }
+    }
 }
 
 impl http_body::Body for Counted {
@@ -170,7 +181,13 @@ impl http_body::Body for Counted {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        let frame = panics::caught(&this.metrics, || Pin::new(&mut this.body).poll_frame(cx));
+        frame.unwrap_or_else(|panicked| {
+            // What is left of it cannot be relied on.
+            this.body = Body::empty();
+            Poll::Ready(Some(Err(axum::Error::new(panicked))))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

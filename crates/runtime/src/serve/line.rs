@@ -2,7 +2,10 @@
 //! end.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,23 +18,67 @@ use tokio::{
 
 use super::body::{Bounded, Slot};
 
+/// How long a connection may take for a request, or be without its first one,
+/// and still not be the first to go where there is no room. An answer that takes
+/// longer is one that the peer does not read, or one that waits for others.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// A connection. Every request carries it as an extension.
 #[derive(Clone, Debug)]
 pub struct Line(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    idle: Duration,
+    patience: Patience,
+    accepted: Instant,
+    /// A [`Standing`].
+    standing: AtomicU8,
     changed: Notify,
     state: Mutex<State>,
+}
+
+/// How long a connection may be without a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until the first one has come, after the handshake.
+    pub(super) first_request: Duration,
+    /// After an answer.
+    pub(super) idle: Duration,
+}
+
+/// What is known of who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// Nothing.
+    Unknown,
+    /// It has shown who it is.
+    Known,
+    /// It is one that the server works for, such as the front proxy. It is never
+    /// closed to make room for others, and counts for no share.
+    Trusted,
+}
+
+/// What a connection is worth among others: the least goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Worth {
+    pub(super) standing: Standing,
+    /// Whether it has a request under way, or has not had the time for its first.
+    active: bool,
+    /// Since when it is idle; of those that are active, since when it is there,
+    /// which nothing that a peer does can renew.
+    since: Instant,
 }
 
 #[derive(Debug)]
 struct State {
     /// Requests whose answers are not over.
     open: usize,
-    /// When the last answer was over.
+    /// Whether there was a request.
+    asked: bool,
+    /// When the last answer was over, or the handshake.
     quiet_since: Instant,
+    /// Since when there was no moment without a request.
+    busy_since: Instant,
     phase: Phase,
     /// Answers that have to be over at some time; at most one for each stream.
     bounded: Vec<(Instant, Version, Weak<Slot>)>,
@@ -44,6 +91,8 @@ enum Phase {
     /// The peer was told; cut off then, if it is still there with nothing to
     /// answer.
     Left(Instant),
+    /// It had to make room for another.
+    Evicted,
 }
 
 /// What is to be done with a connection.
@@ -56,17 +105,79 @@ pub(super) enum Due {
 }
 
 impl Line {
-    pub(super) fn new(idle: Duration) -> Self {
+    pub(super) fn new(patience: Patience) -> Self {
+        let now = Instant::now();
         Self(Arc::new(Inner {
-            idle,
+            patience,
+            accepted: now,
+            standing: AtomicU8::new(0),
             changed: Notify::new(),
             state: Mutex::new(State {
                 open: 0,
-                quiet_since: Instant::now(),
+                asked: false,
+                quiet_since: now,
+                busy_since: now,
                 phase: Phase::Open,
                 bounded: Vec::new(),
             }),
         }))
+    }
+
+    /// Notes what the peer has shown. What is known of it already stays.
+    pub fn prove(&self, standing: Standing) {
+        let rank = match standing {
+            Standing::Unknown => 0,
+            Standing::Known => 1,
+            Standing::Trusted => 2,
+        };
+        self.0.standing.fetch_max(rank, Ordering::Relaxed);
+    }
+
+    /// What is known of the peer.
+    pub(super) fn standing(&self) -> Standing {
+        match self.0.standing.load(Ordering::Relaxed) {
+            0 => Standing::Unknown,
+            1 => Standing::Known,
+            _ => Standing::Trusted,
+        }
+    }
+
+    /// What the connection is worth `now`.
+    pub(super) fn worth(&self, now: Instant) -> Worth {
+        let is_fresh = |since: Instant| now < since + FRESH;
+        let state = self.lock();
+        let (active, idle_since) = match (state.open, state.asked) {
+            (0, true) => (false, state.quiet_since),
+            (0, false) => (is_fresh(self.0.accepted), self.0.accepted),
+            _ => (is_fresh(state.busy_since), state.busy_since),
+        };
+        Worth {
+            standing: self.standing(),
+            active,
+            since: if active { self.0.accepted } else { idle_since },
+        }
+    }
+
+    /// Ends the connection, to make room.
+    pub(super) fn evict(&self) {
+        self.lock().phase = Phase::Evicted;
+        self.0.changed.notify_one();
+    }
+
+    /// Waits until it has to make room.
+    pub(super) async fn evicted(&self) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.lock().phase == Phase::Evicted {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// The handshake is over: the time for the first request begins.
+    pub(super) fn established(&self) {
+        self.lock().quiet_since = Instant::now();
     }
 
     /// Lets the peer send its next request on another connection: GOAWAY in
@@ -90,8 +201,10 @@ impl Line {
         kept: T,
     ) -> Body {
         let bounded = Bounded::new(body, Box::new(kept));
-        // What is short is taken at once.
-        let Some(deadline) = deadline.filter(|_| bounded.is_long()) else {
+        // What is short is taken at once, but for HTTP/2, where the peer can forbid
+        // to send a single byte.
+        let may_wait = version >= Version::HTTP_2 || bounded.is_long();
+        let Some(deadline) = deadline.filter(|_| may_wait) else {
             return Body::new(bounded);
         };
         let mut state = self.lock();
@@ -105,7 +218,13 @@ impl Line {
 
     /// A request begins; it is over when what this returns is dropped.
     pub(super) fn begin(&self) -> Open {
-        self.lock().open += 1;
+        let mut state = self.lock();
+        if state.open == 0 {
+            state.busy_since = Instant::now();
+        }
+        state.open += 1;
+        state.asked = true;
+        drop(state);
         Open(self.clone())
     }
 
@@ -139,23 +258,26 @@ impl Line {
         if cut {
             return Err(Due::CutOff);
         }
-        let quiet = state.quiet_since + self.0.idle;
+        let Patience {
+            first_request,
+            idle,
+        } = self.0.patience;
+        let quiet = state.quiet_since + if state.asked { idle } else { first_request };
         let is_quiet = state.open == 0 && now >= quiet;
         match state.phase {
+            Phase::Evicted => return Err(Due::CutOff),
+            // There is nothing to lose.
+            _ if is_quiet && !state.asked => return Err(Due::CutOff),
             Phase::Left(until) if is_quiet && now >= until => return Err(Due::CutOff),
             Phase::Open if !is_quiet => {}
             Phase::Left(_) => {}
             Phase::Open | Phase::Leaving => {
-                state.phase = Phase::Left(now + self.0.idle);
+                state.phase = Phase::Left(now + idle);
                 return Err(Due::Leave);
             }
         }
         let ahead = state.bounded.iter().map(|(deadline, _, _)| *deadline);
-        let look = if quiet > now {
-            quiet
-        } else {
-            now + self.0.idle
-        };
+        let look = if quiet > now { quiet } else { now + idle };
         Ok(ahead.fold(look, Instant::min))
     }
 
@@ -177,91 +299,4 @@ impl Drop for Open {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use http_body_util::BodyExt as _;
-    use tokio::time::timeout;
-
-    use super::*;
-
-    const IDLE: Duration = Duration::from_secs(90);
-    const LIMIT: Duration = Duration::from_mins(1);
-
-    /// How long until what is due.
-    async fn due(line: &Line) -> (Due, Duration) {
-        let start = Instant::now();
-        (line.due().await, start.elapsed())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_idle_connection_is_left_and_then_cut_off() {
-        let line = Line::new(IDLE);
-        assert_eq!(due(&line).await, (Due::Leave, IDLE));
-        assert_eq!(due(&line).await, (Due::CutOff, IDLE));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_with_a_request_is_not_idle() {
-        let line = Line::new(IDLE);
-        let open = line.begin();
-        assert!(timeout(10 * IDLE, line.due()).await.is_err());
-        drop(open);
-        assert_eq!(due(&line).await, (Due::Leave, IDLE));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_is_to_end_ends_at_once() {
-        let line = Line::new(IDLE);
-        let _open = line.begin();
-        line.leave();
-        line.leave();
-        assert_eq!(due(&line).await, (Due::Leave, Duration::ZERO));
-        assert!(timeout(10 * IDLE, line.due()).await.is_err());
-    }
-
-    /// A body that never ends.
-    fn endless() -> Body {
-        Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_reads_is_let_go_in_time() {
-        for (version, what) in [
-            (Version::HTTP_11, (Due::CutOff, LIMIT)),
-            (Version::HTTP_2, (Due::Leave, Duration::from_secs(200))),
-        ] {
-            let line = Line::new(Duration::from_secs(200));
-            let (kept, freed) = tokio::sync::oneshot::channel::<()>();
-            let body = line.bound(version, endless(), Some(Instant::now() + LIMIT), kept);
-            assert_eq!(due(&line).await, what, "{version:?}");
-            assert!(freed.await.is_err(), "{version:?}");
-            assert!(body.collect().await.is_err(), "{version:?}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_that_is_read_ends_in_time_too() {
-        let line = Line::new(IDLE);
-        let start = Instant::now();
-        let body = line.bound(Version::HTTP_2, endless(), Some(start + LIMIT), ());
-        let error = body.collect().await.unwrap_err();
-        assert_eq!(error.to_string(), "the answer was not over in time");
-        assert_eq!(start.elapsed(), LIMIT);
-    }
-
-    #[tokio::test]
-    async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
-        let line = Line::new(IDLE);
-        let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
-        let whole: Vec<u8> = (0..=255).cycle().take(300_000).collect();
-        let deadline = Some(Instant::now() + LIMIT);
-        let mut body = line.bound(Version::HTTP_2, whole.clone().into(), deadline, kept);
-        let mut sent = Vec::new();
-        while let Some(frame) = body.frame().await {
-            assert!(freed.try_recv().is_err(), "not dropped");
-            sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
-        }
-        assert_eq!(sent, whole);
-        assert!(freed.await.is_err());
-    }
-}
+mod tests;

@@ -14,6 +14,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
+use super::connections::Source;
+
 /// After which silence the kernel asks a peer whether it is there (PARITY 1.5).
 const KEEPALIVE: Duration = Duration::from_mins(3);
 
@@ -68,11 +70,31 @@ pub enum Listener {
 
 /// With whom a port is shared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sharing {
+pub enum Sharing {
+    /// With nobody.
+    #[default]
+    Nobody,
     /// With other processes that ask for it too: `SO_REUSEPORT`.
-    pub port: bool,
-    /// An unspecified address takes IPv4 and IPv6, as in Go.
-    pub families: bool,
+    Processes,
+}
+
+/// What came of waiting for a connection.
+#[derive(Debug)]
+pub(super) enum Accepted {
+    /// A connection.
+    Connection(Arrival),
+    /// It was gone again, which says nothing about the next.
+    Gone,
+    /// There are no descriptors, or no memory, for it; it waits in the kernel.
+    NoRoom(io::Error),
+}
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) stream: Stream,
+    pub(super) name: Arc<str>,
+    pub(super) source: Source,
 }
 
 /// A listener and the address it really has.
@@ -85,8 +107,9 @@ pub struct Bound {
 }
 
 impl Listener {
-    /// Listens on `address`. A socket file that nobody listens on any more,
-    /// left by a process that was killed, is replaced; nothing else is.
+    /// Listens on `address`. One that is unspecified, `0.0.0.0` or `::`, takes IPv4
+    /// and IPv6, as in Go. A socket file that nobody listens on any more, left by a
+    /// process that was killed, is replaced; nothing else is.
     ///
     /// # Errors
     ///
@@ -122,36 +145,41 @@ impl Listener {
         }
     }
 
-    /// The next connection and its name; `None` if that one failed, which says
-    /// nothing about the next.
-    pub(super) async fn accept(&self) -> io::Result<Option<(Stream, Arc<str>)>> {
+    /// The next connection.
+    ///
+    /// # Errors
+    ///
+    /// The socket is beyond use.
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
                 stream.set_nodelay(true)?;
                 let alive = TcpKeepalive::new().with_time(KEEPALIVE);
                 SockRef::from(&stream).set_tcp_keepalive(&alive)?;
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok((Stream::Left(stream), peer.to_string().into()))
+                Ok(Arrival {
+                    stream: Stream::Left(stream),
+                    name: peer.to_string().into(),
+                    source: Source::of(peer.ip()),
+                })
             }),
-            Self::Unix(listener) => listener
-                .accept()
-                .await
-                .map(|(stream, _)| (Stream::Right(stream), "unix".into())),
+            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival {
+                stream: Stream::Right(stream),
+                name: "unix".into(),
+                source: Source::Local,
+            }),
         };
         match accepted {
-            Ok(accepted) => Ok(Some(accepted)),
-            Err(error) if is_passing(&error) => {
-                // Out of descriptors: give connections time to end.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                Ok(None)
-            }
+            Ok(arrival) => Ok(Accepted::Connection(arrival)),
+            Err(error) if is_shortage(&error) => Ok(Accepted::NoRoom(error)),
+            Err(error) if is_passing(&error) => Ok(Accepted::Gone),
             Err(error) => Err(error),
         }
     }
 }
 
 fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
-    if sharing.families && address.ip().is_unspecified() {
+    if address.ip().is_unspecified() {
         let every = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
         match listen_on(every, sharing) {
             // A kernel without IPv6.
@@ -168,12 +196,12 @@ fn listen_on(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     } else {
         TcpSocket::new_v6()?
     };
-    if sharing.families && address.is_ipv6() {
+    if address.is_ipv6() && address.ip().is_unspecified() {
         SockRef::from(&socket).set_only_v6(false)?;
     }
     // As everywhere: one that ended a moment ago does not keep the port.
     socket.set_reuseaddr(true)?;
-    socket.set_reuseport(sharing.port)?;
+    socket.set_reuseport(sharing == Sharing::Processes)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -201,23 +229,25 @@ pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether an error is about one connection or a passing shortage, and not
-/// about the listening socket.
-fn is_passing(error: &io::Error) -> bool {
+/// Whether there is not enough of something, for now.
+fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     const SHORTAGES: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    let shortage = error
+    error
         .raw_os_error()
-        .is_some_and(|code| SHORTAGES.iter().any(|errno| errno.raw_os_error() == code));
-    shortage
-        || matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::InvalidInput
-        )
+        .is_some_and(|code| SHORTAGES.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// Whether an error is about one connection, and not about the listening socket.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::InvalidInput
+    )
 }
 
 /// A connection of either kind.
@@ -255,32 +285,52 @@ mod tests {
     #[tokio::test]
     async fn a_port_can_be_shared_by_those_who_ask_for_it() {
         let any: Address = "127.0.0.1:0".parse().unwrap();
-        let shared = Sharing {
-            port: true,
-            ..Sharing::default()
-        };
+        let shared = Sharing::Processes;
         let first = Listener::bind_shared(&any, shared).await.unwrap();
         Listener::bind_shared(&first.address, shared).await.unwrap();
         let error = Listener::bind(&first.address).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
+    /// The next connection.
+    async fn next(listener: &Listener) -> Arrival {
+        match listener.accept().await.unwrap() {
+            Accepted::Connection(arrival) => arrival,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[tokio::test]
-    async fn an_unspecified_address_takes_ipv4_too() {
-        let every = Sharing {
-            families: true,
-            ..Sharing::default()
-        };
-        let any = "0.0.0.0:0".parse().unwrap();
-        let bound = Listener::bind_shared(&any, every).await.unwrap();
+    async fn an_unspecified_address_of_either_kind_takes_both() {
+        for any in ["0.0.0.0:0", "[::]:0"] {
+            let bound = Listener::bind(&any.parse().unwrap()).await.unwrap();
+            let Address::Tcp(address) = bound.address else {
+                panic!("TCP");
+            };
+            for local in ["127.0.0.1", "::1"] {
+                let local: IpAddr = local.parse().unwrap();
+                let to = SocketAddr::new(local, address.port());
+                let (connected, arrival) =
+                    tokio::join!(TcpStream::connect(to), next(&bound.listener));
+                let from = connected.unwrap().local_addr().unwrap();
+                // Without the form that IPv4 has on a socket of both.
+                assert_eq!(*arrival.name, *from.to_string(), "{any}");
+                assert_eq!(arrival.source, Source::of(local), "{any}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_given_is_taken_alone() {
+        let given = "127.0.0.1:0".parse().unwrap();
+        let bound = Listener::bind(&given).await.unwrap();
         let Address::Tcp(address) = bound.address else {
             panic!("TCP");
         };
-        let local = ("127.0.0.1", address.port());
-        let (connected, accepted) =
-            tokio::join!(TcpStream::connect(local), bound.listener.accept());
-        let (_, peer) = accepted.unwrap().unwrap();
-        assert_eq!(*peer, *connected.unwrap().local_addr().unwrap().to_string());
+        assert!(address.is_ipv4());
+        let other = ("::1", address.port());
+        let refused = TcpStream::connect(other).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[tokio::test]
@@ -310,7 +360,7 @@ mod tests {
         let path = dir.path().join("bus.sock");
         let bound = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
         let _caller = UnixStream::connect(&path).await.unwrap();
-        let (stream, name) = bound.listener.accept().await.unwrap().unwrap();
+        let Arrival { stream, name, .. } = next(&bound.listener).await;
         assert_eq!((uid_of(&stream), &*name), (Some(own_uid()), "unix"));
     }
 
@@ -329,7 +379,9 @@ mod tests {
             UnixStream::connect(&path).await.unwrap(),
         );
         for listener in [tcp.listener, unix.listener] {
-            let (mut stream, name) = listener.accept().await.unwrap().unwrap();
+            let Arrival {
+                mut stream, name, ..
+            } = next(&listener).await;
             assert!(stream.is_write_vectored(), "{name}");
             // As TLS does, whose records are pieces of 16 KiB at most.
             let pieces = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];

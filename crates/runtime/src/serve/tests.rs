@@ -1,14 +1,20 @@
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
-use axum::routing::get;
+use axum::{body::Body, routing::get};
+use http::{Request, StatusCode, Version, header::CONNECTION};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::*;
+use super::{metrics::Reason, *};
 
 /// A server without TLS, until what comes with its address is dropped.
 async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
+    counted(limits, ServeMetrics::default()).await
+}
+
+async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<io::Result<()>>) {
     let bound = Listener::bind(&"127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
@@ -18,12 +24,15 @@ async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
     let router = Router::new()
         .route("/", get(async || "on"))
         .route("/last", get(async || ([(CONNECTION, "close")], "last")))
-        .route("/long", get(long));
+        .route("/long", get(long))
+        .route("/panic", get(panics))
+        .route("/panic-later", get(panics_later))
+        .fallback(async || StatusCode::NOT_FOUND);
     let server = Server {
         listener: bound.listener,
         tls: None,
         limits,
-        metrics: ServeMetrics::default(),
+        metrics,
     };
     let mut running = JoinSet::new();
     running.spawn(server.run(router, CancellationToken::new()));
@@ -84,7 +93,7 @@ const LIMIT: Duration = Duration::from_millis(300);
 
 /// An answer that has to be over in time.
 async fn long(axum::Extension(line): axum::Extension<Line>) -> Body {
-    let deadline = tokio::time::Instant::now() + LIMIT;
+    let deadline = Instant::now() + LIMIT;
     line.bound(
         Version::HTTP_11,
         vec![b'x'; LONG].into(),
@@ -104,7 +113,7 @@ async fn whoever_does_not_read_loses_the_connection_in_time() {
     // The peer is gone although nothing was read: a write finds out.
     let gone = async {
         while stream.write_all(b"\r\n").await.is_ok() {
-            tokio::task::yield_now().await;
+            yield_now().await;
         }
     };
     timeout(Duration::from_secs(30), gone).await.unwrap();
@@ -112,4 +121,172 @@ async fn whoever_does_not_read_loses_the_connection_in_time() {
     // Whether it ends with a reset or not, it is not whole.
     drop(stream.read_to_end(&mut rest).await);
     assert!(rest.len() < LONG, "{}", rest.len());
+}
+
+async fn panics() -> &'static str {
+    yield_now().await;
+    panic!("on purpose")
+}
+
+/// An answer that panics after its beginning.
+async fn panics_later() -> Body {
+    let pieces = futures::stream::unfold(0, async |piece| match piece {
+        0 => Some((Ok::<_, Infallible>("a"), 1)),
+        _ => panic!("on purpose"),
+    });
+    Body::from_stream(Box::pin(pieces))
+}
+
+async fn http2_to(
+    address: SocketAddr,
+    connections: &mut JoinSet<hyper::Result<()>>,
+) -> http2::SendRequest<Empty<bytes::Bytes>> {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .max_header_list_size(1 << 20)
+        .handshake(stream)
+        .await
+        .unwrap();
+    connections.spawn(connection);
+    sender
+}
+
+async fn http1_to(
+    address: SocketAddr,
+    connections: &mut JoinSet<hyper::Result<()>>,
+) -> http1::SendRequest<Empty<bytes::Bytes>> {
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (sender, connection) = http1::handshake(stream).await.unwrap();
+    connections.spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request_and_is_counted() {
+    let metrics = ServeMetrics::default();
+    let (address, _running) = counted(Limits::default(), metrics.clone()).await;
+    let mut connections = JoinSet::new();
+    let mut two = http2_to(address, &mut connections).await;
+    let mut one = http1_to(address, &mut connections).await;
+    let answers = [
+        two.send_request(request("/panic")).await.unwrap(),
+        one.send_request(request("/panic")).await.unwrap(),
+    ];
+    for answer in answers {
+        assert_eq!(answer.status(), 500);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let text = "This request caused the server to panic. Look in the logs for details.\n";
+        assert_eq!(body, text);
+    }
+    assert_eq!(metrics.panics.get(), 2);
+    // One that had begun ends, and is seen not to be whole.
+    let whole = async {
+        let begun = two.send_request(request("/panic-later")).await?;
+        begun.into_body().collect().await
+    };
+    assert!(whole.await.is_err());
+    assert_eq!(metrics.panics.get(), 3);
+    // The connections live on.
+    assert_eq!(two.send_request(request("/")).await.unwrap().status(), 200);
+    assert_eq!(one.send_request(request("/")).await.unwrap().status(), 200);
+    assert_eq!(metrics.open.get(), 2);
+}
+
+/// A request with `fields` fields of `bytes`, with name, value and the 32 bytes
+/// that a field counts in HTTP/2.
+fn with_fields(fields: usize, bytes: usize) -> Request<Empty<bytes::Bytes>> {
+    let mut request = request("/");
+    let value: http::HeaderValue = "x".repeat(bytes - 32 - 1).parse().unwrap();
+    for _ in 0..fields {
+        request.headers_mut().append("a", value.clone());
+    }
+    request
+}
+
+#[tokio::test]
+async fn header_fields_are_counted_in_either_protocol() {
+    let metrics = ServeMetrics::default();
+    let (address, _running) = counted(Limits::default(), metrics.clone()).await;
+    let mut connections = JoinSet::new();
+    let mut two = http2_to(address, &mut connections).await;
+    // As many fields as there may be, and one more, the same one over and over:
+    // one byte each on the wire.
+    for (fields, status) in [(head::FIELDS, 200), (head::FIELDS + 1, 431)] {
+        let answer = two.send_request(with_fields(fields, 64)).await.unwrap();
+        assert_eq!(answer.status(), status, "{fields}");
+    }
+    assert_eq!(metrics.heads_refused.get(), 1);
+    // Few enough, but long.
+    let answer = two.send_request(with_fields(64, 2_500)).await;
+    assert_eq!(answer.unwrap().status(), 431);
+    assert_eq!(two.send_request(request("/")).await.unwrap().status(), 200);
+
+    // Without the one that says which host.
+    for (fields, status) in [(head::FIELDS, 200), (head::FIELDS + 1, 431)] {
+        let mut one = http1_to(address, &mut connections).await;
+        let answer = one.send_request(with_fields(fields, 64)).await.unwrap();
+        assert_eq!(answer.status(), status, "{fields}");
+    }
+    assert_eq!(metrics.heads_refused.get(), 2);
+}
+
+#[tokio::test]
+async fn a_path_that_nothing_is_served_at_is_not_looked_at() {
+    let (address, _running) = server(Limits::default()).await;
+    let mut connections = JoinSet::new();
+    let mut two = http2_to(address, &mut connections).await;
+    let path = |bytes: usize| format!("/{}", "a".repeat(bytes - 1));
+    for (path, status) in [
+        (path(2_048), 404),
+        (path(2_049), 414),
+        (format!("/?{}", path(10_000)), 200),
+    ] {
+        let answer = two.send_request(request(&path)).await.unwrap();
+        assert_eq!(answer.status(), status, "{}", path.len());
+    }
+}
+
+/// What it takes until the server closes a connection that says nothing.
+async fn closed(stream: &mut TcpStream) -> Duration {
+    use tokio::io::AsyncReadExt as _;
+
+    let start = Instant::now();
+    let mut byte = [0; 1];
+    let read = timeout(Duration::from_mins(1), stream.read(&mut byte));
+    // Reset or ended.
+    drop(read.await.expect("it is closed"));
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_nothing_is_cut_off_after_ten_seconds() {
+    let (address, _running) = server(Limits::default()).await;
+    let mut silent = TcpStream::connect(address).await.unwrap();
+    let took = closed(&mut silent).await.as_secs();
+    assert_eq!(took, 10);
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_keep_a_probe_out() {
+    let limits = Limits {
+        connections: 8,
+        share: 4,
+        ..Limits::admin()
+    };
+    let metrics = ServeMetrics::default();
+    let (address, _running) = counted(limits, metrics.clone()).await;
+    let mut silent = Vec::new();
+    for _ in 0..32 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let mut connections = JoinSet::new();
+    for _ in 0..10 {
+        let mut probe = http1_to(address, &mut connections).await;
+        let answer = timeout(Duration::from_secs(1), probe.send_request(request("/")));
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+    // The oldest are gone, and what is left is no more than there is room for.
+    assert!(closed(&mut silent[0]).await < Duration::from_secs(5));
+    assert!(metrics.evictions(Reason::Share) >= 28);
+    assert!(metrics.open.get() <= 8, "{}", metrics.open.get());
 }

@@ -1,0 +1,190 @@
+//! One connection: TLS, then HTTP in either version, until it ends by itself, has to
+//! make room, or is due.
+
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body};
+use http::{Request, Response, Version, header::CONNECTION};
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use rustls_pki_types::CertificateDer;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use super::{
+    Limits, Notes, Peer,
+    body::Counted,
+    connections::Entered,
+    head,
+    line::{Due, Line},
+    listener::{self, Stream},
+    metrics::ServeMetrics,
+    panics,
+};
+
+/// What an HTTP/2 stream may hold for a peer that does not read (PARITY 1.5).
+const SEND_BUFFER: u32 = 256 << 10;
+
+/// How often an HTTP/2 peer that says nothing is asked whether it is there, and how
+/// long it may take to say so.
+const PING: Duration = Duration::from_secs(30);
+const PONG: Duration = Duration::from_secs(15);
+
+/// A connection that was taken in, and what it is served with.
+pub(super) struct Connection {
+    pub(super) name: Arc<str>,
+    pub(super) router: Router,
+    pub(super) limits: Limits,
+    pub(super) metrics: ServeMetrics,
+    pub(super) stop: CancellationToken,
+    pub(super) line: Line,
+    /// Its room among the others.
+    pub(super) entered: Entered,
+}
+
+impl Connection {
+    /// Serves it to its end.
+    pub(super) async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) {
+        let uid = listener::uid_of(&stream);
+        let Some(acceptor) = tls else {
+            return self.http(stream, Arc::default(), uid).await;
+        };
+        let handshake = timeout(self.limits.handshake, acceptor.accept(stream));
+        let done = tokio::select! {
+            () = self.stop.cancelled() => return,
+            () = self.line.evicted() => return,
+            done = handshake => done,
+        };
+        let error = match done {
+            Ok(Ok(stream)) => {
+                let (_, session) = stream.get_ref();
+                let chain = session.peer_certificates().unwrap_or_default();
+                let certificates = chain.iter().cloned().collect();
+                return self.http(stream, certificates, uid).await;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "timed out".to_owned(),
+        };
+        self.metrics.handshake_errors.inc();
+        debug!(peer = %self.name, error, "TLS handshake failed");
+    }
+
+    async fn http<S>(
+        self,
+        stream: S,
+        certificates: Arc<[CertificateDer<'static>]>,
+        uid: Option<u32>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer {
+            name: self.name,
+            certificates,
+            uid,
+            notes: Notes::default(),
+        };
+        let (line, metrics, _room) = (self.line, self.metrics, self.entered);
+        line.established();
+        peer.notes.put(line.clone());
+        let service = service_fn({
+            let served = Served {
+                peer: peer.clone(),
+                line: line.clone(),
+                router: self.router,
+                metrics: metrics.clone(),
+            };
+            move |request| served.clone().answer(request)
+        });
+        let builder = builder(&self.limits);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection.into_owned());
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = connection.as_mut() => break ended,
+                () = self.stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                due = line.due() => match due {
+                    Due::Leave => connection.as_mut().graceful_shutdown(),
+                    Due::CutOff => {
+                        debug!(peer = %peer.name, "connection cut off");
+                        return;
+                    }
+                },
+            }
+        };
+        if let Err(error) = ended {
+            if head::was_refused(&*error) {
+                metrics.heads_refused.inc();
+            }
+            debug!(peer = %peer.name, error, "connection ended");
+        }
+    }
+}
+
+/// What answers the requests of one connection.
+#[derive(Clone)]
+struct Served {
+    peer: Peer,
+    line: Line,
+    router: Router,
+    metrics: ServeMetrics,
+}
+
+impl Served {
+    /// The answer to one request. Whoever makes it says with `Connection: close`
+    /// that it should be the last on this connection, as in Go also in HTTP/2.
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
+        let open = self.line.begin();
+        let version = request.version();
+        let mut response = if let Some(refusal) = head::refuse(&request) {
+            self.metrics.heads_refused.inc();
+            refusal
+        } else {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(self.peer);
+            request.extensions_mut().insert(self.line.clone());
+            panics::answer_of(self.router.oneshot(request), &self.metrics).await?
+        };
+        if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {
+            self.line.leave();
+        }
+        Ok(response.map(|body| Counted::new(body, open, self.metrics)))
+    }
+}
+
+fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.request_head)
+        .max_headers(head::FIELDS)
+        .max_buf_size(usize::try_from(limits.head_bytes).unwrap_or(usize::MAX));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(limits.head_bytes)
+        .initial_stream_window_size(limits.receive)
+        .initial_connection_window_size(limits.receive)
+        .max_send_buf_size(usize::try_from(SEND_BUFFER).unwrap_or(usize::MAX))
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG);
+    if limits.http2 {
+        builder
+    } else {
+        builder.http1_only()
+    }
+}

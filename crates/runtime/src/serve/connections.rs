@@ -1,0 +1,219 @@
+//! Which connections a server keeps when there are more than it has room for.
+//!
+//! Whoever comes is taken in: a probe, or the front proxy, is a stranger until its
+//! first request is there. Where there is no room another connection is closed,
+//! of the address that has most, so that one address cannot take the room of the
+//! others. Of one address goes first who has shown nothing of who it is, and of
+//! those one that is idle; of equals the oldest. So with a room of `n` for an
+//! address a newcomer is closed after `n` others have come at the earliest, which
+//! is what it has for its request.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::time::Instant;
+
+use super::{
+    line::{Line, Standing, Worth},
+    metrics::{Reason, ServeMetrics},
+};
+
+/// Whose connections share one room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// Processes of this machine that reach a Unix socket: one room without a
+    /// share, because the directory of the socket says who they are.
+    Local,
+    /// One IPv4 address.
+    V4([u8; 4]),
+    /// The first 64 bits of IPv6 addresses: who has one address there has all.
+    V6([u16; 4]),
+}
+
+impl Source {
+    /// The source of `address`.
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address.octets()),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::V6([a, b, c, d])
+            }
+        }
+    }
+}
+
+/// The connections of one server.
+#[derive(Debug)]
+pub(super) struct Connections {
+    /// How many there may be.
+    most: usize,
+    /// How many of one source, but for those that are trusted.
+    share: usize,
+    metrics: ServeMetrics,
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    next: u64,
+    count: usize,
+    /// No source is without a connection.
+    sources: HashMap<Source, Vec<Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    id: u64,
+    line: Line,
+}
+
+/// A connection among the others, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Entered {
+    connections: Arc<Connections>,
+    source: Source,
+    id: u64,
+}
+
+impl Connections {
+    /// Room for `most` connections, and for `share` of one source.
+    pub(super) fn new(most: usize, share: usize, metrics: ServeMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            share,
+            metrics,
+            open: Mutex::default(),
+        })
+    }
+
+    /// Takes in a connection from `source`, in place of another if there is no
+    /// room. `None` if all others are trusted.
+    pub(super) fn enter(self: &Arc<Self>, source: Source, line: Line) -> Option<Entered> {
+        let now = Instant::now();
+        let mut open = self.lock();
+        if source != Source::Local && open.strangers(source) >= self.share {
+            let worst = open.worst_of(source, now);
+            self.evict(&mut open, worst, Reason::Share);
+        }
+        if open.count >= self.most {
+            let worst = open.worst(now);
+            if !self.evict(&mut open, worst, Reason::Total) {
+                self.metrics.evicted(Reason::Refused);
+                return None;
+            }
+        }
+        let id = open.next;
+        open.next += 1;
+        open.count += 1;
+        let kept = open.sources.entry(source).or_default();
+        kept.push(Kept { id, line });
+        drop(open);
+        self.metrics.open.inc();
+        Some(Entered {
+            connections: Arc::clone(self),
+            source,
+            id,
+        })
+    }
+
+    /// Closes one connection because there are no descriptors left.
+    pub(super) fn give_up_one(&self) {
+        let mut open = self.lock();
+        let worst = open.worst(Instant::now());
+        self.evict(&mut open, worst, Reason::Descriptors);
+    }
+
+    /// Whether there was one to close.
+    fn evict(&self, open: &mut Open, worst: Option<(Source, u64)>, reason: Reason) -> bool {
+        let kept = worst.and_then(|(source, id)| open.remove(source, id));
+        if let Some(kept) = &kept {
+            kept.line.evict();
+            self.metrics.evicted(reason);
+        }
+        kept.is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// How many connections of `source` count for its share.
+    fn strangers(&self, source: Source) -> usize {
+        let kept = self.sources.get(&source);
+        kept.map_or(0, |kept| {
+            let counts = |kept: &&Kept| kept.line.standing() < Standing::Trusted;
+            kept.iter().filter(counts).count()
+        })
+    }
+
+    /// The connection of `source` that goes first; none that is trusted.
+    fn worst_of(&self, source: Source, now: Instant) -> Option<(Source, u64)> {
+        let kept = self.sources.get(&source)?;
+        let worst = kept
+            .iter()
+            .map(|kept| (kept.line.worth(now), kept.id))
+            .filter(|(worth, _)| worth.standing < Standing::Trusted)
+            .min()?;
+        Some((source, worst.1))
+    }
+
+    /// The connection of all that goes first: of the source that has most of the
+    /// lowest standing.
+    fn worst(&self, now: Instant) -> Option<(Source, u64)> {
+        [Standing::Unknown, Standing::Known]
+            .into_iter()
+            .find_map(|standing| self.worst_with(standing, now))
+    }
+
+    fn worst_with(&self, standing: Standing, now: Instant) -> Option<(Source, u64)> {
+        let number = |kept: &[Kept]| {
+            let counts = |kept: &&Kept| kept.line.standing() == standing;
+            kept.iter().filter(counts).count()
+        };
+        let numbers: Vec<(usize, Source)> = self
+            .sources
+            .iter()
+            .map(|(source, kept)| (number(kept), *source))
+            .filter(|(number, _)| *number > 0)
+            .collect();
+        let most = numbers.iter().map(|(number, _)| *number).max()?;
+        let largest = numbers.iter().filter(|(number, _)| *number == most);
+        let worst = largest
+            .filter_map(|(_, source)| {
+                let kept = self.sources.get(source)?;
+                let of_source = kept.iter().map(|kept| (kept.line.worth(now), kept.id));
+                let (worth, id) = of_source.min()?;
+                Some((worth, id, *source))
+            })
+            .min_by_key(|(worth, id, _): &(Worth, u64, Source)| (*worth, *id))?;
+        Some((worst.2, worst.1))
+    }
+
+    fn remove(&mut self, source: Source, id: u64) -> Option<Kept> {
+        let kept = self.sources.get_mut(&source)?;
+        let at = kept.iter().position(|kept| kept.id == id)?;
+        let removed = kept.swap_remove(at);
+        if kept.is_empty() {
+            self.sources.remove(&source);
+        }
+        self.count -= 1;
+        Some(removed)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let removed = self.connections.lock().remove(self.source, self.id);
+        drop(removed);
+        self.connections.metrics.open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+use std::time::Duration;
+
+use super::*;
+use crate::serve::line::Patience;
+
+/// The room of the tests: eight connections, three of one address.
+fn room() -> Arc<Connections> {
+    Connections::new(8, 3, ServeMetrics::default())
+}
+
+fn source(last: u8) -> Source {
+    Source::V4([10, 0, 0, last])
+}
+
+fn line() -> Line {
+    Line::new(Patience {
+        first_request: Duration::from_secs(10),
+        idle: Duration::from_secs(90),
+    })
+}
+
+/// A connection among the others.
+struct Peer {
+    line: Line,
+    _entered: Entered,
+}
+
+impl Peer {
+    fn from(last: u8, room: &Arc<Connections>) -> Self {
+        let line = line();
+        Self {
+            _entered: room.enter(source(last), line.clone()).unwrap(),
+            line,
+        }
+    }
+
+    /// One that is known to the server as that.
+    fn proven(last: u8, standing: Standing, room: &Arc<Connections>) -> Self {
+        let peer = Self::from(last, room);
+        peer.line.prove(standing);
+        peer
+    }
+
+    async fn is_closed(&self) -> bool {
+        let now = tokio::time::timeout(Duration::ZERO, self.line.evicted());
+        now.await.is_ok()
+    }
+}
+
+/// Which of them were closed.
+async fn closed(peers: &[Peer]) -> Vec<usize> {
+    let mut closed = Vec::new();
+    for (at, peer) in peers.iter().enumerate() {
+        if peer.is_closed().await {
+            closed.push(at);
+        }
+    }
+    closed
+}
+
+async fn a_moment() {
+    tokio::time::advance(Duration::from_millis(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_cannot_take_the_room_of_others() {
+    let room = room();
+    let honest = Peer::from(1, &room);
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        a_moment().await;
+        strangers.push(Peer::from(2, &room));
+    }
+    assert!(!honest.is_closed().await);
+    // The oldest of them go.
+    let expected: Vec<usize> = (0..97).collect();
+    assert_eq!(closed(&strangers).await, expected);
+    assert_eq!(room.metrics.evictions(Reason::Share), 97);
+    assert_eq!(room.metrics.evictions(Reason::Total), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_addresses_close_those_that_have_most_and_the_newcomer_comes_in() {
+    let room = room();
+    let mut strangers = Vec::new();
+    for last in [1, 1, 1, 2, 2, 2, 3, 4] {
+        a_moment().await;
+        strangers.push(Peer::from(last, &room));
+    }
+    let newcomers: Vec<Peer> = (5..9).map(|last| Peer::from(last, &room)).collect();
+    // Of the two that have three the oldest, then of the other, and so on.
+    assert_eq!(closed(&strangers).await, [0, 1, 3, 4]);
+    assert_eq!(closed(&newcomers).await, [0; 0]);
+    assert_eq!(room.metrics.evictions(Reason::Total), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_has_its_time_where_all_others_are_busy_and_renew_it() {
+    let room = room();
+    let mut strangers: Vec<Peer> = Vec::new();
+    let mut under_way = Vec::new();
+    for _ in 0..3 {
+        a_moment().await;
+        let stranger = Peer::from(1, &room);
+        under_way.push(stranger.line.begin());
+        strangers.push(stranger);
+    }
+    a_moment().await;
+    let honest = Peer::from(1, &room);
+    for stranger in &strangers {
+        a_moment().await;
+        // They end their requests and begin others, which makes none younger.
+        under_way.remove(0);
+        under_way.push(stranger.line.begin());
+    }
+    let mut later = vec![Peer::from(1, &room)];
+    a_moment().await;
+    later.push(Peer::from(1, &room));
+    assert!(!honest.is_closed().await);
+    assert_eq!(closed(&strangers).await, [0, 1, 2]);
+    a_moment().await;
+    // As many others as there is room for have come since.
+    later.push(Peer::from(1, &room));
+    assert!(honest.is_closed().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_shown_who_it_is_stays_longer_and_who_is_trusted_for_good() {
+    let room = room();
+    let trusted: Vec<Peer> = (0..4)
+        .map(|_| Peer::proven(1, Standing::Trusted, &room))
+        .collect();
+    let known = Peer::proven(1, Standing::Known, &room);
+    let mut strangers = Vec::new();
+    for last in 0..50 {
+        a_moment().await;
+        strangers.push(Peer::from(1, &room));
+        a_moment().await;
+        strangers.push(Peer::from(last, &room));
+    }
+    assert!(!known.is_closed().await);
+    assert_eq!(closed(&trusted).await, [0; 0]);
+    // What is known has a share like others.
+    for _ in 0..3 {
+        a_moment().await;
+        strangers.push(Peer::proven(1, Standing::Known, &room));
+    }
+    assert!(known.is_closed().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_are_trusted_nobody_else_is_taken_in() {
+    let room = room();
+    let trusted: Vec<Peer> = (0..8)
+        .map(|_| Peer::proven(1, Standing::Trusted, &room))
+        .collect();
+    assert!(room.enter(source(2), line()).is_none());
+    assert_eq!(room.metrics.evictions(Reason::Refused), 1);
+    drop(trusted);
+    assert_eq!(room.metrics.open.get(), 0);
+    assert!(room.enter(source(2), line()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_descriptors_one_stranger_goes() {
+    let room = room();
+    let trusted = Peer::proven(1, Standing::Trusted, &room);
+    let stranger = Peer::from(1, &room);
+    room.give_up_one();
+    room.give_up_one();
+    assert!(stranger.is_closed().await);
+    assert!(!trusted.is_closed().await);
+    assert_eq!(room.metrics.evictions(Reason::Descriptors), 1);
+}
+
+#[test]
+fn whoever_has_one_address_of_ipv6_has_all_of_its_network() {
+    let of = |text: &str| Source::of(text.parse().unwrap());
+    assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:3:4:5:6"));
+    assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
+    assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
+}

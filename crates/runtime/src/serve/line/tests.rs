@@ -1,0 +1,135 @@
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use tokio::time::timeout;
+
+use super::*;
+
+const IDLE: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_mins(1);
+
+fn patient(idle: Duration) -> Line {
+    Line::new(Patience {
+        first_request: Duration::from_secs(10),
+        idle,
+    })
+}
+
+/// How long until what is due.
+async fn due(line: &Line) -> (Due, Duration) {
+    let start = Instant::now();
+    (line.due().await, start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_is_left_and_then_cut_off() {
+    let line = patient(IDLE);
+    drop(line.begin());
+    assert_eq!(due(&line).await, (Due::Leave, IDLE));
+    assert_eq!(due(&line).await, (Due::CutOff, IDLE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_first_request_is_cut_off_soon() {
+    let line = patient(IDLE);
+    tokio::time::advance(Duration::from_secs(3)).await;
+    line.established();
+    assert_eq!(due(&line).await, (Due::CutOff, Duration::from_secs(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_to_make_room_goes_at_once() {
+    let line = patient(IDLE);
+    let _open = line.begin();
+    line.evict();
+    line.evicted().await;
+    assert_eq!(due(&line).await, (Due::CutOff, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_idle_go_before_the_active_and_the_unknown_before_all() {
+    let now = Instant::now();
+    let (asked, new, busy, known) = (patient(IDLE), patient(IDLE), patient(IDLE), patient(IDLE));
+    drop(asked.begin());
+    let _busy = busy.begin();
+    drop(known.begin());
+    known.prove(Standing::Known);
+    // Less is known of it now, which does not count.
+    known.prove(Standing::Unknown);
+    let worth = |line: &Line, now| line.worth(now);
+    assert!(worth(&asked, now) < worth(&new, now));
+    assert!(worth(&asked, now) < worth(&busy, now));
+    assert!(worth(&busy, now) < worth(&known, now));
+    // Who had time enough is not active.
+    let later = now + FRESH;
+    tokio::time::advance(FRESH).await;
+    let newcomer = patient(IDLE);
+    for old in [&new, &busy, &asked] {
+        assert!(worth(old, later) < worth(&newcomer, later));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_a_request_is_not_idle() {
+    let line = patient(IDLE);
+    let open = line.begin();
+    assert!(timeout(10 * IDLE, line.due()).await.is_err());
+    drop(open);
+    assert_eq!(due(&line).await, (Due::Leave, IDLE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_to_end_ends_at_once() {
+    let line = patient(IDLE);
+    let _open = line.begin();
+    line.leave();
+    line.leave();
+    assert_eq!(due(&line).await, (Due::Leave, Duration::ZERO));
+    assert!(timeout(10 * IDLE, line.due()).await.is_err());
+}
+
+/// A body that never ends.
+fn endless() -> Body {
+    Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_reads_is_let_go_in_time() {
+    for (version, what) in [
+        (Version::HTTP_11, (Due::CutOff, LIMIT)),
+        (Version::HTTP_2, (Due::Leave, Duration::from_secs(200))),
+    ] {
+        let line = patient(Duration::from_secs(200));
+        drop(line.begin());
+        let (kept, freed) = tokio::sync::oneshot::channel::<()>();
+        let body = line.bound(version, endless(), Some(Instant::now() + LIMIT), kept);
+        assert_eq!(due(&line).await, what, "{version:?}");
+        assert!(freed.await.is_err(), "{version:?}");
+        assert!(body.collect().await.is_err(), "{version:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_read_ends_in_time_too() {
+    let line = patient(IDLE);
+    let start = Instant::now();
+    let body = line.bound(Version::HTTP_2, endless(), Some(start + LIMIT), ());
+    let error = body.collect().await.unwrap_err();
+    assert_eq!(error.to_string(), "the answer was not over in time");
+    assert_eq!(start.elapsed(), LIMIT);
+}
+
+#[tokio::test]
+async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
+    let line = patient(IDLE);
+    let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
+    let whole: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let deadline = Some(Instant::now() + LIMIT);
+    let mut body = line.bound(Version::HTTP_2, whole.clone().into(), deadline, kept);
+    let mut sent = Vec::new();
+    while let Some(frame) = body.frame().await {
+        assert!(freed.try_recv().is_err(), "not dropped");
+        sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    assert_eq!(sent, whole);
+    assert!(freed.await.is_err());
+}
