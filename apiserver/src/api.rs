@@ -106,6 +106,7 @@ pub(crate) fn finished(router: Router) -> Router {
     router
         .layer(middleware::from_fn(layers::finish))
         .layer(layers::compression())
+        .layer(middleware::from_fn(layers::bound_encodings))
 }
 
 /// Every path of the API. Has a fallback, so whatever else is served must be

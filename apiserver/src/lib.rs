@@ -303,10 +303,12 @@ async fn answer(
     let address = bound.address.clone();
     info!(%address, "serving the API");
     files::register(&mut registry, config);
-    let limits = limits::Limits::new(serving.requests, steps.refusing.clone());
     let held = coverage.held.clone();
     let probes = probes(coverage, auth.clone(), steps.clone());
-    let beside = probes.iter().flat_map(Endpoint::paths);
+    let watched = probes.iter().flat_map(Endpoint::paths);
+    let watched: Vec<String> = watched.chain(["/metrics".to_owned()]).collect();
+    let refusing = steps.refusing.clone();
+    let limits = limits::Limits::new(serving.requests, watched.clone(), refusing);
     let api = api::paths(Api {
         catalog: held.catalog,
         store: held.store,
@@ -315,8 +317,9 @@ async fn answer(
         clock: held.clock,
         node_selector: config.node_selector.clone(),
         port: port_of(&address),
-        beside: beside
-            .chain(["/metrics".to_owned(), "/debug/nodes".to_owned()])
+        beside: watched
+            .into_iter()
+            .chain(["/debug/nodes".to_owned()])
             .collect(),
     });
     let requests = RequestMetrics::register(&mut registry);

@@ -43,6 +43,10 @@ pub(crate) struct Limits(Arc<Inner>);
 struct Inner {
     settings: Settings,
     room: Option<Arc<Semaphore>>,
+    /// The paths of those who watch over this process: to leave them without an
+    /// answer would end it, or blind somebody who looks for the reason. Each in
+    /// full, for below them anybody may ask for anything.
+    exempt: Vec<String>,
     /// No new request is answered from then on.
     refusing: CancellationToken,
     under_way: TaskTracker,
@@ -60,9 +64,15 @@ pub(crate) struct Place {
 pub(crate) struct Busy;
 
 impl Limits {
-    pub(crate) fn new(settings: Settings, refusing: CancellationToken) -> Self {
+    /// Bounds for all requests but those to `exempt`, until `refusing`.
+    pub(crate) fn new(
+        settings: Settings,
+        exempt: Vec<String>,
+        refusing: CancellationToken,
+    ) -> Self {
         Self(Arc::new(Inner {
             settings,
+            exempt,
             room: settings.in_flight.map(|n| Arc::new(Semaphore::new(n))),
             refusing,
             under_way: TaskTracker::new(),
@@ -71,7 +81,7 @@ impl Limits {
 
     /// A place for a request to `path`; `privileged` callers always get one.
     pub(crate) fn enter(&self, path: &str, privileged: bool) -> Result<Place, Busy> {
-        let room = self.0.room.as_ref().filter(|_| !is_exempt(path));
+        let room = self.0.room.as_ref().filter(|_| !self.is_exempt(path));
         let permit = room.map(|room| Arc::clone(room).try_acquire_owned());
         match permit {
             Some(Err(_)) if !privileged => Err(Busy),
@@ -94,13 +104,17 @@ impl Limits {
     ///
     /// It comes too late.
     fn begin(&self, path: &str) -> Result<Option<TaskTrackerToken>, Busy> {
-        if is_exempt(path) {
+        if self.is_exempt(path) {
             Ok(None)
         } else if self.0.refusing.is_cancelled() {
             Err(Busy)
         } else {
             Ok(Some(self.0.under_way.token()))
         }
+    }
+
+    fn is_exempt(&self, path: &str) -> bool {
+        self.0.exempt.iter().any(|exempt| exempt == path)
     }
 
     /// Whether this request is the last on its connection, by chance.
@@ -149,18 +163,6 @@ pub(crate) async fn bound(
         Some(line) => response.map(|body| line.bound(version, body, deadline, (place, under_way))),
         None => response,
     }
-}
-
-/// Those who watch over this process: to leave them without an answer would end
-/// it, or blind somebody who looks for the reason.
-fn is_exempt(path: &str) -> bool {
-    let below = |root: &str| {
-        path.strip_prefix(root)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    ["/livez", "/readyz", "/healthz", "/metrics"]
-        .into_iter()
-        .any(below)
 }
 
 const SHUTTING_DOWN: &str = "The apiserver is shutting down, please try again later.";
@@ -222,7 +224,15 @@ mod tests {
 
     fn limits(settings: Settings) -> (Limits, CancellationToken) {
         let refusing = CancellationToken::new();
-        let limits = Limits::new(settings, refusing.clone());
+        let exempt = [
+            "/livez",
+            "/livez/ping",
+            "/readyz/ping",
+            "/healthz",
+            "/metrics",
+        ];
+        let exempt = exempt.map(str::to_owned).to_vec();
+        let limits = Limits::new(settings, exempt, refusing.clone());
         (limits, refusing)
     }
 
@@ -248,7 +258,16 @@ mod tests {
         for path in ["/livez", "/readyz/ping", "/healthz", "/metrics"] {
             assert!(limits.enter(path, false).is_ok(), "{path}");
         }
-        assert!(limits.enter("/livezz", false).is_err());
+        for path in [
+            "/livezz",
+            "/livez/",
+            "/livez/x",
+            "/metrics/x",
+            "/metrics/",
+            "//metrics",
+        ] {
+            assert!(limits.enter(path, false).is_err(), "{path}");
+        }
         assert!(limits.enter("/apis", true).is_ok());
         drop(first);
         assert!(limits.enter("/apis", false).is_ok());

@@ -138,40 +138,77 @@ impl MetaVersion {
     }
 }
 
+/// The clauses of `Accept` that are looked at, and the bytes of all its values.
+/// Clients send three at most; what comes after these is as if it was not there.
+const CLAUSES: usize = 64;
+const BYTES: usize = 8 << 10;
+
+/// What a client prefers, for when it is known what it gets. A copy, which does not
+/// keep the buffer of the whole head.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Preference(String);
+
+impl Preference {
+    /// What `headers` say, as far as it is looked at.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut accepted = String::new();
+        for value in headers.get_all(ACCEPT).iter().take(CLAUSES) {
+            let room = BYTES.saturating_sub(accepted.len());
+            let Some(Ok(value)) = within(value.as_bytes(), room).map(std::str::from_utf8) else {
+                continue;
+            };
+            accepted.push_str(value);
+            accepted.push(',');
+        }
+        Self(accepted)
+    }
+
+    /// What the client gets of `subject`.
+    pub(crate) fn negotiate(&self, subject: Subject) -> Result<Wanted, Refusal> {
+        let encodings = subject.encodings();
+        let clauses = self.0.split(',').take(CLAUSES);
+        let mut clauses: Vec<Clause<'_>> = clauses
+            .map(str::trim)
+            .filter(|clause| !clause.is_empty())
+            .map(Clause::parse)
+            .collect();
+        if clauses.is_empty() {
+            clauses.push(Clause::parse("*/*"));
+        }
+        // Stable: of equals, the one that the client named first.
+        clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.quality), clause.wildcards));
+        clauses.retain(|clause| clause.quality > 0);
+        let matching = || {
+            clauses.iter().flat_map(|clause| {
+                let matching = encodings.iter().filter(|encoding| clause.has(**encoding));
+                matching.map(move |encoding| (clause, *encoding))
+            })
+        };
+        let wanted = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
+        wanted.ok_or_else(|| {
+            // Upstream refuses the two at different places, and in different words.
+            if matching().next().is_some() {
+                Refusal::NotConvertible(encodings)
+            } else {
+                Refusal::NotAcceptable(subject, encodings)
+            }
+        })
+    }
+}
+
 /// What a client that sent `headers` gets of `subject`.
 pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Wanted, Refusal> {
-    let encodings = subject.encodings();
-    let values = headers
-        .get_all(ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
-    let mut clauses: Vec<Clause<'_>> = values
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .filter(|clause| !clause.is_empty())
-        .map(Clause::parse)
-        .collect();
-    if clauses.is_empty() {
-        clauses.push(Clause::parse("*/*"));
+    Preference::of(headers).negotiate(subject)
+}
+
+/// As much of `value` as there is `room` for, up to the last clause that is whole.
+fn within(value: &[u8], room: usize) -> Option<&[u8]> {
+    if value.len() <= room {
+        return Some(value);
     }
-    // Stable: of equals, the one that the client named first.
-    clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.quality), clause.wildcards));
-    clauses.retain(|clause| clause.quality > 0);
-    let matching = || {
-        clauses.iter().flat_map(|clause| {
-            let matching = encodings.iter().filter(|encoding| clause.has(**encoding));
-            matching.map(move |encoding| (clause, *encoding))
-        })
-    };
-    let wanted = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
-    wanted.ok_or_else(|| {
-        // Upstream refuses the two at different places, and in different words.
-        if matching().next().is_some() {
-            Refusal::NotConvertible(encodings)
-        } else {
-            Refusal::NotAcceptable(subject, encodings)
-        }
-    })
+    let fitting = value.get(..room)?;
+    let end = fitting.iter().rposition(|byte| *byte == b',')?;
+    fitting.get(..end)
 }
 
 /// One media range of an `Accept` header.

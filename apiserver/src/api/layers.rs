@@ -5,7 +5,7 @@ use axum::{
     extract::Request,
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
-        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
+        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
     },
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -19,7 +19,7 @@ use tower_http::{
 };
 
 use super::{
-    accept::{self, Encoding, Subject},
+    accept::{Encoding, Preference, Subject},
     answer::WHOLE,
     json::Indenter,
     params,
@@ -43,16 +43,17 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         .get(USER_AGENT)
         .and_then(|agent| agent.to_str().ok());
     let mut pretty = params::wants_pretty(request.uri(), agent.unwrap_or_default());
-    let audit_id = headers.get(AUDIT_ID).filter(|id| !id.is_empty());
+    let is_id = |id: &&HeaderValue| (1..=AUDIT_ID_BYTES).contains(&id.len());
+    let audit_id = headers.get(AUDIT_ID).filter(is_id);
     // A copy, which does not keep the buffer of the whole head.
     let audit_id = audit_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
     let audit_id = audit_id.unwrap_or_else(new_id);
-    let refused_in = accept::negotiate(headers, Subject::Status).map(|wanted| wanted.encoding);
+    let preference = Preference::of(headers);
 
     let mut response = next.run(request).await;
     if let Some(status) = response.extensions_mut().remove::<Status>() {
-        match refused_in {
-            Ok(encoding) => rewrite(&mut response, &status, encoding),
+        match preference.negotiate(Subject::Status) {
+            Ok(wanted) => rewrite(&mut response, &status, wanted.encoding),
             // Who takes no Status gets it for people to read, as upstream.
             Err(_) => pretty = true,
         }
@@ -70,6 +71,26 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         .or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert(AUDIT_ID, audit_id);
     response
+}
+
+/// What `Accept-Encoding` may be, in values and in bytes of one. Clients send one of
+/// some thirty bytes.
+const ENCODINGS: usize = 4;
+const ENCODING_BYTES: usize = 1 << 10;
+
+/// Takes `Accept-Encoding` away where it is longer than anybody needs: the layer
+/// that compresses reads it for every request, whoever sent it.
+pub(crate) async fn bound_encodings(mut request: Request, next: Next) -> Response {
+    let values = request.headers().get_all(ACCEPT_ENCODING);
+    let (mut number, mut longest) = (0, 0);
+    for value in values.iter().take(ENCODINGS + 1) {
+        number += 1;
+        longest = value.len().max(longest);
+    }
+    if number > ENCODINGS || longest > ENCODING_BYTES {
+        request.headers_mut().remove(ACCEPT_ENCODING);
+    }
+    next.run(request).await
 }
 
 /// Compresses what is long, for those who can read it: as fast as it goes,
@@ -97,6 +118,10 @@ impl Predicate for Long {
 
 /// By which the audit logs of all servers that a request passes know it.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// The longest that is taken over from a caller, who gets it back. Kubernetes makes
+/// ids of 36 bytes.
+const AUDIT_ID_BYTES: usize = 1 << 10;
 
 /// A random UUID (version 4).
 fn new_id() -> HeaderValue {

@@ -92,11 +92,13 @@ impl Include {
 /// Whether the client wants JSON for people: `pretty` says so, or else it is a
 /// program with which people look (PARITY 5.6).
 pub(crate) fn wants_pretty(uri: &Uri, user_agent: &str) -> bool {
-    let asked = uri.query().filter(|query| query.contains("pretty"));
-    if asked.is_some()
-        && let Ok(query) = Pairs::of(uri)
-        && let Some(value) = query.first("pretty").filter(|value| !value.is_empty())
-    {
+    // Of everybody, so without making anything of the other parameters.
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    let asked = pairs.find_map(|pair| match pair.split_once('=').unwrap_or((pair, "")) {
+        ("pretty", value) => Some(value),
+        _ => None,
+    });
+    if let Some(value) = asked.filter(|value| !value.is_empty()) {
         return matches!(value, "1" | "t" | "T" | "TRUE" | "true" | "True");
     }
     ["curl", "Wget", "Mozilla/5.0"]

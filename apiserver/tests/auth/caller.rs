@@ -5,8 +5,11 @@ use std::{net::SocketAddr, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{
+    http1::{self, SendRequest},
+    http2,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::{
@@ -18,7 +21,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio::{net::TcpStream, task::JoinSet};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tributary_sim::{Ca, Credential, Pki};
 
 /// An answer.
@@ -84,19 +87,7 @@ impl Caller {
 
     /// Connects.
     pub(crate) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Line> {
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(self.versions)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone));
-        let config = match &self.identity {
-            None => config.with_no_client_auth(),
-            Some(key) => config.with_client_cert_resolver(Arc::new(Always(Arc::clone(key)))),
-        };
-        let stream = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await?;
+        let stream = self.secured(address, b"http/1.1").await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
         task.spawn(async move { drop(connection.await) });
@@ -105,6 +96,45 @@ impl Caller {
             headers: self.headers.clone(),
             _task: task,
         })
+    }
+
+    /// A TLS session for one of the protocols.
+    async fn secured(
+        &self,
+        address: SocketAddr,
+        protocol: &[u8],
+    ) -> anyhow::Result<TlsStream<TcpStream>> {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(self.versions)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone));
+        let mut config = match &self.identity {
+            None => config.with_no_client_auth(),
+            Some(key) => config.with_client_cert_resolver(Arc::new(Always(Arc::clone(key)))),
+        };
+        config.alpn_protocols = vec![protocol.to_vec()];
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from("localhost")?;
+        let connector = TlsConnector::from(Arc::new(config));
+        Ok(connector.connect(name, stream).await?)
+    }
+
+    /// What a GET of `path` in HTTP/2 is answered with, in a word.
+    pub(crate) async fn get_http2(&self, address: SocketAddr, path: &str) -> u16 {
+        let stream = self.secured(address, b"h2").await.expect("a session");
+        let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .handshake(TokioIo::new(stream))
+            .await
+            .expect("a connection");
+        let mut task = JoinSet::new();
+        task.spawn(async move { drop(connection.await) });
+        let mut request = Request::get(format!("https://localhost{path}"));
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Empty::<Bytes>::new()).expect("a request");
+        let answer = sender.send_request(request).await.expect("an answer");
+        answer.status().as_u16()
     }
 
     /// GETs `path` on a connection of its own.

@@ -121,6 +121,18 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
         let (headers, _) = line.whole(path).await.unwrap();
         assert_eq!(headers["audit-id"], "the-same", "{path}");
     }
+    // What is no name, or could be used to make an answer long, is none.
+    for (sent, same) in [
+        (String::new(), false),
+        ("x".repeat(1_024), true),
+        ("x".repeat(1_025), false),
+    ] {
+        let asked = Caller::stranger().header("Audit-Id", &sent);
+        let mut line = asked.connect(stage.api).await.unwrap();
+        let (headers, _) = line.whole("/livez").await.unwrap();
+        let length = if same { sent.len() } else { 36 };
+        assert_eq!(headers["audit-id"].len(), length);
+    }
     stage.stop().await;
 }
 

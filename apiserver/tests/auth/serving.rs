@@ -1,10 +1,10 @@
 //! Limits, certificates by name, and the end.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{net::TcpStream, task::JoinSet, time::timeout};
 use tokio_rustls::TlsConnector;
 use tributary_runtime::tls;
 use tributary_sim::{ApiFault, Ca, Pki};
@@ -79,10 +79,66 @@ async fn whoever_asks_for_a_name_sees_its_certificate() {
 async fn a_head_that_is_too_long_is_refused() {
     let stage = Stage::start(&[]).await;
     let long = |bytes: usize| Caller::stranger().header("X-Long", &"x".repeat(bytes));
-    let answer = long(900 << 10).get(stage.api, "/livez").await;
-    assert_eq!(answer.status, 200);
-    let answer = long(1 << 20).get(stage.api, "/livez").await;
-    assert_eq!(answer.status, 431);
+    for (bytes, status) in [(120 << 10, 200), (128 << 10, 431)] {
+        let answer = long(bytes).get(stage.api, "/livez").await;
+        assert_eq!(answer.status, status, "{bytes}");
+        assert_eq!(long(bytes).get_http2(stage.api, "/livez").await, status);
+    }
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_in_a_thousand_groups_has_room() {
+    let stage = Stage::ready(&[]).await;
+    let mut jane = stage.front_proxy("jane");
+    for group in 1..1_000 {
+        // As long as those of an identity provider, with a name and a UUID.
+        let group = format!("oidc:department-of-something:{group:036}");
+        jane = jane.header("X-Remote-Group", &group);
+    }
+    // All are read: it is the last of them that lets her in.
+    let jane = jane.header("X-Remote-Group", "system:masters");
+    assert_eq!(jane.get(stage.api, NODES).await.status, 200);
+    assert_eq!(jane.get_http2(stage.api, NODES).await, 200);
+    stage.stop().await;
+}
+
+/// More connections than one address may have.
+const FLOOD: usize = 600;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_without_a_request_keep_nobody_out() {
+    let stage = Stage::ready(&[]).await;
+    let user = Caller::with(stage.cluster.pki(), Ca::Cluster, "jane");
+    let lines = [
+        stage.front_proxy("jane").connect(stage.api).await,
+        user.connect(stage.api).await,
+    ];
+    // Older than all strangers, and idle.
+    let mut lines = lines.map(Result::unwrap);
+    for line in &mut lines {
+        line.get("/livez").await.unwrap();
+    }
+    let mut strangers = Vec::new();
+    for _ in 0..FLOOD {
+        strangers.push(TcpStream::connect(stage.api).await.unwrap());
+    }
+    for _ in 0..10 {
+        let probe = Caller::stranger();
+        let probe = timeout(Duration::from_secs(1), probe.get(stage.api, "/livez"));
+        assert_eq!(probe.await.expect("an answer").status, 200);
+    }
+    for line in &mut lines {
+        assert_eq!(line.get("/livez").await.unwrap().status, 200);
+    }
+    let master = stage
+        .front_proxy("root")
+        .header("X-Remote-Group", "system:masters");
+    let metrics = master.get(stage.api, "/metrics").await.body;
+    let family = "tributary_api_connections_evicted_total{reason=\"address-share\"} ";
+    let evicted = metrics.lines().find_map(|line| line.strip_prefix(family));
+    let evicted: usize = evicted.unwrap().parse().unwrap();
+    assert!(evicted >= FLOOD - 512, "{evicted}");
     stage.stop().await;
 }
 
@@ -122,9 +178,14 @@ async fn more_requests_than_allowed_are_told_to_come_again() {
         .front_proxy("root")
         .header("X-Remote-Group", "system:masters");
     assert_eq!(master.get(stage.api, NODES).await.status, 200);
-    for path in ["/livez", "/healthz"] {
+    for (path, status) in [
+        ("/livez", 200),
+        ("/healthz", 200),
+        ("/livez/anything", 429),
+        ("/metrics/anything", 429),
+    ] {
         let answer = Caller::stranger().get(stage.api, path).await;
-        assert_eq!(answer.status, 200, "{path}");
+        assert_eq!(answer.status, status, "{path}");
     }
     stage.cluster.set_api_fault(ApiFault::None).await;
     assert_ne!(stuck.join_next().await.unwrap().unwrap().status, 429);

@@ -1,3 +1,5 @@
+use axum::http::HeaderValue;
+
 use super::*;
 
 /// What a client that says `accept` gets, in a word or two.
@@ -167,4 +169,29 @@ fn quality_decides_and_zero_is_a_refusal() {
         ("application/json;q=0.0004", Subject::List, "unknown type"),
         ("application/json;q=nonsense", Subject::List, "Json"),
     ]);
+}
+
+#[test]
+fn what_comes_after_what_is_looked_at_is_as_if_it_was_not_there() {
+    // In one value, and in many.
+    let filled = |clauses: usize| format!("{}application/yaml", "text/html,".repeat(clauses));
+    assert_eq!(asked(&filled(63), Subject::Status), "Yaml");
+    assert_eq!(asked(&filled(64), Subject::Status), "unknown type");
+    let many = |clauses: usize| {
+        let mut headers = HeaderMap::new();
+        for _ in 0..clauses {
+            headers.append(ACCEPT, HeaderValue::from_static("text/html"));
+        }
+        headers.append(ACCEPT, HeaderValue::from_static("application/yaml"));
+        let wanted = Preference::of(&headers).negotiate(Subject::Status);
+        wanted.is_ok_and(|wanted| wanted.encoding == Encoding::Yaml)
+    };
+    assert!(many(63));
+    assert!(!many(64));
+    // 8,192 bytes, of which the last clause may be a part.
+    let long = |bytes: usize| format!("{},application/yaml", "x".repeat(bytes));
+    assert_eq!(asked(&long(8_175), Subject::Status), "Yaml");
+    assert_eq!(asked(&long(8_176), Subject::Status), "unknown type");
+    let after = format!("application/yaml,{}", "x".repeat(100_000));
+    assert_eq!(asked(&after, Subject::Status), "Yaml");
 }
