@@ -172,7 +172,8 @@ pub struct AuthorizationArgs {
 #[command(next_help_heading = "Bus")]
 pub struct BusArgs {
     /// Where scrapers connect: `IP:PORT`, or `unix:///PATH` for a scraper in
-    /// the same pod. May be given several times.
+    /// the same pod. May be given several times. An address that is unspecified
+    /// stands for all of IPv4 and IPv6.
     ///
     /// TCP is TLS 1.3 with the API's certificate. Whoever publishes over it has to
     /// show a token, unless `--bus-client-ca-file` is given.

@@ -44,7 +44,8 @@ pub struct Args {
     #[command(flatten)]
     pub bus: BusArgs,
 
-    /// Where `/livez`, `/readyz` and `/metrics` are served, without TLS.
+    /// Where `/livez`, `/readyz` and `/metrics` are served, without TLS; an address
+    /// that is unspecified stands for all of IPv4 and IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_address: SocketAddr,
 
