@@ -13,6 +13,8 @@ mod discovery;
 mod document;
 pub(crate) mod fields;
 mod freshness;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub(crate) mod json;
 pub(crate) mod kinds;
 mod layers;

@@ -23,6 +23,8 @@ mod cache;
 mod config;
 mod config_map;
 mod front_proxy;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod impersonate;
 mod metrics;
 mod publishing;

@@ -13,6 +13,11 @@ mod coverage;
 pub mod facts;
 mod files;
 mod kube_api;
+/// The readers of what callers send, for the fuzz targets in `tests/fuzz`.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    pub use crate::{api::fuzzing as api, auth::fuzzing as auth};
+}
 mod limits;
 mod metrics;
 mod requests;

@@ -8,6 +8,8 @@ pub mod args;
 mod bus;
 pub mod config;
 mod kube_api;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod kubelet;
 mod members;
 mod membership;

@@ -395,5 +395,12 @@ impl Shared {
     }
 }
 
+/// The lease in the JSON of an object of `group`, as a watch gives it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read(json: &[u8], group: &str) -> Option<crate::membership::Lease> {
+    let read = Read::of(serde_json::from_slice(json).ok()?, group).ok()?;
+    Some(read.lease)
+}
+
 #[cfg(test)]
 mod tests;

@@ -59,7 +59,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     (
         "tributary-faults",
-        &["tributary-e2e", "tributary-runtime", "tributary-sim"],
+        &[
+            "tributary-e2e",
+            "tributary-proto",
+            "tributary-runtime",
+            "tributary-sim",
+        ],
+    ),
+    (
+        "tributary-fuzz",
+        &[
+            "tributary-apiserver",
+            "tributary-model",
+            "tributary-proto",
+            "tributary-runtime",
+            "tributary-scraper",
+        ],
     ),
 ];
 

@@ -16,7 +16,7 @@ use tokio::{
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
-use tributary_sim::{Ca, Cluster};
+use tributary_sim::{Ca, Cluster, Credential};
 
 /// A caller with a client certificate. A connection of its own for every
 /// request: it must not matter to the answer.
@@ -185,6 +185,26 @@ where
             exchange.await
         }
     }
+}
+
+/// The TLS of a client that trusts frontends and shows nothing, for one protocol.
+pub fn trusting(cluster: &Cluster, protocol: &str) -> Arc<ClientConfig> {
+    speaking(cluster, None, protocol)
+}
+
+/// The same, with a certificate.
+pub fn showing(cluster: &Cluster, pair: Credential, protocol: &str) -> Arc<ClientConfig> {
+    speaking(cluster, Some((pair.certificate, pair.key)), protocol)
+}
+
+fn speaking(
+    cluster: &Cluster,
+    pair: Option<(String, String)>,
+    protocol: &str,
+) -> Arc<ClientConfig> {
+    let mut config = client_config(cluster.pki().ca(Ca::Bus), pair);
+    Arc::make_mut(&mut config).alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    config
 }
 
 fn client_config(ca: &str, pair: Option<(String, String)>) -> Arc<ClientConfig> {

@@ -95,6 +95,18 @@ pub(crate) struct Frontend {
     up: Arc<AtomicBool>,
 }
 
+impl Frontend {
+    /// The number of its process, if it runs.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.program.as_ref().and_then(Program::pid)
+    }
+
+    /// Where it takes samples.
+    pub(crate) fn bus(&self) -> SocketAddr {
+        self.bus
+    }
+}
+
 /// All of it.
 #[derive(Debug)]
 pub(crate) struct Fleet {
@@ -269,6 +281,14 @@ impl Fleet {
             };
             self.observers.spawn(observer.look_on(self.stop.clone()));
         }
+    }
+
+    /// From now on everything is expected but what is on these nodes.
+    pub(crate) fn expect_all_but(&self, nodes: &[String]) {
+        let mut all = self.all();
+        all.nodes.retain(|node| !nodes.contains(node));
+        all.pods.retain(|_, node| !nodes.contains(node));
+        self.book.open().served = all;
     }
 
     /// All that is in the cluster.

@@ -6,10 +6,12 @@
 //! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
 //! - [`losses`], [`changes`], [`silence`]: what happens
+//! - [`hostile`]: who misbehaves
 
 mod book;
 mod changes;
 mod fleet;
+mod hostile;
 mod losses;
 mod observer;
 mod program;
@@ -62,6 +64,8 @@ enum Part {
     Changes,
     /// Connections that die without a word, in both directions or in one.
     Silence,
+    /// Kubelets, publishers, callers and lease holders that misbehave. Runs alone, because memory and probes are measured.
+    Hostile,
 }
 
 #[tokio::main]
@@ -100,7 +104,16 @@ async fn main() -> anyhow::Result<ExitCode> {
         scrapers: 3,
         ..size("silence")?
     };
-    let is_wanted = |part: Part| args.only.is_none_or(|only| only == part);
+    let hostile = Size {
+        nodes: 32,
+        frontends: 2,
+        scrapers: 3,
+        ..size("hostile")?
+    };
+    let is_wanted = |part: Part| match args.only {
+        Some(only) => only == part,
+        None => part != Part::Hostile,
+    };
     let outcomes = tokio::join!(
         run(is_wanted(Part::Losses), losses::losses(losses)),
         run(
@@ -108,8 +121,9 @@ async fn main() -> anyhow::Result<ExitCode> {
             changes::changes(changes, args.api_gone)
         ),
         run(is_wanted(Part::Silence), silence::silence(silence)),
+        run(is_wanted(Part::Hostile), hostile::hostile(hostile)),
     );
-    let wrong = all_wrong([outcomes.0, outcomes.1, outcomes.2]);
+    let wrong = all_wrong([outcomes.0, outcomes.1, outcomes.2, outcomes.3]);
     if wrong.is_empty() {
         say("nobody saw a gap")?;
         return Ok(ExitCode::SUCCESS);
@@ -139,7 +153,7 @@ async fn run(
 }
 
 /// What was wrong in any part, and what could not be done.
-fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 3]) -> Vec<String> {
+fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 4]) -> Vec<String> {
     let words = |outcome: anyhow::Result<Vec<String>>| {
         outcome.unwrap_or_else(|error| vec![format!("{error:#}")])
     };

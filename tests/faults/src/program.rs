@@ -79,6 +79,11 @@ impl Program {
         }
     }
 
+    /// Its number; absent once it has ended.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// SIGKILL: nothing is finished.
     ///
     /// # Errors

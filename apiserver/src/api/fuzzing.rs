@@ -1,0 +1,61 @@
+//! The readers of requests, opened to the fuzz targets in `tests/fuzz`.
+//!
+//! Compiled with the feature `fuzzing` only; not a part of the product.
+
+use axum::http::{HeaderMap, Uri};
+use tributary_model::PodKey;
+
+use super::{
+    accept::{Subject, negotiate},
+    fields::Fields,
+    kinds::Resource,
+    page,
+    params::ListParams,
+};
+
+/// How many kinds of answers [`media_type`] knows.
+pub const ANSWERS: usize = 6;
+
+/// The media type for a client that sent `headers`, of the answer of this number
+/// below [`ANSWERS`]; absent if the client takes none that there is.
+pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
+    let subjects: [Subject; ANSWERS] = [
+        Subject::Document,
+        Subject::Discovery,
+        Subject::Groups,
+        Subject::Status,
+        Subject::Object,
+        Subject::List,
+    ];
+    let subject = *subjects.get(answer)?;
+    let wanted = negotiate(headers, subject).ok()?;
+    Some(wanted.encoding.media_type())
+}
+
+/// Reads the query of a LIST of either resource; whether it is accepted.
+pub fn list_params(uri: &Uri) -> bool {
+    let accepted = |resource| ListParams::read(uri, resource).is_ok();
+    accepted(Resource::Pods) & accepted(Resource::Nodes)
+}
+
+/// The conditions of a field selector: path, whether it is `=`, value.
+pub fn field_terms(text: &str, pods: bool) -> Option<Vec<(String, bool, String)>> {
+    let fields = Fields::parse(text, resource(pods)).ok()?;
+    let terms = fields.terms();
+    let owned = terms.map(|(path, equals, value)| (path.to_owned(), equals, value.to_owned()));
+    Some(owned.collect())
+}
+
+/// The key after which a token continues.
+pub fn continue_key(token: &str, pods: bool) -> Option<PodKey> {
+    page::key(resource(pods), token).ok()
+}
+
+/// The token that continues after `key`.
+pub fn continue_token(key: &PodKey, pods: bool) -> String {
+    page::token(resource(pods), key)
+}
+
+fn resource(pods: bool) -> Resource {
+    if pods { Resource::Pods } else { Resource::Nodes }
+}

@@ -1,0 +1,92 @@
+//! The readers of who somebody says they are, opened to the fuzz targets in `tests/fuzz`.
+//!
+//! Compiled with the feature `fuzzing` only; not a part of the product.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use rustls_pki_types::{CertificateDer, UnixTime};
+
+use super::{
+    front_proxy::Headers,
+    impersonate,
+    user::User,
+    x509::{Pool, Subject},
+};
+
+/// Whom headers name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// The name of the user.
+    pub name: String,
+    /// The groups of the user.
+    pub groups: Vec<String>,
+    /// How many values the extra fields have.
+    pub extras: usize,
+}
+
+/// As whom a caller wants to act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impersonated {
+    /// The user.
+    pub user: Named,
+    /// How many reviews this takes.
+    pub questions: usize,
+}
+
+impl From<User> for Named {
+    fn from(user: User) -> Self {
+        Self {
+            extras: user.extra.values().map(Vec::len).sum(),
+            name: user.name,
+            groups: user.groups,
+        }
+    }
+}
+
+/// Whom the headers of a front proxy name.
+pub fn front_proxied(headers: &HeaderMap) -> Option<Named> {
+    usual()?.user(headers).map(Named::from)
+}
+
+/// As whom a direct caller wants to act; absent without such headers.
+pub fn impersonated(headers: &HeaderMap) -> Option<Result<Impersonated, &'static str>> {
+    let wish = impersonate::wish(headers).transpose()?;
+    Some(wish.map(|wish| Impersonated {
+        user: wish.user.into(),
+        questions: wish.questions.len(),
+    }))
+}
+
+/// The headers without those that say who somebody is.
+pub fn without_identity(mut headers: HeaderMap) -> HeaderMap {
+    if let Some(names) = usual() {
+        names.strip(&mut headers);
+    }
+    impersonate::strip(&mut headers);
+    headers
+}
+
+/// Whether a chain is trusted by the CAs in `ca`, `at` seconds after the epoch; and its
+/// subject is read.
+pub fn is_trusted(ca: &[u8], chain: &[Vec<u8>], at: u64) -> bool {
+    let chain: Vec<CertificateDer<'_>> =
+        chain.iter().map(|it| CertificateDer::from(it.as_slice())).collect();
+    if let Some(own) = chain.first() {
+        // Whoever it names, reading that must end.
+        drop(Subject::of(own));
+    }
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(at));
+    Pool::from_pem(ca).is_ok_and(|pool| pool.verify(&chain, now).is_ok())
+}
+
+fn usual() -> Option<Headers> {
+    let one = |name: &str| [name.to_owned()];
+    Headers::new(
+        &one("X-Remote-User"),
+        &one("X-Remote-Uid"),
+        &one("X-Remote-Group"),
+        &one("X-Remote-Extra-"),
+    )
+    .ok()
+}

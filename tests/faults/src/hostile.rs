@@ -1,0 +1,138 @@
+//! Kubelets, publishers, callers and lease holders that misbehave, against both halves as processes.
+//!
+//! What must hold, whatever they do: the nodes and pods of all others are served, fresh and with their own numbers;
+//! probes are answered within [`PROBE`]; no process takes more memory than [`FRONTEND_MIB`] or [`SCRAPER_MIB`].
+
+mod callers;
+mod kubelets;
+mod leases;
+mod probes;
+mod publishers;
+
+use std::time::Duration;
+
+use crate::{
+    book::Limits,
+    fleet::{Fleet, Size},
+    stage::Stage,
+};
+
+use self::probes::{Probes, Seen};
+
+/// How long a probe may take: a kubelet waits for one second unless it is told otherwise.
+const PROBE: Duration = Duration::from_secs(1);
+/// How much memory a frontend may take at any moment, in MiB. docs/ARCHITECTURE.md has the parts.
+const FRONTEND_MIB: u64 = 256;
+/// The same for a scraper.
+const SCRAPER_MIB: u64 = 192;
+/// More CPU than any container of the simulated cluster uses, in cores.
+const HONEST_CORES: f64 = 32.0;
+
+/// A node that others must not be able to hide: two resolutions and two seconds, as after the loss of a scraper.
+const LIMITS: Limits = Limits {
+    oldest: Duration::from_secs(22),
+    all_ready: true,
+};
+
+/// The head of the table of the suite.
+const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slowest probe | frontend MiB | scraper MiB |\n|---|---|---|---|---|---|---|";
+
+/// One kind of attacker after another.
+///
+/// # Errors
+///
+/// Something cannot be done; what was seen is told.
+pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
+    let mut suite = Suite {
+        stage: Stage::set("hostile", size).await?,
+        rows: Vec::new(),
+    };
+    let evil = kubelets::start(&suite.stage.fleet).await?;
+    suite.stage.fleet.expect_all_but(&evil);
+    suite
+        .phase("kubelets", kubelets::WHAT, async |_| Ok(Attack::new()))
+        .await?;
+    kubelets::end(&suite.stage.fleet, &evil).await?;
+
+    suite
+        .phase("publishers", publishers::WHAT, publishers::start)
+        .await?;
+    suite
+        .phase("strangers", callers::IDLE, callers::idle)
+        .await?;
+    suite
+        .phase("strangers", callers::BUSY, callers::busy)
+        .await?;
+    suite
+        .phase("a pod with a token", leases::WHAT, leases::start)
+        .await?;
+
+    suite.stage.tell(HEAD)?;
+    for row in &suite.rows {
+        suite.stage.tell(row)?;
+    }
+    suite.stage.end().await
+}
+
+/// Tasks that attack until they are dropped.
+type Attack = tokio::task::JoinSet<()>;
+
+struct Suite {
+    stage: Stage,
+    rows: Vec<String>,
+}
+
+impl Suite {
+    /// Looks on while somebody attacks.
+    async fn phase(
+        &mut self,
+        who: &str,
+        what: &str,
+        start: impl AsyncFnOnce(&Fleet) -> anyhow::Result<Attack>,
+    ) -> anyhow::Result<()> {
+        self.stage.begin(&format!("{who}: {what}"), LIMITS).await?;
+        let probes = Probes::start(&self.stage.fleet);
+        let attack = start(&self.stage.fleet).await?;
+        self.stage.wait(3.5).await;
+        drop(attack);
+        let seen = probes.end(&self.stage.fleet).await?;
+        self.judge(who, what, &seen).await
+    }
+
+    async fn judge(&mut self, who: &str, what: &str, seen: &Seen) -> anyhow::Result<()> {
+        let (gaps, oldest) = {
+            let book = self.stage.fleet.book.open();
+            let phase = book.phase.as_ref();
+            phase.map_or((0, Duration::ZERO), |phase| (phase.gaps, phase.oldest.0))
+        };
+        self.rows.push(format!(
+            "| {who} | {what} | {gaps} | {:.1} s | {:.2} s | {} | {} |",
+            oldest.as_secs_f64(),
+            seen.slowest.as_secs_f64(),
+            seen.frontend_mib,
+            seen.scraper_mib,
+        ));
+        if seen.slowest > PROBE || seen.unanswered > 0 {
+            let words = format!(
+                "{who}: a probe took {:?}, {} of {} were not answered",
+                seen.slowest, seen.unanswered, seen.asked
+            );
+            self.stage.found_wrong(&words)?;
+        }
+        for (whose, mib, most) in [
+            ("frontend", seen.frontend_mib, FRONTEND_MIB),
+            ("scraper", seen.scraper_mib, SCRAPER_MIB),
+        ] {
+            if mib > most {
+                self.stage.found_wrong(&format!(
+                    "{who}: a {whose} took {mib} MiB, allowed are {most}"
+                ))?;
+            }
+        }
+        for (pod, cores) in probes::pods_above(&self.stage.fleet, HONEST_CORES).await? {
+            self.stage
+                .found_wrong(&format!("{who}: {pod} is served with {cores} cores"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Callers who show nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderValue, Request, header::ACCEPT};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls_pki_types::ServerName;
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsConnector;
+use tributary_e2e::ask::trusting;
+
+use super::Attack;
+use crate::fleet::Fleet;
+
+/// What the first kind does.
+pub(super) const IDLE: &str = "hold 6,000 connections to each frontend, half without a handshake, and 600 to each scraper, \
+     and send nothing";
+/// What the second kind does.
+pub(super) const BUSY: &str =
+    "send an `Accept` of a million clauses, tokens that nobody knows, and paths that do not exist";
+
+const CONNECTIONS: usize = 6_000;
+const OF_A_SCRAPER: usize = 600;
+
+/// Opens connections and keeps them; a connection that is closed is opened again.
+pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
+    let mut attack = Attack::new();
+    for frontend in &fleet.frontends {
+        for number in 0..CONNECTIONS {
+            let tls = (number % 2 == 0).then(|| trusting(&fleet.cluster, "h2"));
+            attack.spawn(hold(frontend.api, tls, spread(number)));
+        }
+    }
+    for scraper in &fleet.scrapers {
+        for number in 0..OF_A_SCRAPER {
+            attack.spawn(hold(scraper.admin, None, spread(number)));
+        }
+    }
+    Ok(attack)
+}
+
+/// Connections are opened over some seconds.
+fn spread(number: usize) -> Duration {
+    Duration::from_millis(u64::try_from(number).unwrap_or(0))
+}
+
+async fn hold(
+    address: std::net::SocketAddr,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    after: Duration,
+) {
+    sleep(after).await;
+    loop {
+        if let Ok(Ok(stream)) = timeout(Duration::from_secs(10), TcpStream::connect(address)).await
+        {
+            match &tls {
+                None => wait_for_end(stream).await,
+                Some(tls) => {
+                    let connector = TlsConnector::from(Arc::clone(tls));
+                    let Ok(name) = ServerName::try_from("localhost") else {
+                        return;
+                    };
+                    let shaken = timeout(Duration::from_secs(10), connector.connect(name, stream));
+                    if let Ok(Ok(stream)) = shaken.await {
+                        wait_for_end(stream).await;
+                    }
+                }
+            }
+        }
+        // Again, but no faster than a patient attacker.
+        sleep(Duration::from_secs(2)).await;
+    }
+}
+
+async fn wait_for_end(mut stream: impl tokio::io::AsyncRead + Unpin) {
+    let mut buffer = [0; 256];
+    while let Ok(1..) = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {}
+}
+
+/// Asks as dearly as it can.
+pub(super) async fn busy(fleet: &Fleet) -> anyhow::Result<Attack> {
+    let mut attack = Attack::new();
+    for frontend in &fleet.frontends {
+        for _ in 0..4 {
+            let tls = trusting(&fleet.cluster, "h2");
+            attack.spawn(ask_for_ever(frontend.api, tls));
+        }
+        for number in 0..200 {
+            let tls = trusting(&fleet.cluster, "http/1.1");
+            attack.spawn(guess_for_ever(frontend.api, tls, number));
+        }
+    }
+    Ok(attack)
+}
+
+/// Streams of one connection, each with an `Accept` that is short on the wire and long in memory.
+async fn ask_for_ever(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>) {
+    let clauses = HeaderValue::from_maybe_shared(bytes::Bytes::from(["a"; 2_000].join(",")));
+    let Ok(clauses) = clauses else { return };
+    loop {
+        if let Some(stream) = connect(address, &tls).await
+            && let Ok((mut sender, connection)) =
+                http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await
+        {
+            let mut driver = Attack::new();
+            driver.spawn(async move { drop(connection.await) });
+            for _ in 0..2_000 {
+                let mut request = Request::new(Empty::<bytes::Bytes>::new());
+                *request.uri_mut() = http::Uri::from_static("https://localhost/livez");
+                for _ in 0..250 {
+                    request.headers_mut().append(ACCEPT, clauses.clone());
+                }
+                if sender.ready().await.is_err() || sender.send_request(request).await.is_err() {
+                    break;
+                }
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Requests of one connection, each with another token or path.
+async fn guess_for_ever(
+    address: std::net::SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+    number: usize,
+) {
+    let mut turn = 0_u64;
+    loop {
+        if let Some(mut stream) = connect(address, &tls).await {
+            loop {
+                turn += 1;
+                let request = if number % 2 == 0 {
+                    format!(
+                        "GET /apis HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t{number}-{turn}\r\n\r\n"
+                    )
+                } else {
+                    format!("GET /metrics/{number}-{turn} HTTP/1.1\r\nhost: x\r\n\r\n")
+                };
+                if stream.write_all(request.as_bytes()).await.is_err() {
+                    break;
+                }
+                let mut buffer = [0; 4096];
+                match tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {
+                    Ok(1..) => {}
+                    _ => break,
+                }
+            }
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+async fn connect(
+    address: std::net::SocketAddr,
+    tls: &Arc<rustls::ClientConfig>,
+) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
+    let patience = Duration::from_secs(10);
+    let stream = timeout(patience, TcpStream::connect(address))
+        .await
+        .ok()?
+        .ok()?;
+    let name = ServerName::try_from("localhost").ok()?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    timeout(patience, connector.connect(name, stream))
+        .await
+        .ok()?
+        .ok()
+}

@@ -1,0 +1,4 @@
+//! See `tributary_fuzz::identity`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tributary_fuzz::identity::check(data));

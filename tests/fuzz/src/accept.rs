@@ -1,0 +1,43 @@
+//! `Accept` headers.
+//!
+//! - Whoever asks for nothing in particular gets JSON.
+//! - What is chosen was asked for by a clause that is not refused with `q=0`.
+//! - The cost does not grow beyond what the first part of the header costs.
+
+use http::{HeaderMap, HeaderValue, header::ACCEPT};
+use tributary_apiserver::fuzzing;
+
+use crate::memory;
+
+/// Memory for one negotiation, whatever was sent.
+const MOST: usize = 64 << 10;
+
+/// Negotiates for the header lines of `data`.
+pub fn check(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        if let Ok(value) = HeaderValue::from_bytes(line) {
+            headers.append(ACCEPT, value);
+        }
+    }
+    for answer in 0..fuzzing::api::ANSWERS {
+        let (chosen, peak) = memory::peak(|| fuzzing::api::media_type(&headers, answer));
+        assert!(peak <= MOST, "{peak} bytes");
+        let Some(chosen) = chosen else { continue };
+        let texts: Vec<&str> = headers
+            .values()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        let clauses: Vec<&str> = texts.iter().flat_map(|text| text.split(',')).collect();
+        let clauses: Vec<&str> = clauses.iter().map(|text| text.trim()).collect();
+        if clauses.iter().all(|clause| clause.is_empty()) {
+            assert_eq!(chosen, "application/json");
+            continue;
+        }
+        let asks = |clause: &&str| {
+            let range = clause.split(';').next().unwrap_or_default().trim();
+            range == "*/*" || range == "application/*" || range == chosen
+        };
+        assert!(clauses.iter().any(asks), "{chosen} for {clauses:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Messages of the bus, as a publisher may send them.
+//!
+//! - What is accepted is the same after it is sent again.
+//! - Memory is bounded by the length of the message.
+
+use prost::Message as _;
+use tributary_proto::{
+    convert::{
+        WireRoster, failure_text, node_name, reading_from_wire, reading_to_wire, roster_from_wire,
+        roster_to_wire, short_name,
+    },
+    v1::{self, publish_request::Message},
+};
+
+use crate::memory;
+
+/// What checking may allocate for each byte of a decoded message, and beside that.
+const BYTES_PER_BYTE: usize = 64;
+const BYTES_BESIDE: usize = 64 << 10;
+
+/// Reads messages with a length of two bytes in front of each.
+pub fn check(data: &[u8]) {
+    let mut rest = data;
+    let mut roster: Option<WireRoster> = None;
+    while let [high, low, after @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let (message, after) = after.split_at(len);
+        rest = after;
+        let (_, peak) = memory::peak(|| receive(message, &mut roster));
+        let most = message.len() * BYTES_PER_BYTE + BYTES_BESIDE;
+        assert!(
+            peak <= most,
+            "{peak} bytes for a message of {}",
+            message.len()
+        );
+    }
+}
+
+fn receive(message: &[u8], held: &mut Option<WireRoster>) {
+    let Ok(request) = v1::PublishRequest::decode(message) else {
+        return;
+    };
+    match request.message {
+        Some(Message::Roster(message)) => {
+            let Ok((node, received)) = roster_from_wire(&message) else {
+                return;
+            };
+            let again = roster_from_wire(&roster_to_wire(&node, &received.roster, 1));
+            assert!(
+                again.is_ok_and(|(name, again)| name == node && again.roster == received.roster),
+                "a roster is another one after it is sent again"
+            );
+            *held = Some(received);
+        }
+        Some(Message::Reading(message)) => {
+            let Some(roster) = held else { return };
+            let Ok(reading) = reading_from_wire(&message, roster) else {
+                return;
+            };
+            let same_order = WireRoster {
+                rows: None,
+                ..roster.clone()
+            };
+            let again = reading_from_wire(&reading_to_wire(&reading, 1), &same_order);
+            assert_eq!(again.as_ref(), Ok(&reading));
+        }
+        Some(Message::ScrapeFailure(failure)) => {
+            drop(node_name(&failure.node));
+            let text = failure_text(failure.message);
+            assert!(text.len() <= tributary_proto::limits::FAILURE_TEXT);
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+        Some(Message::Hello(hello)) => {
+            drop(short_name("source", hello.source));
+        }
+        _ => {}
+    }
+}

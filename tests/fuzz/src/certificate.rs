@@ -1,0 +1,41 @@
+//! Certificates that a caller shows.
+//!
+//! - A chain is trusted only if it begins with a certificate that the CA has
+//!   signed: whatever is changed in it, the signature does not fit.
+//! - Memory is bounded by the length of the chain.
+
+use tributary_apiserver::fuzzing;
+
+use crate::memory;
+
+/// The CA of the seeds. `tests/fuzz/certificates/make` has made it and what it has signed; its key is gone.
+const CA: &[u8] = include_bytes!("../certificates/ca.pem");
+/// All that the CA has signed for use by a client.
+const SIGNED: [&[u8]; 2] = [
+    include_bytes!("../certificates/client.der"),
+    include_bytes!("../certificates/behind-intermediate.der"),
+];
+/// The date of the check, in seconds after the epoch: in 2027, when the seeds are valid.
+const AT: u64 = 1_800_000_000;
+
+const BYTES_PER_BYTE: usize = 64;
+const BYTES_BESIDE: usize = 256 << 10;
+
+/// Verifies a chain: certificates with a length of two bytes in front of each.
+pub fn check(data: &[u8]) {
+    let mut chain = Vec::new();
+    let mut rest = data;
+    while let [high, low, after @ ..] = rest {
+        let len = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+        let (certificate, after) = after.split_at(len);
+        chain.push(certificate.to_vec());
+        rest = after;
+    }
+    let (trusted, peak) = memory::peak(|| fuzzing::auth::is_trusted(CA, &chain, AT));
+    let most = data.len() * BYTES_PER_BYTE + BYTES_BESIDE;
+    assert!(peak <= most, "{peak} bytes for {}", data.len());
+    if trusted {
+        let own = chain.first().map(Vec::as_slice);
+        assert!(SIGNED.into_iter().any(|signed| Some(signed) == own));
+    }
+}

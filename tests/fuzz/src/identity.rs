@@ -1,0 +1,48 @@
+//! `X-Remote-*` and `Impersonate-*` headers.
+//!
+//! - Once the headers are taken away, they name nobody.
+//! - Whoever they name is authenticated, and has a name.
+//! - Every part of an impersonated user is asked for.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tributary_apiserver::fuzzing;
+
+/// Reads the lines `name: value` of `data` as headers.
+pub fn check(data: &[u8]) {
+    let mut headers = HeaderMap::new();
+    for line in data.split(|byte| *byte == b'\n').take(512) {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let name = HeaderName::from_bytes(name.trim_ascii());
+        let value = HeaderValue::from_bytes(value.trim_ascii());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            headers.append(name, value);
+        }
+    }
+    if let Some(user) = fuzzing::auth::front_proxied(&headers) {
+        assert!(!user.name.is_empty());
+        if user.name != "system:anonymous" {
+            assert!(
+                user.groups
+                    .iter()
+                    .any(|group| group == "system:authenticated")
+            );
+        }
+    }
+    if let Some(Ok(impersonated)) = fuzzing::auth::impersonated(&headers) {
+        let user = &impersonated.user;
+        assert!(!user.name.is_empty());
+        assert!(impersonated.questions > user.extras, "{impersonated:?}");
+    }
+    let rest = fuzzing::auth::without_identity(headers);
+    assert_eq!(fuzzing::auth::front_proxied(&rest), None);
+    assert_eq!(fuzzing::auth::impersonated(&rest), None);
+    assert!(
+        !rest.keys().any(|name| {
+            name.as_str().starts_with("x-remote-") || name.as_str().starts_with("impersonate-")
+        }),
+        "{rest:?}"
+    );
+}

@@ -1,0 +1,20 @@
+//! Lease objects, as whoever may write them can make them.
+//!
+//! - There are no more members than objects, and we are one of them.
+//! - Nobody ranks behind more members than there are.
+
+use std::time::Duration;
+
+use tributary_scraper::fuzzing::Group;
+
+/// Lines of JSON, each a Lease as the Kubernetes API would send it.
+pub fn check(data: &[u8]) {
+    let mut group = Group::new("me", Duration::from_secs(15));
+    for line in data.split(|byte| *byte == b'\n').take(64) {
+        group.put(line);
+        let others = group.others();
+        assert!(others <= 64);
+        assert!(group.rank("n1") <= others);
+        group.wait(Duration::from_secs(1));
+    }
+}

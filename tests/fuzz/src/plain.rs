@@ -1,0 +1,364 @@
+//! A second reader of kubelet pages: slow, plain, and written from the
+//! description of the format, not from the reader that it is compared with.
+//!
+//! The text format, version 0.0.4, as Prometheus documents it: a line is a name,
+//! labels in braces, a value and a time, with blanks between them; a value in
+//! quotes knows the escapes `\\`, `\"` and `\n`. What our reader allows beyond
+//! that is allowed here too: any blanks, and a carriage return as one of them.
+//!
+//! Every line is copied, every number is a string of digits, every name is
+//! looked up in a map. Nothing is shared with the scraper but the model's limits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The last millisecond of the year 9999.
+const LAST_MILLI: u64 = 253_402_300_799_999;
+
+/// Namespace, pod and container.
+pub type Name = (String, String, String);
+
+/// The numbers of one container; `None` is "not reported".
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Nanoseconds of CPU and the time in milliseconds; the time is absent if
+    /// the line has none.
+    pub cpu: Option<(u64, Option<u64>)>,
+    /// Bytes, and the time as above.
+    pub memory: Option<(u64, Option<u64>)>,
+    /// Milliseconds since the epoch.
+    pub started: Option<u64>,
+    /// Bytes.
+    pub swap: Option<u64>,
+}
+
+/// What a page says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The node's own numbers; it has no start.
+    pub node: Numbers,
+    /// Every container that has CPU, memory or a start, good or bad.
+    pub containers: BTreeMap<Name, Numbers>,
+    /// Whether any number was taken.
+    pub is_of_use: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quantity {
+    Cpu,
+    Memory,
+    Start,
+    Swap,
+}
+
+struct Line {
+    of_node: bool,
+    quantity: Quantity,
+    /// What stands between the braces, if they are closed.
+    labels: Option<Vec<u8>>,
+    /// The words after the labels.
+    words: Vec<Vec<u8>>,
+}
+
+/// Reads a page.
+pub fn read(page: &[u8]) -> Page {
+    let lines: Vec<Line> = page.split(|byte| *byte == b'\n').filter_map(line).collect();
+    let mut out = Page::default();
+    let mut left_out = BTreeSet::new();
+    for line in lines.iter().filter(|line| !line.of_node) {
+        let Some(text) = &line.labels else { continue };
+        if line.quantity == Quantity::Swap {
+            continue;
+        }
+        match name(text) {
+            Ok(name) => {
+                out.containers.entry(name).or_default();
+            }
+            Err(pod) => left_out.extend(pod),
+        }
+    }
+    out.containers
+        .retain(|(namespace, pod, _), _| !left_out.contains(&(namespace.clone(), pod.clone())));
+    for line in &lines {
+        take(line, &mut out);
+    }
+    out
+}
+
+/// Takes the number of one line, if it is good and the first of its kind.
+fn take(line: &Line, out: &mut Page) {
+    let Some(labels) = &line.labels else { return };
+    let numbers = if line.of_node {
+        Some(&mut out.node)
+    } else {
+        let Ok(name) = name(labels) else { return };
+        out.containers.get_mut(&name)
+    };
+    let Some(numbers) = numbers else { return };
+    let (value, at) = match line.words.as_slice() {
+        [value] => (value, None),
+        [value, at] => (value, Some(at)),
+        _ => return,
+    };
+    let at = match at.map(|at| time(at)) {
+        None => None,
+        Some(Some(at)) => Some(at),
+        // The start of a container is a value; its own time is ignored, and so is that of swap.
+        Some(None) if matches!(line.quantity, Quantity::Start | Quantity::Swap) => None,
+        Some(None) => return,
+    };
+    let taken = match line.quantity {
+        Quantity::Cpu => put(&mut numbers.cpu, whole(value, 9).map(|cpu| (cpu, at))),
+        Quantity::Memory => put(
+            &mut numbers.memory,
+            whole(value, 0).map(|bytes| (bytes, at)),
+        ),
+        Quantity::Start => {
+            let start = whole(value, 3).filter(|start| *start <= LAST_MILLI);
+            put(&mut numbers.started, start)
+        }
+        Quantity::Swap => put(&mut numbers.swap, whole(value, 0)),
+    };
+    out.is_of_use |= taken;
+}
+
+fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    if slot.is_some() || value.is_none() {
+        return false;
+    }
+    *slot = value;
+    true
+}
+
+fn is_blank(byte: u8) -> bool {
+    byte == b' ' || byte == b'\t' || byte == b'\r'
+}
+
+fn line(text: &[u8]) -> Option<Line> {
+    let mut at = 0;
+    let byte = |at: usize| text.get(at).copied();
+    while byte(at).is_some_and(is_blank) {
+        at += 1;
+    }
+    let mut name = Vec::new();
+    while let Some(next) = byte(at)
+        && next != b'{'
+        && next != b' '
+        && next != b'\t'
+    {
+        name.push(next);
+        at += 1;
+    }
+    let (of_node, quantity) = match name.as_slice() {
+        b"node_cpu_usage_seconds_total" => (true, Quantity::Cpu),
+        b"node_memory_working_set_bytes" => (true, Quantity::Memory),
+        b"node_swap_usage_bytes" => (true, Quantity::Swap),
+        b"container_cpu_usage_seconds_total" => (false, Quantity::Cpu),
+        b"container_memory_working_set_bytes" => (false, Quantity::Memory),
+        b"container_start_time_seconds" => (false, Quantity::Start),
+        b"container_swap_usage_bytes" => (false, Quantity::Swap),
+        _ => return None,
+    };
+    while byte(at).is_some_and(is_blank) {
+        at += 1;
+    }
+    let mut labels = Some(Vec::new());
+    if byte(at) == Some(b'{') {
+        // Neither a value nor a time has a brace, so the last one closes.
+        let end = (at + 1..text.len())
+            .rev()
+            .find(|end| byte(*end) == Some(b'}'));
+        labels = end.map(|end| {
+            text.iter()
+                .copied()
+                .skip(at + 1)
+                .take(end - at - 1)
+                .collect()
+        });
+        at = end.map_or(text.len(), |end| end + 1);
+    }
+    let rest: Vec<u8> = text.iter().copied().skip(at).collect();
+    let words = rest.split(|byte| is_blank(*byte));
+    let words = words.filter(|word| !word.is_empty()).map(<[u8]>::to_vec);
+    Some(Line {
+        of_node,
+        quantity,
+        labels,
+        words: words.collect(),
+    })
+}
+
+/// The container that labels name; or, if they name none, the pod that they name.
+fn name(text: &[u8]) -> Result<Name, Option<(String, String)>> {
+    let (labels, good) = labels(text);
+    let all = |wanted: &str| -> Vec<&Vec<u8>> {
+        let found = labels.iter().filter(|(name, _)| name == wanted.as_bytes());
+        found.map(|(_, value)| value).collect()
+    };
+    let first = |wanted: &str| all(wanted).first().and_then(|value| as_name(wanted, value));
+    let one = |wanted: &str| match all(wanted).as_slice() {
+        [value] => as_name(wanted, value),
+        _ => None,
+    };
+    let whole = || Some((one("namespace")?, one("pod")?, one("container")?));
+    match whole().filter(|_| good) {
+        Some(name) => Ok(name),
+        None => Err(first("namespace").zip(first("pod"))),
+    }
+}
+
+/// The labels up to the first that cannot be read, and whether all can.
+fn labels(text: &[u8]) -> (Vec<(Vec<u8>, Vec<u8>)>, bool) {
+    let mut found = Vec::new();
+    let mut rest: Vec<u8> = text.to_vec();
+    rest.reverse();
+    let skip = |rest: &mut Vec<u8>| {
+        while rest.last().copied().is_some_and(is_blank) {
+            rest.pop();
+        }
+    };
+    loop {
+        skip(&mut rest);
+        if rest.is_empty() {
+            return (found, true);
+        }
+        let Some(label) = label(&mut rest) else {
+            return (found, false);
+        };
+        found.push(label);
+        skip(&mut rest);
+        match rest.pop() {
+            None => return (found, true),
+            Some(b',') => {}
+            Some(_) => {
+                // What follows a value is a comma, or the value was no good.
+                found.pop();
+                return (found, false);
+            }
+        }
+    }
+}
+
+fn label(rest: &mut Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut name = Vec::new();
+    loop {
+        match rest.pop()? {
+            b'=' => break,
+            byte => name.push(byte),
+        }
+    }
+    while name.last().copied().is_some_and(is_blank) {
+        name.pop();
+    }
+    let mut letters = name.iter();
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_' || *byte == b':';
+    if !letters.next().is_some_and(is_letter)
+        || !letters.all(|byte| is_letter(byte) || byte.is_ascii_digit())
+    {
+        return None;
+    }
+    while rest.last().copied().is_some_and(is_blank) {
+        rest.pop();
+    }
+    if rest.pop()? != b'"' {
+        return None;
+    }
+    let mut value = Vec::new();
+    loop {
+        match rest.pop()? {
+            b'"' => return Some((name, value)),
+            b'\\' => match rest.pop()? {
+                b'n' => value.push(b'\n'),
+                byte @ (b'\\' | b'"') => value.push(byte),
+                byte => value.extend([b'\\', byte]),
+            },
+            byte => value.push(byte),
+        }
+    }
+}
+
+/// A value as the name that `label` gives, if Kubernetes allows it.
+fn as_name(label: &str, value: &[u8]) -> Option<String> {
+    let text = String::from_utf8(value.to_vec()).ok()?;
+    let most = if label == "pod" { 253 } else { 63 };
+    (!text.is_empty() && text.len() <= most).then_some(text)
+}
+
+/// A number times ten to the `shift`, cut to a whole one; `None` if it is no
+/// decimal number from 0 up to below the largest that 64 bits hold.
+fn whole(text: &[u8], shift: i64) -> Option<u64> {
+    let text = String::from_utf8(text.to_vec()).ok()?;
+    let negative = text.starts_with('-');
+    let text = text.strip_prefix(['-', '+']).unwrap_or(&text);
+    let (mantissa, power) = match text.split_once(['e', 'E']) {
+        Some((mantissa, power)) => (mantissa, Some(power)),
+        None => (text, None),
+    };
+    let (before, after) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let are_digits = |text: &str| text.chars().all(|digit| digit.is_ascii_digit());
+    if (before.is_empty() && after.is_empty()) || !are_digits(before) || !are_digits(after) {
+        return None;
+    }
+    let power = match power {
+        None => 0,
+        Some(power) => {
+            let minus = power.starts_with('-');
+            let power = power.strip_prefix(['-', '+']).unwrap_or(power);
+            if power.is_empty() || !are_digits(power) {
+                return None;
+            }
+            let power = power.trim_start_matches('0');
+            // More than any number of digits on a page can make up for.
+            let size = if power.len() > 9 {
+                1_000_000_000
+            } else {
+                power.parse().unwrap_or(0_i64)
+            };
+            if minus { -size } else { size }
+        }
+    };
+    let digits: String = format!("{before}{after}");
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    if negative {
+        return None;
+    }
+    // Nineteen digits count, more than a float has.
+    let point =
+        i64::try_from(digits.len()).ok()? - i64::try_from(after.len()).ok()? + power + shift;
+    let kept: String = digits.chars().take(19).collect();
+    if point <= 0 {
+        return Some(0);
+    }
+    if point > 20 {
+        return None;
+    }
+    let mut number = 0_u128;
+    let mut digits = kept.chars();
+    for _ in 0..point {
+        let digit = digits.next().and_then(|digit| digit.to_digit(10));
+        number = number * 10 + u128::from(digit.unwrap_or(0));
+    }
+    u64::try_from(number)
+        .ok()
+        .filter(|number| *number != u64::MAX)
+}
+
+/// A time in milliseconds: digits alone, up to the year 9999.
+fn time(text: &[u8]) -> Option<u64> {
+    let text = String::from_utf8(text.to_vec()).ok()?;
+    if text.is_empty() || !text.chars().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let digits = text.trim_start_matches('0');
+    if digits.len() > 18 {
+        return None;
+    }
+    let millis: u64 = if digits.is_empty() {
+        0
+    } else {
+        digits.parse().ok()?
+    };
+    (millis <= LAST_MILLI).then_some(millis)
+}

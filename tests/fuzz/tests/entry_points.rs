@@ -1,0 +1,15 @@
+//! libFuzzer has every target.
+
+use tributary_fuzz::TARGETS;
+
+#[test]
+fn every_target_has_an_entry_point_of_its_name() {
+    let manifest = include_str!("../libfuzzer/Cargo.toml");
+    for (target, _) in TARGETS {
+        assert!(
+            manifest.contains(&format!("name = \"{target}\"")),
+            "{target}"
+        );
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+}

@@ -1,0 +1,28 @@
+//! Every committed seed holds its properties, without a fuzzer.
+//!
+//! One test, because the targets measure what the whole process allocates.
+
+use std::{fs, path::Path};
+
+use tributary_fuzz::TARGETS;
+
+#[test]
+fn every_seed_holds() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
+    for (target, check) in TARGETS {
+        let mut count = 0;
+        for seed in fs::read_dir(seeds.join(target)).unwrap() {
+            let path = seed.unwrap().path();
+            eprintln!("{}", path.display());
+            check(&fs::read(path).unwrap());
+            count += 1;
+        }
+        assert!(count > 2, "{target} has {count} seeds");
+    }
+    // The pages of a real kubelet, one by one.
+    for number in 1..=8 {
+        let page = format!("../golden/kubelet-1.36/resource-{number}.txt");
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+        tributary_fuzz::page::check(&fs::read(page).unwrap());
+    }
+}
