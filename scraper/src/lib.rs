@@ -7,9 +7,9 @@
 pub mod args;
 mod bus;
 pub mod config;
-mod kube_api;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod kube_api;
 pub mod kubelet;
 mod members;
 mod membership;

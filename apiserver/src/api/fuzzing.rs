@@ -57,5 +57,9 @@ pub fn continue_token(key: &PodKey, pods: bool) -> String {
 }
 
 fn resource(pods: bool) -> Resource {
-    if pods { Resource::Pods } else { Resource::Nodes }
+    if pods {
+        Resource::Pods
+    } else {
+        Resource::Nodes
+    }
 }

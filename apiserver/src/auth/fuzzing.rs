@@ -70,8 +70,10 @@ pub fn without_identity(mut headers: HeaderMap) -> HeaderMap {
 /// Whether a chain is trusted by the CAs in `ca`, `at` seconds after the epoch; and its
 /// subject is read.
 pub fn is_trusted(ca: &[u8], chain: &[Vec<u8>], at: u64) -> bool {
-    let chain: Vec<CertificateDer<'_>> =
-        chain.iter().map(|it| CertificateDer::from(it.as_slice())).collect();
+    let chain: Vec<CertificateDer<'_>> = chain
+        .iter()
+        .map(|it| CertificateDer::from(it.as_slice()))
+        .collect();
     if let Some(own) = chain.first() {
         // Whoever it names, reading that must end.
         drop(Subject::of(own));

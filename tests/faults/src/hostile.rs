@@ -1,7 +1,7 @@
 //! Kubelets, publishers, callers and lease holders that misbehave, against both halves as processes.
 //!
 //! What must hold, whatever they do: the nodes and pods of all others are served, fresh and with their own numbers;
-//! probes are answered within [`PROBE`]; no process takes more memory than [`FRONTEND_MIB`] or [`SCRAPER_MIB`].
+//! nineteen of twenty probes are answered within [`PROBE`], and all of them; no process takes more memory than [`FRONTEND_MIB`] or [`SCRAPER_MIB`].
 
 mod callers;
 mod kubelets;
@@ -21,6 +21,10 @@ use self::probes::{Probes, Seen};
 
 /// How long a probe may take: a kubelet waits for one second unless it is told otherwise.
 const PROBE: Duration = Duration::from_secs(1);
+/// One probe in so many may take longer: the attackers share two cores with us, and a kubelet asks three times.
+const SLOW_OF: u64 = 20;
+/// Attackers end after so many rounds, whatever happens to us.
+const ROUNDS: u32 = 2_000;
 /// How much memory a frontend may take at any moment, in MiB. docs/ARCHITECTURE.md has the parts.
 const FRONTEND_MIB: u64 = 256;
 /// The same for a scraper.
@@ -35,7 +39,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The head of the table of the suite.
-const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slowest probe | frontend MiB | scraper MiB |\n|---|---|---|---|---|---|---|";
+const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slow probes | slowest | frontend MiB | scraper MiB |\n|---|---|---|---|---|---|---|---|";
 
 /// One kind of attacker after another.
 ///
@@ -106,16 +110,18 @@ impl Suite {
             phase.map_or((0, Duration::ZERO), |phase| (phase.gaps, phase.oldest.0))
         };
         self.rows.push(format!(
-            "| {who} | {what} | {gaps} | {:.1} s | {:.2} s | {} | {} |",
+            "| {who} | {what} | {gaps} | {:.1} s | {} of {} | {:.2} s | {} | {} |",
             oldest.as_secs_f64(),
+            seen.slow,
+            seen.asked,
             seen.slowest.as_secs_f64(),
             seen.frontend_mib,
             seen.scraper_mib,
         ));
-        if seen.slowest > PROBE || seen.unanswered > 0 {
+        if seen.slow * SLOW_OF > seen.asked || seen.unanswered > 0 {
             let words = format!(
-                "{who}: a probe took {:?}, {} of {} were not answered",
-                seen.slowest, seen.unanswered, seen.asked
+                "{who}: of {} probes {} were slow, the slowest took {:?}, and {} were not answered",
+                seen.asked, seen.slow, seen.slowest, seen.unanswered
             );
             self.stage.found_wrong(&words)?;
         }

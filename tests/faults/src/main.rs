@@ -97,6 +97,25 @@ async fn main() -> anyhow::Result<ExitCode> {
         })
     };
     say(report::HEAD)?;
+    let wrong = all_wrong(Box::pin(all_parts(&args, size)).await?);
+    if wrong.is_empty() {
+        say("nobody saw a gap")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for wrong in wrong {
+        say(&format!("WRONG: {wrong}"))?;
+    }
+    if args.dir.is_none() {
+        say(&format!("logs are in {}", temporary.keep().display()))?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs every part that is wanted, side by side.
+async fn all_parts(
+    args: &Args,
+    size: impl Fn(&str) -> anyhow::Result<Size>,
+) -> anyhow::Result<[anyhow::Result<Vec<String>>; 4]> {
     let (losses, changes) = (size("losses")?, size("changes")?);
     let silence = Size {
         nodes: args.nodes.div_ceil(2),
@@ -123,18 +142,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         run(is_wanted(Part::Silence), silence::silence(silence)),
         run(is_wanted(Part::Hostile), hostile::hostile(hostile)),
     );
-    let wrong = all_wrong([outcomes.0, outcomes.1, outcomes.2, outcomes.3]);
-    if wrong.is_empty() {
-        say("nobody saw a gap")?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    for wrong in wrong {
-        say(&format!("WRONG: {wrong}"))?;
-    }
-    if args.dir.is_none() {
-        say(&format!("logs are in {}", temporary.keep().display()))?;
-    }
-    Ok(ExitCode::FAILURE)
+    Ok([outcomes.0, outcomes.1, outcomes.2, outcomes.3])
 }
 
 /// Runs a part, if it is wanted. Says at once what cannot be done: other parts may go on for minutes.

@@ -48,7 +48,7 @@ pub fn check(data: &[u8]) {
         match decoded {
             Ok(decoded) => {
                 assert_eq!(as_plain(&decoded.reading), with_times(plain, asked_at));
-                let reading = through_the_wire(decoded.reading);
+                let reading = through_the_wire(&decoded.reading);
                 serve(&store, reading, asked_at);
             }
             Err(error) => assert!(!plain.is_of_use, "{error}, yet the page has {plain:?}"),
@@ -110,7 +110,7 @@ fn with_times(mut page: Page, asked_at: i64) -> Page {
 }
 
 /// The reading as a frontend gets it.
-fn through_the_wire(reading: Reading) -> Reading {
+fn through_the_wire(reading: &Reading) -> Reading {
     let sent = roster_to_wire(&reading.node, &reading.roster, 1).encode_to_vec();
     let message = v1::Roster::decode(sent.as_slice());
     let Ok(message) = message else {
@@ -120,13 +120,13 @@ fn through_the_wire(reading: Reading) -> Reading {
         Ok((_, roster)) => roster,
         Err(error) => unreachable!("our own roster is refused: {error}"),
     };
-    let sent = reading_to_wire(&reading, 1).encode_to_vec();
+    let sent = reading_to_wire(reading, 1).encode_to_vec();
     let Ok(message) = v1::Reading::decode(sent.as_slice()) else {
         unreachable!("a reading that cannot be decoded");
     };
     match reading_from_wire(&message, &roster) {
         Ok(received) => {
-            assert_eq!(received, reading);
+            assert_eq!(received, *reading);
             received
         }
         Err(error) => unreachable!("our own reading is refused: {error}"),

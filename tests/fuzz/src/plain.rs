@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The last millisecond of the year 9999.
 const LAST_MILLI: u64 = 253_402_300_799_999;
 
+/// The name and the value of a label.
+type Label = (Vec<u8>, Vec<u8>);
+
 /// Namespace, pod and container.
 pub type Name = (String, String, String);
 
@@ -207,7 +210,7 @@ fn name(text: &[u8]) -> Result<Name, Option<(String, String)>> {
 }
 
 /// The labels up to the first that cannot be read, and whether all can.
-fn labels(text: &[u8]) -> (Vec<(Vec<u8>, Vec<u8>)>, bool) {
+fn labels(text: &[u8]) -> (Vec<Label>, bool) {
     let mut found = Vec::new();
     let mut rest: Vec<u8> = text.to_vec();
     rest.reverse();
@@ -238,7 +241,7 @@ fn labels(text: &[u8]) -> (Vec<(Vec<u8>, Vec<u8>)>, bool) {
     }
 }
 
-fn label(rest: &mut Vec<u8>) -> Option<(Vec<u8>, Vec<u8>)> {
+fn label(rest: &mut Vec<u8>) -> Option<Label> {
     let mut name = Vec::new();
     loop {
         match rest.pop()? {

@@ -15,7 +15,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tributary_e2e::ask::trusting;
 
-use super::Attack;
+use super::{Attack, ROUNDS};
 use crate::fleet::Fleet;
 
 /// What the first kind does.
@@ -56,7 +56,7 @@ async fn hold(
     after: Duration,
 ) {
     sleep(after).await;
-    loop {
+    for _ in 0..ROUNDS {
         if let Ok(Ok(stream)) = timeout(Duration::from_secs(10), TcpStream::connect(address)).await
         {
             match &tls {
@@ -89,21 +89,21 @@ pub(super) async fn busy(fleet: &Fleet) -> anyhow::Result<Attack> {
     for frontend in &fleet.frontends {
         for _ in 0..4 {
             let tls = trusting(&fleet.cluster, "h2");
-            attack.spawn(ask_for_ever(frontend.api, tls));
+            attack.spawn(ask_dearly(frontend.api, tls));
         }
         for number in 0..200 {
             let tls = trusting(&fleet.cluster, "http/1.1");
-            attack.spawn(guess_for_ever(frontend.api, tls, number));
+            attack.spawn(guess(frontend.api, tls, number));
         }
     }
     Ok(attack)
 }
 
 /// Streams of one connection, each with an `Accept` that is short on the wire and long in memory.
-async fn ask_for_ever(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>) {
-    let clauses = HeaderValue::from_maybe_shared(bytes::Bytes::from(["a"; 2_000].join(",")));
+async fn ask_dearly(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>) {
+    let clauses = HeaderValue::from_maybe_shared(bytes::Bytes::from(vec!["a"; 2_000].join(",")));
     let Ok(clauses) = clauses else { return };
-    loop {
+    for _ in 0..ROUNDS {
         if let Some(stream) = connect(address, &tls).await
             && let Ok((mut sender, connection)) =
                 http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await
@@ -126,17 +126,13 @@ async fn ask_for_ever(address: std::net::SocketAddr, tls: Arc<rustls::ClientConf
 }
 
 /// Requests of one connection, each with another token or path.
-async fn guess_for_ever(
-    address: std::net::SocketAddr,
-    tls: Arc<rustls::ClientConfig>,
-    number: usize,
-) {
+async fn guess(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>, number: usize) {
     let mut turn = 0_u64;
-    loop {
+    for _ in 0..ROUNDS {
         if let Some(mut stream) = connect(address, &tls).await {
             loop {
                 turn += 1;
-                let request = if number % 2 == 0 {
+                let request = if number.is_multiple_of(2) {
                     format!(
                         "GET /apis HTTP/1.1\r\nhost: x\r\nauthorization: Bearer t{number}-{turn}\r\n\r\n"
                     )

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Attack;
+use super::{Attack, ROUNDS};
 use crate::fleet::Fleet;
 
 /// What it does.
@@ -23,12 +23,12 @@ pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
     attack.spawn(async move {
         let mut tick = interval(Duration::from_secs(5));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        for _ in 0..ROUNDS {
             tick.tick().await;
             let now = clock.now();
-            for number in 0..400 {
+            for number in 0_u32..400 {
                 let holder = format!("0-fake-{number:04}");
-                let name = if number % 2 == 0 {
+                let name = if number.is_multiple_of(2) {
                     format!("tributary-{holder}")
                 } else {
                     format!("evil-{number:04}")

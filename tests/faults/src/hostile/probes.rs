@@ -17,6 +17,7 @@ use tokio::{
 };
 use tributary_e2e::ask::Asker;
 
+use super::{PROBE, ROUNDS};
 use crate::{fleet::Fleet, observer::PODS};
 
 /// How often each process is probed.
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Seen {
     pub(super) asked: u64,
     pub(super) unanswered: u64,
+    /// How many took longer than a kubelet waits by default.
+    pub(super) slow: u64,
     pub(super) slowest: Duration,
     /// The most memory that any frontend has taken.
     pub(super) frontend_mib: u64,
@@ -89,14 +92,16 @@ impl Probes {
 async fn probe(ask: impl AsyncFn() -> bool, seen: Arc<Mutex<Seen>>) {
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
+    for _ in 0..ROUNDS {
         tick.tick().await;
         let start = Instant::now();
         let answered = timeout(PATIENCE, ask()).await == Ok(true);
         let mut seen = lock(&seen);
         seen.asked += 1;
         seen.unanswered += u64::from(!answered);
-        seen.slowest = seen.slowest.max(start.elapsed());
+        let took = start.elapsed();
+        seen.slow += u64::from(took > PROBE);
+        seen.slowest = seen.slowest.max(took);
     }
 }
 

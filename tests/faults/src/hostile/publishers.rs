@@ -20,7 +20,7 @@ use tributary_e2e::ask::showing;
 use tributary_proto::v1::{self, PublishRequest, publish_request::Message};
 use tributary_sim::Ca;
 
-use super::Attack;
+use super::{Attack, ROUNDS};
 use crate::fleet::Fleet;
 
 /// What they do.
@@ -43,7 +43,7 @@ pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
                 hello: hello(number, name, now_ms),
                 again: worst.get(number % worst.len()).cloned().unwrap_or_default(),
             };
-            attack.spawn(publish_for_ever(frontend.bus(), tls, stream));
+            attack.spawn(publish_again_and_again(frontend.bus(), tls, stream));
         }
     }
     Ok(attack)
@@ -127,10 +127,14 @@ fn frame(bytes: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-async fn publish_for_ever(address: SocketAddr, tls: Arc<rustls::ClientConfig>, sent: Stream) {
-    loop {
+async fn publish_again_and_again(
+    address: SocketAddr,
+    tls: Arc<rustls::ClientConfig>,
+    sent: Stream,
+) {
+    for _ in 0..ROUNDS {
         // However it ends, the next one follows.
-        timeout(Duration::from_secs(60), publish(address, &tls, &sent))
+        timeout(Duration::from_mins(1), publish(address, &tls, &sent))
             .await
             .ok();
         sleep(Duration::from_millis(500)).await;
