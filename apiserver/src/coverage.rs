@@ -49,17 +49,19 @@ impl Coverage {
         match &*verdict {
             Some((at, found)) if now < *at + STANDS => found.clone(),
             _ => {
-                let found = self.find_out();
-                *verdict = Some((now, found.clone()));
+                let nodes = self.nodes();
+                let found = self.judge(&nodes);
+                // One about no nodes costs nothing. If it stood, a frontend would be
+                // ready for a moment after its nodes were listed, and serve none.
+                *verdict = (!nodes.is_empty()).then(|| (now, found.clone()));
                 found
             }
         }
     }
 
-    fn find_out(&self) -> Result<(), String> {
-        let nodes = self.nodes();
+    fn judge(&self, nodes: &[NodeName]) -> Result<(), String> {
         let now = Timestamp::from_millis(self.held.clock.now_millis());
-        let standing = self.held.store.standing(&nodes, now);
+        let standing = self.held.store.standing(nodes, now);
         let (known, served, failing) = (nodes.len(), standing.served, standing.failing);
         let wanted = usize::from(self.wanted);
         let needed = if self.ready.load(Ordering::Relaxed) {
@@ -73,7 +75,7 @@ impl Coverage {
             return Ok(());
         }
         let silent = known - served - failing;
-        let example = self.example(&nodes, now, failing > 0).unwrap_or_default();
+        let example = self.example(nodes, now, failing > 0).unwrap_or_default();
         Err(format!(
             "{served} of {known} nodes have metrics, {failing} fail to be scraped, \
              {silent} were not reported{example}"
@@ -171,15 +173,26 @@ mod tests {
         assert_eq!(coverage.check(), Ok(()));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_verdict_about_no_nodes_does_not_stand_when_nodes_are_listed() {
+        let coverage = coverage(&[]);
+        assert_eq!(coverage.check(), Ok(()));
+        coverage.held.catalog.set_nodes(vec![NodeRecord {
+            name: "n1".into(),
+            labels: Labels::default(),
+        }]);
+        assert!(coverage.check().is_err());
+    }
+
     #[test]
     fn what_is_missing_is_told_with_an_example() {
         let coverage = coverage(&["n1", "n2"]);
         let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, 2 were not reported";
-        assert_eq!(coverage.find_out(), Err(missing.to_owned()));
+        assert_eq!(coverage.judge(&coverage.nodes()), Err(missing.to_owned()));
         let mut claims = coverage.held.facts.claims("s1".into());
         claims.take(Some(Role::Owner), vec!["n1".into()]);
         assert_eq!(
-            coverage.find_out(),
+            coverage.judge(&coverage.nodes()),
             Err(format!(
                 "{missing} (node n1: no scraper has reported it yet; owned by s1)"
             ))
@@ -196,7 +209,7 @@ mod tests {
         };
         coverage.held.store.fail(&"n2".into(), failed, &source);
         assert_eq!(
-            coverage.find_out(),
+            coverage.judge(&coverage.nodes()),
             Err(
                 "0 of 2 nodes have metrics, 1 fail to be scraped, 1 were not reported (node n2: \
                  last scrape failed 3s ago by s2: connection refused; nobody who is connected \
