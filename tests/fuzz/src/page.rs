@@ -1,6 +1,6 @@
 //! Pages of one kubelet through the whole pipeline: bytes, reading, message, store.
 //!
-//! - No reading differs from what [`plain`](crate::plain) reads of the same page.
+//! - No reading differs from what [`plain`] reads of the same page.
 //! - Memory is bounded by the length of the page.
 //! - What was read survives the wire unchanged.
 //! - What is served is finite, in order, and of a container on the pages.
