@@ -41,7 +41,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(fuzzing::auth::impersonated(&rest), None);
     assert!(
         !rest.keys().any(|name| {
-            name.as_str().starts_with("x-remote-") || name.as_str().starts_with("impersonate-")
+            ["x-remote-user", "x-remote-uid", "x-remote-group"].contains(&name.as_str())
+                || name.as_str().starts_with("x-remote-extra-")
+                || name.as_str().starts_with("impersonate-")
         }),
         "{rest:?}"
     );
