@@ -279,11 +279,26 @@ fn label(rest: &mut Vec<u8>) -> Option<Label> {
     }
 }
 
-/// A value as the name that `label` gives, if Kubernetes allows it.
+/// A value as the name that `label` gives, if Kubernetes allows it: a pod's name
+/// is a DNS subdomain of up to 253 bytes, the other two are DNS labels of up to 63.
 fn as_name(label: &str, value: &[u8]) -> Option<String> {
     let text = String::from_utf8(value.to_vec()).ok()?;
-    let most = if label == "pod" { 253 } else { 63 };
-    (!text.is_empty() && text.len() <= most).then_some(text)
+    let (most, separator) = if label == "pod" {
+        (253, Some('.'))
+    } else {
+        (63, None)
+    };
+    let is_part = |part: &str| {
+        let is_outer = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        part.starts_with(is_outer)
+            && part.ends_with(is_outer)
+            && part.chars().all(|c| is_outer(c) || c == '-')
+    };
+    let good = match separator {
+        Some(separator) => text.split(separator).all(is_part),
+        None => is_part(&text),
+    };
+    (good && text.len() <= most).then_some(text)
 }
 
 /// A number times ten to the `shift`, cut to a whole one; `None` if it is no
