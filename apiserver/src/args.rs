@@ -261,14 +261,25 @@ pub struct SampleArgs {
     #[arg(long, value_name = "DURATION", value_parser = read_sample_age)]
     pub max_sample_age: Option<Duration>,
 
-    /// The share of nodes, in percent, whose samples must have arrived before
-    /// `/readyz` says yes.
+    /// The share of nodes, in percent, that must be answered for before `/readyz`
+    /// succeeds.
     ///
-    /// A node whose scrape fails counts as arrived: it is known why it has
-    /// none.
+    /// A node is answered for if it is served, if its scrape fails, or if it is
+    /// scraped and reports nothing usable: waiting longer would not help. Once
+    /// ready, half of this share keeps the frontend ready.
     #[arg(long, value_name = "PERCENT", default_value_t = 90,
           value_parser = clap::value_parser!(u8).range(0..=100))]
     pub readiness_coverage: u8,
+
+    /// The share of nodes, in percent, that must be served before `/readyz`
+    /// succeeds: the usage of the node, or of one of its pods.
+    ///
+    /// At least one node, also with 0. Lower it where most nodes cannot be scraped;
+    /// better, exclude these by `--node-selector`. Once ready, half of this share
+    /// keeps the frontend ready.
+    #[arg(long, value_name = "PERCENT", default_value_t = 50,
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub readiness_served: u8,
 
     /// Serve only nodes with these labels, in the syntax of `kubectl -l`.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]

@@ -1,11 +1,13 @@
 //! Whether this frontend is worth asking.
 //!
-//! It becomes ready once it serves enough of the nodes, or knows why it cannot,
-//! and not when the first number arrives: a frontend that answers with a part
-//! of the pods misleads autoscalers more than one that does not answer. Once
-//! ready it stays so through a bad cycle, and through a node pool that grows
-//! faster than samples come; it gives up when less than half of that share is
-//! left (docs/decisions/0004-readiness.md).
+//! It becomes ready once two shares are reached: of nodes that are answered for,
+//! which are served or have a known reason why not, and of nodes that are served.
+//! The first waits for what is on its way. The second keeps a frontend that lacks
+//! most of the cluster out of service: one that answers with a part of the pods
+//! misleads autoscalers more than one that does not answer. Once ready it stays so
+//! through a bad cycle, and through a node pool that grows faster than samples
+//! come; it gives up when less than half of either share is left
+//! (docs/decisions/0004-readiness.md).
 
 use std::{
     sync::{
@@ -19,7 +21,10 @@ use tokio::time::Instant;
 use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::selector::Selector;
 
-use crate::{Held, store::NoMetrics};
+use crate::{
+    Held,
+    store::{NoMetrics, Standing},
+};
 
 /// How long a verdict stands: everybody may ask, and it takes a look at every node.
 const STANDS: Duration = Duration::from_millis(250);
@@ -32,8 +37,10 @@ const EXAMPLES: usize = 256;
 pub(crate) struct Coverage {
     pub(crate) held: Held,
     pub(crate) node_selector: Option<Selector>,
-    /// Percent of the nodes.
+    /// The share of nodes that must be answered for, in percent.
     pub(crate) wanted: u8,
+    /// The share of nodes that must be served, in percent.
+    pub(crate) wanted_served: u8,
     pub(crate) ready: AtomicBool,
     /// The verdict, and when it was found out.
     pub(crate) verdict: Mutex<Option<(Instant, Result<(), String>)>>,
@@ -62,24 +69,42 @@ impl Coverage {
     fn judge(&self, nodes: &[NodeName]) -> Result<(), String> {
         let now = Timestamp::from_millis(self.held.clock.now_millis());
         let standing = self.held.store.standing(nodes, now);
-        let (known, served, failing) = (nodes.len(), standing.served, standing.failing);
-        let wanted = usize::from(self.wanted);
-        let needed = if self.ready.load(Ordering::Relaxed) {
-            wanted / 2
-        } else {
-            wanted
-        };
-        let enough = known == 0 || (served > 0 && (served + failing) * 100 >= known * needed);
+        let known = nodes.len();
+        let enough = self.is_enough(known, standing);
         self.ready.store(enough, Ordering::Relaxed);
         if enough {
             return Ok(());
         }
-        let silent = known - served - failing;
+        let Standing {
+            served,
+            failing,
+            unusable,
+        } = standing;
+        let silent = known - served - failing - unusable;
         let example = self.example(nodes, now, failing > 0).unwrap_or_default();
         Err(format!(
             "{served} of {known} nodes have metrics, {failing} fail to be scraped, \
-             {silent} were not reported{example}"
+             {unusable} report nothing usable, {silent} were not reported{example}"
         ))
+    }
+
+    /// Whether both shares are reached, or, once ready, half of each.
+    fn is_enough(&self, known: usize, standing: Standing) -> bool {
+        let Standing {
+            served,
+            failing,
+            unusable,
+        } = standing;
+        let was_ready = self.ready.load(Ordering::Relaxed);
+        let divisor = if was_ready { 2 } else { 1 };
+        let reaches = |count: usize, wanted: u8| {
+            let needed = known.saturating_mul(usize::from(wanted)) / divisor;
+            count.saturating_mul(100) >= needed
+        };
+        known == 0
+            || (served > 0
+                && reaches(served + failing + unusable, self.wanted)
+                && reaches(served, self.wanted_served))
     }
 
     /// One node without metrics, and why: one that fails, if there is one, since
@@ -156,6 +181,7 @@ mod tests {
             },
             node_selector: None,
             wanted: 90,
+            wanted_served: 50,
             ready: AtomicBool::new(false),
             verdict: Mutex::default(),
         }
@@ -164,7 +190,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_verdict_stands_for_a_moment_however_often_it_is_asked() {
         let coverage = coverage(&["n1"]);
-        let missing = "0 of 1 nodes have metrics, 0 fail to be scraped, 1 were not reported";
+        let missing = "0 of 1 nodes have metrics, 0 fail to be scraped, \
+                       0 report nothing usable, 1 were not reported";
         assert_eq!(coverage.check(), Err(missing.to_owned()));
         coverage.held.catalog.set_nodes(Vec::new());
         tokio::time::advance(Duration::from_millis(249)).await;
@@ -185,9 +212,45 @@ mod tests {
     }
 
     #[test]
+    fn ready_takes_a_share_served_and_a_share_answered_for() {
+        for (known, [served, failing, unusable], starts, stays) in [
+            // None, all, and one sick kubelet of five.
+            (5, [0, 5, 0], false, false),
+            (5, [5, 0, 0], true, true),
+            (5, [4, 0, 1], true, true),
+            (5, [4, 1, 0], true, true),
+            (5, [4, 0, 0], false, true),
+            // One node of ten, whatever is known of the others.
+            (10, [1, 9, 0], false, false),
+            (10, [1, 0, 9], false, false),
+            // One of two is down.
+            (2, [1, 1, 0], true, true),
+            (3, [1, 2, 0], false, true),
+            (100, [50, 40, 0], true, true),
+            (100, [49, 51, 0], false, true),
+            (100, [25, 20, 0], false, true),
+            (100, [24, 76, 0], false, false),
+            (100, [44, 0, 0], false, false),
+            (0, [0, 0, 0], true, true),
+        ] {
+            let coverage = coverage(&[]);
+            let standing = Standing {
+                served,
+                failing,
+                unusable,
+            };
+            let case = format!("{standing:?} of {known}");
+            assert_eq!(coverage.is_enough(known, standing), starts, "{case}");
+            coverage.ready.store(true, Ordering::Relaxed);
+            assert_eq!(coverage.is_enough(known, standing), stays, "ready, {case}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_told_with_an_example() {
         let coverage = coverage(&["n1", "n2"]);
-        let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, 2 were not reported";
+        let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, \
+                       0 report nothing usable, 2 were not reported";
         assert_eq!(coverage.judge(&coverage.nodes()), Err(missing.to_owned()));
         let mut claims = coverage.held.facts.claims("s1".into());
         claims.take(Some(Role::Owner), vec!["n1".into()]);
@@ -211,7 +274,7 @@ mod tests {
         assert_eq!(
             coverage.judge(&coverage.nodes()),
             Err(
-                "0 of 2 nodes have metrics, 1 fail to be scraped, 1 were not reported (node n2: \
+                "0 of 2 nodes have metrics, 1 fail to be scraped, 0 report nothing usable, 1 were not reported (node n2: \
                  last scrape failed 3s ago by s2: connection refused; nobody who is connected \
                  owns it)"
                     .to_owned()

@@ -171,6 +171,7 @@ impl Frontend {
             held,
             node_selector: config.node_selector.clone(),
             wanted: args.samples.readiness_coverage,
+            wanted_served: args.samples.readiness_served,
             ready: AtomicBool::new(false),
             verdict: Mutex::default(),
         };

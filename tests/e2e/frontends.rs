@@ -14,7 +14,7 @@ async fn a_frontend_is_not_ready_before_it_has_samples() {
     let stack = Stack::start(steady(2, 2), 0, 1).await;
     let front = stack.front(0);
     let expected = "[-]metric-coverage failed: 0 of 2 nodes have metrics, 0 fail to be scraped, \
-                    2 were not reported\n";
+                    0 report nothing usable, 2 were not reported\n";
     eventually(|| async {
         let answer = front
             .get("/readyz")

@@ -5,16 +5,20 @@ mod claims;
 mod index;
 mod nodes;
 mod report;
+mod standing;
 
 use std::{sync::Arc, time::Duration};
 
 use tributary_model::{NoUsage, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage};
 
-pub use self::report::{Report, State};
 use self::{
     claims::Claims,
     index::{Found, Index},
     nodes::{Entry, Expired, Nodes},
+};
+pub use self::{
+    report::{Report, State},
+    standing::Standing,
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
@@ -28,15 +32,6 @@ pub struct Source {
     pub name: Arc<str>,
     /// How often it scrapes each of its nodes.
     pub resolution: Duration,
-}
-
-/// How the nodes stand.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Nodes with samples that are served.
-    pub served: usize,
-    /// Other nodes of which it is known why they have none.
-    pub failing: usize,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +57,7 @@ impl Points {
             return Taken::Older;
         };
         entry.resolution = source.resolution;
+        entry.first_asked_at.get_or_insert(reading.asked_at);
         let taken = match &mut entry.pairs {
             None => {
                 entry.pairs = Some(Pairs::first(reading));
@@ -213,19 +209,6 @@ impl Points {
 
     pub(super) fn roster(&self, node: &str) -> Option<Arc<Roster>> {
         self.nodes.get(node)?.roster.clone()
-    }
-
-    /// How `nodes` stand.
-    pub(super) fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
-        let mut standing = Standing::default();
-        for node in nodes {
-            match self.node(node.as_str(), now) {
-                Ok(_) => standing.served += 1,
-                Err(NoMetrics::Failed(_)) => standing.failing += 1,
-                Err(_) => {}
-            }
-        }
-        standing
     }
 
     /// When the newest reading of each of `nodes` was asked for, and how often

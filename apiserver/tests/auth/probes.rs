@@ -14,7 +14,8 @@ use super::{
     stage::{NODES, Stage, eventually},
 };
 
-const REASON: &str = "0 of 2 nodes have metrics, 0 fail to be scraped, 2 were not reported";
+const REASON: &str = "0 of 2 nodes have metrics, 0 fail to be scraped, 0 report nothing usable, \
+                      2 were not reported";
 
 /// A frontend that nobody feeds.
 async fn hungry() -> Stage {

@@ -4,7 +4,7 @@ use tributary_runtime::args::foreign::{self, Flag, Verdict};
 
 const API: Verdict = Verdict::Refused("belongs to tributary-apiserver, which serves the API");
 
-const FLAGS: [Flag; 46] = [
+const FLAGS: [Flag; 47] = [
     Flag("advertise-address", API),
     Flag("authentication-kubeconfig", API),
     Flag("authentication-skip-lookup", API),
@@ -48,6 +48,7 @@ const FLAGS: [Flag; 46] = [
     Flag("tls-private-key-file", API),
     Flag("tls-sni-cert-key", API),
     Flag("readiness-coverage", API),
+    Flag("readiness-served", API),
     Flag("max-sample-age", API),
     Flag("bus-address", API),
     Flag("bus-client-ca-file", API),

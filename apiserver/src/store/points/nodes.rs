@@ -40,6 +40,8 @@ pub(super) struct Place {
 pub(super) struct Entry {
     pub(super) name: NodeName,
     pub(super) resolution: Duration,
+    /// When the first reading that came was asked for.
+    pub(super) first_asked_at: Option<Timestamp>,
     pub(super) pairs: Option<Pairs>,
     /// What it reports, or did before its samples were too old.
     pub(super) roster: Option<Arc<Roster>>,
@@ -128,6 +130,7 @@ impl Entry {
         Self {
             name,
             resolution: source.resolution,
+            first_asked_at: None,
             pairs: None,
             roster: None,
             expired: None,

@@ -277,9 +277,52 @@ fn where_nothing_is_reported_the_node_says_why() {
         points.standing(&["n1".into(), "n2".into(), "n3".into()], at(116)),
         Standing {
             served: 1,
-            failing: 1
+            failing: 1,
+            unusable: 0
         }
     );
+}
+
+#[test]
+fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
+    let mut points = Points::default();
+    let standing = |points: &Points, now| {
+        let Standing {
+            served,
+            failing,
+            unusable,
+        } = points.standing(&["n1".into()], at(now));
+        (served, failing, unusable)
+    };
+    // One page is a matter of time, until it was time enough.
+    points.take(page("n1", 100, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(standing(&points, 101), (0, 0, 0));
+    points.take(page("n1", 130, &[]), &source("s"));
+    let without_node = |second, containers: &[_]| {
+        let mut reading = page("n1", second, containers);
+        reading.point = NodePoint::default();
+        reading
+    };
+    points.take(without_node(145, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(standing(&points, 146), (0, 0, 1));
+    points.take(without_node(160, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(standing(&points, 161), (1, 0, 0));
+    assert_eq!(standing(&points, 300), (0, 0, 0));
+}
+
+#[test]
+fn a_node_that_is_measured_more_slowly_than_scraped_is_not_waited_for() {
+    let mut points = Points::default();
+    let slow = |asked_at| {
+        let mut reading = page("n1", 100, &[]);
+        reading.asked_at = at(asked_at);
+        reading
+    };
+    for (asked_at, unusable) in [(100, 0), (115, 0), (130, 0), (145, 0), (160, 1)] {
+        points.take(slow(asked_at), &source("s"));
+        let standing = points.standing(&["n1".into()], at(asked_at));
+        assert_eq!((standing.unusable, standing.served), (unusable, 0));
+    }
 }
 
 /// The state of `n1`, and the age of its newest sample in seconds.

@@ -1,0 +1,79 @@
+//! How many nodes are served, and of how many others it is known why they are not.
+
+use tributary_model::{NoUsage, NodeName, Timestamp};
+
+use super::{super::outcome::NoMetrics, Points, nodes::Entry};
+
+/// After so many resolutions a node that still waits for a second sample counts as
+/// answered for: its kubelet measures more slowly than it is scraped.
+const WAIT_IN_RESOLUTIONS: u32 = 3;
+
+/// How nodes stand. Each is counted once; those in none of these were not reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Nodes of which the usage is served, or that of a pod.
+    pub served: usize,
+    /// Nodes whose scrape fails.
+    pub failing: usize,
+    /// Nodes that are scraped, and report nothing that can be served.
+    pub unusable: usize,
+}
+
+impl Points {
+    /// How `nodes` stand.
+    pub(in crate::store) fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
+        let mut standing = Standing::default();
+        for node in nodes {
+            let reason = match self.node(node.as_str(), now) {
+                Ok(_) => {
+                    standing.served += 1;
+                    continue;
+                }
+                Err(NoMetrics::Failed(_)) => {
+                    standing.failing += 1;
+                    continue;
+                }
+                Err(reason) => reason,
+            };
+            let Some(entry) = self.nodes.get(node.as_str()) else {
+                continue;
+            };
+            let is_unusable = match reason {
+                NoMetrics::NoUsage(NoUsage::NoPrevious) => has_waited(entry, now),
+                NoMetrics::NoUsage(_) => true,
+                // The kubelet answers, and goes on giving what it gave.
+                NoMetrics::TooOld(_) => self.is_scraped(entry, now),
+                _ => false,
+            };
+            if self.serves_a_pod(entry, now) {
+                standing.served += 1;
+            } else if is_unusable {
+                standing.unusable += 1;
+            }
+        }
+        standing
+    }
+
+    /// Whether the last successful scrape is young enough to be served.
+    fn is_scraped(&self, entry: &Entry, now: Timestamp) -> bool {
+        let age = entry
+            .answered()
+            .and_then(|(asked_at, _)| now.since(asked_at));
+        age.is_some_and(|age| age <= entry.max_age(self.max_age))
+    }
+
+    /// Whether the usage of any pod on this node can be served.
+    fn serves_a_pod(&self, entry: &Entry, now: Timestamp) -> bool {
+        let Ok(pairs) = entry.fresh(now, self.max_age) else {
+            return false;
+        };
+        let mut pods = pairs.roster().pods().iter();
+        pods.any(|pod| self.whole_pod(entry, pairs, pod).is_ok())
+    }
+}
+
+fn has_waited(entry: &Entry, now: Timestamp) -> bool {
+    let patience = entry.resolution.saturating_mul(WAIT_IN_RESOLUTIONS);
+    let waits = entry.first_asked_at.and_then(|first| now.since(first));
+    waits.is_some_and(|waits| waits > patience)
+}
