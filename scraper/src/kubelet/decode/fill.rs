@@ -40,8 +40,10 @@ pub(super) struct Filled {
 /// What a line about a container is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// The container in this row.
+    /// The container in this row; a line that makes one.
     Row(u32),
+    /// The container in this row; its swap, which alone makes none.
+    Swap(u32),
     /// None in the roster: swap of a container that has nothing else, or any
     /// container of a pod that is left out.
     Nobody,
@@ -144,9 +146,18 @@ impl<'a> Fill<'a> {
     fn row(&mut self, family: Family, labels: Labels<'_>) -> Result<Option<usize>, Stop> {
         let place = *self.places.next().ok_or(Stop::Moved)?;
         let row = match place {
-            Place::Row(row) => usize::try_from(row).ok(),
+            Place::Row(row) | Place::Swap(row) => usize::try_from(row).ok(),
             Place::Nobody | Place::Unreadable => None,
         };
+        // A row stands while a line that makes it does: swap in the place of one is
+        // another page, and the other way round.
+        let is_swap = family == Family::ContainerSwap;
+        if matches!(
+            (place, is_swap),
+            (Place::Row(_), true) | (Place::Swap(_), false)
+        ) {
+            return Err(Stop::Moved);
+        }
         let names = || Identity::read(labels)?.names();
         let is = |row| Identity::read(labels).is_ok_and(|it| it.is(self.roster, row));
         let as_before = match (self.trust, place, row) {
@@ -156,7 +167,7 @@ impl<'a> Fill<'a> {
             }
             (Trust::Learnt, ..) => true,
             (Trust::Before, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
-            (_, Place::Nobody, _) if family == Family::ContainerSwap => {
+            (_, Place::Nobody, _) if is_swap => {
                 names().is_ok_and(|names| names.row(self.roster).is_none())
             }
             // Whether a pod must still be left out is for `learn` to say.

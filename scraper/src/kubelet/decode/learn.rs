@@ -53,12 +53,15 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
     }
     let roster = seen.roster(known)?;
     let places: Vec<Place> = seen.subjects.iter().map(|it| it.place(&roster)).collect();
+    let place = |line: &SeenLine| {
+        let place = places.get(line.subject).copied();
+        match place.unwrap_or(Place::Unreadable) {
+            Place::Row(row) if !line.makes_a_row => Place::Swap(row),
+            place => place,
+        }
+    };
     Ok(Learnt {
-        places: seen
-            .lines
-            .iter()
-            .map(|at| places.get(*at).copied().unwrap_or(Place::Unreadable))
-            .collect(),
+        places: seen.lines.iter().map(place).collect(),
         roster,
     })
 }
@@ -67,11 +70,18 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
 #[derive(Default)]
 struct Seen<'a> {
     subjects: Vec<Subject<'a>>,
-    /// For each line its place in `subjects`.
-    lines: Vec<usize>,
+    lines: Vec<SeenLine>,
     family: Option<Family>,
     /// Which of `subjects` comes next if this family is as the one before.
     next: usize,
+}
+
+/// A line about a container.
+struct SeenLine {
+    /// Its place in [`Seen::subjects`].
+    subject: usize,
+    /// Whether it is of a family of which one line makes a container.
+    makes_a_row: bool,
 }
 
 /// Whom labels name.
@@ -105,7 +115,10 @@ impl<'a> Seen<'a> {
                 self.subjects.len() - 1
             }
         };
-        self.lines.push(at);
+        self.lines.push(SeenLine {
+            subject: at,
+            makes_a_row,
+        });
         self.next = at + 1;
         Ok(())
     }

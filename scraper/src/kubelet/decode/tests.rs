@@ -182,6 +182,11 @@ fn what_was_remembered_never_changes_what_is_read() {
         ),
         (TWO.replace("\"q\"", "\"r\""), vec!["a/p/c", "a/r/c"]),
         (line(swap, "z") + TWO, vec!["a/p/c", "a/q/c"]),
+        // Swap in the place of the lines that make a container.
+        (
+            line(cpu, "p") + &line(swap, "q") + &line(memory, "p") + &line(swap, "q"),
+            vec!["a/p/c"],
+        ),
     ] {
         let (remembering, new) = after_two(&page);
         assert_eq!(rows(&remembering), expected, "{page}");
