@@ -44,7 +44,7 @@ use tributary_proto::{
 use tributary_runtime::{clock::Clock, serve::Peer};
 
 use self::{
-    accounts::Accounts,
+    accounts::{Accounts, TooMuch},
     admission::Shown,
     frames::Frames,
     overdue::{Report, report_overdue},
@@ -167,9 +167,14 @@ impl Door {
         let shown = Shown::new(peer, &head.headers);
         let peer = shown.from();
         let admitted = self.admission.admit(shown).await?;
-        let opened = self.bus.accounts.open(&admitted.name, Instant::now());
+        let opened = self.bus.accounts.open(&admitted.account(), Instant::now());
         let account = opened.map_err(|full| {
-            self.bus.metrics.refused("streams");
+            let reason = if matches!(full, TooMuch::Faults(_)) {
+                "faults"
+            } else {
+                "streams"
+            };
+            self.bus.metrics.refused(reason);
             Status::resource_exhausted(full.to_string())
         })?;
         let frames = Frames::new(body, &account.room);

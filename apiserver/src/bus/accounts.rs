@@ -2,11 +2,13 @@
 //!
 //! A publisher is whoever was proven to be at the other end, with all of its
 //! streams. What one is refused for being over its budget costs no other
-//! publisher anything. Within a publisher, which may be all scrapers of a
+//! publisher anything, and one that holds and sends little is refused nothing
+//! because others have much. Within a publisher, which may be all scrapers of a
 //! cluster, rosters that are large may take half of the room, so that some
 //! nodes with a great many containers keep no ordinary node out.
 
 mod bounds;
+mod faults;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,9 +18,14 @@ use std::{
 use tokio::time::Instant;
 use tributary_model::Roster;
 
-use self::bounds::{Limits, OF_ALL, OF_PUBLISHER, Size};
 pub(super) use self::bounds::{TooMuch, Whose};
-use super::{frames::Room, pace::Pace};
+use self::{
+    bounds::{
+        GUARANTEED, LITTLE_STREAMS, Limits, OF_ALL, OF_PUBLISHER, Size, open_to, without_kept,
+    },
+    faults::Faults,
+};
+use super::{frames::Room, pace::Pace, spaced::Spaced};
 
 /// The accounts of all publishers. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,7 +54,30 @@ struct Holdings {
     /// How many streams hold each roster, by its address.
     rosters: BTreeMap<usize, Shared>,
     pace: Pace,
+    /// What is sent within it counts for this publisher alone.
+    guaranteed: Pace,
+    faults: Faults,
     room: Room,
+    lines: Lines,
+}
+
+/// What there are bounds of, for all publishers.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Nodes,
+    Containers,
+    Bytes,
+    LargeContainers,
+    LargeBytes,
+}
+
+/// Spaces the log lines about the streams of a publisher that come and go. Cheap to
+/// clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lines {
+    pub(super) came: Arc<Spaced>,
+    pub(super) went: Arc<Spaced>,
+    pub(super) synced: Arc<Spaced>,
 }
 
 #[derive(Debug)]
@@ -63,6 +93,7 @@ pub(super) struct Account {
     accounts: Accounts,
     name: Arc<str>,
     pub(super) room: Room,
+    pub(super) lines: Lines,
 }
 
 impl Holdings {
@@ -76,13 +107,44 @@ impl Holdings {
             large: Size::default(),
             rosters: BTreeMap::new(),
             pace: Pace::new(limits.rate, now),
+            guaranteed: Pace::new(GUARANTEED, now),
+            faults: Faults::new(now),
             room,
+            lines: Lines::default(),
         }
     }
 
-    /// Whether one more node, with this roster if it has one, is too much.
-    fn check(&self, roster: Option<(usize, Size)>, of: Whose) -> Result<(), TooMuch> {
-        let max = self.limits.nodes;
+    /// Whether one more node, with this roster if it has one, is too much for `own`
+    /// or for all, which are `self`.
+    fn check(&self, own: &Self, roster: Option<(usize, Size)>) -> Result<(), TooMuch> {
+        own.check_against(roster, Whose::Publisher, |_, max| max)?;
+        let new = |holdings: &Self| {
+            let new = roster.filter(|(address, _)| !holdings.rosters.contains_key(address));
+            new.map(|(_, size)| size).unwrap_or_default()
+        };
+        let (more, large) = (new(own), new(own).is_large());
+        let will_hold = |what| match what {
+            What::Nodes => own.nodes + 1,
+            What::Containers => own.size.containers + more.containers,
+            What::Bytes => own.size.bytes + more.bytes,
+            What::LargeContainers if large => own.large.containers + more.containers,
+            What::LargeBytes if large => own.large.bytes + more.bytes,
+            What::LargeContainers => own.large.containers,
+            What::LargeBytes => own.large.bytes,
+        };
+        self.check_against(roster, Whose::All, |what, max| {
+            open_to(will_hold(what), max)
+        })
+    }
+
+    /// Whether one more node is too much, where `open` of each bound is open.
+    fn check_against(
+        &self,
+        roster: Option<(usize, Size)>,
+        of: Whose,
+        open: impl Fn(What, usize) -> usize,
+    ) -> Result<(), TooMuch> {
+        let max = open(What::Nodes, self.limits.nodes);
         if self.nodes >= max {
             return Err(TooMuch::Nodes { max, of });
         }
@@ -91,22 +153,23 @@ impl Holdings {
             return Ok(());
         };
         let Size { containers, bytes } = self.limits.size;
-        if self.size.containers + size.containers > containers {
-            let max = containers;
+        let max = open(What::Containers, containers);
+        if self.size.containers + size.containers > max {
             return Err(TooMuch::Containers { max, of });
         }
-        if self.size.bytes + size.bytes > bytes {
-            return Err(TooMuch::Names { max: bytes, of });
+        let max = open(What::Bytes, bytes);
+        if self.size.bytes + size.bytes > max {
+            return Err(TooMuch::Names { max, of });
         }
         if !size.is_large() {
             return Ok(());
         }
-        if self.large.containers + size.containers > containers / 2 {
-            let max = containers / 2;
+        let max = open(What::LargeContainers, containers / 2);
+        if self.large.containers + size.containers > max {
             return Err(TooMuch::LargeContainers { max, of });
         }
-        if self.large.bytes + size.bytes > bytes / 2 {
-            let max = bytes / 2;
+        let max = open(What::LargeBytes, bytes / 2);
+        if self.large.bytes + size.bytes > max {
             return Err(TooMuch::LargeNames { max, of });
         }
         Ok(())
@@ -164,21 +227,27 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// It has too many already, or all have.
+    /// It has too many already, or all have, or too many of its last ones broke the
+    /// rules.
     pub(super) fn open(&self, name: &Arc<str>, now: Instant) -> Result<Account, TooMuch> {
         let mut books = self.lock();
-        let max = OF_ALL.streams;
-        if books.all.streams >= max {
+        // One that came and went is known for as long as it has debts: else to
+        // dial again would be a way to send faster.
+        books
+            .by
+            .retain(|_, own| own.streams > 0 || own.pace.owes(now) || own.faults.owes(now));
+        let has = books.by.get(name).map_or(0, |own| own.streams);
+        let max = if has < LITTLE_STREAMS {
+            OF_ALL.streams
+        } else {
+            without_kept(OF_ALL.streams)
+        };
+        if has < OF_PUBLISHER.streams && books.all.streams >= max {
             return Err(TooMuch::Streams {
                 max,
                 of: Whose::All,
             });
         }
-        // One that came and went is known for as long as it has debts: else to
-        // dial again would be a way to send faster.
-        books
-            .by
-            .retain(|_, own| own.streams > 0 || own.pace.owes(now));
         let room = books.room.of_another();
         let own = books
             .by
@@ -191,13 +260,17 @@ impl Accounts {
                 of: Whose::Publisher,
             });
         }
+        if let Some(wait) = own.faults.wait(now) {
+            return Err(TooMuch::Faults(wait));
+        }
         own.streams += 1;
-        let room = own.room.clone();
+        let (room, lines) = (own.room.clone(), own.lines.clone());
         books.all.streams += 1;
         Ok(Account {
             accounts: self.clone(),
             name: Arc::clone(name),
             room,
+            lines,
         })
     }
 
@@ -218,8 +291,7 @@ impl Account {
 
     fn hold_sized(&self, roster: Option<(usize, Size)>) -> Result<(), TooMuch> {
         self.change(|own, all| {
-            own.check(roster, Whose::Publisher)?;
-            all.check(roster, Whose::All)?;
+            all.check(own, roster)?;
             own.hold(roster);
             all.hold(roster);
             Ok(())
@@ -264,8 +336,20 @@ impl Account {
     /// Takes a message of so many bytes into account. Returns until when the
     /// publisher has to wait, if it has to.
     pub(super) fn take(&self, bytes: usize, now: Instant) -> Option<Instant> {
-        self.change(|own, all| own.pace.take(bytes, now).max(all.pace.take(bytes, now)))
-            .flatten()
+        self.change(|own, all| {
+            let of_all = if own.guaranteed.spend(bytes, now) {
+                None
+            } else {
+                all.pace.take(bytes, now)
+            };
+            own.pace.take(bytes, now).max(of_all)
+        })
+        .flatten()
+    }
+
+    /// Takes into account that a stream of this publisher broke the rules.
+    pub(super) fn fault(&self, now: Instant) {
+        self.change(|own, _| own.faults.add(now));
     }
 
     /// Changes the account and that of all. There is one for as long as there is

@@ -64,7 +64,7 @@ pub(super) struct Shown {
 
 /// A publisher that was let in.
 pub(super) struct Admitted {
-    /// Whose stream it is, for logs and to be counted by.
+    /// Whose stream it is, for logs.
     pub(super) name: Arc<str>,
     /// The pod to which its token is bound, if it is to one.
     pub(super) pod: Option<Arc<str>>,
@@ -72,6 +72,17 @@ pub(super) struct Admitted {
     pub(super) share: Share,
     /// Ends when it may publish no longer, with what it is to be told.
     pub(super) denied: BoxFuture<'static, Status>,
+}
+
+impl Admitted {
+    /// By what it is counted: its name, and the pod if its token says which. So
+    /// scrapers that share an account answer each for itself.
+    pub(super) fn account(&self) -> Arc<str> {
+        match &self.pod {
+            Some(pod) => format!("{} of pod {pod}", self.name).into(),
+            None => Arc::clone(&self.name),
+        }
+    }
 }
 
 /// What a publisher has proven.

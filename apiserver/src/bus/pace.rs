@@ -47,14 +47,24 @@ impl Pace {
     /// sender has to wait, if it has to.
     pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Option<Instant> {
         self.earn(now);
-        self.left = self
-            .left
-            .saturating_sub(whole(bytes.max(LEAST_MESSAGE_BYTES)));
+        self.left = self.left.saturating_sub(cost(bytes));
         let owed = self.left.saturating_neg();
         (owed > 0).then(|| {
             let millis = owed.saturating_mul(1_000) / whole(self.rate.per_second) + 1;
             now + Duration::from_millis(millis.unsigned_abs())
         })
+    }
+
+    /// Takes a message of so many bytes into account if it may be sent now; whether
+    /// it may.
+    pub(super) fn spend(&mut self, bytes: usize, now: Instant) -> bool {
+        self.earn(now);
+        let left = self.left.saturating_sub(cost(bytes));
+        let may = left >= 0;
+        if may {
+            self.left = left;
+        }
+        may
     }
 
     /// Whether not all may be sent at once that one who never sent may.
@@ -71,6 +81,11 @@ impl Pace {
         // What is less than a millisecond counts the next time.
         self.since += Duration::from_millis(millis.unsigned_abs());
     }
+}
+
+/// What a message of so many bytes counts.
+fn cost(bytes: usize) -> i64 {
+    whole(bytes.max(LEAST_MESSAGE_BYTES))
 }
 
 fn whole(bytes: usize) -> i64 {

@@ -44,6 +44,8 @@ pub(super) struct Publisher {
     claims: Claims,
     unknown: Unknown,
     account: Arc<Account>,
+    /// Whether anything of the message under way was refused.
+    refused: bool,
 }
 
 /// Why a node is refused.
@@ -60,6 +62,7 @@ impl From<TooMuch> for Why {
     fn from(error: TooMuch) -> Self {
         let reason = match error {
             TooMuch::Streams { .. } => "streams",
+            TooMuch::Faults(_) => "faults",
             TooMuch::Nodes { .. } => "nodes",
             TooMuch::Containers { .. } | TooMuch::LargeContainers { .. } => "containers",
             TooMuch::Names { .. } | TooMuch::LargeNames { .. } => "names",
@@ -123,6 +126,7 @@ impl Publisher {
             rosters: Rosters::new(Arc::clone(&account)),
             unknown: Unknown::default(),
             account,
+            refused: false,
         }
     }
 
@@ -160,7 +164,7 @@ impl Publisher {
                 return None;
             }
             Found::Full => {
-                bus.metrics.refused("nodes");
+                self.count(bus, "nodes");
                 return None;
             }
         };
@@ -255,7 +259,7 @@ impl Publisher {
     /// publisher's, and exists. Of others nothing is kept.
     fn node(&mut self, bus: &Bus, name: &str, what: &'static str) -> Option<NodeName> {
         if !is_node_name(name) {
-            bus.metrics.refused(what);
+            self.count(bus, what);
             debug!(source = %self.source.name, what, "message about no node refused");
             return None;
         }
@@ -265,7 +269,7 @@ impl Publisher {
         // Checked already; what is longer is no name.
         let node = node_name(name).ok()?;
         if bus.catalog.nodes_synced() && bus.catalog.node(name).is_none() {
-            bus.metrics.refused("unknown-node");
+            self.count(bus, "unknown-node");
             self.rosters.remove(name);
             self.unknown.put(node, Instant::now());
             return None;
@@ -273,11 +277,21 @@ impl Publisher {
         Some(node)
     }
 
+    /// Whether anything was refused since this was asked last.
+    pub(super) fn take_refused(&mut self) -> bool {
+        std::mem::take(&mut self.refused)
+    }
+
+    fn count(&mut self, bus: &Bus, reason: &'static str) {
+        bus.metrics.refused(reason);
+        self.refused = true;
+    }
+
     /// Whether it may publish `node`; counts it if not.
-    fn may(&self, bus: &Bus, node: &str) -> bool {
+    fn may(&mut self, bus: &Bus, node: &str) -> bool {
         let may = self.share.has(node);
         if !may {
-            bus.metrics.refused("node");
+            self.count(bus, "node");
             debug!(source = %self.source.name, node, "not a node of this publisher");
         }
         may
@@ -305,14 +319,14 @@ impl Publisher {
     }
 
     /// Refuses a reading. The next may be well.
-    fn refuse_reading(&self, bus: &Bus, node: &NodeName, why: Why) -> Response {
+    fn refuse_reading(&mut self, bus: &Bus, node: &NodeName, why: Why) -> Response {
         self.say_refused(bus, node, why, true)
     }
 
     /// Counts and logs a refusal, keeps it for whoever asks for the node, and tells
     /// the publisher.
-    fn say_refused(&self, bus: &Bus, node: &NodeName, why: Why, new: bool) -> Response {
-        bus.metrics.refused(why.reason);
+    fn say_refused(&mut self, bus: &Bus, node: &NodeName, why: Why, new: bool) -> Response {
+        self.count(bus, why.reason);
         self.failed(bus, node.as_str(), refusal(&why).into());
         let Why {
             reason,
@@ -331,8 +345,8 @@ impl Publisher {
     }
 
     /// A reading came of a node that is refused.
-    fn still_refused(&self, bus: &Bus, node: &str, refused: Refused) {
-        bus.metrics.refused(refused.reason);
+    fn still_refused(&mut self, bus: &Bus, node: &str, refused: Refused) {
+        self.count(bus, refused.reason);
         self.failed(bus, node, refused.message);
     }
 

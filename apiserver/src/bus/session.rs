@@ -32,6 +32,10 @@ use super::{
 };
 use crate::store::Source;
 
+/// A message of which something is refused counts as so many. It costs as much to
+/// read as any other and brings nothing; a scraper sends few of them.
+const REFUSED_COSTS: usize = 8;
+
 /// A stream under way. Dropping it ends the stream.
 pub(super) struct Session {
     bus: Bus,
@@ -79,6 +83,11 @@ impl Session {
             return None;
         }
         let outcome = self.until_response().await;
+        if let Err(status) = &outcome
+            && breaks_a_rule(status)
+        {
+            self.account.fault(Instant::now());
+        }
         self.ended = !matches!(outcome, Ok(Some(_)));
         outcome.transpose()
     }
@@ -145,8 +154,18 @@ impl Session {
         if self.wait.is_some() {
             self.bus.metrics.throttled.inc();
         }
+        let taken = self.decode(frame, &weighed);
+        let refused = self.publisher.as_mut().map(Publisher::take_refused);
+        if refused == Some(true) {
+            let more = weighed.bytes.saturating_mul(REFUSED_COSTS - 1);
+            self.wait = self.wait.max(self.account.take(more, now));
+        }
+        taken
+    }
+
+    fn decode(&mut self, frame: &Frame, weighed: &Weighed<'_>) -> Result<Option<Response>, Status> {
         if let Some(too_many) = weighed.too_many() {
-            return self.unread(&weighed, too_many);
+            return self.unread(weighed, too_many);
         }
         let request = PublishRequest::decode(&*frame.bytes);
         let Some(message) = request.map_err(|error| self.malformed(&error))?.message else {
@@ -188,7 +207,9 @@ impl Session {
             Request::Share(share) => publisher.share(&self.bus, &share),
             Request::Synced(v1::Synced {}) => {
                 let (source, nodes) = (&publisher.source.name, publisher.rosters.len());
-                info!(%source, nodes, "publisher has sent all it held");
+                if let Some(suppressed) = self.account.lines.synced.may_say() {
+                    info!(%source, nodes, suppressed, "publisher has sent all it held");
+                }
             }
         }
         Ok(None)
@@ -212,7 +233,12 @@ impl Session {
             theirs => self.bus.clock.now_millis().saturating_sub(theirs),
         };
         let (peer, publisher) = (&self.peer, &self.admitted.name);
-        info!(source = %name, %peer, %publisher, behind_ms = behind, "publisher connected");
+        if let Some(suppressed) = self.account.lines.came.may_say() {
+            info!(
+                source = %name, %peer, %publisher, behind_ms = behind, suppressed,
+                "publisher connected"
+            );
+        }
         let source = Source { name, resolution };
         let held = (self.admitted.share.clone(), Arc::clone(&self.account));
         self.publisher = Some(Publisher::new(&self.bus, source, behind, held));
@@ -268,6 +294,14 @@ impl Session {
     }
 }
 
+/// Whether a stream ended so because its publisher broke a rule.
+fn breaks_a_rule(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::InvalidArgument | Code::OutOfRange | Code::DeadlineExceeded | Code::Internal
+    )
+}
+
 fn respond(message: Response) -> PublishResponse {
     PublishResponse {
         message: Some(message),
@@ -293,6 +327,8 @@ impl Drop for Session {
         self.bus.metrics.streams.dec();
         let source = self.publisher.as_ref();
         let source = source.map_or("unknown", |publisher| &*publisher.source.name);
-        info!(source, peer = %self.peer, "publisher gone");
+        if let Some(suppressed) = self.account.lines.went.may_say() {
+            info!(source, peer = %self.peer, suppressed, "publisher gone");
+        }
     }
 }

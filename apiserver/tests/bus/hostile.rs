@@ -227,3 +227,23 @@ async fn what_a_later_version_says_is_skipped() {
     );
     stage.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_goes_on_to_break_rules_waits_and_its_open_streams_go_on() {
+    let stage = Stage::start(&[]).await;
+    let mut open = publisher(&stage).await;
+    for _ in 0..16 {
+        let (code, _) = ends(&stage, vec![reading("node-00001", 1_000)]).await;
+        assert_eq!(code, Code::InvalidArgument);
+    }
+    let late = dial_socket(&stage.socket).await.map(|_| ()).unwrap_err();
+    assert_eq!(late.code(), Code::ResourceExhausted);
+    let begins = "the last streams of this publisher broke the rules of the bus";
+    assert!(late.message().starts_with(begins), "{late}");
+    assert_eq!(stage.refused("faults").await, 1);
+    // Asked for the roster, as ever.
+    open.say(reading("node-00001", 1_000)).await;
+    let answer = open.hear().await.unwrap();
+    assert!(answer.is_some(), "{answer:?}");
+    stage.stop().await;
+}

@@ -1,6 +1,9 @@
 //! How much publishers may hold and send, and what is said beyond it.
 
-use std::ops::{AddAssign, SubAssign};
+use std::{
+    ops::{AddAssign, SubAssign},
+    time::Duration,
+};
 
 use tributary_model::Roster;
 use tributary_proto::limits::{
@@ -45,7 +48,7 @@ pub(super) const OF_PUBLISHER: Limits = Limits {
 };
 
 /// Two publishers at their bounds, with which one that is greedy leaves as much
-/// to the others.
+/// to the others. What is kept for those that hold little says [`open_to`].
 pub(super) const OF_ALL: Limits = Limits {
     streams: STREAMS,
     nodes: 8 * NODES_PER_STREAM,
@@ -58,6 +61,34 @@ pub(super) const OF_ALL: Limits = Limits {
         burst: 4 * BURST_BYTES,
         per_second: 8 * BYTES_PER_SECOND,
     },
+};
+
+/// What a publisher that holds little is never refused on account of others, as
+/// long as there are no more than 64 publishers: so many of all streams, and this
+/// part of all nodes, containers and bytes.
+pub(super) const LITTLE_STREAMS: usize = 2;
+const LITTLE: usize = 256;
+
+/// How much of the bound `max` for all is open to a publisher that will then hold
+/// `own` of it: the last quarter is kept for those that hold little.
+pub(super) fn open_to(own: usize, max: usize) -> usize {
+    if own <= max / LITTLE {
+        max
+    } else {
+        without_kept(max)
+    }
+}
+
+/// `max` without what is kept for publishers that hold little.
+pub(super) fn without_kept(max: usize) -> usize {
+    max - max / 4
+}
+
+/// What a publisher may send on account of nobody else: the replay and the samples
+/// of a thousand nodes every 15 s.
+pub(super) const GUARANTEED: Rate = Rate {
+    burst: 16 << 20,
+    per_second: 1 << 20,
 };
 
 /// What a roster takes.
@@ -81,6 +112,11 @@ pub(in crate::bus) enum Whose {
 pub(in crate::bus) enum TooMuch {
     #[error("more than {max} streams of {}", whose(*.of))]
     Streams { max: usize, of: Whose },
+    #[error(
+        "the last streams of this publisher broke the rules of the bus, and so many are let in at \
+         once: the next in {}s", .0.as_secs() + 1
+    )]
+    Faults(Duration),
     #[error("more than {max} nodes of {}", whose(*.of))]
     Nodes { max: usize, of: Whose },
     #[error("more than {max} containers of {}", whose(*.of))]
@@ -103,6 +139,7 @@ impl TooMuch {
             | Self::Names { of, .. }
             | Self::LargeContainers { of, .. }
             | Self::LargeNames { of, .. } => of,
+            Self::Faults(_) => Whose::Publisher,
         }
     }
 }

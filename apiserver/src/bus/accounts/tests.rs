@@ -125,17 +125,104 @@ fn names_have_a_bound_too() {
 }
 
 #[test]
-fn two_publishers_at_their_bounds_are_what_all_may_have() {
+fn greedy_publishers_leave_the_last_quarter_to_those_that_hold_little() {
     let accounts = Accounts::default();
     let [first, second, third] = ["first", "second", "third"].map(|name| open(&accounts, name));
     for node in 0..2_000 {
         assert_eq!(hold(&first, node, 1_000, 1_000), Ok(()));
-        assert_eq!(hold(&second, 10_000 + node, 1_000, 1_000), Ok(()));
     }
     let refused = "more than 2000000 containers of one publisher";
+    assert_eq!(hold(&first, 20_000, 1, 1), Err(refused.to_owned()));
+    for node in 10_000..11_000 {
+        assert_eq!(hold(&second, node, 1_000, 1_000), Ok(()));
+    }
+    let refused = "more than 3000000 containers of all publishers";
     assert_eq!(hold(&second, 20_000, 1, 1), Err(refused.to_owned()));
-    let refused = "more than 4000000 containers of all publishers";
-    assert_eq!(hold(&third, 20_000, 1, 1), Err(refused.to_owned()));
+    for node in 12_000..12_052 {
+        assert_eq!(hold(&third, node, 300, 1_000), Ok(()));
+    }
+    assert_eq!(hold(&third, 20_000, 300, 1), Err(refused.to_owned()));
+}
+
+#[test]
+fn sixty_four_publishers_have_their_little_whatever_one_takes() {
+    let accounts = Accounts::default();
+    let [first, second] = ["first", "second"].map(|name| open(&accounts, name));
+    for node in 0..2_000 {
+        hold(&first, node, 1_000, 1_000).ok();
+        hold(&second, 10_000 + node, 1_000, 1_000).ok();
+    }
+    assert_eq!(accounts.lock().all.size.containers, 3_000_000);
+    let mut streams = Vec::new();
+    for number in 0..64 {
+        let small = open(&accounts, &format!("small-{number}"));
+        for node in 0..52 {
+            let node = 100_000 + number * 100 + node;
+            assert_eq!(hold(&small, node, 300, 1_000), Ok(()), "{number} {node}");
+        }
+        streams.push(small);
+    }
+}
+
+#[test]
+fn greedy_publishers_leave_streams_to_those_that_have_few() {
+    let accounts = Accounts::default();
+    let mut streams: Vec<Account> = Vec::new();
+    for greedy in 0..16 {
+        let name: Arc<str> = format!("greedy-{greedy}").into();
+        while let Ok(stream) = accounts.open(&name, Instant::now()) {
+            streams.push(stream);
+        }
+    }
+    let refused = accounts.open(&"greedy-1".into(), Instant::now());
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "more than 192 streams of all publishers"
+    );
+    for honest in ["a", "b", "c"] {
+        streams.push(open(&accounts, honest));
+        streams.push(open(&accounts, honest));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_sends_little_does_not_wait_for_those_that_send_much() {
+    let accounts = Accounts::default();
+    let start = Instant::now();
+    let mib = 1 << 20;
+    let greedy: Vec<Account> = (0..32)
+        .map(|it| open(&accounts, &format!("g{it}")))
+        .collect();
+    for stream in greedy.iter().cycle().take(32 * 512) {
+        stream.take(mib, start);
+    }
+    let (mut waits, honest) = (0, open(&accounts, "honest"));
+    for second in 0..60 {
+        let now = start + Duration::from_secs(second);
+        for stream in &greedy {
+            waits += usize::from(stream.take(16 * mib, now).is_some());
+        }
+        // A thousand nodes every 15 s.
+        for _ in 0..67 {
+            assert_eq!(honest.take(15 << 10, now), None, "in second {second}");
+        }
+    }
+    // Each passes once in 16 s, with what is guaranteed to it.
+    assert_eq!(waits, 60 * 32 - 3 * 32);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_breaks_rules_again_and_again_waits_and_others_do_not() {
+    let accounts = Accounts::default();
+    let start = Instant::now();
+    for _ in 0..16 {
+        open(&accounts, "evil").fault(start);
+    }
+    let refused = accounts.open(&"evil".into(), start).unwrap_err();
+    assert_eq!(refused, TooMuch::Faults(Duration::from_secs(4)));
+    let _honest = open(&accounts, "honest");
+    let later = start + Duration::from_secs(4);
+    assert!(accounts.open(&"evil".into(), later).is_ok());
 }
 
 #[test]
