@@ -32,7 +32,7 @@ use tributary_apiserver::{
 };
 use tributary_model::{
     Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodeName, NodePoint, PodKey,
-    Reading, RosterBuilder, Timestamp,
+    Reading, Remarks, RosterBuilder, Timestamp,
 };
 use tributary_runtime::clock::Clock;
 
@@ -219,6 +219,7 @@ fn report(store: &Store, node: &NodeName, pods: &[PodKey]) {
                 swap: None,
             },
             columns,
+            remarks: Remarks::default(),
         };
         store.take(reading, &source);
     }

@@ -8,7 +8,7 @@ use divan::{AllocProfiler, Bencher, counter::ItemsCount};
 use tributary_apiserver::store::{Source, Store};
 use tributary_model::{
     Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
-    Roster, RosterBuilder, Timestamp,
+    Remarks, Roster, RosterBuilder, Timestamp,
 };
 
 #[global_allocator]
@@ -73,6 +73,7 @@ fn reading(node: i64, cycle: i64, roster: &Arc<Roster>) -> Reading {
             swap: None,
         },
         columns,
+        remarks: Remarks::default(),
     }
 }
 

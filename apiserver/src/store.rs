@@ -93,6 +93,14 @@ impl Store {
         }
     }
 
+    /// Takes in that `pod`, which was bound to `node`, does not exist any longer: what
+    /// is remembered of it for want of newer numbers is forgotten.
+    pub(crate) fn forget_gone(&self, pod: &PodKey, node: &NodeName) {
+        if self.read(|points| points.has_gone(pod, node)) {
+            self.write(|points| points.forget_gone(pod, node));
+        }
+    }
+
     /// Marks all nodes for [`Store::questioned`].
     pub(crate) fn question_all(&self) {
         self.write(Points::question_all);
@@ -156,7 +164,7 @@ impl Store {
 
     /// How many nodes and containers are held.
     pub fn held(&self) -> (usize, usize) {
-        self.read(Points::held)
+        self.read(Points::count)
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Points) -> T) -> T {

@@ -13,7 +13,7 @@ use divan::{Bencher, counter::BytesCount};
 use prost::Message as _;
 use tributary_model::{
     Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodeName, NodePoint, PodKey,
-    Reading, RosterBuilder, Timestamp,
+    Reading, Remarks, RosterBuilder, Timestamp,
 };
 use tributary_proto::{
     convert::{reading_from_wire, reading_to_wire, roster_from_wire, roster_to_wire},
@@ -49,6 +49,7 @@ fn reading() -> Reading {
             swap: None,
         },
         columns,
+        remarks: Remarks::default(),
     }
 }
 

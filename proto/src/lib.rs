@@ -17,6 +17,7 @@ pub mod measure;
     clippy::allow_attributes_without_reason,
     clippy::as_conversions,
     clippy::clone_on_ref_ptr,
+    clippy::large_enum_variant,
     clippy::pedantic,
     reason = "generated code"
 )]

@@ -18,7 +18,7 @@ pub const OLDEST_PROTOCOL: u32 = 1;
 
 /// Bytes of one message. Any [`Roster`] fits, as its names are at most
 /// [`Roster::MAX_NAME_BYTES`] and a container costs 12 bytes beside them at most,
-/// and so does a reading of [`Roster::MAX_CONTAINERS`] rows, of 60 bytes at most.
+/// and so does a reading of [`Roster::MAX_CONTAINERS`] rows, of 64 bytes at most.
 /// A publisher checks all the same, and says that the scrape failed if not.
 pub const MESSAGE_BYTES: usize = 4 << 20;
 

@@ -6,8 +6,9 @@
 
 use crate::v1::{self, publish_request::Message};
 
-/// The most bytes of a row of a reading: a varint of ten in each of six columns.
-const ROW: usize = 60;
+/// The most bytes of a row of a reading: a varint of ten in each of six columns, and
+/// four to say why it has no value.
+const ROW: usize = 64;
 
 /// The most bytes of a reading without its rows: names, times, the node's point.
 const REST: usize = 1 << 10;
@@ -34,6 +35,7 @@ fn most_of(reading: &v1::Reading) -> usize {
         reading.memory_after_cpu_ms.len(),
         reading.started_before_ms_plus_one.len(),
         reading.swap_bytes_plus_one.len(),
+        reading.withheld_rows.len(),
     ];
     let rows = columns.into_iter().max().unwrap_or_default();
     rows.saturating_mul(ROW).saturating_add(REST)
@@ -75,6 +77,10 @@ mod tests {
             memory_after_cpu_ms: vec![i64::MIN; rows],
             started_before_ms_plus_one: vec![u64::MAX; rows],
             swap_bytes_plus_one: vec![u64::MAX; rows],
+            node_cpu_millis: u64::MAX,
+            stamped_by_publisher: true,
+            withheld_rows: vec![19_999; rows],
+            withheld_reasons: vec![2; rows],
         })
     }
 
@@ -98,7 +104,7 @@ mod tests {
 
         let reading = longest_reading(Roster::MAX_CONTAINERS);
         assert_eq!(too_long(&reading, MESSAGE_BYTES), None);
-        assert_eq!(request_bytes(reading), 1_200_372);
+        assert_eq!(request_bytes(reading), 1_280_393);
 
         let nodes = vec![node().to_string(); SHARE_NODES];
         let share = Message::Share(Share { role: 4, nodes });

@@ -67,6 +67,8 @@ impl Kubelet {
             self.layout.decode(&page.bytes, &target.node, asked_at)
         };
         pages.give_back(page);
-        Ok(decoded?)
+        let mut decoded = decoded?;
+        decoded.reading.remarks.node_cpu_millis = target.cpu_millis;
+        Ok(decoded)
     }
 }

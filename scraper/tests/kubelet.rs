@@ -73,6 +73,7 @@ fn target(server: &Server) -> Target {
         port: server.port,
         path: PathAndQuery::from_static("/metrics/resource"),
         ready: true,
+        cpu_millis: None,
     }
 }
 

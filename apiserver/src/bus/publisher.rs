@@ -170,7 +170,7 @@ impl Publisher {
         };
         match reading_from_wire(message, roster) {
             Ok(mut reading) => {
-                reading.asked_at = self.ours(bus, message.asked_at_ms);
+                reading.set_asked_at(self.ours(bus, message.asked_at_ms));
                 bus.metrics.reading(bus.store.take(reading, &self.source));
             }
             Err(invalid) => {

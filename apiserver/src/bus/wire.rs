@@ -19,7 +19,7 @@ pub(super) struct Weighed<'a> {
     pub(super) bytes: usize,
     pods: usize,
     containers: usize,
-    columns: [usize; 6],
+    columns: [usize; 10],
     listed: usize,
 }
 

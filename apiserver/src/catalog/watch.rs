@@ -69,6 +69,10 @@ pub(crate) async fn watch_pods(
         Change::Remove(pod) => {
             unplaced.forget(&pod.key);
             catalog.remove_pod(&pod.key);
+            // Another one of its name may follow, whose numbers these are not.
+            if let Some(node) = &pod.node {
+                store.forget_gone(&pod.key, node);
+            }
         }
     };
     let record = |pod: PrintedPod| sharing(pod, &catalog, &store, &unplaced);
@@ -176,7 +180,7 @@ impl Resource for NodeMeta {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
-    use tributary_model::{Columns, NodePoint, Reading, Roster, RosterBuilder, Timestamp};
+    use tributary_model::{Columns, NodePoint, Reading, Remarks, Roster, RosterBuilder, Timestamp};
 
     use super::{super::Labels, *};
     use crate::store::Source;
@@ -220,6 +224,7 @@ mod tests {
             asked_at: Timestamp::from_millis(0),
             point: NodePoint::default(),
             columns: Columns::missing(2),
+            remarks: Remarks::default(),
         };
         let source = Source {
             name: "s".into(),

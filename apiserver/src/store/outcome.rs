@@ -62,9 +62,15 @@ pub enum NoMetrics {
     /// The scrape fails, and what was held is too old to be served.
     #[error("{0}")]
     Failed(Failure),
-    /// Nothing new for too long, and nobody says why.
+    /// Nobody scraped it for too long, and nobody says why.
     #[error("its newest sample is {}s old", .0.as_secs())]
     TooOld(Duration),
+    /// It is scraped, and the kubelet repeats itself.
+    #[error("the kubelet has reported nothing new for {}s", .0.as_secs())]
+    NothingNew(Duration),
+    /// It is scraped again, and there is one sample.
+    #[error("waiting for a second sample; {0}")]
+    Recovering(Failure),
     /// The node where the pod runs is scraped, and its page lacks the pod.
     #[error("node {0} does not report it yet")]
     NotOnNode(NodeName),
@@ -87,6 +93,17 @@ pub struct FailedScrape {
     pub reason: &'static str,
     /// The scraper's words.
     pub message: Arc<str>,
+}
+
+impl FailedScrape {
+    /// The failure, as it is told at this moment.
+    pub(super) fn at(&self, now: Timestamp) -> Failure {
+        Failure {
+            ago: now.since(self.asked_at).unwrap_or_default(),
+            by: self.by.to_string(),
+            message: self.message.to_string(),
+        }
+    }
 }
 
 /// A scrape that failed, as told by a scraper.

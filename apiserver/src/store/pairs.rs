@@ -1,35 +1,29 @@
-//! The two newest distinct points of every container of one node.
+//! The two newest distinct samples of every container of one node.
 //!
-//! A pair is a row, in the order of the newest reading's roster: its point, and
-//! of the older one the CPU, which is all that is needed. So taking in a reading
-//! of the same roster is a pass over arrays: no name is looked at.
+//! They are rows, in the order of the newest page's roster. So taking in a reading of
+//! the same roster is a pass over arrays: no name is looked at.
 //!
-//! Each container pairs by its own kubelet time, because a kubelet measures
-//! containers at different moments: a page may repeat one container's sample
-//! and renew another's. Which two samples form the pair does not depend on the
-//! order in which readings arrive, so frontends that were fed differently
-//! agree (DESIGN D2).
+//! Each container has its own series, because a kubelet measures containers at
+//! different moments and perhaps by different clocks: a page may repeat one
+//! container's sample and renew another's. Which two samples form the pair does not
+//! depend on the order in which readings arrive, so frontends that were fed
+//! differently agree (docs/decisions/0026-time.md).
 
+mod gone;
 mod row;
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{Columns, ContainerPoint, CpuPoint, NodePoint, Reading, Roster, Timestamp};
+use tributary_model::{
+    Asked, ContainerName, ContainerPoint, MOST_CORES, NanoCores, NoUsage, NodePoint, PodKey,
+    Reading, Remarks, Roster, Timestamp, most_of,
+};
 
-use self::row::Row;
-
-/// How far apart the clocks of scrapers may be. A kubelet whose time goes back
-/// although it was asked so much later has had its clock set.
-const CLOCK_SLACK: Duration = Duration::from_secs(10);
-
-/// The points of a pair are this part of a resolution apart at least. Two
-/// scrapers may ask a node within milliseconds of each other, and a rate over
-/// so short a time says nothing.
-const LEAST_PART: u32 = 8;
-
-/// An earlier point is not kept for longer than so many resolutions for the
-/// sake of that.
-const MOST: u32 = 2;
+use self::{gone::Gone, row::Page};
+pub(in crate::store) use self::{
+    gone::{GonePod, REMEMBERED},
+    row::Row,
+};
 
 /// What became of a reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,9 +34,9 @@ pub(crate) enum Taken {
     Newer,
     /// It says what is held already.
     Repeated,
-    /// Older than what is held; it may have supplied earlier points.
+    /// Asked for before what is held; it may have supplied earlier samples.
     Older,
-    /// The kubelet's clock was set back: what was held is worth nothing.
+    /// The clock of the node, or of a container, was set.
     ClockSet,
 }
 
@@ -56,27 +50,32 @@ pub(super) struct Pairs {
     /// How often the node is asked by one scraper.
     resolution: Duration,
     roster: Arc<Roster>,
-    /// When the newest reading was asked for, by its scraper's clock.
+    /// When the newest page was asked for, by our clock.
     asked_at: Timestamp,
     /// The newest kubelet time seen.
     newest_at: Option<Timestamp>,
-    /// When the reading was asked for that brought `newest_at`.
-    renewed_at: Timestamp,
-    node: NodePoint,
-    node_before: Option<CpuPoint>,
+    node: Row,
     rows: Box<[Row]>,
+    gone: Gone,
+    remarks: Remarks,
 }
 
 impl Pairs {
-    pub(super) fn first(reading: Reading) -> Self {
+    pub(super) fn first(reading: Reading, resolution: Duration) -> Self {
+        let asked = Asked {
+            at: reading.asked_at,
+            gap: None,
+            resolution,
+        };
+        let (page, points) = (Page::new(asked), reading.columns.points());
         Self {
-            resolution: Duration::ZERO,
+            resolution,
             asked_at: reading.asked_at,
             newest_at: reading.newest_at(),
-            renewed_at: reading.asked_at,
-            node: reading.point,
-            node_before: None,
-            rows: rows(&reading.columns),
+            node: Row::first(&point_of(&reading.point), &page),
+            rows: points.map(|point| Row::first(&point, &page)).collect(),
+            gone: Gone::default(),
+            remarks: reading.remarks,
             roster: reading.roster,
         }
     }
@@ -87,116 +86,106 @@ impl Pairs {
     }
 
     pub(super) fn take(&mut self, reading: Reading) -> Taken {
-        let at = reading.newest_at();
-        if at < self.newest_at {
-            if reading.asked_at > self.asked_at.plus(CLOCK_SLACK) {
-                let resolution = self.resolution;
-                *self = Self::first(reading);
-                self.at_resolution(resolution);
-                return Taken::ClockSet;
-            }
-            self.fill_in(&reading);
-            return Taken::Older;
-        }
-        let renewed = at > self.newest_at;
-        let asked_at = reading.asked_at.max(self.asked_at);
-        let renewed_at = if renewed {
-            reading.asked_at
-        } else {
-            self.renewed_at
+        let mut asked = Asked {
+            at: reading.asked_at,
+            gap: None,
+            resolution: self.resolution,
         };
-        self.advance(reading);
-        self.asked_at = asked_at;
-        self.newest_at = at;
-        self.renewed_at = renewed_at;
-        if renewed {
+        let Some(gap) = reading.asked_at.since(self.asked_at) else {
+            self.take_older(&reading, &Page::new(asked));
+            return Taken::Older;
+        };
+        asked.gap = Some(gap);
+        let newest_at = reading.newest_at();
+        let renewed = newest_at > self.newest_at;
+        let clock_set = self.advance(reading, &Page::new(asked));
+        self.newest_at = newest_at;
+        if clock_set {
+            Taken::ClockSet
+        } else if renewed {
             Taken::Newer
         } else {
             Taken::Repeated
         }
     }
 
-    /// Makes `reading` the newest and finds the earlier point of each row.
-    fn advance(&mut self, reading: Reading) {
-        let columns = &reading.columns;
-        let mut held = std::mem::take(&mut self.rows);
+    /// Makes `reading` the newest. Returns whether the clock of any series was set.
+    fn advance(&mut self, reading: Reading, page: &Page) -> bool {
+        let mut clock_set = self.node.take(&point_of(&reading.point), page);
         if self.roster == reading.roster {
-            for (row, point) in held.iter_mut().zip(columns.points()) {
-                *row = Row::new(&point, self.earlier(row, &point));
+            for (row, point) in self.rows.iter_mut().zip(reading.columns.points()) {
+                clock_set |= row.take(&point, page);
             }
-            self.rows = held;
         } else {
-            self.rows = rows(columns);
-            for (before, row) in common_rows(&self.roster, &reading.roster) {
-                let Some(held) = held.get(before) else {
-                    continue;
-                };
-                let before = self.earlier(held, &columns.point(row));
-                if let Some(new) = self.rows.get_mut(row) {
-                    new.set_before(before);
+            clock_set |= self.change_roster(&reading, page);
+        }
+        self.roster = reading.roster;
+        self.asked_at = reading.asked_at;
+        self.remarks = reading.remarks;
+        clock_set
+    }
+
+    /// Takes in a page with other containers: what it has not is remembered, and what
+    /// it has again goes on.
+    fn change_roster(&mut self, reading: &Reading, page: &Page) -> bool {
+        let mut clock_set = false;
+        let mut follow = |held: Option<Row>, point: &ContainerPoint| match held {
+            Some(mut row) => {
+                clock_set |= row.take(point, page);
+                row
+            }
+            None => Row::first(point, page),
+        };
+        let columns = &reading.columns;
+        let mut rows = Vec::with_capacity(columns.len());
+        let mut gone: Vec<GoneRows<'_>> = Vec::new();
+        let mut back: Vec<&PodKey> = Vec::new();
+        self.gone.forget(reading.asked_at);
+        let held = std::mem::take(&mut self.rows);
+        let roster = Arc::clone(&self.roster);
+        for in_both in merge(&roster, &reading.roster) {
+            match in_both {
+                Merged::Held(at, pod, container) => {
+                    let row = held.get(at).map(|row| (container.clone(), *row));
+                    match gone.last_mut() {
+                        Some(last) if last.pod == pod => last.rows.extend(row),
+                        _ => gone.push(GoneRows {
+                            pod,
+                            rows: row.into_iter().collect(),
+                        }),
+                    }
+                }
+                Merged::Both(at, new) => {
+                    rows.push(follow(held.get(at).copied(), &columns.point(new)));
+                }
+                Merged::New(new, pod, container) => {
+                    let known = self.gone.row(pod, container).map(Row::missed);
+                    back.extend(known.is_some().then_some(pod));
+                    rows.push(follow(known, &columns.point(new)));
                 }
             }
-            self.roster = reading.roster;
         }
-        self.node_before = self.step(self.node.cpu, self.node_before, reading.point.cpu);
-        self.node = reading.point;
-    }
-
-    /// The earlier point of the container that is `held`, once `point` is its newest.
-    fn earlier(&self, held: &Row, point: &ContainerPoint) -> Option<CpuPoint> {
-        if differ(held.started(), point.started) {
-            return None;
+        for pod in back {
+            self.gone.remove(pod);
         }
-        self.step(held.cpu(), held.before(), point.cpu)
-    }
-
-    /// The earlier point once `new` follows the pair (`before`, `held`).
-    fn step(
-        &self,
-        held: Option<CpuPoint>,
-        before: Option<CpuPoint>,
-        new: Option<CpuPoint>,
-    ) -> Option<CpuPoint> {
-        let Some(new) = new else {
-            // Not measured this time: remember the last that was.
-            return held.or(before);
-        };
-        let earlier = |known: &CpuPoint| known.at < new.at && known.total <= new.total;
-        match held {
-            // The same sample again: the pair stays.
-            Some(held) if held.at == new.at => before,
-            // Almost the same, asked for by another: the earlier point stays.
-            Some(held) if earlier(&held) && self.is_close(held, before, new) => before,
-            // A counter that fell belongs to another run (or, for a node, boot).
-            known => known.or(before).filter(earlier),
+        for GoneRows { pod, rows } in gone {
+            self.gone.put(pod, &rows, self.asked_at);
         }
+        self.rows = rows.into();
+        clock_set
     }
 
-    /// Whether `new` is too close to `held` to make a pair with it.
-    fn is_close(&self, held: CpuPoint, before: Option<CpuPoint>, new: CpuPoint) -> bool {
-        let within = |point: CpuPoint, span| new.at.since(point.at).is_some_and(|ago| ago < span);
-        within(held, self.resolution / LEAST_PART)
-            && before.is_none_or(|before| within(before, self.resolution * MOST))
-    }
-
-    /// Takes from an older reading what lies between the points of a pair.
-    fn fill_in(&mut self, reading: &Reading) {
-        let least = self.resolution / LEAST_PART;
-        let rows: Vec<(usize, usize)> = if self.roster == reading.roster {
-            (0..self.rows.len()).map(|row| (row, row)).collect()
-        } else {
-            common_rows(&self.roster, &reading.roster).collect()
-        };
-        for (held, row) in rows {
-            let Some(held) = self.rows.get_mut(held) else {
-                continue;
-            };
-            if !differ(held.started(), reading.columns.started(row)) {
-                let between = reading.columns.cpu(row);
-                held.set_before(closer(held.cpu(), held.before(), between, least));
+    /// Takes from a page that was asked for before the newest one what it has of the
+    /// same containers.
+    fn take_older(&mut self, reading: &Reading, page: &Page) {
+        for in_both in merge(&self.roster, &reading.roster) {
+            if let Merged::Both(at, old) = in_both
+                && let Some(row) = self.rows.get_mut(at)
+            {
+                row.take_older(&reading.columns.point(old), page);
             }
         }
-        self.node_before = closer(self.node.cpu, self.node_before, reading.point.cpu, least);
+        self.node.take_older(&point_of(&reading.point), page);
     }
 
     /// Which containers the rows are about.
@@ -204,8 +193,9 @@ impl Pairs {
         &self.roster
     }
 
-    pub(super) fn node(&self) -> (&NodePoint, Option<&CpuPoint>) {
-        (&self.node, self.node_before.as_ref())
+    /// The node's own.
+    pub(super) fn node(&self) -> &Row {
+        &self.node
     }
 
     /// What is held of each container.
@@ -213,14 +203,26 @@ impl Pairs {
         &self.rows
     }
 
-    /// The newest kubelet time seen.
-    pub(super) fn newest_at(&self) -> Option<Timestamp> {
-        self.newest_at
+    /// What is held of a pod that the newest page lacks.
+    pub(super) fn gone(&self, pod: &PodKey) -> Option<&GonePod> {
+        self.gone.get(pod)
     }
 
-    /// When somebody last asked for something that turned out to be new.
-    pub(super) fn renewed_at(&self) -> Timestamp {
-        self.renewed_at
+    /// Forgets what is held of a pod that the newest page lacks.
+    pub(super) fn forget_gone(&mut self, pod: &PodKey) {
+        self.gone.remove(pod);
+    }
+
+    /// Why the container in `row` has no value, if the page said.
+    pub(super) fn withheld(&self, row: usize) -> Option<NoUsage> {
+        let (row, withheld) = (u32::try_from(row).ok()?, &self.remarks.withheld);
+        let at = withheld.binary_search_by_key(&row, |(row, _)| *row).ok()?;
+        withheld.get(at).map(|(_, reason)| *reason)
+    }
+
+    /// The most that is believed of one container, or of the node.
+    pub(super) fn most(&self) -> NanoCores {
+        self.remarks.node_cpu_millis.map_or(MOST_CORES, most_of)
     }
 
     /// When somebody last asked with success.
@@ -229,43 +231,57 @@ impl Pairs {
     }
 }
 
-fn rows(columns: &Columns) -> Box<[Row]> {
-    let points = columns.points();
-    points.map(|point| Row::new(&point, None)).collect()
+/// The node as if it were a container, without a start.
+fn point_of(node: &NodePoint) -> ContainerPoint {
+    ContainerPoint {
+        cpu: node.cpu,
+        memory: node.memory,
+        started: None,
+        swap: node.swap,
+    }
 }
 
-/// Of `before` and `between` the one closer to `held`, yet earlier by `least`.
-fn closer(
-    held: Option<CpuPoint>,
-    before: Option<CpuPoint>,
-    between: Option<CpuPoint>,
-    least: Duration,
-) -> Option<CpuPoint> {
-    let fits = between.filter(|between| {
-        let far = |held: CpuPoint| held.at.since(between.at).is_some_and(|ago| ago >= least);
-        held.is_some_and(|held| between.at < held.at && far(held) && between.total <= held.total)
-            && before.is_none_or(|before| before.at < between.at)
-    });
-    fits.or(before)
+/// Containers of a pod that a page lacks.
+struct GoneRows<'a> {
+    pod: &'a PodKey,
+    rows: Vec<(ContainerName, Row)>,
 }
 
-/// Whether two start times tell two runs apart. One that is not reported does
-/// not.
-fn differ(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
-    one.zip(other).is_some_and(|(one, other)| one != other)
+/// A container of two rosters, with its rows.
+enum Merged<'a> {
+    Held(usize, &'a PodKey, &'a ContainerName),
+    Both(usize, usize),
+    New(usize, &'a PodKey, &'a ContainerName),
 }
 
-/// The rows of the containers that both rosters have. Both are sorted, so they
-/// are walked side by side, once.
-fn common_rows(held: &Roster, new: &Roster) -> impl Iterator<Item = (usize, usize)> {
+/// The containers of both rosters. Both are sorted, so they are walked side by side,
+/// once.
+fn merge<'a>(held: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Merged<'a>> {
     let mut held = held.rows().peekable();
-    new.rows().filter_map(move |(row, pod, container)| {
-        while held
-            .next_if(|(_, before, name)| (*before, *name) < (pod, container))
-            .is_some()
-        {}
-        held.next_if(|(_, same, name)| (*same, *name) == (pod, container))
-            .map(|(at, ..)| (at, row))
+    let mut new = new.rows().peekable();
+    std::iter::from_fn(move || {
+        let order = match (held.peek(), new.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some((_, pod, container)), Some((_, other, name))) => {
+                (*pod, *container).cmp(&(*other, *name))
+            }
+        };
+        Some(match order {
+            std::cmp::Ordering::Less => {
+                let (row, pod, container) = held.next()?;
+                Merged::Held(row, pod, container)
+            }
+            std::cmp::Ordering::Greater => {
+                let (row, pod, container) = new.next()?;
+                Merged::New(row, pod, container)
+            }
+            std::cmp::Ordering::Equal => {
+                let ((at, ..), (row, ..)) = held.next().zip(new.next())?;
+                Merged::Both(at, row)
+            }
+        })
     })
 }
 

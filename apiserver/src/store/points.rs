@@ -2,6 +2,7 @@
 //! `&mut self`: no lock, no clock, no task.
 
 mod claims;
+mod held;
 mod index;
 mod nodes;
 mod report;
@@ -9,12 +10,13 @@ mod standing;
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{NoUsage, NodeName, PodKey, Reading, Roster, RosterPod, Timestamp, Usage};
+use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::{
     claims::Claims,
+    held::{Held, HeldPod},
     index::{Found, Index},
-    nodes::{Entry, Expired, Nodes},
+    nodes::{Entry, Nodes},
 };
 pub use self::{
     report::{Report, State},
@@ -22,7 +24,7 @@ pub use self::{
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
-    pairs::{Pairs, Taken},
+    pairs::{Pairs, REMEMBERED, Taken},
 };
 
 /// Who sent something.
@@ -58,9 +60,12 @@ impl Points {
         };
         entry.resolution = source.resolution;
         entry.first_asked_at.get_or_insert(reading.asked_at);
+        entry.is_told_old = false;
         let taken = match &mut entry.pairs {
             None => {
-                entry.pairs = Some(Pairs::first(reading));
+                // What was wrong until now is said until there is something to serve.
+                entry.failed_before = entry.failed.clone();
+                entry.pairs = Some(Pairs::first(reading, source.resolution));
                 entry.expired = None;
                 Taken::First
             }
@@ -92,8 +97,8 @@ impl Points {
         }
     }
 
-    /// Forgets samples that are too old to be served, and nodes that do not exist.
-    /// Returns how many nodes lost their samples for age.
+    /// Forgets samples that will pair with no other, and nodes that do not exist.
+    /// Returns how many nodes are newly too old to be served.
     pub(super) fn expire(&mut self, now: Timestamp, exists: impl Fn(&str) -> bool) -> usize {
         let mut gone = Vec::new();
         let mut expired = 0;
@@ -103,14 +108,16 @@ impl Points {
                 gone.push(number);
                 return;
             }
-            if entry.too_old(now, max_age).is_some()
+            let Some(age) = entry.too_old(now, max_age) else {
+                return;
+            };
+            if entry.pairs.is_some() && !std::mem::replace(&mut entry.is_told_old, true) {
+                expired += 1;
+            }
+            if age > REMEMBERED.max(entry.max_age(max_age))
                 && let Some(pairs) = entry.pairs.take()
             {
-                expired += 1;
-                entry.expired = Some(Expired {
-                    renewed_at: pairs.renewed_at(),
-                    asked_at: pairs.asked_at(),
-                });
+                entry.expired = Some(pairs.asked_at());
             }
         });
         for number in gone {
@@ -123,9 +130,9 @@ impl Points {
 
     pub(super) fn node(&self, node: &str, now: Timestamp) -> Result<Usage, NoMetrics> {
         let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
-        let pairs = entry.fresh(now, self.max_age)?;
-        let (point, before) = pairs.node();
-        Usage::of_node(before, point).map_err(NoMetrics::NoUsage)
+        let held = self.held(entry, now)?;
+        held.usage(held.pairs.node())?
+            .map_err(|reason| held.because(NoMetrics::NoUsage(reason), reason))
     }
 
     /// What each of `pods` used, in the same order.
@@ -142,12 +149,7 @@ impl Points {
         let held: Vec<_> = asked
             .map(|((pod, bound), found)| self.held_at(pod, bound, found, now))
             .collect();
-        held.into_iter()
-            .map(|held| {
-                let (entry, pairs, pod) = held?;
-                self.whole_pod(entry, pairs, pod)
-            })
-            .collect()
+        held.into_iter().map(|held| held?.usage_of_pod()).collect()
     }
 
     /// What is held of a pod that is bound to this node, and was found there or
@@ -158,45 +160,50 @@ impl Points {
         bound: Option<&NodeName>,
         found: Option<Found<'a>>,
         now: Timestamp,
-    ) -> Result<(&'a Entry, &'a Pairs, &'a RosterPod), NoMetrics> {
+    ) -> Result<HeldPod<'a>, NoMetrics> {
         let is_its = |entry: &Entry| bound.is_none_or(|bound| entry.name.is(bound));
         if let Some(Found { entry, pod }) = found
             && is_its(entry)
         {
-            let pairs = entry.fresh(now, self.max_age)?;
-            return Ok((entry, pairs, pod));
+            return Ok(HeldPod::of(self.held(entry, now)?, pod));
         }
         // Nobody reports it, or others do. Its node may, too, or say why it does not.
         let bound = bound.ok_or(NoMetrics::NeverReported)?;
         let entry = self.nodes.get(bound.as_str());
-        let entry = entry.ok_or(NoMetrics::NeverReported)?;
-        let pairs = entry.fresh(now, self.max_age)?;
-        let pod = pairs.roster().find(key);
-        let pod = pod.ok_or_else(|| NoMetrics::NotOnNode(bound.clone()))?;
-        Ok((entry, pairs, pod))
+        let held = self.held(entry.ok_or(NoMetrics::NeverReported)?, now)?;
+        if let Some(pod) = held.pairs.roster().find(key) {
+            return Ok(HeldPod::of(held, pod));
+        }
+        let gone = held
+            .pairs
+            .gone(key)
+            .filter(|gone| held.is_missed_briefly(gone));
+        gone.and_then(|gone| HeldPod::of_gone(held, gone))
+            .ok_or_else(|| NoMetrics::NotOnNode(bound.clone()))
     }
 
-    fn whole_pod(
-        &self,
-        entry: &Entry,
-        pairs: &Pairs,
-        pod: &RosterPod,
-    ) -> Result<PodUsage, NoMetrics> {
-        let rows = pairs.rows().get(pod.rows()).unwrap_or_default();
-        let mut usages = Vec::with_capacity(rows.len());
-        for (at, row) in rows.iter().enumerate() {
-            let (before, point) = (row.before(), row.point());
-            let usage = Usage::of_container(before.as_ref(), &point, entry.resolution)
-                .map_err(|reason| no_container(pairs.roster(), pod, at, reason))?;
-            // By the kubelet's own clock: one container that it stopped
-            // measuring must not be served for ever because others move on.
-            let lag = pairs.newest_at().and_then(|newest| newest.since(usage.at));
-            if let Some(lag) = lag.filter(|lag| *lag > entry.max_age(self.max_age)) {
-                return Err(NoMetrics::TooOld(lag));
-            }
-            usages.push(usage);
+    fn held<'a>(&self, entry: &'a Entry, now: Timestamp) -> Result<Held<'a>, NoMetrics> {
+        Ok(Held {
+            entry,
+            pairs: entry.fresh(now, self.max_age)?,
+            now,
+            max_age: self.max_age,
+        })
+    }
+
+    /// Whether anything is remembered of a pod that the newest page of the node lacks.
+    pub(super) fn has_gone(&self, pod: &PodKey, node: &NodeName) -> bool {
+        let entry = self.nodes.get(node.as_str());
+        let pairs = entry.and_then(|entry| entry.pairs.as_ref());
+        pairs.is_some_and(|pairs| pairs.gone(pod).is_some())
+    }
+
+    pub(super) fn forget_gone(&mut self, pod: &PodKey, node: &NodeName) {
+        let number = self.nodes.known(node);
+        let entry = number.and_then(|number| self.nodes.at_mut(number));
+        if let Some(pairs) = entry.and_then(|entry| entry.pairs.as_mut()) {
+            pairs.forget_gone(pod);
         }
-        PodUsage::new(pairs.roster(), pod, usages).ok_or(NoMetrics::NeverReported)
     }
 
     pub(super) fn key(&self, pod: &PodKey) -> Option<PodKey> {
@@ -231,19 +238,11 @@ impl Points {
     }
 
     /// Nodes and containers that are held.
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub(super) fn count(&self) -> (usize, usize) {
         let pairs = self.nodes.all().filter_map(|entry| entry.pairs.as_ref());
         pairs.fold((0, 0), |(nodes, containers), pairs| {
             (nodes + 1, containers + pairs.rows().len())
         })
-    }
-}
-
-/// Why the container at this place of a pod keeps the pod from being served.
-fn no_container(roster: &Roster, pod: &RosterPod, at: usize, reason: NoUsage) -> NoMetrics {
-    match roster.containers_of(pod).get(at) {
-        Some(name) => NoMetrics::Container(name.clone(), reason),
-        None => NoMetrics::NoUsage(reason),
     }
 }
 

@@ -19,7 +19,7 @@ use tributary_apiserver::{
 };
 use tributary_model::{
     Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
-    RosterBuilder, Timestamp,
+    Remarks, RosterBuilder, Timestamp,
 };
 use tributary_runtime::clock::Clock;
 
@@ -207,6 +207,7 @@ impl Cluster {
                     swap: swap.map(Bytes),
                 },
                 columns,
+                remarks: Remarks::default(),
             };
             self.api.store.take(reading, &source);
         }

@@ -14,13 +14,15 @@
 mod names;
 mod reading;
 mod roster;
+mod series;
 mod units;
 mod usage;
 
 pub use self::{
     names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
-    reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading},
+    reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading, Remarks},
     roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterPod},
+    series::{Asked, SLACK, Series, Sight},
     units::{Bytes, CoreNanos, NanoCores, Timestamp},
-    usage::{FRESH_MIN, NoUsage, Usage},
+    usage::{FRESH_MIN, MOST_CORES, NoUsage, Rules, Usage, most_of},
 };

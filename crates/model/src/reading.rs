@@ -6,6 +6,7 @@ use crate::{
     names::NodeName,
     roster::Roster,
     units::{Bytes, CoreNanos, Timestamp},
+    usage::NoUsage,
 };
 
 /// A CPU total and the kubelet's own time of it.
@@ -66,9 +67,46 @@ pub struct Reading {
     pub point: NodePoint,
     /// The containers' points.
     pub columns: Columns,
+    /// What else there is to say of the numbers.
+    pub remarks: Remarks,
+}
+
+/// What a scraper says of the numbers of a page.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// Why containers have no value, in the order of their rows, where more is known
+    /// than that they have none.
+    pub withheld: Box<[(u32, NoUsage)]>,
+    /// How many CPUs the node has, in thousandths, if it is known.
+    pub node_cpu_millis: Option<u64>,
+    /// Whether samples that are stamped with `asked_at` have this time for want of
+    /// one on the page: then it is of the scraper's clock, and of no kubelet's.
+    pub is_stamped_by_scraper: bool,
 }
 
 impl Reading {
+    /// Sets when the kubelet was asked, by another clock. Samples that have this time
+    /// for want of one on the page move with it, so that those which two scrapers
+    /// stamped are of one clock.
+    pub fn set_asked_at(&mut self, at: Timestamp) {
+        let was = std::mem::replace(&mut self.asked_at, at);
+        if !self.remarks.is_stamped_by_scraper {
+            return;
+        }
+        if let Some(cpu) = self.point.cpu.as_mut().filter(|cpu| cpu.at == was) {
+            cpu.at = at;
+        }
+        let (was, at) = (was.as_millis(), at.as_millis());
+        for stamp in self
+            .columns
+            .cpu_at
+            .iter_mut()
+            .filter(|stamp| **stamp == was)
+        {
+            *stamp = at;
+        }
+    }
+
     /// The newest kubelet time in this reading; `None` if it has no sample.
     ///
     /// Readings of one node are ordered by this, because it is one clock

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    reading::{ContainerPoint, CpuPoint, MemoryPoint, NodePoint},
+    reading::CpuPoint,
+    series::Series,
     units::{Bytes, CoreNanos, NanoCores, Timestamp},
 };
 
@@ -48,35 +49,77 @@ pub enum NoUsage {
     /// The container started anew between the points.
     #[error("restarted since the previous sample")]
     Restarted,
-    /// The rate does not fit the type: garbage in.
+    /// More CPU than the node has: garbage in, or a sum that lost a part for a while.
     #[error("the CPU rate is out of range")]
     RateOutOfRange,
+    /// The clock by which it is stamped was set, or one stamp is odd.
+    #[error("its clock was set since the previous sample")]
+    ClockSet,
+    /// Two series of one container: one of them is of a run that is over.
+    #[error("the kubelet reports it twice")]
+    ReportedTwice,
+    /// The kubelet gave something that is no number, or a negative one.
+    #[error("the kubelet reports a value that cannot be used")]
+    BadValue,
+}
+
+/// What usages are computed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How often the node is scraped.
+    pub resolution: Duration,
+    /// More than this is no rate.
+    pub most: NanoCores,
+}
+
+/// The most that is believed of a node whose number of CPUs is not known: more than
+/// any has.
+pub const MOST_CORES: NanoCores = NanoCores(4_096 * NANOS_PER_SECOND);
+
+/// The most that is believed of a node with so many CPUs, in thousandths: twice as
+/// much and one more, since the moments of two samples are not exact.
+pub fn most_of(millis: u64) -> NanoCores {
+    let most = millis.saturating_mul(2).saturating_add(1_000);
+    NanoCores(most.saturating_mul(1_000_000))
 }
 
 impl Usage {
-    /// The usage of a container between two of its points.
+    /// The usage of a container, or, without a start, of a node.
     ///
     /// Without an earlier point the container's start stands in for it, if it
-    /// ran for [`FRESH_MIN`] to `resolution` at the later one; this replaces
-    /// nothing that was measured (DESIGN 3.2).
-    pub fn of_container(
-        earlier: Option<&CpuPoint>,
-        later: &ContainerPoint,
-        resolution: Duration,
+    /// ran for [`FRESH_MIN`] to the resolution at the later one; this replaces
+    /// nothing that was measured (docs/decisions/0002-pairs.md).
+    ///
+    /// # Errors
+    ///
+    /// There is no sample, no pair, or its rate cannot be.
+    pub fn of(
+        series: &Series,
+        memory: Option<Bytes>,
+        swap: Option<Bytes>,
+        rules: Rules,
     ) -> Result<Self, NoUsage> {
-        let (cpu, memory) = complete(later.cpu, later.memory)?;
-        let since = match earlier {
-            Some(point) => *point,
-            None => fresh_start(&cpu, later.started, resolution).ok_or(NoUsage::NoPrevious)?,
+        let newest = series.newest.filter(|_| !series.is_missing);
+        // Kubelets say zero where they have not measured yet or no longer can.
+        let newest = newest.filter(|point| point.total.0 > 0);
+        let cpu = newest.ok_or(NoUsage::NoCpu)?;
+        let memory = memory
+            .filter(|bytes| bytes.0 > 0)
+            .ok_or(NoUsage::NoMemory)?;
+        if series.is_stepped {
+            return Err(NoUsage::ClockSet);
+        }
+        let since = match series.earlier {
+            Some(point) => point,
+            None => {
+                fresh_start(&cpu, series.started, rules.resolution).ok_or(NoUsage::NoPrevious)?
+            }
         };
-        Self::between(&since, &cpu, memory.working_set, later.swap)
-    }
-
-    /// The usage of a node between two of its points.
-    pub fn of_node(earlier: Option<&CpuPoint>, later: &NodePoint) -> Result<Self, NoUsage> {
-        let (cpu, memory) = complete(later.cpu, later.memory)?;
-        let earlier = earlier.ok_or(NoUsage::NoPrevious)?;
-        Self::between(earlier, &cpu, memory.working_set, later.swap)
+        let usage = Self::between(&since, &cpu, memory, swap)?;
+        if usage.cpu > rules.most {
+            return Err(NoUsage::RateOutOfRange);
+        }
+        Ok(usage)
     }
 
     fn between(
@@ -119,22 +162,6 @@ fn rate(spent: u64, window: Duration) -> Option<u64> {
     u64::try_from(rate.checked_div(nanos)?).ok()
 }
 
-/// A point from which something can be served: both resources are there, and
-/// neither is zero. Kubelets say zero where they have not measured yet or no
-/// longer can (PARITY 3.3, 10 row 1).
-fn complete(
-    cpu: Option<CpuPoint>,
-    memory: Option<MemoryPoint>,
-) -> Result<(CpuPoint, MemoryPoint), NoUsage> {
-    let cpu = cpu
-        .filter(|point| point.total.0 > 0)
-        .ok_or(NoUsage::NoCpu)?;
-    let memory = memory
-        .filter(|point| point.working_set.0 > 0)
-        .ok_or(NoUsage::NoMemory)?;
-    Ok((cpu, memory))
-}
-
 fn fresh_start(
     later: &CpuPoint,
     started: Option<Timestamp>,
@@ -152,38 +179,37 @@ fn fresh_start(
 mod tests {
     use super::*;
 
-    const RESOLUTION: Duration = Duration::from_secs(15);
+    const RULES: Rules = Rules {
+        resolution: Duration::from_secs(15),
+        most: MOST_CORES,
+    };
 
     fn cpu(seconds: f64, at_millis: i64) -> CpuPoint {
+        let nanos = Duration::from_secs_f64(seconds).as_nanos();
         CpuPoint {
-            total: CoreNanos(
-                Duration::from_secs_f64(seconds)
-                    .as_nanos()
-                    .try_into()
-                    .unwrap(),
-            ),
+            total: CoreNanos(nanos.try_into().unwrap()),
             at: Timestamp::from_millis(at_millis),
         }
     }
 
-    fn point(seconds: f64, at_millis: i64) -> ContainerPoint {
-        ContainerPoint {
-            cpu: Some(cpu(seconds, at_millis)),
-            memory: Some(MemoryPoint {
-                working_set: Bytes(4096),
-                at: Timestamp::from_millis(at_millis + 7),
-            }),
+    fn series(earlier: Option<CpuPoint>, newest: CpuPoint) -> Series {
+        Series {
+            newest: Some(newest),
+            earlier,
             started: Some(Timestamp::from_millis(1_000)),
-            swap: None,
+            ..Series::default()
         }
+    }
+
+    fn usage(earlier: Option<CpuPoint>, newest: CpuPoint) -> Result<Usage, NoUsage> {
+        let memory = Some(Bytes(4096));
+        Usage::of(&series(earlier, newest), memory, None, RULES)
     }
 
     #[test]
     fn the_rate_divides_by_the_distance_of_the_cpu_samples() {
-        // 2.5 core-seconds in 12.5 s; the memory sample is 7 ms later and does
-        // not count.
         assert_eq!(
-            Usage::of_container(Some(&cpu(1.0, 100_000)), &point(3.5, 112_500), RESOLUTION),
+            usage(Some(cpu(1.0, 100_000)), cpu(3.5, 112_500)),
             Ok(Usage {
                 at: Timestamp::from_millis(112_500),
                 window: Duration::from_millis(12_500),
@@ -196,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_container_of_ten_seconds_is_measured_from_its_start() {
-        let usage = Usage::of_container(None, &point(2.0, 11_000), RESOLUTION).unwrap();
+        let usage = usage(None, cpu(2.0, 11_000)).unwrap();
         assert_eq!(
             (usage.cpu, usage.window),
             (NanoCores(200_000_000), FRESH_MIN)
@@ -206,41 +232,30 @@ mod tests {
     #[test]
     fn younger_or_older_ones_wait_for_a_second_sample() {
         for at in [10_999, 16_000, 16_001, 500] {
-            assert_eq!(
-                Usage::of_container(None, &point(2.0, at), RESOLUTION),
-                Err(NoUsage::NoPrevious),
-                "at {at}"
-            );
+            let waits = Err(NoUsage::NoPrevious);
+            assert_eq!(usage(None, cpu(2.0, at)), waits, "at {at}");
         }
+        let mut node = series(None, cpu(9.0, 11_000));
+        node.started = None;
+        let usage = Usage::of(&node, Some(Bytes(1)), None, RULES);
+        assert_eq!(usage, Err(NoUsage::NoPrevious));
     }
 
     #[test]
     fn a_real_previous_point_beats_the_start() {
-        let usage =
-            Usage::of_container(Some(&cpu(1.0, 8_000)), &point(2.0, 12_000), RESOLUTION).unwrap();
+        let usage = usage(Some(cpu(1.0, 8_000)), cpu(2.0, 12_000)).unwrap();
         assert_eq!(usage.window, Duration::from_secs(4));
     }
 
     #[test]
     fn zero_is_not_a_measurement() {
-        assert_eq!(
-            Usage::of_container(Some(&cpu(0.0, 1)), &point(0.0, 2_000), RESOLUTION),
-            Err(NoUsage::NoCpu)
-        );
-        let mut idle = point(1.0, 2_000);
-        idle.memory = Some(MemoryPoint {
-            working_set: Bytes(0),
-            at: Timestamp::from_millis(2_000),
-        });
-        assert_eq!(
-            Usage::of_container(Some(&cpu(0.5, 1)), &idle, RESOLUTION),
-            Err(NoUsage::NoMemory)
-        );
-        idle.memory = None;
-        assert_eq!(
-            Usage::of_container(Some(&cpu(0.5, 1)), &idle, RESOLUTION),
-            Err(NoUsage::NoMemory)
-        );
+        let zero = usage(Some(cpu(0.0, 1)), cpu(0.0, 2_000));
+        assert_eq!(zero, Err(NoUsage::NoCpu));
+        let idle = series(Some(cpu(0.5, 1)), cpu(1.0, 2_000));
+        for memory in [Some(Bytes(0)), None] {
+            let usage = Usage::of(&idle, memory, None, RULES);
+            assert_eq!(usage, Err(NoUsage::NoMemory));
+        }
     }
 
     #[test]
@@ -250,44 +265,56 @@ mod tests {
             (18.0, 15_000, 1_200_000_000),
             // From here on times a billion is more than u64 holds.
             (19.0, 15_000, 1_266_666_666),
-            (1_000_000.0, 1_000, 1_000_000_000_000_000),
+            (4_096.0, 1_000, 4_096_000_000_000),
         ] {
-            let later = point(seconds, at);
-            let usage = Usage::of_container(Some(&cpu(0.0, 0)), &later, RESOLUTION);
+            let usage = usage(Some(cpu(0.0, 0)), cpu(seconds, at));
             assert_eq!(usage.map(|usage| usage.cpu), Ok(NanoCores(rate)));
         }
     }
 
     #[test]
     fn what_makes_no_rate_has_a_name() {
-        let later = point(5.0, 20_000);
-        let of = |earlier: CpuPoint| Usage::of_container(Some(&earlier), &later, RESOLUTION);
+        let later = cpu(5.0, 20_000);
+        let of = |earlier: CpuPoint| usage(Some(earlier), later);
         assert_eq!(of(cpu(5.0, 20_000)), Err(NoUsage::NoTimePassed));
         assert_eq!(of(cpu(5.0, 20_001)), Err(NoUsage::NoTimePassed));
         assert_eq!(of(cpu(5.1, 19_000)), Err(NoUsage::CounterWentBack));
-        let mut garbage = later;
-        garbage.cpu = Some(CpuPoint {
+        let garbage = CpuPoint {
             total: CoreNanos(u64::MAX - 1),
             at: Timestamp::from_millis(20_000),
-        });
-        assert_eq!(
-            Usage::of_container(Some(&cpu(0.0, 19_999)), &garbage, RESOLUTION),
-            Err(NoUsage::RateOutOfRange)
-        );
+        };
+        let usage = usage(Some(cpu(0.0, 19_999)), garbage);
+        assert_eq!(usage, Err(NoUsage::RateOutOfRange));
     }
 
     #[test]
-    fn a_node_has_no_start_to_stand_in() {
-        let node = NodePoint {
-            cpu: Some(cpu(9.0, 11_000)),
-            memory: point(1.0, 1).memory,
-            swap: Some(Bytes(0)),
+    fn no_rate_is_more_than_the_node_has() {
+        let of = |most, seconds: f64| {
+            let memory = Some(Bytes(1));
+            let series = series(Some(cpu(0.0, 1_001)), cpu(seconds, 11_001));
+            let rules = Rules { most, ..RULES };
+            Usage::of(&series, memory, None, rules).map(|usage| usage.cpu)
         };
-        assert_eq!(Usage::of_node(None, &node), Err(NoUsage::NoPrevious));
-        let usage = Usage::of_node(Some(&cpu(6.0, 1_000)), &node).unwrap();
-        assert_eq!(
-            (usage.cpu, usage.swap),
-            (NanoCores(300_000_000), Some(Bytes(0)))
-        );
+        // Of a node with two CPUs up to five are believed.
+        assert_eq!(of(most_of(2_000), 50.0), Ok(NanoCores(5_000_000_000)));
+        assert_eq!(of(most_of(2_000), 50.1), Err(NoUsage::RateOutOfRange));
+        assert!(of(MOST_CORES, 40_960.0).is_ok());
+        assert_eq!(of(MOST_CORES, 40_961.0), Err(NoUsage::RateOutOfRange));
+    }
+
+    #[test]
+    fn a_series_that_is_stepped_or_missing_serves_nothing() {
+        let whole = series(Some(cpu(1.0, 5_000)), cpu(2.0, 20_000));
+        let of = |series| Usage::of(&series, Some(Bytes(1)), None, RULES);
+        let stepped = Series {
+            is_stepped: true,
+            ..whole
+        };
+        assert_eq!(of(stepped), Err(NoUsage::ClockSet));
+        let missing = Series {
+            is_missing: true,
+            ..whole
+        };
+        assert_eq!(of(missing), Err(NoUsage::NoCpu));
     }
 }

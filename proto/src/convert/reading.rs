@@ -1,11 +1,12 @@
 //! Readings to messages and back.
 
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, Reading, Timestamp,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NoUsage, NodePoint, Reading,
+    Remarks, Timestamp,
 };
 
 use super::{Invalid, node_name, roster::WireRoster};
-use crate::v1;
+use crate::v1::{self, reading::Withheld};
 
 /// A reading as a message. Its columns are in the order of its roster, which goes
 /// by the name `roster` on the stream.
@@ -24,7 +25,14 @@ pub fn reading_to_wire(reading: &Reading, roster: u64) -> v1::Reading {
         memory_after_cpu_ms: Vec::with_capacity(rows),
         started_before_ms_plus_one: Vec::with_capacity(rows),
         swap_bytes_plus_one: Vec::with_capacity(rows),
+        node_cpu_millis: reading.remarks.node_cpu_millis.unwrap_or(0),
+        stamped_by_publisher: reading.remarks.is_stamped_by_scraper,
+        ..v1::Reading::default()
     };
+    for (row, reason) in &reading.remarks.withheld {
+        wire.withheld_rows.push(*row);
+        wire.withheld_reasons.push(withheld_to_wire(*reason).into());
+    }
     for row in 0..rows {
         let point = reading.columns.point(row);
         let cpu_at = point.cpu.map_or(0, |cpu| after(cpu.at, base));
@@ -130,7 +138,47 @@ pub fn reading_from_wire(wire: &v1::Reading, roster: &WireRoster) -> Result<Read
         point,
         columns,
         node,
+        remarks: remarks(wire, roster),
     })
+}
+
+fn remarks(wire: &v1::Reading, roster: &WireRoster) -> Remarks {
+    let reasons = wire.withheld_reasons();
+    let withheld = wire.withheld_rows.iter().zip(reasons);
+    let withheld = withheld.filter_map(|(listed, reason)| {
+        let reason = withheld_from_wire(reason)?;
+        let row = match &roster.rows {
+            None => *listed,
+            Some(rows) => {
+                let row = rows.get(usize::try_from(*listed).ok()?)?;
+                u32::try_from(*row).ok()?
+            }
+        };
+        Some((row, reason))
+    });
+    let mut withheld: Vec<(u32, NoUsage)> = withheld.collect();
+    withheld.sort_by_key(|(row, _)| *row);
+    Remarks {
+        withheld: withheld.into(),
+        node_cpu_millis: Some(wire.node_cpu_millis).filter(|millis| *millis > 0),
+        is_stamped_by_scraper: wire.stamped_by_publisher,
+    }
+}
+
+fn withheld_to_wire(reason: NoUsage) -> Withheld {
+    match reason {
+        NoUsage::ReportedTwice => Withheld::ReportedTwice,
+        NoUsage::BadValue => Withheld::BadValue,
+        _ => Withheld::Unspecified,
+    }
+}
+
+fn withheld_from_wire(reason: Withheld) -> Option<NoUsage> {
+    match reason {
+        Withheld::Unspecified => None,
+        Withheld::ReportedTwice => Some(NoUsage::ReportedTwice),
+        Withheld::BadValue => Some(NoUsage::BadValue),
+    }
 }
 
 /// Says which column holds a time that does not fit.

@@ -161,7 +161,7 @@ pub(super) fn reading(node: &str, asked_ms: i64, sample_ms: i64) -> Reading {
 #[cfg(test)]
 pub(super) fn reading_of(node: &str, pod: &str, at_ms: i64) -> Reading {
     use tributary_model::{
-        Columns, CoreNanos, CpuPoint, NodePoint, PodKey, RosterBuilder, Timestamp,
+        Columns, CoreNanos, CpuPoint, NodePoint, PodKey, Remarks, RosterBuilder, Timestamp,
     };
     let mut builder = RosterBuilder::default();
     builder
@@ -181,6 +181,7 @@ pub(super) fn reading_of(node: &str, pod: &str, at_ms: i64) -> Reading {
         asked_at: Timestamp::from_millis(at_ms),
         point: NodePoint::default(),
         columns,
+        remarks: Remarks::default(),
     }
 }
 

@@ -20,7 +20,7 @@ mod refused;
 
 use std::sync::Arc;
 
-use tributary_model::{NodeName, Reading, Roster, RosterBuilder, Timestamp};
+use tributary_model::{NoUsage, NodeName, Reading, Remarks, Roster, RosterBuilder, Timestamp};
 
 pub use self::learn::MAX_LINES;
 pub use self::refused::{Refusals, Refused};
@@ -117,6 +117,11 @@ impl Layout {
         if !filled.is_of_use {
             return Err(why_nothing(page, filled));
         }
+        let remarks = Remarks {
+            withheld: withheld(&filled),
+            node_cpu_millis: None,
+            is_stamped_by_scraper: filled.is_without_times,
+        };
         Ok(Decoded {
             reading: Reading {
                 node: node.clone(),
@@ -124,6 +129,7 @@ impl Layout {
                 asked_at,
                 point: filled.point,
                 columns: filled.columns,
+                remarks,
             },
             refused: filled.refused,
             scrape_error: filled.scrape_error,
@@ -148,6 +154,17 @@ impl Layout {
     fn fill(&self, trust: Trust, asked_at: Timestamp) -> Fill<'_> {
         Fill::new(&self.roster, &self.places, trust, asked_at)
     }
+}
+
+/// Why rows have no value, in their order.
+fn withheld(filled: &Filled) -> Box<[(u32, NoUsage)]> {
+    let twice = |row: &u32| (*row, NoUsage::ReportedTwice);
+    let bad = |row: &u32| (*row, NoUsage::BadValue);
+    let only_bad = filled.bad_rows.difference(&filled.twice_rows);
+    let mut withheld: Vec<_> = filled.twice_rows.iter().map(twice).collect();
+    withheld.extend(only_bad.map(bad));
+    withheld.sort_by_key(|(row, _)| *row);
+    withheld.into()
 }
 
 fn why_nothing(page: &[u8], filled: Filled) -> Undecodable {

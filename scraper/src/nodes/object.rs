@@ -21,6 +21,8 @@ pub(super) struct Node {
     pub(super) addresses: Vec<Address>,
     pub(super) port: i32,
     pub(super) ready: bool,
+    /// How many CPUs it has, in thousandths.
+    pub(super) cpu_millis: Option<u64>,
 }
 
 /// One of the addresses of a node.
@@ -66,11 +68,11 @@ impl Resource for Node {
     }
 }
 
+/// What may be absent may be `null`, too: proxies and other API servers write that.
 #[derive(Deserialize)]
 struct Wire {
     metadata: WireMeta,
-    #[serde(default)]
-    status: WireStatus,
+    status: Option<WireStatus>,
 }
 
 #[derive(Deserialize)]
@@ -78,8 +80,7 @@ struct Wire {
 struct WireMeta {
     name: Option<String>,
     resource_version: Option<String>,
-    #[serde(default)]
-    annotations: WireAnnotations,
+    annotations: Option<WireAnnotations>,
 }
 
 #[derive(Default, Deserialize)]
@@ -89,23 +90,29 @@ struct WireAnnotations {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct WireStatus {
     addresses: Option<Vec<Address>>,
-    daemon_endpoints: WireEndpoints,
+    daemon_endpoints: Option<WireEndpoints>,
     conditions: Option<Vec<WireCondition>>,
+    capacity: Option<WireCapacity>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(rename_all = "camelCase")]
 struct WireEndpoints {
-    kubelet_endpoint: WireEndpoint,
+    kubelet_endpoint: Option<WireEndpoint>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase")]
 struct WireEndpoint {
-    port: i32,
+    port: Option<i32>,
+}
+
+#[derive(Default, Deserialize)]
+struct WireCapacity {
+    cpu: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,22 +124,36 @@ struct WireCondition {
 
 impl From<Wire> for Node {
     fn from(wire: Wire) -> Self {
-        let ready = wire
-            .status
-            .conditions
-            .iter()
-            .flatten()
+        let status = wire.status.unwrap_or_default();
+        let conditions = status.conditions.iter().flatten();
+        let ready = conditions
+            .clone()
             .any(|condition| condition.kind == "Ready" && condition.status == "True");
+        let kubelet = status.daemon_endpoints.and_then(|it| it.kubelet_endpoint);
+        let cpu = status.capacity.and_then(|capacity| capacity.cpu);
         Self {
             metadata: ObjectMeta {
                 name: wire.metadata.name,
                 resource_version: wire.metadata.resource_version,
                 ..ObjectMeta::default()
             },
-            path: wire.metadata.annotations.path,
-            addresses: wire.status.addresses.unwrap_or_default(),
-            port: wire.status.daemon_endpoints.kubelet_endpoint.port,
+            path: wire.metadata.annotations.and_then(|it| it.path),
+            addresses: status.addresses.unwrap_or_default(),
+            port: kubelet.and_then(|kubelet| kubelet.port).unwrap_or_default(),
             ready,
+            cpu_millis: cpu.and_then(|cpu| millis(&cpu)),
         }
     }
+}
+
+/// A quantity of CPUs in thousandths, as Node objects have it: `8`, `7.5` or `7500m`.
+/// Of another form it is not known.
+fn millis(quantity: &str) -> Option<u64> {
+    if let Some(millis) = quantity.strip_suffix('m') {
+        return millis.parse().ok();
+    }
+    let (whole, part) = quantity.split_once('.').unwrap_or((quantity, ""));
+    let whole: u64 = whole.parse().ok()?;
+    let part: u64 = format!("{part:0<3}").get(..3)?.parse().ok()?;
+    whole.checked_mul(1_000)?.checked_add(part)
 }

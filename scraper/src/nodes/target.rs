@@ -36,6 +36,8 @@ pub struct Target {
     /// Whether the node's condition `Ready` is true. Others are scraped too, but
     /// their failures are expected (PARITY 2.2).
     pub ready: bool,
+    /// How many CPUs the node has, in thousandths, if it says so.
+    pub cpu_millis: Option<u64>,
 }
 
 /// Why a node cannot be asked. What the node says is not repeated.
@@ -93,6 +95,7 @@ impl Rules {
             port,
             path: path.unwrap_or(PathAndQuery::from_static(DEFAULT_PATH)),
             ready: node.ready,
+            cpu_millis: node.cpu_millis,
         }
     }
 

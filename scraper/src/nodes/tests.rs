@@ -57,6 +57,55 @@ fn the_first_address_of_the_first_type_that_matches_is_taken() {
 }
 
 #[test]
+fn what_may_be_absent_may_be_null() {
+    for (pointer, object) in [
+        (
+            "/metadata",
+            json!({ "name": "n2", "labels": null, "annotations": null }),
+        ),
+        ("/status", json!(null)),
+        (
+            "/status",
+            json!({ "addresses": null, "daemonEndpoints": null, "conditions": null }),
+        ),
+        (
+            "/status/daemonEndpoints",
+            json!({ "kubeletEndpoint": null }),
+        ),
+        (
+            "/status/daemonEndpoints",
+            json!({ "kubeletEndpoint": { "Port": null } }),
+        ),
+        ("/status/capacity", json!(null)),
+        ("/status/capacity", json!({ "cpu": null })),
+    ] {
+        let mut whole = full();
+        whole["status"]["capacity"] = json!({ "cpu": "4" });
+        *whole.pointer_mut(pointer).unwrap() = object;
+        let target = rules(&["InternalIP"]).target(&node(whole));
+        assert_eq!(target.port, 10_250, "{pointer}");
+    }
+}
+
+#[test]
+fn a_node_says_how_many_cpus_it_has() {
+    for (quantity, millis) in [
+        ("8", Some(8_000)),
+        ("7910m", Some(7_910)),
+        ("0.5", Some(500)),
+        ("1.2345", Some(1_234)),
+        ("", None),
+        ("many", None),
+        ("-1", None),
+    ] {
+        let mut object = full();
+        object["status"]["capacity"] = json!({ "cpu": quantity, "memory": "1Ki" });
+        let target = rules(&[]).target(&node(object));
+        assert_eq!(target.cpu_millis, millis, "{quantity}");
+    }
+}
+
+#[test]
 fn the_port_of_the_status_is_taken_when_asked_for_and_there() {
     let mut rules = rules(&[]);
     assert_eq!(rules.target(&node(full())).port, 10_250);

@@ -72,6 +72,7 @@ fn target(node: &str, kubelet: &TcpListener) -> Target {
         port: kubelet.local_addr().unwrap().port(),
         path: PathAndQuery::from_static("/metrics/resource"),
         ready: true,
+        cpu_millis: None,
     }
 }
 

@@ -10,7 +10,7 @@ use tributary_apiserver::{
 };
 use tributary_model::{
     Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Reading,
-    Roster, RosterBuilder, Timestamp,
+    Remarks, Roster, RosterBuilder, Timestamp,
 };
 
 use crate::{process::kib, results::Soak};
@@ -153,6 +153,7 @@ impl Day {
                     swap: None,
                 },
                 columns,
+                remarks: Remarks::default(),
             };
             self.store.take(reading, &self.source);
         }

@@ -68,6 +68,7 @@ fn as_plain(reading: &Reading) -> Page {
             .map(|memory| (memory.working_set.0, millis(memory.at))),
         started: None,
         swap: point.swap.map(|swap| swap.0),
+        ..Numbers::default()
     };
     let containers = reading.roster.rows().map(|(row, pod, container)| {
         let point = reading.columns.point(row);
@@ -78,6 +79,7 @@ fn as_plain(reading: &Reading) -> Page {
                 .map(|memory| (memory.working_set.0, millis(memory.at))),
             started: point.started.and_then(millis),
             swap: point.swap.map(|swap| swap.0),
+            ..Numbers::default()
         };
         let name = (
             pod.namespace.to_string(),
@@ -103,6 +105,7 @@ fn with_times(mut page: Page, asked_at: i64) -> Page {
         {
             *at = at.or(asked_at);
         }
+        numbers.differ.clear();
     };
     fill(&mut page.node);
     page.containers.values_mut().for_each(fill);

@@ -17,6 +17,9 @@ const LAST_MILLI: u64 = 253_402_300_799_999;
 /// The name and the value of a label.
 type Label = (Vec<u8>, Vec<u8>);
 
+/// A number, and its time in milliseconds if the line has one.
+pub type Sample = (u64, Option<u64>);
+
 /// Namespace, pod and container.
 pub type Name = (String, String, String);
 
@@ -25,13 +28,15 @@ pub type Name = (String, String, String);
 pub struct Numbers {
     /// Nanoseconds of CPU and the time in milliseconds; the time is absent if
     /// the line has none.
-    pub cpu: Option<(u64, Option<u64>)>,
+    pub cpu: Option<Sample>,
     /// Bytes, and the time as above.
-    pub memory: Option<(u64, Option<u64>)>,
+    pub memory: Option<Sample>,
     /// Milliseconds since the epoch.
     pub started: Option<u64>,
     /// Bytes.
     pub swap: Option<u64>,
+    /// Of what there are two samples that differ.
+    pub differ: BTreeSet<Quantity>,
 }
 
 /// What a page says.
@@ -45,11 +50,16 @@ pub struct Page {
     pub is_of_use: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Quantity {
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quantity {
+    /// Core-seconds.
     Cpu,
+    /// Bytes of the working set.
     Memory,
+    /// Seconds since the epoch.
     Start,
+    /// Bytes.
     Swap,
 }
 
@@ -87,7 +97,7 @@ pub fn read(page: &[u8]) -> Page {
     out
 }
 
-/// Takes the number of one line, if it is good and the first of its kind.
+/// Takes the number of one line, if it is good and the only one of its kind.
 fn take(line: &Line, out: &mut Page) {
     let Some(labels) = &line.labels else { return };
     let numbers = if line.of_node {
@@ -110,26 +120,62 @@ fn take(line: &Line, out: &mut Page) {
         Some(None) => return,
     };
     let taken = match line.quantity {
-        Quantity::Cpu => put(&mut numbers.cpu, whole(value, 9).map(|cpu| (cpu, at))),
-        Quantity::Memory => put(
-            &mut numbers.memory,
-            whole(value, 0).map(|bytes| (bytes, at)),
-        ),
+        Quantity::Cpu => {
+            let cpu = whole(value, 9).map(|cpu| (cpu, at));
+            numbers.put_sample(line, cpu, |numbers| &mut numbers.cpu)
+        }
+        Quantity::Memory => {
+            let memory = whole(value, 0).map(|bytes| (bytes, at));
+            numbers.put_sample(line, memory, |numbers| &mut numbers.memory)
+        }
         Quantity::Start => {
             let start = whole(value, 3).filter(|start| *start <= LAST_MILLI);
-            put(&mut numbers.started, start)
+            let is_first = numbers.started.is_none() && start.is_some();
+            // Of two the later one.
+            numbers.started = numbers.started.max(start);
+            is_first
         }
-        Quantity::Swap => put(&mut numbers.swap, whole(value, 0)),
+        Quantity::Swap => {
+            let swap = whole(value, 0);
+            let is_first = numbers.swap.is_none() && swap.is_some();
+            numbers.swap = numbers.swap.or(swap);
+            is_first
+        }
     };
     out.is_of_use |= taken;
 }
 
-fn put<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
-    if slot.is_some() || value.is_none() {
-        return false;
+impl Numbers {
+    /// Puts a sample of CPU or memory. Two that differ are none: of the node none of
+    /// their kind, of a container none of either.
+    fn put_sample(
+        &mut self,
+        line: &Line,
+        sample: Option<Sample>,
+        slot: impl Fn(&mut Self) -> &mut Option<Sample>,
+    ) -> bool {
+        let Some(sample) = sample else { return false };
+        if self.differ.contains(&line.quantity) {
+            return false;
+        }
+        match *slot(self) {
+            None => {
+                *slot(self) = Some(sample);
+                true
+            }
+            Some(held) if held == sample => false,
+            Some(_) if line.of_node => {
+                *slot(self) = None;
+                self.differ.insert(line.quantity);
+                false
+            }
+            Some(_) => {
+                (self.cpu, self.memory) = (None, None);
+                self.differ.extend([Quantity::Cpu, Quantity::Memory]);
+                false
+            }
+        }
     }
-    *slot = value;
-    true
 }
 
 fn is_blank(byte: u8) -> bool {

@@ -1,4 +1,4 @@
-use tributary_model::{Columns, NodePoint, PodKey, Reading, RosterBuilder, Timestamp};
+use tributary_model::{Columns, NodePoint, PodKey, Reading, Remarks, RosterBuilder, Timestamp};
 
 use super::*;
 use crate::{catalog::Labels, store::Source};
@@ -34,6 +34,7 @@ impl Cluster {
             roster: builder.build(),
             asked_at: Timestamp::from_millis(0),
             point: NodePoint::default(),
+            remarks: Remarks::default(),
         };
         let source = Source {
             name: "s".into(),

@@ -1,4 +1,6 @@
-use tributary_model::{Bytes, ContainerPoint, CoreNanos, MemoryPoint, PodKey, RosterBuilder};
+use tributary_model::{
+    Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, RosterBuilder,
+};
 
 use super::*;
 
@@ -43,187 +45,148 @@ fn reading(asked: i64, containers: &[(&str, ContainerPoint)]) -> Reading {
         asked_at: Timestamp::from_millis(asked),
         point: NodePoint::default(),
         columns,
+        remarks: Remarks::default(),
     }
 }
 
-/// The earlier point of a container.
-fn before(pairs: &Pairs, row: usize) -> Option<CpuPoint> {
-    pairs.rows()[row].before()
+/// The stamps of the pair of a row.
+fn stamps(row: &Row) -> Option<(i64, i64)> {
+    let series = row.series();
+    let (earlier, newest) = series.pair()?;
+    Some((earlier.at.as_millis(), newest.at.as_millis()))
 }
 
-/// The pair of the only container: total and time, earlier and later.
-fn pair(pairs: &Pairs) -> (Option<CpuPoint>, Option<CpuPoint>) {
-    (before(pairs, 0), pairs.rows()[0].cpu())
+fn pair(pairs: &Pairs, at: usize) -> Option<(i64, i64)> {
+    stamps(&pairs.rows()[at])
 }
 
-#[test]
-fn two_readings_make_a_pair_and_a_third_moves_it_on() {
-    let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
-    assert_eq!(pair(&pairs), (None, Some(cpu(10, 100))));
-    assert_eq!(
-        pairs.take(reading(2, &[("m", row(20, 200, 5))])),
-        Taken::Newer
-    );
-    assert_eq!(pair(&pairs), (Some(cpu(10, 100)), Some(cpu(20, 200))));
-    pairs.take(reading(3, &[("m", row(30, 300, 5))]));
-    assert_eq!(pair(&pairs), (Some(cpu(20, 200)), Some(cpu(30, 300))));
+fn first(reading: Reading) -> Pairs {
+    Pairs::first(reading, Duration::from_secs(15))
 }
+
+const S: i64 = 1_000;
 
 #[test]
-fn a_repeated_sample_keeps_the_pair() {
-    let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
-    pairs.take(reading(2, &[("m", row(20, 200, 5))]));
-    assert_eq!(
-        pairs.take(reading(3, &[("m", row(20, 200, 5))])),
-        Taken::Repeated
-    );
-    assert_eq!(pair(&pairs), (Some(cpu(10, 100)), Some(cpu(20, 200))));
-    // It was asked for later, but brought nothing new.
-    assert_eq!(pairs.renewed_at(), Timestamp::from_millis(2));
-    assert_eq!(pairs.asked_at(), Timestamp::from_millis(3));
+fn a_reading_is_newer_repeated_or_older_and_makes_pairs() {
+    let page = |at: i64| reading(at * S, &[("m", row(at.unsigned_abs(), at * S, 5))]);
+    let mut pairs = first(page(100));
+    assert_eq!(pair(&pairs, 0), None);
+    assert_eq!(pairs.take(page(130)), Taken::Newer);
+    assert_eq!(pair(&pairs, 0), Some((100 * S, 130 * S)));
+    let mut again = page(130);
+    again.asked_at = Timestamp::from_millis(145 * S);
+    assert_eq!(pairs.take(again), Taken::Repeated);
+    assert_eq!(pair(&pairs, 0), Some((100 * S, 130 * S)));
+    assert_eq!(pairs.rows()[0].seen_at(), Timestamp::from_millis(130 * S));
+    assert_eq!(pairs.asked_at(), Timestamp::from_millis(145 * S));
+    assert_eq!(pairs.take(page(115)), Taken::Older);
+    assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
 }
 
 #[test]
 fn each_container_pairs_by_its_own_time() {
-    let both = |m, s| reading(m, &[("m", row(1, m, 5)), ("s", row(1, s, 5))]);
-    let mut pairs = Pairs::first(both(100, 50));
-    pairs.take(both(200, 50));
-    pairs.take(both(300, 250));
-    let at = |row| before(&pairs, row).map(|point| point.at.as_millis());
-    assert_eq!((at(0), at(1)), (Some(200), Some(50)));
+    let both = |at: i64, m, s| reading(at * S, &[("m", row(1, m, 5)), ("s", row(1, s, 5))]);
+    let mut pairs = first(both(100, 100 * S, 50 * S));
+    pairs.take(both(115, 115 * S, 50 * S));
+    pairs.take(both(130, 130 * S, 125 * S));
+    assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
+    assert_eq!(pair(&pairs, 1), Some((50 * S, 125 * S)));
 }
 
 #[test]
-fn the_order_of_arrival_does_not_matter() {
-    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
-    for order in [
-        [1, 2, 3],
-        [1, 3, 2],
-        [2, 1, 3],
-        [2, 3, 1],
-        [3, 1, 2],
-        [3, 2, 1],
-    ] {
-        let [first, second, third] = order;
-        let mut pairs = Pairs::first(make(first));
-        pairs.take(make(second));
-        pairs.take(make(third));
-        assert_eq!(
-            pair(&pairs),
-            (Some(cpu(2, 2)), Some(cpu(3, 3))),
-            "{order:?}"
-        );
-    }
-}
-
-#[test]
-fn two_scrapers_that_ask_at_the_same_moment_make_no_short_window() {
-    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
-    // Each of three cycles of 15 s gives two samples, 7 ms apart.
-    let [a, b, c, d] = [15_000, 15_007, 30_000, 30_007];
-    for order in [
-        [a, b, c, d],
-        [b, a, d, c],
-        [c, d, a, b],
-        [d, c, b, a],
-        [c, a, d, b],
-        [a, d, b, c],
-    ] {
-        let mut pairs = Pairs::first(make(order[0]));
-        pairs.at_resolution(Duration::from_secs(15));
-        for at in &order[1..] {
-            pairs.take(make(*at));
-        }
-        let expected = (Some(cpu(15_007, b)), Some(cpu(30_007, d)));
-        assert_eq!(pair(&pairs), expected, "{order:?}");
-    }
-}
-
-#[test]
-fn two_samples_at_the_same_moment_are_no_pair() {
-    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
-    let mut pairs = Pairs::first(make(1_000));
-    pairs.at_resolution(Duration::from_secs(15));
-    pairs.take(make(1_007));
-    assert_eq!(pair(&pairs), (None, Some(cpu(1_007, 1_007))));
-    pairs.take(make(13_000));
-    assert_eq!(
-        pair(&pairs),
-        (Some(cpu(1_007, 1_007)), Some(cpu(13_000, 13_000)))
-    );
-}
-
-#[test]
-fn a_publisher_that_is_faster_than_it_says_is_paired_all_the_same() {
-    let make = |at: i64| reading(at, &[("m", row(at.unsigned_abs(), at, 5))]);
-    let mut pairs = Pairs::first(make(1_000));
-    pairs.at_resolution(Duration::from_secs(15));
-    for at in 2..=200 {
-        pairs.take(make(at * 1_000));
-        let window = |before: CpuPoint| at * 1_000 - before.at.as_millis();
-        let longest = before(&pairs, 0).map_or(0, window);
-        assert!(longest < 30_000, "{longest} ms after {at} s");
-    }
-}
-
-#[test]
-fn a_new_start_or_a_fallen_counter_begins_a_new_pair() {
-    let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
-    // Restarted, and already beyond the old total.
-    pairs.take(reading(2, &[("m", row(90, 200, 150))]));
-    assert_eq!(pair(&pairs), (None, Some(cpu(90, 200))));
-    pairs.take(reading(3, &[("m", row(80, 300, 150))]));
-    assert_eq!(pair(&pairs), (None, Some(cpu(80, 300))));
-    // An old reading from before the restart does not come back.
-    pairs.take(reading(2, &[("m", row(10, 250, 5))]));
-    assert_eq!(pair(&pairs), (None, Some(cpu(80, 300))));
+fn a_clock_that_is_set_is_told_and_concerns_its_own_series_only() {
+    let both = |at: i64, m| reading(at * S, &[("m", row(1, m, 5)), ("s", row(1, at * S, 5))]);
+    let mut pairs = first(both(100, 100 * S));
+    pairs.take(both(115, 115 * S));
+    assert_eq!(pairs.take(both(130, 9_000 * S)), Taken::ClockSet);
+    assert_eq!(pair(&pairs, 0), None);
+    assert_eq!(pair(&pairs, 1), Some((115 * S, 130 * S)));
+    assert_eq!(pairs.take(both(145, 9_015 * S)), Taken::Newer);
+    assert_eq!(pair(&pairs, 0), Some((9_000 * S, 9_015 * S)));
 }
 
 #[test]
 fn a_new_sidecar_leaves_the_others_paired() {
-    let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
-    pairs.take(reading(
-        2,
-        &[("a", row(1, 200, 190)), ("m", row(20, 200, 5))],
-    ));
-    assert_eq!(before(&pairs, 0), None); // never an invented point
-    assert_eq!(before(&pairs, 1), Some(cpu(10, 100)));
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let mut pairs = first(reading(100 * S, &[("m", at(100))]));
+    pairs.take(reading(115 * S, &[("a", at(115)), ("m", at(115))]));
+    // Never an invented point.
+    assert_eq!(
+        (pair(&pairs, 0), pair(&pairs, 1)),
+        (None, Some((100 * S, 115 * S)))
+    );
     // And when it goes again:
-    pairs.take(reading(3, &[("m", row(30, 300, 5))]));
-    assert_eq!(pair(&pairs), (Some(cpu(20, 200)), Some(cpu(30, 300))));
+    pairs.take(reading(130 * S, &[("m", at(130))]));
+    assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
 }
 
 #[test]
-fn a_sample_that_is_missing_once_costs_one_cycle() {
-    let mut pairs = Pairs::first(reading(1, &[("m", row(10, 100, 5))]));
-    let absent = ContainerPoint {
-        cpu: None,
-        ..row(0, 200, 5)
+fn what_a_page_lacks_is_remembered_and_pairs_when_it_is_back() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let whole = |second: i64| reading(second * S, &[("m", at(second)), ("s", at(second))]);
+    let mut pairs = first(whole(100));
+    pairs.take(whole(115));
+    pairs.take(reading(130 * S, &[]));
+    let gone = pairs.gone(&key).unwrap();
+    assert_eq!(gone.asked_at, Timestamp::from_millis(115 * S));
+    assert_eq!(
+        gone.rows.iter().map(stamps).collect::<Vec<_>>(),
+        [Some((100 * S, 115 * S)); 2]
+    );
+    // A part of it is back, and then the rest.
+    pairs.take(reading(145 * S, &[("m", at(145))]));
+    assert_eq!(pair(&pairs, 0), Some((115 * S, 145 * S)));
+    pairs.take(whole(160));
+    assert_eq!(pair(&pairs, 0), Some((145 * S, 160 * S)));
+    // Nobody is remembered for ever.
+    pairs.take(reading(175 * S, &[]));
+    pairs.take(reading(2_000 * S, &[("other", at(2_000))]));
+    assert!(pairs.gone(&key).is_none());
+}
+
+#[test]
+fn no_more_than_some_containers_are_remembered_the_latest_of_all() {
+    let mut gone = Gone::default();
+    let page = Page::new(Asked {
+        at: Timestamp::from_millis(0),
+        gap: None,
+        resolution: Duration::from_secs(15),
+    });
+    let rows = |count: usize| -> Vec<(ContainerName, Row)> {
+        let row = Row::first(&ContainerPoint::default(), &page);
+        (0..count)
+            .map(|number| (format!("c{number}").into(), row))
+            .collect()
     };
-    pairs.take(reading(2, &[("m", absent), ("s", row(1, 200, 5))]));
-    pairs.take(reading(3, &[("m", row(30, 300, 5)), ("s", row(2, 300, 5))]));
-    assert_eq!(pair(&pairs), (Some(cpu(10, 100)), Some(cpu(30, 300))));
+    let pod = |number: usize| PodKey::new("a", format!("p{number}"));
+    for number in 0..30 {
+        let at = Timestamp::from_millis(i64::try_from(number).unwrap());
+        gone.put(&pod(number), &rows(100), at);
+    }
+    assert!(gone.get(&pod(9)).is_none() && gone.get(&pod(10)).is_some());
+    assert!(gone.get(&pod(29)).is_some());
+    gone.put(&pod(99), &rows(2_049), Timestamp::from_millis(99));
+    assert!(gone.get(&pod(99)).is_none());
 }
 
 #[test]
-fn a_clock_that_was_set_back_starts_over() {
-    let mut pairs = Pairs::first(reading(1_000, &[("m", row(10, 3_600_000, 5))]));
-    pairs.take(reading(2_000, &[("m", row(20, 3_601_000, 5))]));
-    let back = reading(17_000, &[("m", row(30, 16_000, 5))]);
-    assert_eq!(pairs.take(back), Taken::ClockSet);
-    assert_eq!(pair(&pairs), (None, Some(cpu(30, 16_000))));
-}
-
-#[test]
-fn a_node_that_boots_begins_a_new_pair() {
-    let with = |asked, total| {
-        let mut reading = reading(asked, &[("m", row(1, asked, 5))]);
-        reading.point.cpu = Some(cpu(total, asked));
-        reading
+fn two_stores_that_were_fed_in_other_orders_hold_the_same() {
+    let page = |at: i64| {
+        let mut page = reading(at, &[("m", row(at.unsigned_abs(), at - 7, 5))]);
+        page.point.cpu = Some(cpu(at.unsigned_abs(), at - 3));
+        page
     };
-    let mut pairs = Pairs::first(with(100, 50));
-    pairs.take(with(200, 70));
-    assert_eq!(pairs.node().1, Some(&cpu(50, 100)));
-    pairs.take(with(300, 3));
-    assert_eq!(pairs.node().1, None);
+    let [a, b, c, d] = [15_000, 15_007, 30_000, 30_007];
+    let held = |order: [i64; 4]| {
+        let mut pairs = first(page(order[0]));
+        for at in &order[1..] {
+            pairs.take(page(*at));
+        }
+        let series = |row: &Row| (row.series().earlier, row.series().newest);
+        (series(pairs.node()), series(&pairs.rows()[0]))
+    };
+    for order in [[b, a, d, c], [c, d, a, b], [d, c, b, a], [a, c, b, d]] {
+        assert_eq!(held(order), held([a, b, c, d]), "{order:?}");
+    }
 }

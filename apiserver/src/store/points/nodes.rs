@@ -7,7 +7,7 @@ use tributary_model::{NodeName, PodKey, Roster, RosterPod, Timestamp};
 
 use super::{
     super::{
-        outcome::{FailedScrape, Failure, NoMetrics},
+        outcome::{FailedScrape, NoMetrics},
         pairs::Pairs,
     },
     Source,
@@ -45,16 +45,13 @@ pub(super) struct Entry {
     pub(super) pairs: Option<Pairs>,
     /// What it reports, or did before its samples were too old.
     pub(super) roster: Option<Arc<Roster>>,
-    pub(super) expired: Option<Expired>,
+    /// When the newest page was asked for that is forgotten.
+    pub(super) expired: Option<Timestamp>,
     pub(super) failed: Option<FailedScrape>,
-}
-
-/// What is left of samples that were too old: enough to say so. Which pods they
-/// were of is in the index.
-#[derive(Debug)]
-pub(super) struct Expired {
-    pub(super) renewed_at: Timestamp,
-    pub(super) asked_at: Timestamp,
+    /// What was wrong before the first page.
+    pub(super) failed_before: Option<FailedScrape>,
+    /// Whether it was said that its samples are too old.
+    pub(super) is_told_old: bool,
 }
 
 impl Nodes {
@@ -135,6 +132,8 @@ impl Entry {
             roster: None,
             expired: None,
             failed: None,
+            failed_before: None,
+            is_told_old: false,
         }
     }
 
@@ -142,19 +141,14 @@ impl Entry {
         flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
     }
 
-    /// When somebody last asked with success, and when that brought something
-    /// new.
-    pub(super) fn answered(&self) -> Option<(Timestamp, Timestamp)> {
-        match (&self.pairs, &self.expired) {
-            (Some(pairs), _) => Some((pairs.asked_at(), pairs.renewed_at())),
-            (None, Some(expired)) => Some((expired.asked_at, expired.renewed_at)),
-            (None, None) => None,
-        }
+    /// When somebody last asked with success.
+    pub(super) fn answered(&self) -> Option<Timestamp> {
+        let held = self.pairs.as_ref().map(Pairs::asked_at);
+        held.or(self.expired)
     }
 
     pub(super) fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {
-        let (_, renewed_at) = self.answered()?;
-        let age = now.since(renewed_at)?;
+        let age = now.since(self.answered()?)?;
         (age > self.max_age(flag)).then_some(age)
     }
 
@@ -168,15 +162,11 @@ impl Entry {
         if let (Some(pairs), None) = (&self.pairs, too_old) {
             return Ok(pairs);
         }
-        let asked_at = self.answered().map(|(asked_at, _)| asked_at);
+        let asked_at = self.answered();
         let failed = self.failed.as_ref();
         let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
         Err(match (failed, too_old) {
-            (Some(failed), _) => NoMetrics::Failed(Failure {
-                ago: now.since(failed.asked_at).unwrap_or_default(),
-                by: failed.by.to_string(),
-                message: failed.message.to_string(),
-            }),
+            (Some(failed), _) => NoMetrics::Failed(failed.at(now)),
             (None, Some(age)) => NoMetrics::TooOld(age),
             (None, None) => NoMetrics::NeverReported,
         })

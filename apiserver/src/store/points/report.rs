@@ -104,7 +104,7 @@ impl Points {
 }
 
 fn sampled_at(entry: &Entry) -> Option<Timestamp> {
-    entry.answered().map(|(asked_at, _)| asked_at)
+    entry.answered()
 }
 
 fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> State {
@@ -121,10 +121,13 @@ fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> 
             }
         }
         Some(NoMetrics::Failed(_)) => State::Failing,
-        Some(NoMetrics::TooOld(_)) => State::Expired,
+        Some(NoMetrics::TooOld(_) | NoMetrics::NothingNew(_)) => State::Expired,
         Some(NoMetrics::NeverReported) => State::Unreported,
-        Some(NoMetrics::NotOnNode(_) | NoMetrics::NoUsage(_) | NoMetrics::Container(..)) => {
-            State::Incomplete
-        }
+        Some(
+            NoMetrics::NotOnNode(_)
+            | NoMetrics::NoUsage(_)
+            | NoMetrics::Container(..)
+            | NoMetrics::Recovering(_),
+        ) => State::Incomplete,
     }
 }

@@ -2,7 +2,7 @@
 
 use tributary_model::{NoUsage, NodeName, Timestamp};
 
-use super::{super::outcome::NoMetrics, Points, nodes::Entry};
+use super::{super::outcome::NoMetrics, Points, held::HeldPod, nodes::Entry};
 
 /// After so many resolutions a node that still waits for a second sample counts as
 /// answered for: its kubelet measures more slowly than it is scraped.
@@ -39,10 +39,11 @@ impl Points {
                 continue;
             };
             let is_unusable = match reason {
-                NoMetrics::NoUsage(NoUsage::NoPrevious) => has_waited(entry, now),
-                NoMetrics::NoUsage(_) => true,
-                // The kubelet answers, and goes on giving what it gave.
-                NoMetrics::TooOld(_) => self.is_scraped(entry, now),
+                NoMetrics::NoUsage(NoUsage::NoPrevious) | NoMetrics::Recovering(_) => {
+                    has_waited(entry, now)
+                }
+                // The kubelet answers, and gives nothing, or what it gave before.
+                NoMetrics::NoUsage(_) | NoMetrics::NothingNew(_) => true,
                 _ => false,
             };
             if self.serves_a_pod(entry, now) {
@@ -54,21 +55,13 @@ impl Points {
         standing
     }
 
-    /// Whether the last successful scrape is young enough to be served.
-    fn is_scraped(&self, entry: &Entry, now: Timestamp) -> bool {
-        let age = entry
-            .answered()
-            .and_then(|(asked_at, _)| now.since(asked_at));
-        age.is_some_and(|age| age <= entry.max_age(self.max_age))
-    }
-
     /// Whether the usage of any pod on this node can be served.
     fn serves_a_pod(&self, entry: &Entry, now: Timestamp) -> bool {
-        let Ok(pairs) = entry.fresh(now, self.max_age) else {
+        let Ok(held) = self.held(entry, now) else {
             return false;
         };
-        let mut pods = pairs.roster().pods().iter();
-        pods.any(|pod| self.whole_pod(entry, pairs, pod).is_ok())
+        let mut pods = held.pairs.roster().pods().iter();
+        pods.any(|pod| HeldPod::of(held, pod).usage_of_pod().is_ok())
     }
 }
 

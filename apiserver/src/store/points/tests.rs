@@ -1,9 +1,11 @@
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NanoCores, NodePoint,
-    RosterBuilder,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NanoCores, NoUsage,
+    NodePoint, Remarks, RosterBuilder,
 };
 
 use super::*;
+
+mod time;
 
 const SECOND: i64 = 1_000;
 
@@ -63,6 +65,7 @@ fn page(node: &str, second: i64, containers: &[(&str, &str, u64)]) -> Reading {
             swap: None,
         },
         columns,
+        remarks: Remarks::default(),
     }
 }
 
@@ -159,24 +162,6 @@ fn a_failure_hides_nothing_until_the_samples_are_too_old() {
 }
 
 #[test]
-fn a_kubelet_that_repeats_itself_is_too_old_some_day() {
-    let mut points = Points::default();
-    for second in [100, 115] {
-        points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
-    }
-    for asked in [130, 145, 160, 175] {
-        let mut same = page("n1", 115, &[("web", "main", 250)]);
-        same.asked_at = at(asked);
-        points.take(same, &source("s"));
-    }
-    assert_eq!(millis(&points, None, 160), Ok(vec![250]));
-    assert_eq!(
-        millis(&points, None, 176),
-        Err("its newest sample is 61s old".to_owned())
-    );
-}
-
-#[test]
 fn a_pod_counts_only_from_its_node() {
     let mut points = Points::default();
     for second in [100, 115] {
@@ -200,11 +185,13 @@ fn a_pod_counts_only_from_its_node() {
     assert_eq!(on(&points, "unknown"), unknown);
     // Nor where one alone reports it.
     points.take(page("old", 130, &[("db", "main", 1)]), &source("s"));
+    assert_eq!(on(&points, "old"), Ok(vec![700]));
+    points.take(page("old", 150, &[("db", "main", 1)]), &source("s"));
     assert_eq!(points.nodes_of(&web()), ["new".into()]);
     assert_eq!(on(&points, "idle"), not_yet);
     assert_eq!(on(&points, "unknown"), unknown);
     let not_yet = refused("node old does not report it yet");
-    assert_eq!(on(&points, "old"), not_yet);
+    assert_eq!(millis(&points, Some("old"), 161), not_yet);
     assert_eq!(on(&points, "new"), Ok(vec![30]));
 }
 
@@ -238,24 +225,38 @@ fn what_is_too_old_or_gone_is_forgotten() {
         points.take(page(node, 100, &[(pod, "main", 1)]), &source("s"));
     }
     points.take(page("n1", 140, &[("web", "main", 1)]), &source("s"));
-    assert_eq!(points.expire(at(150), |node| node != "n3"), 1);
-    assert_eq!(points.held(), (1, 1));
+    let not_n3 = |node: &str| node != "n3";
+    assert_eq!(points.expire(at(150), not_n3), 1);
+    assert_eq!(
+        (points.expire(at(151), not_n3), points.count()),
+        (0, (2, 2))
+    );
+    // What may still pair is kept for a quarter of an hour.
+    points.take(page("n1", 1_000, &[("web", "main", 1)]), &source("s"));
+    assert_eq!(
+        (points.expire(at(1_000), not_n3), points.count()),
+        (0, (2, 2))
+    );
+    assert_eq!(
+        (points.expire(at(1_001), not_n3), points.count()),
+        (0, (1, 1))
+    );
     assert!(points.nodes.get("n2").is_some() && points.nodes.get("n3").is_none());
     // The samples are gone; what was wrong is still known, of the pod as well.
-    let reason = |name| pod(&points, &PodKey::new("shop", name), None, at(155)).unwrap_err();
-    assert_eq!(reason("db").to_string(), "its newest sample is 55s old");
+    let reason = |name| pod(&points, &PodKey::new("shop", name), None, at(1_005)).unwrap_err();
+    assert_eq!(reason("db").to_string(), "its newest sample is 905s old");
     assert_eq!(reason("api"), NoMetrics::NeverReported);
     assert_eq!(points.index.len(), 2);
-    fail(&mut points, ("n2", 150), "refused", "s2");
-    let reason = pod(&points, &PodKey::new("shop", "db"), None, at(155)).unwrap_err();
+    fail(&mut points, ("n2", 1_000), "refused", "s2");
+    let reason = pod(&points, &PodKey::new("shop", "db"), None, at(1_005)).unwrap_err();
     assert_eq!(
         reason.to_string(),
         "last scrape failed 5s ago by s2: refused"
     );
     // And it comes back as if it had never been away.
-    points.take(page("n2", 160, &[("db", "main", 1)]), &source("s"));
-    points.take(page("n2", 175, &[("db", "main", 1)]), &source("s"));
-    assert!(pod(&points, &PodKey::new("shop", "db"), None, at(176)).is_ok());
+    points.take(page("n2", 1_010, &[("db", "main", 1)]), &source("s"));
+    points.take(page("n2", 1_025, &[("db", "main", 1)]), &source("s"));
+    assert!(pod(&points, &PodKey::new("shop", "db"), None, at(1_026)).is_ok());
     assert_eq!(points.nodes_of(&PodKey::new("shop", "db")), ["n2".into()]);
 }
 
@@ -303,7 +304,7 @@ fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
         reading.point = NodePoint::default();
         reading
     };
-    points.take(without_node(145, &[("web", "main", 250)]), &source("s"));
+    points.take(without_node(145, &[]), &source("s"));
     assert_eq!(standing(&points, 146), (0, 0, 1));
     points.take(without_node(160, &[("web", "main", 250)]), &source("s"));
     assert_eq!(standing(&points, 161), (1, 0, 0));
@@ -345,8 +346,8 @@ fn a_node_has_a_state_at_any_time() {
     fail(&mut points, ("n1", 160), "refused", "s2");
     assert_eq!(state(&points, 160), (State::Late, Some(45)));
     assert_eq!(state(&points, 161), (State::Failing, Some(46)));
-    points.expire(at(161), |_| true);
-    assert_eq!(state(&points, 161), (State::Failing, None));
+    points.expire(at(1_016), |_| true);
+    assert_eq!(state(&points, 1_016), (State::Failing, None));
     let report = points.report(&"n1".into(), at(161));
     assert_eq!(report.sampled_at, Some(at(115)));
     let failed = report.failed.unwrap();

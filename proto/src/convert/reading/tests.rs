@@ -48,6 +48,7 @@ fn reading(roster: &WireRoster, points: [ContainerPoint; 3]) -> Reading {
             swap: Some(Bytes(0)),
         },
         columns,
+        remarks: Remarks::default(),
     }
 }
 
@@ -168,6 +169,7 @@ fn a_steady_reading_fits_the_budget() {
         asked_at: Timestamp::from_millis(1_795_229_483_301),
         point: NodePoint::default(),
         columns,
+        remarks: Remarks::default(),
     };
     let bytes = reading_to_wire(&reading, 7).encoded_len();
     assert!(bytes <= 30 * 24, "{bytes} bytes");

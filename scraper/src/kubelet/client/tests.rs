@@ -96,6 +96,7 @@ impl Kubelet {
             port: self.port,
             path: PathAndQuery::from_static("/metrics/resource"),
             ready: true,
+            cpu_millis: None,
         };
         let page = client.fetch(&target, &mut None).await;
         page.map(|page| page.bytes)

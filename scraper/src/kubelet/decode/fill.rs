@@ -1,6 +1,6 @@
 //! Lines -> columns.
 
-use std::slice;
+use std::{collections::BTreeSet, slice};
 
 use tributary_model::{
     Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, Roster, Timestamp,
@@ -35,6 +35,21 @@ pub(super) struct Filled {
     pub(super) scrape_error: bool,
     /// Whether any number was taken.
     pub(super) is_of_use: bool,
+    /// Rows of which the page has two samples that differ.
+    pub(super) twice_rows: BTreeSet<u32>,
+    /// Rows of which a sample could not be used.
+    pub(super) bad_rows: BTreeSet<u32>,
+    /// Whether any sample has the time of asking for want of one of its own.
+    pub(super) is_without_times: bool,
+    /// Two samples of the node itself differ.
+    twice: Twice,
+}
+
+/// Of what the node has two samples that differ.
+#[derive(Clone, Copy, Debug, Default)]
+struct Twice {
+    cpu: bool,
+    memory: bool,
 }
 
 /// What a line about a container is about.
@@ -178,17 +193,23 @@ impl<'a> Fill<'a> {
 
     fn node(&mut self, family: Family, series: &Series<'_>) -> Result<(), Refused> {
         let sample = sample(series)?;
-        let point = &mut self.filled.point;
+        let Filled { point, twice, .. } = &mut self.filled;
         match family {
-            Family::NodeCpu => first(point.cpu.is_some())?,
-            Family::NodeMemory => first(point.memory.is_some())?,
-            _ => first(point.swap.is_some())?,
+            Family::NodeCpu => {
+                let cpu = cpu(&sample, self.asked_at)?;
+                only(&mut point.cpu, &mut twice.cpu, cpu)?;
+            }
+            Family::NodeMemory => {
+                let memory = memory(&sample, self.asked_at)?;
+                only(&mut point.memory, &mut twice.memory, memory)?;
+            }
+            _ => {
+                first(point.swap.is_some())?;
+                point.swap = Some(Bytes(amount(&sample, 0)?));
+                return Ok(());
+            }
         }
-        match family {
-            Family::NodeCpu => point.cpu = Some(cpu(&sample, self.asked_at)?),
-            Family::NodeMemory => point.memory = Some(memory(&sample, self.asked_at)?),
-            _ => point.swap = Some(Bytes(amount(&sample, 0)?)),
-        }
+        self.filled.is_without_times |= sample.at.is_none();
         Ok(())
     }
 
@@ -202,23 +223,83 @@ impl<'a> Fill<'a> {
         let columns = &mut self.filled.columns;
         match family {
             Family::ContainerCpu => {
-                first(columns.cpu(row).is_some())?;
-                columns.set_cpu(row, Some(cpu(&sample, self.asked_at)?));
+                let cpu = cpu(&sample, self.asked_at);
+                let cpu = cpu.map_err(|refused| self.bad_value(row, refused))?;
+                match self.filled.columns.cpu(row) {
+                    None if self.filled.twice_rows.is_empty() => {}
+                    held => self.again(row, held == Some(cpu), held.is_some())?,
+                }
+                self.filled.columns.set_cpu(row, Some(cpu));
             }
             Family::ContainerMemory => {
-                first(columns.point(row).memory.is_some())?;
-                columns.set_memory(row, Some(memory(&sample, self.asked_at)?));
+                let memory = memory(&sample, self.asked_at);
+                let memory = memory.map_err(|refused| self.bad_value(row, refused))?;
+                match self.filled.columns.point(row).memory {
+                    None if self.filled.twice_rows.is_empty() => {}
+                    held => self.again(row, held == Some(memory), held.is_some())?,
+                }
+                self.filled.columns.set_memory(row, Some(memory));
             }
             Family::ContainerStart => {
-                first(columns.started(row).is_some())?;
-                columns.set_started(row, Some(started(&sample)?));
+                // Of two the later one: nobody goes back to a run that is over.
+                let started = started(&sample)?;
+                let held = columns.started(row);
+                columns.set_started(row, held.max(Some(started)));
+                return first(held.is_some());
             }
             _ => {
                 first(columns.point(row).swap.is_some())?;
                 columns.set_swap(row, Some(Bytes(amount(&sample, 0)?)));
+                return Ok(());
             }
         }
+        self.filled.is_without_times |= sample.at.is_none();
         Ok(())
+    }
+
+    /// A second sample of a container, or one of a container that has two: the same is
+    /// ignored, and another one makes that it has none. One of the two is of a run
+    /// that is over, and nobody knows which.
+    #[cold]
+    fn again(&mut self, row: usize, is_same: bool, is_held: bool) -> Result<(), Refused> {
+        let number = u32::try_from(row).unwrap_or(u32::MAX);
+        let is_twice = self.filled.twice_rows.contains(&number);
+        if !is_held && !is_twice {
+            return Ok(());
+        }
+        if !is_same && !is_twice {
+            self.filled.twice_rows.insert(number);
+            self.filled.columns.set_cpu(row, None);
+            self.filled.columns.set_memory(row, None);
+        }
+        Err(Refused::Duplicate)
+    }
+
+    #[cold]
+    fn bad_value(&mut self, row: usize, refused: Refused) -> Refused {
+        let number = u32::try_from(row).unwrap_or(u32::MAX);
+        self.filled.bad_rows.insert(number);
+        refused
+    }
+}
+
+/// Takes the only sample of its kind: two that differ are none.
+fn only<T: PartialEq>(slot: &mut Option<T>, twice: &mut bool, value: T) -> Result<(), Refused> {
+    if *twice {
+        return Err(Refused::Duplicate);
+    }
+    match slot {
+        None => {
+            *slot = Some(value);
+            Ok(())
+        }
+        Some(held) => {
+            *twice = *held != value;
+            if *twice {
+                *slot = None;
+            }
+            Err(Refused::Duplicate)
+        }
     }
 }
 

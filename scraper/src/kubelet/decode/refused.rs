@@ -21,8 +21,8 @@ pub enum Refused {
     Overflow,
     /// Its time is negative, no whole number or after the year 9999.
     BadTimestamp,
-    /// The page has said this already. The first stands: neither is better,
-    /// and a line that comes later should not be able to undo another.
+    /// The page has said this already. If it says something else of CPU or memory,
+    /// neither counts: one of the two is of a run that is over.
     Duplicate,
     /// It is not as the format wants it.
     Malformed,

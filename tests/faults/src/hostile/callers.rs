@@ -1,6 +1,11 @@
 //! Callers who show nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{HeaderValue, Request, header::ACCEPT};
 use http_body_util::Empty;
@@ -9,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::AsyncWriteExt as _,
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -20,13 +25,16 @@ use crate::fleet::Fleet;
 
 /// What the first kind does.
 pub(super) const IDLE: &str = "hold 6,000 connections to each frontend, half without a handshake, and 600 to each scraper, \
-     and send nothing";
+     from twelve addresses, and send nothing";
 /// What the second kind does.
 pub(super) const BUSY: &str =
     "send an `Accept` of a million clauses, tokens that nobody knows, and paths that do not exist";
 
 const CONNECTIONS: usize = 6_000;
 const OF_A_SCRAPER: usize = 600;
+/// Each within the share of one address, and together beyond what all may have. Probes come from another address, as
+/// those of a kubelet do.
+const ADDRESSES: u8 = 12;
 
 /// Opens connections and keeps them; a connection that is closed is opened again.
 pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
@@ -34,12 +42,12 @@ pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
     for frontend in &fleet.frontends {
         for number in 0..CONNECTIONS {
             let tls = (number % 2 == 0).then(|| trusting(&fleet.cluster, "h2"));
-            attack.spawn(hold(frontend.api, tls, spread(number)));
+            attack.spawn(hold(route(number, frontend.api), tls, spread(number)));
         }
     }
     for scraper in &fleet.scrapers {
         for number in 0..OF_A_SCRAPER {
-            attack.spawn(hold(scraper.admin, None, spread(number)));
+            attack.spawn(hold(route(number, scraper.admin), None, spread(number)));
         }
     }
     Ok(attack)
@@ -50,15 +58,33 @@ fn spread(number: usize) -> Duration {
     Duration::from_millis(u64::try_from(number).unwrap_or(0))
 }
 
-async fn hold(
-    address: std::net::SocketAddr,
-    tls: Option<Arc<rustls::ClientConfig>>,
-    after: Duration,
-) {
+/// From where to where a connection goes.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    from: Ipv4Addr,
+    to: SocketAddr,
+}
+
+impl Route {
+    async fn connect(self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind((self.from, 0).into())?;
+        socket.connect(self.to).await
+    }
+}
+
+fn route(number: usize, to: SocketAddr) -> Route {
+    let host = u8::try_from(number % usize::from(ADDRESSES)).unwrap_or(0);
+    Route {
+        from: Ipv4Addr::new(127, 66, 0, 1 + host),
+        to,
+    }
+}
+
+async fn hold(route: Route, tls: Option<Arc<rustls::ClientConfig>>, after: Duration) {
     sleep(after).await;
     for _ in 0..ROUNDS {
-        if let Ok(Ok(stream)) = timeout(Duration::from_secs(10), TcpStream::connect(address)).await
-        {
+        if let Ok(Ok(stream)) = timeout(Duration::from_secs(10), route.connect()).await {
             match &tls {
                 None => wait_for_end(stream).await,
                 Some(tls) => {
@@ -100,7 +126,7 @@ pub(super) async fn busy(fleet: &Fleet) -> anyhow::Result<Attack> {
 }
 
 /// Streams of one connection, each with an `Accept` that is short on the wire and long in memory.
-async fn ask_dearly(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>) {
+async fn ask_dearly(address: SocketAddr, tls: Arc<rustls::ClientConfig>) {
     let clauses = HeaderValue::from_maybe_shared(bytes::Bytes::from(vec!["a"; 2_000].join(",")));
     let Ok(clauses) = clauses else { return };
     for _ in 0..ROUNDS {
@@ -126,7 +152,7 @@ async fn ask_dearly(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig
 }
 
 /// Requests of one connection, each with another token or path.
-async fn guess(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>, number: usize) {
+async fn guess(address: SocketAddr, tls: Arc<rustls::ClientConfig>, number: usize) {
     let mut turn = 0_u64;
     for _ in 0..ROUNDS {
         if let Some(mut stream) = connect(address, &tls).await {
@@ -154,7 +180,7 @@ async fn guess(address: std::net::SocketAddr, tls: Arc<rustls::ClientConfig>, nu
 }
 
 async fn connect(
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     tls: &Arc<rustls::ClientConfig>,
 ) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
     let patience = Duration::from_secs(10);

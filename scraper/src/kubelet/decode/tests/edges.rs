@@ -138,16 +138,83 @@ fn a_missing_timestamp_is_the_time_of_asking() {
     assert_eq!(decoded.reading.point.cpu, cpu(5_000_000_000, 1_000_000));
 }
 
-#[test]
-fn of_a_series_that_comes_twice_the_first_stands() {
-    let cpu_again = r#"container_cpu_usage_seconds_total{pod="p",namespace="a",container="c"} 9 9"#;
-    let decoded = decode(&format!("{POD}{cpu_again}\n")).unwrap();
-    assert_eq!(decoded.refused.count(Refused::Duplicate), 1);
-    assert_eq!(decoded.reading.columns.cpu(0), cpu(1_000_000_000, 11));
+/// The pod `p` with one more line of a family about its container.
+fn with_another(family: &str, value: &str) -> Decoded {
+    let labels = r#"{pod="p",namespace="a",container="c"}"#;
+    decode(&format!("{POD}{family}{labels} {value}\n")).unwrap()
+}
 
+#[test]
+fn a_series_that_comes_twice_with_the_same_sample_is_one() {
+    for (family, value) in [
+        ("container_cpu_usage_seconds_total", "1 11"),
+        ("container_memory_working_set_bytes", "3 13"),
+    ] {
+        let decoded = with_another(family, value);
+        assert_eq!(decoded.refused.count(Refused::Duplicate), 1, "{family}");
+        let once = decode(POD).unwrap().reading;
+        assert_eq!(decoded.reading, once, "{family}");
+    }
+}
+
+#[test]
+fn of_two_series_that_differ_neither_stands() {
+    for (family, value) in [
+        ("container_cpu_usage_seconds_total", "9 11"),
+        ("container_cpu_usage_seconds_total", "1 12"),
+        ("container_memory_working_set_bytes", "4 13"),
+        ("container_memory_working_set_bytes", "3 9"),
+    ] {
+        let decoded = with_another(family, value);
+        assert_eq!(decoded.refused.count(Refused::Duplicate), 1, "{family}");
+        let point = decoded.reading.columns.point(0);
+        assert_eq!((point.cpu, point.memory), (None, None), "{family}");
+        let withheld = &*decoded.reading.remarks.withheld;
+        assert_eq!(withheld, [(0, NoUsage::ReportedTwice)], "{family}");
+    }
+    // Whatever the order and the number.
+    let line = |total: u64| {
+        format!(
+            "container_cpu_usage_seconds_total{{container=\"c\",namespace=\"a\",pod=\"p\"}} {total} 11\n"
+        )
+    };
+    for totals in [[1, 2, 1], [1, 1, 2], [2, 1, 1]] {
+        let page: String = totals.into_iter().map(line).collect();
+        let decoded = decode(&page).unwrap();
+        assert_eq!(decoded.reading.columns.cpu(0), None, "{totals:?}");
+    }
+    let node = "node_cpu_usage_seconds_total 1 5\nnode_cpu_usage_seconds_total 2 5\n";
+    let decoded = decode(&format!("{node}node_memory_working_set_bytes 1 5\n")).unwrap();
+    assert_eq!(decoded.reading.point.cpu, None);
+    // Swap is shown and goes into no rate: the first stands.
     let decoded = decode("node_swap_usage_bytes 1\nnode_swap_usage_bytes 2\n").unwrap();
     assert_eq!(decoded.refused.count(Refused::Duplicate), 1);
     assert_eq!(decoded.reading.point.swap, Some(Bytes(1)));
+}
+
+#[test]
+fn why_a_container_has_no_value_is_said() {
+    for value in ["NaN 11", "-5 11", "1e40 11", "x 11", "1 -1"] {
+        let page = POD.replace("} 1 11", &format!("}} {value}"));
+        assert_ne!(page, POD);
+        let decoded = decode(&page).unwrap();
+        let withheld = &*decoded.reading.remarks.withheld;
+        assert_eq!(withheld, [(0, NoUsage::BadValue)], "{value}");
+    }
+}
+
+#[test]
+fn a_sample_without_a_time_is_stamped_by_the_scraper_and_said_to_be() {
+    for (page, expected) in [
+        (POD.to_owned(), false),
+        (POD.replace("} 1 11", "} 1"), true),
+        ("node_cpu_usage_seconds_total 5\n".to_owned(), true),
+        ("node_cpu_usage_seconds_total 5 1\n".to_owned(), false),
+    ] {
+        let decoded = decode(&page).unwrap();
+        let remarks = decoded.reading.remarks;
+        assert_eq!(remarks.is_stamped_by_scraper, expected, "{page}");
+    }
 }
 
 #[test]

@@ -1,0 +1,109 @@
+use tributary_model::MemoryPoint;
+
+use super::*;
+
+const RESOLUTION: Duration = Duration::from_secs(15);
+/// When the first page was asked for, in milliseconds.
+const BEGIN: i64 = 1_790_000_000_000;
+
+fn cpu(total: u64, at: i64) -> CpuPoint {
+    CpuPoint {
+        total: CoreNanos(total),
+        at: Timestamp::from_millis(at),
+    }
+}
+
+fn point(cpu: Option<CpuPoint>, started: Option<i64>, bytes: u64) -> ContainerPoint {
+    ContainerPoint {
+        cpu,
+        memory: Some(MemoryPoint {
+            working_set: Bytes(bytes),
+            at: Timestamp::from_millis(1),
+        }),
+        started: started.map(Timestamp::from_millis),
+        swap: (bytes.is_multiple_of(2)).then_some(Bytes(bytes)),
+    }
+}
+
+fn asked(at: i64, gap: Option<u64>) -> Asked {
+    Asked {
+        at: Timestamp::from_millis(at),
+        gap: gap.map(Duration::from_millis),
+        resolution: RESOLUTION,
+    }
+}
+
+#[test]
+fn a_row_is_one_cache_line_and_has_the_whole_series() {
+    assert_eq!(size_of::<Row>(), 64);
+    for (is_stepped, is_missing) in [(false, false), (true, false), (false, true), (true, true)] {
+        let series = Series {
+            newest: Some(cpu(u64::MAX - 1, -1)),
+            earlier: Some(cpu(0, 0)),
+            started: Some(Timestamp::from_millis(0)),
+            sight: Some(Sight {
+                at: Timestamp::from_millis(BEGIN),
+                gap: Duration::from_mins(10),
+            }),
+            is_stepped,
+            is_missing,
+        };
+        assert_eq!(Row::new(&series, &point(None, None, 7)).series(), series);
+    }
+    let nothing = Row::first(&ContainerPoint::default(), &Page::new(asked(BEGIN, None)));
+    let expected = Series {
+        is_missing: true,
+        ..Series::default()
+    };
+    assert_eq!(nothing.series(), expected);
+    assert_eq!((nothing.memory, nothing.swap), (MISSING, MISSING));
+}
+
+#[test]
+fn a_gap_is_told_in_tenths_of_a_second_and_never_shorter() {
+    for (gap, told) in [(0, 0), (1, 100), (14_950, 15_000), (u64::MAX, 6_553_500)] {
+        let seen = Seen::pack(Timestamp::from_millis(BEGIN), Duration::from_millis(gap));
+        assert_eq!(seen.gap_millis(), told, "{gap}");
+        assert_eq!(seen.at(), Timestamp::from_millis(BEGIN), "{gap}");
+    }
+}
+
+/// Numbers that are as good as random.
+fn mixed(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+    *seed >> 33
+}
+
+#[test]
+fn the_frequent_case_is_what_the_series_makes_of_it() {
+    let mut seed = 1;
+    let mut one_of = |values: &[i64]| {
+        let at = usize::try_from(mixed(&mut seed)).unwrap() % values.len();
+        values[at]
+    };
+    let mut frequent = 0;
+    for _ in 0..200_000 {
+        let gap = one_of(&[-1, 0, 100, 15_000, 60_000]);
+        let held_at = BEGIN + one_of(&[-90_000, -15_000, 0, 15_000]);
+        let started = one_of(&[-1, 0, BEGIN - 1, BEGIN, BEGIN + 1, BEGIN + 14_000]);
+        let first = point(Some(cpu(1_000, held_at)), Some(5), 3);
+        let mut row = Row::first(&first, &Page::new(asked(BEGIN, None)));
+        row.take(&first, &Page::new(asked(BEGIN + 1, Some(1))));
+        let next_at = held_at + one_of(&[-15_000, -1, 0, 1, 1_874, 1_875, 15_000, 40_000, 700_000]);
+        let total = one_of(&[0, 999, 1_000, 1_001, 9_000]).unsigned_abs();
+        let next = (one_of(&[0, 1, 1, 1]) == 1).then(|| cpu(total, next_at));
+        let next = point(next, (started >= 0).then_some(started), total);
+        let page = Page::new(asked(
+            BEGIN + one_of(&[1, 2, 15_000, 60_000, 900_000]),
+            u64::try_from(gap).ok(),
+        ));
+        let mut series = row.series();
+        series.take(next.cpu, next.started, page.asked);
+        let slow = Row::new(&series, &next);
+        if let Some(fast) = row.next(&next, &page) {
+            frequent += 1;
+            assert_eq!(fast, slow, "{row:?} {next:?} {page:?}");
+        }
+    }
+    assert!(frequent > 5_000, "{frequent}");
+}

@@ -1,0 +1,126 @@
+//! What is held of a node or pod, on its way to a usage.
+
+use std::{sync::Arc, time::Duration};
+
+use tributary_model::{NoUsage, Roster, RosterPod, Rules, Timestamp, Usage};
+
+use super::{
+    super::{
+        outcome::{NoMetrics, PodUsage},
+        pairs::{GonePod, Pairs, Row},
+    },
+    nodes::Entry,
+};
+
+/// A sample is served for so many of its own windows, if that is longer than samples
+/// are served otherwise: a kubelet that measures every minute has nothing newer.
+const WINDOWS: u32 = 2;
+
+/// But not for longer than this.
+const LONGEST: Duration = Duration::from_mins(15);
+
+/// A node that is scraped.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held<'a> {
+    pub(super) entry: &'a Entry,
+    pub(super) pairs: &'a Pairs,
+    pub(super) now: Timestamp,
+    pub(super) max_age: Option<Duration>,
+}
+
+/// A pod on it, or one that was on it until just now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldPod<'a> {
+    held: Held<'a>,
+    roster: &'a Arc<Roster>,
+    pod: &'a RosterPod,
+    rows: &'a [Row],
+    /// Where the page may say why a row has no value.
+    is_on_page: bool,
+}
+
+impl Held<'_> {
+    /// The usage of a row, or why there is none; an error of its own if it is too old.
+    pub(super) fn usage(&self, row: &Row) -> Result<Result<Usage, NoUsage>, NoMetrics> {
+        let usage = row.usage(Rules {
+            resolution: self.entry.resolution,
+            most: self.pairs.most(),
+        });
+        if let Ok(usage) = usage
+            && let Some(age) = self.now.since(row.seen_at())
+            && age > self.most_of_windows(usage.window)
+        {
+            return Err(NoMetrics::NothingNew(age));
+        }
+        Ok(usage)
+    }
+
+    /// How long a sample of this window is served after it was first seen. By its own
+    /// rhythm and not by that of others on the page.
+    fn most_of_windows(&self, window: Duration) -> Duration {
+        let own = window.saturating_mul(WINDOWS).min(LONGEST);
+        self.entry.max_age(self.max_age).max(own)
+    }
+
+    /// Whether a pod is missing for no longer than a failed scrape hides nothing.
+    pub(super) fn is_missed_briefly(&self, gone: &GonePod) -> bool {
+        let age = self.now.since(gone.asked_at);
+        age.is_none_or(|age| age <= self.entry.max_age(self.max_age))
+    }
+
+    /// `no`, or what was wrong before the first sample: that there is no second one yet
+    /// says nothing.
+    pub(super) fn because(&self, no: NoMetrics, reason: NoUsage) -> NoMetrics {
+        match (&self.entry.failed_before, reason) {
+            (Some(failed), NoUsage::NoPrevious) => NoMetrics::Recovering(failed.at(self.now)),
+            _ => no,
+        }
+    }
+}
+
+impl<'a> HeldPod<'a> {
+    pub(super) fn of(held: Held<'a>, pod: &'a RosterPod) -> Self {
+        Self {
+            held,
+            roster: held.pairs.roster(),
+            pod,
+            rows: held.pairs.rows(),
+            is_on_page: true,
+        }
+    }
+
+    /// A pod that the newest page lacks.
+    pub(super) fn of_gone(held: Held<'a>, gone: &'a GonePod) -> Option<Self> {
+        Some(Self {
+            held,
+            roster: &gone.roster,
+            pod: gone.roster.pods().first()?,
+            rows: &gone.rows,
+            is_on_page: false,
+        })
+    }
+
+    /// The usage of all its containers.
+    pub(super) fn usage_of_pod(self) -> Result<PodUsage, NoMetrics> {
+        let rows = self.rows.get(self.pod.rows()).unwrap_or_default();
+        let mut usages = Vec::with_capacity(rows.len());
+        for (at, row) in rows.iter().enumerate() {
+            let usage = self.held.usage(row)?;
+            usages.push(usage.map_err(|reason| self.no_container(at, reason))?);
+        }
+        PodUsage::new(self.roster, self.pod, usages).ok_or(NoMetrics::NeverReported)
+    }
+
+    /// Why the container at this place of the pod keeps it from being served.
+    fn no_container(&self, at: usize, reason: NoUsage) -> NoMetrics {
+        let no_value = matches!(reason, NoUsage::NoCpu | NoUsage::NoMemory);
+        let row = self.pod.rows().start + at;
+        let said = (no_value && self.is_on_page).then(|| self.held.pairs.withheld(row));
+        let said = said.flatten().unwrap_or(reason);
+        let no = match self.roster.containers_of(self.pod).get(at) {
+            Some(name) => NoMetrics::Container(name.clone(), said),
+            None => NoMetrics::NoUsage(said),
+        };
+        self.held.because(no, reason)
+    }
+}

@@ -1,0 +1,273 @@
+//! The CPU counter of one container, or of a node, over time: which two of its
+//! samples make a pair.
+//!
+//! Two clocks are known of a sample. The kubelet stamps it with the node's clock,
+//! or with another one for each container; and it was *seen*: asked for, by the
+//! clock of whoever keeps the series. Stamps are compared with stamps of the same
+//! series and moments of asking with each other. Only two spans, one of each, are
+//! held against one another: that is how a step of the node's clock is found.
+//! docs/decisions/0026-time.md has the rules.
+
+use std::{cmp::Ordering, time::Duration};
+
+use crate::{reading::CpuPoint, units::Timestamp};
+
+/// How much later than it was asked for a sample may be stamped, and how far the
+/// clocks of scrapers may be apart.
+pub const SLACK: Duration = Duration::from_secs(10);
+
+/// How old a sample may have been when it was seen, where it is not known when the
+/// kubelet was asked before: kubelets that measure every five minutes are known.
+const UNKNOWN_GAP: Duration = Duration::from_mins(10);
+
+/// An earlier point is not kept for longer than so many resolutions for the sake
+/// of that.
+const MOST: u32 = 2;
+
+/// When somebody asked, by the clock of whoever keeps the series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The moment.
+    pub at: Timestamp,
+    /// How long before that the node had been asked; `None` if it is not known.
+    pub gap: Option<Duration>,
+    /// How often the node is asked by one scraper.
+    pub resolution: Duration,
+}
+
+/// When the newest sample was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The moment of asking.
+    pub at: Timestamp,
+    /// How long it may have been there by then.
+    pub gap: Duration,
+}
+
+/// The newest sample of a counter, and the one that makes a pair with it.
+///
+/// # Invariants
+///
+/// Unless the series is stepped, `earlier` is stamped before `newest`, its total is
+/// not larger, and `started` is before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    /// The newest sample that was seen.
+    pub newest: Option<CpuPoint>,
+    /// The sample before. Where the series is stepped, one that does not fit to
+    /// `newest`: the next one says which of the two was odd.
+    pub earlier: Option<CpuPoint>,
+    /// When the newest page said that the run began.
+    pub started: Option<Timestamp>,
+    /// When the newest sample was first seen.
+    pub sight: Option<Sight>,
+    /// Whether the clock was stepped, or one stamp is odd: it serves nothing until
+    /// the next sample.
+    pub is_stepped: bool,
+    /// Whether the newest page has no sample. What was known is remembered, and
+    /// pairs when there is one again.
+    pub is_missing: bool,
+}
+
+impl Series {
+    /// The points of a pair are this part of a resolution apart at least. Two
+    /// scrapers may ask a node within milliseconds of each other, and a rate over
+    /// so short a time says nothing.
+    pub const LEAST_PART: u32 = 8;
+
+    /// A series of one sample.
+    pub fn first(cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) -> Self {
+        Self {
+            newest: cpu,
+            earlier: None,
+            started,
+            sight: cpu.map(|_| asked.of_unknown_gap().sight()),
+            is_stepped: false,
+            is_missing: cpu.is_none(),
+        }
+    }
+
+    /// What may be served of it: the earlier and the newer point.
+    pub fn pair(&self) -> Option<(&CpuPoint, &CpuPoint)> {
+        let pair = self.earlier.as_ref().zip(self.newest.as_ref());
+        pair.filter(|_| !self.is_stepped && !self.is_missing)
+    }
+
+    /// Takes in what a page says that was asked for last.
+    pub fn take(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
+        // A page without it does not say how old its next sample is.
+        let asked = if self.is_missing {
+            asked.of_unknown_gap()
+        } else {
+            asked
+        };
+        self.is_missing = cpu.is_none();
+        let Some(new) = cpu else { return };
+        self.started = started;
+        let Some((held, sight)) = self.newest.zip(self.sight) else {
+            *self = Self::first(cpu, started, asked);
+            return;
+        };
+        if new.at == held.at {
+            if self.is_stepped {
+                // What came between was odd.
+                (self.earlier, self.is_stepped) = (None, false);
+            }
+            self.repeat(new, sight, asked);
+        } else if new.at < held.at && asked.at <= sight.at.plus(SLACK) {
+            self.fill_in(new, asked.resolution);
+        } else {
+            self.follow(new, (held, sight), asked);
+        }
+        self.drop_what_was_before_the_start();
+    }
+
+    /// Takes in what a page says that was asked for before the newest one: it may
+    /// be newer for this series, or lie between the points of the pair.
+    pub fn take_older(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
+        let (Some(new), Some(held), Some(sight)) = (cpu, self.newest, self.sight) else {
+            return;
+        };
+        if self.is_stepped || self.is_missing {
+            return;
+        }
+        match new.at.cmp(&held.at) {
+            Ordering::Greater => {
+                self.started = started;
+                self.follow(new, (held, sight), asked);
+            }
+            Ordering::Equal => self.repeat(new, sight, asked),
+            // Of another run, if the newest one began after it.
+            Ordering::Less if self.started.is_some_and(|started| started >= new.at) => {}
+            Ordering::Less => self.fill_in(new, asked.resolution),
+        }
+        self.drop_what_was_before_the_start();
+    }
+
+    /// The same sample again, which two scrapers may have seen.
+    fn repeat(&mut self, new: CpuPoint, sight: Sight, asked: Asked) {
+        let total = self.newest.map_or(new.total, |held| held.total);
+        self.newest = Some(CpuPoint {
+            total: total.max(new.total),
+            ..new
+        });
+        if asked.at < sight.at {
+            self.sight = Some(Sight {
+                at: asked.at,
+                ..sight
+            });
+        }
+    }
+
+    /// A sample that is not the newest one again.
+    fn follow(&mut self, new: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) {
+        if self.started.is_some_and(|started| started >= held.at) || new.total < held.total {
+            *self = Self::first(Some(new), self.started, asked);
+        } else if Self::fits((held, sight), new, asked) {
+            if self.is_stepped {
+                // The one between was odd.
+                (self.earlier, self.is_stepped) = (None, false);
+            }
+            self.advance(new, asked);
+        } else if let Some(odd) = self.earlier.filter(|_| self.is_stepped) {
+            self.decide(odd, new, sight, asked);
+        } else {
+            self.earlier = Some(new);
+            self.is_stepped = true;
+        }
+    }
+
+    /// After a sample that did not fit to the one before: `new` fits to the odd one
+    /// if the clock was stepped between the two.
+    fn decide(&mut self, odd: CpuPoint, new: CpuPoint, sight: Sight, asked: Asked) {
+        let most = asked.since(sight.at).saturating_add(SLACK);
+        let window = new.at.since(odd.at);
+        let runs_on = odd.total <= new.total;
+        match window {
+            Some(Duration::ZERO) if runs_on => {}
+            Some(window) if runs_on && window <= most => {
+                (self.newest, self.earlier) = (Some(new), Some(odd));
+                self.sight = Some(asked.sight());
+                self.is_stepped = false;
+            }
+            _ => self.earlier = Some(new),
+        }
+    }
+
+    /// Whether as much time passed between the stamps as between the moments of
+    /// asking, as far as can be known: a sample was there for up to the gap before
+    /// it was seen, and may be stamped a moment after it was asked for.
+    fn fits((held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+        let Some(stamped) = new.at.since(held.at) else {
+            return false;
+        };
+        let passed = asked.since(sight.at);
+        let most = passed.saturating_add(sight.gap).saturating_add(SLACK);
+        let gap = asked.gap.unwrap_or(UNKNOWN_GAP);
+        let least = passed.saturating_sub(gap).saturating_sub(SLACK);
+        new.total >= held.total && stamped > Duration::ZERO && (least..=most).contains(&stamped)
+    }
+
+    /// Makes `new` the newest.
+    fn advance(&mut self, new: CpuPoint, asked: Asked) {
+        let held = self.newest;
+        // Almost the same, asked for by another: the earlier point stays.
+        if !held.is_some_and(|held| self.is_close(held, new, asked.resolution)) {
+            self.earlier = held.or(self.earlier);
+        }
+        self.newest = Some(new);
+        self.sight = Some(asked.sight());
+    }
+
+    /// Whether `new` is too close to `held` to make a pair with it.
+    fn is_close(&self, held: CpuPoint, new: CpuPoint, resolution: Duration) -> bool {
+        let within = |point: CpuPoint, span| new.at.since(point.at).is_some_and(|ago| ago < span);
+        within(held, resolution / Self::LEAST_PART)
+            && self
+                .earlier
+                .is_none_or(|earlier| within(earlier, resolution * MOST))
+    }
+
+    /// Takes a point as the earlier one if it is closer to the newest than that, and
+    /// not too close.
+    fn fill_in(&mut self, between: CpuPoint, resolution: Duration) {
+        let Some(newest) = self.newest.filter(|_| !self.is_stepped) else {
+            return;
+        };
+        let least = resolution / Self::LEAST_PART;
+        let is_far = newest.at.since(between.at).is_some_and(|ago| ago >= least);
+        let is_closer = self
+            .earlier
+            .is_none_or(|earlier| earlier.at < between.at && earlier.total <= between.total);
+        if between.at < newest.at && is_far && is_closer && between.total <= newest.total {
+            self.earlier = Some(between);
+        }
+    }
+
+    fn drop_what_was_before_the_start(&mut self) {
+        let Some(started) = self.started else { return };
+        if !self.is_stepped && self.earlier.is_some_and(|earlier| earlier.at <= started) {
+            self.earlier = None;
+        }
+    }
+}
+
+impl Asked {
+    fn of_unknown_gap(self) -> Self {
+        Self { gap: None, ..self }
+    }
+
+    fn sight(self) -> Sight {
+        Sight {
+            at: self.at,
+            gap: self.gap.unwrap_or(UNKNOWN_GAP),
+        }
+    }
+
+    fn since(self, earlier: Timestamp) -> Duration {
+        self.at.since(earlier).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

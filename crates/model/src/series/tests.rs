@@ -1,0 +1,231 @@
+use super::*;
+use crate::units::CoreNanos;
+
+mod histories;
+
+const RESOLUTION: Duration = Duration::from_secs(15);
+
+fn cpu(total: u64, second: i64) -> CpuPoint {
+    CpuPoint {
+        total: CoreNanos(total),
+        at: Timestamp::from_millis(second * 1_000),
+    }
+}
+
+fn asked(second: i64) -> Asked {
+    Asked {
+        at: Timestamp::from_millis(second * 1_000),
+        gap: Some(RESOLUTION),
+        resolution: RESOLUTION,
+    }
+}
+
+fn seconds(second: i64) -> Timestamp {
+    Timestamp::from_millis(second * 1_000)
+}
+
+/// When it was asked for, a total with its stamp, and a start.
+type Page = (i64, Option<(u64, i64)>, Option<i64>);
+
+/// The stamps of the pair that is served after each page.
+fn pairs(pages: &[Page]) -> Vec<Option<(i64, i64)>> {
+    let mut series: Option<Series> = None;
+    let mut served = Vec::new();
+    for (at, sample, started) in pages {
+        let point = sample.map(|(total, at)| cpu(total, at));
+        let started = started.map(seconds);
+        match &mut series {
+            None => series = Some(Series::first(point, started, asked(*at))),
+            Some(series) => series.take(point, started, asked(*at)),
+        }
+        let pair = series.as_ref().and_then(Series::pair);
+        served
+            .push(pair.map(|(earlier, newest)| (earlier.at.as_seconds(), newest.at.as_seconds())));
+    }
+    served
+}
+
+/// Pages of a kubelet that is fresh, every 15 s from 100 on, with these starts.
+fn with_starts(starts: &[i64]) -> Vec<Option<(i64, i64)>> {
+    let page = |(number, started): (i64, &i64)| {
+        let at = 100 + 15 * number;
+        (at, Some((at.unsigned_abs(), at)), Some(*started))
+    };
+    let pages: Vec<_> = (0..).zip(starts).map(page).collect();
+    pairs(&pages)
+}
+
+#[test]
+fn only_a_start_after_the_previous_sample_is_a_restart() {
+    let served = [None, Some((100, 115)), Some((115, 130)), Some((130, 145))];
+    // The age of the pod in seconds, a start that creeps ahead or jitters, and none.
+    for starts in [
+        [3_600, 3_615, 3_630, 3_645].map(|age| age - 1_000_000),
+        [5, 40, 110, 111],
+        [50, 51, 50, 49],
+    ] {
+        assert_eq!(with_starts(&starts), served, "{starts:?}");
+    }
+    let restarted = [None, Some((100, 115)), None, Some((130, 145))];
+    assert_eq!(with_starts(&[5, 5, 120, 120]), restarted);
+}
+
+#[test]
+fn a_start_that_comes_late_ends_a_pair_across_it() {
+    let page = |at: i64, started| (at, Some((at.unsigned_abs(), at)), started);
+    let served = pairs(&[
+        page(100, Some(5)),
+        page(115, None),
+        (130, Some((115, 115)), Some(110)),
+        page(145, Some(110)),
+    ]);
+    let expected = [None, Some((100, 115)), None, Some((115, 145))];
+    assert_eq!(served, expected);
+}
+
+#[test]
+fn a_counter_that_fell_begins_anew() {
+    let served = pairs(&[
+        (100, Some((900, 100)), None),
+        (115, Some((910, 115)), None),
+        (130, Some((3, 130)), None),
+        (145, Some((5, 145)), None),
+    ]);
+    assert_eq!(served, [None, Some((100, 115)), None, Some((130, 145))]);
+}
+
+#[test]
+fn a_repeated_sample_keeps_the_pair_however_long() {
+    let mut pages = vec![(100, Some((1, 100)), None), (400, Some((2, 400)), None)];
+    pages.extend((1..20).map(|page| (400 + 15 * page, Some((2, 400)), None)));
+    pages.push((700, Some((3, 700)), None));
+    let served = pairs(&pages);
+    assert!(served[1..21].iter().all(|pair| *pair == Some((100, 400))));
+    assert_eq!(served[21], Some((400, 700)));
+}
+
+#[test]
+fn a_step_of_the_clock_costs_one_sample() {
+    for step in [3_600, -3_600, 86_400, 60, -60] {
+        let page = |at: i64| {
+            let stamp = if at < 130 { at } else { at + step };
+            (at, Some((at.unsigned_abs(), stamp)), None)
+        };
+        let served = pairs(&[100, 115, 130, 145, 160].map(page));
+        let stepped = [(130, 145), (145, 160)].map(|(one, two)| Some((one + step, two + step)));
+        assert_eq!(served[..3], [None, Some((100, 115)), None], "{step}");
+        assert_eq!(served[3..], stepped, "{step}");
+    }
+}
+
+#[test]
+fn one_odd_stamp_costs_one_sample() {
+    for odd in [3_600, -3_600, 86_400] {
+        let page = |at: i64| {
+            let stamp = if at == 130 { at + odd } else { at };
+            (at, Some((at.unsigned_abs(), stamp)), None)
+        };
+        let served = pairs(&[100, 115, 130, 145, 160].map(page));
+        let expected = [
+            None,
+            Some((100, 115)),
+            None,
+            Some((115, 145)),
+            Some((145, 160)),
+        ];
+        assert_eq!(served, expected, "{odd}");
+    }
+}
+
+#[test]
+fn a_clock_that_differs_and_moves_on_is_as_good_as_any() {
+    for ahead in [90, -90, 31, 86_400, -1_000_000_000] {
+        let page = |at: i64| (at, Some((at.unsigned_abs(), at + ahead)), None);
+        let served = pairs(&[100, 115, 130].map(page));
+        let expected = [
+            None,
+            Some((100 + ahead, 115 + ahead)),
+            Some((115 + ahead, 130 + ahead)),
+        ];
+        assert_eq!(served, expected, "{ahead}");
+    }
+}
+
+#[test]
+fn a_sample_that_is_missing_once_costs_one_page() {
+    let page = |at: i64| (at, Some((at.unsigned_abs(), at)), None);
+    let served = pairs(&[
+        page(100),
+        page(115),
+        (130, None, None),
+        page(145),
+        page(160),
+    ]);
+    let expected = [
+        None,
+        Some((100, 115)),
+        None,
+        Some((115, 145)),
+        Some((145, 160)),
+    ];
+    assert_eq!(served, expected);
+}
+
+/// Each in its place among the others, as it was asked for.
+fn in_any_order(ats: &[i64]) -> Option<(i64, i64)> {
+    let mut newest = None;
+    let mut series: Option<Series> = None;
+    for millis in ats {
+        let at = Timestamp::from_millis(*millis);
+        let point = Some(CpuPoint {
+            total: CoreNanos(millis.unsigned_abs()),
+            at,
+        });
+        let asked = Asked {
+            at,
+            gap: newest.and_then(|newest| at.since(newest)),
+            resolution: RESOLUTION,
+        };
+        match &mut series {
+            None => series = Some(Series::first(point, None, asked)),
+            Some(series) if Some(at) < newest => series.take_older(point, None, asked),
+            Some(series) => series.take(point, None, asked),
+        }
+        newest = newest.max(Some(at));
+    }
+    let (earlier, newest) = series?.pair().map(|(one, two)| (one.at, two.at))?;
+    Some((earlier.as_millis(), newest.as_millis()))
+}
+
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    let [a, b, c] = [15_000, 30_000, 45_000];
+    for order in [
+        [a, b, c],
+        [a, c, b],
+        [b, a, c],
+        [b, c, a],
+        [c, a, b],
+        [c, b, a],
+    ] {
+        assert_eq!(in_any_order(&order), Some((b, c)), "{order:?}");
+    }
+}
+
+#[test]
+fn two_scrapers_that_ask_at_the_same_moment_make_no_short_window() {
+    // Each of two cycles gives two samples, 7 ms apart.
+    let [a, b, c, d] = [15_000, 15_007, 30_000, 30_007];
+    for order in [
+        [a, b, c, d],
+        [b, a, d, c],
+        [c, d, a, b],
+        [d, c, b, a],
+        [c, a, d, b],
+        [a, d, b, c],
+    ] {
+        assert_eq!(in_any_order(&order), Some((b, d)), "{order:?}");
+    }
+    assert_eq!(in_any_order(&[a, b]), None);
+    assert_eq!(in_any_order(&[a, b, 28_000]), Some((b, 28_000)));
+}
