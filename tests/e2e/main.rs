@@ -19,6 +19,7 @@ mod groups;
 mod layers;
 mod limits;
 mod metrics;
+mod pages;
 mod publishers;
 mod real_pages;
 mod recorded;

@@ -1,0 +1,503 @@
+//! Series of pages as kubelets in the field give them, page by page through the
+//! decoder, a message of the bus and the store, against answers written down by hand.
+//!
+//! docs/CASES.md tells where each is from and what came out before.
+
+use std::{fmt::Write as _, time::Duration};
+
+use prost::Message as _;
+use tributary_apiserver::store::{FailedScrape, NoMetrics, Source, Store};
+use tributary_model::{NodeName, PodKey, Timestamp, Usage};
+use tributary_proto::{
+    convert::{reading_from_wire, reading_to_wire, roster_from_wire, roster_to_wire},
+    v1,
+};
+use tributary_scraper::kubelet::decode::Layout;
+
+/// Second 0, in seconds since the Unix epoch.
+const BEGIN: i64 = 1_790_000_000;
+
+/// A page, and when it was asked for.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    asked_at: i64,
+    text: String,
+}
+
+impl Page {
+    fn asked_at(asked_at: i64) -> Self {
+        Self {
+            asked_at,
+            text: String::new(),
+        }
+    }
+
+    fn line(mut self, name: &str, labels: &str, value: f64, at: Option<i64>) -> Self {
+        write!(self.text, "{name}{labels} {value}").unwrap();
+        if let Some(at) = at {
+            write!(self.text, " {}", (BEGIN + at) * 1_000).unwrap();
+        }
+        self.text.push('\n');
+        self
+    }
+
+    /// The node with these core-seconds.
+    fn node(self, cpu: f64, at: Option<i64>) -> Self {
+        self.line("node_cpu_usage_seconds_total", "", cpu, at).line(
+            "node_memory_working_set_bytes",
+            "",
+            1e9,
+            at,
+        )
+    }
+
+    /// A container `main` of this pod.
+    fn pod(self, pod: &str, cpu: f64, at: Option<i64>) -> Self {
+        let labels = labels(pod);
+        self.line("container_cpu_usage_seconds_total", &labels, cpu, at)
+            .line("container_memory_working_set_bytes", &labels, 1e6, at)
+    }
+
+    /// When `main` of this pod started, in seconds since the Unix epoch.
+    fn started(self, pod: &str, started: f64) -> Self {
+        self.line("container_start_time_seconds", &labels(pod), started, None)
+    }
+}
+
+fn labels(pod: &str) -> String {
+    format!("{{container=\"main\",namespace=\"a\",pod=\"{pod}\"}}")
+}
+
+/// Somebody who scrapes, and whom it serves.
+struct Pipeline {
+    layout: Layout,
+    store: Store,
+    resolution: i64,
+    node_cpu_millis: Option<u64>,
+}
+
+impl Pipeline {
+    fn new(resolution: i64) -> Self {
+        Self {
+            layout: Layout::default(),
+            store: Store::new(None),
+            resolution,
+            node_cpu_millis: None,
+        }
+    }
+
+    fn source(&self) -> Source {
+        Source {
+            name: "s".into(),
+            resolution: Duration::from_secs(self.resolution.unsigned_abs()),
+        }
+    }
+
+    fn take(&mut self, page: &Page) {
+        let node = NodeName::from("n1");
+        let asked_at = Timestamp::from_millis((BEGIN + page.asked_at) * 1_000);
+        let decoded = self.layout.decode(page.text.as_bytes(), &node, asked_at);
+        let mut reading = decoded.unwrap().reading;
+        reading.remarks.node_cpu_millis = self.node_cpu_millis;
+        let roster = roster_to_wire(&node, &reading.roster, 1).encode_to_vec();
+        let roster = v1::Roster::decode(&*roster).unwrap();
+        let (_, roster) = roster_from_wire(&roster).unwrap();
+        let message = reading_to_wire(&reading, 1).encode_to_vec();
+        let message = v1::Reading::decode(&*message).unwrap();
+        let reading = reading_from_wire(&message, &roster).unwrap();
+        self.store.take(reading, &self.source());
+    }
+
+    fn fail(&self, asked_at: i64) {
+        let failed = FailedScrape {
+            asked_at: Timestamp::from_millis((BEGIN + asked_at) * 1_000),
+            by: "s".into(),
+            reason: "dial",
+            message: "refused".into(),
+        };
+        self.store.fail(&"n1".into(), failed, &self.source());
+    }
+
+    /// What is said of the node, or of a pod on it.
+    fn answer(&self, name: &str, now: i64) -> String {
+        let now = Timestamp::from_millis((BEGIN + now) * 1_000);
+        if name == "n1" {
+            return said(self.store.node(name, now).map(|usage| usage));
+        }
+        let (key, node) = (PodKey::new("a", name), NodeName::from("n1"));
+        let usage = self.store.pods([(&key, Some(&node))], now).remove(0);
+        said(usage.map(|usage| {
+            let (_, usage) = usage.containers().next().unwrap();
+            *usage
+        }))
+    }
+}
+
+/// Millicores and window, or why there is nothing.
+fn said(usage: Result<Usage, NoMetrics>) -> String {
+    match usage {
+        Ok(usage) => format!("{}m/{}s", usage.cpu.0 / 1_000_000, usage.window.as_secs()),
+        Err(reason) => reason.to_string(),
+    }
+}
+
+/// What is said of each of `names` a second after each page.
+fn answers(pipeline: &mut Pipeline, pages: &[Page], names: &[&str]) -> Vec<Vec<String>> {
+    let mut answers = vec![Vec::new(); names.len()];
+    for page in pages {
+        pipeline.take(page);
+        for (answers, name) in answers.iter_mut().zip(names) {
+            answers.push(pipeline.answer(name, page.asked_at + 1));
+        }
+    }
+    answers
+}
+
+/// Pages every 15 s, made of the seconds at which they are asked for.
+fn pages(count: i64, page: impl Fn(i64) -> Page) -> Vec<Page> {
+    (0..count).map(|number| page(number * 15)).collect()
+}
+
+fn seconds(second: i64) -> f64 {
+    f64::from(i32::try_from(second).unwrap())
+}
+
+const WAITS: &str = "waiting for a second sample";
+const POD_WAITS: &str = "container main: waiting for a second sample";
+const SET: &str = "its clock was set since the previous sample";
+const POD_SET: &str = "container main: its clock was set since the previous sample";
+
+#[track_caller]
+fn are(answers: &[String], expected: &[&str]) {
+    assert_eq!(answers, expected);
+}
+
+#[test]
+fn a_start_time_may_be_an_age_and_no_line_have_a_time() {
+    let pages = pages(6, |at| {
+        Page::asked_at(at)
+            .node(100.0 + 0.9 * seconds(at), None)
+            .pod("web", 50.0 + 0.1 * seconds(at), None)
+            .started("web", 3_600.0 + seconds(at))
+    });
+    let [node, web] = &answers(&mut Pipeline::new(15), &pages, &["n1", "web"])[..] else {
+        unreachable!()
+    };
+    are(&node[..2], &[WAITS, "900m/15s"]);
+    assert!(node[1..].iter().all(|said| said == "900m/15s"), "{node:?}");
+    are(&web[..1], &[POD_WAITS]);
+    assert!(web[1..].iter().all(|said| said == "100m/15s"), "{web:?}");
+}
+
+#[test]
+fn a_start_that_moves_without_a_restart_costs_nothing() {
+    let epoch = f64::from(1_790_000_000);
+    for starts in [
+        // It creeps ahead, to a moment before the sample before.
+        [-9e4, -9e4, 10.0, 10.0, 10.0, 55.0],
+        // It jitters by milliseconds.
+        [-9e4, -9e4 + 0.003, -9e4 - 0.004, -9e4, -9e4 + 0.001, -9e4],
+    ] {
+        let pages = pages(6, |at| {
+            let started = starts[usize::try_from(at / 15).unwrap()];
+            Page::asked_at(at)
+                .pod("db", 500.0 + 0.2 * seconds(at), Some(at))
+                .started("db", epoch + started)
+        });
+        let db = &answers(&mut Pipeline::new(15), &pages, &["db"])[0];
+        are(&db[..1], &[POD_WAITS]);
+        assert!(db[1..].iter().all(|said| said == "200m/15s"), "{db:?}");
+    }
+}
+
+#[test]
+fn no_rate_goes_across_a_restart_that_is_told_late() {
+    let epoch = f64::from(1_790_000_000);
+    let page = |at, total| Page::asked_at(at).pod("p", total, Some(at));
+    let pages = [
+        page(0, 10.0).started("p", epoch - 900.0),
+        // The page without a start is of the second run already.
+        page(15, 11.0),
+        page(30, 14.0).started("p", epoch + 5.0),
+        page(45, 17.0).started("p", epoch + 40.0),
+    ];
+    let said = &answers(&mut Pipeline::new(15), &pages, &["p"])[0];
+    let expected = [POD_WAITS, "66m/15s", "200m/15s", POD_WAITS];
+    are(said, &expected);
+}
+
+#[test]
+fn of_two_series_of_one_container_none_is_served() {
+    // A dead one stands still, a live one uses 3 cores; which is first changes.
+    let pages = pages(7, |at| {
+        let (dead, live) = (994_631.562, 295_207.6 + 3.0 * seconds(at));
+        let page = Page::asked_at(at).pod("ok", seconds(at) + 1.0, Some(at));
+        match at / 15 {
+            0 | 5 => page.pod("web", live, Some(at)),
+            1 | 3 => page
+                .pod("web", dead, Some(at - 3))
+                .pod("web", live, Some(at)),
+            _ => page
+                .pod("web", live, Some(at))
+                .pod("web", dead, Some(at - 3)),
+        }
+    });
+    let [web, ok] = &answers(&mut Pipeline::new(15), &pages, &["web", "ok"])[..] else {
+        unreachable!()
+    };
+    let twice = "container main: the kubelet reports it twice";
+    are(
+        web,
+        &[POD_WAITS, twice, twice, twice, twice, "3000m/75s", twice],
+    );
+    assert!(ok[1..].iter().all(|said| said == "1000m/15s"), "{ok:?}");
+}
+
+#[test]
+fn no_rate_is_more_than_the_node_has() {
+    for (node_cpu_millis, lost) in [(Some(32_000), 20_000.0), (None, 700_000.0)] {
+        let mut pipeline = Pipeline::new(15);
+        pipeline.node_cpu_millis = node_cpu_millis;
+        let pages = pages(5, |at| {
+            let lost = if at == 30 { lost } else { 0.0 };
+            let total = 900_000.0 + 3.0 * seconds(at) - lost;
+            Page::asked_at(at).pod("sum", total, Some(at))
+        });
+        let said = &answers(&mut pipeline, &pages, &["sum"])[0];
+        let out_of_range = "container main: the CPU rate is out of range";
+        are(
+            said,
+            &[POD_WAITS, "3000m/15s", POD_WAITS, out_of_range, "3000m/15s"],
+        );
+    }
+}
+
+#[test]
+fn containers_that_are_measured_slowly_are_served_all_the_time() {
+    // Each every 75 s at its own moment.
+    let names = ["p0", "p1", "p2", "p3"];
+    let pages = pages(40, |at| {
+        let mut page = Page::asked_at(at);
+        for (number, name) in (0..).zip(names) {
+            let moment = 20 * number - 60;
+            let measured = (at - moment).div_euclid(75) * 75 + moment;
+            page = page.pod(name, 100.0 + 0.1 * seconds(measured), Some(measured));
+        }
+        page
+    });
+    for said in answers(&mut Pipeline::new(15), &pages, &names) {
+        let first = said.iter().position(|said| said == "100m/75s").unwrap();
+        assert!(first <= 5, "{first}");
+        assert!(
+            said[first..].iter().all(|said| said == "100m/75s"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_kubelet_that_measures_every_five_minutes_is_served_all_the_time() {
+    let pages = pages(44, |at| {
+        let measured = at / 300 * 300;
+        let total = 100.0 + 0.1 * seconds(measured);
+        Page::asked_at(at)
+            .node(total, Some(measured))
+            .pod("p", total, Some(measured))
+    });
+    let [node, pod] = &answers(&mut Pipeline::new(15), &pages, &["n1", "p"])[..] else {
+        unreachable!()
+    };
+    are(&node[..1], &[WAITS]);
+    for said in [node, pod] {
+        assert!(
+            said[20..].iter().all(|said| said == "100m/300s"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
+fn a_kubelet_that_repeats_one_page_is_served_up_to_a_bound() {
+    let pages = pages(8, |at| {
+        let measured = at.min(15);
+        Page::asked_at(at).pod("p", 100.0 + 0.1 * seconds(measured), Some(measured))
+    });
+    let said = &answers(&mut Pipeline::new(15), &pages, &["p"])[0];
+    let served = "100m/15s";
+    let over =
+        [46, 61, 76, 91].map(|age| format!("the kubelet has reported nothing new for {age}s"));
+    are(&said[..4], &[POD_WAITS, served, served, served]);
+    assert_eq!(said[4..], over);
+}
+
+#[test]
+fn each_container_has_a_clock_of_its_own() {
+    for (ahead, resolution) in [(90, 15), (31, 10), (-90, 15), (-95_908_296, 15)] {
+        let pages: Vec<Page> = (0..5)
+            .map(|number| {
+                let at = number * resolution;
+                let cpu = 100.0 + 0.1 * seconds(at);
+                Page::asked_at(at)
+                    .node(cpu, Some(at))
+                    .pod("odd", cpu, Some(at + ahead))
+                    .pod("web", cpu, Some(at))
+            })
+            .collect();
+        let names = ["n1", "odd", "web"];
+        for said in answers(&mut Pipeline::new(resolution), &pages, &names) {
+            let served = format!("100m/{resolution}s");
+            assert!(
+                said[1..].iter().all(|said| *said == served),
+                "{ahead}: {said:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_container_without_times_is_served_beside_others_whose_clock_is_years_behind() {
+    let pages = pages(4, |at| {
+        let cpu = 100.0 + 0.1 * seconds(at);
+        Page::asked_at(at)
+            .node(cpu, Some(at - 95_908_296))
+            .pod("old", cpu, Some(at - 95_908_296))
+            .pod("bare", cpu, None)
+    });
+    for said in answers(&mut Pipeline::new(15), &pages, &["n1", "old", "bare"]) {
+        assert!(said[1..].iter().all(|said| said == "100m/15s"), "{said:?}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_costs_one_sample() {
+    for step in [3_600, -3_600] {
+        let pages = pages(6, |at| {
+            let stamp = if at < 45 { at } else { at + step };
+            let cpu = 100.0 + 0.1 * seconds(at);
+            Page::asked_at(at)
+                .node(cpu, Some(stamp))
+                .pod("p", cpu, Some(stamp))
+        });
+        let [node, pod] = &answers(&mut Pipeline::new(15), &pages, &["n1", "p"])[..] else {
+            unreachable!()
+        };
+        let served = "100m/15s";
+        are(node, &[WAITS, served, served, SET, served, served]);
+        are(pod, &[POD_WAITS, served, served, POD_SET, served, served]);
+    }
+}
+
+#[test]
+fn one_odd_time_of_the_node_concerns_the_node_for_one_page() {
+    let pages = pages(6, |at| {
+        let stamp = if at == 45 { at + 86_400 } else { at };
+        let cpu = 100.0 + 0.1 * seconds(at);
+        Page::asked_at(at)
+            .node(cpu, Some(stamp))
+            .pod("p", cpu, Some(at))
+    });
+    let [node, pod] = &answers(&mut Pipeline::new(15), &pages, &["n1", "p"])[..] else {
+        unreachable!()
+    };
+    let served = "100m/15s";
+    are(node, &[WAITS, served, served, SET, "100m/30s", served]);
+    assert!(pod[1..].iter().all(|said| said == served), "{pod:?}");
+}
+
+#[test]
+fn pods_are_served_where_the_node_has_no_lines() {
+    let pages = pages(3, |at| {
+        Page::asked_at(at).pod("p", 100.0 + 0.1 * seconds(at), Some(at))
+    });
+    let mut pipeline = Pipeline::new(15);
+    let [node, pod] = &answers(&mut pipeline, &pages, &["n1", "p"])[..] else {
+        unreachable!()
+    };
+    are(node, &["the kubelet reports no CPU time"; 3]);
+    are(pod, &[POD_WAITS, "100m/15s", "100m/15s"]);
+    let now = Timestamp::from_millis((BEGIN + 31) * 1_000);
+    let standing = pipeline.store.standing(&["n1".into()], now);
+    assert_eq!((standing.served, standing.unusable), (1, 0));
+}
+
+#[test]
+fn a_page_without_containers_hides_none() {
+    let pages = pages(5, |at| {
+        let cpu = 100.0 + 0.1 * seconds(at);
+        let page = Page::asked_at(at).node(cpu, Some(at));
+        if at == 30 {
+            page
+        } else {
+            page.pod("p", cpu, Some(at))
+        }
+    });
+    let pod = &answers(&mut Pipeline::new(15), &pages, &["p"])[0];
+    are(
+        pod,
+        &[POD_WAITS, "100m/15s", "100m/15s", "100m/30s", "100m/15s"],
+    );
+}
+
+#[test]
+fn the_first_page_after_a_failure_does_not_hide_the_failure() {
+    let mut pipeline = Pipeline::new(15);
+    pipeline.fail(0);
+    let pages = [15, 30].map(|at| Page::asked_at(at).pod("p", 100.0 + 0.1 * seconds(at), Some(at)));
+    let said = &answers(&mut pipeline, &pages, &["p"])[0];
+    let waits = "waiting for a second sample; last scrape failed 16s ago by s: refused";
+    are(said, &[waits, "100m/15s"]);
+}
+
+#[test]
+fn of_a_pod_whose_lines_are_refused_it_is_said_why() {
+    let pages = pages(2, |at| {
+        Page::asked_at(at)
+            .pod("ok", 1.0 + seconds(at), Some(at))
+            .line(
+                "container_cpu_usage_seconds_total",
+                &labels("bad"),
+                f64::NAN,
+                Some(at),
+            )
+            .line(
+                "container_memory_working_set_bytes",
+                &labels("bad"),
+                -5.0,
+                Some(at),
+            )
+    });
+    let said = &answers(&mut Pipeline::new(15), &pages, &["bad"])[0];
+    are(
+        said,
+        &["container main: the kubelet reports a value that cannot be used"; 2],
+    );
+}
+
+#[test]
+fn frontends_that_are_fed_in_other_orders_say_the_same() {
+    let pages = pages(8, |at| {
+        let measured = at / 30 * 30;
+        Page::asked_at(at)
+            .node(100.0 + 0.9 * seconds(at), Some(at))
+            .pod("fresh", 100.0 + 0.1 * seconds(at), Some(at))
+            .pod("slow", 100.0 + 0.1 * seconds(measured), Some(measured))
+    });
+    let names = ["n1", "fresh", "slow"];
+    let last = |order: &[usize]| {
+        let mut pipeline = Pipeline::new(15);
+        for at in order {
+            pipeline.take(&pages[*at]);
+        }
+        names.map(|name| pipeline.answer(name, 106))
+    };
+    let expected = ["900m/15s", "100m/15s", "100m/30s"].map(str::to_owned);
+    for order in [
+        [0, 1, 2, 3, 4, 5, 6, 7],
+        [1, 0, 3, 2, 5, 4, 7, 6],
+        [0, 1, 2, 3, 4, 7, 6, 5],
+        [0, 2, 1, 4, 3, 6, 5, 7],
+        [7, 6, 5, 4, 3, 2, 1, 0],
+    ] {
+        assert_eq!(last(&order), expected, "{order:?}");
+    }
+}
