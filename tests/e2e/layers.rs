@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "tributary-apiserver",
             "tributary-model",
+            "tributary-proto",
             "tributary-runtime",
             "tributary-scraper",
             "tributary-sim",

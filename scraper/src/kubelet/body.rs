@@ -1,7 +1,7 @@
 //! The body of an answer: inflated, capped, in memory that is used again.
 
 use flate2::{Decompress, FlushDecompress, Status};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 
 use super::{
     failure::{Reason, ScrapeError, Stage},
@@ -21,6 +21,9 @@ pub(super) struct Incoming<'a> {
     received: usize,
     page: Vec<u8>,
     coding: Coding,
+    /// Whether HTTP says where the body ends. If not, it ends with the connection,
+    /// and so does one that was cut.
+    says_its_end: bool,
     /// For what is over [`SMALL`].
     room: Option<Room>,
 }
@@ -42,10 +45,10 @@ impl<'a> Incoming<'a> {
         if announced.is_some_and(|length| usize::try_from(length).is_ok_and(|it| it > limit)) {
             return Err(too_large(limit));
         }
-        let coding = match headers
-            .get(header::CONTENT_ENCODING)
-            .map(HeaderValue::as_bytes)
-        {
+        // Codings have no case (RFC 9110, 8.4.1).
+        let coding = headers.get(header::CONTENT_ENCODING);
+        let coding = coding.map(|coding| coding.as_bytes().to_ascii_lowercase());
+        let coding = match coding.as_deref() {
             None | Some(b"identity") => Coding::Plain,
             Some(b"gzip" | b"x-gzip") => Coding::Gzip(None),
             Some(other) => {
@@ -61,6 +64,9 @@ impl<'a> Incoming<'a> {
             received: 0,
             page: pages.buffer(),
             coding,
+            says_its_end: [header::CONTENT_LENGTH, header::TRANSFER_ENCODING]
+                .iter()
+                .any(|name| headers.contains_key(name)),
             room: None,
         })
     }
@@ -114,7 +120,8 @@ impl<'a> Incoming<'a> {
         let is_whole = match self.coding {
             Coding::Gzip(None) => self.received > 0,
             Coding::Gzip(Some(_)) => false,
-            Coding::Plain => true,
+            // A number that was cut looks like another number.
+            Coding::Plain => self.says_its_end || self.page.last().is_none_or(|end| *end == b'\n'),
         };
         is_whole
             .then_some(Page {

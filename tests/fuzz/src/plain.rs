@@ -44,7 +44,7 @@ pub struct Numbers {
 pub struct Page {
     /// The node's own numbers; it has no start.
     pub node: Numbers,
-    /// Every container that has CPU, memory or a start, good or bad.
+    /// Every container that has CPU or memory, good or bad.
     pub containers: BTreeMap<Name, Numbers>,
     /// Whether any number was taken.
     pub is_of_use: bool,
@@ -79,7 +79,7 @@ pub fn read(page: &[u8]) -> Page {
     let mut left_out = BTreeSet::new();
     for line in lines.iter().filter(|line| !line.of_node) {
         let Some(text) = &line.labels else { continue };
-        if line.quantity == Quantity::Swap {
+        if matches!(line.quantity, Quantity::Swap | Quantity::Start) || is_of_the_pod(text) {
             continue;
         }
         match name(text) {
@@ -253,6 +253,19 @@ fn name(text: &[u8]) -> Result<Name, Option<(String, String)>> {
         Some(name) => Ok(name),
         None => Err(first("namespace").zip(first("pod"))),
     }
+}
+
+/// Whether labels that can all be read name a namespace, a pod and one container
+/// without a name: the pod itself.
+fn is_of_the_pod(text: &[u8]) -> bool {
+    let (labels, good) = labels(text);
+    let count = |wanted: &str| {
+        let found = labels.iter().filter(|(name, _)| name == wanted.as_bytes());
+        found.count()
+    };
+    let is_bare = |(name, value): &Label| name == b"container" && value.is_empty();
+    let names = ["namespace", "pod", "container"];
+    good && names.iter().all(|name| count(name) == 1) && labels.iter().any(is_bare)
 }
 
 /// The labels up to the first that cannot be read, and whether all can.

@@ -2,6 +2,7 @@ use super::*;
 use std::io::Write as _;
 
 use flate2::{Compression, write::GzEncoder};
+use http::HeaderValue;
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
@@ -12,6 +13,12 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn headers(encoding: &'static str) -> HeaderMap {
     let value = HeaderValue::from_static(encoding);
     [(header::CONTENT_ENCODING, value)].into_iter().collect()
+}
+
+/// Of a body whose end HTTP tells.
+fn chunked() -> HeaderMap {
+    let value = HeaderValue::from_static("chunked");
+    [(header::TRANSFER_ENCODING, value)].into_iter().collect()
 }
 
 const MIB: usize = 1 << 20;
@@ -42,7 +49,26 @@ async fn gzip_comes_in_pieces() {
         read(&headers("gzip"), &[one, two]).await.unwrap(),
         b"hello kubelet"
     );
-    assert_eq!(read(&HeaderMap::new(), &[b"a", b"b"]).await.unwrap(), b"ab");
+    for coding in ["GZIP", "X-Gzip"] {
+        assert!(read(&headers(coding), &[&sent]).await.is_ok(), "{coding}");
+    }
+    assert_eq!(
+        read(&HeaderMap::new(), &[b"a", b"b\n"]).await.unwrap(),
+        b"ab\n"
+    );
+}
+
+#[tokio::test]
+async fn a_page_whose_end_nobody_tells_ends_with_a_line() {
+    let cut = read(&HeaderMap::new(), &[b"a 1\n", b"b 419"]).await;
+    assert_eq!(cut.unwrap_err(), ScrapeError::cut_short());
+    for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {
+        let headers = [(name.clone(), HeaderValue::from_static("9"))];
+        let headers: HeaderMap = headers.into_iter().collect();
+        let page = read(&headers, &[b"a 1\nb 419"]).await;
+        assert_eq!(page.unwrap(), b"a 1\nb 419", "{name}");
+    }
+    assert_eq!(read(&HeaderMap::new(), &[]).await.unwrap(), b"");
 }
 
 #[tokio::test]
@@ -92,7 +118,7 @@ async fn gzip_grows_into_any_room() {
 #[tokio::test]
 async fn a_large_page_is_read_whole_and_takes_up_room() {
     let page: Vec<u8> = (0..900_000_u32).flat_map(u32::to_le_bytes).collect();
-    let plain = HeaderMap::new();
+    let plain = chunked();
     let zipped = gzip(&page);
     let pages = Pages::new(4 * MIB);
     for (headers, sent) in [(&plain, &page), (&headers("gzip"), &zipped)] {
@@ -116,7 +142,7 @@ async fn a_page_waits_for_room_only_where_it_becomes_large() {
     for _ in 0..16 {
         others.push(pages.room().await.unwrap());
     }
-    let plain = HeaderMap::new();
+    let plain = chunked();
     let mut small = Incoming::new(&plain, &pages).unwrap();
     small
         .take(&vec![b'a'; MIB], &mut Stage::Body)
@@ -162,7 +188,7 @@ async fn what_is_no_gzip_is_malformed() {
 
 #[tokio::test]
 async fn no_page_grows_over_its_limit() {
-    let plain = HeaderMap::new();
+    let plain = chunked();
     for (limit, message) in [
         (
             4 * MIB,

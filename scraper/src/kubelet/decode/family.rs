@@ -31,6 +31,12 @@ impl Family {
         })
     }
 
+    /// Whether one of its series makes a container; the others are about one that has
+    /// such a series, too.
+    pub(super) fn makes_a_row(self) -> bool {
+        matches!(self, Self::ContainerCpu | Self::ContainerMemory)
+    }
+
     /// Whether its series are about containers, one each.
     pub(super) fn is_of_containers(self) -> bool {
         matches!(

@@ -57,11 +57,13 @@ struct Twice {
 pub(super) enum Place {
     /// The container in this row; a line that makes one.
     Row(u32),
-    /// The container in this row; its swap, which alone makes none.
-    Swap(u32),
-    /// None in the roster: swap of a container that has nothing else, or any
-    /// container of a pod that is left out.
+    /// The container in this row; a line that alone makes none.
+    Beside(u32),
+    /// None in the roster: swap or the start of a container that has nothing else,
+    /// or any container of a pod that is left out.
     Nobody,
+    /// The pod itself, which counts for nothing.
+    Pod,
     /// Its labels name no container.
     Unreadable,
 }
@@ -161,15 +163,15 @@ impl<'a> Fill<'a> {
     fn row(&mut self, family: Family, labels: Labels<'_>) -> Result<Option<usize>, Stop> {
         let place = *self.places.next().ok_or(Stop::Moved)?;
         let row = match place {
-            Place::Row(row) | Place::Swap(row) => usize::try_from(row).ok(),
-            Place::Nobody | Place::Unreadable => None,
+            Place::Row(row) | Place::Beside(row) => usize::try_from(row).ok(),
+            Place::Nobody | Place::Pod | Place::Unreadable => None,
         };
-        // A row stands while a line that makes it does: swap in the place of one is
-        // another page, and the other way round.
-        let is_swap = family == Family::ContainerSwap;
+        // A row stands while a line that makes it does: another line in the place of one
+        // is another page, and the other way round.
+        let makes_a_row = family.makes_a_row();
         if matches!(
-            (place, is_swap),
-            (Place::Row(_), true) | (Place::Swap(_), false)
+            (place, makes_a_row),
+            (Place::Row(_), false) | (Place::Beside(_), true)
         ) {
             return Err(Stop::Moved);
         }
@@ -182,7 +184,8 @@ impl<'a> Fill<'a> {
             }
             (Trust::Learnt, ..) => true,
             (Trust::Before, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
-            (_, Place::Nobody, _) if is_swap => {
+            (_, Place::Pod, _) => Identity::read(labels).is_ok_and(|it| it.is_of_the_pod()),
+            (_, Place::Nobody, _) if !makes_a_row => {
                 names().is_ok_and(|names| names.row(self.roster).is_none())
             }
             // Whether a pod must still be left out is for `learn` to say.

@@ -48,6 +48,12 @@ impl<'a> Identity<'a> {
         })
     }
 
+    /// Whether this is the pod itself, which some runtimes report as a container
+    /// without a name.
+    pub(super) fn is_of_the_pod(&self) -> bool {
+        self.container.is("")
+    }
+
     /// Whether this is the container in `row` of `roster`.
     pub(super) fn is(&self, roster: &Roster, row: usize) -> bool {
         names_of(roster, row).is_some_and(|(pod, container)| {

@@ -39,8 +39,9 @@ pub(super) struct Learnt {
 /// A pod of which a container cannot be read is left out: a part of a pod must
 /// not pass for the whole (DESIGN 3.3).
 ///
-/// A container is one that has CPU, memory or a start time, good or bad. Swap
-/// alone makes none: it would hide its pod for want of the others.
+/// A container is one that has CPU or memory, good or bad. Swap or a start alone
+/// makes none: it would hide its pod for want of the others, and kubelets report
+/// the start of containers that ended long ago.
 pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> {
     let mut seen = Seen::default();
     for line in Exposition::new(page) {
@@ -56,7 +57,7 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
     let place = |line: &SeenLine| {
         let place = places.get(line.subject).copied();
         match place.unwrap_or(Place::Unreadable) {
-            Place::Row(row) if !line.makes_a_row => Place::Swap(row),
+            Place::Row(row) if !line.makes_a_row => Place::Beside(row),
             place => place,
         }
     };
@@ -87,6 +88,8 @@ struct SeenLine {
 /// Whom labels name.
 struct Subject<'a> {
     labels: Labels<'a>,
+    /// Not a container, but a whole pod.
+    is_pod: bool,
     names: Option<Names<'a>>,
     makes_a_row: bool,
 }
@@ -99,7 +102,7 @@ impl<'a> Seen<'a> {
         if self.family.replace(family) != Some(family) {
             self.next = 0;
         }
-        let makes_a_row = family != Family::ContainerSwap;
+        let makes_a_row = family.makes_a_row();
         let at = match self.subjects.get_mut(self.next) {
             Some(known) if known.labels == labels => {
                 known.makes_a_row |= makes_a_row;
@@ -109,6 +112,7 @@ impl<'a> Seen<'a> {
                 let identity = Identity::read(labels);
                 self.subjects.push(Subject {
                     labels,
+                    is_pod: identity.as_ref().is_ok_and(Identity::is_of_the_pod),
                     names: identity.and_then(|identity| identity.names()).ok(),
                     makes_a_row,
                 });
@@ -127,7 +131,8 @@ impl<'a> Seen<'a> {
         let mut shared = Shared::new(known);
         let mut builder = RosterBuilder::default();
         let mut torn = Vec::new();
-        for subject in self.subjects.iter().filter(|it| it.makes_a_row) {
+        let rows = |subject: &&Subject<'_>| subject.makes_a_row && !subject.is_pod;
+        for subject in self.subjects.iter().filter(rows) {
             let Some(names) = &subject.names else {
                 if let Some((namespace, pod)) = pod_of(subject.labels) {
                     torn.push(PodKey::new(shared.of(namespace), shared.of(pod)));
@@ -162,6 +167,7 @@ impl Subject<'_> {
                 let row = names.row(roster).and_then(|row| u32::try_from(row).ok());
                 row.map_or(Place::Nobody, Place::Row)
             }
+            None if self.is_pod => Place::Pod,
             None => Place::Unreadable,
         }
     }

@@ -105,7 +105,7 @@ fn a_value_that_is_no_amount_is_refused_and_its_container_stays_incomplete() {
 #[test]
 fn a_pod_of_which_a_container_cannot_be_read_is_left_out_whole() {
     for series in [
-        r#"{container="",namespace="a",pod="p"} 1 11"#,
+        r#"{container="c c",namespace="a",pod="p"} 1 11"#,
         r#"{namespace="a",pod="p"} 1 11"#,
     ] {
         let other = POD.replace("pod=\"p\"", "pod=\"q\"");
@@ -123,6 +123,31 @@ fn a_pod_of_which_a_container_cannot_be_read_is_left_out_whole() {
         let decoded = layout.decode(page.as_bytes(), &"n1".into(), ASKED_AT);
         assert_eq!(rows(&decoded.unwrap()), ["a/p/c", "a/q/c"]);
     }
+}
+
+#[test]
+fn a_line_of_the_pod_itself_and_a_start_alone_make_no_container() {
+    let pods_own = r#"container_cpu_usage_seconds_total{container="",namespace="a",pod="p"} 9 11"#;
+    let ended = r#"container_start_time_seconds{container="init",namespace="a",pod="p"} 5"#;
+    let zero = r#"container_start_time_seconds{container="c",namespace="a",pod="p"} -6795364578"#;
+    for line in [pods_own, ended, zero] {
+        let page = format!("{POD}{line}\n");
+        let mut layout = Layout::default();
+        for _ in 0..2 {
+            let decoded = layout.decode(page.as_bytes(), &"n1".into(), ASKED_AT);
+            let decoded = decoded.unwrap();
+            assert_eq!(rows(&decoded), ["a/p/c"], "{line}");
+            let point = decoded.reading.columns.point(0);
+            assert_eq!((point.cpu, point.started), (cpu(1_000_000_000, 11), None));
+        }
+        // As it is read anew, so it is as before.
+        assert!(
+            layout.read_as_before(page.as_bytes(), ASKED_AT).is_some(),
+            "{line}"
+        );
+    }
+    let bad = format!("{POD}container_cpu_usage_seconds_total{{container=\"\",pod=\"p\"}} 9\n");
+    assert_eq!(decode(&bad).unwrap().refused.count(Refused::BadLabel), 1);
 }
 
 #[test]
@@ -240,13 +265,14 @@ fn a_name_that_kubernetes_does_not_allow_is_refused_alone() {
         r#"container="c",namespace="a",pod="q_r""#,
         r#"container="c",namespace="a",pod="-q""#,
     ] {
-        let line = format!("container_start_time_seconds{{{labels}}} 5");
+        let line = format!("container_memory_working_set_bytes{{{labels}}} 5");
         is_refused(&line, Refused::BadLabel);
         assert_eq!(rows(&beside_a_pod(&line)), ["a/p/c"], "{labels}");
     }
     let long = "c".repeat(64);
-    let line =
-        format!("container_start_time_seconds{{container=\"{long}\",namespace=\"a\",pod=\"q\"}} 5");
+    let line = format!(
+        "container_memory_working_set_bytes{{container=\"{long}\",namespace=\"a\",pod=\"q\"}} 5"
+    );
     is_refused(&line, Refused::BadLabel);
 }
 
@@ -255,8 +281,8 @@ fn names_as_static_pods_and_long_ones_have_them_are_read() {
     let pod = format!("{}.{}", "n".repeat(126), "m".repeat(126));
     let (namespace, container) = ("a".repeat(63), "c".repeat(63));
     let line = format!(
-        "container_start_time_seconds{{container=\"{container}\",namespace=\"{namespace}\",pod=\"{pod}\"}} 5\n\
-         container_start_time_seconds{{container=\"etcd\",namespace=\"kube-system\",\
+        "container_memory_working_set_bytes{{container=\"{container}\",namespace=\"{namespace}\",pod=\"{pod}\"}} 5\n\
+         container_memory_working_set_bytes{{container=\"etcd\",namespace=\"kube-system\",\
          pod=\"etcd-ip-10-0-0-1.eu-west-1.compute.internal\"}} 5"
     );
     let decoded = beside_a_pod(&line);
@@ -349,11 +375,11 @@ fn an_error_that_the_kubelet_admits_is_noted() {
 
 #[test]
 fn too_many_containers_are_a_page_too_large() {
-    const START: &str = "container_start_time_seconds";
+    const MEMORY: &str = "container_memory_working_set_bytes";
     let lines: Vec<String> = (0..=20_000)
         .map(|pod| format!("{{container=\"c\",namespace=\"a\",pod=\"p{pod}\"}} 5\n"))
         .collect();
-    let page = format!("{START}{}", lines.join(START));
+    let page = format!("{MEMORY}{}", lines.join(MEMORY));
     assert_eq!(decode(&page).unwrap_err(), Undecodable::TooManyContainers);
 }
 
@@ -401,7 +427,7 @@ fn too_many_lines_about_containers_are_a_page_too_large() {
 fn too_many_bytes_of_names_are_a_page_too_large() {
     let lines: Vec<String> = (0..10_000)
         .map(|pod| {
-            format!("container_start_time_seconds{{container=\"c\",namespace=\"a\",pod=\"{pod:0104}\"}} 5\n")
+            format!("container_memory_working_set_bytes{{container=\"c\",namespace=\"a\",pod=\"{pod:0104}\"}} 5\n")
         })
         .collect();
     let page = lines.concat();
