@@ -122,7 +122,7 @@ impl Pipeline {
     fn answer(&self, name: &str, now: i64) -> String {
         let now = Timestamp::from_millis((BEGIN + now) * 1_000);
         if name == "n1" {
-            return said(self.store.node(name, now).map(|usage| usage));
+            return said(self.store.node(name, now));
         }
         let (key, node) = (PodKey::new("a", name), NodeName::from("n1"));
         let usage = self.store.pods([(&key, Some(&node))], now).remove(0);
