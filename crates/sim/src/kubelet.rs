@@ -2,6 +2,7 @@
 
 mod fault;
 mod gzip;
+mod moment;
 mod number;
 mod page;
 
@@ -29,7 +30,8 @@ use crate::{Ca, Error, Pki};
 
 pub use fault::Fault;
 pub(crate) use gzip::Gzip;
-pub(crate) use page::{Moment, Page};
+pub(crate) use moment::Moment;
+pub(crate) use page::Page;
 
 /// Connections one kubelet keeps open; more are closed at once.
 const CONNECTIONS: usize = 256;

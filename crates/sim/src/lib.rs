@@ -7,6 +7,7 @@
 //! It knows nothing of Tributary: both halves talk to it over the network, as they would to a real cluster.
 
 mod aggregator;
+mod cadvisor;
 mod clock;
 mod cluster;
 mod door;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cadvisor::Measured;
 use crate::load::Usage;
 
 /// Labels or annotations.
@@ -227,9 +228,29 @@ pub(crate) struct Container {
     /// Milliseconds since the Unix epoch.
     pub(crate) started: i64,
     pub(crate) restarts: u32,
+    /// What cAdvisor measured, in the mode in which each container has a clock of its own.
+    pub(crate) measured: Option<Measured>,
+}
+
+impl Pod {
+    /// Gives containers that have none a clock of their own, from their start on.
+    pub(crate) fn start_clocks(&mut self) {
+        for container in &mut self.containers {
+            let key = [&self.namespace, &self.name, &container.name].map(String::as_str);
+            let first = || Measured::first(&key, &container.usage, container.started);
+            container.measured = Some(container.measured.unwrap_or_else(first));
+        }
+    }
 }
 
 impl Container {
+    /// Takes the samples that are due up to a moment, before what the container uses changes.
+    pub(crate) fn measure(&mut self, now: i64) {
+        if let Some(measured) = &mut self.measured {
+            measured.advance(&self.usage, self.started, now);
+        }
+    }
+
     /// Core-nanoseconds spent up to a moment in milliseconds since the epoch.
     pub(crate) fn cpu_nanos(&self, at: i64) -> u64 {
         self.usage.cpu_nanos(since(self.started, at))

@@ -107,6 +107,12 @@ impl Cluster {
         self.change_node(name, |node| node.ready = ready)
     }
 
+    /// From now on every container that is added is measured by a clock of its own, as cAdvisor does, whatever
+    /// [`Builder::housekeeping`](crate::Builder::housekeeping) says. Nodes and pods stay with that.
+    pub fn measure_as_cadvisor(&self) {
+        self.shared.state().cadvisor = true;
+    }
+
     /// Adds a pod, or replaces one of the same name.
     pub fn add_pod(&self, spec: PodSpec) {
         let now = self.shared.clock.now();
@@ -147,6 +153,7 @@ impl Cluster {
         for container in &mut pod.containers {
             container.started = now.as_millisecond();
             container.restarts = 0;
+            container.measured = None;
         }
         state.put_pod(pod);
         Ok(())
@@ -172,6 +179,7 @@ impl Cluster {
                 pod.spent = pod.spent.saturating_add(nanos);
                 found.started = now;
                 found.restarts += 1;
+                found.measured = None;
             }
         })?;
         let (node, nanos) =
@@ -194,6 +202,7 @@ impl Cluster {
         self.change_pod(namespace, name, |pod| {
             let mut containers = pod.containers.iter_mut();
             if let Some(found) = containers.find(|found| found.name == container) {
+                found.measure(now);
                 let at = since(found.started, now);
                 found.usage.cpu = found.usage.cpu.then(at, millis);
                 found.usage.memory = found.usage.memory.then(at, memory);
@@ -219,6 +228,7 @@ impl Cluster {
                 usage,
                 started,
                 restarts: 0,
+                measured: None,
             });
         })
     }
@@ -349,6 +359,7 @@ pub(super) fn made_pod(spec: PodSpec, now: Timestamp) -> Pod {
         name: container.name,
         usage: container.usage,
         restarts: 0,
+        measured: None,
     });
     let containers: Vec<Container> = containers.collect();
     let first = containers.iter().map(|container| container.started).min();

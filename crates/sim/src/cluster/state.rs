@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) access: Access,
     pub(crate) reviews: ReviewCounts,
+    /// Each container is measured by a clock of its own.
+    pub(crate) cadvisor: bool,
     /// How many nodes were ever added, for the next address.
     nodes: u32,
     on_node: HashMap<String, BTreeSet<Key>>,
@@ -82,7 +84,10 @@ impl State {
             .is_some()
     }
 
-    pub(crate) fn put_pod(&mut self, pod: Pod) {
+    pub(crate) fn put_pod(&mut self, mut pod: Pod) {
+        if self.cadvisor {
+            pod.start_clocks();
+        }
         let key = (pod.namespace.clone(), pod.name.clone());
         self.pages.remove(&pod.node);
         self.on_node

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::cadvisor::{Measured, Reading};
 use crate::encode::hash;
-use crate::kubelet::number;
+use crate::kubelet::{Moment, number};
 use crate::load::Usage;
 use crate::objects::{Node, Phase, Pod, since};
 
@@ -31,6 +32,19 @@ struct ContainerRow {
     usage: Usage,
     started: i64,
     offset: i64,
+    /// In the mode in which each container has a clock of its own.
+    measured: Option<Measured>,
+}
+
+impl ContainerRow {
+    /// The newest sample; none since the start means that there is only a start time.
+    fn sampled(&self, moment: Moment) -> Option<Reading> {
+        if let Some(measured) = &self.measured {
+            return measured.newest(&self.usage, self.started, moment.now);
+        }
+        let at = moment.sampled(self.offset);
+        (at >= self.started).then(|| Reading::of(&self.usage, self.started, at))
+    }
 }
 
 #[derive(Debug)]
@@ -39,32 +53,6 @@ struct PodRow {
     spent: u64,
     offset: i64,
     containers: Vec<(Usage, i64)>,
-}
-
-/// When the page is read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment {
-    /// Milliseconds since the epoch by the node's own clock.
-    pub(crate) now: i64,
-    /// How often the kubelet takes a sample, in milliseconds; 0 for at every request.
-    pub(crate) housekeeping: i64,
-}
-
-impl Moment {
-    pub(crate) fn new(now: i64, housekeeping: Duration) -> Self {
-        Self {
-            now,
-            housekeeping: i64::try_from(housekeeping.as_millis()).unwrap_or(0),
-        }
-    }
-
-    /// The time of the newest sample of something that is sampled at this offset into every interval.
-    fn sampled(self, offset: i64) -> i64 {
-        if self.housekeeping == 0 {
-            return self.now;
-        }
-        self.now - (self.now - offset).rem_euclid(self.housekeeping)
-    }
 }
 
 impl Page {
@@ -95,6 +83,7 @@ impl Page {
                     usage,
                     started,
                     offset: base + jitter,
+                    measured: container.measured,
                 });
             }
             rows.push(PodRow {
@@ -164,22 +153,18 @@ impl Page {
     }
 
     fn write_containers(&self, moment: Moment, out: &mut Vec<u8>) {
-        // A container that has not been sampled since its start has a start time and nothing else.
         let sampled = || {
-            self.containers.iter().filter_map(move |row| {
-                let at = moment.sampled(row.offset);
-                (at >= row.started).then(|| (row, at, since(row.started, at)))
-            })
+            let rows = self.containers.iter();
+            rows.filter_map(move |row| Some((row, row.sampled(moment)?)))
         };
         family(
             &CONTAINER_CPU,
-            sampled().map(|(row, at, age)| (&row.labels, (row.usage.cpu_nanos(age), 9), Some(at))),
+            sampled().map(|(row, read)| (&row.labels, (read.cpu_nanos, 9), Some(read.at))),
             out,
         );
         family(
             &CONTAINER_MEMORY,
-            sampled()
-                .map(|(row, at, age)| (&row.labels, (row.usage.memory_bytes(age), 0), Some(at))),
+            sampled().map(|(row, read)| (&row.labels, (read.memory_bytes, 0), Some(read.at))),
             out,
         );
         family(
@@ -201,7 +186,7 @@ impl Page {
         );
         family(
             &CONTAINER_SWAP,
-            sampled().map(|(row, _, age)| (&row.labels, (row.usage.swap_bytes(age), 0), now)),
+            sampled().map(|(row, read)| (&row.labels, (read.swap_bytes, 0), now)),
             out,
         );
     }

@@ -74,6 +74,7 @@ fn container(name: &str, usage: Usage, started: i64) -> Container {
         usage,
         started,
         restarts: 0,
+        measured: None,
     }
 }
 

@@ -1,0 +1,152 @@
+//! How cAdvisor, in the kubelet, measures one container: on a clock of its own, which nobody who asks can hasten.
+//!
+//! From google/cadvisor lib v0.60.5, `manager/container.go`: `housekeeping` measures at the start of a container and
+//! then after `nextHousekeepingInterval`, which is `jitter(interval, 1.0)`: the interval times a number that is uniform
+//! in 1 to 2. The interval is 10 s (`defaultHousekeepingInterval` in Kubernetes 1.37, `pkg/kubelet/cadvisor/
+//! cadvisor_linux.go`). If the newest two samples say the same (`StatsEq`, which does not look at their times) and it is
+//! below the maximum (`maxHousekeepingInterval`, 15 s), it doubles up to that; otherwise it is 10 s again. So a
+//! container that changes is measured every 10 to 20 s, and one at rest by turns after 15 to 30 s and 10 to 20 s: at
+//! the maximum the second branch takes it back to 10 s.
+//!
+//! A sample is kept with its values, because a load forgets what it was before it changed.
+
+use crate::encode::hash;
+use crate::load::Usage;
+use crate::objects::since;
+
+/// Milliseconds; `defaultHousekeepingInterval`.
+const INTERVAL: i64 = 10_000;
+/// Milliseconds; `maxHousekeepingInterval`.
+const LONGEST: i64 = 15_000;
+/// Milliseconds from the start of a container to its first sample. cAdvisor takes one when it sees the cgroup; what
+/// started the container has then used some CPU, without which a sample does not count.
+const FIRST: i64 = 100;
+
+/// One sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// Milliseconds since the epoch.
+    pub(crate) at: i64,
+    pub(crate) cpu_nanos: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) swap_bytes: u64,
+}
+
+impl Reading {
+    pub(crate) fn of(usage: &Usage, started: i64, at: i64) -> Self {
+        let age = since(started, at);
+        Self {
+            at,
+            cpu_nanos: usage.cpu_nanos(age),
+            memory_bytes: usage.memory_bytes(age),
+            swap_bytes: usage.swap_bytes(age),
+        }
+    }
+
+    /// `StatsEq`.
+    fn same(&self, other: &Self) -> bool {
+        let at = self.at;
+        *self == Self { at, ..*other }
+    }
+}
+
+/// The newest sample of a container, and when the next one comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Measured {
+    seed: u64,
+    count: u64,
+    interval: i64,
+    newest: Reading,
+    next: i64,
+}
+
+impl Measured {
+    /// The sample at the start of a container.
+    pub(crate) fn first(key: &[&str], usage: &Usage, started: i64) -> Self {
+        let mut first = Self {
+            seed: hash(key) ^ u64::try_from(started).unwrap_or(0),
+            count: 0,
+            interval: INTERVAL,
+            newest: Reading::of(usage, started, started + FIRST),
+            next: started,
+        };
+        first.wait();
+        first
+    }
+
+    /// Takes the samples that are due up to a moment.
+    pub(crate) fn advance(&mut self, usage: &Usage, started: i64, now: i64) {
+        while self.next <= now {
+            let reading = Reading::of(usage, started, self.next);
+            let rests = reading.same(&self.newest);
+            self.interval = if rests && self.interval < LONGEST {
+                (self.interval * 2).min(LONGEST)
+            } else {
+                INTERVAL
+            };
+            self.newest = reading;
+            self.wait();
+        }
+    }
+
+    /// The newest sample at a moment, once there is one.
+    pub(crate) fn newest(mut self, usage: &Usage, started: i64, now: i64) -> Option<Reading> {
+        self.advance(usage, started, now);
+        (self.newest.at <= now).then_some(self.newest)
+    }
+
+    /// `jitter(interval, 1.0)`, by a number that follows from the names, so that a run can be had again.
+    fn wait(&mut self) {
+        self.count += 1;
+        let number = hash(&[&self.seed.to_string(), &self.count.to_string()]);
+        let more = i64::try_from(number % self.interval.unsigned_abs()).unwrap_or(0);
+        self.next = self.newest.at + self.interval + more;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Load;
+
+    /// Milliseconds between the samples of an hour.
+    fn gaps(usage: &Usage) -> Vec<i64> {
+        let mut measured = Measured::first(&["shop", "web-0", "main"], usage, 0);
+        let mut times = Vec::new();
+        for tick in 1..36_000 {
+            measured.advance(usage, 0, tick * 100);
+            times.push(measured.newest.at);
+        }
+        times.dedup();
+        times.windows(2).map(|pair| pair[1] - pair[0]).collect()
+    }
+
+    #[test]
+    fn a_container_that_works_is_measured_every_10_to_20_seconds() {
+        let gaps = gaps(&Usage::steady(250, 4096));
+        assert!((220..260).contains(&gaps.len()), "{}", gaps.len());
+        assert!(gaps.iter().all(|gap| (10_000..20_000).contains(gap)));
+        assert!(gaps.iter().any(|gap| *gap < 11_000) && gaps.iter().any(|gap| *gap > 19_000));
+    }
+
+    #[test]
+    fn every_second_wait_for_a_container_at_rest_is_15_to_30_seconds() {
+        let gaps = gaps(&Usage::steady(0, 4096));
+        let of = |parity: usize| gaps.iter().skip(parity).step_by(2);
+        assert!(of(0).all(|gap| (10_000..20_000).contains(gap)), "{gaps:?}");
+        assert!(of(1).all(|gap| (15_000..30_000).contains(gap)), "{gaps:?}");
+        assert!(of(1).any(|gap| *gap > 25_000));
+    }
+
+    #[test]
+    fn a_sample_from_before_a_change_does_not_know_of_it() {
+        let before = Usage::steady(100, 1_000);
+        let mut measured = Measured::first(&["a"], &before, 0);
+        let at = measured.newest(&before, 0, 60_000).unwrap().at;
+        measured.advance(&before, 0, 60_000);
+        let after = Usage::of(before.cpu.then(since(0, 60_000), 900), Load::Steady(9));
+        let read = measured.newest(&after, 0, 60_001).unwrap();
+        assert_eq!((read.at, read.memory_bytes), (at, 1_000));
+        assert_eq!(read.cpu_nanos, at.unsigned_abs() * 100_000);
+    }
+}
