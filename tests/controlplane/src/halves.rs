@@ -289,7 +289,7 @@ async fn start_scraper(
 }
 
 /// A Service that leads to loopback, and an `APIService` for each version.
-fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
+pub(crate) fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
     let service = json!({
         "apiVersion": "v1",
         "kind": "Service",

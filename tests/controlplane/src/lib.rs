@@ -9,6 +9,7 @@
 //! - [`workloads`]: what a scheduler and kubelets do: pods get a node, run, use CPU, end
 //! - [`halves`]: our scrapers and our frontend, behind real `APIService`s
 //! - [`rig`]: all of that together, shared by the tests
+//! - [`reaction`]: how soon the autoscaler reacts, with our halves and with metrics-server
 //! - [`kubectl`]: the real client
 //! - [`patience`]: the only place that polls
 
@@ -20,6 +21,7 @@ pub mod objects;
 pub mod patience;
 pub mod plane;
 pub mod process;
+pub mod reaction;
 pub mod rig;
 pub mod token;
 pub mod workloads;

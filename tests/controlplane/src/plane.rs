@@ -28,6 +28,15 @@ pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 const CONTROLLERS: &str =
     "*,-node-lifecycle-controller,-taint-eviction-controller,-pod-garbage-collector-controller";
 
+/// Flags beside those that every control plane here has; of two, the later counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More<'a> {
+    /// Of kube-apiserver.
+    pub api: &'a [&'a str],
+    /// Of kube-controller-manager.
+    pub manager: &'a [&'a str],
+}
+
 /// A control plane that runs.
 #[derive(Debug)]
 pub struct Plane {
@@ -66,6 +75,25 @@ impl Plane {
         paths: &Paths,
         more: &[&str],
     ) -> anyhow::Result<Self> {
+        let more = More {
+            api: more,
+            manager: &[],
+        };
+        Self::start_tuned(assets, dir, pki, paths, more).await
+    }
+
+    /// The same, with more flags of both.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::start`].
+    pub async fn start_tuned(
+        assets: &Assets,
+        dir: &Path,
+        pki: &Pki,
+        paths: &Paths,
+        more: More<'_>,
+    ) -> anyhow::Result<Self> {
         let logs = dir.join("log");
         fs::create_dir_all(&logs)?;
         let [etcd_port, peer_port, api_port] = free_ports()?;
@@ -80,7 +108,7 @@ impl Plane {
         let flags = [
             api_server_flags(&etcd_url, api_port),
             api_server_files(dir, pki, paths)?,
-            more.iter().map(ToString::to_string).collect(),
+            more.api.iter().map(ToString::to_string).collect(),
         ];
         let program = assets.program("kube-apiserver")?;
         let mut api = Program::start("kube-apiserver", &program, &flags.concat(), &logs)?;
@@ -100,7 +128,8 @@ impl Plane {
 
         let manager = pki.client(Ca::Cluster, "system:kube-controller-manager", &[])?;
         let manager = kubeconfig(dir, "manager", &url, &paths.cluster_ca, &of(&manager))?;
-        let flags = manager_flags(dir, &manager, &paths.cluster_ca);
+        let mut flags = manager_flags(dir, &manager, &paths.cluster_ca);
+        flags.extend(more.manager.iter().map(ToString::to_string));
         let program = assets.program("kube-controller-manager")?;
         let manager = Program::start("kube-controller-manager", &program, &flags, &logs)?;
         Ok(Self {

@@ -46,11 +46,29 @@ struct Running {
     usage: BTreeMap<String, Option<(u64, u64)>>,
 }
 
+/// What an app needs of one of its containers.
+#[derive(Clone, Copy, Debug)]
+enum Demand {
+    /// So many milli-cores in all its pods together.
+    Together(u64),
+    /// So much in each.
+    Each(Level),
+}
+
+/// What a container uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// Milli-cores.
+    pub millis: u64,
+    /// Bytes.
+    pub memory: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     running: BTreeMap<Key, Running>,
-    /// Milli-cores that an app needs in all its pods together, by container.
-    demand: BTreeMap<(Key, String), u64>,
+    /// What an app needs, by container.
+    demand: BTreeMap<(Key, String), Demand>,
     /// How many pods were given a node.
     placed: usize,
 }
@@ -92,11 +110,20 @@ impl Workloads {
     /// requests do that a service spreads over its pods. At least 1 each: a container that never used the CPU has no
     /// usage yet, and its pod neither.
     pub fn demand(&self, namespace: &str, app: &str, container: &str, millis: u64) {
+        self.need((namespace, app), container, Demand::Together(millis));
+    }
+
+    /// From now on `container` of every pod with the label `app` uses so much, however many there are.
+    pub fn level(&self, namespace: &str, app: &str, container: &str, level: Level) {
+        self.need((namespace, app), container, Demand::Each(level));
+    }
+
+    fn need(&self, (namespace, app): (&str, &str), container: &str, demand: Demand) {
         let app = (namespace.to_owned(), app.to_owned());
         let mut state = self.state();
         state
             .demand
-            .insert((app.clone(), container.to_owned()), millis);
+            .insert((app.clone(), container.to_owned()), demand);
         self.share(&state, &app);
     }
 
@@ -265,12 +292,18 @@ impl Workloads {
     fn share(&self, state: &State, app: &Key) {
         let pods = || state.running.iter().filter(|(_, pod)| pod.app == *app);
         let count = u64::try_from(pods().count()).unwrap_or(u64::MAX).max(1);
-        for ((_, container), millis) in state.demand.iter().filter(|((of, _), _)| of == app) {
+        for ((_, container), demand) in state.demand.iter().filter(|((of, _), _)| of == app) {
+            let Level { millis, memory } = match *demand {
+                Demand::Together(millis) => Level {
+                    millis: (millis / count).max(1),
+                    memory: MEMORY,
+                },
+                Demand::Each(level) => level,
+            };
             for (key, _) in pods() {
-                let share = (millis / count).max(1);
                 let set = self
                     .cluster
-                    .set_usage(&key.0, &key.1, container, share, MEMORY);
+                    .set_usage(&key.0, &key.1, container, millis, memory);
                 report(set);
             }
         }

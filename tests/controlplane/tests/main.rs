@@ -7,6 +7,7 @@ mod credentials;
 mod discovery;
 mod publishers;
 mod python;
+mod reaction;
 mod realnode;
 mod rotation;
 mod serving;

@@ -1,0 +1,170 @@
+//! A control plane with simulated nodes, and what serves the metrics API there.
+
+use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
+
+use kube::Client;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tributary_sim::{Ca, Cluster};
+
+use super::{Pipeline, Subject};
+use crate::{
+    assets::Assets,
+    halves::{Halves, registration},
+    objects::{apply, namespace},
+    plane::{More, Plane, client},
+    process::Program,
+    rig::make_nodes,
+    workloads::Workloads,
+};
+
+/// Where the Deployments are.
+pub const NAMESPACE: &str = "reaction";
+
+#[derive(Debug)]
+enum Serving {
+    Peer(Program),
+    Ours(Halves),
+}
+
+/// All that one pipeline needs, running.
+pub struct Ground {
+    /// An administrator's client.
+    pub client: Client,
+    /// What runs on the nodes.
+    pub workloads: Arc<Workloads>,
+    /// The nodes.
+    pub cluster: Arc<Cluster>,
+    plane: Plane,
+    serving: Serving,
+    following: JoinSet<anyhow::Result<()>>,
+    // Last, because everything above has its files there.
+    _dir: TempDir,
+}
+
+impl std::fmt::Debug for Ground {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ground").finish_non_exhaustive()
+    }
+}
+
+impl Ground {
+    /// Starts everything; metrics come when they come.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing, or something does not start.
+    pub async fn start(pipeline: &Pipeline, nodes: usize) -> anyhow::Result<Self> {
+        tributary_runtime::tls::install_provider();
+        let assets = Assets::find()?;
+        let dir = tempfile::Builder::new()
+            .prefix("tributary-reaction-")
+            .tempdir()?;
+        let cluster = Cluster::builder().nodes(nodes).pods_per_node(0);
+        let cluster = cluster.dir(dir.path().join("sim")).start().await?;
+        cluster.measure_as_cadvisor();
+        // The periods that Kubernetes has by default, where tests have shorter ones.
+        let sync = format!("--horizontal-pod-autoscaler-sync-period={}s", pipeline.sync);
+        let more = More {
+            api: &[],
+            manager: &[
+                &sync,
+                "--horizontal-pod-autoscaler-cpu-initialization-period=5m",
+                "--horizontal-pod-autoscaler-initial-readiness-delay=30s",
+            ],
+        };
+        let (pki, paths) = (cluster.pki(), cluster.paths());
+        let plane = Plane::start_tuned(&assets, dir.path(), pki, paths, more).await?;
+        let client = client(&plane.kubeconfig()).await?;
+        make_nodes(&client, &cluster).await?;
+        namespace(&client, NAMESPACE).await?;
+        let cluster = Arc::new(cluster);
+        let workloads = Arc::new(Workloads::new(client.clone(), Arc::clone(&cluster)));
+        let mut following = JoinSet::new();
+        let followed = Arc::clone(&workloads);
+        following.spawn(async move { followed.follow().await });
+        let resolution = pipeline.resolution;
+        let serving = match pipeline.subject {
+            Subject::Tributary => {
+                Serving::Ours(Halves::start(&plane, &client, &cluster, (1, resolution)).await?)
+            }
+            Subject::MetricsServer => {
+                let api = free_port()?;
+                let flags = peer_flags(&plane, &cluster, api, resolution);
+                let path = assets.program("metrics-server")?;
+                let logs = dir.path().join("log");
+                let peer = Program::start("metrics-server", &path, &flags, &logs)?;
+                for object in registration(api, cluster.pki().ca(Ca::Bus)) {
+                    // It does not serve v1.
+                    if object.pointer("/spec/version") != Some(&"v1".into()) {
+                        apply(&client, &object).await?;
+                    }
+                }
+                Serving::Peer(peer)
+            }
+        };
+        Ok(Self {
+            client,
+            workloads,
+            cluster,
+            plane,
+            serving,
+            following,
+            _dir: dir,
+        })
+    }
+
+    /// Ends everything.
+    ///
+    /// # Errors
+    ///
+    /// Something had ended by itself before.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let ran = self.plane.still_runs();
+        let served = match self.serving {
+            Serving::Peer(mut peer) => match peer.still_runs() {
+                Ok(()) => peer.stop().await,
+                ended => ended,
+            },
+            Serving::Ours(halves) => halves.stop().await,
+        };
+        self.following.shutdown().await;
+        drop(self.workloads);
+        let plane = self.plane.stop().await;
+        if let Some(cluster) = Arc::into_inner(self.cluster) {
+            cluster.stop().await;
+        }
+        ran.and(served).and(plane)
+    }
+}
+
+fn free_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// As its manifests have them, with the certificate that is for the Service here.
+fn peer_flags(
+    plane: &Plane,
+    cluster: &Cluster,
+    api: SocketAddr,
+    resolution: Duration,
+) -> Vec<String> {
+    let paths = cluster.paths();
+    let kubeconfig = plane.kubeconfig();
+    let kubeconfigs = ["", "authentication-", "authorization-"]
+        .map(|which| format!("--{which}kubeconfig={}", kubeconfig.display()));
+    let flags = [
+        format!("--bind-address={}", api.ip()),
+        format!("--secure-port={}", api.port()),
+        format!("--tls-cert-file={}", paths.frontend_certificate.display()),
+        format!("--tls-private-key-file={}", paths.frontend_key.display()),
+        format!(
+            "--kubelet-certificate-authority={}",
+            paths.kubelet_ca.display()
+        ),
+        "--kubelet-use-node-status-port".to_owned(),
+        "--kubelet-preferred-address-types=InternalIP".to_owned(),
+        format!("--metric-resolution={}s", resolution.as_secs()),
+    ];
+    kubeconfigs.into_iter().chain(flags).collect()
+}
