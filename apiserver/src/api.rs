@@ -162,9 +162,11 @@ fn resources(version: Version) -> Router<Served> {
         .route(&format!("{base}/nodes"), any(nodes::list))
         .route(&format!("{base}/nodes/"), any(nodes::list))
         .route(&format!("{base}/nodes/{{name}}"), any(nodes::get))
+        .route(&format!("{base}/nodes/{{name}}/"), any(nodes::get))
         .route(&format!("{base}/pods"), any(pods::list))
         .route(&format!("{base}/pods/"), any(pods::list))
         .route(&pods, any(pods::list_namespace))
         .route(&format!("{pods}/"), any(pods::list_namespace))
         .route(&format!("{pods}/{{name}}"), any(pods::get))
+        .route(&format!("{pods}/{{name}}/"), any(pods::get))
 }

@@ -88,6 +88,10 @@ impl Subject {
             form: Form::Plain,
             aggregated: None,
         };
+        // Nothing is streamed but a watch, which asks for it in the query.
+        if clause.stream.is_some_and(|stream| stream != "watch") {
+            return None;
+        }
         if clause.kind.or(clause.group).or(clause.version).is_none() {
             return Some(plain);
         }
@@ -223,6 +227,7 @@ struct Clause<'a> {
     kind: Option<&'a str>,
     group: Option<&'a str>,
     version: Option<&'a str>,
+    stream: Option<&'a str>,
 }
 
 impl<'a> Clause<'a> {
@@ -243,7 +248,8 @@ impl<'a> Clause<'a> {
                 "as" => clause.kind = Some(value),
                 "g" => clause.group = Some(value),
                 "v" => clause.version = Some(value),
-                // Upstream ignores what it does not know, `stream=watch` too.
+                "stream" => clause.stream = Some(value),
+                // Upstream ignores what it does not know.
                 _ => {}
             }
         }

@@ -183,12 +183,10 @@ impl Points {
     }
 
     fn held<'a>(&self, entry: &'a Entry, now: Timestamp) -> Result<Held<'a>, NoMetrics> {
-        Ok(Held {
-            entry,
-            pairs: entry.fresh(now, self.max_age)?,
-            now,
-            max_age: self.max_age,
-        })
+        let max_age = entry.max_age(self.max_age);
+        let since = now.minus(max_age);
+        let pairs = entry.fresh(since, now)?;
+        Ok(Held::new(entry, pairs, since, (now, max_age)))
     }
 
     /// Whether anything is remembered of a pod that the newest page of the node lacks.

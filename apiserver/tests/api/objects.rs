@@ -24,6 +24,21 @@ const DNS: &str = concat!(
 );
 
 #[tokio::test]
+async fn a_slash_at_the_end_is_forgiven() {
+    let router = Cluster::small().router();
+    let base = "/apis/metrics.k8s.io/v1beta1";
+    for path in [
+        "nodes/n1",
+        "namespaces/default/pods/web-1",
+        "namespaces/default/pods",
+    ] {
+        let path = format!("{base}/{path}");
+        let with_slash = get(&router, &format!("{path}/")).await;
+        assert_eq!(with_slash, get(&router, &path).await);
+    }
+}
+
+#[tokio::test]
 async fn a_node_is_served_in_both_versions() {
     let router = Cluster::small().router();
     for version in ["v1", "v1beta1"] {

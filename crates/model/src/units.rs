@@ -41,6 +41,13 @@ impl Timestamp {
         u64::try_from(millis).ok().map(Duration::from_millis)
     }
 
+    /// This moment and `span` less, as far as the type reaches.
+    #[must_use]
+    pub fn minus(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// This moment and `span` more, as far as the type reaches.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {

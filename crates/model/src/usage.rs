@@ -115,8 +115,23 @@ impl Usage {
                 fresh_start(&cpu, series.started, rules.resolution).ok_or(NoUsage::NoPrevious)?
             }
         };
-        let usage = Self::between(&since, &cpu, memory, swap)?;
-        if usage.cpu > rules.most {
+        Self::of_pair(&since, &cpu, memory, swap, rules.most)
+    }
+
+    /// The usage between two samples of one run, of which neither is missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Usage::of`].
+    pub fn of_pair(
+        earlier: &CpuPoint,
+        later: &CpuPoint,
+        memory: Bytes,
+        swap: Option<Bytes>,
+        most: NanoCores,
+    ) -> Result<Self, NoUsage> {
+        let usage = Self::between(earlier, later, memory, swap)?;
+        if usage.cpu > most {
             return Err(NoUsage::RateOutOfRange);
         }
         Ok(usage)

@@ -44,10 +44,10 @@ pub fn check(data: &[u8]) {
             memory::peak(|| layout.decode(page, &node, Timestamp::from_millis(asked_at)));
         let most = page.len() * BYTES_PER_BYTE + BYTES_BESIDE;
         assert!(peak <= most, "{peak} bytes for a page of {}", page.len());
-        let plain = plain::read(page);
+        let plain = plain::read(page, asked_at.unsigned_abs());
         match decoded {
             Ok(decoded) => {
-                assert_eq!(as_plain(&decoded.reading), with_times(plain, asked_at));
+                assert_eq!(as_plain(&decoded.reading), without_remarks(plain));
                 let reading = through_the_wire(&decoded.reading);
                 serve(&store, reading, asked_at);
             }
@@ -59,7 +59,7 @@ pub fn check(data: &[u8]) {
 
 /// A reading in the form of the plain reader.
 fn as_plain(reading: &Reading) -> Page {
-    let millis = |at: Timestamp| u64::try_from(at.as_millis()).ok();
+    let millis = |at: Timestamp| at.as_millis().unsigned_abs();
     let point = &reading.point;
     let node = Numbers {
         cpu: point.cpu.map(|cpu| (cpu.total.0, millis(cpu.at))),
@@ -77,7 +77,7 @@ fn as_plain(reading: &Reading) -> Page {
             memory: point
                 .memory
                 .map(|memory| (memory.working_set.0, millis(memory.at))),
-            started: point.started.and_then(millis),
+            started: point.started.map(millis),
             swap: point.swap.map(|swap| swap.0),
             ..Numbers::default()
         };
@@ -95,20 +95,11 @@ fn as_plain(reading: &Reading) -> Page {
     }
 }
 
-/// The page with the time of the request where it gives none.
-fn with_times(mut page: Page, asked_at: i64) -> Page {
-    let asked_at = u64::try_from(asked_at).ok();
-    let fill = |numbers: &mut Numbers| {
-        for (_, at) in [&mut numbers.cpu, &mut numbers.memory]
-            .into_iter()
-            .flatten()
-        {
-            *at = at.or(asked_at);
-        }
-        numbers.differ.clear();
-    };
-    fill(&mut page.node);
-    page.containers.values_mut().for_each(fill);
+/// The page without what a reading says otherwise.
+fn without_remarks(mut page: Page) -> Page {
+    page.node.differ.clear();
+    let containers = page.containers.values_mut();
+    containers.for_each(|numbers| numbers.differ.clear());
     page
 }
 

@@ -17,8 +17,8 @@ const LAST_MILLI: u64 = 253_402_300_799_999;
 /// The name and the value of a label.
 type Label = (Vec<u8>, Vec<u8>);
 
-/// A number, and its time in milliseconds if the line has one.
-pub type Sample = (u64, Option<u64>);
+/// A number, and its time in milliseconds: that of asking if the line has none.
+pub type Sample = (u64, u64);
 
 /// Namespace, pod and container.
 pub type Name = (String, String, String);
@@ -26,10 +26,9 @@ pub type Name = (String, String, String);
 /// The numbers of one container; `None` is "not reported".
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Numbers {
-    /// Nanoseconds of CPU and the time in milliseconds; the time is absent if
-    /// the line has none.
+    /// Nanoseconds of CPU.
     pub cpu: Option<Sample>,
-    /// Bytes, and the time as above.
+    /// Bytes.
     pub memory: Option<Sample>,
     /// Milliseconds since the epoch.
     pub started: Option<u64>,
@@ -72,8 +71,8 @@ struct Line {
     words: Vec<Vec<u8>>,
 }
 
-/// Reads a page.
-pub fn read(page: &[u8]) -> Page {
+/// Reads a page that was asked for at `asked_at`, in milliseconds.
+pub fn read(page: &[u8], asked_at: u64) -> Page {
     let lines: Vec<Line> = page.split(|byte| *byte == b'\n').filter_map(line).collect();
     let mut out = Page::default();
     let mut left_out = BTreeSet::new();
@@ -92,13 +91,13 @@ pub fn read(page: &[u8]) -> Page {
     out.containers
         .retain(|(namespace, pod, _), _| !left_out.contains(&(namespace.clone(), pod.clone())));
     for line in &lines {
-        take(line, &mut out);
+        take(line, asked_at, &mut out);
     }
     out
 }
 
 /// Takes the number of one line, if it is good and the only one of its kind.
-fn take(line: &Line, out: &mut Page) {
+fn take(line: &Line, asked_at: u64, out: &mut Page) {
     let Some(labels) = &line.labels else { return };
     let numbers = if line.of_node {
         Some(&mut out.node)
@@ -113,10 +112,10 @@ fn take(line: &Line, out: &mut Page) {
         _ => return,
     };
     let at = match at.map(|at| time(at)) {
-        None => None,
-        Some(Some(at)) => Some(at),
+        None => asked_at,
+        Some(Some(at)) => at,
         // The start of a container is a value; its own time is ignored, and so is that of swap.
-        Some(None) if matches!(line.quantity, Quantity::Start | Quantity::Swap) => None,
+        Some(None) if matches!(line.quantity, Quantity::Start | Quantity::Swap) => asked_at,
         Some(None) => return,
     };
     let taken = match line.quantity {

@@ -96,6 +96,11 @@ fn what_we_do_not_have_is_told_from_what_we_cannot_make() {
         ),
         ("application/json;as=Table", Subject::List, "unknown form"),
         (
+            "application/json;stream=nonsense",
+            Subject::List,
+            "unknown form",
+        ),
+        (
             "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
             Subject::List,
             "unknown form",

@@ -4,7 +4,11 @@
 //! while all run on. Such a page is for them what a failed scrape is for a node: their
 //! pods are served for as long, and when they are back the sample before pairs.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use tributary_model::{ContainerName, PodKey, Roster, RosterBuilder, Timestamp};
 
@@ -27,12 +31,28 @@ pub(super) struct Gone {
 /// A pod, or some containers of it.
 #[derive(Debug)]
 pub(in crate::store) struct GonePod {
-    /// These containers and nothing else.
-    pub(in crate::store) roster: Arc<Roster>,
-    /// One for each container in the roster.
+    pod: PodKey,
+    names: Box<[ContainerName]>,
+    /// These containers and nothing else, once somebody asks.
+    roster: OnceLock<Arc<Roster>>,
+    /// One for each container, in the order of their names.
     pub(in crate::store) rows: Box<[Row]>,
     /// When the page was asked for that had them last.
     pub(in crate::store) asked_at: Timestamp,
+}
+
+impl GonePod {
+    /// The containers that are gone.
+    pub(in crate::store) fn roster(&self) -> &Arc<Roster> {
+        self.roster.get_or_init(|| {
+            let mut builder = RosterBuilder::default();
+            for name in &self.names {
+                // They were in a roster.
+                builder.add(self.pod.clone(), name.clone()).ok();
+            }
+            builder.build()
+        })
+    }
 }
 
 impl Gone {
@@ -43,13 +63,8 @@ impl Gone {
     /// Remembers containers of a pod that a page lacks. What was known of the pod from
     /// longer ago is forgotten.
     pub(super) fn put(&mut self, pod: &PodKey, gone: &[(ContainerName, Row)], asked_at: Timestamp) {
-        let mut builder = RosterBuilder::default();
-        let added = gone.iter().all(|(container, _)| {
-            let added = builder.add(pod.clone(), container.clone());
-            added.is_ok()
-        });
         self.remove(pod);
-        if !added || gone.len() > MAX {
+        if gone.len() > MAX {
             return;
         }
         while self.containers + gone.len() > MAX {
@@ -61,7 +76,9 @@ impl Gone {
         }
         self.containers += gone.len();
         let gone = GonePod {
-            roster: builder.build(),
+            pod: pod.clone(),
+            names: gone.iter().map(|(name, _)| name.clone()).collect(),
+            roster: OnceLock::new(),
             rows: gone.iter().map(|(_, row)| *row).collect(),
             asked_at,
         };
@@ -71,9 +88,8 @@ impl Gone {
     /// What is remembered of a container that a page has again.
     pub(super) fn row(&self, pod: &PodKey, container: &ContainerName) -> Option<Row> {
         let gone = self.pods.get(pod)?;
-        let mut rows = gone.roster.rows().zip(&gone.rows);
-        let (_, row) = rows.find(|((_, _, name), _)| *name == container)?;
-        Some(*row)
+        let at = gone.names.iter().position(|name| name == container)?;
+        gone.rows.get(at).copied()
     }
 
     pub(super) fn remove(&mut self, pod: &PodKey) {
@@ -84,6 +100,9 @@ impl Gone {
 
     /// Forgets what has been gone for too long.
     pub(super) fn forget(&mut self, now: Timestamp) {
+        if self.pods.is_empty() {
+            return;
+        }
         let stays = |gone: &GonePod| {
             let ago = now.since(gone.asked_at);
             ago.is_none_or(|ago| ago <= REMEMBERED)

@@ -164,6 +164,14 @@ impl Row {
     /// The usage, if there is one.
     pub(in crate::store) fn usage(&self, rules: Rules) -> Result<Usage, NoUsage> {
         let [memory, swap] = [self.memory, self.swap].map(bytes);
+        let is_whole = self.seen.0 & FLAGS == 0
+            && !matches!(self.memory, 0 | MISSING)
+            && !matches!(self.cpu.total, 0 | MISSING);
+        // The frequent case, without a detour.
+        if is_whole && let (Some(earlier), Some(newest)) = (self.earlier.into(), self.cpu.into()) {
+            let memory = Bytes(self.memory);
+            return Usage::of_pair(&earlier, &newest, memory, swap, rules.most);
+        }
         Usage::of(&self.series(), memory, swap, rules)
     }
 

@@ -24,8 +24,12 @@ const LONGEST: Duration = Duration::from_mins(15);
 pub(super) struct Held<'a> {
     pub(super) entry: &'a Entry,
     pub(super) pairs: &'a Pairs,
-    pub(super) now: Timestamp,
-    pub(super) max_age: Option<Duration>,
+    now: Timestamp,
+    max_age: Duration,
+    /// What was seen first at this moment or later is young enough, whatever its
+    /// window.
+    since: Timestamp,
+    rules: Rules,
 }
 
 /// A pod on it, or one that was on it until just now.
@@ -39,33 +43,54 @@ pub(super) struct HeldPod<'a> {
     is_on_page: bool,
 }
 
-impl Held<'_> {
+impl<'a> Held<'a> {
+    pub(super) fn new(
+        entry: &'a Entry,
+        pairs: &'a Pairs,
+        since: Timestamp,
+        (now, max_age): (Timestamp, Duration),
+    ) -> Self {
+        Self {
+            entry,
+            pairs,
+            now,
+            max_age,
+            since,
+            rules: Rules {
+                resolution: entry.resolution,
+                most: pairs.most(),
+            },
+        }
+    }
+
     /// The usage of a row, or why there is none; an error of its own if it is too old.
+    #[inline]
     pub(super) fn usage(&self, row: &Row) -> Result<Result<Usage, NoUsage>, NoMetrics> {
-        let usage = row.usage(Rules {
-            resolution: self.entry.resolution,
-            most: self.pairs.most(),
-        });
-        if let Ok(usage) = usage
-            && let Some(age) = self.now.since(row.seen_at())
-            && age > self.most_of_windows(usage.window)
+        let usage = row.usage(self.rules);
+        if row.seen_at() < self.since
+            && let Ok(usage) = usage
         {
-            return Err(NoMetrics::NothingNew(age));
+            self.is_in_rhythm(row, usage.window)?;
         }
         Ok(usage)
     }
 
-    /// How long a sample of this window is served after it was first seen. By its own
-    /// rhythm and not by that of others on the page.
-    fn most_of_windows(&self, window: Duration) -> Duration {
+    /// Whether a sample of this window is served although it was first seen long ago:
+    /// by its own rhythm and not by that of others on the page.
+    #[cold]
+    fn is_in_rhythm(&self, row: &Row, window: Duration) -> Result<(), NoMetrics> {
         let own = window.saturating_mul(WINDOWS).min(LONGEST);
-        self.entry.max_age(self.max_age).max(own)
+        let age = self.now.since(row.seen_at()).unwrap_or_default();
+        if age > self.max_age.max(own) {
+            return Err(NoMetrics::NothingNew(age));
+        }
+        Ok(())
     }
 
     /// Whether a pod is missing for no longer than a failed scrape hides nothing.
     pub(super) fn is_missed_briefly(&self, gone: &GonePod) -> bool {
         let age = self.now.since(gone.asked_at);
-        age.is_none_or(|age| age <= self.entry.max_age(self.max_age))
+        age.is_none_or(|age| age <= self.max_age)
     }
 
     /// `no`, or what was wrong before the first sample: that there is no second one yet
@@ -93,8 +118,8 @@ impl<'a> HeldPod<'a> {
     pub(super) fn of_gone(held: Held<'a>, gone: &'a GonePod) -> Option<Self> {
         Some(Self {
             held,
-            roster: &gone.roster,
-            pod: gone.roster.pods().first()?,
+            roster: gone.roster(),
+            pod: gone.roster().pods().first()?,
             rows: &gone.rows,
             is_on_page: false,
         })

@@ -152,23 +152,25 @@ impl Entry {
         (age > self.max_age(flag)).then_some(age)
     }
 
-    /// The pairs, if they may be served; if not, the best reason there is.
-    pub(super) fn fresh(
-        &self,
-        now: Timestamp,
-        max_age: Option<Duration>,
-    ) -> Result<&Pairs, NoMetrics> {
-        let too_old = self.too_old(now, max_age);
-        if let (Some(pairs), None) = (&self.pairs, too_old) {
-            return Ok(pairs);
+    /// The pairs, if they were asked for at `since` or later; if not, the best reason
+    /// there is.
+    pub(super) fn fresh(&self, since: Timestamp, now: Timestamp) -> Result<&Pairs, NoMetrics> {
+        match &self.pairs {
+            Some(pairs) if pairs.asked_at() >= since => Ok(pairs),
+            _ => Err(self.why_not(now)),
         }
+    }
+
+    #[cold]
+    fn why_not(&self, now: Timestamp) -> NoMetrics {
+        let age = self.answered().and_then(|asked_at| now.since(asked_at));
         let asked_at = self.answered();
         let failed = self.failed.as_ref();
         let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
-        Err(match (failed, too_old) {
+        match (failed, age) {
             (Some(failed), _) => NoMetrics::Failed(failed.at(now)),
             (None, Some(age)) => NoMetrics::TooOld(age),
             (None, None) => NoMetrics::NeverReported,
-        })
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use axum::{body::Body, response::IntoResponse as _};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version, header::HOST};
 
 /// The header fields of one request: enough for somebody in a thousand groups,
 /// each of which is a field of the front proxy.
@@ -23,10 +23,17 @@ pub(super) fn refuse<B>(request: &Request<B>) -> Option<Response<Body>> {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     } else if request.uri().path().len() > PATH {
         StatusCode::URI_TOO_LONG
+    } else if request.version() == Version::HTTP_11 && hosts(request) != 1 {
+        // RFC 9112, 3.2.
+        StatusCode::BAD_REQUEST
     } else {
         return None;
     };
     Some(status.into_response())
+}
+
+fn hosts<B>(request: &Request<B>) -> usize {
+    request.headers().get_all(HOST).iter().take(2).count()
 }
 
 /// Whether a connection ended with a head that was too large to be read. (One in

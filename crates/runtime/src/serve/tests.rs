@@ -41,6 +41,7 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
 
 fn request(path: &str) -> Request<Empty<bytes::Bytes>> {
     let request = Request::get(format!("http://localhost{path}"));
+    let request = request.header(http::header::HOST, "localhost");
     request.body(Empty::new()).unwrap()
 }
 
@@ -197,7 +198,8 @@ async fn a_panic_costs_one_request_and_is_counted() {
 fn with_fields(fields: usize, bytes: usize) -> Request<Empty<bytes::Bytes>> {
     let mut request = request("/");
     let value: http::HeaderValue = "x".repeat(bytes - 32 - 1).parse().unwrap();
-    for _ in 0..fields {
+    // Beside the one that says which host.
+    for _ in 1..fields {
         request.headers_mut().append("a", value.clone());
     }
     request
@@ -221,13 +223,33 @@ async fn header_fields_are_counted_in_either_protocol() {
     assert_eq!(answer.unwrap().status(), 431);
     assert_eq!(two.send_request(request("/")).await.unwrap().status(), 200);
 
-    // Without the one that says which host.
     for (fields, status) in [(head::FIELDS, 200), (head::FIELDS + 1, 431)] {
         let mut one = http1_to(address, &mut connections).await;
         let answer = one.send_request(with_fields(fields, 64)).await.unwrap();
         assert_eq!(answer.status(), status, "{fields}");
     }
     assert_eq!(metrics.heads_refused.get(), 2);
+}
+
+#[tokio::test]
+async fn a_request_of_http1_says_one_host() {
+    let (address, _running) = server(Limits::default()).await;
+    let mut connections = JoinSet::new();
+    for (hosts, status) in [(0, 400), (1, 200), (2, 400)] {
+        let mut request = request("/");
+        request.headers_mut().remove(http::header::HOST);
+        for _ in 0..hosts {
+            let name = http::HeaderValue::from_static("localhost");
+            request.headers_mut().append(http::header::HOST, name);
+        }
+        let mut one = http1_to(address, &mut connections).await;
+        let answer = one.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{hosts}");
+    }
+    let mut two = http2_to(address, &mut connections).await;
+    let mut request = request("/");
+    request.headers_mut().remove(http::header::HOST);
+    assert_eq!(two.send_request(request).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
