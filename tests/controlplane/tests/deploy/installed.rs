@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tributary_controlplane::patience::eventually;
 
-use crate::site::{NAMESPACE, ROOT, Site, on_site};
+use crate::site::{NAMESPACE, ROOT, Site, on_site, on_site_with_quotas};
 
 #[test]
 fn the_chart_as_it_is_serves_kubectl_top() -> anyhow::Result<()> {
@@ -12,6 +12,26 @@ fn the_chart_as_it_is_serves_kubectl_top() -> anyhow::Result<()> {
         site.available().await?;
         let top = site.top().await?;
         println!("{top}");
+        Ok(())
+    })
+}
+
+#[test]
+fn where_critical_pods_need_a_quota_the_chart_brings_it() -> anyhow::Result<()> {
+    on_site_with_quotas(async |site| {
+        site.install(&["--set", "resourceQuota.enabled=false"])
+            .await?;
+        eventually("the event that says why there is no pod", || async {
+            let events = ["get", "events", "-n", NAMESPACE, "-o", "json"];
+            let events = site.kubectl.ok(&events).await?;
+            let wanted = "insufficient quota to match these scopes";
+            anyhow::ensure!(events.contains(wanted), "{events}");
+            Ok(())
+        })
+        .await?;
+        site.install(&[]).await?;
+        site.available().await?;
+        println!("{}", site.top().await?);
         Ok(())
     })
 }

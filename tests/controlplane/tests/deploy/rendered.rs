@@ -311,6 +311,35 @@ fn the_policy_is_rendered_where_there_are_leases_and_kubernetes_knows_it() -> an
 }
 
 #[test]
+fn a_quota_comes_with_a_system_priority_class_where_there_is_none_yet() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let cases: [(&[&str], bool); 6] = [
+        (&[], true),
+        (&["--set", "priorityClassName=system-node-critical"], true),
+        (&["--set", "priorityClassName=mine"], false),
+        (&["--set", "priorityClassName="], false),
+        (&["--set", "resourceQuota.enabled=false"], false),
+        (&["-n", "kube-system"], false),
+    ];
+    for (values, wanted) in cases {
+        let rendered = runtime.block_on(renders(values, "kind: ResourceQuota"))?;
+        assert_eq!(rendered, wanted, "{values:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn on_one_node_a_rollout_with_host_ports_can_proceed() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let host = "hostNetwork.enabled=true,containerPort=4443";
+    for (values, wanted) in [(host, true), ("hostNetwork.enabled=false", false)] {
+        let rendered = runtime.block_on(renders(&["--set", values], "maxSurge: 0"))?;
+        assert_eq!(rendered, wanted, "{values}");
+    }
+    Ok(())
+}
+
+#[test]
 fn kubelets_see_a_token_of_their_own_unless_something_else_is_wanted() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let cases = [

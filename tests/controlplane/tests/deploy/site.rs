@@ -38,8 +38,47 @@ pub(crate) struct Site {
     pub(crate) dir: TempDir,
 }
 
+/// What a pod of a system priority class needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CriticalPods {
+    Nothing,
+    /// A quota in its namespace, as on GKE.
+    Quota,
+}
+
+/// What GKE, and who follows the Kubernetes page on limiting priority classes, give kube-apiserver.
+const ADMISSION: &str = "apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+  - name: ResourceQuota
+    configuration:
+      apiVersion: apiserver.config.k8s.io/v1
+      kind: ResourceQuotaConfiguration
+      limitedResources:
+        - resource: pods
+          matchScopes:
+            - scopeName: PriorityClass
+              operator: In
+              values: [system-node-critical, system-cluster-critical]
+";
+
 /// Runs a test on a site of its own.
 pub(crate) fn on_site<F>(test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    on(CriticalPods::Nothing, test)
+}
+
+/// The same, where pods of a system priority class need a quota.
+pub(crate) fn on_site_with_quotas<F>(test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    on(CriticalPods::Quota, test)
+}
+
+fn on<F>(critical: CriticalPods, test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
@@ -49,7 +88,7 @@ where
     );
     let runtime = Runtime::new()?;
     // On a thread of the runtime, because programs end with the thread that started them.
-    let site = Arc::new(runtime.block_on(runtime.spawn(Site::start()))??);
+    let site = Arc::new(runtime.block_on(runtime.spawn(Site::start(critical)))??);
     let outcome = runtime.block_on(test(Arc::clone(&site)));
     if outcome.is_err() {
         site.show_logs();
@@ -61,7 +100,7 @@ where
 }
 
 impl Site {
-    async fn start() -> anyhow::Result<Self> {
+    async fn start(critical: CriticalPods) -> anyhow::Result<Self> {
         tributary_runtime::tls::install_provider();
         let assets = Assets::find()?;
         let dir = tempfile::Builder::new()
@@ -73,9 +112,15 @@ impl Site {
             .dir(dir.path().join("sim"));
         let cluster = Arc::new(cluster.start().await?);
         // Services lead to pods, without a kube-proxy.
-        let routing = ["--enable-aggregator-routing=true"];
+        let mut flags = vec!["--enable-aggregator-routing=true"];
+        let admission = dir.path().join("admission.yaml");
+        std::fs::write(&admission, ADMISSION)?;
+        let admission = format!("--admission-control-config-file={}", admission.display());
+        if critical == CriticalPods::Quota {
+            flags.push(&admission);
+        }
         let (pki, paths) = (cluster.pki(), cluster.paths());
-        let plane = Plane::start_with(&assets, dir.path(), pki, paths, &routing).await?;
+        let plane = Plane::start_with(&assets, dir.path(), pki, paths, &flags).await?;
         let client = client(&plane.kubeconfig()).await?;
         make_nodes(&client, &cluster).await?;
         let workloads = Workloads::new(client.clone(), Arc::clone(&cluster)).without(NAMESPACE);
