@@ -10,6 +10,7 @@
 mod requested;
 mod sources;
 mod tls;
+mod verifier;
 
 use std::{
     fmt, io,

@@ -2,18 +2,14 @@
 
 use std::sync::Arc;
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{
-        CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature,
-        verify_tls13_signature,
-    },
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls::{ClientConfig, Error, RootCertStore, crypto::aws_lc_rs};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::TlsConnector;
 
-use super::{Material, Source, Unusable, Verify};
+use super::{
+    Material, Source, Unusable, Verify,
+    verifier::{Anybody, Given},
+};
 
 /// One configuration for all kubelets, so that they share its session cache,
 /// which is bounded: it serves connections that come and go, not all at once.
@@ -23,11 +19,18 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
         .with_safe_default_protocol_versions()
         .map_err(|error| content(&error))?;
     let builder = match verify {
-        Verify::Nobody => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TrustAnybody::new(&provider))),
-        Verify::NoAuthority | Verify::Der(_) | Verify::Pem(_) => {
-            builder.with_root_certificates(roots(verify, material)?)
+        Verify::Nobody => {
+            let anybody = Anybody(provider.signature_verification_algorithms);
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(anybody))
+        }
+        Verify::NoAuthority => builder.with_root_certificates(RootCertStore::empty()),
+        Verify::Der(_) | Verify::Pem(_) => {
+            let given = Given::new(authorities(verify, material)?, provider);
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(given.map_err(Unusable::Content)?))
         }
     };
     let mut config = match (&material.certificate, &material.key) {
@@ -52,17 +55,15 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
     Ok(Arc::new(config).into())
 }
 
-fn roots(verify: &Verify, material: &Material) -> Result<RootCertStore, Unusable> {
-    let mut roots = RootCertStore::empty();
-    let authorities = match (verify, &material.authority) {
+fn authorities(
+    verify: &Verify,
+    material: &Material,
+) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+    Ok(match (verify, &material.authority) {
         (Verify::Der(der), _) => der.iter().cloned().map(CertificateDer::from).collect(),
         (Verify::Pem(Source::File { named, .. }), Some(pem)) => certificates(pem, named)?,
         (Verify::Pem(_) | Verify::Nobody | Verify::NoAuthority, _) => Vec::new(),
-    };
-    for authority in authorities {
-        roots.add(authority).map_err(|error| content(&error))?;
-    }
-    Ok(roots)
+    })
 }
 
 fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>, Unusable> {
@@ -77,50 +78,4 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>,
 
 fn content(error: &Error) -> Unusable {
     Unusable::Content(error.to_string())
-}
-
-/// `--kubelet-insecure-tls`: any certificate is good, but whoever shows it must
-/// have its key.
-#[derive(Debug)]
-struct TrustAnybody(WebPkiSupportedAlgorithms);
-
-impl TrustAnybody {
-    fn new(provider: &CryptoProvider) -> Self {
-        Self(provider.signature_verification_algorithms)
-    }
-}
-
-impl ServerCertVerifier for TrustAnybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
 }
