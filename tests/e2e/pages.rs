@@ -104,7 +104,8 @@ impl Pipeline {
         let (_, roster) = roster_from_wire(&roster).unwrap();
         let message = reading_to_wire(&reading, 1).encode_to_vec();
         let message = v1::Reading::decode(&*message).unwrap();
-        let reading = reading_from_wire(&message, &roster).unwrap();
+        let mut reading = reading_from_wire(&message, &roster).unwrap();
+        reading.set_asked_at(asked_at);
         self.store.take(reading, &self.source());
     }
 
@@ -187,6 +188,18 @@ fn a_start_time_may_be_an_age_and_no_line_have_a_time() {
     assert!(node[1..].iter().all(|said| said == "900m/15s"), "{node:?}");
     are(&web[..1], &[POD_WAITS]);
     assert!(web[1..].iter().all(|said| said == "100m/15s"), "{web:?}");
+}
+
+#[test]
+fn a_start_counts_for_nothing_where_the_scraper_stamps_the_samples() {
+    // The node's clock is an hour ahead, which only the start shows.
+    let pages = pages(4, |at| {
+        Page::asked_at(at)
+            .pod("web", 50.0 + 0.1 * seconds(at), None)
+            .started("web", f64::from(1_790_000_000) + 3_500.0)
+    });
+    let web = &answers(&mut Pipeline::new(15), &pages, &["web"])[0];
+    are(web, &[POD_WAITS, "100m/15s", "100m/15s", "100m/15s"]);
 }
 
 #[test]

@@ -87,7 +87,8 @@ pub struct Remarks {
 impl Reading {
     /// Sets when the kubelet was asked, by another clock. Samples that have this time
     /// for want of one on the page move with it, so that those which two scrapers
-    /// stamped are of one clock.
+    /// stamped are of one clock. Their containers lose the start, which is of the
+    /// kubelet's clock and not of this one.
     pub fn set_asked_at(&mut self, at: Timestamp) {
         let was = std::mem::replace(&mut self.asked_at, at);
         if !self.remarks.is_stamped_by_scraper {
@@ -97,13 +98,12 @@ impl Reading {
             cpu.at = at;
         }
         let (was, at) = (was.as_millis(), at.as_millis());
-        for stamp in self
-            .columns
-            .cpu_at
-            .iter_mut()
-            .filter(|stamp| **stamp == was)
-        {
-            *stamp = at;
+        let Columns {
+            cpu_at, started, ..
+        } = &mut self.columns;
+        let rows = cpu_at.iter_mut().zip(started);
+        for (stamp, started) in rows.filter(|(stamp, _)| **stamp == was) {
+            (*stamp, *started) = (at, NEVER);
         }
     }
 
@@ -291,6 +291,46 @@ fn put<T>(column: &mut [T], row: usize, value: T) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_scraper_stamped_moves_with_its_clock_and_has_no_start() {
+        let at = Timestamp::from_millis;
+        let cpu = |millis| {
+            Some(CpuPoint {
+                total: CoreNanos(1),
+                at: at(millis),
+            })
+        };
+        let made = |is_stamped_by_scraper| {
+            let mut columns = Columns::missing(2);
+            for (row, millis) in [(0, 1_000), (1, 990)] {
+                columns.set_cpu(row, cpu(millis));
+                columns.set_started(row, Some(at(5)));
+            }
+            let mut reading = Reading {
+                node: "n1".into(),
+                roster: crate::RosterBuilder::default().build(),
+                asked_at: at(1_000),
+                point: NodePoint {
+                    cpu: cpu(1_000),
+                    ..NodePoint::default()
+                },
+                columns,
+                remarks: Remarks {
+                    is_stamped_by_scraper,
+                    ..Remarks::default()
+                },
+            };
+            reading.set_asked_at(at(7_000));
+            let stamps = [0, 1].map(|row| reading.columns.cpu(row).unwrap().at);
+            let starts = [0, 1].map(|row| reading.columns.started(row));
+            (reading.point.cpu, stamps, starts)
+        };
+        let moved = (cpu(7_000), [at(7_000), at(990)], [None, Some(at(5))]);
+        assert_eq!(made(true), moved);
+        let same = (cpu(1_000), [at(1_000), at(990)], [Some(at(5)); 2]);
+        assert_eq!(made(false), same);
+    }
 
     #[test]
     fn missing_is_not_zero() {
