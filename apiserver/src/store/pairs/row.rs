@@ -21,10 +21,19 @@ use tributary_model::{
 pub(in crate::store) struct Row {
     cpu: Cpu,
     earlier: Cpu,
-    memory: u64,
     started: i64,
-    swap: u64,
+    beside: Beside,
     seen: Seen,
+}
+
+/// Memory and swap: 48 bits each for the bytes, and in the other 16 bits of each one
+/// half of how long after the CPU sample that of memory was, in milliseconds. By that
+/// time it is told which of two that come with the same CPU sample is the newer one, in
+/// whatever order they arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Beside {
+    memory: u64,
+    swap: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +49,10 @@ struct Seen(u64);
 
 const MISSING: u64 = u64::MAX;
 const NEVER: i64 = i64::MIN;
+
+/// The bits of a number of bytes: 256 TiB less one is what is missing.
+const VALUE_BITS: u32 = 48;
+const VALUE: u64 = (1 << VALUE_BITS) - 1;
 
 /// The unit of a gap in milliseconds. The longest that can be told is two hours less
 /// eleven minutes.
@@ -88,13 +101,11 @@ impl Row {
     }
 
     fn new(series: &Series, point: &ContainerPoint) -> Self {
-        let memory = point.memory.map(|memory| memory.working_set.0);
         Self {
             cpu: series.newest.into(),
             earlier: series.earlier.into(),
-            memory: memory.unwrap_or(MISSING),
             started: series.started.map_or(NEVER, Timestamp::as_millis),
-            swap: point.swap.map_or(MISSING, |Bytes(swap)| swap),
+            beside: Beside::new(point),
             seen: Seen::new(series),
         }
     }
@@ -110,6 +121,7 @@ impl Row {
         let mut series = self.series();
         series.take(point.cpu, point.started, page.asked);
         *self = Self::new(&series, point);
+        self.keep_newer_of(&before);
         let went_back = self.cpu.at < before.cpu.at;
         went_back || (self.is_stepped() && !before.is_stepped())
     }
@@ -122,12 +134,12 @@ impl Row {
         let is_known = self.seen.0 & FLAGS == 0 && page.asked.gap.is_some();
         // Without a sample before this is out of range.
         let stamped = at.checked_sub(self.cpu.at)?;
-        let passed = page.at - self.seen.at().as_millis();
-        let gap = self.seen.gap_millis();
+        let passed = page.at.saturating_sub(self.seen.at().as_millis());
+        let longest = passed.saturating_add(self.seen.gap_millis() + page.longer);
         let fits = passed >= 0
             && stamped >= page.least
-            && stamped <= passed + gap + page.longer
-            && stamped + page.shorter >= passed;
+            && stamped <= longest
+            && stamped.saturating_add(page.shorter) >= passed;
         let runs_on = total >= self.cpu.total
             && point
                 .started
@@ -135,24 +147,34 @@ impl Row {
         (is_known && fits && runs_on).then(|| Self {
             cpu: Cpu { total, at },
             earlier: self.cpu,
-            memory: point.memory.map_or(MISSING, |memory| memory.working_set.0),
             started: point.started.map_or(NEVER, Timestamp::as_millis),
-            swap: point.swap.map_or(MISSING, |Bytes(swap)| swap),
+            beside: Beside::new(point),
             seen: Seen(page.seen),
         })
     }
 
     /// Takes in a point of a page that was asked for before the newest one.
     pub(super) fn take_older(&mut self, point: &ContainerPoint, page: &Page) {
-        let held = self.cpu;
+        let before = *self;
         let mut series = self.series();
         series.take_older(point.cpu, point.started, page.asked);
-        let mut row = Self::new(&series, point);
-        if row.cpu == held {
-            // Memory and swap belong to the newest sample.
-            (row.memory, row.swap) = (self.memory, self.swap);
+        *self = Self::new(&series, point);
+        let is_its = point
+            .cpu
+            .is_some_and(|cpu| cpu.at.as_millis() == self.cpu.at);
+        if is_its {
+            self.keep_newer_of(&before);
+        } else {
+            self.beside = before.beside;
         }
-        *self = row;
+    }
+
+    /// Memory and swap belong to the newest CPU sample. Of two that came with it those
+    /// which were measured last stay, and of these the larger ones.
+    fn keep_newer_of(&mut self, before: &Self) {
+        if before.cpu.at == self.cpu.at && before.beside.order() > self.beside.order() {
+            self.beside = before.beside;
+        }
     }
 
     /// It, when the page that was asked for last does not have it.
@@ -163,13 +185,13 @@ impl Row {
 
     /// The usage, if there is one.
     pub(in crate::store) fn usage(&self, rules: Rules) -> Result<Usage, NoUsage> {
-        let [memory, swap] = [self.memory, self.swap].map(bytes);
-        let is_whole = self.seen.0 & FLAGS == 0
-            && !matches!(self.memory, 0 | MISSING)
-            && !matches!(self.cpu.total, 0 | MISSING);
+        let [memory, swap] = [self.beside.memory, self.beside.swap].map(bytes);
+        let is_whole = self.seen.0 & FLAGS == 0 && !matches!(self.cpu.total, 0 | MISSING);
         // The frequent case, without a detour.
-        if is_whole && let (Some(earlier), Some(newest)) = (self.earlier.into(), self.cpu.into()) {
-            let memory = Bytes(self.memory);
+        if is_whole
+            && let Some(memory) = memory.filter(|memory| memory.0 > 0)
+            && let (Some(earlier), Some(newest)) = (self.earlier.into(), self.cpu.into())
+        {
             return Usage::of_pair(&earlier, &newest, memory, swap, rules.most);
         }
         Usage::of(&self.series(), memory, swap, rules)
@@ -198,6 +220,38 @@ impl Row {
             is_stepped: self.is_stepped(),
             is_missing: self.seen.0 & IS_MISSING != 0,
         }
+    }
+}
+
+impl Beside {
+    fn new(point: &ContainerPoint) -> Self {
+        let cpu_at = point.cpu.map_or(0, |cpu| cpu.at.as_millis());
+        let after = point.memory.map_or(0, |memory| {
+            let after = memory.at.as_millis().saturating_sub(cpu_at);
+            i32::try_from(after).unwrap_or(if after < 0 { i32::MIN } else { i32::MAX })
+        });
+        let [a, b, c, d] = after.to_be_bytes();
+        let pack = |bytes: Option<Bytes>, half: [u8; 2]| {
+            let bytes = bytes.map_or(VALUE, |Bytes(bytes)| bytes.min(VALUE - 1));
+            bytes | (u64::from(u16::from_be_bytes(half)) << VALUE_BITS)
+        };
+        Self {
+            memory: pack(point.memory.map(|memory| memory.working_set), [a, b]),
+            swap: pack(point.swap, [c, d]),
+        }
+    }
+
+    /// How long after the CPU sample memory was measured, and the values.
+    fn order(self) -> (bool, i32, u64, Option<u64>) {
+        let half = |packed: u64| {
+            let [a, b, ..] = packed.to_be_bytes();
+            [a, b]
+        };
+        let ([a, b], [c, d]) = (half(self.memory), half(self.swap));
+        let [memory, swap] = [self.memory, self.swap].map(bytes);
+        let after = i32::from_be_bytes([a, b, c, d]);
+        let bytes = memory.map_or(0, |memory| memory.0);
+        (memory.is_some(), after, bytes, swap.map(|swap| swap.0))
     }
 }
 
@@ -263,8 +317,9 @@ fn millis(span: Duration) -> i64 {
         .min(i64::MAX / 4)
 }
 
-fn bytes(value: u64) -> Option<Bytes> {
-    (value != MISSING).then_some(Bytes(value))
+fn bytes(packed: u64) -> Option<Bytes> {
+    let value = packed & VALUE;
+    (value != VALUE).then_some(Bytes(value))
 }
 
 #[cfg(test)]

@@ -56,7 +56,92 @@ fn a_row_is_one_cache_line_and_has_the_whole_series() {
         ..Series::default()
     };
     assert_eq!(nothing.series(), expected);
-    assert_eq!((nothing.memory, nothing.swap), (MISSING, MISSING));
+    let Beside { memory, swap } = nothing.beside;
+    assert_eq!((bytes(memory), bytes(swap)), (None, None));
+}
+
+#[test]
+fn memory_and_swap_are_whole_up_to_256_tib() {
+    for (value, kept) in [
+        (0, 0),
+        (7, 7),
+        ((1 << 48) - 2, (1 << 48) - 2),
+        (u64::MAX - 1, (1 << 48) - 2),
+    ] {
+        let mut point = point(Some(cpu(1, BEGIN)), None, value);
+        for after in [0, 1, -1, 60_000, i64::from(i32::MIN), i64::MAX] {
+            let at = BEGIN.saturating_add(after);
+            point.memory = Some(MemoryPoint {
+                working_set: Bytes(value),
+                at: Timestamp::from_millis(at),
+            });
+            point.swap = Some(Bytes(value));
+            let beside = Beside::new(&point);
+            let [memory, swap] = [beside.memory, beside.swap].map(bytes);
+            assert_eq!((memory, swap), (Some(Bytes(kept)), Some(Bytes(kept))));
+            let (_, told, ..) = beside.order();
+            let most = i32::try_from(after).unwrap_or(i32::MAX);
+            assert_eq!(told, most, "{value} {after}");
+        }
+    }
+}
+
+#[test]
+fn of_two_that_come_with_one_cpu_sample_the_newer_memory_stays_in_any_order() {
+    let with = |bytes, after| {
+        let mut point = point(Some(cpu(1_000, BEGIN)), Some(5), bytes);
+        point.memory = Some(MemoryPoint {
+            working_set: Bytes(bytes),
+            at: Timestamp::from_millis(BEGIN + after),
+        });
+        point
+    };
+    let none = ContainerPoint {
+        memory: None,
+        ..with(1, 0)
+    };
+    for (one, two, stays) in [
+        (with(9, 10), with(3, 20), 3),
+        (with(3, 20), with(9, 20), 9),
+        (with(3, -20), with(9, -30), 3),
+        (with(3, 0), none, 3),
+    ] {
+        for (first, second) in [(one, two), (two, one)] {
+            let mut later = Row::first(&first, &Page::new(asked(BEGIN, None)));
+            let mut older = later;
+            later.take(&second, &Page::new(asked(BEGIN + 7, Some(7))));
+            older.take_older(&second, &Page::new(asked(BEGIN - 7, None)));
+            for row in [later, older] {
+                assert_eq!(
+                    bytes(row.beside.memory),
+                    Some(Bytes(stays)),
+                    "{first:?} {second:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_time_that_a_publisher_can_send_is_too_much() {
+    let extremes = [i64::MIN + 1, -1, 0, BEGIN, i64::MAX];
+    for first_at in extremes {
+        for next_at in extremes {
+            for asked_at in extremes {
+                let first = point(Some(cpu(1, first_at)), Some(first_at), 1);
+                let mut row = Row::first(&first, &Page::new(asked(asked_at, None)));
+                let next = point(Some(cpu(2, next_at)), Some(next_at), 1);
+                row.take(&next, &Page::new(asked(i64::MAX, Some(u64::MAX))));
+                row.take_older(&next, &Page::new(asked(asked_at, None)));
+                row.take(&first, &Page::new(asked(asked_at, Some(0))));
+                let rules = Rules {
+                    resolution: RESOLUTION,
+                    most: tributary_model::MOST_CORES,
+                };
+                row.usage(rules).ok();
+            }
+        }
+    }
 }
 
 #[test]
