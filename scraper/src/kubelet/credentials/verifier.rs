@@ -22,14 +22,17 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use x509_parser::{
     certificate::X509Certificate,
-    prelude::{ASN1Time, FromDer as _},
+    prelude::{ASN1Time, FromDer as _, X509Version},
 };
 
-/// `--kubelet-certificate-authority`: chains to these, or one of these itself.
+/// `--kubelet-certificate-authority`: chains to the CAs among these, or one of these
+/// itself.
 #[derive(Debug)]
 pub(super) struct Given {
-    chains: Arc<WebPkiServerVerifier>,
+    /// `None` if none of them may sign others.
+    chains: Option<Arc<WebPkiServerVerifier>>,
     certificates: Box<[CertificateDer<'static>]>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 /// `--kubelet-insecure-tls`: any certificate is good. Whoever shows it must have its
@@ -49,14 +52,24 @@ impl Given {
     ) -> Result<Self, String> {
         let mut roots = RootCertStore::empty();
         for certificate in &certificates {
+            if !may_sign(certificate)? {
+                continue;
+            }
             roots
                 .add(certificate.clone())
                 .map_err(|error| error.to_string())?;
         }
-        let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let algorithms = provider.signature_verification_algorithms;
+        let chains = if roots.is_empty() {
+            None
+        } else {
+            let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+            Some(chains.build().map_err(|error| error.to_string())?)
+        };
         Ok(Self {
-            chains: chains.build().map_err(|error| error.to_string())?,
+            chains,
             certificates: certificates.into(),
+            algorithms,
         })
     }
 
@@ -77,13 +90,27 @@ impl Given {
         if now > parsed.validity().not_after {
             return Err(Error::InvalidCertificate(CertificateError::Expired));
         }
-        let usage = parsed.extended_key_usage().ok().flatten();
+        let usage = parsed
+            .extended_key_usage()
+            .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))?;
         if usage.is_some_and(|usage| !usage.value.any && !usage.value.server_auth) {
             return Err(Error::InvalidCertificate(CertificateError::InvalidPurpose));
         }
         verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
         Ok(ServerCertVerified::assertion())
     }
+}
+
+/// Whether a certificate may sign others: it says that it is a CA, or is of a version
+/// that cannot say so. A leaf that was given for itself must not vouch for other nodes,
+/// and webpki does not look at this.
+fn may_sign(certificate: &CertificateDer<'_>) -> Result<bool, String> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    let constraints = parsed.basic_constraints();
+    let constraints = constraints.map_err(|error| error.to_string())?;
+    let is_ca = constraints.map_or(parsed.version() != X509Version::V3, |it| it.value.ca);
+    let usage = parsed.key_usage().map_err(|error| error.to_string())?;
+    Ok(is_ca && usage.is_none_or(|usage| usage.value.key_cert_sign()))
 }
 
 impl ServerCertVerifier for Given {
@@ -95,9 +122,10 @@ impl ServerCertVerifier for Given {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self
-            .chains
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let verified = match &self.chains {
+            Some(chains) => chains.verify_server_cert(end_entity, intermediates, name, ocsp, now),
+            None => Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)),
+        };
         if verified.is_err() && self.certificates.contains(end_entity) {
             return Self::is_good(end_entity, name, now);
         }
@@ -110,8 +138,7 @@ impl ServerCertVerifier for Given {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -120,12 +147,11 @@ impl ServerCertVerifier for Given {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.chains
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chains.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
 

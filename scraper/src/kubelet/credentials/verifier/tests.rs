@@ -1,5 +1,6 @@
 use rcgen::{
-    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair, SerialNumber,
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    SerialNumber,
 };
 use rustls::{
     ClientConfig, ServerConfig,
@@ -131,6 +132,37 @@ async fn one_that_was_not_given_is_not_good() {
     let (given_one, other) = (self_signed(says_it_is_a_ca), self_signed(says_it_is_a_ca));
     let refused = handshake(given(&[&given_one]), &other, "n1.test").await;
     assert!(refused.is_err(), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_leaf_that_was_given_signs_for_no_other() {
+    for (is_ca, signs) in [
+        (IsCa::NoCa, false),
+        (IsCa::ExplicitNoCa, false),
+        (IsCa::Ca(BasicConstraints::Unconstrained), true),
+    ] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["n1.test".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let pinned = Kubelet {
+            certificate: params.self_signed(&key).unwrap().der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        };
+        let other_key = KeyPair::generate().unwrap();
+        let other = CertificateParams::new(["n2.test".to_owned()]).unwrap();
+        let issuer = Issuer::new(params, key);
+        let other = Kubelet {
+            certificate: other.signed_by(&other_key, &issuer).unwrap().der().clone(),
+            key: PrivatePkcs8KeyDer::from(other_key.serialize_der()).into(),
+        };
+        let verifier = given(&[&pinned]);
+        assert_eq!(
+            handshake(Arc::clone(&verifier), &pinned, "n1.test").await,
+            Ok(())
+        );
+        let answer = handshake(verifier, &other, "n2.test").await;
+        assert_eq!(answer.is_ok(), signs, "{answer:?}");
+    }
 }
 
 #[tokio::test]
