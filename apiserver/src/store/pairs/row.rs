@@ -53,6 +53,7 @@ const NEVER: i64 = i64::MIN;
 /// The bits of a number of bytes: 256 TiB less one is what is missing.
 const VALUE_BITS: u32 = 48;
 const VALUE: u64 = (1 << VALUE_BITS) - 1;
+const HALF_BITS: u32 = 16;
 
 /// The unit of a gap in milliseconds. The longest that can be told is two hours less
 /// eleven minutes.
@@ -121,7 +122,11 @@ impl Row {
         let mut series = self.series();
         series.take(point.cpu, point.started, page.asked);
         *self = Self::new(&series, point);
-        self.keep_newer_of(&before);
+        // Memory and swap belong to the newest CPU sample. Of two that came with it those
+        // which were measured last stay, and else those of the later page.
+        if before.cpu.at == self.cpu.at && before.beside.age() > self.beside.age() {
+            self.beside = before.beside;
+        }
         let went_back = self.cpu.at < before.cpu.at;
         went_back || (self.is_stepped() && !before.is_stepped())
     }
@@ -159,20 +164,9 @@ impl Row {
         let mut series = self.series();
         series.take_older(point.cpu, point.started, page.asked);
         *self = Self::new(&series, point);
-        let is_its = point
-            .cpu
-            .is_some_and(|cpu| cpu.at.as_millis() == self.cpu.at);
-        if is_its {
-            self.keep_newer_of(&before);
-        } else {
-            self.beside = before.beside;
-        }
-    }
-
-    /// Memory and swap belong to the newest CPU sample. Of two that came with it those
-    /// which were measured last stay, and of these the larger ones.
-    fn keep_newer_of(&mut self, before: &Self) {
-        if before.cpu.at == self.cpu.at && before.beside.order() > self.beside.order() {
+        let at = point.cpu.map(|cpu| cpu.at.as_millis());
+        let is_same = before.cpu.at == self.cpu.at;
+        if at != Some(self.cpu.at) || (is_same && before.beside.age() >= self.beside.age()) {
             self.beside = before.beside;
         }
     }
@@ -224,34 +218,34 @@ impl Row {
 }
 
 impl Beside {
+    #[inline]
     fn new(point: &ContainerPoint) -> Self {
-        let cpu_at = point.cpu.map_or(0, |cpu| cpu.at.as_millis());
-        let after = point.memory.map_or(0, |memory| {
-            let after = memory.at.as_millis().saturating_sub(cpu_at);
-            i32::try_from(after).unwrap_or(if after < 0 { i32::MIN } else { i32::MAX })
-        });
-        let [a, b, c, d] = after.to_be_bytes();
-        let pack = |bytes: Option<Bytes>, half: [u8; 2]| {
-            let bytes = bytes.map_or(VALUE, |Bytes(bytes)| bytes.min(VALUE - 1));
-            bytes | (u64::from(u16::from_be_bytes(half)) << VALUE_BITS)
+        let after = match (point.cpu, point.memory) {
+            (Some(cpu), Some(memory)) => {
+                let after = memory.at.as_millis().saturating_sub(cpu.at.as_millis());
+                after.clamp(i64::from(i32::MIN), i64::from(i32::MAX))
+            }
+            _ => 0,
         };
+        let halves = after.cast_unsigned();
+        let memory = point.memory.map_or(VALUE, |memory| {
+            let Bytes(bytes) = memory.working_set;
+            bytes.min(VALUE - 1)
+        });
+        let swap = point
+            .swap
+            .map_or(VALUE, |Bytes(bytes)| bytes.min(VALUE - 1));
         Self {
-            memory: pack(point.memory.map(|memory| memory.working_set), [a, b]),
-            swap: pack(point.swap, [c, d]),
+            memory: memory | ((halves >> HALF_BITS) << VALUE_BITS),
+            swap: swap | (halves << VALUE_BITS),
         }
     }
 
-    /// How long after the CPU sample memory was measured, and the values.
-    fn order(self) -> (bool, i32, u64, Option<u64>) {
-        let half = |packed: u64| {
-            let [a, b, ..] = packed.to_be_bytes();
-            [a, b]
-        };
-        let ([a, b], [c, d]) = (half(self.memory), half(self.swap));
-        let [memory, swap] = [self.memory, self.swap].map(bytes);
-        let after = i32::from_be_bytes([a, b, c, d]);
-        let bytes = memory.map_or(0, |memory| memory.0);
-        (memory.is_some(), after, bytes, swap.map(|swap| swap.0))
+    /// Whether there is memory, and how long after the CPU sample it was measured.
+    fn age(self) -> (bool, i32) {
+        let [upper, lower] = [self.memory, self.swap].map(|packed| packed >> VALUE_BITS);
+        let after = u32::try_from((upper << HALF_BITS) | lower).unwrap_or_default();
+        (bytes(self.memory).is_some(), after.cast_signed())
     }
 }
 
