@@ -1,6 +1,6 @@
 //! What is held of one container.
 
-use std::time::Duration;
+use std::{cmp::Ordering, time::Duration};
 
 use tributary_model::{
     Asked, Bytes, ContainerPoint, CoreNanos, CpuPoint, NoUsage, Rules, SLACK, Series, Sight,
@@ -122,11 +122,7 @@ impl Row {
         let mut series = self.series();
         series.take(point.cpu, point.started, page.asked);
         *self = Self::new(&series, point);
-        // Memory and swap belong to the newest CPU sample. Of two that came with it those
-        // which were measured last stay, and else those of the later page.
-        if before.cpu.at == self.cpu.at && before.beside.age() > self.beside.age() {
-            self.beside = before.beside;
-        }
+        self.keep_beside_of(&before, point, Ordering::Greater);
         let went_back = self.cpu.at < before.cpu.at;
         went_back || (self.is_stepped() && !before.is_stepped())
     }
@@ -164,9 +160,17 @@ impl Row {
         let mut series = self.series();
         series.take_older(point.cpu, point.started, page.asked);
         *self = Self::new(&series, point);
+        // What is as old is that of the later page, which is known.
+        self.keep_beside_of(&before, point, Ordering::Equal);
+    }
+
+    /// Memory and swap belong to the newest CPU sample. Of two that came with it those
+    /// stay that were measured last: those of `before` if their age is of `least` order
+    /// or more.
+    fn keep_beside_of(&mut self, before: &Self, point: &ContainerPoint, least: Ordering) {
         let at = point.cpu.map(|cpu| cpu.at.as_millis());
-        let is_same = before.cpu.at == self.cpu.at;
-        if at != Some(self.cpu.at) || (is_same && before.beside.age() >= self.beside.age()) {
+        let is_older = || before.beside.age().cmp(&self.beside.age()) >= least;
+        if at != Some(self.cpu.at) || (before.cpu.at == self.cpu.at && is_older()) {
             self.beside = before.beside;
         }
     }

@@ -135,6 +135,21 @@ fn of_two_that_were_measured_at_one_time_that_of_the_later_page_counts() {
 }
 
 #[test]
+fn a_sample_that_is_not_the_newest_brings_no_memory() {
+    let with = |at, bytes| point(Some(cpu(1_000, at)), Some(5), bytes);
+    let first = Row::first(&with(BEGIN, 9), &Page::new(asked(BEGIN, None)));
+    // Two scrapers ask at the same moment, and by our clock the later one has the older
+    // sample.
+    let (mut later, mut older) = (first, first);
+    later.take(&with(BEGIN - 5, 3), &Page::new(asked(BEGIN + 1, Some(1))));
+    older.take_older(&with(BEGIN - 5, 3), &Page::new(asked(BEGIN - 1, None)));
+    for row in [later, older] {
+        assert_eq!(row.series().newest, Some(cpu(1_000, BEGIN)));
+        assert_eq!(bytes(row.beside.memory), Some(Bytes(9)));
+    }
+}
+
+#[test]
 fn no_time_that_a_publisher_can_send_is_too_much() {
     let extremes = [i64::MIN + 1, -1, 0, BEGIN, i64::MAX];
     for first_at in extremes {
