@@ -233,6 +233,8 @@ async fn start_frontend(
         "--bus-address=127.0.0.1:0".to_owned(),
         "--frontend-name=frontend-0".to_owned(),
         "--bus-recheck-interval=1s".to_owned(),
+        // Three resolutions of a second are soon over on a busy machine.
+        "--max-sample-age=30s".to_owned(),
         flag("--tls-cert-file", &paths.frontend_certificate),
         flag("--tls-private-key-file", &paths.frontend_key),
         flag("--kubeconfig", kubeconfig),

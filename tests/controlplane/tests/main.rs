@@ -19,24 +19,28 @@ use serde_json::Value;
 use tributary_controlplane::{
     objects::{apply, deployment, namespace},
     patience::eventually,
-    rig::Rig,
+    rig::{Rig, Size},
 };
 
-/// A namespace with a Deployment `web` of two pods, and waits until both are measured.
+/// A namespace with a Deployment `web` of two pods, and waits until both are measured, and the nodes.
 async fn with_pods(rig: &Rig, name: &str) -> anyhow::Result<()> {
     namespace(&rig.client, name).await?;
     let object = deployment(name, "web", 2, &["main", "sidecar"]);
     apply(&rig.client, &object).await?;
-    eventually("two pods are measured", || async {
-        let pods = get(rig, &format!("namespaces/{name}/pods")).await?;
-        let count = pods
-            .get("items")
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        anyhow::ensure!(count == 2, "{count} pods");
+    eventually("two pods and all nodes are measured", || async {
+        let pods = count(&get(rig, &format!("namespaces/{name}/pods")).await?);
+        let nodes = count(&get(rig, "nodes").await?);
+        let all = Size::SMALL.nodes;
+        anyhow::ensure!(pods == 2 && nodes >= all, "{pods} pods, {nodes} nodes");
         Ok(())
     })
     .await
+}
+
+/// How many items a list has.
+fn count(list: &Value) -> usize {
+    let items = list.get("items").and_then(Value::as_array);
+    items.map_or(0, Vec::len)
 }
 
 /// What the aggregator answers for a path of v1beta1, to an administrator.

@@ -11,7 +11,8 @@ const WAIT_IN_RESOLUTIONS: u32 = 3;
 /// How nodes stand. Each is counted once; those in none of these were not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Nodes of which the usage is served, or that of a pod.
+    /// Nodes of which the usage is served, or that of a pod where the node's own is not
+    /// to be expected.
     pub served: usize,
     /// Nodes whose scrape fails.
     pub failing: usize,
@@ -46,9 +47,14 @@ impl Points {
                 NoMetrics::NoUsage(_) | NoMetrics::NothingNew(_) => true,
                 _ => false,
             };
+            if !is_unusable {
+                // A pod that started a moment ago is served before the node and the
+                // other pods are. It does not answer for them.
+                continue;
+            }
             if self.serves_a_pod(entry, now) {
                 standing.served += 1;
-            } else if is_unusable {
+            } else {
                 standing.unusable += 1;
             }
         }

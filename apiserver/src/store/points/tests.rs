@@ -312,6 +312,30 @@ fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_pod_that_just_started_does_not_answer_for_its_node() {
+    let mut points = Points::default();
+    for (second, served) in [(100, 0), (115, 1)] {
+        let mut reading = page("n1", second, &[("web", "main", 250)]);
+        let point = ContainerPoint {
+            started: Some(at(88)),
+            ..reading.columns.point(0)
+        };
+        reading.columns.set(0, &point);
+        points.take(reading, &source("s"));
+        assert_eq!(
+            millis(&points, None, second).map(|usage| usage.len()),
+            Ok(1)
+        );
+        let standing = points.standing(&["n1".into()], at(second));
+        let expected = Standing {
+            served,
+            ..Standing::default()
+        };
+        assert_eq!(standing, expected, "at {second}");
+    }
+}
+
+#[test]
 fn a_node_that_is_measured_more_slowly_than_scraped_is_not_waited_for() {
     let mut points = Points::default();
     let slow = |asked_at| {

@@ -66,7 +66,7 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- define "tributary.args" -}}
 {{- $root := .root -}}
 {{- $half := .half -}}
-{{- $shared := concat $root.Values.defaultArgs $root.Values.args -}}
+{{- $shared := concat (default (list) $root.Values.defaultArgs) (default (list) $root.Values.args) -}}
 {{- $_ := include "tributary.readArgs" (dict "root" $root "key" "defaultArgs" "args" $root.Values.defaultArgs "halves" (list "frontend" "scraper")) -}}
 {{- $_ := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $root.Values.args "halves" (list "frontend" "scraper")) -}}
 {{- $read := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $shared "halves" (list "frontend" "scraper")) | fromJson -}}
@@ -107,7 +107,7 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- end -}}
 {{- if include "tributary.overTcp" . -}}
 {{- $host := ternary (printf "[%s]" .Values.bindAddress) .Values.bindAddress (contains ":" .Values.bindAddress) -}}
-{{- $own = append $own (printf "--bus-address=%s:%d" $host (int .Values.bus.port)) -}}
+{{- $own = append $own (printf "--bus-address=%s:%s" $host (include "tributary.busPort" .)) -}}
 {{- else -}}
 {{- $own = append $own "--bus-address=unix:///run/tributary/bus.sock" -}}
 {{- end -}}
@@ -122,7 +122,7 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- $own = append $own (printf "--bus-allow=%s:%s=" $user .) -}}
 {{- end -}}
 {{- end -}}
-{{- $given := toString (concat .Values.defaultArgs .Values.args .Values.frontend.args) -}}
+{{- $given := toString (concat (default (list) .Values.defaultArgs) (default (list) .Values.args) (default (list) .Values.frontend.args)) -}}
 {{- if and .Values.metrics.enabled (not (contains "--authorization-always-allow-paths" $given)) -}}
 {{- /* The default, and /metrics: probes must not depend on kube-apiserver. */ -}}
 {{- $own = append $own "--authorization-always-allow-paths=/healthz,/readyz,/livez,/metrics" -}}
@@ -136,7 +136,7 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- $values := $root.Values -}}
 {{- $group := default (dict) .group -}}
 {{- $host := ternary (printf "[%s]" $values.bindAddress) $values.bindAddress (contains ":" $values.bindAddress) -}}
-{{- $own := list (printf "--admin-address=%s:%d" $host (int $values.scraper.adminPort)) -}}
+{{- $own := list (printf "--admin-address=%s:%s" $host (include "tributary.adminPort" $root)) -}}
 {{- if include "tributary.overTcp" $root -}}
 {{- $namespace := include "tributary.namespace" $root -}}
 {{- $own = append $own (printf "--frontend=k8s:///%s/%s-bus:bus" $namespace (include "tributary.fullname" $root)) -}}
@@ -148,7 +148,7 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- /* Alone: no leases, no permission for them. */ -}}
 {{- $own = concat $own (list "--frontend=unix:///run/tributary/bus.sock" "--shard-count=1" "--shard-index=0") -}}
 {{- end -}}
-{{- $given := concat $values.defaultArgs $values.args $values.scraper.args (default (list) $group.args) -}}
+{{- $given := concat (default (list) $values.defaultArgs) (default (list) $values.args) (default (list) $values.scraper.args) (default (list) $group.args) -}}
 {{- with include "tributary.kubeletReader" $root -}}
 {{- if not (include "tributary.needsNoToken" $given) -}}
 {{- $own = append $own (printf "--kubelet-token-service-account=%s/%s" (include "tributary.namespace" $root) .) -}}

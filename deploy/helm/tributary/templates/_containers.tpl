@@ -1,6 +1,6 @@
 {{- define "tributary.frontendContainer" -}}
 - name: frontend
-  image: {{ include "tributary.image" . | quote }}
+  image: {{ include "tributary.image" (dict "root" . "half" .Values.frontend) | quote }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
   command: [/usr/bin/tributary-apiserver]
   args:
@@ -13,7 +13,7 @@
       protocol: TCP
     {{- if include "tributary.overTcp" . }}
     - name: bus
-      containerPort: {{ .Values.bus.port }}
+      containerPort: {{ include "tributary.busPort" . }}
       protocol: TCP
     {{- end }}
   {{- with .Values.startupProbe }}
@@ -58,7 +58,7 @@
 {{- $v := $root.Values -}}
 {{- $group := default (dict) .group -}}
 - name: scraper
-  image: {{ include "tributary.image" $root | quote }}
+  image: {{ include "tributary.image" (dict "root" $root "half" $v.scraper) | quote }}
   imagePullPolicy: {{ $v.image.pullPolicy }}
   command: [/usr/bin/tributary-scraper]
   args:
@@ -74,7 +74,7 @@
     {{- end }}
   ports:
     - name: admin
-      containerPort: {{ $v.scraper.adminPort }}
+      containerPort: {{ include "tributary.adminPort" $root }}
       protocol: TCP
   startupProbe:
     httpGet: { path: /livez, port: admin }

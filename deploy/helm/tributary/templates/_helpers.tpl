@@ -34,8 +34,45 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/*
+The image of a half. In: root, half (its values). A tag of its own counts without the common digest.
+*/}}
 {{- define "tributary.image" -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- $common := .root.Values.image -}}
+{{- $own := default (dict) .half.image -}}
+{{- $repository := default $common.repository $own.repository -}}
+{{- with (default (dict) .root.Values.global).imageRegistry -}}
+{{- $host := first (splitList "/" $repository) -}}
+{{- if and (contains "/" $repository) (regexMatch "[.:]|^localhost$" $host) -}}
+{{- $repository = trimPrefix (printf "%s/" $host) $repository -}}
+{{- end -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
+{{- $digest := default (ternary "" $common.digest (not (empty $own.tag))) $own.digest -}}
+{{- printf "%s:%s" $repository (coalesce $own.tag $common.tag .root.Chart.AppVersion) -}}
+{{- with $digest -}}@{{ . }}{{- end -}}
+{{- end }}
+
+{{/* Ports that are not given: with the host's network, some that other programs of nodes do not use. */}}
+{{- define "tributary.adminPort" -}}
+{{- int (default (ternary 10280 8080 .Values.hostNetwork.enabled) .Values.scraper.adminPort) -}}
+{{- end }}
+
+{{- define "tributary.busPort" -}}
+{{- int (default (ternary 10281 8443 .Values.hostNetwork.enabled) .Values.bus.port) -}}
+{{- end }}
+
+{{/* How many pods may be away at once. In: the root. */}}
+{{- define "tributary.disruption" -}}
+{{- $budget := .Values.podDisruptionBudget -}}
+{{- if not (kindIs "invalid" $budget.minAvailable) -}}
+minAvailable: {{ $budget.minAvailable }}
+{{- else -}}
+maxUnavailable: {{ ternary 1 $budget.maxUnavailable (kindIs "invalid" $budget.maxUnavailable) }}
+{{- end }}
+{{- with $budget.unhealthyPodEvictionPolicy }}
+unhealthyPodEvictionPolicy: {{ . }}
+{{- end }}
 {{- end }}
 
 {{/* Whether samples travel over TCP: not in a lone pod. */}}

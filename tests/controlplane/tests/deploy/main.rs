@@ -22,4 +22,5 @@ mod rendered;
 mod secrets;
 mod site;
 mod upgrade;
+mod values;
 mod volumes;

@@ -230,6 +230,30 @@ const REFUSED: &[(&str, &str)] = &[
         "containerPort: with hostNetwork.enabled 10250 is the kubelet's own; use another, such as 4443",
     ),
     (
+        "hostNetwork.enabled=true,containerPort=10280",
+        "containerPort and scraper.adminPort: both are 10280, and one of the two cannot listen there",
+    ),
+    (
+        "replicas=2,containerPort=8443",
+        "bus.port and containerPort: both are 8443",
+    ),
+    (
+        "containerPort=8080",
+        "containerPort and scraper.adminPort: both are 8080",
+    ),
+    (
+        "replicas=null",
+        "replicas: may be empty only with profile ha, where something else may set it",
+    ),
+    (
+        "frontend.image.tag=v0.7.2",
+        "frontend.image.tag: \"v0.7.2\" is a tag of metrics-server",
+    ),
+    (
+        "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=b,scraper.groups[0].affinity.x=metrics-server",
+        "scraper.groups a: affinity: selects pods labelled metrics-server",
+    ),
+    (
         "args={--audit-policy-file=/x}",
         "args: --audit-policy-file is no flag of the frontend or the scraper; docs/MIGRATING.md tells what became of metrics-server's flags",
     ),
