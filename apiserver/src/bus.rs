@@ -19,7 +19,6 @@ mod publisher;
 mod rosters;
 mod session;
 mod share;
-mod spaced;
 mod text;
 mod unknown;
 mod wire;
@@ -41,7 +40,7 @@ use tributary_proto::{
     limits::MESSAGE_BYTES,
     v1::{PublishRequest, PublishResponse, sample_bus_server::SERVICE_NAME},
 };
-use tributary_runtime::{clock::Clock, serve::Peer};
+use tributary_runtime::{clock::Clock, serve::Peer, spaced::Spaced};
 
 use self::{
     accounts::{Accounts, TooMuch},
@@ -49,7 +48,6 @@ use self::{
     frames::Frames,
     overdue::{Report, report_overdue},
     session::Session,
-    spaced::Spaced,
 };
 pub(crate) use self::{
     admission::{Admission, Wanted},

@@ -17,6 +17,7 @@ use std::{
 
 use tokio::time::Instant;
 use tributary_model::Roster;
+use tributary_runtime::spaced::Spaced;
 
 pub(super) use self::bounds::{TooMuch, Whose};
 use self::{
@@ -25,7 +26,7 @@ use self::{
     },
     faults::Faults,
 };
-use super::{frames::Room, pace::Pace, spaced::Spaced};
+use super::{frames::Room, pace::Pace};
 
 /// The accounts of all publishers. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -15,13 +15,13 @@ use tracing::warn;
 use tributary_runtime::{
     clock::Clock,
     serve::{Peer, Standing},
+    spaced::Spaced,
 };
 
 use super::{
     BusMetrics,
     certificates::Certificates,
     share::{Share, Shares},
-    spaced::Spaced,
 };
 use crate::auth::{MayNot, Publishing, bearer};
 

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_model::{NodeName, Timestamp};
 use tributary_proto::limits::OVERDUE_NODES;
-use tributary_runtime::clock::Clock;
+use tributary_runtime::{clock::Clock, spaced::Spaced};
 
-use super::{BusMetrics, spaced::Spaced};
+use super::BusMetrics;
 use crate::{
     catalog::Catalog,
     store::{Newest, Store},

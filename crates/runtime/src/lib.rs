@@ -14,6 +14,7 @@
 //! - [`selector`]: label selectors, as `kubectl -l` takes them
 //! - [`serve`]: the accept loop: TCP or Unix socket, TLS, HTTP, a cap, a drain
 //! - [`signal`]: SIGTERM and SIGINT
+//! - [`spaced`]: log lines at most so often
 //! - [`tasks`]: the owner of every task
 //! - [`tls`]: certificates and CAs from files
 
@@ -31,5 +32,6 @@ pub mod reload;
 pub mod selector;
 pub mod serve;
 pub mod signal;
+pub mod spaced;
 pub mod tasks;
 pub mod tls;

@@ -12,11 +12,11 @@ const APART: Duration = Duration::from_secs(10);
 
 /// When a line was last said, and how many were not said since.
 #[derive(Debug, Default)]
-pub(crate) struct Spaced(Mutex<(Option<Instant>, u64)>);
+pub struct Spaced(Mutex<(Option<Instant>, u64)>);
 
 impl Spaced {
     /// Whether a line may be said now; if so, how many were left out before it.
-    pub(super) fn may_say(&self) -> Option<u64> {
+    pub fn may_say(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, unsaid) = &mut *state;
