@@ -49,11 +49,13 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, Uri, header::CONNECTION, request::Parts};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 use tributary_runtime::{
     clock::Clock,
     health::Withheld,
     serve::{self, Peer},
+    spaced::Spaced,
+    tls,
 };
 
 use self::{
@@ -107,6 +109,8 @@ struct Inner {
     open: OpenPaths,
     clock: Clock,
     metrics: AuthMetrics,
+    /// For lines about certificates that prove nothing.
+    refusals: Spaced,
 }
 
 /// Lets a request pass, with its [`User`] among the extensions and without the
@@ -215,10 +219,22 @@ impl Inner {
             return Err(Denial::Unavailable(PENDING));
         }
         if let Some(error) = &verdict.error {
-            debug!(%error, "unable to authenticate the request");
+            self.refused(head.extensions.get::<Peer>(), error);
             return Err(Denial::Unauthorized);
         }
         Ok(Arc::new(User::anonymous()))
+    }
+
+    /// Says why a certificate proves nothing, where nothing else did either.
+    fn refused(&self, peer: Option<&Peer>, error: &str) {
+        debug!(error, "unable to authenticate the request");
+        let Some(peer) = peer else { return };
+        let Some(unsaid) = self.refusals.may_say() else {
+            return;
+        };
+        let subject = peer.certificates.first().map(tls::subject);
+        let (peer, subject) = (&peer.name, subject.unwrap_or_default());
+        warn!(%peer, subject, error, unsaid, "client certificate refused");
     }
 
     /// Whose token it is.
@@ -391,7 +407,8 @@ impl Verdict {
             proxy.and_then(Result::err),
             user.as_ref().and_then(|user| user.as_ref().err().cloned()),
         ];
-        let errors: Vec<String> = errors.iter().flatten().map(ToString::to_string).collect();
+        let mut errors: Vec<String> = errors.iter().flatten().map(ToString::to_string).collect();
+        errors.dedup();
         verdict.error = (!errors.is_empty()).then(|| errors.join("; ").into());
         verdict.user = user.and_then(Result::ok).flatten().map(Arc::new);
         verdict

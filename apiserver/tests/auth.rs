@@ -14,6 +14,8 @@ mod answers;
 mod caller;
 #[path = "auth/changes.rs"]
 mod changes;
+#[path = "auth/forms.rs"]
+mod forms;
 #[path = "auth/probes.rs"]
 mod probes;
 #[path = "auth/recorded.rs"]

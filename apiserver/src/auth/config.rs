@@ -11,6 +11,7 @@ use tributary_runtime::{
     exit::Misconfigured,
     kube::{self as runtime_kube, Watches},
     kube_credentials::KubeCredentials,
+    spaced::Spaced,
     tasks::Tasks,
 };
 
@@ -102,6 +103,7 @@ impl AuthConfig {
             open: self.open,
             clock,
             metrics,
+            refusals: Spaced::default(),
         }));
         let stop = tasks.stop();
         let keeper = self.keeper;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use rustls_pki_types::{CertificateDer, UnixTime};
+use tributary_runtime::tls;
 
 use super::{
     front_proxy::Headers,
@@ -77,6 +78,7 @@ pub fn is_trusted(ca: &[u8], chain: &[Vec<u8>], at: u64) -> bool {
     if let Some(own) = chain.first() {
         // Whoever it names, reading that must end.
         drop(Subject::of(own));
+        drop(tls::subject(own));
     }
     let now = UnixTime::since_unix_epoch(Duration::from_secs(at));
     Pool::from_pem(ca).is_ok_and(|pool| pool.verify(&chain, now).is_ok())

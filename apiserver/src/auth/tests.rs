@@ -17,6 +17,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tributary_runtime::{
     clock::Clock,
     serve::{Notes, Peer},
+    spaced::Spaced,
 };
 use tributary_sim::{Ca, Pki};
 
@@ -57,6 +58,7 @@ fn layer(client: Client, trust: Trust) -> Inner {
         open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
         clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
         metrics,
+        refusals: Spaced::default(),
     }
 }
 

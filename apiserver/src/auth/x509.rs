@@ -3,22 +3,16 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rustls::{
-    RootCertStore,
-    crypto::aws_lc_rs::default_provider,
-    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
-};
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
+use tributary_runtime::tls::{Authorities, Purpose, Refusal};
 use x509_parser::{extensions::GeneralName, prelude::FromDer as _, x509::AttributeTypeAndValue};
 
 use super::user::User;
 
-/// CAs that sign client certificates.
+/// CAs that sign client certificates, and certificates that are good themselves.
 #[derive(Clone, Debug)]
-pub(crate) struct Pool {
-    verifier: Arc<dyn ClientCertVerifier>,
-    roots: Arc<RootCertStore>,
-}
+pub(crate) struct Pool(Arc<Authorities>);
 
 /// Why a PEM text is no pool of CAs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,15 +21,13 @@ pub(crate) enum BadCa {
     Pem(String),
     #[error("no usable CA certificate in it")]
     Empty,
-    #[error("{0}")]
-    Unusable(String),
 }
 
 /// Why a certificate says nothing about who shows it.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum BadCertificate {
-    #[error("certificate is not valid: {0}")]
-    Invalid(rustls::Error),
+    #[error(transparent)]
+    Invalid(Refusal),
     #[error("the subject of the certificate cannot be read")]
     Subject,
     #[error("certificate of {0:?}, which is not among the allowed names")]
@@ -43,22 +35,16 @@ pub(crate) enum BadCertificate {
 }
 
 impl Pool {
-    /// Reads the CAs of a PEM text. One that cannot be used is passed over, as
-    /// long as there is another.
+    /// Reads the certificates of a PEM text. One that cannot be used is passed over,
+    /// as long as there is another.
     pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, BadCa> {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
             .map_err(|error| BadCa::Pem(error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        let (added, _) = roots.add_parsable_certificates(certificates);
-        if added == 0 {
-            return Err(BadCa::Empty);
-        }
-        let (roots, provider) = (Arc::new(roots), Arc::new(default_provider()));
-        WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider)
-            .build()
-            .map(|verifier| Self { verifier, roots })
-            .map_err(|error| BadCa::Unusable(error.to_string()))
+        let algorithms = default_provider().signature_verification_algorithms;
+        let authorities = Authorities::of_readable(certificates, algorithms);
+        let authorities = authorities.map_err(|_| BadCa::Empty)?;
+        Ok(Self(Arc::new(authorities)))
     }
 
     /// Verifies a chain, the client's own certificate first, for use by a client.
@@ -67,26 +53,14 @@ impl Pool {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), BadCertificate> {
-        let (own, others) = chain.split_first().ok_or(BadCertificate::Subject)?;
-        self.verifier
-            .verify_client_cert(own, others, now)
-            .map(drop)
-            .map_err(BadCertificate::Invalid)
+        let verified = self.0.verify(chain, Purpose::Client, now);
+        verified.map_err(BadCertificate::Invalid)
     }
-}
 
-impl Pool {
     /// Whether a CA is in both: the same name and the same key, whatever else its
     /// certificates say.
     pub(crate) fn shares_a_ca_with(&self, other: &Self) -> bool {
-        let mut ours = self.roots.roots.iter();
-        ours.any(|one| {
-            let mut theirs = other.roots.roots.iter();
-            theirs.any(|it| {
-                it.subject == one.subject
-                    && it.subject_public_key_info == one.subject_public_key_info
-            })
-        })
+        self.0.has_one_of(&other.0)
     }
 }
 

@@ -58,8 +58,13 @@ impl Caller {
 
     /// Somebody who shows one certificate and signs with the key of another.
     pub(crate) fn showing(shown: &Credential, held: &Credential) -> Self {
-        let chain = CertificateDer::from_pem_slice(shown.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(held.key.as_bytes()).unwrap();
+        Self::of(&shown.certificate, &held.key)
+    }
+
+    /// Somebody with this certificate and this key.
+    pub(crate) fn of(certificate: &str, key: &str) -> Self {
+        let chain = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
         let key = CertifiedKey::new(vec![chain], any_supported_type(&key).unwrap());
         Self {
             identity: Some(Arc::new(key)),

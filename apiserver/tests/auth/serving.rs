@@ -37,7 +37,10 @@ async fn without_http2_there_is_http1() {
 }
 
 /// The certificate for those who ask for `name`, and the protocol.
-async fn shown(api: SocketAddr, name: &str) -> (CertificateDer<'static>, Option<Vec<u8>>) {
+pub(crate) async fn shown(
+    api: SocketAddr,
+    name: &str,
+) -> (CertificateDer<'static>, Option<Vec<u8>>) {
     let mut config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anyone))

@@ -28,12 +28,11 @@ use tokio::{
     task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::{
-    connection::Connection,
+    connection::{Connection, Tls},
     connections::Connections,
     line::Patience,
     listener::{Accepted, Arrival},
@@ -193,7 +192,7 @@ impl Server {
             self.limits.share,
             self.metrics.clone(),
         );
-        let acceptor = self.tls.clone().map(TlsAcceptor::from);
+        let tls = self.tls.clone().map(Tls::new);
         let mut tasks = JoinSet::new();
         let mut shortages = Shortages::default();
         loop {
@@ -217,7 +216,7 @@ impl Server {
                 }
             };
             if let Some(connection) = self.connection(&connections, &arrival, &router, &stop) {
-                tasks.spawn(connection.serve(arrival.stream, acceptor.clone()));
+                tasks.spawn(connection.serve(arrival.stream, tls.clone()));
             }
             // Those that were accepted get their turn before more come.
             yield_now().await;

@@ -4,8 +4,11 @@
 //! and certificate are swapped as a pair, and only if they match. A connection
 //! that is open keeps what it was made with.
 
+mod authorities;
+mod certificate;
 mod expiry;
 mod files;
+mod handshake;
 mod policy;
 mod serving;
 mod unverified;
@@ -20,8 +23,12 @@ use rustls::{
 
 use self::unverified::Unverified;
 pub use self::{
+    authorities::{Authorities, Purpose, Refusal},
     expiry::{first_to_expire, in_pem, last_to_expire},
-    files::{BadFile, PairFiles, certificates, private_key, roots},
+    files::{BadFile, PairFiles, certificates, certified_key, private_key, roots},
+    handshake::{
+        RefusedCertificate, has_usable_key, subject, verify_tls12_signature, verify_tls13_signature,
+    },
     policy::{BadPolicy, Policy},
     serving::{BadNamedPair, NamedPair, ServingCertificate},
 };
@@ -76,7 +83,10 @@ fn verifier(
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, Misconfigured> {
     let (roots, optional) = match clients {
         ClientCertificates::None => return Ok(None),
-        ClientCertificates::Unverified => return Ok(Some(Arc::new(Unverified(provider)))),
+        ClientCertificates::Unverified => {
+            let algorithms = provider.signature_verification_algorithms;
+            return Ok(Some(Arc::new(Unverified(algorithms))));
+        }
         ClientCertificates::Optional(roots) => (roots, true),
         ClientCertificates::Required(roots) => (roots, false),
     };

@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, sign::SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -217,8 +217,9 @@ fn config(ca: Pem<'_>, pair: Option<(&PairFiles, &PairPem)>) -> Result<ClientCon
             let chain = certificates((&files.certificate, chain))?;
             let key = PrivateKeyDer::from_pem_slice(key);
             let key = key.map_err(|error| content(&files.key, &error))?;
-            let shown = builder.with_client_auth_cert(chain, key);
-            shown.map_err(|error| content(&files.certificate, &error))?
+            let pair = tls::certified_key(chain, key);
+            let pair = pair.map_err(|error| content(&files.certificate, &error))?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec()];

@@ -4,7 +4,8 @@
 use std::{error::Error, io, time::Duration};
 
 use http::StatusCode;
-use rustls::CertificateError;
+use rustls::{CertificateError, OtherError};
+use tributary_runtime::tls::Refusal;
 
 use super::decode::Undecodable;
 
@@ -175,6 +176,9 @@ impl ScrapeError {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 "certificate is not valid yet"
             }
+            CertificateError::Other(OtherError(other)) => {
+                return Self::new(Reason::Tls, refused(&**other));
+            }
             _ => return Self::new(Reason::Tls, format!("x509: {error}")),
         };
         Self::new(Reason::Tls, format!("x509: {hint}"))
@@ -242,6 +246,18 @@ impl From<Undecodable> for ScrapeError {
     }
 }
 
+/// What is wrong with a certificate, and what helps.
+fn refused(error: &(dyn Error + Send + Sync + 'static)) -> String {
+    let of_authority = error.downcast_ref().and_then(|refusal| match refusal {
+        Refusal::BadAuthority(_) => Some(
+            "; give the CA that signs now as --kubelet-certificate-authority, or \
+             --kubelet-insecure-tls to trust anybody",
+        ),
+        _ => None,
+    });
+    format!("x509: {error}{}", of_authority.unwrap_or_default())
+}
+
 /// The first `E` among an error and its causes. An `io::Error` hides what it
 /// wraps from `source`, so it is asked as well.
 fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
@@ -259,4 +275,40 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
         };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_said_with_what_helps() {
+        let said = |refusal: Refusal| {
+            let error = io::Error::other(rustls::Error::from(refusal));
+            ScrapeError::handshake(&error).to_string()
+        };
+        assert_eq!(
+            said(Refusal::NoNames),
+            "x509: certificate has no subject alternative name, for which X.509 version 1 has no \
+             room (issue it anew with one, as by `openssl x509 -req -extfile`)"
+        );
+        assert_eq!(
+            said(Refusal::WeakKey(1024)),
+            "x509: RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)"
+        );
+        assert_eq!(
+            said(Refusal::BadAuthority(Box::new(Refusal::Expired))),
+            "x509: certificate signed by unknown authority (one has the name of its issuer: \
+             certificate has expired); give the CA that signs now as \
+             --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody"
+        );
+        let other_key = Refusal::BadAuthority(Box::new(Refusal::Signature));
+        for refusal in [Refusal::UnknownAuthority, other_key] {
+            assert_eq!(
+                said(refusal),
+                "x509: certificate signed by unknown authority (give its CA as \
+                 --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
+            );
+        }
+    }
 }

@@ -10,10 +10,16 @@ use crate::memory;
 
 /// The CA of the seeds. `tests/fuzz/certificates/make` has made it and what it has signed; its key is gone.
 const CA: &[u8] = include_bytes!("../certificates/ca.pem");
-/// All that the CA has signed for use by a client.
-const SIGNED: [&[u8]; 2] = [
+/// All that the CA has signed for use by a client, or for any use, and itself: what was
+/// given is good.
+const SIGNED: [&[u8]; 7] = [
+    include_bytes!("../certificates/ca.der"),
+    include_bytes!("../certificates/intermediate.der"),
     include_bytes!("../certificates/client.der"),
     include_bytes!("../certificates/behind-intermediate.der"),
+    include_bytes!("../certificates/version-1.der"),
+    include_bytes!("../certificates/version-1-behind-intermediate.der"),
+    include_bytes!("../certificates/says-ca.der"),
 ];
 /// The date of the check, in seconds after the epoch: in 2027, when the seeds are valid.
 const AT: u64 = 1_800_000_000;

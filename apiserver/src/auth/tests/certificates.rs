@@ -1,9 +1,10 @@
 //! CAs: what they are read from, and what happens when they change.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use rcgen::{CertificateParams, DnType, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
 use tributary_sim::{Ca, Pki};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
         answer::Denial,
         front_proxy::Headers,
         trust::{Keeper, Settings, Trust},
-        x509::{self, Subject},
+        x509::{self, Pool, Subject},
     },
     cluster::golden,
     get, layer, peer, stranger, trust,
@@ -209,4 +210,59 @@ fn a_certificate_without_a_name_is_nobody() {
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
     assert_eq!(x509::user(certificate.der()), Ok(None));
+}
+
+/// A certificate, and one that its key has signed.
+fn signed_by(is_ca: IsCa) -> (String, CertificateDer<'static>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = is_ca;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "front-proxy-client");
+    let given = params.self_signed(&key).unwrap().pem();
+    let mut other = CertificateParams::new(Vec::new()).unwrap();
+    other
+        .distinguished_name
+        .push(DnType::CommonName, "somebody");
+    let issuer = Issuer::new(params, key);
+    let other = other.signed_by(&KeyPair::generate().unwrap(), &issuer);
+    (given, other.unwrap().der().clone())
+}
+
+#[test]
+fn a_leaf_that_was_given_is_good_and_signs_for_no_other() {
+    let now = UnixTime::since_unix_epoch(Duration::from_hours(500_000));
+    for (is_ca, signs) in [
+        (IsCa::NoCa, false),
+        (IsCa::ExplicitNoCa, false),
+        (IsCa::Ca(BasicConstraints::Unconstrained), true),
+    ] {
+        let (given, other) = signed_by(is_ca);
+        let pool = Pool::from_pem(given.as_bytes()).unwrap();
+        let own = CertificateDer::from_pem_slice(given.as_bytes()).unwrap();
+        assert_eq!(pool.verify(&[own], now), Ok(()));
+        let verdict = pool.verify(&[other], now);
+        assert_eq!(verdict.is_ok(), signs, "{verdict:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_proves_nothing_is_told_now_and_then() {
+    let (ours, other) = (Pki::new().unwrap(), Pki::new().unwrap());
+    let layer = layer(golden().0, trust(&ours));
+    let good = peer(&ours, Ca::FrontProxy, "front-proxy-client", &[]);
+    assert_eq!(layer.admit(&mut get(&good, NODE, ALICE)).await, Ok(()));
+    let bad = peer(&other, Ca::FrontProxy, "front-proxy-client", &[]);
+    // Who shows a token as well is known by that.
+    let sam = [("Authorization", "Bearer ok:sam")];
+    assert_eq!(layer.admit(&mut get(&bad, NODE, &sam)).await, Ok(()));
+    assert_eq!(layer.refusals.may_say(), Some(0), "nothing was told");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    for _ in 0..3 {
+        let answer = layer.admit(&mut get(&bad, NODE, ALICE)).await;
+        assert_eq!(answer, Err(Denial::Unauthorized));
+    }
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert_eq!(layer.refusals.may_say(), Some(2), "one line for three");
 }

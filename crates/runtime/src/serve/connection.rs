@@ -1,7 +1,7 @@
 //! One connection: TLS, then HTTP in either version, until it ends by itself, has to
 //! make room, or is due.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{Request, Response, Version, header::CONNECTION};
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     Limits, Notes, Peer,
@@ -30,6 +30,7 @@ use super::{
     metrics::ServeMetrics,
     panics,
 };
+use crate::{spaced::Spaced, tls::RefusedCertificate};
 
 /// What an HTTP/2 stream may hold for a peer that does not read (PARITY 1.5).
 const SEND_BUFFER: u32 = 256 << 10;
@@ -51,14 +52,43 @@ pub(super) struct Connection {
     pub(super) entered: Entered,
 }
 
+/// TLS of one server. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    /// For lines about certificates that cannot be used.
+    refusals: Arc<Spaced>,
+}
+
+impl Tls {
+    pub(super) fn new(config: Arc<rustls::ServerConfig>) -> Self {
+        Self {
+            acceptor: config.into(),
+            refusals: Arc::default(),
+        }
+    }
+
+    /// Says what is wrong with a certificate, where its owner can do something about
+    /// it. What else fails in handshakes is strangers' business.
+    fn say(&self, peer: &str, error: &io::Error) {
+        let Some(refused) = RefusedCertificate::cause_of(error) else {
+            return;
+        };
+        if let Some(unsaid) = self.refusals.may_say() {
+            warn!(peer, subject = refused.subject, error = %refused.refusal, unsaid,
+                "client certificate refused");
+        }
+    }
+}
+
 impl Connection {
     /// Serves it to its end.
-    pub(super) async fn serve(self, stream: Stream, tls: Option<TlsAcceptor>) {
+    pub(super) async fn serve(self, stream: Stream, tls: Option<Tls>) {
         let uid = listener::uid_of(&stream);
-        let Some(acceptor) = tls else {
+        let Some(tls) = tls else {
             return self.http(stream, Arc::default(), uid).await;
         };
-        let handshake = timeout(self.limits.handshake, acceptor.accept(stream));
+        let handshake = timeout(self.limits.handshake, tls.acceptor.accept(stream));
         let done = tokio::select! {
             () = self.stop.cancelled() => return,
             () = self.line.evicted() => return,
@@ -71,7 +101,10 @@ impl Connection {
                 let certificates = chain.iter().cloned().collect();
                 return self.http(stream, certificates, uid).await;
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => {
+                tls.say(&self.name, &error);
+                error.to_string()
+            }
             Err(_) => "timed out".to_owned(),
         };
         self.metrics.handshake_errors.inc();

@@ -5,9 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustls::{RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
+use rustls::{InconsistentKeys, RootCertStore, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+use super::{authorities::Refusal, certificate::Certificate};
 use crate::exit::Misconfigured;
 
 /// What is wrong with a certificate, key or CA file.
@@ -101,6 +102,26 @@ pub fn roots(path: &Path) -> Result<RootCertStore, BadFile> {
     Ok(roots)
 }
 
+/// A chain, its own certificate first, and the key of that. As rustls does it, for
+/// certificates of any version.
+///
+/// # Errors
+///
+/// The key cannot be used, or is that of another certificate.
+pub fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let provider = aws_lc_rs::default_provider();
+    let key = provider.key_provider.load_private_key(key)?;
+    let own = chain.first().ok_or(Refusal::Missing)?;
+    let of_certificate = Certificate::read(own)?.key();
+    if key.public_key().is_some_and(|key| key != of_certificate) {
+        return Err(InconsistentKeys::KeyMismatch.into());
+    }
+    Ok(CertifiedKey::new(chain, key))
+}
+
 /// A certificate and its key, in files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairFiles {
@@ -114,12 +135,10 @@ impl PairFiles {
     pub(super) fn load(&self) -> Result<CertifiedKey, BadFile> {
         let chain = certificates(&self.certificate)?;
         let key = private_key(&self.key)?;
-        CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).map_err(|error| {
-            BadFile::Mismatch {
-                certificate: self.certificate.clone(),
-                key: self.key.clone(),
-                reason: error.to_string(),
-            }
+        certified_key(chain, key).map_err(|error| BadFile::Mismatch {
+            certificate: self.certificate.clone(),
+            key: self.key.clone(),
+            reason: error.to_string(),
         })
     }
 }

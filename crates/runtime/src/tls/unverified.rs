@@ -1,21 +1,19 @@
 //! Client certificates whose chain somebody else checks.
 
-use std::sync::Arc;
-
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    server::{
-        ParsedCertificate,
-        danger::{ClientCertVerified, ClientCertVerifier},
-    },
+    crypto::WebPkiSupportedAlgorithms,
+    server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-/// Takes any certificate that can be read, if its key signs the handshake.
+use super::handshake::{RefusedCertificate, verify_tls12_signature, verify_tls13_signature};
+
+/// Takes any certificate that can be read, of any version, if its key signs the
+/// handshake.
 #[derive(Debug)]
-pub(super) struct Unverified(pub(super) Arc<CryptoProvider>);
+pub(super) struct Unverified(pub(super) WebPkiSupportedAlgorithms);
 
 impl ClientCertVerifier for Unverified {
     fn client_auth_mandatory(&self) -> bool {
@@ -33,7 +31,8 @@ impl ClientCertVerifier for Unverified {
         _: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        ParsedCertificate::try_from(end_entity).map(|_| ClientCertVerified::assertion())
+        RefusedCertificate::unless_usable(end_entity)?;
+        Ok(ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -42,8 +41,7 @@ impl ClientCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
+        verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -52,11 +50,10 @@ impl ClientCertVerifier for Unverified {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
+        verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::{ClientConfig, Error, RootCertStore, crypto::aws_lc_rs};
+use rustls::{ClientConfig, crypto::aws_lc_rs, sign::SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio_rustls::TlsConnector;
+use tributary_runtime::tls::certified_key;
 
 use super::{
     Material, Source, Unusable, Verify,
@@ -25,12 +26,12 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(anybody))
         }
-        Verify::NoAuthority => builder.with_root_certificates(RootCertStore::empty()),
-        Verify::Der(_) | Verify::Pem(_) => {
-            let given = Given::new(authorities(verify, material)?, provider);
+        Verify::NoAuthority | Verify::Der(_) | Verify::Pem(_) => {
+            let algorithms = provider.signature_verification_algorithms;
+            let given = Given::new(authorities(verify, material)?, algorithms);
             builder
                 .dangerous()
-                .with_custom_certificate_verifier(Arc::new(given.map_err(Unusable::Content)?))
+                .with_custom_certificate_verifier(Arc::new(given.map_err(|error| content(&error))?))
         }
     };
     let mut config = match (&material.certificate, &material.key) {
@@ -38,9 +39,10 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
             let chain = certificates(certificate, "client certificate for kubelets")?;
             let key = PrivateKeyDer::from_pem_slice(key)
                 .map_err(|error| Unusable::Content(format!("client key for kubelets: {error}")))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| {
+            let pair = certified_key(chain, key).map_err(|error| {
                 Unusable::Content(format!("client certificate and key for kubelets: {error}"))
-            })?
+            })?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair)))
         }
         (None, None) => builder.with_no_client_auth(),
         (Some(_), None) | (None, Some(_)) => {
@@ -76,6 +78,6 @@ fn certificates(pem: &[u8], named: &str) -> Result<Vec<CertificateDer<'static>>,
     Ok(chain)
 }
 
-fn content(error: &Error) -> Unusable {
+fn content(error: &dyn std::error::Error) -> Unusable {
     Unusable::Content(error.to_string())
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     SerialNumber,
@@ -77,8 +79,8 @@ async fn handshake(
 /// A verifier to which these were given.
 fn given(certificates: &[&Kubelet]) -> Arc<dyn ServerCertVerifier> {
     let certificates = certificates.iter().map(|it| it.certificate.clone());
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    Arc::new(Given::new(certificates.collect(), provider).unwrap())
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    Arc::new(Given::new(certificates.collect(), algorithms).unwrap())
 }
 
 fn anybody() -> Arc<dyn ServerCertVerifier> {
@@ -166,6 +168,36 @@ async fn a_leaf_that_was_given_signs_for_no_other() {
 }
 
 #[tokio::test]
+async fn one_that_says_it_is_a_ca_and_was_signed_by_one_is_good() {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    says_it_is_a_ca(&mut params);
+    let ca = Kubelet {
+        certificate: params.self_signed(&key).unwrap().der().clone(),
+        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    };
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["n1.test".to_owned()]).unwrap();
+    says_it_is_a_ca(&mut params);
+    let kubelet = Kubelet {
+        certificate: params.signed_by(&key, &issuer).unwrap().der().clone(),
+        key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+    };
+    assert_eq!(handshake(given(&[&ca]), &kubelet, "n1.test").await, Ok(()));
+    let other = handshake(given(&[&ca]), &kubelet, "n2.test").await;
+    assert!(other.unwrap_err().contains("not valid for name"));
+}
+
+#[tokio::test]
+async fn version_1_has_no_names() {
+    let kubelet = of_version_1();
+    let refused = handshake(given(&[&kubelet]), &kubelet, "n1.test").await;
+    let error = refused.unwrap_err();
+    assert!(error.contains("NoNames"), "{error}");
+}
+
+#[tokio::test]
 async fn where_nobody_looks_any_certificate_is_good() {
     for kubelet in [
         self_signed(|_| ()),
@@ -174,6 +206,18 @@ async fn where_nobody_looks_any_certificate_is_good() {
     ] {
         assert_eq!(handshake(anybody(), &kubelet, "other.test").await, Ok(()));
     }
+}
+
+#[test]
+fn where_nobody_looks_a_key_that_is_too_short_for_rustls_is_good() {
+    use rustls::internal::msgs::codec::{Codec as _, Reader};
+
+    // rustls cannot sign with such a key, so this is no handshake.
+    let weak = CertificateDer::from_pem_slice(include_bytes!("weak.crt")).unwrap();
+    let signature = [8, 4, 0, 1, 0];
+    let signature = DigitallySignedStruct::read(&mut Reader::init(&signature)).unwrap();
+    let verified = anybody().verify_tls13_signature(b"", &weak, &signature);
+    assert!(verified.is_ok(), "{verified:?}");
 }
 
 #[tokio::test]

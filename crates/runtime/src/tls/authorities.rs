@@ -1,0 +1,299 @@
+//! Certificates that were given, and whom they vouch for.
+//!
+//! The rules are those of Go's `crypto/x509`, because files that work with
+//! metrics-server must work here. webpki, the verifier of rustls, builds the chain
+//! wherever it can. It wants more of a certificate than Go: version 3, and not
+//! `CA:TRUE`. For the others there is [`chain`]. `cases.txt` has the differences,
+//! each with Go's verdict.
+
+mod chain;
+mod refusal;
+
+use std::{cell::RefCell, fmt};
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use webpki::{
+    EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeId, KeyPurposeIdIter, KeyUsage,
+    RequiredEkuNotFoundContext, VerifiedPath, anchor_from_trusted_cert,
+};
+
+use self::chain::Search;
+pub use self::refusal::Refusal;
+use super::certificate::Certificate;
+
+/// How many certificates may be shown with one that webpki does not read.
+const MOST_INTERMEDIATES: usize = 16;
+
+/// What a certificate is shown for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// By a client.
+    Client,
+    /// By a server.
+    Server,
+}
+
+impl Purpose {
+    /// What OpenSSL calls it.
+    fn usage(self) -> &'static str {
+        match self {
+            Self::Client => "clientAuth",
+            Self::Server => "serverAuth",
+        }
+    }
+
+    /// Its object identifier.
+    fn id(self) -> KeyPurposeId<'static> {
+        match self {
+            Self::Client => KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 2]),
+            Self::Server => KeyPurposeId::new(&[0x2b, 6, 1, 5, 5, 7, 3, 1]),
+        }
+    }
+
+    fn required(self) -> KeyUsage {
+        match self {
+            Self::Client => KeyUsage::client_auth(),
+            Self::Server => KeyUsage::server_auth(),
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "clients",
+            Self::Server => "servers",
+        })
+    }
+}
+
+/// `anyExtendedKeyUsage`
+const ANY: KeyPurposeId<'static> = KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0]);
+
+impl ExtendedKeyUsageValidator for Purpose {
+    /// As in Go: no purpose, any, or this one.
+    fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        let mut is_empty = true;
+        let mut is_for_this = false;
+        for id in found {
+            let id = id?;
+            is_empty = false;
+            is_for_this |= id == ANY || id == self.id();
+        }
+        if is_empty || is_for_this {
+            return Ok(());
+        }
+        let missing = RequiredEkuNotFoundContext {
+            required: self.required(),
+            present: Vec::new(),
+        };
+        Err(webpki::Error::RequiredEkuNotFoundContext(missing))
+    }
+}
+
+/// Certificates that were given to be believed.
+///
+/// Each is good itself. Those that say that they are a CA, or are of a version that
+/// cannot say so, vouch for what they have signed; the others for nobody.
+pub struct Authorities {
+    given: Box<[Given]>,
+    /// Of those that may sign, for webpki.
+    anchors: Box<[TrustAnchor<'static>]>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// One of these.
+struct Given {
+    der: CertificateDer<'static>,
+    /// Its name and its key in DER.
+    subject: Box<[u8]>,
+    key: Box<[u8]>,
+    /// If it may sign, and webpki can read it.
+    anchor: Option<TrustAnchor<'static>>,
+}
+
+impl Given {
+    fn new(der: CertificateDer<'static>) -> Result<Self, Refusal> {
+        let read = Certificate::read(&der)?;
+        let anchor = read.may_sign().then(|| anchor_from_trusted_cert(&der));
+        Ok(Self {
+            subject: read.subject().into(),
+            key: read.key().as_ref().into(),
+            anchor: anchor.and_then(Result::ok).map(|anchor| anchor.to_owned()),
+            der,
+        })
+    }
+}
+
+impl fmt::Debug for Authorities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorities")
+            .field("given", &self.given.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Authorities {
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    ///
+    /// One cannot be read.
+    pub fn new(
+        given: impl IntoIterator<Item = CertificateDer<'static>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, Refusal> {
+        let given: Result<Vec<_>, _> = given.into_iter().map(Given::new).collect();
+        Ok(Self::of(given?, algorithms))
+    }
+
+    /// Reads those of the certificates that can be read.
+    ///
+    /// # Errors
+    ///
+    /// None can.
+    pub fn of_readable(
+        given: impl IntoIterator<Item = CertificateDer<'static>>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Result<Self, Refusal> {
+        let given = given.into_iter().map(Given::new);
+        let given: Vec<_> = given.filter_map(Result::ok).collect();
+        if given.is_empty() {
+            return Err(Refusal::Unreadable);
+        }
+        Ok(Self::of(given, algorithms))
+    }
+
+    fn of(given: Vec<Given>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        let anchors = given.iter().filter_map(|it| it.anchor.clone()).collect();
+        Self {
+            given: given.into(),
+            anchors,
+            algorithms,
+        }
+    }
+
+    /// Whether a chain, its own certificate first, is good for this purpose at this
+    /// moment. It says nothing of names.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let (der, others) = chain.split_first().ok_or(Refusal::Missing)?;
+        let own = Certificate::read(der)?;
+        own.is_good(purpose, now)?;
+        if self.given.iter().any(|it| it.der == *der) {
+            return Ok(());
+        }
+        if own.is_usual() {
+            return self.usual(&own, der, others, purpose, now);
+        }
+        if others.len() > MOST_INTERMEDIATES {
+            return Err(Refusal::TooMany);
+        }
+        let others = others.iter().map(|it| Certificate::read(it));
+        let others: Vec<_> = others.filter_map(Result::ok).collect();
+        Search::new(self, &others, purpose, now).run(&own)
+    }
+
+    /// Whether one that was given has the name and the key of one of the others,
+    /// whatever else the certificates say.
+    pub fn has_one_of(&self, others: &Self) -> bool {
+        let is_one = |one: &Given| {
+            let mut others = others.given.iter();
+            others.any(|it| it.subject == one.subject && it.key == one.key)
+        };
+        self.given.iter().any(is_one)
+    }
+
+    /// Those with this name.
+    fn named(&self, subject: &[u8]) -> impl Iterator<Item = Certificate<'_>> {
+        let named = self.given.iter().filter(move |it| *it.subject == *subject);
+        named.filter_map(|it| Certificate::read(&it.der).ok())
+    }
+
+    /// By webpki, and what Go looks at besides.
+    fn usual(
+        &self,
+        own: &Certificate<'_>,
+        der: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let reason = RefCell::new(None);
+        let judge = |path: &VerifiedPath<'_>| {
+            self.is_good_path(path, purpose, now).map_err(|found| {
+                reason.borrow_mut().get_or_insert(found);
+                webpki::Error::UnknownIssuer
+            })
+        };
+        let verified = EndEntityCert::try_from(der)?
+            .verify_for_usage(
+                self.algorithms.all,
+                &self.anchors,
+                others,
+                now,
+                purpose,
+                None,
+                Some(&judge),
+            )
+            .map(drop);
+        verified.map_err(|error| match reason.into_inner() {
+            Some(found) => found.of_issuer(),
+            None => self.why(own, purpose, error),
+        })
+    }
+
+    /// Whether those that have signed may, and the last is good itself: webpki looks
+    /// at no key usage, and of those that were given at the name and the key only.
+    fn is_good_path(
+        &self,
+        path: &VerifiedPath<'_>,
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let mut between = 0;
+        for one in path.intermediate_certificates() {
+            if !Certificate::read(&one.der())?.may_sign_between() {
+                return Err(Refusal::NotToSign);
+            }
+            between += 1;
+        }
+        let mut verdict = Err(Refusal::UnknownAuthority);
+        // One name and key may have been given twice, as when a CA is prolonged.
+        for one in &self.given {
+            if one.anchor.as_ref() == Some(path.anchor()) {
+                let root = Certificate::read(&one.der)?;
+                verdict = root.is_good_above(between, purpose, now);
+            }
+            if verdict.is_ok() {
+                break;
+            }
+        }
+        verdict
+    }
+
+    /// What webpki's error comes from, where it does not say.
+    fn why(&self, own: &Certificate<'_>, purpose: Purpose, error: webpki::Error) -> Refusal {
+        let by_issuer = |issuer: Certificate<'_>| {
+            if issuer.may_sign() {
+                issuer.has_good_key().err()
+            } else {
+                Some(Refusal::NotToSign)
+            }
+        };
+        let found = self.named(own.issuer()).find_map(by_issuer);
+        found.map_or_else(|| Refusal::of_chain(error, purpose), Refusal::of_issuer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,280 @@
+use std::time::Duration;
+
+use rustls::crypto::aws_lc_rs;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::{
+    Purpose::{Client, Server},
+    *,
+};
+
+/// What Go's `x509.Certificate.Verify` says, by `tests/make.go`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Go {
+    Takes,
+    Refuses,
+}
+
+use Go::{Refuses, Takes};
+
+/// January 2027, in seconds after the epoch: as in `make.go`.
+const AT: u64 = 1_800_000_000;
+
+/// Case, what for, Go's verdict, ours.
+#[rustfmt::skip]
+const CASES: &[(&str, Purpose, Go, &str)] = &[
+    ("version 3", Client, Takes, "good"),
+    ("version 1", Client, Takes, "good"),
+    ("version 2", Client, Takes, "good"),
+    ("says it is a CA", Client, Takes, "good"),
+    ("says it is a CA, for a server", Server, Takes, "good"),
+    ("empty subject", Client, Takes, "good"),
+    ("version 1, empty subject", Client, Takes, "good"),
+    ("no basic constraints", Client, Takes, "good"),
+    ("empty subject of the CA", Client, Takes, "good"),
+    ("given itself", Client, Takes, "good"),
+    ("given itself, version 1", Client, Takes, "good"),
+    ("given itself, says it is a CA", Client, Takes, "good"),
+    ("given itself, signed by somebody who was not", Client, Takes, "good"),
+    ("given itself, expired", Client, Refuses, "Expired"),
+    ("given itself, for servers", Client, Refuses, "Purpose(Client)"),
+    ("given itself, unknown critical extension", Client, Refuses, "Extension"),
+    ("signed by a given leaf", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("version 1, signed by a given leaf", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("signed by a given leaf without basic constraints", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("signed by a CA whose key is not for certificates", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("version 1, signed by a CA whose key is not for certificates", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("signed by a given version 1", Client, Takes, "good"),
+    ("version 1, signed by a given version 1", Client, Takes, "good"),
+    ("version 1, signed by a given version 2", Client, Takes, "good"),
+    ("behind an intermediate", Client, Takes, "good"),
+    ("intermediate not sent", Client, Refuses, "UnknownAuthority"),
+    ("behind a version 1 intermediate", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("behind an intermediate that is no CA", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("behind an intermediate whose key is not for certificates", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("behind two, in the wrong order, one not needed", Client, Takes, "good"),
+    ("root with path length 0, no intermediate", Client, Takes, "good"),
+    ("root with path length 0, one intermediate", Client, Refuses, "BadAuthority(PathLength)"),
+    ("intermediate with path length 0, another below", Client, Refuses, "BadAuthority(PathLength)"),
+    ("expired", Client, Refuses, "Expired"),
+    ("not yet valid", Client, Refuses, "NotValidYet"),
+    ("expired root", Client, Refuses, "BadAuthority(Expired)"),
+    ("root prolonged, both given", Client, Takes, "good"),
+    ("expired intermediate", Client, Refuses, "BadAuthority(Expired)"),
+    ("for servers", Client, Refuses, "Purpose(Client)"),
+    ("root for servers", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("intermediate for servers", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("for clients", Client, Takes, "good"),
+    ("root for clients", Client, Takes, "good"),
+    ("intermediate for clients", Client, Takes, "good"),
+    ("for anything", Client, Takes, "good"),
+    ("root for anything", Client, Takes, "good"),
+    ("intermediate for anything", Client, Takes, "good"),
+    ("for something unknown", Client, Refuses, "Purpose(Client)"),
+    ("root for something unknown", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("intermediate for something unknown", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("unknown critical extension of the root", Client, Refuses, "BadAuthority(Extension)"),
+    ("unknown critical extension of the intermediate", Client, Refuses, "BadAuthority(Extension)"),
+    ("a CA of the same name and another key", Client, Refuses, "BadAuthority(Signature)"),
+    ("two CAs of the same name, the second signs", Client, Takes, "good"),
+    ("spoilt signature", Client, Refuses, "BadAuthority(Signature)"),
+    ("spoilt signature of the intermediate", Client, Refuses, "BadAuthority(Signature)"),
+    ("cross-signed, the first leads to a CA of the same name", Client, Takes, "good"),
+    ("signed with SHA-1", Client, Refuses, "Algorithm"),
+    ("CA with RSA of 1024 bits", Client, Takes, "BadAuthority(WeakKey(1024))"),
+    ("RSA of 1024 bits", Client, Takes, "WeakKey(1024)"),
+    ("CA that allows some names, none in it", Client, Takes, "good"),
+    ("CA that allows some names, one of these", Client, Takes, "good"),
+    ("CA that allows some names, another", Client, Refuses, "Other(NameConstraintViolation)"),
+    ("says it is a CA, CA that allows some names, another", Client, Refuses, "BadAuthority(Limits)"),
+    ("version 1, behind an intermediate", Client, Takes, "good"),
+    ("version 1, intermediate not sent", Client, Refuses, "UnknownAuthority"),
+    ("version 1, behind a version 1 intermediate", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("version 1, behind an intermediate that is no CA", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("version 1, behind an intermediate whose key is not for certificates", Client, Refuses, "BadAuthority(NotToSign)"),
+    ("version 1, behind two, in the wrong order, one not needed", Client, Takes, "good"),
+    ("version 1, root with path length 0, no intermediate", Client, Takes, "good"),
+    ("version 1, root with path length 0, one intermediate", Client, Refuses, "BadAuthority(PathLength)"),
+    ("version 1, intermediate with path length 0, another below", Client, Refuses, "BadAuthority(PathLength)"),
+    ("version 1, expired", Client, Refuses, "Expired"),
+    ("version 1, not yet valid", Client, Refuses, "NotValidYet"),
+    ("version 1, expired root", Client, Refuses, "BadAuthority(Expired)"),
+    ("version 1, root prolonged, both given", Client, Takes, "good"),
+    ("version 1, expired intermediate", Client, Refuses, "BadAuthority(Expired)"),
+    ("version 1, root for servers", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("version 1, intermediate for servers", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("version 1, root for clients", Client, Takes, "good"),
+    ("version 1, intermediate for clients", Client, Takes, "good"),
+    ("version 1, root for anything", Client, Takes, "good"),
+    ("version 1, intermediate for anything", Client, Takes, "good"),
+    ("version 1, root for something unknown", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("version 1, intermediate for something unknown", Client, Refuses, "BadAuthority(Purpose(Client))"),
+    ("version 1, unknown critical extension of the root", Client, Refuses, "BadAuthority(Extension)"),
+    ("version 1, unknown critical extension of the intermediate", Client, Refuses, "BadAuthority(Extension)"),
+    ("version 1, a CA of the same name and another key", Client, Refuses, "BadAuthority(Signature)"),
+    ("version 1, two CAs of the same name, the second signs", Client, Takes, "good"),
+    ("version 1, spoilt signature", Client, Refuses, "BadAuthority(Signature)"),
+    ("version 1, spoilt signature of the intermediate", Client, Refuses, "BadAuthority(Signature)"),
+    ("version 1, cross-signed, the first leads to a CA of the same name", Client, Takes, "good"),
+    ("version 1, signed with SHA-1", Client, Refuses, "Algorithm"),
+    ("version 1, CA with RSA of 1024 bits", Client, Takes, "BadAuthority(WeakKey(1024))"),
+    ("version 1, RSA of 1024 bits", Client, Takes, "WeakKey(1024)"),
+    ("version 1, CA that allows some names, none in it", Client, Takes, "BadAuthority(Limits)"),
+    ("says it is a CA, for servers", Client, Refuses, "Purpose(Client)"),
+    ("says it is a CA, expired", Client, Refuses, "Expired"),
+    ("says it is a CA, behind an intermediate", Client, Takes, "good"),
+    ("says it is a CA, unknown critical extension", Client, Refuses, "Extension"),
+    ("says it is a CA, root with path length 0", Client, Takes, "good"),
+    ("unknown critical extension", Client, Refuses, "Extension"),
+    ("unknown extension", Client, Takes, "good"),
+    ("purposes that cannot be read", Client, Refuses, "Unreadable"),
+    ("empty list of purposes", Client, Takes, "Purpose(Client)"),
+    ("critical certificate policies", Client, Takes, "Extension"),
+    ("version 1, no CA given", Client, Refuses, "UnknownAuthority"),
+    ("two algorithms named", Client, Refuses, "Unreadable"),
+    ("CA with P-384", Client, Takes, "good"),
+    ("says it is a CA, CA with P-384", Client, Takes, "good"),
+    ("CA with P-521", Client, Takes, "good"),
+    ("says it is a CA, CA with P-521", Client, Takes, "good"),
+    ("CA with Ed25519", Client, Takes, "good"),
+    ("says it is a CA, CA with Ed25519", Client, Takes, "good"),
+    ("CA with RSA of 2048 bits", Client, Takes, "good"),
+    ("says it is a CA, CA with RSA of 2048 bits", Client, Takes, "good"),
+    ("CA with RSA-PSS", Client, Takes, "good"),
+    ("says it is a CA, CA with RSA-PSS", Client, Takes, "good"),
+    ("version 1, behind 14 of the same name and another key", Client, Takes, "good"),
+    ("version 1, behind 20 of the same name and another key", Client, Takes, "TooMany"),
+];
+
+/// Where Go takes what we do not, and why not.
+const STRICTER: &[(&str, &str)] = &[
+    ("CA with RSA of 1024 bits", "too weak"),
+    ("RSA of 1024 bits", "too weak"),
+    ("version 1, CA with RSA of 1024 bits", "too weak"),
+    ("version 1, RSA of 1024 bits", "too weak"),
+    (
+        "version 1, CA that allows some names, none in it",
+        "names are webpki's, which does not read version 1",
+    ),
+    ("empty list of purposes", "means nothing; webpki"),
+    ("critical certificate policies", "not understood; webpki"),
+    (
+        "version 1, behind 20 of the same name and another key",
+        "would cost too much",
+    ),
+];
+
+/// The certificates that were given, and those that are shown.
+type Certificates = [Vec<CertificateDer<'static>>; 2];
+
+/// The certificates of a case of `cases.txt`.
+fn certificates(name: &str) -> Certificates {
+    let text = include_str!("tests/cases.txt");
+    let (_, after) = text.split_once(&format!("# {name}\n")).expect(name);
+    let one = after.split('#').next().unwrap();
+    let (given, shown) = one.split_once("shown\n").unwrap();
+    [given, shown].map(|pem| {
+        let pem = CertificateDer::pem_slice_iter(pem.as_bytes());
+        pem.collect::<Result<_, _>>().unwrap()
+    })
+}
+
+fn authorities(given: Vec<CertificateDer<'static>>) -> Authorities {
+    let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+    Authorities::new(given, algorithms).unwrap()
+}
+
+fn at() -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(AT))
+}
+
+fn verdict([given, shown]: Certificates, purpose: Purpose) -> String {
+    match authorities(given).verify(&shown, purpose, at()) {
+        Ok(()) => "good".to_owned(),
+        Err(refusal) => format!("{refusal:?}"),
+    }
+}
+
+#[test]
+fn verdicts_are_those_of_go() {
+    let found: Vec<_> = CASES
+        .iter()
+        .map(|(name, purpose, go, _)| (*name, *purpose, *go, verdict(certificates(name), *purpose)))
+        .collect();
+    let wrong: Vec<_> = found
+        .iter()
+        .zip(CASES)
+        .filter(|(found, case)| found.3 != case.3)
+        .map(|(found, case)| (found.0, &found.3, case.3))
+        .collect();
+    assert!(wrong.is_empty(), "case, found, wanted: {wrong:#?}");
+}
+
+#[test]
+fn where_they_differ_is_named() {
+    for (name, _, go, ours) in CASES {
+        let is_stricter = STRICTER.iter().any(|(stricter, _)| stricter == name);
+        let both = (*go, *ours == "good");
+        let wanted: &[_] = if is_stricter {
+            &[(Takes, false)]
+        } else {
+            &[(Takes, true), (Refuses, false)]
+        };
+        assert!(wanted.contains(&both), "{name}: {both:?}");
+    }
+    let cases = include_str!("tests/cases.txt").matches("# ").count();
+    assert_eq!(cases, CASES.len(), "every case has a verdict");
+}
+
+#[test]
+fn a_chain_of_nothing_is_not_good() {
+    let [given, _] = certificates("version 3");
+    assert_eq!(
+        authorities(given).verify(&[], Client, at()),
+        Err(Refusal::Missing)
+    );
+}
+
+#[test]
+fn so_many_signatures_are_checked_and_no_more() {
+    // 15 for the first step and one for the second.
+    let name = "version 1, behind 14 of the same name and another key";
+    let [given, shown] = certificates(name);
+    assert_eq!(verdict([given.clone(), shown.clone()], Client), "good");
+    let [other, _] = certificates("a CA of the same name and another key");
+    let both = [other, given].concat();
+    assert_eq!(verdict([both, shown], Client), "TooManySignatures");
+}
+
+#[test]
+fn whatever_byte_of_it_changes_it_is_not_good() {
+    for name in ["version 1", "says it is a CA", "version 3"] {
+        let [given, shown] = certificates(name);
+        let authorities = authorities(given);
+        let own = shown.first().unwrap();
+        for at_byte in 0..own.len() {
+            let mut other = own.to_vec();
+            other[at_byte] ^= 1;
+            let verdict = authorities.verify(&[other.into()], Client, at());
+            assert!(verdict.is_err(), "{name}: byte {at_byte}");
+        }
+    }
+}
+
+#[test]
+fn what_to_do_is_said() {
+    let text = |refusal: Refusal| refusal.to_string();
+    assert_eq!(
+        text(Refusal::WeakKey(1024)),
+        "RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)"
+    );
+    assert_eq!(
+        text(Refusal::Purpose(Client)),
+        "certificate is not for clients (issue it anew with extendedKeyUsage=clientAuth)"
+    );
+    assert_eq!(
+        text(Refusal::NotToSign.of_issuer()),
+        "certificate signed by unknown authority (one has the name of its issuer: it may not sign \
+         others: it does not say CA:TRUE, or its key usage lacks keyCertSign)"
+    );
+}

@@ -1,0 +1,270 @@
+//! One certificate of any version, read as far as it matters for TLS.
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls_pki_types::{SubjectPublicKeyInfoDer, UnixTime};
+use x509_parser::{
+    asn1_rs::Any,
+    certificate::X509Certificate,
+    extensions::ParsedExtension,
+    oid_registry::{
+        OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_CERTIFICATE_POLICIES,
+        OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
+        OID_X509_EXT_INHIBIT_ANY_POLICY, OID_X509_EXT_KEY_USAGE, OID_X509_EXT_NAME_CONSTRAINTS,
+        OID_X509_EXT_POLICY_CONSTRAINTS, OID_X509_EXT_SUBJECT_ALT_NAME, Oid,
+    },
+    prelude::{FromDer as _, X509Version},
+    public_key::PublicKey,
+    x509::SubjectPublicKeyInfo,
+};
+
+use super::authorities::{Purpose, Refusal};
+
+/// An RSA key has at least this many bytes: 2,048 bits, as in rustls.
+const RSA_BYTES: usize = 256;
+
+/// The extensions that decide: what cannot be read of these makes a certificate
+/// unreadable.
+const DECIDING: [Oid<'static>; 3] = [
+    OID_X509_EXT_BASIC_CONSTRAINTS,
+    OID_X509_EXT_KEY_USAGE,
+    OID_X509_EXT_EXTENDED_KEY_USAGE,
+];
+
+/// The extensions that may be critical. Those of names and policies bind a CA, and
+/// are looked at where there is one ([`Certificate::limits`]).
+const KNOWN: [Oid<'static>; 7] = [
+    OID_X509_EXT_BASIC_CONSTRAINTS,
+    OID_X509_EXT_KEY_USAGE,
+    OID_X509_EXT_EXTENDED_KEY_USAGE,
+    OID_X509_EXT_SUBJECT_ALT_NAME,
+    OID_X509_EXT_CERTIFICATE_POLICIES,
+    OID_X509_EXT_CRL_DISTRIBUTION_POINTS,
+    OID_X509_EXT_NAME_CONSTRAINTS,
+];
+
+/// The extensions by which a CA limits what it may sign.
+const LIMITS: [Oid<'static>; 3] = [
+    OID_X509_EXT_NAME_CONSTRAINTS,
+    OID_X509_EXT_POLICY_CONSTRAINTS,
+    OID_X509_EXT_INHIBIT_ANY_POLICY,
+];
+
+/// What the extended key usage allows.
+#[derive(Clone, Copy, Debug)]
+struct Purposes {
+    any: bool,
+    client: bool,
+    server: bool,
+}
+
+/// A certificate that could be read.
+#[derive(Debug)]
+pub(super) struct Certificate<'a> {
+    x509: X509Certificate<'a>,
+    /// The algorithm of the signature, as an `AlgorithmIdentifier` without its head.
+    algorithm: &'a [u8],
+    /// The same of the key.
+    key_algorithm: &'a [u8],
+    /// What the basic constraints say, if there are any.
+    is_ca: Option<bool>,
+    path_length: Option<u32>,
+    /// The key usage does not forbid it.
+    key_may_sign: bool,
+    /// `None`: any.
+    purposes: Option<Purposes>,
+}
+
+impl<'a> Certificate<'a> {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unreadable`].
+    pub(super) fn read(der: &'a [u8]) -> Result<Self, Refusal> {
+        let unreadable = |_| Refusal::Unreadable;
+        let (after, x509) = X509Certificate::from_der(der).map_err(|_| Refusal::Unreadable)?;
+        let is_clear = x509.extensions().iter().all(|extension| {
+            let parsed = extension.parsed_extension();
+            !(DECIDING.contains(&extension.oid)
+                && matches!(parsed, ParsedExtension::ParseError { .. }))
+        });
+        // The algorithm stands inside what is signed, and outside.
+        let is_one = x509.tbs_certificate.signature == x509.signature_algorithm;
+        if !after.is_empty() || !is_clear || !is_one || x509.signature_value.unused_bits != 0 {
+            return Err(Refusal::Unreadable);
+        }
+        x509.extensions_map().map_err(unreadable)?;
+        let constraints = x509.basic_constraints().map_err(unreadable)?;
+        let constraints = constraints.map(|it| (it.value.ca, it.value.path_len_constraint));
+        let usage = x509.key_usage().map_err(unreadable)?;
+        let purposes = x509.extended_key_usage().map_err(unreadable)?;
+        Ok(Self {
+            algorithm: algorithm_of_signature(der)?,
+            key_algorithm: algorithm_of_key(x509.tbs_certificate.subject_pki.raw)?,
+            is_ca: constraints.map(|(is_ca, _)| is_ca),
+            path_length: constraints.and_then(|(_, length)| length),
+            key_may_sign: usage.is_none_or(|it| it.value.flags == 0 || it.value.key_cert_sign()),
+            purposes: purposes.map(|it| Purposes {
+                any: it.value.any,
+                client: it.value.client_auth,
+                server: it.value.server_auth,
+            }),
+            x509,
+        })
+    }
+
+    /// The name of whom it is about, in DER.
+    pub(super) fn subject(&self) -> &'a [u8] {
+        self.x509.tbs_certificate.subject.as_raw()
+    }
+
+    /// The name of who signed it, in DER.
+    pub(super) fn issuer(&self) -> &'a [u8] {
+        self.x509.tbs_certificate.issuer.as_raw()
+    }
+
+    /// The name of whom it is about, for people; whatever it says.
+    pub(super) fn name(&self) -> String {
+        self.x509.subject().to_string()
+    }
+
+    /// The key, in DER.
+    pub(super) fn key(&self) -> SubjectPublicKeyInfoDer<'a> {
+        self.spki().raw.into()
+    }
+
+    /// Whether webpki reads it as that of a client or server.
+    pub(super) fn is_usual(&self) -> bool {
+        self.x509.version() == X509Version::V3 && self.is_ca != Some(true)
+    }
+
+    /// Whether it may sign others if it was given: it says that it is a CA, or is of
+    /// a version that cannot say so.
+    pub(super) fn may_sign(&self) -> bool {
+        let is_old = self.x509.version() != X509Version::V3;
+        self.is_ca.unwrap_or(is_old) && self.key_may_sign
+    }
+
+    /// Whether it may sign others if somebody else has signed it.
+    pub(super) fn may_sign_between(&self) -> bool {
+        self.x509.version() == X509Version::V3 && self.is_ca == Some(true) && self.key_may_sign
+    }
+
+    /// Whether it limits names or policies of what it signs.
+    pub(super) fn limits(&self) -> bool {
+        let mut extensions = self.x509.extensions().iter();
+        extensions.any(|extension| LIMITS.contains(&extension.oid))
+    }
+
+    /// Whether it is good by itself.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn is_good(&self, purpose: Purpose, now: UnixTime) -> Result<(), Refusal> {
+        let mut extensions = self.x509.extensions().iter();
+        if extensions.any(|extension| extension.critical && !KNOWN.contains(&extension.oid)) {
+            return Err(Refusal::Extension);
+        }
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let validity = self.x509.validity();
+        if now < validity.not_before.timestamp() {
+            return Err(Refusal::NotValidYet);
+        }
+        if now > validity.not_after.timestamp() {
+            return Err(Refusal::Expired);
+        }
+        let is_for = |it: Purposes| match purpose {
+            Purpose::Client => it.any || it.client,
+            Purpose::Server => it.any || it.server,
+        };
+        if !self.purposes.is_none_or(is_for) {
+            return Err(Refusal::Purpose(purpose));
+        }
+        self.has_good_key()
+    }
+
+    /// Whether it is good as a CA with so many intermediates below it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub(super) fn is_good_above(
+        &self,
+        intermediates: usize,
+        purpose: Purpose,
+        now: UnixTime,
+    ) -> Result<(), Refusal> {
+        let length = self.path_length.map(usize::try_from);
+        if length.is_some_and(|length| length.is_ok_and(|length| intermediates > length)) {
+            return Err(Refusal::PathLength);
+        }
+        self.is_good(purpose, now)
+    }
+
+    /// Whether the key is long enough.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WeakKey`].
+    pub(super) fn has_good_key(&self) -> Result<(), Refusal> {
+        let Ok(PublicKey::RSA(key)) = self.spki().parsed() else {
+            return Ok(());
+        };
+        let zeros = key.modulus.iter().take_while(|byte| **byte == 0).count();
+        let bytes = key.modulus.len() - zeros;
+        if bytes < RSA_BYTES {
+            return Err(Refusal::WeakKey(bytes * 8));
+        }
+        Ok(())
+    }
+
+    /// Whether the key of `issuer` has signed it.
+    ///
+    /// # Errors
+    ///
+    /// It has not, or with an algorithm that is not taken.
+    pub(super) fn is_signed_by(
+        &self,
+        issuer: &Certificate<'_>,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), Refusal> {
+        let algorithms = algorithms.all.iter();
+        let mut known = algorithms
+            .filter(|it| it.signature_alg_id().as_ref() == self.algorithm)
+            .peekable();
+        if known.peek().is_none() {
+            return Err(Refusal::Algorithm);
+        }
+        let key = &issuer.spki().subject_public_key.data;
+        let message = self.x509.tbs_certificate.as_ref();
+        let signature = &self.x509.signature_value.data;
+        let has_signed = known
+            .filter(|it| it.public_key_alg_id().as_ref() == issuer.key_algorithm)
+            .any(|it| it.verify_signature(key, message, signature).is_ok());
+        has_signed.then_some(()).ok_or(Refusal::Signature)
+    }
+
+    fn spki(&self) -> &SubjectPublicKeyInfo<'a> {
+        &self.x509.tbs_certificate.subject_pki
+    }
+}
+
+/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, .. }`
+fn algorithm_of_signature(certificate: &[u8]) -> Result<&[u8], Refusal> {
+    let (_, whole) = element(certificate)?;
+    let (rest, _) = element(whole)?;
+    element(rest).map(|(_, algorithm)| algorithm)
+}
+
+/// `SubjectPublicKeyInfo ::= SEQUENCE { algorithm, .. }`
+fn algorithm_of_key(key: &[u8]) -> Result<&[u8], Refusal> {
+    let (_, whole) = element(key)?;
+    element(whole).map(|(_, algorithm)| algorithm)
+}
+
+/// What follows an element of DER, and what is in it.
+fn element(der: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    let (rest, any) = Any::from_der(der).map_err(|_| Refusal::Unreadable)?;
+    Ok((rest, any.data))
+}
