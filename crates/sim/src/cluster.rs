@@ -26,7 +26,7 @@ use crate::aggregator::Aggregator;
 use crate::clock::SimClock;
 use crate::door::Door;
 use crate::identity::{Attributes, Identity, TokenSpec};
-use crate::kubelet::{Fault, Gzip, Kubelet, KubeletAuth, KubeletStats, Page};
+use crate::kubelet::{Fault, Gzip, Kubelet, KubeletAuth, KubeletStats, Page, Serves};
 use crate::pki::{Paths, Pki};
 
 pub use builder::Builder;
@@ -200,6 +200,12 @@ impl Cluster {
     pub async fn set_fault(&self, node: &str, fault: Fault) -> Result<(), Error> {
         let kubelet = self.kubelet(node)?;
         kubelet.set_fault(fault).await;
+        Ok(())
+    }
+
+    /// Changes which page a node's kubelet has: another version of it.
+    pub fn set_serves(&self, node: &str, serves: Serves) -> Result<(), Error> {
+        self.kubelet(node)?.set_serves(serves);
         Ok(())
     }
 

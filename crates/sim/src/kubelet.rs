@@ -5,6 +5,7 @@ mod gzip;
 mod moment;
 mod number;
 mod page;
+mod serves;
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,6 +33,8 @@ pub use fault::Fault;
 pub(crate) use gzip::Gzip;
 pub(crate) use moment::Moment;
 pub(crate) use page::Page;
+pub use serves::Serves;
+use serves::subresource;
 
 /// Connections one kubelet keeps open; more are closed at once.
 const CONNECTIONS: usize = 256;
@@ -41,7 +44,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const PATH: &str = "/metrics/resource";
 /// The node annotation that moves the page.
 const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 
 /// The pages of which the date is remembered.
 const PAGES: usize = 16;
@@ -55,7 +57,7 @@ pub enum KubeletAuth {
     /// Whoever brings this bearer token; others get 401.
     Token(String),
     /// As a real kubelet: a client certificate of the cluster's authority or a token that the cluster minted (else 401),
-    /// whose bearer may `get` `nodes/metrics` (else 403).
+    /// whose bearer may `get` `nodes/metrics`, or below `/stats` `nodes/stats` (else 403).
     Delegated,
 }
 
@@ -83,6 +85,7 @@ pub(crate) struct Kubelet {
     tls: Mutex<Arc<ServerConfig>>,
     shared: Arc<Shared>,
     fault: Mutex<Fault>,
+    serves: Mutex<Serves>,
     door: Door,
     replayed: AtomicUsize,
     stats: Mutex<KubeletStats>,
@@ -102,6 +105,7 @@ impl Kubelet {
             tls: Mutex::new(tls),
             shared,
             fault: Mutex::new(Fault::None),
+            serves: Mutex::default(),
             door,
             replayed: AtomicUsize::new(0),
             stats: Mutex::default(),
@@ -153,6 +157,15 @@ impl Kubelet {
         if cuts || before.cuts() {
             self.door.set(open).await;
         }
+    }
+
+    /// Changes which page there is, for requests that come from now on.
+    pub(crate) fn set_serves(&self, serves: Serves) {
+        *self.serves.lock().unwrap_or_else(PoisonError::into_inner) = serves;
+    }
+
+    fn serves(&self) -> Serves {
+        *self.serves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self) -> Fault {
@@ -234,19 +247,21 @@ impl Kubelet {
             }
             _ => {}
         }
-        if let Some(refusal) = self.refuse(request.headers(), holder) {
+        let path = request.uri().path();
+        if let Some(refusal) = self.refuse(request.headers(), holder, path) {
             return Ok(refusal);
         }
-        if request.uri().path()
-            != self
-                .shared
-                .metrics_path(&self.name)
-                .as_deref()
-                .unwrap_or(PATH)
-        {
+        if !self.has(path) {
             return Ok(plain(StatusCode::NOT_FOUND, "404 page not found\n"));
         }
         self.metrics(fault, gzip)
+    }
+
+    fn has(&self, path: &str) -> bool {
+        let serves = self.serves();
+        let own = self.shared.metrics_path(&self.name);
+        let at = serves.path().or(own.as_deref()).unwrap_or(PATH);
+        serves != Serves::Nothing && path == at
     }
 
     fn metrics(&self, fault: Fault, gzip: bool) -> io::Result<Response<Body>> {
@@ -268,13 +283,13 @@ impl Kubelet {
                     .unwrap_or_default()
             }
             Fault::HugeBody(length) => {
-                return page(self.started(), false, None, fault::huge(length));
+                return page(self.shows(), false, None, fault::huge(length));
             }
-            Fault::GzipBomb => return page(self.started(), true, None, full(fault::bomb())),
+            Fault::GzipBomb => return page(self.shows(), true, None, full(fault::bomb())),
             Fault::CutShort(keep) => {
                 let text = self.compressed(self.page(0), gzip)?;
                 return page(
-                    self.started(),
+                    self.shows(),
                     gzip,
                     Some(text.len()),
                     fault::cut_short(&text, keep),
@@ -286,12 +301,7 @@ impl Kubelet {
             }
             _ => self.page(off),
         };
-        page(
-            self.started(),
-            gzip,
-            None,
-            full(self.compressed(text, gzip)?),
-        )
+        page(self.shows(), gzip, None, full(self.compressed(text, gzip)?))
     }
 
     /// The page as it is now.
@@ -306,8 +316,13 @@ impl Kubelet {
             }
             stats.pages.extend(Timestamp::from_millisecond(now));
         });
+        let moment = Moment::new(now, self.shared.housekeeping);
         let mut text = Vec::with_capacity(32 * 1024);
-        page.write(Moment::new(now, self.shared.housekeeping), &mut text);
+        match self.serves() {
+            Serves::ResourceV1alpha1 => page.write_v1alpha1(moment, &mut text),
+            Serves::StatsSummary => text.extend(page.summary(moment).to_string().into_bytes()),
+            Serves::Resource | Serves::Nothing => page.write(moment, &mut text),
+        }
         Bytes::from(text)
     }
 
@@ -319,7 +334,12 @@ impl Kubelet {
         }
     }
 
-    fn refuse(&self, headers: &HeaderMap, holder: Option<&Identity>) -> Option<Response<Body>> {
+    fn refuse(
+        &self,
+        headers: &HeaderMap,
+        holder: Option<&Identity>,
+        path: &str,
+    ) -> Option<Response<Body>> {
         let token = bearer(headers);
         match &self.shared.kubelet_auth {
             KubeletAuth::Open => None,
@@ -330,15 +350,16 @@ impl Kubelet {
                 let Some(caller) = holder.or(by_token.as_deref()) else {
                     return Some(plain(StatusCode::UNAUTHORIZED, "Unauthorized"));
                 };
+                let part = subresource(path);
                 let wanted = Attributes {
                     verb: "get".to_owned(),
-                    resource: "nodes/metrics".to_owned(),
+                    resource: format!("nodes/{part}"),
                     name: self.name.clone(),
                     ..Attributes::default()
                 };
                 let refused = !self.shared.allows(caller, &wanted);
                 let text = format!(
-                    "Forbidden (user={}, verb=get, resource=nodes, subresource(s)=[metrics])\n",
+                    "Forbidden (user={}, verb=get, resource=nodes, subresource(s)=[{part}])\n",
                     caller.user
                 );
                 refused.then(|| plain(StatusCode::FORBIDDEN, &text))
@@ -346,8 +367,9 @@ impl Kubelet {
         }
     }
 
-    fn started(&self) -> Timestamp {
-        self.shared.started
+    /// When it started, and what kind of page it has.
+    fn shows(&self) -> (Timestamp, &'static str) {
+        (self.shared.started, self.serves().content_type())
     }
 
     fn count(&self, change: impl FnOnce(&mut KubeletStats)) {
@@ -393,13 +415,13 @@ fn plain(status: StatusCode, text: &str) -> Response<Body> {
 }
 
 fn page(
-    started: Timestamp,
+    (started, content_type): (Timestamp, &'static str),
     gzip: bool,
     length: Option<usize>,
     body: Body,
 ) -> io::Result<Response<Body>> {
     let mut answer = Response::builder()
-        .header(header::CONTENT_TYPE, TEXT)
+        .header(header::CONTENT_TYPE, content_type)
         .header("process-start-time-unix", started.as_second().to_string());
     if gzip {
         answer = answer.header(header::CONTENT_ENCODING, "gzip");

@@ -26,7 +26,7 @@ use std::path::PathBuf;
 pub use clock::SimClock;
 pub use cluster::{ApiFault, Builder, Cluster, Endpoint, FrontendTrust, ReviewCounts};
 pub use identity::{API_AUDIENCE, Identity, TokenSpec};
-pub use kubelet::{Fault, KubeletAuth, KubeletStats};
+pub use kubelet::{Fault, KubeletAuth, KubeletStats, Serves};
 pub use load::{Load, Usage};
 pub use objects::{NodeSpec, Phase, PodSpec};
 pub use pki::{Ca, Credential, FRONT_PROXY_NAME, FRONTEND_NAME, Paths, Pki, SCRAPER_USER};

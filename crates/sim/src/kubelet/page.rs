@@ -1,5 +1,7 @@
 //! The page `/metrics/resource` of one node, in the shape of a kubelet 1.36.
 
+mod older;
+
 use std::time::Duration;
 
 use crate::cadvisor::{Measured, Reading};
@@ -14,6 +16,7 @@ const SPREAD: u64 = 15;
 /// Everything on a node's page but the moment: names are rendered, load is formulas.
 #[derive(Debug)]
 pub(crate) struct Page {
+    name: String,
     node: Usage,
     booted: i64,
     /// Core-nanoseconds of containers that are gone.
@@ -27,6 +30,8 @@ pub(crate) struct Page {
 
 #[derive(Debug)]
 struct ContainerRow {
+    /// Namespace, pod, container.
+    key: (String, String, String),
     /// With braces and the blank behind.
     labels: String,
     usage: Usage,
@@ -71,14 +76,16 @@ impl Page {
             }
             let (namespace, name) = (&pod.namespace, &pod.name);
             for container in &pod.containers {
-                let key = [container.name.as_str(), namespace, name];
-                let jitter = i64::try_from(hash(&key) % SPREAD).unwrap_or(0);
+                let seed = [container.name.as_str(), namespace, name];
+                let jitter = i64::try_from(hash(&seed) % SPREAD).unwrap_or(0);
                 let labels = format!(
                     "{{container=\"{}\",namespace=\"{namespace}\",pod=\"{name}\"}} ",
                     container.name
                 );
                 let (usage, started) = (container.usage, container.started);
+                let key = (namespace.clone(), name.clone(), container.name.clone());
                 containers.push(ContainerRow {
+                    key,
                     labels,
                     usage,
                     started,
@@ -101,6 +108,7 @@ impl Page {
         rows.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let node_offset = offset(&["machine", &node.name]);
         Self {
+            name: node.name.clone(),
             node: node.usage,
             booted: node.booted,
             spent,

@@ -8,7 +8,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use tokio::time::timeout;
 use tributary_sim::{
-    Ca, Cluster, Fault, KubeletAuth, NodeSpec, PodSpec, SimClock, TokenSpec, Usage,
+    Ca, Cluster, Fault, KubeletAuth, NodeSpec, PodSpec, Serves, SimClock, TokenSpec, Usage,
 };
 
 use crate::https::{Answer, Https};
@@ -36,9 +36,17 @@ async fn cluster(auth: KubeletAuth) -> Cluster {
 }
 
 async fn read(cluster: &Cluster, headers: &[(&str, &str)]) -> std::io::Result<Answer> {
+    read_at(cluster, PATH, headers).await
+}
+
+async fn read_at(
+    cluster: &Cluster,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> std::io::Result<Answer> {
     let client = Https::new(cluster.pki().ca(Ca::Cluster), None);
     client
-        .get(cluster.kubelet_address(NODE).unwrap(), PATH, headers)
+        .get(cluster.kubelet_address(NODE).unwrap(), path, headers)
         .await
 }
 
@@ -268,5 +276,78 @@ async fn a_node_that_joins_has_a_kubelet_where_its_annotation_says() {
     cluster.remove_node("late").unwrap();
     assert!(cluster.kubelet_address("late").is_none());
     assert_eq!(cluster.nodes(), [NODE]);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn older_kubelets_have_one_page_and_404_elsewhere() {
+    let cluster = cluster(KubeletAuth::Open).await;
+    cluster.clock().advance(Duration::from_millis(700));
+    let paths = [
+        PATH,
+        "/metrics/resource/v1alpha1",
+        "/stats/summary?only_cpu_and_memory=true",
+    ];
+    for (serves, found) in [
+        (Serves::Resource, Some(0)),
+        (Serves::ResourceV1alpha1, Some(1)),
+        (Serves::StatsSummary, Some(2)),
+        (Serves::Nothing, None),
+    ] {
+        cluster.set_serves(NODE, serves).unwrap();
+        for (index, path) in paths.iter().enumerate() {
+            let answer = read_at(&cluster, path, &[]).await.unwrap();
+            let there = answer.status == StatusCode::OK;
+            assert_eq!(there, found == Some(index), "{serves:?} {path}");
+        }
+    }
+    cluster.set_serves(NODE, Serves::ResourceV1alpha1).unwrap();
+    let answer = read_at(&cluster, paths[1], &[]).await.unwrap();
+    let labels = "{container=\"nginx\",namespace=\"shop\",pod=\"web-0\"}";
+    assert_eq!(
+        lines(answer.text()),
+        [
+            format!("container_cpu_usage_seconds_total{labels} 10.175 1000040700"),
+            format!("container_memory_working_set_bytes{labels} 6.7108864e+07 1000040700"),
+        ]
+    );
+    cluster.set_serves(NODE, Serves::StatsSummary).unwrap();
+    let answer = read_at(&cluster, paths[2], &[]).await.unwrap();
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let page: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+    // 40.7 s after the start, by a clock of whole seconds.
+    let time = "1970-01-12T13:47:20Z";
+    assert_eq!(
+        page["pods"],
+        serde_json::json!([{
+            "podRef": { "name": "web-0", "namespace": "shop", "uid": "" },
+            "containers": [{
+                "name": "nginx",
+                "startTime": "1970-01-12T13:46:40Z",
+                "cpu": { "time": time, "usageCoreNanoSeconds": 10_175_000_000_u64 },
+                "memory": { "time": time, "workingSetBytes": 67_108_864 },
+                "swap": { "time": time, "swapUsageBytes": 0 },
+            }],
+        }])
+    );
+    assert_eq!(page["node"]["nodeName"], NODE);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_summary_needs_a_permission_of_its_own() {
+    const READER: &str = "system:serviceaccount:tributary:reader";
+    let cluster = cluster(KubeletAuth::Delegated).await;
+    cluster.restrict(READER);
+    cluster.allow(READER, "get", "", "nodes/metrics");
+    let token = cluster.mint(TokenSpec::new(READER));
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let status = async |path| read_at(&cluster, path, &headers).await.unwrap().status;
+    // Before it is seen whether there is such a page, as in a kubelet.
+    assert_eq!(status(PATH).await, StatusCode::OK);
+    assert_eq!(status("/stats/summary").await, StatusCode::FORBIDDEN);
+    cluster.allow(READER, "get", "", "nodes/stats");
+    assert_eq!(status("/stats/summary").await, StatusCode::NOT_FOUND);
     cluster.stop().await;
 }
