@@ -81,6 +81,7 @@ mod tests {
             stamped_by_publisher: true,
             withheld_rows: vec![19_999; rows],
             withheld_reasons: vec![2; rows],
+            endpoint: 2,
         })
     }
 
@@ -104,7 +105,7 @@ mod tests {
 
         let reading = longest_reading(Roster::MAX_CONTAINERS);
         assert_eq!(too_long(&reading, MESSAGE_BYTES), None);
-        assert_eq!(request_bytes(reading), 1_280_393);
+        assert_eq!(request_bytes(reading), 1_280_396);
 
         let nodes = vec![node().to_string(); SHARE_NODES];
         let share = Message::Share(Share { role: 4, nodes });

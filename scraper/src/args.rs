@@ -165,6 +165,15 @@ pub struct KubeletArgs {
     #[arg(long, value_name = "SIZE", default_value = "4Mi")]
     pub kubelet_max_page_size: ByteSize,
 
+    /// Ask a kubelet without `/metrics/resource` for `/metrics/resource/v1alpha1` and
+    /// `/stats/summary`, and remember which it has.
+    ///
+    /// Kubelets before Kubernetes 1.18 and many virtual nodes have only these. The last
+    /// needs the verb `get` on `nodes/stats`. A node that names its path by an
+    /// annotation is asked for that path alone.
+    #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub kubelet_fallback: bool,
+
     /// Ask kubelets over plain HTTP and without credentials.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub deprecated_kubelet_completely_insecure: bool,

@@ -45,6 +45,8 @@ pub struct Config {
     pub(crate) request_timeout: Duration,
     /// Bytes of a kubelet's page.
     pub(crate) max_page: usize,
+    /// Whether kubelets are asked for other endpoints than the first.
+    pub(crate) fallback: bool,
     /// A label selector; empty for all nodes.
     pub(crate) node_selector: String,
     /// How kubelets are found.
@@ -200,6 +202,7 @@ impl Config {
         Limits {
             time: self.request_timeout,
             page: self.max_page,
+            fallback: self.fallback,
         }
     }
 }
@@ -224,6 +227,7 @@ impl TryFrom<Args> for Config {
             resolution,
             request_timeout,
             max_page: max_page(args.kubelet.kubelet_max_page_size)?,
+            fallback: args.kubelet.kubelet_fallback,
             node_selector: selector(&args.scrape.node_selector)?,
             rules: Rules {
                 // An empty list is one empty word to clap.

@@ -12,6 +12,7 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
+use tributary_model::Endpoint;
 use tributary_proto::v1::{node_refused::Reason as NodeRefused, publish_request::Message};
 
 pub(crate) use self::words::node_refused;
@@ -165,12 +166,18 @@ pub(crate) struct ScrapeMetrics {
     /// How long kubelets take, those that fail too.
     pub(crate) duration: Histogram,
     outcomes: Family<Outcome, Counter>,
+    readings: Family<Source, Counter>,
     refused: Family<Kind, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    endpoint: &'static str,
 }
 
 impl ScrapeMetrics {
@@ -182,6 +189,7 @@ impl ScrapeMetrics {
             // 1 ms to 16 s.
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             outcomes: Family::default(),
+            readings: Family::default(),
             refused: Family::default(),
         };
         let scrape = registry.sub_registry_with_prefix("tributary_scrape");
@@ -197,6 +205,11 @@ impl ScrapeMetrics {
             "outcomes",
             "Scrapes by outcome: ok, or the kind of failure",
             new.outcomes.clone(),
+        );
+        scrape.register(
+            "readings",
+            "Scrapes that gave numbers, by the endpoint of the kubelet",
+            new.readings.clone(),
         );
         scrape.register(
             "series_refused",
@@ -218,6 +231,9 @@ impl ScrapeMetrics {
         for outcome in ["ok"].into_iter().chain(Reason::ALL.map(Reason::as_str)) {
             drop(new.outcomes.get_or_create(&Outcome { outcome }));
         }
+        for endpoint in Endpoint::ALL.map(Endpoint::as_str) {
+            drop(new.readings.get_or_create(&Source { endpoint }));
+        }
         for kind in Refused::ALL.map(Refused::as_str) {
             drop(new.refused.get_or_create(&Kind { kind }));
         }
@@ -226,6 +242,11 @@ impl ScrapeMetrics {
 
     pub(crate) fn outcome(&self, outcome: &'static str) {
         self.outcomes.get_or_create(&Outcome { outcome }).inc();
+    }
+
+    pub(crate) fn reading(&self, endpoint: Endpoint) {
+        let endpoint = endpoint.as_str();
+        self.readings.get_or_create(&Source { endpoint }).inc();
     }
 
     pub(crate) fn refused(&self, kind: &'static str, count: u64) {

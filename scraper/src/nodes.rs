@@ -12,6 +12,7 @@ use tributary_model::NodeName;
 use tributary_runtime::kube::{Change, keep};
 
 use self::object::Node;
+pub(crate) use self::target::path_of;
 pub use self::target::{NoAddress, Rules, Target};
 
 /// The nodes that are scraped, whoever scrapes them.

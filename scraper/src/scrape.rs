@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{Endpoint, NodeName, Timestamp};
 use tributary_runtime::clock::Clock;
 
 use self::outcome::{count_refused, tell, to_wire};
@@ -80,6 +80,8 @@ struct Owned {
     /// The kind of the last failure, if the last scrape failed: a change is
     /// logged, a repetition is not.
     failing: Option<Reason>,
+    /// Where its numbers are from: a change is logged.
+    endpoint: Endpoint,
 }
 
 /// A scrape that is over.
@@ -259,6 +261,7 @@ impl Loop {
             target: Arc::clone(target),
             kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
             failing: None,
+            endpoint: Endpoint::default(),
         };
         self.owned.insert(node.clone(), owned);
     }
@@ -341,6 +344,11 @@ impl Loop {
             Ok(decoded) => {
                 metrics.outcome("ok");
                 count_refused(metrics, node, &decoded);
+                let endpoint = decoded.reading.remarks.endpoint;
+                metrics.reading(endpoint);
+                if std::mem::replace(&mut owned.endpoint, endpoint) != endpoint {
+                    info!(%node, path = endpoint.path(), "node is read from another endpoint");
+                }
                 if owned.failing.take().is_some() {
                     info!(%node, "node is scraped again");
                 }

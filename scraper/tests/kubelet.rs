@@ -6,6 +6,9 @@
 #[path = "kubelet/server.rs"]
 mod server;
 
+#[path = "kubelet/fallback.rs"]
+mod fallback;
+
 use std::{io::Write as _, net::TcpListener, sync::Arc, time::Duration};
 
 use flate2::{Compression, write::GzEncoder};
@@ -55,7 +58,11 @@ fn cluster(server: &Server) -> Config {
 
 fn limits(time: Duration) -> Limits {
     let page = DEFAULT_PAGE;
-    Limits { time, page }
+    Limits {
+        time,
+        page,
+        fallback: true,
+    }
 }
 
 fn client_within(config: &Config, limit: Duration) -> Arc<Client> {

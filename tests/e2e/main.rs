@@ -11,6 +11,7 @@ mod answers;
 mod claims;
 mod discovery;
 mod documents;
+mod endpoints;
 mod facts;
 mod faults;
 mod flags;

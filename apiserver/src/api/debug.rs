@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::stream;
 use serde::Serialize;
 use serde_json::Value;
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{Endpoint, NodeName, Timestamp};
 
 use super::{
     Shared,
@@ -203,6 +203,9 @@ struct Told<'a> {
     resolution_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     newest_sample: Option<Moment>,
+    /// Where on the kubelet that is from, if not from the endpoint of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<Failure<'a>>,
 }
@@ -226,6 +229,7 @@ struct Failure<'a> {
 
 impl<'a> Told<'a> {
     fn new(name: &'a NodeName, report: &'a Report, scrapers: &'a Scrapers, now: Timestamp) -> Self {
+        let fallback = report.endpoint.filter(|it| *it != Endpoint::default());
         let names = |list: &'a [Arc<str>]| list.iter().map(|name| &**name).collect();
         Self {
             node: name.as_str(),
@@ -237,6 +241,7 @@ impl<'a> Told<'a> {
             rescuers: names(&scrapers.rescuers),
             resolution_seconds: report.resolution.map(|every| every.as_secs_f64()),
             newest_sample: report.sampled_at.map(|at| Moment::new(at, now)),
+            endpoint: fallback.map(Endpoint::path),
             last_failure: report.failed.as_ref().map(|failed| Failure {
                 at: Moment::new(failed.asked_at, now),
                 reason: failed.reason,

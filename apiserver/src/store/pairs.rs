@@ -15,8 +15,8 @@ mod row;
 use std::{sync::Arc, time::Duration};
 
 use tributary_model::{
-    Asked, ContainerName, ContainerPoint, MOST_CORES, NanoCores, NoUsage, NodePoint, PodKey,
-    Reading, Remarks, Roster, Timestamp, most_of,
+    Asked, ContainerName, ContainerPoint, Endpoint, MOST_CORES, NanoCores, NoUsage, NodePoint,
+    PodKey, Reading, Remarks, Roster, Timestamp, most_of,
 };
 
 use self::{gone::Gone, row::Page};
@@ -223,6 +223,11 @@ impl Pairs {
     /// The most that is believed of one container, or of the node.
     pub(super) fn most(&self) -> NanoCores {
         self.remarks.node_cpu_millis.map_or(MOST_CORES, most_of)
+    }
+
+    /// Where on the kubelet the newest page is from.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.remarks.endpoint
     }
 
     /// When somebody last asked with success.

@@ -7,7 +7,7 @@ use tributary_apiserver::{
     facts::{Claims, Role},
     store::{FailedScrape, Source},
 };
-use tributary_model::Timestamp;
+use tributary_model::{Columns, Endpoint, NodePoint, Reading, Remarks, RosterBuilder, Timestamp};
 
 use crate::cluster::{Cluster, NOW, ask};
 
@@ -84,6 +84,36 @@ async fn a_node_is_told_with_who_scrapes_it_and_what_went_wrong() {
     assert_eq!(one["nodes"][0]["state"], "served");
     assert_eq!(one["nodes"][0]["owners"], json!(["scraper-1"]));
     assert_eq!(one["nodes"][0]["newestSample"]["ageSeconds"], 2.25);
+}
+
+#[tokio::test]
+async fn where_a_node_is_read_is_told_if_it_is_elsewhere() {
+    let (cluster, _claims) = cluster();
+    for endpoint in Endpoint::ALL {
+        let reading = Reading {
+            node: "n2".into(),
+            roster: RosterBuilder::default().build(),
+            asked_at: Timestamp::from_millis(NOW),
+            point: NodePoint::default(),
+            columns: Columns::missing(0),
+            remarks: Remarks {
+                endpoint,
+                ..Remarks::default()
+            },
+        };
+        let source = Source {
+            name: "scraper-2".into(),
+            resolution: Duration::from_secs(15),
+        };
+        cluster.api.store.take(reading, &source);
+        let told = match endpoint {
+            Endpoint::Resource => Value::Null,
+            Endpoint::ResourceV1alpha1 => "/metrics/resource/v1alpha1".into(),
+            Endpoint::StatsSummary => "/stats/summary".into(),
+        };
+        let (_, n2) = debug(&cluster, "?node=n2").await;
+        assert_eq!(n2["nodes"][0]["endpoint"], told);
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@
 //! lists the pods and containers of a node once; a [`Reading`] is columns of
 //! numbers in roster order. Taking in a reading is then a copy of arrays.
 
+mod endpoint;
 mod names;
 mod reading;
 mod roster;
@@ -19,6 +20,7 @@ mod units;
 mod usage;
 
 pub use self::{
+    endpoint::Endpoint,
     names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
     reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading, Remarks},
     roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterPod},

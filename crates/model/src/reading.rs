@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    endpoint::Endpoint,
     names::NodeName,
     roster::Roster,
     units::{Bytes, CoreNanos, Timestamp},
@@ -82,6 +83,8 @@ pub struct Remarks {
     /// Whether samples that are stamped with `asked_at` have this time for want of
     /// one on the page: then it is of the scraper's clock, and of no kubelet's.
     pub is_stamped_by_scraper: bool,
+    /// Where on the kubelet the numbers are from.
+    pub endpoint: Endpoint,
 }
 
 impl Reading {

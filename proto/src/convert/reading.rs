@@ -1,12 +1,15 @@
 //! Readings to messages and back.
 
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, MemoryPoint, NoUsage, NodePoint, Reading,
-    Remarks, Timestamp,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, Endpoint, MemoryPoint, NoUsage, NodePoint,
+    Reading, Remarks, Timestamp,
 };
 
 use super::{Invalid, node_name, roster::WireRoster};
-use crate::v1::{self, reading::Withheld};
+use crate::v1::{
+    self,
+    reading::{Endpoint as WireEndpoint, Withheld},
+};
 
 /// A reading as a message. Its columns are in the order of its roster, which goes
 /// by the name `roster` on the stream.
@@ -27,6 +30,7 @@ pub fn reading_to_wire(reading: &Reading, roster: u64) -> v1::Reading {
         swap_bytes_plus_one: Vec::with_capacity(rows),
         node_cpu_millis: reading.remarks.node_cpu_millis.unwrap_or(0),
         stamped_by_publisher: reading.remarks.is_stamped_by_scraper,
+        endpoint: endpoint_to_wire(reading.remarks.endpoint).into(),
         ..v1::Reading::default()
     };
     for (row, reason) in &reading.remarks.withheld {
@@ -162,6 +166,7 @@ fn remarks(wire: &v1::Reading, roster: &WireRoster) -> Remarks {
         withheld: withheld.into(),
         node_cpu_millis: Some(wire.node_cpu_millis).filter(|millis| *millis > 0),
         is_stamped_by_scraper: wire.stamped_by_publisher,
+        endpoint: endpoint_from_wire(wire.endpoint()),
     }
 }
 
@@ -178,6 +183,22 @@ fn withheld_from_wire(reason: Withheld) -> Option<NoUsage> {
         Withheld::Unspecified => None,
         Withheld::ReportedTwice => Some(NoUsage::ReportedTwice),
         Withheld::BadValue => Some(NoUsage::BadValue),
+    }
+}
+
+fn endpoint_to_wire(endpoint: Endpoint) -> WireEndpoint {
+    match endpoint {
+        Endpoint::Resource => WireEndpoint::Unspecified,
+        Endpoint::ResourceV1alpha1 => WireEndpoint::ResourceV1alpha1,
+        Endpoint::StatsSummary => WireEndpoint::StatsSummary,
+    }
+}
+
+fn endpoint_from_wire(endpoint: WireEndpoint) -> Endpoint {
+    match endpoint {
+        WireEndpoint::Unspecified => Endpoint::Resource,
+        WireEndpoint::ResourceV1alpha1 => Endpoint::ResourceV1alpha1,
+        WireEndpoint::StatsSummary => Endpoint::StatsSummary,
     }
 }
 

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header, uri::PathAndQuery};
 use http_body_util::Empty;
 use kube::Config;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
+use tributary_model::Endpoint;
 use tributary_runtime::{exit::Misconfigured, metrics::Expirations, tasks::Tasks};
 
 use super::{
@@ -28,7 +29,33 @@ pub struct Client {
     credentials: Credentials,
     limit: Duration,
     verify_node_name: bool,
+    falls_back: bool,
     pub(super) pages: Pages,
+}
+
+/// What is asked of a kubelet.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub(super) endpoint: Endpoint,
+    pub(super) path: PathAndQuery,
+    /// Until when, from the dial to the last byte; from the first request on.
+    until: Option<Instant>,
+}
+
+impl Ask {
+    /// Asks this endpoint at this path.
+    pub(super) fn new(endpoint: Endpoint, path: PathAndQuery) -> Self {
+        Self {
+            endpoint,
+            path,
+            until: None,
+        }
+    }
+
+    /// Asks another endpoint instead, within the time that is left.
+    pub(super) fn instead(&mut self, endpoint: Endpoint, path: PathAndQuery) {
+        (self.endpoint, self.path) = (endpoint, path);
+    }
 }
 
 /// What one kubelet may take.
@@ -39,6 +66,8 @@ pub struct Limits {
     /// Bytes of a page, as sent and as inflated; one of
     /// [`PAGE_LIMITS`](super::PAGE_LIMITS).
     pub page: usize,
+    /// Whether a kubelet without `/metrics/resource` is asked for other endpoints.
+    pub fallback: bool,
 }
 
 const USER_AGENT: &str = concat!("tributary-scraper/", env!("CARGO_PKG_VERSION"));
@@ -63,6 +92,7 @@ impl Client {
             credentials,
             limit: limits.time,
             verify_node_name: security.verify_node_name,
+            falls_back: limits.fallback,
             pages: Pages::new(limits.page),
         }))
     }
@@ -99,11 +129,17 @@ impl Client {
         });
     }
 
+    /// Whether a kubelet without `/metrics/resource` is asked for other endpoints.
+    pub(super) fn falls_back(&self) -> bool {
+        self.falls_back
+    }
+
     /// Fetches the page of `target` over `kept`, or a new connection, and
     /// leaves there what can be used again.
     pub(super) async fn fetch(
         &self,
         target: &Target,
+        ask: &mut Ask,
         kept: &mut Option<Connection>,
     ) -> Result<Page, ScrapeError> {
         let host = match &target.host {
@@ -124,14 +160,15 @@ impl Client {
         // Whoever stops waiting here drops the connection with the request on
         // it, so that no answer is taken for that of the next.
         let usable = kept.take().filter(|kept| *kept.end() == end);
-        let request = request(&end, &target.path, authorization.as_ref());
+        let request = request(&end, &ask.path, authorization.as_ref());
         let attempt = self.attempt((end, request), &access, usable, &mut stage);
-        match timeout(self.limit, attempt).await {
+        let until = ask.until.get_or_insert_with(|| Instant::now() + self.limit);
+        match timeout_at(*until, attempt).await {
             Ok((page, connection)) => {
                 *kept = connection;
                 if page
                     .as_ref()
-                    .is_err_and(|error| error.reason() == Reason::Auth)
+                    .is_err_and(|error| error.doubts_credentials(ask.endpoint))
                 {
                     self.credentials.was_refused(authorization.as_ref());
                 }

@@ -1,4 +1,7 @@
-//! Pages of `/metrics/resource` -> [`Reading`].
+//! Pages of kubelets -> [`Reading`].
+//!
+//! Those of `/metrics/resource` are read here, those of `/stats/summary`, which old
+//! kubelets and virtual nodes have, in [`mod@summary`].
 //!
 //! What a node reports changes slowly, so the [`Layout`] of a node remembers
 //! the roster of its last page and which row each line was about. The next page
@@ -17,6 +20,7 @@ mod fill;
 mod identity;
 mod learn;
 mod refused;
+mod summary;
 
 use std::sync::Arc;
 
@@ -35,8 +39,8 @@ use super::exposition::Exposition;
 pub struct Layout {
     roster: Arc<Roster>,
     /// Of each line about a container, in the order of the page: at most
-    /// [`MAX_LINES`].
-    places: Box<[Place]>,
+    /// [`MAX_LINES`]. `None` before there was a page that has lines.
+    places: Option<Box<[Place]>>,
 }
 
 /// What a page says.
@@ -60,6 +64,16 @@ pub enum Undecodable {
         /// The first line that is none.
         line: u32,
         /// Its beginning.
+        text: String,
+    },
+    /// Not a summary of statistics.
+    #[error("line {line}, column {column} is not of a summary of statistics: `{text}`")]
+    NotASummary {
+        /// Where it is first seen.
+        line: usize,
+        /// Counted from one, as the line.
+        column: usize,
+        /// The beginning of the page.
         text: String,
     },
     /// It has the right series and none of them can be used.
@@ -92,7 +106,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             roster: RosterBuilder::default().build(),
-            places: Box::default(),
+            places: None,
         }
     }
 }
@@ -117,12 +131,40 @@ impl Layout {
         if !filled.is_of_use {
             return Err(why_nothing(page, filled));
         }
+        Ok(self.decoded(filled, node, asked_at))
+    }
+
+    /// Reads a page of `/stats/summary`, by the rules of [`Layout::decode`].
+    ///
+    /// # Errors
+    ///
+    /// Nothing on the page can be used; [`Undecodable`] says why.
+    pub fn decode_summary(
+        &mut self,
+        page: &[u8],
+        node: &NodeName,
+        asked_at: Timestamp,
+    ) -> Result<Decoded, Undecodable> {
+        let (roster, filled) = summary::read(page, &self.roster, asked_at)?;
+        self.keep(roster, None);
+        if !filled.is_of_use {
+            return Err(match filled.refused.total() {
+                0 => Undecodable::Empty {
+                    scrape_error: false,
+                },
+                _ => Undecodable::Refused(filled.refused),
+            });
+        }
+        Ok(self.decoded(filled, node, asked_at))
+    }
+
+    fn decoded(&self, filled: Filled, node: &NodeName, asked_at: Timestamp) -> Decoded {
         let remarks = Remarks {
             withheld: withheld(&filled),
-            node_cpu_millis: None,
             is_stamped_by_scraper: filled.is_without_times,
+            ..Remarks::default()
         };
-        Ok(Decoded {
+        Decoded {
             reading: Reading {
                 node: node.clone(),
                 roster: Arc::clone(&self.roster),
@@ -133,26 +175,33 @@ impl Layout {
             },
             refused: filled.refused,
             scrape_error: filled.scrape_error,
-        })
+        }
     }
 
     fn read_as_before(&self, page: &[u8], asked_at: Timestamp) -> Option<Filled> {
-        self.fill(Trust::Before, asked_at).page(page).ok()
+        let places = self.places.as_ref()?;
+        self.fill(places, Trust::Before, asked_at).page(page).ok()
     }
 
     fn read_anew(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
         let Learnt { roster, places } = learn(page, &self.roster)?;
+        self.keep(roster, Some(places));
+        let places = self.places.as_deref().unwrap_or_default();
+        // What was learnt from this very page cannot be wrong about it.
+        let filled = self.fill(places, Trust::Learnt, asked_at).page(page);
+        Ok(filled.unwrap_or_default())
+    }
+
+    /// Remembers what a page is about. The roster stays if its content does.
+    fn keep(&mut self, roster: Arc<Roster>, places: Option<Box<[Place]>>) {
         if *roster != *self.roster {
             self.roster = roster;
         }
         self.places = places;
-        // What was learnt from this very page cannot be wrong about it.
-        let filled = self.fill(Trust::Learnt, asked_at).page(page);
-        Ok(filled.unwrap_or_default())
     }
 
-    fn fill(&self, trust: Trust, asked_at: Timestamp) -> Fill<'_> {
-        Fill::new(&self.roster, &self.places, trust, asked_at)
+    fn fill<'a>(&'a self, places: &'a [Place], trust: Trust, asked_at: Timestamp) -> Fill<'a> {
+        Fill::new(&self.roster, places, trust, asked_at)
     }
 }
 

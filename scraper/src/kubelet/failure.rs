@@ -5,9 +5,10 @@ use std::{error::Error, io, time::Duration};
 
 use http::StatusCode;
 use rustls::{CertificateError, OtherError};
+use tributary_model::Endpoint;
 use tributary_runtime::tls::Refusal;
 
-use super::decode::Undecodable;
+use super::{decode::Undecodable, endpoints::Answer};
 
 /// The kinds of failure of DESIGN 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,8 +69,19 @@ impl Reason {
 pub struct ScrapeError {
     reason: Reason,
     message: String,
+    /// What the kubelet answered instead of 200.
+    status: Option<StatusCode>,
     /// Escaped, and not a part of the message.
     excerpt: Option<String>,
+}
+
+/// Why an endpoint is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Because {
+    /// It was found to be there, or the better ones not to be.
+    Found,
+    /// The node names it.
+    Named,
 }
 
 /// How far a request came.
@@ -88,6 +100,7 @@ impl ScrapeError {
         Self {
             reason,
             message: message.into(),
+            status: None,
             excerpt: None,
         }
     }
@@ -125,13 +138,8 @@ impl ScrapeError {
 
     /// Of an answer without a page. Of what it says only the status is repeated.
     pub(super) fn status(status: StatusCode) -> Self {
-        if status.is_redirection() {
-            return Self::new(
-                Reason::Status,
-                format!("request failed, status: \"{status}\"; redirects are not followed"),
-            );
-        }
         let (reason, hint) = match status {
+            _ if status.is_redirection() => (Reason::Status, "; redirects are not followed"),
             StatusCode::UNAUTHORIZED => (
                 Reason::Auth,
                 "; the kubelet does not accept our token or client certificate",
@@ -142,10 +150,50 @@ impl ScrapeError {
             ),
             _ => (Reason::Status, ""),
         };
-        Self::new(
-            reason,
-            format!("request failed, status: \"{status}\"{hint}"),
-        )
+        Self {
+            status: Some(status),
+            ..Self::new(reason, request_failed(status, hint))
+        }
+    }
+
+    /// How the endpoint answered that was asked.
+    pub(super) fn answer(&self) -> Answer {
+        match (self.status, self.reason) {
+            // Virtual kubelets answer 501 for what they lack.
+            (Some(StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED), _) => Answer::Absent,
+            (None, Reason::Address | Reason::Dial | Reason::Tls | Reason::Timeout) => {
+                Answer::Silence
+            }
+            _ => Answer::Refusal,
+        }
+    }
+
+    /// Whether the credentials may be the cause. That `nodes/stats` is forbidden says
+    /// nothing of them: it is not granted unless somebody wants it.
+    pub(super) fn doubts_credentials(&self, endpoint: Endpoint) -> bool {
+        let forbidden = self.status == Some(StatusCode::FORBIDDEN);
+        self.reason == Reason::Auth && !(forbidden && endpoint == Endpoint::StatsSummary)
+    }
+
+    /// The same of this endpoint, and why it was asked.
+    pub(super) fn of(mut self, endpoint: Endpoint, because: Because) -> Self {
+        if let (Some(StatusCode::FORBIDDEN), Endpoint::StatsSummary) = (self.status, endpoint) {
+            self.message = request_failed(StatusCode::FORBIDDEN, NEEDS_STATS);
+        }
+        let [resource, v1alpha1, summary] = Endpoint::ALL.map(Endpoint::path);
+        let path = endpoint.path();
+        let why = match (because, endpoint) {
+            (Because::Found, _) if self.answer() == Answer::Absent => {
+                format!("; the kubelet has none of {resource}, {v1alpha1} and {summary}")
+            }
+            (_, Endpoint::Resource) => String::new(),
+            (Because::Found, _) => {
+                format!("; asked for {path}, since the kubelet has no {resource}")
+            }
+            (Because::Named, _) => format!("; asked for {path}, which the node names"),
+        };
+        self.message.push_str(&why);
+        self
     }
 
     /// Of a handshake that failed.
@@ -214,7 +262,9 @@ impl ScrapeError {
 impl From<Undecodable> for ScrapeError {
     fn from(error: Undecodable) -> Self {
         let reason = match error {
-            Undecodable::Malformed { .. } | Undecodable::Refused(_) => Reason::Malformed,
+            Undecodable::Malformed { .. }
+            | Undecodable::NotASummary { .. }
+            | Undecodable::Refused(_) => Reason::Malformed,
             Undecodable::TooManyContainers
             | Undecodable::TooManyLines
             | Undecodable::TooManyNameBytes => Reason::TooLarge,
@@ -224,6 +274,12 @@ impl From<Undecodable> for ScrapeError {
         let (message, excerpt) = match error {
             Undecodable::Malformed { line, .. } => (
                 format!("line {line} of the answer is not a metric"),
+                Some(whole),
+            ),
+            Undecodable::NotASummary { line, column, .. } => (
+                format!(
+                    "line {line}, column {column} of the answer is not of a summary of statistics"
+                ),
                 Some(whole),
             ),
             Undecodable::Refused(refusals) => (
@@ -239,9 +295,8 @@ impl From<Undecodable> for ScrapeError {
             | Undecodable::Empty { .. } => (whole, None),
         };
         Self {
-            reason,
-            message,
             excerpt,
+            ..Self::new(reason, message)
         }
     }
 }
@@ -256,6 +311,13 @@ fn refused(error: &(dyn Error + Send + Sync + 'static)) -> String {
         _ => None,
     });
     format!("x509: {error}{}", of_authority.unwrap_or_default())
+}
+
+const NEEDS_STATS: &str = "; the kubelet needs the verb get on nodes/stats to be allowed \
+                           (in the Helm chart kubeletReader.stats=true)";
+
+fn request_failed(status: StatusCode, hint: &str) -> String {
+    format!("request failed, status: \"{status}\"{hint}")
 }
 
 /// The first `E` among an error and its causes. An `io::Error` hides what it

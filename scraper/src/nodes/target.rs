@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::uri::PathAndQuery;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls_pki_types::ServerName;
-use tributary_model::NodeName;
+use tributary_model::{Endpoint, NodeName};
 
 use super::object::Node;
 
@@ -31,13 +31,29 @@ pub struct Target {
     pub host: Result<Arc<str>, NoAddress>,
     /// The port.
     pub port: u16,
-    /// The path, escaped.
+    /// The path, escaped. That of every kubelet says nothing of this one, see
+    /// [`Target::named`].
     pub path: PathAndQuery,
     /// Whether the node's condition `Ready` is true. Others are scraped too, but
     /// their failures are expected (PARITY 2.2).
     pub ready: bool,
     /// How many CPUs the node has, in thousandths, if it says so.
     pub cpu_millis: Option<u64>,
+}
+
+impl Target {
+    /// The endpoint at the path that the node names, by the end of this path; `None`
+    /// if it names none.
+    pub fn named(&self) -> Option<Endpoint> {
+        let path = self.path.path();
+        let [_, old @ ..] = Endpoint::ALL;
+        let old = old.into_iter().find(|it| path.ends_with(it.path()));
+        match old {
+            None if path == DEFAULT_PATH => None,
+            None => Some(Endpoint::Resource),
+            old => old,
+        }
+    }
 }
 
 /// Why a node cannot be asked. What the node says is not repeated.
@@ -117,7 +133,19 @@ impl Rules {
 }
 
 /// The path of every kubelet.
-const DEFAULT_PATH: &str = "/metrics/resource";
+const DEFAULT_PATH: &str = Endpoint::Resource.path();
+
+/// Keeps volumes and networks out of a summary, since Kubernetes 1.13.
+const ONLY_CPU_AND_MEMORY: &str = "?only_cpu_and_memory=true";
+
+/// What is asked for at an endpoint of a kubelet.
+pub(crate) fn path_of(endpoint: Endpoint) -> PathAndQuery {
+    PathAndQuery::from_static(match endpoint {
+        Endpoint::Resource => DEFAULT_PATH,
+        Endpoint::ResourceV1alpha1 => Endpoint::ResourceV1alpha1.path(),
+        Endpoint::StatsSummary => "/stats/summary?only_cpu_and_memory=true",
+    })
+}
 
 /// What Go's `net/url` leaves as it is in a path, and nothing more: the
 /// annotation is a path and cannot bring in a query.
@@ -148,6 +176,9 @@ fn path(annotated: &str) -> Option<PathAndQuery> {
         return None;
     }
     let slash = if annotated.starts_with('/') { "" } else { "/" };
-    let escaped = format!("{slash}{}", utf8_percent_encode(annotated, ESCAPED));
-    PathAndQuery::try_from(escaped).ok()
+    let mut asked = format!("{slash}{}", utf8_percent_encode(annotated, ESCAPED));
+    if asked.ends_with(Endpoint::StatsSummary.path()) {
+        asked.push_str(ONLY_CPU_AND_MEMORY);
+    }
+    PathAndQuery::try_from(asked).ok()
 }

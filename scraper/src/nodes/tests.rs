@@ -1,5 +1,7 @@
 use serde_json::{Value, json};
 
+use tributary_model::Endpoint;
+
 use super::*;
 
 fn rules(types: &[&str]) -> Rules {
@@ -120,6 +122,10 @@ fn the_annotation_replaces_the_path_and_only_the_path() {
     for (annotation, path) in [
         ("", "/metrics/resource"),
         ("/custom/path", "/custom/path"),
+        ("metrics/resource/v1alpha1", "/metrics/resource/v1alpha1"),
+        // The query is ours.
+        ("/stats/summary", "/stats/summary?only_cpu_and_memory=true"),
+        ("/stats/summary?a=b", "/stats/summary%3Fa=b"),
         ("abc/../x?y=z#f", "/abc/../x%3Fy=z%23f"),
         ("/a b%20!", "/a%20b%2520%21"),
         ("/\u{fc}", "/%C3%BC"),
@@ -230,4 +236,30 @@ fn a_change_is_told_only_if_it_is_one() {
     assert!(targets.apply(Change::Remove(target("a"))));
     assert!(!targets.apply(Change::Remove(target("a"))));
     assert_eq!((targets.len(), targets.get("b").unwrap().port), (1, 1));
+}
+
+#[test]
+fn a_path_says_by_its_end_what_is_there() {
+    let named = |annotation: Option<&str>| {
+        let mut object = full();
+        object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] =
+            annotation.into();
+        rules(&["Hostname"]).target(&node(object)).named()
+    };
+    for (annotation, endpoint) in [
+        ("/custom/path", Endpoint::Resource),
+        ("/kubelet/metrics/resource", Endpoint::Resource),
+        (
+            "/kubelet/metrics/resource/v1alpha1",
+            Endpoint::ResourceV1alpha1,
+        ),
+        ("/stats/summary", Endpoint::StatsSummary),
+        ("/kubelet/stats/summary", Endpoint::StatsSummary),
+        ("/stats/summary/", Endpoint::Resource),
+    ] {
+        assert_eq!(named(Some(annotation)), Some(endpoint), "{annotation}");
+    }
+    for none in [None, Some(""), Some("/metrics/resource")] {
+        assert_eq!(named(none), None, "{none:?}");
+    }
 }

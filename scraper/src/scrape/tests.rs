@@ -34,6 +34,7 @@ fn stage() -> Stage {
     let limits = Limits {
         time: TIMEOUT,
         page: DEFAULT_PAGE,
+        fallback: true,
     };
     let base = Config::new("https://cluster.test".parse().unwrap());
     let metrics = ScrapeMetrics::register(&mut Registry::default(), PageCounters::default());

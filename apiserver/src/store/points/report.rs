@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{Endpoint, NodeName, Timestamp};
 
 use super::{
     super::outcome::{FailedScrape, NoMetrics},
@@ -72,6 +72,8 @@ pub struct Report {
     pub resolution: Option<Duration>,
     /// When the kubelet was asked for the newest sample, by our clock.
     pub sampled_at: Option<Timestamp>,
+    /// Where on the kubelet the newest sample is from, while it is held.
+    pub endpoint: Option<Endpoint>,
     /// The last failure, even if it is over.
     pub failed: Option<FailedScrape>,
 }
@@ -85,6 +87,7 @@ impl Points {
             why_not,
             resolution: entry.map(|entry| entry.resolution),
             sampled_at: entry.and_then(sampled_at),
+            endpoint: entry.and_then(|entry| Some(entry.pairs.as_ref()?.endpoint())),
             failed: entry.and_then(|entry| entry.failed.clone()),
         }
     }

@@ -71,6 +71,24 @@ fn a_reading_survives_the_journey() {
 }
 
 #[test]
+fn the_endpoint_survives_the_journey() {
+    let roster = roster();
+    for endpoint in Endpoint::ALL {
+        let mut there = reading(&roster, [full(1, 11); 3]);
+        there.remarks.endpoint = endpoint;
+        let wire = reading_to_wire(&there, 7).encode_to_vec();
+        let wire = v1::Reading::decode(&*wire).unwrap();
+        let here = reading_from_wire(&wire, &roster).unwrap();
+        assert_eq!(here.remarks.endpoint, endpoint);
+    }
+    // One of a later version.
+    let mut later = reading_to_wire(&reading(&roster, [full(1, 11); 3]), 7);
+    later.endpoint = 99;
+    let here = reading_from_wire(&later, &roster).unwrap();
+    assert_eq!(here.remarks.endpoint, Endpoint::Resource);
+}
+
+#[test]
 fn columns_that_say_nothing_are_left_out() {
     let roster = roster();
     let there = reading(&roster, [ContainerPoint::default(); 3]);

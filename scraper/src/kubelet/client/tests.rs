@@ -98,7 +98,8 @@ impl Kubelet {
             ready: true,
             cpu_millis: None,
         };
-        let page = client.fetch(&target, &mut None).await;
+        let mut ask = Ask::new(Endpoint::Resource, target.path.clone());
+        let page = client.fetch(&target, &mut ask, &mut None).await;
         page.map(|page| page.bytes)
     }
 }
@@ -116,6 +117,7 @@ fn client() -> Arc<Client> {
     let limits = Limits {
         time: Duration::from_mins(1),
         page: DEFAULT_PAGE,
+        fallback: true,
     };
     Client::new(&security, &base, limits).unwrap()
 }

@@ -9,7 +9,7 @@ use tributary_model::{
 use super::{
     family::Family,
     identity::{Identity, are_verbatim},
-    refused::{Refusals, Refused},
+    refused::{At, Refusals, Refused},
 };
 use crate::kubelet::{
     decimal::Decimal,
@@ -94,7 +94,7 @@ impl From<Refused> for Stop {
 }
 
 /// The last millisecond of the year 9999, which is as far as RFC 3339 goes.
-const LAST_MILLI: i64 = 253_402_300_799_999;
+pub(super) const LAST_MILLI: i64 = 253_402_300_799_999;
 
 impl<'a> Fill<'a> {
     pub(super) fn new(
@@ -103,16 +103,12 @@ impl<'a> Fill<'a> {
         trust: Trust,
         asked_at: Timestamp,
     ) -> Self {
-        let columns = Columns::missing(roster.containers());
         Self {
             roster,
             places: places.iter(),
             trust,
             asked_at,
-            filled: Filled {
-                columns,
-                ..Filled::default()
-            },
+            filled: Filled::new(roster.containers()),
         }
     }
 
@@ -123,7 +119,10 @@ impl<'a> Fill<'a> {
             };
             match self.line(family, &line) {
                 Ok(()) => {}
-                Err(Stop::Refused(refused)) => self.filled.refused.add(refused, &line),
+                Err(Stop::Refused(refused)) => {
+                    let at = At::Line(line.number);
+                    self.filled.refused.add(refused, at, line.text);
+                }
                 Err(Stop::Moved) => return Err(Moved),
             }
         }
@@ -196,23 +195,13 @@ impl<'a> Fill<'a> {
 
     fn node(&mut self, family: Family, series: &Series<'_>) -> Result<(), Refused> {
         let sample = sample(series)?;
-        let Filled { point, twice, .. } = &mut self.filled;
+        let filled = &mut self.filled;
         match family {
-            Family::NodeCpu => {
-                let cpu = cpu(&sample, self.asked_at)?;
-                only(&mut point.cpu, &mut twice.cpu, cpu)?;
-            }
-            Family::NodeMemory => {
-                let memory = memory(&sample, self.asked_at)?;
-                only(&mut point.memory, &mut twice.memory, memory)?;
-            }
-            _ => {
-                first(point.swap.is_some())?;
-                point.swap = Some(Bytes(amount(&sample, 0)?));
-                return Ok(());
-            }
+            Family::NodeCpu => filled.take_node_cpu(cpu(&sample, self.asked_at)?)?,
+            Family::NodeMemory => filled.take_node_memory(memory(&sample, self.asked_at)?)?,
+            _ => return filled.take_node_swap(Bytes(amount(&sample, 0)?)),
         }
-        self.filled.is_without_times |= sample.at.is_none();
+        filled.is_without_times |= sample.at.is_none();
         Ok(())
     }
 
@@ -223,40 +212,80 @@ impl<'a> Fill<'a> {
         series: &Series<'_>,
     ) -> Result<(), Refused> {
         let sample = sample(series)?;
-        let columns = &mut self.filled.columns;
+        let filled = &mut self.filled;
         match family {
-            Family::ContainerCpu => {
-                let cpu = cpu(&sample, self.asked_at);
-                let cpu = cpu.map_err(|refused| self.bad_value(row, refused))?;
-                match self.filled.columns.cpu(row) {
-                    None if self.filled.twice_rows.is_empty() => {}
-                    held => self.again(row, held == Some(cpu), held.is_some())?,
-                }
-                self.filled.columns.set_cpu(row, Some(cpu));
-            }
-            Family::ContainerMemory => {
-                let memory = memory(&sample, self.asked_at);
-                let memory = memory.map_err(|refused| self.bad_value(row, refused))?;
-                match self.filled.columns.point(row).memory {
-                    None if self.filled.twice_rows.is_empty() => {}
-                    held => self.again(row, held == Some(memory), held.is_some())?,
-                }
-                self.filled.columns.set_memory(row, Some(memory));
-            }
-            Family::ContainerStart => {
-                // Of two the later one: nobody goes back to a run that is over.
-                let started = started(&sample)?;
-                let held = columns.started(row);
-                columns.set_started(row, held.max(Some(started)));
-                return first(held.is_some());
-            }
-            _ => {
-                first(columns.point(row).swap.is_some())?;
-                columns.set_swap(row, Some(Bytes(amount(&sample, 0)?)));
-                return Ok(());
-            }
+            Family::ContainerCpu => filled.take_cpu(row, cpu(&sample, self.asked_at))?,
+            Family::ContainerMemory => filled.take_memory(row, memory(&sample, self.asked_at))?,
+            Family::ContainerStart => return filled.take_started(row, started(&sample)?),
+            _ => return filled.take_swap(row, Bytes(amount(&sample, 0)?)),
         }
-        self.filled.is_without_times |= sample.at.is_none();
+        filled.is_without_times |= sample.at.is_none();
+        Ok(())
+    }
+}
+
+/// What counts of numbers, whatever page they stood on.
+impl Filled {
+    /// Nothing yet of so many containers.
+    pub(super) fn new(containers: usize) -> Self {
+        Self {
+            columns: Columns::missing(containers),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn take_node_cpu(&mut self, cpu: CpuPoint) -> Result<(), Refused> {
+        only(&mut self.point.cpu, &mut self.twice.cpu, cpu)
+    }
+
+    pub(super) fn take_node_memory(&mut self, memory: MemoryPoint) -> Result<(), Refused> {
+        only(&mut self.point.memory, &mut self.twice.memory, memory)
+    }
+
+    pub(super) fn take_node_swap(&mut self, swap: Bytes) -> Result<(), Refused> {
+        first(self.point.swap.is_some())?;
+        self.point.swap = Some(swap);
+        Ok(())
+    }
+
+    pub(super) fn take_cpu(
+        &mut self,
+        row: usize,
+        cpu: Result<CpuPoint, Refused>,
+    ) -> Result<(), Refused> {
+        let cpu = cpu.map_err(|refused| self.bad_value(row, refused))?;
+        match self.columns.cpu(row) {
+            None if self.twice_rows.is_empty() => {}
+            held => self.again(row, held == Some(cpu), held.is_some())?,
+        }
+        self.columns.set_cpu(row, Some(cpu));
+        Ok(())
+    }
+
+    pub(super) fn take_memory(
+        &mut self,
+        row: usize,
+        memory: Result<MemoryPoint, Refused>,
+    ) -> Result<(), Refused> {
+        let memory = memory.map_err(|refused| self.bad_value(row, refused))?;
+        match self.columns.point(row).memory {
+            None if self.twice_rows.is_empty() => {}
+            held => self.again(row, held == Some(memory), held.is_some())?,
+        }
+        self.columns.set_memory(row, Some(memory));
+        Ok(())
+    }
+
+    /// Of two starts the later one: nobody goes back to a run that is over.
+    pub(super) fn take_started(&mut self, row: usize, started: Timestamp) -> Result<(), Refused> {
+        let held = self.columns.started(row);
+        self.columns.set_started(row, held.max(Some(started)));
+        first(held.is_some())
+    }
+
+    pub(super) fn take_swap(&mut self, row: usize, swap: Bytes) -> Result<(), Refused> {
+        first(self.columns.point(row).swap.is_some())?;
+        self.columns.set_swap(row, Some(swap));
         Ok(())
     }
 
@@ -266,14 +295,14 @@ impl<'a> Fill<'a> {
     #[cold]
     fn again(&mut self, row: usize, is_same: bool, is_held: bool) -> Result<(), Refused> {
         let number = u32::try_from(row).unwrap_or(u32::MAX);
-        let is_twice = self.filled.twice_rows.contains(&number);
+        let is_twice = self.twice_rows.contains(&number);
         if !is_held && !is_twice {
             return Ok(());
         }
         if !is_same && !is_twice {
-            self.filled.twice_rows.insert(number);
-            self.filled.columns.set_cpu(row, None);
-            self.filled.columns.set_memory(row, None);
+            self.twice_rows.insert(number);
+            self.columns.set_cpu(row, None);
+            self.columns.set_memory(row, None);
         }
         Err(Refused::Duplicate)
     }
@@ -281,7 +310,7 @@ impl<'a> Fill<'a> {
     #[cold]
     fn bad_value(&mut self, row: usize, refused: Refused) -> Refused {
         let number = u32::try_from(row).unwrap_or(u32::MAX);
-        self.filled.bad_rows.insert(number);
+        self.bad_rows.insert(number);
         refused
     }
 }

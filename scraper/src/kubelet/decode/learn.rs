@@ -128,36 +128,46 @@ impl<'a> Seen<'a> {
     }
 
     fn roster(&self, known: &Roster) -> Result<Arc<Roster>, Undecodable> {
-        let mut shared = Shared::new(known);
-        let mut builder = RosterBuilder::default();
-        let mut torn = Vec::new();
         let rows = |subject: &&Subject<'_>| subject.makes_a_row && !subject.is_pod;
-        for subject in self.subjects.iter().filter(rows) {
-            let Some(names) = &subject.names else {
-                if let Some((namespace, pod)) = pod_of(subject.labels) {
-                    torn.push(PodKey::new(shared.of(namespace), shared.of(pod)));
-                }
-                continue;
-            };
-            let key = PodKey::new(shared.of(names.namespace), shared.of(names.pod));
-            let container = ContainerName::from(shared.of(names.container));
-            match builder.add(key, container) {
-                Err(InvalidRoster::TooManyContainers { .. }) => {
-                    return Err(Undecodable::TooManyContainers);
-                }
-                Err(InvalidRoster::TooManyNameBytes { .. }) => {
-                    return Err(Undecodable::TooManyNameBytes);
-                }
-                // The same in another family, out of order. No name is bad: it
-                // would not be one of `Names`.
-                Ok(()) | Err(_) => {}
-            }
-        }
-        for pod in &torn {
-            builder.remove(pod);
-        }
-        Ok(builder.build())
+        let rows = self.subjects.iter().filter(rows);
+        let names = rows.clone().filter_map(|subject| subject.names.as_ref());
+        let unread = rows.filter(|subject| subject.names.is_none());
+        roster_of(names, unread.filter_map(|it| pod_of(it.labels)), known)
     }
+}
+
+/// Makes a roster of containers, each named once or more, sharing names with `known`.
+/// Pods that are `torn`, each by namespace and name, are left out.
+///
+/// # Errors
+///
+/// There are more containers, or longer names, than a node may have.
+pub(super) fn roster_of<'a>(
+    names: impl Iterator<Item = &'a Names<'a>>,
+    torn: impl Iterator<Item = (&'a str, &'a str)>,
+    known: &Roster,
+) -> Result<Arc<Roster>, Undecodable> {
+    let mut shared = Shared::new(known);
+    let mut builder = RosterBuilder::default();
+    for names in names {
+        let key = PodKey::new(shared.of(names.namespace), shared.of(names.pod));
+        let container = ContainerName::from(shared.of(names.container));
+        match builder.add(key, container) {
+            Err(InvalidRoster::TooManyContainers { .. }) => {
+                return Err(Undecodable::TooManyContainers);
+            }
+            Err(InvalidRoster::TooManyNameBytes { .. }) => {
+                return Err(Undecodable::TooManyNameBytes);
+            }
+            // The same in another family, out of order. No name is bad: it
+            // would not be one of `Names`.
+            Ok(()) | Err(_) => {}
+        }
+    }
+    for (namespace, name) in torn {
+        builder.remove(&PodKey::new(shared.of(namespace), shared.of(name)));
+    }
+    Ok(builder.build())
 }
 
 impl Subject<'_> {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::kubelet::{decimal::BadNumber, exposition::Line};
+use crate::kubelet::decimal::BadNumber;
 
 /// Why a series was not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -84,8 +84,29 @@ pub struct Refusals {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Example {
     refused: Refused,
-    line: u32,
+    at: At,
     text: String,
+}
+
+/// Where on a page a series stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum At {
+    /// On this line, counted from one.
+    Line(u32),
+    /// In the node of a summary.
+    Node,
+    /// In this pod of a summary, counted from one.
+    Pod(u32),
+}
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(number) => write!(f, "line {number}"),
+            Self::Node => f.write_str("node"),
+            Self::Pod(number) => write!(f, "pod {number}"),
+        }
+    }
 }
 
 impl Refusals {
@@ -109,14 +130,14 @@ impl Refusals {
             .filter(|(_, count)| *count > 0)
     }
 
-    pub(super) fn add(&mut self, refused: Refused, line: &Line<'_>) {
+    pub(super) fn add(&mut self, refused: Refused, at: At, text: &[u8]) {
         if let Some(count) = self.counts.get_mut(refused.place()) {
             *count = count.saturating_add(1);
         }
         self.example.get_or_insert_with(|| Example {
             refused,
-            line: line.number,
-            text: beginning(line.text),
+            at,
+            text: beginning(text),
         });
     }
 }
@@ -125,12 +146,8 @@ impl fmt::Display for Refusals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} series refused", self.total())?;
         if let Some(example) = &self.example {
-            let Example {
-                refused,
-                line,
-                text,
-            } = example;
-            write!(f, ", first line {line} ({}): `{text}`", refused.as_str())?;
+            let Example { refused, at, text } = example;
+            write!(f, ", first {at} ({}): `{text}`", refused.as_str())?;
         }
         Ok(())
     }

@@ -1,0 +1,495 @@
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "what is compared with is an option"
+)]
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use tributary_model::ContainerPoint;
+
+use super::*;
+use crate::kubelet::decode::{Decoded, Layout};
+
+const ASKED_AT: Timestamp = Timestamp::from_millis(1_577_836_815_000);
+
+fn decode(page: &[u8]) -> Result<Decoded, Undecodable> {
+    Layout::default().decode_summary(page, &"n1".into(), ASKED_AT)
+}
+
+fn read(page: &Value) -> Decoded {
+    decode(page.to_string().as_bytes()).unwrap()
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/kubelet-older");
+    std::fs::read(format!("{root}/{name}")).unwrap()
+}
+
+fn cpu(nanos: u64, at: i64) -> Option<CpuPoint> {
+    Some(CpuPoint {
+        total: CoreNanos(nanos),
+        at: Timestamp::from_millis(at),
+    })
+}
+
+fn memory(bytes: u64, at: i64) -> Option<MemoryPoint> {
+    Some(MemoryPoint {
+        working_set: Bytes(bytes),
+        at: Timestamp::from_millis(at),
+    })
+}
+
+/// `namespace/pod/container` and what is said of it.
+fn points(decoded: &Decoded) -> Vec<(String, ContainerPoint)> {
+    let reading = &decoded.reading;
+    let rows = reading.roster.rows();
+    let rows = rows.map(|(row, pod, container)| {
+        let point = reading.columns.point(row);
+        (format!("{pod}/{container}"), point)
+    });
+    rows.collect()
+}
+
+fn names(decoded: &Decoded) -> Vec<String> {
+    points(decoded).into_iter().map(|(name, _)| name).collect()
+}
+
+/// How many values were refused, and why.
+fn refused(decoded: &Decoded) -> Vec<(&'static str, u32)> {
+    let all = decoded.refused.iter();
+    all.map(|(reason, count)| (reason.as_str(), count))
+        .collect()
+}
+
+/// A container with one second of CPU and 2 KiB, measured in second 10.
+fn container(name: &str) -> Value {
+    json!({
+        "name": name,
+        "cpu": { "time": "2020-01-01T00:00:10Z", "usageCoreNanoSeconds": 1_000_000_000 },
+        "memory": { "time": "2020-01-01T00:00:10Z", "workingSetBytes": 2048 },
+    })
+}
+
+fn pod(name: &str, containers: &Value) -> Value {
+    json!({ "podRef": { "name": name, "namespace": "a" }, "containers": containers })
+}
+
+/// Reads a page of the pod `p`, of which this is a container, and of `q`.
+fn beside(container_of_p: &Value) -> Decoded {
+    read(
+        &json!({ "pods": [pod("p", &json!([container_of_p])), pod("q", &json!([container("c")]))] }),
+    )
+}
+
+const SECOND_10: i64 = 1_577_836_810_000;
+
+/// When starts are on the page.
+enum Starts {
+    None,
+    Millis,
+    Seconds,
+}
+
+/// What every page of `tests/golden/kubelet-older` says, with or without what the
+/// version leaves out.
+#[track_caller]
+fn says_what_all_say(file: &str, decoded: &Decoded, cut: fn(i64) -> i64, starts: &Starts) {
+    let started = |millis: i64| match starts {
+        Starts::None => None,
+        Starts::Millis => Some(Timestamp::from_millis(millis)),
+        Starts::Seconds => Some(Timestamp::from_millis(millis / 1_000 * 1_000)),
+    };
+    let row = |name: &str, nanos, bytes, at, start| {
+        let point = ContainerPoint {
+            cpu: cpu(nanos, cut(at)),
+            memory: memory(bytes, cut(at)),
+            started: started(start),
+            swap: None,
+        };
+        (name.to_owned(), point)
+    };
+    let expected = [
+        row(
+            "kube-system/coredns-5644d7b6d9-8xw2p/coredns",
+            595_288_525,
+            52_719_616,
+            1_577_836_811_500,
+            1_577_829_601_000,
+        ),
+        row(
+            "shop/web-0/main",
+            10_114_246_756,
+            21_213_184,
+            1_577_836_812_413,
+            1_577_833_201_156,
+        ),
+        row(
+            "shop/web-0/sidecar",
+            158_130_348,
+            2_334_720,
+            1_577_836_813_411,
+            1_577_833_202_267,
+        ),
+    ];
+    assert_eq!(points(decoded), expected, "{file}");
+    let at = cut(1_577_836_810_216);
+    let point = &decoded.reading.point;
+    assert_eq!(point.cpu, cpu(7_254_950_014_541, at), "{file}");
+    assert_eq!(point.memory, memory(3_391_307_776, at), "{file}");
+    assert_eq!(point.swap, None, "{file}");
+    assert_eq!(decoded.refused.total(), 0, "{file}");
+    assert!(!decoded.reading.remarks.is_stamped_by_scraper, "{file}");
+}
+
+#[test]
+fn pages_of_kubernetes_1_8_to_1_26_say_the_same() {
+    for file in ["1.8", "1.13-only-cpu-and-memory", "1.17", "1.26"] {
+        let file = format!("summary-{file}.json");
+        let decoded = decode(&golden(&file)).unwrap();
+        says_what_all_say(&file, &decoded, |at| at / 1_000 * 1_000, &Starts::Seconds);
+    }
+    for (file, starts) in [
+        ("v1alpha1-1.14", Starts::None),
+        ("v1alpha1-1.17", Starts::None),
+        ("v1alpha1-1.18", Starts::None),
+        ("resource-1.18", Starts::None),
+        ("resource-1.22", Starts::Millis),
+        ("resource-1.26", Starts::Millis),
+    ] {
+        let file = format!("{file}.txt");
+        let mut layout = Layout::default();
+        let decoded = layout.decode(&golden(&file), &"n1".into(), ASKED_AT);
+        says_what_all_say(&file, &decoded.unwrap(), |at| at, &starts);
+    }
+}
+
+#[test]
+fn pages_of_both_forms_may_follow_each_other() {
+    let mut layout = Layout::default();
+    let text = |layout: &mut Layout, name: &str| {
+        let decoded = layout.decode(&golden(name), &"n1".into(), ASKED_AT);
+        decoded.unwrap().reading
+    };
+    let summary = |layout: &mut Layout, page: &[u8]| {
+        let decoded = layout.decode_summary(page, &"n1".into(), ASKED_AT);
+        decoded.unwrap().reading
+    };
+    let first = text(&mut layout, "v1alpha1-1.17.txt");
+    let second = summary(&mut layout, &golden("summary-1.17.json"));
+    let third = text(&mut layout, "resource-1.18.txt");
+    assert!(Arc::ptr_eq(&first.roster, &second.roster));
+    assert!(Arc::ptr_eq(&first.roster, &third.roster));
+    assert_eq!(first.columns, third.columns);
+    // A page without containers, after one that has some.
+    summary(&mut layout, &golden("summary-1.17.json"));
+    let node = layout.decode(
+        b"node_memory_working_set_bytes 5 1\n",
+        &"n1".into(),
+        ASKED_AT,
+    );
+    assert_eq!(node.unwrap().reading.roster.containers(), 0);
+}
+
+#[test]
+fn swap_is_read_and_zero_is_a_value() {
+    let mut with_swap = container("c");
+    with_swap["swap"] = json!({ "time": "2020-01-01T00:00:10Z", "swapUsageBytes": 0 });
+    let decoded = read(&json!({
+        "node": { "swap": { "swapUsageBytes": 4096, "swapAvailableBytes": 1 } },
+        "pods": [pod("p", &json!([with_swap]))],
+    }));
+    assert_eq!(points(&decoded)[0].1.swap, Some(Bytes(0)));
+    assert_eq!(decoded.reading.point.swap, Some(Bytes(4096)));
+}
+
+#[test]
+fn a_value_that_is_null_is_not_there() {
+    let decoded = beside(&json!({
+        "name": "c",
+        "startTime": null,
+        "cpu": { "time": "2020-01-01T00:00:10Z", "usageNanoCores": 7, "usageCoreNanoSeconds": null },
+        "memory": { "time": "2020-01-01T00:00:10Z", "workingSetBytes": 1 },
+        "swap": null,
+    }));
+    let [(_, first), _] = &points(&decoded)[..] else {
+        unreachable!("two pods")
+    };
+    let expected = ContainerPoint {
+        memory: memory(1, SECOND_10),
+        ..ContainerPoint::default()
+    };
+    assert_eq!(*first, expected);
+    assert_eq!(refused(&decoded), []);
+    // Without either there is no container, and its pod is not waited for.
+    for nothing in [
+        json!({ "name": "c" }),
+        json!({ "name": "c", "cpu": null, "memory": null }),
+        json!({ "name": "c", "cpu": {}, "memory": {}, "startTime": "2020-01-01T00:00:00Z" }),
+        json!({ "name": "c", "swap": { "swapUsageBytes": 1 } }),
+    ] {
+        let decoded = beside(&nothing);
+        assert_eq!(names(&decoded), ["a/q/c"], "{nothing}");
+        assert_eq!(refused(&decoded), [], "{nothing}");
+    }
+}
+
+#[test]
+fn a_page_without_numbers_is_empty() {
+    for page in [
+        "null",
+        "{}",
+        r#"{"node":null,"pods":null}"#,
+        r#"{"node":{"nodeName":"n1","startTime":null},"pods":[]}"#,
+        r#"{"pods":[{"podRef":{"name":"p","namespace":"a"},"containers":null}]}"#,
+    ] {
+        let empty = Undecodable::Empty {
+            scrape_error: false,
+        };
+        assert_eq!(decode(page.as_bytes()).unwrap_err(), empty, "{page}");
+    }
+}
+
+#[test]
+fn what_is_no_summary_says_where() {
+    for (page, line, column) in [
+        ("", 1, 0),
+        ("# HELP node_cpu_usage_seconds_total x\n", 1, 1),
+        ("<html>", 1, 1),
+        ("{\n\"pods\": 5}", 1, 1),
+        ("{\"pods\":[{}\n", 2, 0),
+        ("{} {}", 1, 4),
+        ("[[[[[[[[[[", 1, 10),
+    ] {
+        let Err(Undecodable::NotASummary {
+            line: at_line,
+            column: at_column,
+            ..
+        }) = decode(page.as_bytes())
+        else {
+            unreachable!("{page} was read")
+        };
+        assert_eq!((at_line, at_column), (line, column), "{page}");
+    }
+    // What stands there is for our own log.
+    let error = crate::kubelet::ScrapeError::from(decode(b"secret").unwrap_err());
+    let line = "line 1, column 1 of the answer is not of a summary of statistics";
+    assert_eq!(error.to_string(), line);
+    assert!(error.excerpt().unwrap().contains("secret"));
+}
+
+#[test]
+fn numbers_have_the_border_of_the_other_pages() {
+    for (number, reason) in [
+        ("-1", "negative"),
+        ("18446744073709551700", "overflow"),
+        ("1e30", "overflow"),
+        ("\"5\"", "malformed"),
+        ("true", "malformed"),
+        ("[1]", "malformed"),
+        ("{}", "malformed"),
+    ] {
+        let page = format!(
+            r#"{{"pods":[{{"podRef":{{"name":"p","namespace":"a"}},"containers":[{{"name":"c",
+            "cpu":{{"time":"2020-01-01T00:00:10Z","usageCoreNanoSeconds":{number}}},
+            "memory":{{"time":"2020-01-01T00:00:10Z","workingSetBytes":1}}}}]}}]}}"#
+        );
+        let decoded = decode(page.as_bytes()).unwrap();
+        assert_eq!(refused(&decoded), [(reason, 1)], "{number}");
+        assert_eq!(points(&decoded)[0].1.cpu, None, "{number}");
+        assert_eq!(
+            points(&decoded)[0].1.memory,
+            memory(1, SECOND_10),
+            "{number}"
+        );
+        let withheld = &decoded.reading.remarks.withheld[..];
+        assert_eq!(
+            withheld,
+            [(0, tributary_model::NoUsage::BadValue)],
+            "{number}"
+        );
+    }
+    for (number, nanos) in [
+        ("1e3", 1_000),
+        ("1.9", 1),
+        ("0", 0),
+        ("18446744073709551600", 18_446_744_073_709_551_600),
+    ] {
+        let page = format!(
+            r#"{{"node":{{"cpu":{{"time":"2020-01-01T00:00:10Z","usageCoreNanoSeconds":{number}}}}}}}"#
+        );
+        let decoded = decode(page.as_bytes()).unwrap();
+        assert_eq!(decoded.reading.point.cpu, cpu(nanos, SECOND_10), "{number}");
+    }
+}
+
+#[test]
+fn times_are_rfc_3339_of_any_zone_and_fraction() {
+    let at = |time: &Value| {
+        let mut container = container("c");
+        container["cpu"]["time"] = time.clone();
+        let decoded = beside(&container);
+        (
+            points(&decoded)[0].1.cpu.map(|cpu| cpu.at.as_millis()),
+            refused(&decoded),
+        )
+    };
+    for (time, millis) in [
+        ("2020-01-01T00:00:10Z", SECOND_10),
+        ("2020-01-01T00:00:10.9876Z", SECOND_10 + 987),
+        ("2020-01-01T02:00:10+02:00", SECOND_10),
+    ] {
+        assert_eq!(at(&time.into()), (Some(millis), vec![]), "{time}");
+    }
+    for time in [
+        json!("0001-01-01T00:00:00Z"),
+        json!("1969-12-31T23:59:59Z"),
+        json!("soon"),
+        json!(1_577_836_810),
+        json!({}),
+    ] {
+        assert_eq!(at(&time), (None, vec![("bad-timestamp", 1)]), "{time}");
+    }
+}
+
+#[test]
+fn samples_without_a_time_have_that_of_asking() {
+    for time in [json!({}), json!({ "time": null })] {
+        let mut container = container("c");
+        container["cpu"] = time;
+        container["cpu"]["usageCoreNanoSeconds"] = 5.into();
+        let decoded = beside(&container);
+        assert_eq!(points(&decoded)[0].1.cpu, cpu(5, ASKED_AT.as_millis()));
+        assert!(decoded.reading.remarks.is_stamped_by_scraper);
+    }
+}
+
+#[test]
+fn a_start_that_is_none_is_not_there() {
+    let started = |start: &Value| {
+        let mut container = container("c");
+        container["startTime"] = start.clone();
+        let decoded = beside(&container);
+        (
+            points(&decoded)[0].1.started.map(Timestamp::as_millis),
+            refused(&decoded),
+        )
+    };
+    assert_eq!(
+        started(&json!("2020-01-01T00:00:01Z")),
+        (Some(SECOND_10 - 9_000), vec![])
+    );
+    for none in [
+        json!(null),
+        json!("0001-01-01T00:00:00Z"),
+        json!("1970-01-01T00:00:00Z"),
+    ] {
+        assert_eq!(started(&none), (None, vec![]), "{none}");
+    }
+    assert_eq!(started(&json!("x")), (None, vec![("bad-timestamp", 1)]));
+}
+
+#[test]
+fn a_pod_of_which_a_container_cannot_be_read_is_left_out() {
+    for bad in [
+        container("no_name"),
+        container("esc\u{1}aped"),
+        container(&"c".repeat(64)),
+        json!({ "cpu": { "usageCoreNanoSeconds": 1 } }),
+        json!({ "name": 5, "cpu": { "usageCoreNanoSeconds": 1 } }),
+    ] {
+        for containers in [json!([bad, container("c")]), json!([container("c"), bad])] {
+            let page =
+                json!({ "pods": [pod("p", &containers), pod("q", &json!([container("c")]))] });
+            let decoded = read(&page);
+            assert_eq!(names(&decoded), ["a/q/c"], "{bad}");
+            assert_eq!(refused(&decoded), [("bad-label", 1)], "{bad}");
+        }
+    }
+    let decoded = beside(&json!(5));
+    assert_eq!(
+        (names(&decoded), refused(&decoded)),
+        (vec!["a/q/c".to_owned()], vec![("malformed", 1)])
+    );
+    // One without a name is the pod itself, as on the other pages.
+    let decoded = read(&json!({ "pods": [pod("p", &json!([container(""), container("c")]))] }));
+    assert_eq!(
+        (names(&decoded), refused(&decoded)),
+        (vec!["a/p/c".to_owned()], vec![])
+    );
+}
+
+#[test]
+fn a_pod_without_a_name_is_refused_and_no_other() {
+    for bad in [
+        json!({}),
+        json!({ "podRef": null }),
+        json!({ "podRef": { "name": "p" } }),
+        json!({ "podRef": { "name": "P", "namespace": "a" } }),
+        json!({ "podRef": { "name": "p", "namespace": "a.b" } }),
+        json!({ "podRef": ["p"] }),
+    ] {
+        let mut bad = bad;
+        bad["containers"] = json!([container("c")]);
+        let decoded = read(&json!({ "pods": [bad, pod("q", &json!([container("c")]))] }));
+        assert_eq!(names(&decoded), ["a/q/c"], "{bad}");
+        assert_eq!(refused(&decoded), [("bad-label", 1)], "{bad}");
+    }
+    for bad in [
+        json!(5),
+        json!("p"),
+        json!({ "podRef": {}, "containers": 5 }),
+    ] {
+        let decoded = read(&json!({ "pods": [bad, pod("q", &json!([container("c")]))] }));
+        assert_eq!(names(&decoded), ["a/q/c"], "{bad}");
+        assert_eq!(refused(&decoded), [("malformed", 1)], "{bad}");
+    }
+    let text = decode(br#"{"pods":[5]}"#).unwrap_err().to_string();
+    assert_eq!(
+        text,
+        "nothing on the page can be used: 1 series refused, first pod 1 (malformed): `5`"
+    );
+}
+
+#[test]
+fn of_two_samples_that_differ_there_is_none() {
+    let mut other = container("c");
+    other["cpu"]["usageCoreNanoSeconds"] = 9.into();
+    let twice = |second: &Value| {
+        let again = json!([
+            pod("p", &json!([container("c")])),
+            pod("p", &json!([second]))
+        ]);
+        read(&json!({ "pods": again }))
+    };
+    let same = twice(&container("c"));
+    assert_eq!(points(&same)[0].1.cpu, cpu(1_000_000_000, SECOND_10));
+    assert_eq!(refused(&same), [("duplicate", 2)]);
+    let differ = twice(&other);
+    assert_eq!(points(&differ)[0].1, ContainerPoint::default());
+    assert_eq!(refused(&differ), [("duplicate", 2)]);
+    let withheld = &differ.reading.remarks.withheld[..];
+    assert_eq!(withheld, [(0, tributary_model::NoUsage::ReportedTwice)]);
+}
+
+#[test]
+fn more_than_a_node_may_have_is_too_much() {
+    let page = |containers: usize| {
+        let mut page =
+            String::from(r#"{"pods":[{"podRef":{"name":"p","namespace":"a"},"containers":["#);
+        for number in 0..containers {
+            let comma = if number == 0 { "" } else { "," };
+            write!(
+                page,
+                r#"{comma}{{"name":"c{number}","memory":{{"workingSetBytes":1}}}}"#
+            )
+            .unwrap();
+        }
+        page.push_str("]}]}");
+        page
+    };
+    let most = decode(page(20_000).as_bytes()).unwrap();
+    assert_eq!(most.reading.roster.containers(), 20_000);
+    let more = decode(page(20_001).as_bytes()).unwrap_err();
+    assert_eq!(more, Undecodable::TooManyContainers);
+}
