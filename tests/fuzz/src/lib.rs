@@ -14,6 +14,7 @@
 //! | [`identity`] | `X-Remote-*` and `Impersonate-*` headers | a caller |
 //! | [`certificate`] | a chain of certificates | a caller |
 //! | [`lease`] | Lease objects | whoever may write them |
+//! | [`summary`] | the same as JSON, of `/stats/summary` | a node |
 
 pub mod accept;
 pub mod bus;
@@ -24,12 +25,13 @@ pub mod memory;
 pub mod page;
 pub mod plain;
 pub mod query;
+pub mod summary;
 
 /// A target: what takes the bytes and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
 /// Every target by the name of its folder of seeds and of its binary.
-pub const TARGETS: [(&str, Check); 7] = [
+pub const TARGETS: [(&str, Check); 8] = [
     ("accept", accept::check),
     ("bus", bus::check),
     ("certificate", certificate::check),
@@ -37,4 +39,5 @@ pub const TARGETS: [(&str, Check); 7] = [
     ("lease", lease::check),
     ("page", page::check),
     ("query", query::check),
+    ("summary", summary::check),
 ];

@@ -22,16 +22,16 @@ use crate::{
 };
 
 /// Separates the pages of an input: the record separator, which no page has.
-const SEPARATOR: u8 = 0x1e;
+pub(crate) const SEPARATOR: u8 = 0x1e;
 /// More pages than this show nothing new.
-const MOST_PAGES: usize = 6;
+pub(crate) const MOST_PAGES: usize = 6;
 /// When the first page is asked for, in milliseconds.
-const BEGIN: i64 = 1_790_000_000_000;
-const RESOLUTION_MS: i64 = 15_000;
+pub(crate) const BEGIN: i64 = 1_790_000_000_000;
+pub(crate) const RESOLUTION_MS: i64 = 15_000;
 
 /// What decoding may allocate for each byte of a page, and beside that.
-const BYTES_PER_BYTE: usize = 24;
-const BYTES_BESIDE: usize = 64 << 10;
+pub(crate) const BYTES_PER_BYTE: usize = 24;
+pub(crate) const BYTES_BESIDE: usize = 64 << 10;
 
 /// Reads the pages of `data`.
 pub fn check(data: &[u8]) {
@@ -104,7 +104,7 @@ fn without_remarks(mut page: Page) -> Page {
 }
 
 /// The reading as a frontend gets it.
-fn through_the_wire(reading: &Reading) -> Reading {
+pub(crate) fn through_the_wire(reading: &Reading) -> Reading {
     let sent = roster_to_wire(&reading.node, &reading.roster, 1).encode_to_vec();
     let message = v1::Roster::decode(sent.as_slice());
     let Ok(message) = message else {
@@ -128,7 +128,7 @@ fn through_the_wire(reading: &Reading) -> Reading {
 }
 
 /// Takes the reading in and asks for everything.
-fn serve(store: &Store, reading: Reading, asked_at: i64) {
+pub(crate) fn serve(store: &Store, reading: Reading, asked_at: i64) {
     let source = Source {
         name: "fuzz".into(),
         resolution: Duration::from_millis(RESOLUTION_MS.unsigned_abs()),

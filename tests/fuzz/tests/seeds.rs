@@ -25,4 +25,23 @@ fn every_seed_holds() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
         tributary_fuzz::page::check(&fs::read(page).unwrap());
     }
+    // What older ones say, in both forms.
+    let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/kubelet-older");
+    let (mut texts, mut summaries) = (0, 0);
+    for page in fs::read_dir(older).unwrap() {
+        let path = page.unwrap().path();
+        let page = fs::read(&path).unwrap();
+        match path.extension().and_then(|end| end.to_str()) {
+            Some("txt") => {
+                tributary_fuzz::page::check(&page);
+                texts += 1;
+            }
+            Some("json") => {
+                tributary_fuzz::summary::check(&page);
+                summaries += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((texts, summaries), (6, 4));
 }
