@@ -1,5 +1,7 @@
 //! Real kubelets: containerd, crun, and containers that are processes of this machine.
 
+mod pages;
+
 use std::{cell::RefCell, collections::BTreeMap, ops::RangeInclusive};
 
 use anyhow::Context as _;

@@ -389,6 +389,27 @@ fn kubelets_see_a_token_of_their_own_unless_something_else_is_wanted() -> anyhow
 }
 
 #[test]
+fn kubelets_are_asked_for_statistics_only_where_somebody_says_so() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let only_metrics = "resources: [nodes/metrics]";
+    let both = "resources: [nodes/metrics, nodes/stats]";
+    for (values, line) in [
+        ("profile=sidecar", only_metrics),
+        ("profile=ha", only_metrics),
+        ("kubeletReader.stats=true", both),
+        ("profile=ha,kubeletReader.stats=true", both),
+        // Of the scrapers themselves, then.
+        ("kubeletReader.stats=true,kubeletReader.enabled=false", both),
+    ] {
+        for (other, wanted) in [(only_metrics, line == only_metrics), (both, line == both)] {
+            let rendered = runtime.block_on(renders(&["--set", values], other))?;
+            assert_eq!(rendered, wanted, "{values}: {other}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn flags_go_to_the_half_that_takes_them_and_the_last_of_a_kind_wins() -> anyhow::Result<()> {
     let values = "args={--kubelet-insecure-tls,--metric-resolution,30s,-l,pool=a,--client-ca-file=/ca.crt,--kubelet-preferred-address-types=Hostname}";
     let runtime = tokio::runtime::Runtime::new()?;
