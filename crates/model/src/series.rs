@@ -20,9 +20,9 @@ pub const SLACK: Duration = Duration::from_secs(10);
 /// kubelet was asked before: kubelets that measure every five minutes are known.
 const UNKNOWN_GAP: Duration = Duration::from_mins(10);
 
-/// An earlier point is not kept for longer than so many resolutions for the sake
-/// of that.
-const MOST: u32 = 2;
+/// An earlier point is not kept for longer than this because what came since is too
+/// close to each other.
+const LONGEST: Duration = Duration::from_mins(15);
 
 /// When somebody asked, by the clock of whoever keeps the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,10 @@ pub struct Sight {
 ///
 /// # Invariants
 ///
-/// Unless the series is stepped, `earlier` is stamped before `newest`, its total is
-/// not larger, and `started` is before it.
+/// - Unless the series is stepped, `earlier` is stamped before `newest`, by an eighth
+///   of a resolution at least, its total is not larger, and `started` is before it.
+/// - No total is zero: that is no measurement.
+/// - `started` is not after `newest`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Series {
     /// The newest sample that was seen.
@@ -57,7 +59,7 @@ pub struct Series {
     /// The sample before. Where the series is stepped, one that does not fit to
     /// `newest`: the next one says which of the two was odd.
     pub earlier: Option<CpuPoint>,
-    /// When the newest page said that the run began.
+    /// When the page of the newest sample said that the run began.
     pub started: Option<Timestamp>,
     /// When the newest sample was first seen.
     pub sight: Option<Sight>,
@@ -77,10 +79,11 @@ impl Series {
 
     /// A series of one sample.
     pub fn first(cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) -> Self {
+        let cpu = measured(cpu);
         Self {
             newest: cpu,
             earlier: None,
-            started,
+            started: cpu.and_then(|new| begun(started, new)),
             sight: cpu.map(|_| asked.of_unknown_gap().sight()),
             is_stepped: false,
             is_missing: cpu.is_none(),
@@ -95,6 +98,7 @@ impl Series {
 
     /// Takes in what a page says that was asked for last.
     pub fn take(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
+        let cpu = measured(cpu);
         // A page without it does not say how old its next sample is.
         let asked = if self.is_missing {
             asked.of_unknown_gap()
@@ -103,19 +107,21 @@ impl Series {
         };
         self.is_missing = cpu.is_none();
         let Some(new) = cpu else { return };
-        self.started = started;
         let Some((held, sight)) = self.newest.zip(self.sight) else {
             *self = Self::first(cpu, started, asked);
             return;
         };
+        if self.is_late((held, sight), new, asked) {
+            self.fill_in(new, asked.resolution);
+            return;
+        }
+        self.started = begun(started, new);
         if new.at == held.at {
             if self.is_stepped {
                 // What came between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
             }
             self.repeat(new, sight, asked);
-        } else if new.at < held.at && asked.at <= sight.at.plus(SLACK) {
-            self.fill_in(new, asked.resolution);
         } else {
             self.follow(new, (held, sight), asked);
         }
@@ -123,25 +129,43 @@ impl Series {
     }
 
     /// Takes in what a page says that was asked for before the newest one: it may
-    /// be newer for this series, or lie between the points of the pair.
+    /// be newer for this series, or lie between the points of the pair. It tells
+    /// nothing of steps: what does not fit to the newest sample is left out.
     pub fn take_older(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
-        let (Some(new), Some(held), Some(sight)) = (cpu, self.newest, self.sight) else {
+        let Some(new) = measured(cpu).filter(|_| !self.is_stepped) else {
             return;
         };
-        if self.is_stepped || self.is_missing {
-            return;
-        }
-        match new.at.cmp(&held.at) {
-            Ordering::Greater => {
-                self.started = started;
-                self.follow(new, (held, sight), asked);
-            }
-            Ordering::Equal => self.repeat(new, sight, asked),
-            // Of another run, if the newest one began after it.
-            Ordering::Less if self.started.is_some_and(|started| started >= new.at) => {}
-            Ordering::Less => self.fill_in(new, asked.resolution),
+        let is_missing = self.is_missing;
+        match self.newest.zip(self.sight) {
+            None => *self = Self::first(cpu, started, asked),
+            Some((held, sight)) => match new.at.cmp(&held.at) {
+                Ordering::Greater if fits((held, sight), new, asked) => {
+                    self.started = begun(started, new);
+                    self.follow(new, (held, sight), asked);
+                }
+                Ordering::Equal => self.repeat(new, sight, asked),
+                Ordering::Less if precedes(new, (held, sight), asked) => {
+                    self.fill_in(new, asked.resolution);
+                }
+                Ordering::Greater | Ordering::Less => {}
+            },
         }
         self.drop_what_was_before_the_start();
+        self.is_missing = is_missing;
+    }
+
+    /// Whether `new` is an older sample than `held` although its page was asked for
+    /// later: two scrapers asked at almost the same moment, and the clock of one is
+    /// ahead. Otherwise the clock was set back.
+    fn is_late(&self, (held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+        let Some(back) = held.at.since(new.at).filter(|back| !back.is_zero()) else {
+            return false;
+        };
+        let oldest = match self.earlier.filter(|_| !self.is_stepped) {
+            Some(earlier) => held.at.since(earlier.at).unwrap_or_default(),
+            None => UNKNOWN_GAP,
+        };
+        asked.at <= sight.at.plus(SLACK) && back <= oldest.max(SLACK)
     }
 
     /// The same sample again, which two scrapers may have seen.
@@ -161,20 +185,32 @@ impl Series {
 
     /// A sample that is not the newest one again.
     fn follow(&mut self, new: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) {
-        if self.started.is_some_and(|started| started >= held.at) || new.total < held.total {
+        let is_close = is_close(held, new, asked.resolution);
+        if self.started.is_some_and(|started| started >= held.at)
+            || self.has_fallen(held, new, is_close)
+        {
             *self = Self::first(Some(new), self.started, asked);
-        } else if Self::fits((held, sight), new, asked) {
+        } else if fits((held, sight), new, asked) {
             if self.is_stepped {
                 // The one between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
             }
-            self.advance(new, asked);
+            self.advance(new, is_close, asked);
         } else if let Some(odd) = self.earlier.filter(|_| self.is_stepped) {
             self.decide(odd, new, sight, asked);
         } else {
             self.earlier = Some(new);
             self.is_stepped = true;
         }
+    }
+
+    /// Whether the counter began anew. Of two scrapers that ask at the same moment and
+    /// stamp by clocks that differ a little, the one may stamp later what it read
+    /// earlier: then the point before tells.
+    fn has_fallen(&self, held: CpuPoint, new: CpuPoint, is_close: bool) -> bool {
+        let before = self.earlier.filter(|_| !self.is_stepped);
+        let is_below = |point: CpuPoint| new.total < point.total;
+        is_below(held) && (!is_close || before.is_some_and(is_below))
     }
 
     /// After a sample that did not fit to the one before: `new` fits to the odd one
@@ -186,7 +222,8 @@ impl Series {
         match window {
             Some(Duration::ZERO) if runs_on => {}
             Some(window) if runs_on && window <= most => {
-                (self.newest, self.earlier) = (Some(new), Some(odd));
+                let is_far = !is_close(odd, new, asked.resolution);
+                (self.newest, self.earlier) = (Some(new), is_far.then_some(odd));
                 self.sight = Some(asked.sight());
                 self.is_stepped = false;
             }
@@ -194,38 +231,18 @@ impl Series {
         }
     }
 
-    /// Whether as much time passed between the stamps as between the moments of
-    /// asking, as far as can be known: a sample was there for up to the gap before
-    /// it was seen, and may be stamped a moment after it was asked for.
-    fn fits((held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
-        let Some(stamped) = new.at.since(held.at) else {
-            return false;
-        };
-        let passed = asked.since(sight.at);
-        let most = passed.saturating_add(sight.gap).saturating_add(SLACK);
-        let gap = asked.gap.unwrap_or(UNKNOWN_GAP);
-        let least = passed.saturating_sub(gap).saturating_sub(SLACK);
-        new.total >= held.total && stamped > Duration::ZERO && (least..=most).contains(&stamped)
-    }
-
     /// Makes `new` the newest.
-    fn advance(&mut self, new: CpuPoint, asked: Asked) {
+    fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
         let held = self.newest;
-        // Almost the same, asked for by another: the earlier point stays.
-        if !held.is_some_and(|held| self.is_close(held, new, asked.resolution)) {
-            self.earlier = held.or(self.earlier);
+        if !is_close {
+            self.earlier = held;
+        } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
+            // One that is close after the other all the time: wait for one that is not.
+            return;
         }
+        // Almost the same, asked for by another: the earlier point stays.
         self.newest = Some(new);
         self.sight = Some(asked.sight());
-    }
-
-    /// Whether `new` is too close to `held` to make a pair with it.
-    fn is_close(&self, held: CpuPoint, new: CpuPoint, resolution: Duration) -> bool {
-        let within = |point: CpuPoint, span| new.at.since(point.at).is_some_and(|ago| ago < span);
-        within(held, resolution / Self::LEAST_PART)
-            && self
-                .earlier
-                .is_none_or(|earlier| within(earlier, resolution * MOST))
     }
 
     /// Takes a point as the earlier one if it is closer to the newest than that, and
@@ -234,13 +251,16 @@ impl Series {
         let Some(newest) = self.newest.filter(|_| !self.is_stepped) else {
             return;
         };
-        let least = resolution / Self::LEAST_PART;
-        let is_far = newest.at.since(between.at).is_some_and(|ago| ago >= least);
-        let is_closer = self
-            .earlier
-            .is_none_or(|earlier| earlier.at < between.at && earlier.total <= between.total);
-        if between.at < newest.at && is_far && is_closer && between.total <= newest.total {
-            self.earlier = Some(between);
+        let is_older = |earlier: CpuPoint| earlier.at < between.at;
+        let is_of_this_run = self.started.is_none_or(|started| started < between.at);
+        if is_of_this_run
+            && between.at < newest.at
+            && !is_close(between, newest, resolution)
+            && self.earlier.is_none_or(is_older)
+        {
+            // A counter that fell after it began anew, and what was before is of the
+            // run that was over.
+            self.earlier = Some(between).filter(|between| between.total <= newest.total);
         }
     }
 
@@ -250,6 +270,57 @@ impl Series {
             self.earlier = None;
         }
     }
+}
+
+/// Kubelets say zero where they have not measured yet or no longer can. That is no
+/// fall of the counter.
+fn measured(cpu: Option<CpuPoint>) -> Option<CpuPoint> {
+    cpu.filter(|point| point.total.0 > 0)
+}
+
+/// The start of a run, unless it is after a sample of it: then it is of another clock,
+/// or of a time before the clock was set back.
+fn begun(started: Option<Timestamp>, sample: CpuPoint) -> Option<Timestamp> {
+    started.filter(|started| *started <= sample.at)
+}
+
+/// Whether two points are too close to make a pair.
+fn is_close(one: CpuPoint, two: CpuPoint, resolution: Duration) -> bool {
+    let apart = two.at.since(one.at).or_else(|| one.at.since(two.at));
+    apart.is_some_and(|apart| apart < resolution / Series::LEAST_PART)
+}
+
+fn is_long(one: CpuPoint, two: CpuPoint) -> bool {
+    two.at.since(one.at).is_none_or(|apart| apart > LONGEST)
+}
+
+/// Whether as much time passed between the stamps as between the moments of asking,
+/// as far as can be known: a sample was there for up to the gap before it was seen,
+/// and may be stamped a moment after it was asked for.
+fn fits((held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+    let Some(stamped) = new.at.since(held.at) else {
+        return false;
+    };
+    let passed = asked.since(sight.at);
+    let most = passed.saturating_add(sight.gap).saturating_add(SLACK);
+    let gap = asked.gap.unwrap_or(UNKNOWN_GAP);
+    let least = passed.saturating_sub(gap).saturating_sub(SLACK);
+    stamped > Duration::ZERO && (least..=most).contains(&stamped)
+}
+
+/// Whether `old` may be the sample before `held`, or one between that and it, on a page
+/// that was asked for earlier: as [`fits`], the other way round.
+fn precedes(old: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) -> bool {
+    let before = Sight {
+        at: asked.at,
+        ..asked.of_unknown_gap().sight()
+    };
+    let seen = Asked {
+        at: sight.at,
+        gap: Some(sight.gap),
+        ..asked
+    };
+    fits((old, before), held, seen)
 }
 
 impl Asked {

@@ -1,7 +1,9 @@
 use super::*;
 use crate::units::CoreNanos;
 
+mod hand_overs;
 mod histories;
+mod world;
 
 const RESOLUTION: Duration = Duration::from_secs(15);
 
@@ -169,6 +171,170 @@ fn a_sample_that_is_missing_once_costs_one_page() {
         Some((145, 160)),
     ];
     assert_eq!(served, expected);
+}
+
+#[test]
+fn a_start_after_its_own_sample_counts_for_nothing() {
+    // The clock was set back by an hour since it started.
+    let served = [None, Some((100, 115)), Some((115, 130)), Some((130, 145))];
+    assert_eq!(with_starts(&[3_650; 4]), served);
+    // It passes the start again: that looks like a restart.
+    let passes = [None, Some((100, 115)), None, Some((130, 145))];
+    assert_eq!(with_starts(&[120; 4]), passes);
+}
+
+#[test]
+fn zero_is_no_sample_and_no_fall() {
+    let served = pairs(&[
+        (100, Some((900, 100)), None),
+        (115, Some((910, 115)), None),
+        (130, Some((0, 130)), None),
+        (145, Some((920, 145)), None),
+        (160, Some((0, 145)), None),
+        (175, Some((930, 175)), None),
+    ]);
+    let expected = [
+        None,
+        Some((100, 115)),
+        None,
+        Some((115, 145)),
+        None,
+        Some((145, 175)),
+    ];
+    assert_eq!(served, expected);
+    let begins = pairs(&[
+        (100, Some((0, 100)), None),
+        (115, Some((910, 115)), None),
+        (130, Some((911, 130)), None),
+    ]);
+    assert_eq!(begins, [None, None, Some((115, 130))]);
+}
+
+#[test]
+fn counters_at_the_end_of_their_range_fall_like_any() {
+    const MOST: u64 = u64::MAX - 1;
+    let served = pairs(&[
+        (100, Some((MOST - 7, 100)), None),
+        (115, Some((MOST, 115)), None),
+        // It wrapped.
+        (130, Some((3, 130)), None),
+        (145, Some((9, 145)), None),
+    ]);
+    assert_eq!(served, [None, Some((100, 115)), None, Some((130, 145))]);
+}
+
+#[test]
+fn after_a_step_two_samples_of_one_moment_make_no_pair() {
+    let served = pairs(&[
+        (100, Some((100, 100)), None),
+        (115, Some((115, 115)), None),
+        // Two scrapers ask almost at once.
+        (130, Some((130, 3_730)), None),
+        (131, Some((131, 3_731)), None),
+        (145, Some((145, 3_745)), None),
+    ]);
+    let expected = [None, Some((100, 115)), None, None, Some((3_731, 3_745))];
+    assert_eq!(served, expected);
+}
+
+#[test]
+fn a_clock_that_is_set_back_between_two_that_ask_costs_one_sample() {
+    let served = pairs(&[
+        (100, Some((100, 100)), None),
+        (115, Some((115, 115)), None),
+        // A second later another one asks.
+        (116, Some((116, -3_484)), None),
+        (130, Some((130, -3_470)), None),
+    ]);
+    assert_eq!(served[2..], [None, Some((-3_484, -3_470))]);
+}
+
+#[test]
+fn a_page_of_a_scraper_that_is_ahead_takes_no_start_away() {
+    let mut series = Series::first(Some(cpu(9, 115)), Some(seconds(114)), asked(115));
+    // Its page is of the run before.
+    series.take(Some(cpu(5, 112)), Some(seconds(5)), asked(116));
+    assert_eq!(series.pair(), None);
+    assert_eq!(series.started, Some(seconds(114)));
+}
+
+#[test]
+fn the_points_of_a_pair_are_far_enough_apart_after_a_pause() {
+    let served = pairs(&[
+        (100, Some((100, 100)), None),
+        (131, Some((131, 131)), None),
+        (132, Some((132, 132)), None),
+        (146, Some((146, 146)), None),
+    ]);
+    let expected = [None, Some((100, 131)), Some((100, 132)), Some((132, 146))];
+    assert_eq!(served, expected);
+}
+
+#[test]
+fn a_smaller_total_at_almost_the_same_time_is_no_fall_unless_the_one_before_is_larger() {
+    let page = |at: i64, total| (at, Some((total, at)), None);
+    let served = pairs(&[
+        page(100, 100),
+        page(115, 117),
+        page(116, 115),
+        page(130, 130),
+    ]);
+    let expected = [None, Some((100, 115)), Some((100, 116)), Some((116, 130))];
+    assert_eq!(served, expected);
+    let fell = pairs(&[page(100, 100), page(115, 117), page(116, 3), page(130, 130)]);
+    assert_eq!(fell, [None, Some((100, 115)), None, Some((116, 130))]);
+}
+
+/// Pages that were asked for before the newest one.
+fn after_older(newest: &[Page], older: &[Page]) -> Series {
+    let mut series = Series::default();
+    for (at, sample, started) in newest {
+        let point = sample.map(|(total, at)| cpu(total, at));
+        series.take(point, started.map(seconds), asked(*at));
+    }
+    for (at, sample, started) in older {
+        let point = sample.map(|(total, at)| cpu(total, at));
+        let asked = Asked {
+            gap: None,
+            ..asked(*at)
+        };
+        series.take_older(point, started.map(seconds), asked);
+    }
+    series
+}
+
+#[test]
+fn an_older_page_from_before_a_step_is_left_out() {
+    let newest = [(130, Some((130, 3_730)), None)];
+    // Also where nothing was used in between.
+    for total in [115, 130] {
+        let series = after_older(&newest, &[(115, Some((total, 115)), None)]);
+        assert_eq!(series.pair(), None);
+        let back = after_older(&newest, &[(115, Some((total, 9_000)), None)]);
+        assert_eq!((back.pair(), back.is_stepped), (None, false));
+    }
+    let fits = after_older(&newest, &[(115, Some((115, 3_715)), None)]);
+    assert_eq!(fits.pair(), Some((&cpu(115, 3_715), &cpu(130, 3_730))));
+}
+
+#[test]
+fn an_older_page_that_shows_a_fall_ends_a_pair_across_it() {
+    let newest = [(100, Some((100, 100)), None), (130, Some((150, 130)), None)];
+    let larger = after_older(&newest, &[(115, Some((200, 115)), None)]);
+    assert_eq!(larger.pair(), None);
+    let smaller = after_older(&newest, &[(115, Some((3, 115)), None)]);
+    assert_eq!(smaller.pair(), Some((&cpu(3, 115), &cpu(150, 130))));
+}
+
+#[test]
+fn an_older_page_counts_while_the_newest_one_has_no_sample() {
+    let newest = [(100, Some((100, 100)), None), (130, None, None)];
+    let mut series = after_older(&newest, &[(115, Some((115, 115)), None)]);
+    assert_eq!(series.pair(), None);
+    series.take(Some(cpu(145, 145)), None, asked(145));
+    assert_eq!(series.pair(), Some((&cpu(115, 115), &cpu(145, 145))));
+    let only = after_older(&newest[1..], &[(115, Some((115, 115)), None)]);
+    assert_eq!((only.newest, only.is_missing), (Some(cpu(115, 115)), true));
 }
 
 /// Each in its place among the others, as it was asked for.

@@ -7,171 +7,14 @@
 
 use std::time::Duration;
 
-use super::super::*;
+use super::{
+    super::*,
+    world::{Law, Sample, World},
+};
 use crate::units::CoreNanos;
 
 const HISTORIES: u64 = 100_000;
 const PAGES: usize = 40;
-const HOUR: i64 = 3_600_000;
-
-/// Numbers that are as good as random: `splitmix64`.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// From 0 to below `end`.
-    fn below(&mut self, end: i64) -> i64 {
-        i64::try_from(self.next() % end.unsigned_abs()).unwrap()
-    }
-
-    fn between(&mut self, least: i64, most: i64) -> i64 {
-        least + self.below(most - least + 1)
-    }
-
-    fn one_in(&mut self, number: i64) -> bool {
-        self.below(number) == 0
-    }
-}
-
-/// What the kubelet measured, and when that truly was.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Sample {
-    truly_at: i64,
-    total: u64,
-    stamp: i64,
-    run: u32,
-    started: i64,
-    /// How often the clock had been set.
-    setting: u32,
-    is_odd: bool,
-}
-
-/// How a kubelet measures: at every request, or each so many milliseconds and up to
-/// twice that.
-#[derive(Clone, Copy, Debug)]
-enum Law {
-    Fresh,
-    Every(i64),
-}
-
-/// A container and the clock of its node.
-struct World {
-    random: Random,
-    law: Law,
-    now: i64,
-    offset: i64,
-    setting: u32,
-    run: u32,
-    started: i64,
-    total: u64,
-    measured: Option<Sample>,
-    measures_at: i64,
-    /// Nanoseconds of CPU in a millisecond.
-    rate: u64,
-    /// One stamp of a history is odd at most: two may happen to fit each other.
-    was_odd: bool,
-}
-
-impl World {
-    fn new(seed: u64) -> Self {
-        let mut random = Random(seed);
-        let law = match random.below(5) {
-            0 | 1 => Law::Fresh,
-            2 => Law::Every(10_000),
-            3 => Law::Every(60_000),
-            _ => Law::Every(300_000),
-        };
-        let now = 1_790_000_000_000;
-        Self {
-            law,
-            now,
-            offset: random.between(-90_000, 90_000),
-            setting: 0,
-            run: 0,
-            started: now - 3_600_000,
-            total: 1 + random.next() % 1_000_000_000_000,
-            measured: None,
-            measures_at: now,
-            rate: random.next() % 4_000_000,
-            was_odd: false,
-            random,
-        }
-    }
-
-    /// Lets time pass until `at`.
-    fn go_to(&mut self, at: i64) {
-        while self.now < at {
-            let next = if matches!(self.law, Law::Every(_)) {
-                self.measures_at.clamp(self.now + 1, at)
-            } else {
-                at
-            };
-            self.total += self.rate * (next - self.now).unsigned_abs();
-            self.now = next;
-            if let Law::Every(interval) = self.law
-                && self.now >= self.measures_at
-            {
-                self.measure();
-                self.measures_at = self.now + interval + self.random.below(interval);
-            }
-        }
-    }
-
-    fn measure(&mut self) {
-        let is_odd = !self.was_odd && self.measured.is_some() && self.random.one_in(20);
-        self.was_odd |= is_odd;
-        let odd = if is_odd { self.odd() } else { 0 };
-        self.measured = Some(Sample {
-            truly_at: self.now,
-            total: self.total,
-            stamp: self.now + self.offset + odd,
-            run: self.run,
-            started: self.started + self.offset,
-            setting: self.setting,
-            is_odd,
-        });
-    }
-
-    /// By how much the clock is set: more than could be mistaken for a kubelet that
-    /// measures slowly, and no sum of such steps is none.
-    fn step(&mut self) -> i64 {
-        let step = (3 * HOUR) << self.setting.min(10);
-        if self.random.one_in(2) { step } else { -step }
-    }
-
-    /// How odd a stamp is.
-    fn odd(&mut self) -> i64 {
-        let odd = self.random.between(HOUR, 2 * HOUR);
-        if self.random.one_in(2) { odd } else { -odd }
-    }
-
-    /// Something happens, or nothing.
-    fn happen(&mut self) {
-        match self.random.below(40) {
-            0 => {
-                self.run += 1;
-                self.started = self.now;
-                self.total = self.random.next() % 1_000_000;
-                self.rate = self.random.next() % 4_000_000;
-                // A kubelet measures a container that is new to it.
-                self.measured = None;
-                self.measures_at = self.now + self.random.below(2_000);
-            }
-            1 => {
-                self.offset += self.step();
-                self.setting += 1;
-            }
-            2 => self.rate = self.random.next() % 4_000_000,
-            _ => {}
-        }
-    }
-}
 
 #[derive(Clone, Copy, Debug)]
 struct Page {
@@ -200,8 +43,8 @@ impl Keeper {
             total: CoreNanos(sample.total),
             at: Timestamp::from_millis(sample.stamp),
         });
-        let started = page.sample;
-        let started = started.map(|sample| Timestamp::from_millis(sample.started));
+        let started = page.sample.and_then(|sample| sample.started);
+        let started = started.map(Timestamp::from_millis);
         match &mut self.series {
             None => self.series = Some(Series::first(point, started, asked)),
             Some(series) if Some(page.asked_at) < self.asked_at => {
