@@ -10,7 +10,10 @@ use prometheus_client::{
 };
 use tributary_model::Timestamp;
 
-use crate::{Held, store::State};
+use crate::{
+    Held,
+    store::{Remembered, State},
+};
 
 /// The ages that are told, in percent of the nodes that have a younger sample:
 /// a series for each of these and not for each node.
@@ -43,6 +46,7 @@ impl Collector for Sizes {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
+        encode_remembered(&mut encoder, held.store.remembered())?;
         encode_refused(&mut encoder, held.store.refused())?;
         let now = Timestamp::from_millis(held.clock.now_millis());
         let states = held.store.states(&held.catalog.node_names(), now);
@@ -50,6 +54,20 @@ impl Collector for Sizes {
         let ages = states.into_iter().filter_map(|(_, age)| age);
         encode_ages(&mut encoder, ages.collect())
     }
+}
+
+fn encode_remembered(
+    encoder: &mut DescriptorEncoder<'_>,
+    remembered: Remembered,
+) -> Result<(), fmt::Error> {
+    let gauge = ConstGauge::new(wide(remembered.containers));
+    let help = "Containers that are remembered although the newest pages of their nodes lack them";
+    let name = "tributary_store_containers_remembered";
+    gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+    let counter = ConstCounter::new(remembered.forgotten);
+    let help = "Containers that a page lacked and that were forgotten for want of room";
+    let name = "tributary_store_containers_forgotten";
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
 }
 
 fn encode_refused(

@@ -15,7 +15,7 @@ use std::{
 use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::points::Points;
-pub(crate) use self::{outcome::Newest, pairs::Taken};
+pub(crate) use self::{outcome::Newest, pairs::Taken, points::Remembered};
 pub use self::{
     outcome::{FailedScrape, Failure, NoMetrics, PodUsage},
     points::{Report, Source, Standing, State},
@@ -93,11 +93,11 @@ impl Store {
         }
     }
 
-    /// Takes in that `pod`, which was bound to `node`, does not exist any longer: what
-    /// is remembered of it for want of newer numbers is forgotten.
-    pub(crate) fn forget_gone(&self, pod: &PodKey, node: &NodeName) {
-        if self.read(|points| points.has_gone(pod, node)) {
-            self.write(|points| points.forget_gone(pod, node));
+    /// Takes in that `pod`, which was bound to `node`, does not exist any longer: it is
+    /// not remembered when a page lacks it.
+    pub(crate) fn deleted(&self, pod: &PodKey, node: &NodeName) {
+        if self.read(|points| points.knows(pod, node)) {
+            self.write(|points| points.delete(pod, node));
         }
     }
 
@@ -160,6 +160,11 @@ impl Store {
     /// published.
     pub(crate) fn newest(&self, nodes: Vec<NodeName>) -> Vec<(NodeName, Newest)> {
         self.read(|points| points.newest(nodes))
+    }
+
+    /// How much is held of containers that the newest pages of their nodes lack.
+    pub(crate) fn remembered(&self) -> Remembered {
+        self.read(Points::remembered)
     }
 
     /// How many nodes and containers are held.

@@ -71,7 +71,7 @@ pub(crate) async fn watch_pods(
             catalog.remove_pod(&pod.key);
             // Another one of its name may follow, whose numbers these are not.
             if let Some(node) = &pod.node {
-                store.forget_gone(&pod.key, node);
+                store.deleted(&pod.key, node);
             }
         }
     };

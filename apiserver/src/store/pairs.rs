@@ -19,7 +19,10 @@ use tributary_model::{
     PodKey, Reading, Remarks, Roster, Timestamp, most_of,
 };
 
-use self::{gone::Gone, row::Page};
+use self::{
+    gone::{Gone, Lost},
+    row::Page,
+};
 pub(in crate::store) use self::{
     gone::{GonePod, REMEMBERED},
     row::Row,
@@ -57,7 +60,18 @@ pub(super) struct Pairs {
     node: Row,
     rows: Box<[Row]>,
     gone: Gone,
+    /// Pods on the newest page that are deleted: they are not remembered when a page
+    /// lacks them.
+    deleted: Vec<PodKey>,
     remarks: Remarks,
+}
+
+/// How many containers a node may remember that its newest page lacks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) most: usize,
+    /// How many were forgotten for that.
+    pub(super) forgotten: usize,
 }
 
 impl Pairs {
@@ -75,6 +89,7 @@ impl Pairs {
             node: Row::first(&point_of(&reading.point), &page),
             rows: points.map(|point| Row::first(&point, &page)).collect(),
             gone: Gone::default(),
+            deleted: Vec::new(),
             remarks: reading.remarks,
             roster: reading.roster,
         }
@@ -85,20 +100,20 @@ impl Pairs {
         self.resolution = resolution;
     }
 
-    pub(super) fn take(&mut self, reading: Reading) -> Taken {
+    pub(super) fn take(&mut self, reading: Reading, room: &mut Room) -> Taken {
         let mut asked = Asked {
             at: reading.asked_at,
             gap: None,
             resolution: self.resolution,
         };
         let Some(gap) = reading.asked_at.since(self.asked_at) else {
-            self.take_older(&reading, &Page::new(asked));
+            self.take_older(&reading, &Page::new(asked), room);
             return Taken::Older;
         };
         asked.gap = Some(gap);
         let newest_at = reading.newest_at();
         let renewed = newest_at > self.newest_at;
-        let clock_set = self.advance(reading, &Page::new(asked));
+        let clock_set = self.advance(reading, &Page::new(asked), room);
         self.newest_at = newest_at;
         if clock_set {
             Taken::ClockSet
@@ -110,14 +125,14 @@ impl Pairs {
     }
 
     /// Makes `reading` the newest. Returns whether the clock of any series was set.
-    fn advance(&mut self, reading: Reading, page: &Page) -> bool {
+    fn advance(&mut self, reading: Reading, page: &Page, room: &mut Room) -> bool {
         let mut clock_set = self.node.take(&point_of(&reading.point), page);
         if self.roster == reading.roster {
             for (row, point) in self.rows.iter_mut().zip(reading.columns.points()) {
                 clock_set |= row.take(&point, page);
             }
         } else {
-            clock_set |= self.change_roster(&reading, page);
+            clock_set |= self.change_roster(&reading, page, room);
         }
         self.roster = reading.roster;
         self.asked_at = reading.asked_at;
@@ -127,65 +142,74 @@ impl Pairs {
 
     /// Takes in a page with other containers: what it has not is remembered, and what
     /// it has again goes on.
-    fn change_roster(&mut self, reading: &Reading, page: &Page) -> bool {
+    fn change_roster(&mut self, reading: &Reading, page: &Page, room: &mut Room) -> bool {
         let mut clock_set = false;
-        let mut follow = |held: Option<Row>, point: &ContainerPoint| match held {
-            Some(mut row) => {
-                clock_set |= row.take(point, page);
-                row
-            }
-            None => Row::first(point, page),
+        let mut follow = |mut row: Row, point: &ContainerPoint| {
+            clock_set |= row.take(point, page);
+            row
         };
         let columns = &reading.columns;
         let mut rows = Vec::with_capacity(columns.len());
-        let mut gone: Vec<GoneRows<'_>> = Vec::new();
-        let mut back: Vec<&PodKey> = Vec::new();
+        let mut lost = Lost::default();
         self.gone.forget(reading.asked_at);
-        let held = std::mem::take(&mut self.rows);
-        let roster = Arc::clone(&self.roster);
-        for in_both in merge(&roster, &reading.roster) {
+        for in_both in merge(&self.roster, &reading.roster) {
             match in_both {
-                Merged::Held(at, pod, container) => {
-                    let row = held.get(at).map(|row| (container.clone(), *row));
-                    match gone.last_mut() {
-                        Some(last) if last.pod == pod => last.rows.extend(row),
-                        _ => gone.push(GoneRows {
-                            pod,
-                            rows: row.into_iter().collect(),
-                        }),
+                Merged::Held(at, pod, name) => {
+                    if let Some(row) = self.rows.get(at)
+                        && !self.deleted.contains(pod)
+                    {
+                        lost.push((pod, name), *row, self.asked_at);
                     }
                 }
                 Merged::Both(at, new) => {
-                    rows.push(follow(held.get(at).copied(), &columns.point(new)));
+                    let point = columns.point(new);
+                    let held = self.rows.get(at);
+                    rows.push(match held {
+                        Some(row) => follow(*row, &point),
+                        None => Row::first(&point, page),
+                    });
                 }
-                Merged::New(new, pod, container) => {
-                    let known = self.gone.row(pod, container).map(Row::missed);
-                    back.extend(known.is_some().then_some(pod));
-                    rows.push(follow(known, &columns.point(new)));
+                Merged::New(new, pod, name) => {
+                    let point = columns.point(new);
+                    rows.push(match self.gone.take(pod, name) {
+                        Some(row) => follow(row.missed(), &point),
+                        None => Row::first(&point, page),
+                    });
                 }
             }
         }
-        for pod in back {
-            self.gone.remove(pod);
-        }
-        for GoneRows { pod, rows } in gone {
-            self.gone.put(pod, &rows, self.asked_at);
-        }
         self.rows = rows.into();
+        self.deleted
+            .retain(|pod| reading.roster.find(pod).is_some());
+        self.remember(lost, room);
         clock_set
     }
 
     /// Takes from a page that was asked for before the newest one what it has of the
-    /// same containers.
-    fn take_older(&mut self, reading: &Reading, page: &Page) {
+    /// same containers, and of those that the newest one lacks.
+    fn take_older(&mut self, reading: &Reading, page: &Page, room: &mut Room) {
+        let mut lost = Lost::default();
+        let is_over = self.asked_at.since(reading.asked_at) > Some(REMEMBERED);
         for in_both in merge(&self.roster, &reading.roster) {
-            if let Merged::Both(at, old) = in_both
-                && let Some(row) = self.rows.get_mut(at)
-            {
-                row.take_older(&reading.columns.point(old), page);
+            match in_both {
+                Merged::Both(at, old) => {
+                    if let Some(row) = self.rows.get_mut(at) {
+                        row.take_older(&reading.columns.point(old), page);
+                    }
+                }
+                Merged::New(old, pod, name) if !is_over => {
+                    let (point, asked) = (reading.columns.point(old), (page, reading.asked_at));
+                    self.gone.take_older((pod, name), &point, asked, &mut lost);
+                }
+                Merged::New(..) | Merged::Held(..) => {}
             }
         }
         self.node.take_older(&point_of(&reading.point), page);
+        self.remember(lost, room);
+    }
+
+    fn remember(&mut self, lost: Lost, room: &mut Room) {
+        room.forgotten += self.gone.put(lost, room.most);
     }
 
     /// Which containers the rows are about.
@@ -203,14 +227,23 @@ impl Pairs {
         &self.rows
     }
 
+    /// How many containers are remembered that the newest page lacks.
+    pub(super) fn remembered(&self) -> usize {
+        self.gone.len()
+    }
+
     /// What is held of a pod that the newest page lacks.
     pub(super) fn gone(&self, pod: &PodKey) -> Option<&GonePod> {
         self.gone.get(pod)
     }
 
-    /// Forgets what is held of a pod that the newest page lacks.
-    pub(super) fn forget_gone(&mut self, pod: &PodKey) {
+    /// Takes in that a pod does not exist any longer: it is not remembered, now or when
+    /// the next page lacks it.
+    pub(super) fn delete(&mut self, pod: &PodKey) {
         self.gone.remove(pod);
+        if self.roster.find(pod).is_some() && !self.deleted.contains(pod) {
+            self.deleted.push(pod.clone());
+        }
     }
 
     /// Why the container in `row` has no value, if the page said.
@@ -244,12 +277,6 @@ fn point_of(node: &NodePoint) -> ContainerPoint {
         started: None,
         swap: node.swap,
     }
-}
-
-/// Containers of a pod that a page lacks.
-struct GoneRows<'a> {
-    pod: &'a PodKey,
-    rows: Vec<(ContainerName, Row)>,
 }
 
 /// A container of two rosters, with its rows.

@@ -24,7 +24,7 @@ pub use self::{
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
-    pairs::{Pairs, REMEMBERED, Taken},
+    pairs::{Pairs, REMEMBERED, Room, Taken},
 };
 
 /// Who sent something.
@@ -36,12 +36,49 @@ pub struct Source {
     pub resolution: Duration,
 }
 
+/// How many containers of all nodes together are remembered that the newest pages of
+/// their nodes lack.
+const MOST_REMEMBERED: usize = 500_000;
+
 #[derive(Debug, Default)]
 pub(super) struct Points {
     max_age: Option<Duration>,
     nodes: Nodes,
     index: Index,
     claims: Claims,
+    remembered: Remembered,
+}
+
+/// How much is held of containers that the newest pages of their nodes lack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// How many there are.
+    pub(crate) containers: usize,
+    /// How many were forgotten so far for want of room.
+    pub(crate) forgotten: u64,
+}
+
+impl Remembered {
+    /// Lets `change` change what a node remembers.
+    fn follow<T>(
+        &mut self,
+        pairs: &mut Pairs,
+        change: impl FnOnce(&mut Pairs, &mut Room) -> T,
+    ) -> T {
+        self.containers -= pairs.remembered();
+        let mut room = Room {
+            most: MOST_REMEMBERED.saturating_sub(self.containers),
+            forgotten: 0,
+        };
+        let changed = change(pairs, &mut room);
+        self.containers += pairs.remembered();
+        self.forgotten += u64::try_from(room.forgotten).unwrap_or_default();
+        changed
+    }
+
+    fn drop(&mut self, pairs: Option<&Pairs>) {
+        self.containers -= pairs.map_or(0, Pairs::remembered);
+    }
 }
 
 impl Points {
@@ -71,7 +108,8 @@ impl Points {
             }
             Some(pairs) => {
                 pairs.at_resolution(source.resolution);
-                pairs.take(reading)
+                let take = |pairs: &mut Pairs, room: &mut _| pairs.take(reading, room);
+                self.remembered.follow(pairs, take)
             }
         };
         if taken != Taken::Older {
@@ -102,9 +140,10 @@ impl Points {
     pub(super) fn expire(&mut self, now: Timestamp, exists: impl Fn(&str) -> bool) -> usize {
         let mut gone = Vec::new();
         let mut expired = 0;
-        let max_age = self.max_age;
+        let (max_age, remembered) = (self.max_age, &mut self.remembered);
         self.nodes.each(|number, entry| {
             if !exists(entry.name.as_str()) {
+                remembered.drop(entry.pairs.take().as_ref());
                 gone.push(number);
                 return;
             }
@@ -117,6 +156,7 @@ impl Points {
             if age > REMEMBERED.max(entry.max_age(max_age))
                 && let Some(pairs) = entry.pairs.take()
             {
+                remembered.drop(Some(&pairs));
                 entry.expired = Some(pairs.asked_at());
             }
         });
@@ -189,19 +229,25 @@ impl Points {
         Ok(Held::new(entry, pairs, since, (now, max_age)))
     }
 
-    /// Whether anything is remembered of a pod that the newest page of the node lacks.
-    pub(super) fn has_gone(&self, pod: &PodKey, node: &NodeName) -> bool {
+    /// Whether the node reports a pod or did so until just now.
+    pub(super) fn knows(&self, pod: &PodKey, node: &NodeName) -> bool {
         let entry = self.nodes.get(node.as_str());
         let pairs = entry.and_then(|entry| entry.pairs.as_ref());
-        pairs.is_some_and(|pairs| pairs.gone(pod).is_some())
+        pairs.is_some_and(|pairs| pairs.gone(pod).is_some() || pairs.roster().find(pod).is_some())
     }
 
-    pub(super) fn forget_gone(&mut self, pod: &PodKey, node: &NodeName) {
+    /// Takes in that a pod does not exist any longer.
+    pub(super) fn delete(&mut self, pod: &PodKey, node: &NodeName) {
         let number = self.nodes.known(node);
         let entry = number.and_then(|number| self.nodes.at_mut(number));
         if let Some(pairs) = entry.and_then(|entry| entry.pairs.as_mut()) {
-            pairs.forget_gone(pod);
+            self.remembered.follow(pairs, |pairs, _| pairs.delete(pod));
         }
+    }
+
+    /// How much is held of containers that the newest pages of their nodes lack.
+    pub(super) fn remembered(&self) -> Remembered {
+        self.remembered
     }
 
     pub(super) fn key(&self, pod: &PodKey) -> Option<PodKey> {

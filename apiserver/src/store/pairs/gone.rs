@@ -5,14 +5,13 @@
 //! pods are served for as long, and when they are back the sample before pairs.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use tributary_model::{ContainerName, PodKey, Roster, RosterBuilder, Timestamp};
+use tributary_model::{ContainerName, ContainerPoint, PodKey, Roster, RosterBuilder, Timestamp};
 
-use super::row::Row;
+use super::row::{Page, Row};
 
 /// How long they are remembered.
 pub(in crate::store) const REMEMBERED: Duration = Duration::from_mins(15);
@@ -22,26 +21,43 @@ pub(in crate::store) const REMEMBERED: Duration = Duration::from_mins(15);
 const MAX: usize = 2_048;
 
 /// What was on former pages.
+///
+/// # Invariants
+///
+/// `pods` is sorted by key and then by time: what was lost of a pod at one time and at
+/// another is two entries. No container is in two of them, and none is empty.
 #[derive(Debug, Default)]
 pub(super) struct Gone {
-    pods: BTreeMap<PodKey, GonePod>,
+    pods: Vec<GonePod>,
     containers: usize,
 }
 
-/// A pod, or some containers of it.
+/// Containers of a pod that were last on the same page.
 #[derive(Debug)]
 pub(in crate::store) struct GonePod {
     pod: PodKey,
-    names: Box<[ContainerName]>,
-    /// These containers and nothing else, once somebody asks.
-    roster: OnceLock<Arc<Roster>>,
+    /// Sorted.
+    names: Vec<ContainerName>,
     /// One for each container, in the order of their names.
-    pub(in crate::store) rows: Box<[Row]>,
+    pub(in crate::store) rows: Vec<Row>,
     /// When the page was asked for that had them last.
     pub(in crate::store) asked_at: Timestamp,
+    /// These containers and nothing else, once somebody asks.
+    roster: OnceLock<Arc<Roster>>,
 }
 
 impl GonePod {
+    fn new(pod: &PodKey, asked_at: Timestamp) -> Self {
+        Self {
+            pod: pod.clone(),
+            // Most pods have one container.
+            names: Vec::with_capacity(1),
+            rows: Vec::with_capacity(1),
+            asked_at,
+            roster: OnceLock::new(),
+        }
+    }
+
     /// The containers that are gone.
     pub(in crate::store) fn roster(&self) -> &Arc<Roster> {
         self.roster.get_or_init(|| {
@@ -53,49 +69,159 @@ impl GonePod {
             builder.build()
         })
     }
+
+    /// Adds what is in `other` if it was on the same page. Returns whether it was.
+    fn absorb(other: &mut Self, into: &mut Self) -> bool {
+        let is_same = other.asked_at == into.asked_at && other.pod == into.pod;
+        if is_same {
+            for (name, row) in other.names.drain(..).zip(other.rows.drain(..)) {
+                if let Err(at) = into.names.binary_search(&name) {
+                    into.names.insert(at, name);
+                    into.rows.insert(at, row);
+                }
+            }
+        }
+        is_same
+    }
+
+    fn take(&mut self, at: usize) -> Row {
+        self.names.remove(at);
+        self.roster.take();
+        self.rows.remove(at)
+    }
+}
+
+/// What pages lose, in the order of the names.
+#[derive(Debug, Default)]
+pub(super) struct Lost(Vec<GonePod>);
+
+impl Lost {
+    /// Adds a container that was last on the page that was asked for then.
+    pub(super) fn push(
+        &mut self,
+        (pod, name): (&PodKey, &ContainerName),
+        row: Row,
+        asked_at: Timestamp,
+    ) {
+        let Self(pods) = self;
+        let is_other = |last: &GonePod| last.asked_at != asked_at || last.pod != *pod;
+        if pods.last().is_none_or(is_other) {
+            pods.reserve_exact(usize::from(pods.is_empty()));
+            pods.push(GonePod::new(pod, asked_at));
+        }
+        if let Some(last) = pods.last_mut() {
+            last.names.push(name.clone());
+            last.rows.push(row);
+        }
+    }
 }
 
 impl Gone {
+    /// How many containers are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.containers
+    }
+
+    /// What is remembered of a pod, as of the last page that had any of it.
     pub(super) fn get(&self, pod: &PodKey) -> Option<&GonePod> {
-        self.pods.get(pod)
+        self.of(pod).last()
     }
 
-    /// Remembers containers of a pod that a page lacks. What was known of the pod from
-    /// longer ago is forgotten.
-    pub(super) fn put(&mut self, pod: &PodKey, gone: &[(ContainerName, Row)], asked_at: Timestamp) {
-        self.remove(pod);
-        if gone.len() > MAX {
-            return;
+    fn of(&self, pod: &PodKey) -> &[GonePod] {
+        let begin = self.pods.partition_point(|gone| gone.pod < *pod);
+        let after = self.pods.get(begin..).unwrap_or_default();
+        let count = after.iter().take_while(|gone| gone.pod == *pod).count();
+        after.get(..count).unwrap_or_default()
+    }
+
+    fn find(&mut self, pod: &PodKey, name: &ContainerName) -> Option<(&mut GonePod, usize)> {
+        let begin = self.pods.partition_point(|gone| gone.pod < *pod);
+        let after = self.pods.get_mut(begin..)?.iter_mut();
+        after
+            .take_while(|gone| gone.pod == *pod)
+            .find_map(|gone| Some((gone.names.binary_search(name).ok()?, gone)))
+            .map(|(at, gone)| (gone, at))
+    }
+
+    /// What is remembered of a container that a page has again, and no longer then.
+    /// [`Gone::put`] is to follow.
+    pub(super) fn take(&mut self, pod: &PodKey, name: &ContainerName) -> Option<Row> {
+        if self.pods.is_empty() {
+            return None;
         }
-        while self.containers + gone.len() > MAX {
-            let oldest = self.pods.iter().min_by_key(|(_, pod)| pod.asked_at);
-            let Some(oldest) = oldest.map(|(pod, _)| pod.clone()) else {
-                break;
-            };
-            self.remove(&oldest);
-        }
-        self.containers += gone.len();
-        let gone = GonePod {
-            pod: pod.clone(),
-            names: gone.iter().map(|(name, _)| name.clone()).collect(),
-            roster: OnceLock::new(),
-            rows: gone.iter().map(|(_, row)| *row).collect(),
-            asked_at,
+        let (gone, at) = self.find(pod, name)?;
+        let row = gone.take(at);
+        self.containers -= 1;
+        Some(row)
+    }
+
+    /// Takes in what a page has of a container that the newest one lacks, which was
+    /// asked for later. [`Gone::put`] is to follow with what is lost.
+    pub(super) fn take_older(
+        &mut self,
+        (pod, name): (&PodKey, &ContainerName),
+        point: &ContainerPoint,
+        (page, asked_at): (&Page, Timestamp),
+        lost: &mut Lost,
+    ) {
+        let row = match self.find(pod, name) {
+            None => Row::first(point, page),
+            Some((gone, at)) if gone.asked_at < asked_at => {
+                let mut row = gone.take(at);
+                self.containers -= 1;
+                row.take(point, page);
+                row
+            }
+            Some((gone, at)) => {
+                if let Some(row) = gone.rows.get_mut(at) {
+                    row.take_older(point, page);
+                }
+                return;
+            }
         };
-        self.pods.insert(pod.clone(), gone);
+        lost.push((pod, name), row, asked_at);
     }
 
-    /// What is remembered of a container that a page has again.
-    pub(super) fn row(&self, pod: &PodKey, container: &ContainerName) -> Option<Row> {
-        let gone = self.pods.get(pod)?;
-        let at = gone.names.iter().position(|name| name == container)?;
-        gone.rows.get(at).copied()
+    /// Remembers what pages lost, up to so many containers: those that were on a page
+    /// last. Returns how many were forgotten for that.
+    pub(super) fn put(&mut self, Lost(lost): Lost, room: usize) -> usize {
+        let room = room.min(MAX);
+        self.pods.retain(|gone| !gone.rows.is_empty());
+        self.containers += lost.iter().map(|gone| gone.rows.len()).sum::<usize>();
+        if self.pods.is_empty() {
+            self.pods = lost;
+        } else if !lost.is_empty() {
+            self.pods.extend(lost);
+            self.pods
+                .sort_by(|one, two| (&one.pod, one.asked_at).cmp(&(&two.pod, two.asked_at)));
+            self.pods.dedup_by(GonePod::absorb);
+        }
+        if self.containers <= room {
+            return 0;
+        }
+        self.make_room(room)
+    }
+
+    /// Forgets what was on a page longest ago.
+    fn make_room(&mut self, room: usize) -> usize {
+        let before = self.containers;
+        let mut by_age: Vec<&mut GonePod> = self.pods.iter_mut().collect();
+        by_age.sort_by_key(|gone| std::cmp::Reverse(gone.asked_at));
+        let mut left = room;
+        for gone in by_age {
+            match left.checked_sub(gone.rows.len()) {
+                Some(rest) => left = rest,
+                None => gone.rows.clear(),
+            }
+        }
+        self.pods.retain(|gone| !gone.rows.is_empty());
+        self.count();
+        before - self.containers
     }
 
     pub(super) fn remove(&mut self, pod: &PodKey) {
-        if let Some(gone) = self.pods.remove(pod) {
-            self.containers -= gone.rows.len();
-        }
+        self.pods.retain(|gone| gone.pod != *pod);
+        self.count();
     }
 
     /// Forgets what has been gone for too long.
@@ -103,11 +229,14 @@ impl Gone {
         if self.pods.is_empty() {
             return;
         }
-        let stays = |gone: &GonePod| {
+        self.pods.retain(|gone| {
             let ago = now.since(gone.asked_at);
             ago.is_none_or(|ago| ago <= REMEMBERED)
-        };
-        self.pods.retain(|_, gone| stays(gone));
-        self.containers = self.pods.values().map(|gone| gone.rows.len()).sum();
+        });
+        self.count();
+    }
+
+    fn count(&mut self) {
+        self.containers = self.pods.iter().map(|gone| gone.rows.len()).sum();
     }
 }

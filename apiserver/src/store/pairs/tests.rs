@@ -64,6 +64,14 @@ fn first(reading: Reading) -> Pairs {
     Pairs::first(reading, Duration::from_secs(15))
 }
 
+fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
+    let mut room = Room {
+        most: 10_000,
+        forgotten: 0,
+    };
+    pairs.take(reading, &mut room)
+}
+
 const S: i64 = 1_000;
 
 #[test]
@@ -71,15 +79,15 @@ fn a_reading_is_newer_repeated_or_older_and_makes_pairs() {
     let page = |at: i64| reading(at * S, &[("m", row(at.unsigned_abs(), at * S, 5))]);
     let mut pairs = first(page(100));
     assert_eq!(pair(&pairs, 0), None);
-    assert_eq!(pairs.take(page(130)), Taken::Newer);
+    assert_eq!(take(&mut pairs, page(130)), Taken::Newer);
     assert_eq!(pair(&pairs, 0), Some((100 * S, 130 * S)));
     let mut again = page(130);
     again.asked_at = Timestamp::from_millis(145 * S);
-    assert_eq!(pairs.take(again), Taken::Repeated);
+    assert_eq!(take(&mut pairs, again), Taken::Repeated);
     assert_eq!(pair(&pairs, 0), Some((100 * S, 130 * S)));
     assert_eq!(pairs.rows()[0].seen_at(), Timestamp::from_millis(130 * S));
     assert_eq!(pairs.asked_at(), Timestamp::from_millis(145 * S));
-    assert_eq!(pairs.take(page(115)), Taken::Older);
+    assert_eq!(take(&mut pairs, page(115)), Taken::Older);
     assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
 }
 
@@ -87,8 +95,8 @@ fn a_reading_is_newer_repeated_or_older_and_makes_pairs() {
 fn each_container_pairs_by_its_own_time() {
     let both = |at: i64, m, s| reading(at * S, &[("m", row(1, m, 5)), ("s", row(1, s, 5))]);
     let mut pairs = first(both(100, 100 * S, 50 * S));
-    pairs.take(both(115, 115 * S, 50 * S));
-    pairs.take(both(130, 130 * S, 125 * S));
+    take(&mut pairs, both(115, 115 * S, 50 * S));
+    take(&mut pairs, both(130, 130 * S, 125 * S));
     assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
     assert_eq!(pair(&pairs, 1), Some((50 * S, 125 * S)));
 }
@@ -97,11 +105,11 @@ fn each_container_pairs_by_its_own_time() {
 fn a_clock_that_is_set_is_told_and_concerns_its_own_series_only() {
     let both = |at: i64, m| reading(at * S, &[("m", row(1, m, 5)), ("s", row(1, at * S, 5))]);
     let mut pairs = first(both(100, 100 * S));
-    pairs.take(both(115, 115 * S));
-    assert_eq!(pairs.take(both(130, 9_000 * S)), Taken::ClockSet);
+    take(&mut pairs, both(115, 115 * S));
+    assert_eq!(take(&mut pairs, both(130, 9_000 * S)), Taken::ClockSet);
     assert_eq!(pair(&pairs, 0), None);
     assert_eq!(pair(&pairs, 1), Some((115 * S, 130 * S)));
-    assert_eq!(pairs.take(both(145, 9_015 * S)), Taken::Newer);
+    assert_eq!(take(&mut pairs, both(145, 9_015 * S)), Taken::Newer);
     assert_eq!(pair(&pairs, 0), Some((9_000 * S, 9_015 * S)));
 }
 
@@ -109,14 +117,17 @@ fn a_clock_that_is_set_is_told_and_concerns_its_own_series_only() {
 fn a_new_sidecar_leaves_the_others_paired() {
     let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
     let mut pairs = first(reading(100 * S, &[("m", at(100))]));
-    pairs.take(reading(115 * S, &[("a", at(115)), ("m", at(115))]));
+    take(
+        &mut pairs,
+        reading(115 * S, &[("a", at(115)), ("m", at(115))]),
+    );
     // Never an invented point.
     assert_eq!(
         (pair(&pairs, 0), pair(&pairs, 1)),
         (None, Some((100 * S, 115 * S)))
     );
     // And when it goes again:
-    pairs.take(reading(130 * S, &[("m", at(130))]));
+    take(&mut pairs, reading(130 * S, &[("m", at(130))]));
     assert_eq!(pair(&pairs, 0), Some((115 * S, 130 * S)));
 }
 
@@ -126,8 +137,8 @@ fn what_a_page_lacks_is_remembered_and_pairs_when_it_is_back() {
     let key = PodKey::new("a", "x");
     let whole = |second: i64| reading(second * S, &[("m", at(second)), ("s", at(second))]);
     let mut pairs = first(whole(100));
-    pairs.take(whole(115));
-    pairs.take(reading(130 * S, &[]));
+    take(&mut pairs, whole(115));
+    take(&mut pairs, reading(130 * S, &[]));
     let gone = pairs.gone(&key).unwrap();
     assert_eq!(gone.asked_at, Timestamp::from_millis(115 * S));
     assert_eq!(
@@ -135,39 +146,119 @@ fn what_a_page_lacks_is_remembered_and_pairs_when_it_is_back() {
         [Some((100 * S, 115 * S)); 2]
     );
     // A part of it is back, and then the rest.
-    pairs.take(reading(145 * S, &[("m", at(145))]));
+    take(&mut pairs, reading(145 * S, &[("m", at(145))]));
     assert_eq!(pair(&pairs, 0), Some((115 * S, 145 * S)));
-    pairs.take(whole(160));
+    take(&mut pairs, whole(160));
     assert_eq!(pair(&pairs, 0), Some((145 * S, 160 * S)));
     // Nobody is remembered for ever.
-    pairs.take(reading(175 * S, &[]));
-    pairs.take(reading(2_000 * S, &[("other", at(2_000))]));
+    take(&mut pairs, reading(175 * S, &[]));
+    take(&mut pairs, reading(2_000 * S, &[("other", at(2_000))]));
     assert!(pairs.gone(&key).is_none());
+}
+
+#[test]
+fn a_container_that_is_back_before_the_others_of_its_pod_does_not_end_their_memory() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let whole = |second: i64| reading(second * S, &[("m", at(second)), ("s", at(second))]);
+    let mut pairs = first(whole(100));
+    take(&mut pairs, reading(115 * S, &[]));
+    take(&mut pairs, reading(130 * S, &[("m", at(130))]));
+    assert_eq!(pairs.remembered(), 1);
+    take(&mut pairs, whole(145));
+    assert_eq!(pair(&pairs, 0), Some((130 * S, 145 * S)));
+    assert_eq!(pair(&pairs, 1), Some((100 * S, 145 * S)));
+    assert_eq!(pairs.remembered(), 0);
+}
+
+#[test]
+fn what_a_page_lacks_is_remembered_in_any_order_of_the_pages() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let page = |second: i64| reading(second * S, &[("m", at(second))]);
+    let empty = |second: i64| reading(second * S, &[]);
+    let orders: [&[i64]; 4] = [
+        &[100, 115, 130],
+        &[100, 130, 115],
+        &[130, 115, 100],
+        &[130, 100, 115, 115],
+    ];
+    for order in orders {
+        let made = |second: i64| {
+            if second == 130 {
+                empty(second)
+            } else {
+                page(second)
+            }
+        };
+        let mut pairs = first(made(order[0]));
+        for second in &order[1..] {
+            take(&mut pairs, made(*second));
+        }
+        let gone = pairs.gone(&key).unwrap();
+        assert_eq!(gone.asked_at, Timestamp::from_millis(115 * S), "{order:?}");
+        assert_eq!(stamps(&gone.rows[0]), Some((100 * S, 115 * S)), "{order:?}");
+        assert_eq!(pairs.remembered(), 1);
+    }
+}
+
+#[test]
+fn a_pod_that_is_deleted_while_it_is_on_the_page_is_not_remembered() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let page = |second: i64| reading(second * S, &[("m", at(second))]);
+    let mut pairs = first(page(100));
+    pairs.delete(&key);
+    // Its last page comes after that.
+    take(&mut pairs, page(115));
+    take(&mut pairs, reading(130 * S, &[]));
+    assert!(pairs.gone(&key).is_none());
+    // The next one of its name is remembered.
+    take(&mut pairs, page(145));
+    take(&mut pairs, reading(160 * S, &[]));
+    assert!(pairs.gone(&key).is_some());
+    pairs.delete(&key);
+    assert!(pairs.gone(&key).is_none());
+}
+
+/// So many containers of a pod.
+fn lost(pod: &PodKey, containers: usize, at: i64) -> Lost {
+    let asked = Asked {
+        at: Timestamp::from_millis(0),
+        gap: None,
+        resolution: Duration::from_secs(15),
+    };
+    let row = Row::first(&ContainerPoint::default(), &Page::new(asked));
+    let mut lost = Lost::default();
+    for number in 0..containers {
+        let name = format!("c{number:04}").into();
+        lost.push((pod, &name), row, Timestamp::from_millis(at));
+    }
+    lost
 }
 
 #[test]
 fn no_more_than_some_containers_are_remembered_the_latest_of_all() {
     let mut gone = Gone::default();
-    let page = Page::new(Asked {
-        at: Timestamp::from_millis(0),
-        gap: None,
-        resolution: Duration::from_secs(15),
-    });
-    let rows = |count: usize| -> Vec<(ContainerName, Row)> {
-        let row = Row::first(&ContainerPoint::default(), &page);
-        (0..count)
-            .map(|number| (format!("c{number}").into(), row))
-            .collect()
-    };
-    let pod = |number: usize| PodKey::new("a", format!("p{number}"));
+    let pod = |number: i64| PodKey::new("a", format!("p{number:02}"));
+    let mut forgotten = 0;
     for number in 0..30 {
-        let at = Timestamp::from_millis(i64::try_from(number).unwrap());
-        gone.put(&pod(number), &rows(100), at);
+        forgotten += gone.put(lost(&pod(number), 100, number), 500_000);
     }
+    assert_eq!((gone.len(), forgotten), (2_000, 1_000));
     assert!(gone.get(&pod(9)).is_none() && gone.get(&pod(10)).is_some());
     assert!(gone.get(&pod(29)).is_some());
-    gone.put(&pod(99), &rows(2_049), Timestamp::from_millis(99));
+    // One alone is too much, and costs no other.
+    assert_eq!(gone.put(lost(&pod(99), 2_049, 99), 500_000), 2_049);
     assert!(gone.get(&pod(99)).is_none());
+    assert_eq!(gone.len(), 2_000);
+    // All nodes together have no more room.
+    assert_eq!(gone.put(lost(&pod(30), 100, 30), 250), 1_900);
+    assert!(gone.get(&pod(28)).is_none() && gone.get(&pod(29)).is_some());
+    assert!(gone.get(&pod(30)).is_some());
+    // What is back makes room.
+    assert!(gone.take(&pod(30), &"c0007".into()).is_some());
+    assert!(gone.take(&pod(30), &"c0007".into()).is_none());
+    assert_eq!(gone.len(), 199);
 }
 
 #[test]
@@ -181,7 +272,7 @@ fn two_stores_that_were_fed_in_other_orders_hold_the_same() {
     let held = |order: [i64; 4]| {
         let mut pairs = first(page(order[0]));
         for at in &order[1..] {
-            pairs.take(page(*at));
+            take(&mut pairs, page(*at));
         }
         let series = |row: &Row| (row.series().earlier, row.series().newest);
         (series(pairs.node()), series(&pairs.rows()[0]))

@@ -5,6 +5,7 @@ use tributary_model::{
 
 use super::*;
 
+mod orders;
 mod time;
 
 const SECOND: i64 = 1_000;

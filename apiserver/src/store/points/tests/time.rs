@@ -89,11 +89,36 @@ fn a_pod_that_was_deleted_lends_its_numbers_to_no_other_of_its_name() {
         points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
     }
     points.take(page("n1", 130, &[]), &source("s"));
-    assert!(points.has_gone(&web(), &node));
-    points.forget_gone(&web(), &node);
-    assert!(!points.has_gone(&web(), &node));
+    assert!(points.knows(&web(), &node));
+    points.delete(&web(), &node);
+    assert!(!points.knows(&web(), &node));
     let gone = "node n1 does not report it yet";
     assert_eq!(millis(&points, Some("n1"), 131), Err(gone.to_owned()));
+}
+
+#[test]
+fn what_is_remembered_is_counted_until_it_is_back_deleted_or_too_old() {
+    let mut points = Points::default();
+    let web = [("web", "main", 250), ("web", "side", 10)];
+    let remembered = |points: &Points| points.remembered().containers;
+    let lose = |points: &mut Points, node: &str, second: i64| {
+        points.take(page(node, second, &web), &source("s"));
+        assert_eq!(remembered(points), 0);
+        points.take(page(node, second + 15, &[]), &source("s"));
+        assert_eq!(remembered(points), 2);
+    };
+    lose(&mut points, "n1", 100);
+    lose(&mut points, "n1", 130);
+    points.delete(&self::web(), &"n1".into());
+    assert_eq!(remembered(&points), 0);
+    lose(&mut points, "n1", 160);
+    points.expire(at(1_075), |_| true);
+    assert_eq!(remembered(&points), 2);
+    points.expire(at(1_076), |_| true);
+    assert_eq!(remembered(&points), 0);
+    lose(&mut points, "n2", 1_090);
+    points.expire(at(1_110), |node| node == "n1");
+    assert_eq!(points.remembered(), Remembered::default());
 }
 
 #[test]
