@@ -70,7 +70,7 @@ impl Tls {
 
     /// Says what is wrong with a certificate, where its owner can do something about
     /// it. What else fails in handshakes is strangers' business.
-    fn say(&self, peer: &str, error: &io::Error) {
+    pub(super) fn say(&self, peer: &str, error: &io::Error) {
         let Some(refused) = RefusedCertificate::cause_of(error) else {
             return;
         };

@@ -5,9 +5,14 @@ use http::{Request, StatusCode, Version, header::CONNECTION};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::{CertificateError, OtherError};
 use tokio::net::TcpStream;
 
 use super::{metrics::Reason, *};
+use crate::tls::{
+    ClientCertificates, Refusal, RefusedCertificate, ServingCertificate, TLS12_AND_13,
+    server_config,
+};
 
 /// A server without TLS, until what comes with its address is dropped.
 async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
@@ -311,4 +316,59 @@ async fn silent_connections_do_not_keep_a_probe_out() {
     assert!(closed(&mut silent[0]).await < Duration::from_secs(5));
     assert!(metrics.evictions(Reason::Share) >= 28);
     assert!(metrics.open.get() <= 8, "{}", metrics.open.get());
+}
+
+/// Log lines, as text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_used_is_told_with_its_owner() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let own = ServingCertificate::self_signed(["localhost".to_owned()], []).unwrap();
+    let clients = ClientCertificates::Unverified;
+    let tls = Tls::new(server_config(own, clients, TLS12_AND_13, &[]).unwrap());
+    let refused = OtherError(Arc::new(RefusedCertificate {
+        subject: "CN=jane".to_owned(),
+        refusal: Refusal::WeakKey(1024),
+    }));
+    let refused = io::Error::other(rustls::Error::from(CertificateError::Other(refused)));
+    let strange = io::Error::other(rustls::Error::from(CertificateError::BadEncoding));
+    for error in [strange, refused] {
+        tls.say("192.0.2.7:1234", &error);
+        tls.say("192.0.2.7:1234", &error);
+    }
+    let text = lines.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    for part in [
+        "WARN",
+        "client certificate refused",
+        "peer=\"192.0.2.7:1234\"",
+        "subject=\"CN=jane\"",
+        "error=RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
 }

@@ -3,7 +3,6 @@
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::{
-    asn1_rs::Any,
     certificate::X509Certificate,
     extensions::ParsedExtension,
     oid_registry::{
@@ -61,9 +60,8 @@ struct Purposes {
 #[derive(Debug)]
 pub(super) struct Certificate<'a> {
     x509: X509Certificate<'a>,
-    /// The algorithm of the signature, as an `AlgorithmIdentifier` without its head.
-    algorithm: &'a [u8],
-    /// The same of the key.
+    envelope: Envelope<'a>,
+    /// The algorithm of the key, as an `AlgorithmIdentifier` without its head.
     key_algorithm: &'a [u8],
     /// What the basic constraints say, if there are any.
     is_ca: Option<bool>,
@@ -88,9 +86,7 @@ impl<'a> Certificate<'a> {
             !(DECIDING.contains(&extension.oid)
                 && matches!(parsed, ParsedExtension::ParseError { .. }))
         });
-        // The algorithm stands inside what is signed, and outside.
-        let is_one = x509.tbs_certificate.signature == x509.signature_algorithm;
-        if !after.is_empty() || !is_clear || !is_one || x509.signature_value.unused_bits != 0 {
+        if !after.is_empty() || !is_clear {
             return Err(Refusal::Unreadable);
         }
         x509.extensions_map().map_err(unreadable)?;
@@ -99,7 +95,7 @@ impl<'a> Certificate<'a> {
         let usage = x509.key_usage().map_err(unreadable)?;
         let purposes = x509.extended_key_usage().map_err(unreadable)?;
         Ok(Self {
-            algorithm: algorithm_of_signature(der)?,
+            envelope: Envelope::open(der)?,
             key_algorithm: algorithm_of_key(x509.tbs_certificate.subject_pki.raw)?,
             is_ca: constraints.map(|(is_ca, _)| is_ca),
             path_length: constraints.and_then(|(_, length)| length),
@@ -231,17 +227,18 @@ impl<'a> Certificate<'a> {
     ) -> Result<(), Refusal> {
         let algorithms = algorithms.all.iter();
         let mut known = algorithms
-            .filter(|it| it.signature_alg_id().as_ref() == self.algorithm)
+            .filter(|it| it.signature_alg_id().as_ref() == self.envelope.algorithm)
             .peekable();
         if known.peek().is_none() {
             return Err(Refusal::Algorithm);
         }
         let key = &issuer.spki().subject_public_key.data;
-        let message = self.x509.tbs_certificate.as_ref();
-        let signature = &self.x509.signature_value.data;
+        let Envelope {
+            signed, signature, ..
+        } = self.envelope;
         let has_signed = known
             .filter(|it| it.public_key_alg_id().as_ref() == issuer.key_algorithm)
-            .any(|it| it.verify_signature(key, message, signature).is_ok());
+            .any(|it| it.verify_signature(key, signed, signature).is_ok());
         has_signed.then_some(()).ok_or(Refusal::Signature)
     }
 
@@ -250,21 +247,83 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// `Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, .. }`
-fn algorithm_of_signature(certificate: &[u8]) -> Result<&[u8], Refusal> {
-    let (_, whole) = element(certificate)?;
-    let (rest, _) = element(whole)?;
-    element(rest).map(|(_, algorithm)| algorithm)
+/// A certificate as it stands, read byte for byte: what is around the signed part must
+/// be as DER writes it, so that nobody can change it.
+#[derive(Clone, Copy, Debug)]
+struct Envelope<'a> {
+    /// What the signature is of: `tbsCertificate`.
+    signed: &'a [u8],
+    /// `signatureAlgorithm`, without its head.
+    algorithm: &'a [u8],
+    signature: &'a [u8],
+}
+
+/// `INTEGER`, `BIT STRING`, `SEQUENCE` and the version, `[0] EXPLICIT`.
+const INTEGER: u8 = 0x02;
+const BITS: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+const VERSION: u8 = 0xa0;
+
+impl<'a> Envelope<'a> {
+    fn open(der: &'a [u8]) -> Result<Self, Refusal> {
+        let (whole, after) = element(SEQUENCE, der)?;
+        let (inner, rest) = element(SEQUENCE, whole)?;
+        let signed = whole.get(..whole.len() - rest.len());
+        let (algorithm, rest) = element(SEQUENCE, rest)?;
+        let (bits, rest) = element(BITS, rest)?;
+        // No bit of the last byte is unused.
+        let signature = bits.strip_prefix(&[0]);
+        let is_one = algorithm_inside(inner)? == algorithm;
+        match (signed, signature) {
+            (Some(signed), Some(signature)) if is_one && rest.is_empty() && after.is_empty() => {
+                Ok(Self {
+                    signed,
+                    algorithm,
+                    signature,
+                })
+            }
+            _ => Err(Refusal::Unreadable),
+        }
+    }
+}
+
+/// The algorithm that is named in what is signed, after the version and the number.
+fn algorithm_inside(signed: &[u8]) -> Result<&[u8], Refusal> {
+    let after_version = if signed.first() == Some(&VERSION) {
+        element(VERSION, signed)?.1
+    } else {
+        signed
+    };
+    let (_, rest) = element(INTEGER, after_version)?;
+    element(SEQUENCE, rest).map(|(algorithm, _)| algorithm)
 }
 
 /// `SubjectPublicKeyInfo ::= SEQUENCE { algorithm, .. }`
 fn algorithm_of_key(key: &[u8]) -> Result<&[u8], Refusal> {
-    let (_, whole) = element(key)?;
-    element(whole).map(|(_, algorithm)| algorithm)
+    let (inner, _) = element(SEQUENCE, key)?;
+    element(SEQUENCE, inner).map(|(algorithm, _)| algorithm)
 }
 
-/// What follows an element of DER, and what is in it.
-fn element(der: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
-    let (rest, any) = Any::from_der(der).map_err(|_| Refusal::Unreadable)?;
-    Ok((rest, any.data))
+/// What is in an element of DER with this tag, and what follows it. Its length is
+/// written as short as can be, and is below 2^24.
+fn element(tag: u8, der: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
+    let found = match der {
+        [found, length, after @ ..] if *found == tag && *length < 0x80 => {
+            after.split_at_checked(usize::from(*length))
+        }
+        [found, 0x81, length @ 0x80..=0xff, after @ ..] if *found == tag => {
+            after.split_at_checked(usize::from(*length))
+        }
+        [found, 0x82, high @ 1..=0xff, low, after @ ..] if *found == tag => {
+            after.split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
+        }
+        [found, 0x83, high @ 1..=0xff, middle, low, after @ ..] if *found == tag => {
+            let length = u32::from_be_bytes([0, *high, *middle, *low]);
+            usize::try_from(length)
+                .ok()
+                .and_then(|length| after.split_at_checked(length))
+        }
+        _ => None,
+    };
+    found.ok_or(Refusal::Unreadable)
 }

@@ -49,6 +49,7 @@ type made struct {
 
 type opt func(*spec)
 type spec struct {
+	serial  *big.Int // one that CreateCertificate does not make
 	tpl     x509.Certificate
 	key     crypto.Signer
 	version int  // 0: 3
@@ -86,7 +87,7 @@ func cert(cn string, by *made, opts ...opt) *made {
 		parent, signer = must(x509.ParseCertificate(by.der)), by.key
 	}
 	m.der = must(x509.CreateCertificate(rand.Reader, m.tpl, parent, s.key.Public(), signer))
-	if s.version != 0 || s.sha1 || s.inner {
+	if s.version != 0 || s.sha1 || s.inner || s.serial != nil {
 		m.der = again(m.der, s, signer)
 	}
 	if s.spoil {
@@ -122,6 +123,9 @@ func again(der []byte, s spec, signer crypto.Signer) []byte {
 		t.Version = s.version - 1
 		t.Extensions = nil
 	}
+	if s.serial != nil {
+		t.Serial = s.serial
+	}
 	if s.sha1 {
 		t.Algorithm = pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 1}}
 		o.Algorithm = t.Algorithm
@@ -142,14 +146,16 @@ func again(der []byte, s spec, signer crypto.Signer) []byte {
 	return must(asn1.Marshal(o))
 }
 
-func ca(s *spec)     { s.tpl.IsCA = true }
-func v1(s *spec)     { s.version = 1 }
-func v2(s *spec)     { s.version = 2 }
-func noBC(s *spec)   { s.raw = true }
-func spoil(s *spec)  { s.spoil = true }
-func client(s *spec) { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }
-func server(s *spec) { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageServerAuth) }
-func anyUse(s *spec) { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageAny) }
+func ca(s *spec)            { s.tpl.IsCA = true }
+func serial(n *big.Int) opt { return func(s *spec) { s.serial = n } }
+func forever(s *spec)       { s.tpl.NotAfter = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC) }
+func v1(s *spec)            { s.version = 1 }
+func v2(s *spec)            { s.version = 2 }
+func noBC(s *spec)          { s.raw = true }
+func spoil(s *spec)         { s.spoil = true }
+func client(s *spec)        { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageClientAuth) }
+func server(s *spec)        { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageServerAuth) }
+func anyUse(s *spec)        { s.tpl.ExtKeyUsage = append(s.tpl.ExtKeyUsage, x509.ExtKeyUsageAny) }
 func odd(s *spec) {
 	s.tpl.UnknownExtKeyUsage = append(s.tpl.UnknownExtKeyUsage, asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 99999, 1})
 }
@@ -347,6 +353,22 @@ func main() {
 	add("critical certificate policies", list(root), list(leaf(root, policies)))
 	add("version 1, no CA given", list(leaf(nil)), list(leaf(root, v1)))
 	add("two algorithms named", list(root), list(leaf(root, func(s *spec) { s.inner = true })))
+	for _, f := range []struct {
+		p string
+		o []opt
+	}{{"", nil}, {"version 1, ", []opt{v1}}} {
+		add(f.p+"until 9999", list(root), list(leaf(root, append(f.o, forever)...)))
+		add(f.p+"serial number 0", list(root), list(leaf(root, append(f.o, serial(big.NewInt(0)))...)))
+		add(f.p+"negative serial number", list(root), list(leaf(root, append(f.o, serial(big.NewInt(-7)))...)))
+		long := new(big.Int).Lsh(big.NewInt(1), 190)
+		add(f.p+"serial number of 24 bytes", list(root), list(leaf(root, append(f.o, serial(long))...)))
+	}
+	{
+		// Go takes these for one that is in the chain already.
+		k := ec()
+		add("says it is a CA, made anew with the key of the one given", list(cert("jane", nil, ca, with(k))), list(leaf(nil, ca, with(k))))
+		add("version 1, made anew with the key of the one given", list(cert("jane", nil, v1, with(k))), list(leaf(nil, v1, with(k))))
+	}
 	// Keys and algorithms, on the version 1 side too: it is our own code there.
 	for _, k := range []struct {
 		n string
