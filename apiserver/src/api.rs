@@ -23,6 +23,7 @@ mod objects;
 mod openapi;
 mod page;
 mod params;
+pub(crate) mod path;
 mod pods;
 mod protobuf;
 mod quantity;
@@ -35,7 +36,14 @@ mod yaml;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware, routing::any};
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::Method,
+    middleware,
+    response::Response,
+    routing::any,
+};
 use tributary_model::NodeName;
 use tributary_runtime::{clock::Clock, selector::Selector};
 
@@ -44,6 +52,8 @@ use self::{
     budget::Budget,
     kinds::{GROUP, Version},
     openapi::OpenApi,
+    path::Asked,
+    status::Refusal,
     turns::Turns,
 };
 use crate::{
@@ -125,7 +135,8 @@ pub(crate) fn paths(api: Api) -> Router {
         .route("/version/", any(discovery::version))
         .route(debug::NODES, any(debug::nodes))
         .with_state(Arc::clone(&api))
-        .merge(descriptions());
+        .merge(descriptions())
+        .route_layer(middleware::from_fn(layers::only_get));
     let (turns, budget) = (Turns::default(), Budget::default());
     for version in Version::ALL {
         let served = Served {
@@ -136,10 +147,7 @@ pub(crate) fn paths(api: Api) -> Router {
         };
         router = router.merge(resources(version).with_state(served));
     }
-    router
-        .route_layer(middleware::from_fn(layers::only_get))
-        .fallback(discovery::missing)
-        .with_state(api)
+    router.fallback(discovery::missing).with_state(api)
 }
 
 /// The paths of OpenAPI.
@@ -152,21 +160,27 @@ fn descriptions() -> Router<Shared> {
         .with_state(Arc::new(OpenApi::new()))
 }
 
-/// The paths of one version.
+/// The paths of one version. What they ask for is read in [`path`].
 fn resources(version: Version) -> Router<Served> {
     let base = format!("/apis/{}", version.api_version());
-    let pods = format!("{base}/namespaces/{{namespace}}/pods");
     Router::new()
-        .route(&base, any(discovery::resources))
-        .route(&format!("{base}/"), any(discovery::resources))
-        .route(&format!("{base}/nodes"), any(nodes::list))
-        .route(&format!("{base}/nodes/"), any(nodes::list))
-        .route(&format!("{base}/nodes/{{name}}"), any(nodes::get))
-        .route(&format!("{base}/nodes/{{name}}/"), any(nodes::get))
-        .route(&format!("{base}/pods"), any(pods::list))
-        .route(&format!("{base}/pods/"), any(pods::list))
-        .route(&pods, any(pods::list_namespace))
-        .route(&format!("{pods}/"), any(pods::list_namespace))
-        .route(&format!("{pods}/{{name}}"), any(pods::get))
-        .route(&format!("{pods}/{{name}}/"), any(pods::get))
+        .route(&base, any(resource))
+        .route(&format!("{base}/"), any(resource))
+        .route(&format!("{base}/{{*rest}}"), any(resource))
+}
+
+/// Whatever is below a version.
+async fn resource(State(served): State<Served>, request: Request) -> Result<Response, Refusal> {
+    let asked = Asked::by(request.uri().path(), served.version);
+    let asked = asked.ok_or(Refusal::NoSuchPath)?;
+    if request.method() != Method::GET {
+        return Err(Refusal::Method);
+    }
+    match asked {
+        Asked::Resources => discovery::resources(&served, &request),
+        Asked::Nodes => nodes::list(served, request).await,
+        Asked::Node(name) => nodes::get(&served, name, &request),
+        Asked::Pods(namespace) => pods::list(served, namespace, request).await,
+        Asked::Pod(namespace, name) => pods::get(&served, (namespace, name), &request),
+    }
 }

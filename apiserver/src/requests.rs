@@ -337,7 +337,7 @@ impl Target {
         let (resource, scope) = match rest.as_slice() {
             ["nodes"] => ("nodes", "cluster"),
             ["nodes", _] => ("nodes", "resource"),
-            ["pods"] => ("pods", "cluster"),
+            ["pods"] | ["namespaces", "", "pods"] => ("pods", "cluster"),
             ["namespaces", _, "pods"] => ("pods", "namespace"),
             ["namespaces", _, "pods", _] => ("pods", "resource"),
             _ => return None,

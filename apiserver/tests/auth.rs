@@ -16,6 +16,8 @@ mod caller;
 mod changes;
 #[path = "auth/forms.rs"]
 mod forms;
+#[path = "auth/paths.rs"]
+mod paths;
 #[path = "auth/probes.rs"]
 mod probes;
 #[path = "auth/recorded.rs"]

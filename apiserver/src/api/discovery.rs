@@ -6,7 +6,7 @@ mod protobuf;
 use axum::{
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, Method, StatusCode},
     response::{IntoResponse as _, Response},
 };
 
@@ -84,10 +84,7 @@ pub(crate) async fn group(request: Request) -> Result<Response, Refusal> {
 /// `GET /apis/metrics.k8s.io/{version}`: its resources. Singular names are empty,
 /// because `node` and `pod` would hide the core resources from kubectl
 /// (PARITY 5.1).
-pub(crate) async fn resources(
-    State(served): State<Served>,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(crate) fn resources(served: &Served, request: &Request) -> Result<Response, Refusal> {
     let version = served.version.api_version();
     let json = format!(
         concat!(
@@ -101,15 +98,24 @@ pub(crate) async fn resources(
     document(request.headers(), json, ("APIResourceList", message))
 }
 
-/// Whatever has no route: a `Status` within the group, the paths elsewhere.
+/// Whatever has no route: a `Status` within the group and below `/version`, the paths
+/// elsewhere. As upstream, any number of slashes may follow these two.
 pub(crate) async fn missing(State(api): State<Shared>, request: Request) -> Response {
     let path = request.uri().path();
-    let below = path
-        .strip_prefix("/apis/")
-        .and_then(|path| path.strip_prefix(GROUP))
-        .is_some_and(|rest| rest.starts_with('/'));
-    if below {
-        return Refusal::NoSuchPath.into_response();
+    let below = |root: &str| path.strip_prefix(root).filter(|rest| rest.starts_with('/'));
+    let below_group = path.strip_prefix("/apis/").and_then(|path| {
+        let rest = path.strip_prefix(GROUP)?;
+        rest.starts_with('/').then_some(rest)
+    });
+    let known = below_group.or_else(|| below("/version"));
+    if let Some(rest) = known {
+        let is_root = rest.bytes().all(|byte| byte == b'/');
+        return match (is_root, request.method() == Method::GET, below_group) {
+            (false, ..) => Refusal::NoSuchPath.into_response(),
+            (true, false, _) => Refusal::Method.into_response(),
+            (true, true, Some(_)) => group(request).await.into_response(),
+            (true, true, None) => version(request).await.into_response(),
+        };
     }
     let paths = answer::typed(Encoding::Json, Body::from(paths(&api)));
     (StatusCode::NOT_FOUND, paths).into_response()

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, Request, State, rejection::PathRejection},
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use tributary_model::{NodeName, Timestamp};
 
 use super::{
@@ -21,10 +18,7 @@ use super::{
 use crate::catalog::NodeRecord;
 
 /// `GET .../nodes`
-pub(crate) async fn list(
-    State(served): State<Served>,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(crate) async fn list(served: Served, request: Request) -> Result<Response, Refusal> {
     let params = ListParams::read(request.uri(), Resource::Nodes)?;
     let answer = Answer::to(&request, &served, Resource::Nodes, Subject::List)?;
     let limit = params.limit;
@@ -33,13 +27,8 @@ pub(crate) async fn list(
 }
 
 /// `GET .../nodes/{name}`
-pub(crate) async fn get(
-    State(served): State<Served>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(name) = path.map_err(|_| Refusal::NoSuchPath)?;
-    let answer = Answer::to(&request, &served, Resource::Nodes, Subject::Object)?;
+pub(crate) fn get(served: &Served, name: String, request: &Request) -> Result<Response, Refusal> {
+    let answer = Answer::to(request, served, Resource::Nodes, Subject::Object)?;
     let Some(node) = served.api.catalog.node(&name) else {
         return Err(Refusal::NoObject {
             resource: Resource::Nodes,

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, Request, State, rejection::PathRejection},
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use tributary_model::{NodeName, PodKey, Timestamp};
 
 use super::{
@@ -20,25 +17,8 @@ use super::{
 };
 use crate::{catalog::PodRecord, store::NoMetrics};
 
-/// `GET .../pods`
+/// `GET .../pods` and `GET .../namespaces/{namespace}/pods`
 pub(crate) async fn list(
-    State(served): State<Served>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    list_in(served, None, request).await
-}
-
-/// `GET .../namespaces/{namespace}/pods`
-pub(crate) async fn list_namespace(
-    State(served): State<Served>,
-    path: Result<Path<String>, PathRejection>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(namespace) = path.map_err(|_| Refusal::NoSuchPath)?;
-    list_in(served, Some(namespace), request).await
-}
-
-async fn list_in(
     served: Served,
     namespace: Option<String>,
     request: Request,
@@ -51,13 +31,12 @@ async fn list_in(
 }
 
 /// `GET .../namespaces/{namespace}/pods/{name}`
-pub(crate) async fn get(
-    State(served): State<Served>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    request: Request,
+pub(crate) fn get(
+    served: &Served,
+    (namespace, name): (String, String),
+    request: &Request,
 ) -> Result<Response, Refusal> {
-    let Path((namespace, name)) = path.map_err(|_| Refusal::NoSuchPath)?;
-    let answer = Answer::to(&request, &served, Resource::Pods, Subject::Object)?;
+    let answer = Answer::to(request, served, Resource::Pods, Subject::Object)?;
     let key = PodKey::new(namespace, name.as_str());
     let Some(pod) = served.api.catalog.pod(&key) else {
         return Err(Refusal::NoObject {

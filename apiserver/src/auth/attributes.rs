@@ -1,7 +1,7 @@
 //! Method, path and query to what is wanted, in the words of RBAC.
 //!
-//! As `RequestInfoFactory` of k8s.io/apiserver, but segments are decoded after
-//! the path is split, as the router does it: both must read the same request.
+//! As `RequestInfoFactory` of k8s.io/apiserver. The segments of the path are those by
+//! which the API routes: both must read the same request.
 
 use axum::extract::Query;
 use http::{Method, Uri};
@@ -11,10 +11,9 @@ use k8s_openapi::{
     },
     apimachinery::pkg::apis::meta::v1::{FieldSelectorRequirement, LabelSelectorRequirement},
 };
-use percent_encoding::percent_decode_str;
 use tributary_runtime::selector::Selector;
 
-use crate::api::{fields::Fields, kinds::Resource};
+use crate::api::{fields::Fields, kinds::Resource, path};
 
 /// What a request wants.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +32,7 @@ pub(crate) enum Attributes {
 impl Attributes {
     /// Reads a request.
     pub(crate) fn of(method: &Method, uri: &Uri) -> Self {
-        let segments: Vec<String> = uri
-            .path()
-            .trim_matches('/')
-            .split('/')
-            .map(decoded)
-            .collect();
+        let segments = path::segments(uri.path());
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let resource = match segments.as_slice() {
             ["api", version, rest @ ..] if !rest.is_empty() => named("", version, rest),
@@ -46,7 +40,7 @@ impl Attributes {
             _ => {
                 return Self::Path {
                     verb: method.as_str().to_ascii_lowercase(),
-                    path: decoded(uri.path()),
+                    path: path::decoded(uri.path()),
                 };
             }
         };
@@ -71,10 +65,6 @@ impl Attributes {
             }),
         }
     }
-}
-
-fn decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn filled(text: &str) -> Option<String> {
@@ -305,12 +295,46 @@ mod tests {
     }
 
     #[test]
-    fn an_encoded_slash_does_not_change_what_is_named() {
+    fn an_encoded_slash_is_one() {
         assert_eq!(
-            got("/apis/metrics.k8s.io/v1/namespaces/a%2Fpods%2Fx/pods/"),
-            json!({"verb": "list", "group": "metrics.k8s.io", "version": "v1",
-                "namespace": "a/pods/x", "resource": "pods"})
+            got("/apis/metrics.k8s.io/v1/namespaces/a%2Fpods%2Fx"),
+            json!({"verb": "get", "group": "metrics.k8s.io", "version": "v1",
+                "namespace": "a", "resource": "pods", "name": "x"})
         );
+        assert_eq!(
+            got("/version%2f"),
+            json!({"path": "/version/", "verb": "get"})
+        );
+    }
+
+    /// As `RequestInfoFactory` of Kubernetes 1.36 reads them.
+    #[test]
+    fn escapes_and_empty_segments_are_read_as_upstream_reads_them() {
+        let resource = |namespace: &str, resource: &str, name: &str, subresource: &str| {
+            [namespace, resource, name, subresource].map(str::to_owned)
+        };
+        for (below, wanted) in [
+            ("/node%73", resource("", "nodes", "", "")),
+            ("/nodes//", resource("", "nodes", "", "")),
+            ("/nodes/n%2531", resource("", "nodes", "n%31", "")),
+            ("/nodes//n1", resource("", "nodes", "", "n1")),
+            ("//nodes", resource("", "", "nodes", "")),
+            ("/namespaces//pods", resource("", "pods", "", "")),
+            ("/namespaces/%2Fpods", resource("", "pods", "", "")),
+            ("/namespaces//pods/x", resource("", "pods", "x", "")),
+            ("/namespaces///pods", resource("", "", "pods", "")),
+            ("/namespaces/a//pods", resource("a", "", "pods", "")),
+            ("/namespaces/a/pods//x", resource("a", "pods", "", "x")),
+            (
+                "/namespaces/a%2Fpods%2Fx/pods/",
+                resource("a", "pods", "x", "pods"),
+            ),
+        ] {
+            let found = got(&format!("/apis/metrics.k8s.io/v1{below}"));
+            let of = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+            let found = ["namespace", "resource", "name", "subresource"].map(of);
+            assert_eq!(found, wanted, "{below}");
+        }
     }
 
     #[test]

@@ -24,17 +24,42 @@ const DNS: &str = concat!(
 );
 
 #[tokio::test]
-async fn a_slash_at_the_end_is_forgiven() {
+async fn slashes_at_the_end_are_forgiven() {
+    let router = Cluster::small().router();
+    for path in [
+        "/version",
+        "/apis/metrics.k8s.io",
+        "/apis/metrics.k8s.io/v1beta1",
+        "/apis/metrics.k8s.io/v1beta1/nodes",
+        "/apis/metrics.k8s.io/v1beta1/nodes/n1",
+        "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods/web-1",
+        "/apis/metrics.k8s.io/v1beta1/namespaces/default/pods",
+    ] {
+        for slashes in ["/", "//", "///"] {
+            let with_slashes = ask(&router, &format!("{path}{slashes}"), &[]).await;
+            assert_eq!(with_slashes.status, 200, "{path}{slashes}");
+            let without = ask(&router, path, &[]).await;
+            assert_eq!(with_slashes.body, without.body, "{path}{slashes}");
+        }
+    }
+    for path in ["/apis//", "//", "//apis/metrics.k8s.io/v1beta1/nodes"] {
+        assert_eq!(ask(&router, path, &[]).await.status, 404, "{path}");
+    }
+}
+
+/// As kube-apiserver does for its own resources: no namespace is all of them.
+#[tokio::test]
+async fn an_empty_namespace_is_none() {
     let router = Cluster::small().router();
     let base = "/apis/metrics.k8s.io/v1beta1";
+    let all = get(&router, &format!("{base}/pods")).await;
+    assert!(all.contains(WEB_1) && all.contains(DNS), "{all}");
     for path in [
-        "nodes/n1",
-        "namespaces/default/pods/web-1",
-        "namespaces/default/pods",
+        "namespaces//pods",
+        "namespaces//pods/",
+        "namespaces/%2Fpods",
     ] {
-        let path = format!("{base}/{path}");
-        let with_slash = get(&router, &format!("{path}/")).await;
-        assert_eq!(with_slash, get(&router, &path).await);
+        assert_eq!(get(&router, &format!("{base}/{path}")).await, all, "{path}");
     }
 }
 

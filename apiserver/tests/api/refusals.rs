@@ -34,6 +34,9 @@ async fn objects_that_do_not_exist_are_not_found() {
         ("/nodes/zzz", "node", "node"),
         ("/namespaces/default/pods/zzz", "pods", "pods"),
         ("/namespaces/none/pods/zzz", "pods", "pods"),
+        ("/namespaces//pods/zzz", "pods", "pods"),
+        ("/nodes/zz%7A", "node", "node"),
+        ("/nodes%2Fzzz//", "node", "node"),
     ] {
         let answer = refused(path).await;
         assert_eq!(answer.status, 404);
@@ -47,6 +50,14 @@ async fn objects_that_do_not_exist_are_not_found() {
             )
         );
     }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_text_is_not_found() {
+    let answer = refused("/nodes/%ff").await;
+    let details = ",\"details\":{\"name\":\"\u{fffd}\",\"kind\":\"node\"}";
+    let text = "node \"\u{fffd}\" not found";
+    assert_eq!(answer.body, status(text, "NotFound", details, 404));
 }
 
 #[tokio::test]
@@ -134,7 +145,13 @@ async fn paths_that_do_not_exist_are_not_found() {
         "/namespaces/default",
         "/namespaces/default/pods/web-1/log",
         "/nothing",
-        "/nodes/%ff",
+        "//nodes",
+        "/nodes//n1",
+        "/node%2573",
+        "/namespaces/default//pods",
+        "/namespaces/default/pods//web-1",
+        "/namespaces///pods",
+        "/namespaces/default%2Fpods%2Fweb-1/pods",
     ] {
         let answer = refused(path).await;
         assert_eq!(
@@ -148,6 +165,21 @@ async fn paths_that_do_not_exist_are_not_found() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_by_any_method() {
+    let router = Cluster::small().router();
+    for path in [
+        &format!("{BASE}/nothing"),
+        "/apis/metrics.k8s.io/v2",
+        "/version/x",
+    ] {
+        let request = Request::post(path).body(Body::empty()).unwrap();
+        assert_eq!(send(&router, request).await.status, 404, "{path}");
+    }
+    let request = Request::post("/version//").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, request).await.status, 405);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod line;
 mod listener;
 mod metrics;
 mod panics;
+mod path;
 
 use std::{
     io,

@@ -181,14 +181,17 @@ impl Served {
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
         let open = self.line.begin();
         let version = request.version();
-        let mut response = if let Some(refusal) = head::refuse(&request) {
-            self.metrics.heads_refused.inc();
-            refusal
-        } else {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(self.peer);
-            request.extensions_mut().insert(self.line.clone());
-            panics::answer_of(self.router.oneshot(request), &self.metrics).await?
+        let mut response = match head::read(request) {
+            Err(refusal) => {
+                self.metrics.heads_refused.inc();
+                refusal
+            }
+            Ok(request) => {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(self.peer);
+                request.extensions_mut().insert(self.line.clone());
+                panics::answer_of(self.router.oneshot(request), &self.metrics).await?
+            }
         };
         if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {
             self.line.leave();

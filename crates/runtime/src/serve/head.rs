@@ -9,6 +9,8 @@ use std::error::Error;
 use axum::{body::Body, response::IntoResponse as _};
 use http::{Request, Response, StatusCode, Version, header::HOST};
 
+use super::path::{self, BadPath};
+
 /// The header fields of one request: enough for somebody in a thousand groups,
 /// each of which is a field of the front proxy.
 pub(super) const FIELDS: usize = 1_100;
@@ -17,19 +19,34 @@ pub(super) const FIELDS: usize = 1_100;
 /// namespace of 63 and a name of 253.
 const PATH: usize = 2 << 10;
 
-/// The answer to a head that is too large, if it is.
-pub(super) fn refuse<B>(request: &Request<B>) -> Option<Response<Body>> {
-    let status = if request.headers().len() > FIELDS {
-        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+/// A request of which everybody reads the same path.
+///
+/// # Errors
+///
+/// The answer to a head that is too large, or that cannot be read.
+pub(super) fn read<B>(mut request: Request<B>) -> Result<Request<B>, Response<Body>> {
+    let (status, why) = if request.headers().len() > FIELDS {
+        let why = "the request has too many header fields";
+        (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why.to_owned())
     } else if request.uri().path().len() > PATH {
-        StatusCode::URI_TOO_LONG
-    } else if request.version() == Version::HTTP_11 && hosts(request) != 1 {
+        let why = format!("the path is longer than {PATH} bytes");
+        (StatusCode::URI_TOO_LONG, why)
+    } else if request.version() == Version::HTTP_11 && hosts(&request) != 1 {
         // RFC 9112, 3.2.
-        StatusCode::BAD_REQUEST
+        let why = "the request has no Host header field, or several";
+        (StatusCode::BAD_REQUEST, why.to_owned())
     } else {
-        return None;
+        match path::normal(request.uri()) {
+            Ok(None) => return Ok(request),
+            Ok(Some(uri)) => {
+                *request.uri_mut() = uri;
+                return Ok(request);
+            }
+            Err(error @ BadPath::Escape) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Err(error @ BadPath::TooLong(_)) => (StatusCode::URI_TOO_LONG, error.to_string()),
+        }
     };
-    Some(status.into_response())
+    Err((status, why).into_response())
 }
 
 fn hosts<B>(request: &Request<B>) -> usize {

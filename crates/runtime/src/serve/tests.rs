@@ -32,6 +32,14 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
         .route("/long", get(long))
         .route("/panic", get(panics))
         .route("/panic-later", get(panics_later))
+        .route(
+            "/paths/{*rest}",
+            get(async |uri: http::Uri| uri.to_string()),
+        )
+        .route(
+            "/query",
+            get(async |uri: http::Uri| uri.query().map_or(0, str::len).to_string()),
+        )
         .fallback(async || StatusCode::NOT_FOUND);
     let server = Server {
         listener: bound.listener,
@@ -271,6 +279,121 @@ async fn a_path_that_nothing_is_served_at_is_not_looked_at() {
         let answer = two.send_request(request(&path)).await.unwrap();
         assert_eq!(answer.status(), status, "{}", path.len());
     }
+}
+
+#[tokio::test]
+async fn a_path_is_decoded_before_anybody_looks_at_it() {
+    let (address, _running) = server(Limits::default()).await;
+    let mut connections = JoinSet::new();
+    let mut one = http1_to(address, &mut connections).await;
+    let mut two = http2_to(address, &mut connections).await;
+    for (path, status, seen) in [
+        ("/%70aths/%61%2Fb?c=%64", 200, "/paths/a/b?c=%64"),
+        ("/paths%2Fa", 200, "/paths/a"),
+        ("/paths/a%252Fb", 200, "/paths/a%252Fb"),
+        ("/%2570aths/a", 404, ""),
+        ("/paths/%zz", 400, "invalid URL escape in the path"),
+    ] {
+        let answers = [
+            one.send_request(request(path)).await.unwrap(),
+            two.send_request(request(path)).await.unwrap(),
+        ];
+        for answer in answers {
+            assert_eq!(answer.status(), status, "{path}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body = std::str::from_utf8(&body).unwrap();
+            let body = body.strip_prefix("http://localhost").unwrap_or(body);
+            assert_eq!(body, seen, "{path}");
+        }
+    }
+}
+
+/// What the library takes: a path and query of 65,534 bytes.
+const LONGEST: usize = 65_534;
+
+/// `/query?xx..`, so many bytes long.
+fn long_target(bytes: usize) -> String {
+    format!("/query?{}", "x".repeat(bytes - 7))
+}
+
+#[tokio::test]
+async fn a_query_may_have_64_kib_in_http1() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (address, _running) = server(Limits::default()).await;
+    for (bytes, status) in [(LONGEST, "200 OK"), (LONGEST + 1, "414 URI Too Long")] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "GET {} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            long_target(bytes)
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let line = format!("HTTP/1.1 {status}\r\n");
+        assert!(answer.starts_with(&line), "{bytes}: {answer}");
+    }
+}
+
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// The frames of a GET of `target`, which no client library would send.
+fn get_frames(stream: u32, target: &str) -> Vec<u8> {
+    // :method GET, :scheme http, :path and :authority as they are.
+    let mut head = vec![0x82, 0x86, 0x04, 0x7f];
+    let mut left = target.len() - 127;
+    while left >= 128 {
+        head.push(u8::try_from(left % 128).unwrap() | 128);
+        left /= 128;
+    }
+    head.push(u8::try_from(left).unwrap());
+    head.extend(target.as_bytes());
+    head.extend([0x01, 1, b'h']);
+    let chunks: Vec<&[u8]> = head.chunks(16_384).collect();
+    let mut frames = Vec::new();
+    for (at, chunk) in chunks.iter().enumerate() {
+        // HEADERS with END_STREAM, then CONTINUATION; the last with END_HEADERS.
+        let (kind, end) = if at == 0 { (1, 1) } else { (9, 0) };
+        let last = if at + 1 == chunks.len() { 4 } else { 0 };
+        frames.extend(frame(kind, end | last, stream, chunk));
+    }
+    frames
+}
+
+#[tokio::test]
+async fn a_longer_query_costs_its_stream_alone_in_http2() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let (address, _running) = server(Limits::default()).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    sent.extend(frame(4, 0, 0, &[]));
+    sent.extend(get_frames(1, &long_target(LONGEST + 1)));
+    sent.extend(get_frames(3, &long_target(LONGEST)));
+    stream.write_all(&sent).await.unwrap();
+    // Kinds of frames: 0 is DATA, 3 is RST_STREAM.
+    let mut ends = Vec::new();
+    while ends.len() < 2 {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let [_, high, low, kind, _, _, _, _, of] = head;
+        let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+        stream.read_exact(&mut payload).await.unwrap();
+        if matches!(kind, 0 | 3) {
+            ends.push((of, kind, payload));
+        }
+    }
+    // PROTOCOL_ERROR; and how long the query of the other was.
+    let wanted = [(1, 3, vec![0, 0, 0, 1]), (3, 0, b"65527".to_vec())];
+    assert_eq!(ends, wanted);
 }
 
 /// What it takes until the server closes a connection that says nothing.
