@@ -20,6 +20,8 @@ pub mod fuzzing {
 }
 mod limits;
 mod metrics;
+#[cfg(test)]
+mod nulls;
 mod requests;
 mod shutdown;
 mod states;

@@ -15,6 +15,8 @@ mod members;
 mod membership;
 mod metrics;
 pub mod nodes;
+#[cfg(test)]
+mod nulls;
 mod ownership;
 mod schedule;
 mod scrape;

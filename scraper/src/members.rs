@@ -13,14 +13,13 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::coordination::v1::{Lease as Object, LeaseSpec},
+    api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference},
     jiff,
 };
 use kube::{
-    Api, Client,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
-    runtime::watcher,
+    Client, Error, Resource as _,
+    api::{DeleteParams, Patch, PatchParams, Preconditions, Request},
 };
 use tokio::{
     sync::{Notify, watch},
@@ -31,11 +30,14 @@ use tracing::{debug, info, warn};
 use tributary_model::Timestamp;
 use tributary_runtime::{
     clock::Clock,
-    kube::{Change, keep},
+    kube::{Change, Watched, keep},
 };
 
 pub(crate) use self::read::BadLease;
-use self::{read::Read, spaced::Spaced};
+use self::{
+    read::{Object, Read},
+    spaced::Spaced,
+};
 use crate::{
     membership::{LEASE, MOST_LEASES, Membership, RENEW_EVERY},
     metrics::ShareMetrics,
@@ -73,7 +75,9 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The leases of our group.
 #[derive(Clone)]
 pub(crate) struct Leases {
-    api: Api<Object>,
+    client: Client,
+    /// Where they are.
+    path: String,
     group: String,
     source: Member,
     /// The pod of that name.
@@ -100,7 +104,8 @@ impl Leases {
         metrics: ShareMetrics,
     ) -> Self {
         Self {
-            api: Api::namespaced(client, namespace),
+            client,
+            path: Lease::url_path(&(), Some(namespace)),
             group: group.to_owned(),
             source: source.into(),
             owner: None,
@@ -156,8 +161,8 @@ impl Leases {
         leave.cancelled().await;
         let name = self.name();
         let params = DeleteParams::default();
-        match within(LEAVE_TIMEOUT, self.api.delete(&name, &params)).await {
-            Ok(_) => info!(lease = name, "left the group"),
+        match within(LEAVE_TIMEOUT, self.delete(&name, &params)).await {
+            Ok(()) => info!(lease = name, "left the group"),
             Err(error) => warn!(lease = name, error, "cannot delete our lease; it runs out"),
         }
     }
@@ -167,7 +172,7 @@ impl Leases {
     }
 
     async fn write(&self, acquired: jiff::Timestamp) -> Result<(), String> {
-        let lease = Object {
+        let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.name()),
                 labels: Some([(GROUP.to_owned(), self.group.clone())].into()),
@@ -184,8 +189,22 @@ impl Leases {
         };
         let params = PatchParams::apply("tributary-scraper").force();
         let (name, patch) = (self.name(), Patch::Apply(&lease));
-        let written = self.api.patch(&name, &params, &patch);
-        within(REQUEST_TIMEOUT, written).await.map(drop)
+        let request = Request::new(&self.path).patch(&name, &params, &patch);
+        within(REQUEST_TIMEOUT, self.send(request)).await
+    }
+
+    async fn delete(&self, name: &str, params: &DeleteParams) -> Result<(), Error> {
+        self.send(Request::new(&self.path).delete(name, params))
+            .await
+    }
+
+    /// Sends a request. Of the answer only whether it is one counts.
+    async fn send(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<(), Error> {
+        let request = request.map_err(Error::BuildRequest)?;
+        self.client.request_text(request).await.map(drop)
     }
 
     /// Keeps `view` current until `stop`. While the API cannot be reached the
@@ -203,8 +222,11 @@ impl Leases {
             objects: Mutex::default(),
             changed: Notify::new(),
         };
-        let labels = format!("{GROUP}={}", self.group);
-        let config = watcher::Config::default().labels(&labels).page_size(PAGE);
+        let leases = Watched {
+            labels: format!("{GROUP}={}", self.group),
+            page: PAGE,
+            ..Watched::all("leases", self.path.clone())
+        };
         let read = |object| self.read(object);
         let apply = |change| {
             let dropped = shared.apply(change, steady.now(), &self.clock);
@@ -212,7 +234,7 @@ impl Leases {
             shared.changed.notify_one();
         };
         let ended = stop.clone();
-        let watching = keep(self.api.clone(), config, read, apply, ended);
+        let watching = keep(self.client.clone(), leases, read, apply, ended);
         let cleaning = self.clean(&shared, &stop);
         let publishing = self.publish(&shared, steady, &view, &stop);
         tokio::join!(watching, publishing, cleaning);
@@ -257,8 +279,8 @@ impl Leases {
             }),
             ..DeleteParams::default()
         };
-        match within(REQUEST_TIMEOUT, self.api.delete(&name, &params)).await {
-            Ok(_) => {
+        match within(REQUEST_TIMEOUT, self.delete(&name, &params)).await {
+            Ok(()) => {
                 self.metrics.leases_cleaned.inc();
                 info!(lease = name, "deleted a lease that was left behind");
             }
@@ -325,7 +347,7 @@ impl Leases {
 /// The outcome as text: what happened is only ever told.
 async fn within<T>(
     limit: Duration,
-    request: impl Future<Output = Result<T, kube::Error>>,
+    request: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, String> {
     match timeout(limit, pin!(request)).await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
@@ -398,7 +420,8 @@ impl Shared {
 /// The lease in the JSON of an object of `group`, as a watch gives it.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn read(json: &[u8], group: &str) -> Option<crate::membership::Lease> {
-    let read = Read::of(serde_json::from_slice(json).ok()?, group).ok()?;
+    let json = std::str::from_utf8(json).ok()?;
+    let read = Read::of(tributary_runtime::kube::from_json(json).ok()?, group).ok()?;
     Some(read.lease)
 }
 

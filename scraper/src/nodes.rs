@@ -5,11 +5,11 @@ mod target;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use kube::{Api, Client, runtime::watcher};
+use kube::Client;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tributary_model::NodeName;
-use tributary_runtime::kube::{Change, keep};
+use tributary_runtime::kube::{Change, Watched, keep};
 
 use self::object::Node;
 pub(crate) use self::target::path_of;
@@ -61,8 +61,9 @@ impl Targets {
         match change {
             Change::Replace(targets) => {
                 let was_listed = std::mem::replace(&mut self.listed, true);
-                let new: BTreeMap<_, _> = targets
-                    .into_iter()
+                // What has no name is none.
+                let named = targets.into_iter().filter(is_named);
+                let new: BTreeMap<_, _> = named
                     .map(|target| (target.node.clone(), Arc::new(target)))
                     .collect();
                 let changed = new != self.by_name;
@@ -71,6 +72,7 @@ impl Targets {
                 }
                 changed || !was_listed
             }
+            Change::Put(target) if !is_named(&target) => false,
             Change::Put(target) => {
                 // A node reports its status every few minutes, mostly the same.
                 if self
@@ -87,6 +89,10 @@ impl Targets {
     }
 }
 
+fn is_named(target: &Target) -> bool {
+    !target.node.as_str().is_empty()
+}
+
 /// Keeps the targets current until `stop`.
 ///
 /// `selector` is a label selector and may be empty: the API server applies it.
@@ -99,14 +105,14 @@ pub async fn watch_nodes(
     targets: watch::Sender<Targets>,
     stop: CancellationToken,
 ) {
-    let mut config = watcher::Config::default();
-    if !selector.is_empty() {
-        config = config.labels(selector);
-    }
+    let nodes = Watched {
+        labels: selector.to_owned(),
+        ..Watched::all("nodes", "/api/v1/nodes")
+    };
     keep(
-        Api::<Node>::all(client),
-        config,
-        |node| rules.target(&node),
+        client,
+        nodes,
+        |node: Node| rules.target(&node),
         |change| {
             targets.send_if_modified(|targets| targets.apply(change));
         },

@@ -1,6 +1,11 @@
 //! Dependencies point one way.
 
-use std::{collections::BTreeMap, process::Command};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::Value;
 
@@ -128,4 +133,66 @@ fn there_is_one_tls_stack() {
     let found: Vec<&&str> = BANNED.iter().filter(|name| names.contains(name)).collect();
     assert!(found.is_empty(), "{found:?}");
     assert!(names.contains(&"aws-lc-rs"), "{} packages", names.len());
+}
+
+/// What decodes an answer of the Kubernetes API, or JSON at all, and stumbles over
+/// `null`.
+const READERS: &[&str] = &[
+    "kube::Api",
+    "Api<",
+    "Api::<",
+    "Api::all",
+    "Api::namespaced",
+    "Api::default_namespaced",
+    "client.request(",
+    "client.request::<",
+    "client.request_events",
+    "client.request_status",
+    "watcher::watcher",
+    "serde_json::from_",
+];
+
+/// These read what no API says: our own documents, a kubeconfig, and pages of kubelets.
+const OTHERS: &[&str] = &[
+    "apiserver/src/api/json.rs",
+    "apiserver/src/api/openapi/schemas.rs",
+    "apiserver/src/api/yaml.rs",
+    "scraper/src/kubelet/credentials/sources.rs",
+    "scraper/src/kubelet/decode/summary.rs",
+];
+
+#[test]
+fn what_the_kubernetes_api_says_is_read_by_one_reader() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (mut others, mut by_the_reader) = (Vec::new(), 0);
+    for folder in ["apiserver/src", "scraper/src", "crates/runtime/src"] {
+        for path in sources(&root.join(folder)) {
+            let text = fs::read_to_string(&path).unwrap();
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            by_the_reader += text.matches("from_json").count();
+            let has = READERS.iter().filter(|reader| text.contains(**reader));
+            let has: Vec<&&str> = has.collect();
+            if !has.is_empty() && !OTHERS.contains(&&*name) {
+                others.push(format!("{name}: {has:?}"));
+            }
+        }
+    }
+    assert!(others.is_empty(), "read it by from_json: {others:#?}");
+    assert!(by_the_reader > 10, "{by_the_reader}");
+}
+
+/// The files in a folder, without those that are tests alone.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let paths = paths.filter(|path| path.file_stem().is_some_and(|name| name != "tests"));
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                sources(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }

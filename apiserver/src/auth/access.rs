@@ -92,7 +92,7 @@ impl Access {
         let ask = |how: How| {
             let reviews = self.reviews.clone();
             async move {
-                let status = reviews.ask(&review, &how).await?.status.unwrap_or_default();
+                let status = reviews.ask(&review, &how).await?;
                 if status.allowed && status.denied != Some(true) {
                     return Ok((Decision::Allowed, holds.allowed));
                 }

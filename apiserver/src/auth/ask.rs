@@ -9,14 +9,21 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::ClusterResourceScope;
-use kube::{Api, Client, Resource, api::PostParams};
+use k8s_openapi::api::{
+    authentication::v1::{TokenReview, TokenReviewStatus},
+    authorization::v1::{SubjectAccessReview, SubjectAccessReviewStatus},
+};
+use kube::{
+    Client, Resource,
+    api::{PostParams, Request},
+};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, sleep, timeout_at},
 };
 use tracing::warn;
+use tributary_runtime::kube::{Answered, from_json};
 
 use super::{
     cache::{Failure, How, Lane},
@@ -101,6 +108,20 @@ impl Failure for Unreviewed {
     }
 }
 
+/// A question, and what the answer to it is.
+pub(crate) trait Review: Resource<DynamicType = ()> + Serialize {
+    /// The part that the API fills in.
+    type Status: DeserializeOwned + Default;
+}
+
+impl Review for TokenReview {
+    type Status = TokenReviewStatus;
+}
+
+impl Review for SubjectAccessReview {
+    type Status = SubjectAccessReviewStatus;
+}
+
 /// Asks for reviews of one kind.
 #[derive(Clone)]
 pub(crate) struct Reviews {
@@ -179,12 +200,12 @@ impl Reviews {
         &self.pulse
     }
 
-    /// The review with its status filled in.
-    pub(crate) async fn ask<K>(&self, review: &K, how: &How) -> Result<K, Unreviewed>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
-        K: Clone + Debug + Serialize + DeserializeOwned,
-    {
+    /// What is said to the review.
+    pub(crate) async fn ask<K: Review>(
+        &self,
+        review: &K,
+        how: &How,
+    ) -> Result<K::Status, Unreviewed> {
         let deadline = Instant::now() + DEADLINE;
         let permit = timeout_at(deadline, self.permits.acquire(how.lane)).await;
         let permit = permit.map_err(|_| Unreviewed::busy())?;
@@ -211,11 +232,11 @@ impl Reviews {
     }
 
     /// Keeps in `last` what went wrong so far.
-    async fn tries<K>(&self, review: &K, last: &mut Option<String>) -> Result<K, Unreviewed>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
-        K: Clone + Debug + Serialize + DeserializeOwned,
-    {
+    async fn tries<K: Review>(
+        &self,
+        review: &K,
+        last: &mut Option<String>,
+    ) -> Result<K::Status, Unreviewed> {
         let mut delays = DELAYS.into_iter();
         loop {
             let error = match self.once(review).await {
@@ -235,15 +256,11 @@ impl Reviews {
 
     /// The same where an answer may stand in: at once if nobody is answered. As
     /// long as others are, it is asked for until the deadline.
-    async fn tries_beside_a_spare<K>(
+    async fn tries_beside_a_spare<K: Review>(
         &self,
         review: &K,
         last: &mut Option<String>,
-    ) -> Result<K, Unreviewed>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
-        K: Clone + Debug + Serialize + DeserializeOwned,
-    {
+    ) -> Result<K::Status, Unreviewed> {
         loop {
             let error = match self.once(review).await {
                 Ok(answer) => return Ok(answer),
@@ -259,14 +276,9 @@ impl Reviews {
         }
     }
 
-    async fn once<K>(&self, review: &K) -> Result<K, kube::Error>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>,
-        K: Clone + Debug + Serialize + DeserializeOwned,
-    {
-        let api = Api::<K>::all(self.client.clone());
+    async fn once<K: Review>(&self, review: &K) -> Result<K::Status, kube::Error> {
         let start = Instant::now();
-        let answer = api.create(&PostParams::default(), review).await;
+        let answer = self.answer(review).await;
         let code = match &answer {
             Ok(_) => Some(201),
             Err(kube::Error::Api(status)) => Some(status.code),
@@ -277,6 +289,16 @@ impl Reviews {
             self.pulse.answered();
         }
         answer
+    }
+
+    async fn answer<K: Review>(&self, review: &K) -> Result<K::Status, kube::Error> {
+        let question = serde_json::to_vec(review).map_err(kube::Error::SerdeError)?;
+        let request = Request::new(K::url_path(&(), None));
+        let request = request.create(&PostParams::default(), question);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let answer = self.client.request_text(request).await?;
+        let answer: Answered<K::Status> = from_json(&answer).map_err(kube::Error::SerdeError)?;
+        Ok(answer.status.unwrap_or_default())
     }
 
     fn failure(&self, error: &kube::Error, text: String) -> Unreviewed {

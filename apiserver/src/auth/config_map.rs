@@ -1,13 +1,23 @@
 //! `kube-system/extension-apiserver-authentication`: what kube-apiserver tells
 //! aggregated API servers about who signs what (PARITY 8.1).
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use tributary_runtime::kube::from_json;
 
 use super::front_proxy::Headers;
 
 pub(crate) const NAMESPACE: &str = "kube-system";
 pub(crate) const NAME: &str = "extension-apiserver-authentication";
 pub(crate) const FULL_NAME: &str = "configmap kube-system/extension-apiserver-authentication";
+
+/// What is read of a config map.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ConfigMap {
+    pub(crate) data: BTreeMap<String, String>,
+}
 
 /// What the config map says, not yet parsed where it is certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,12 +51,12 @@ pub(crate) enum BadConfigMap {
 /// Reads the config map; what it does not have is nothing.
 pub(crate) fn read(map: &ConfigMap) -> Result<Found, BadConfigMap> {
     let text = |key: &str| {
-        let found = map.data.as_ref()?.get(key)?;
+        let found = map.data.get(key)?;
         (!found.is_empty()).then_some(found.as_str())
     };
     let list = |key: &'static str| match text(key) {
         None => Ok(Vec::new()),
-        Some(text) => serde_json::from_str::<Vec<String>>(text)
+        Some(text) => from_json::<Vec<String>>(text)
             .map_err(|error| BadConfigMap::List(key, error.to_string())),
     };
     let proxy = match text("requestheader-client-ca-file") {
@@ -71,13 +81,15 @@ pub(crate) fn read(map: &ConfigMap) -> Result<Found, BadConfigMap> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::nulls::nulled;
 
     fn map(pairs: &[(&str, &str)]) -> ConfigMap {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         ConfigMap {
-            data: Some(pairs.iter().map(own).collect()),
-            ..ConfigMap::default()
+            data: pairs.iter().map(own).collect(),
         }
     }
 
@@ -130,5 +142,22 @@ mod tests {
         let text = error.unwrap_err().to_string();
         let start = "requestheader-allowed-names is not a JSON list of strings: ";
         assert!(text.starts_with(start), "{text}");
+    }
+
+    #[test]
+    fn a_config_map_in_which_anything_is_null_is_read() {
+        let whole = json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "x"},
+            "data": {"client-ca-file": "CLIENTS", "requestheader-client-ca-file": "PROXY"}});
+        for (at, json) in nulled(&whole) {
+            let map = from_json::<ConfigMap>(&json);
+            let map = map.unwrap_or_else(|error| panic!("{at}: {error}"));
+            read(&map).unwrap();
+        }
+        let found = read(&map(&[
+            ("requestheader-client-ca-file", "PROXY"),
+            ("requestheader-allowed-names", "null"),
+        ]));
+        let names = found.unwrap().proxy.unwrap().allowed_names;
+        assert_eq!(names, Vec::<String>::new(), "as Go reads a list");
     }
 }

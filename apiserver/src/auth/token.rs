@@ -104,7 +104,7 @@ impl Tokens {
                 ..TokenReview::default()
             };
             async move {
-                let status = reviews.ask(&review, &how).await?.status.unwrap_or_default();
+                let status = reviews.ask(&review, &how).await?;
                 // The error says that the token could not be checked, which
                 // upstream does not hold either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());

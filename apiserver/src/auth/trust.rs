@@ -10,22 +10,18 @@
 use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
-use futures::{
-    StreamExt as _,
-    stream::{self, BoxStream},
-};
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, Client, runtime::watcher};
+use kube::Client;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_runtime::{
     exit::Misconfigured,
-    kube::watch_object,
+    kube::{Change, Objects, Stale, Watched, follow},
     reload::{LOOK_EVERY, Looks},
 };
 
 use super::{
-    config_map::{self, ProxySource},
+    config_map::{self, ConfigMap, ProxySource},
     front_proxy::{FrontProxy, Headers},
     x509::{BadCa, Pool},
 };
@@ -110,28 +106,30 @@ impl Keeper {
 
     /// Follows the files and the config map until `stop`.
     pub(crate) async fn follow(mut self, client: Client, stop: CancellationToken) {
-        let mut events = self.events(client);
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                event = events.next() => match event {
-                    // The stream of a watcher does not end; if it did, so would we.
-                    None => return,
-                    Some(Ok(map)) => self.take(&map.unwrap_or_default()),
-                    Some(Err(error)) => self.failed(&error),
-                },
-                _ = look.tick() => self.look_again(),
+        let (tell, mut told) = watch::channel(Told::default());
+        let watching = self.settings.needs_map();
+        let watching = async {
+            if watching {
+                watch_map(client, tell, stop.clone()).await;
+            } else {
+                stop.cancelled().await;
             }
-        }
-    }
-
-    fn events(&self, client: Client) -> BoxStream<'static, watcher::Result<Option<ConfigMap>>> {
-        if !self.settings.needs_map() {
-            return stream::pending().boxed();
-        }
-        let api = Api::namespaced(client, config_map::NAMESPACE);
-        watch_object(api, config_map::NAME).boxed()
+        };
+        let taking = async {
+            let mut look = tokio::time::interval(LOOK_EVERY);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    Ok(()) = told.changed() => match &*told.borrow_and_update() {
+                        Told::Nothing => {}
+                        Told::Map(map) => self.take(map),
+                        Told::Failed(error) => self.failed(error),
+                    },
+                    _ = look.tick() => self.look_again(),
+                }
+            }
+        };
+        tokio::join!(watching, taking);
     }
 
     /// A config map that does not exist is as one that says nothing.
@@ -160,7 +158,7 @@ impl Keeper {
         }
     }
 
-    fn failed(&mut self, error: &watcher::Error) {
+    fn failed(&mut self, error: &str) {
         if !self.map_failed {
             warn!(
                 %error,
@@ -250,6 +248,35 @@ impl Keeper {
         }
         self.current.store(Arc::new(trust));
     }
+}
+
+/// What the watch of the config map has said last.
+#[derive(Debug, Default)]
+enum Told {
+    #[default]
+    Nothing,
+    /// What it says, nothing if there is none.
+    Map(ConfigMap),
+    /// Why it cannot be read.
+    Failed(String),
+}
+
+async fn watch_map(client: Client, tell: watch::Sender<Told>, stop: CancellationToken) {
+    let path = format!("/api/v1/namespaces/{}/configmaps", config_map::NAMESPACE);
+    let watched = Watched {
+        fields: format!("metadata.name={}", config_map::NAME),
+        ..Watched::all("configmaps", path)
+    };
+    let told = |told: Result<Change<ConfigMap>, Stale>| {
+        let now = match told {
+            Ok(Change::Replace(maps)) => Told::Map(maps.into_iter().next().unwrap_or_default()),
+            Ok(Change::Put(map)) => Told::Map(map),
+            Ok(Change::Remove(_)) => Told::Map(ConfigMap::default()),
+            Err(error) => Told::Failed(error.to_string()),
+        };
+        tell.send_replace(now);
+    };
+    follow(client, (watched, Objects::default()), |map| map, told, stop).await;
 }
 
 /// Whether every user with a certificate is the front proxy, too (kube-apiserver 1.35

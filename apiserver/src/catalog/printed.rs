@@ -11,10 +11,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use kube::{Error, core::Status};
+use kube::Error;
 use serde::{Deserialize, de::IgnoredAny};
 use tributary_model::PodKey;
-use tributary_runtime::kube::{Change, Decode, Event, Page};
+use tributary_runtime::kube::{Change, Decode, Event, Page, failure, from_json};
 
 use super::{Labels, uid::Uid};
 
@@ -46,11 +46,11 @@ pub(super) struct Printed {
 impl Decode for Printed {
     type Item = PrintedPod;
 
-    const ACCEPT: &'static str =
-        "application/json;as=Table;g=meta.k8s.io;v=v1,application/json;q=0.9";
+    const ACCEPT: Option<&'static str> =
+        Some("application/json;as=Table;g=meta.k8s.io;v=v1,application/json;q=0.9");
 
     fn page(&mut self, json: &str) -> Result<Page<PrintedPod>, Error> {
-        let answer: Answer<'_> = serde_json::from_str(json).map_err(Error::SerdeError)?;
+        let answer: Answer<'_> = from_json(json).map_err(Error::SerdeError)?;
         let meta = &answer.metadata;
         let next = (!meta.next.is_empty()).then(|| meta.next.to_string());
         let version = meta.resource_version.to_string();
@@ -63,11 +63,12 @@ impl Decode for Printed {
     }
 
     fn event(&mut self, json: &str) -> Result<Event<PrintedPod>, Error> {
-        let line: Line<'_> = serde_json::from_str(json).map_err(Error::SerdeError)?;
-        let (answer, change): (_, fn(PrintedPod) -> Change<PrintedPod>) = match line {
-            Line::Added(answer) | Line::Modified(answer) => (answer, Change::Put),
-            Line::Deleted(answer) => (answer, Change::Remove),
-            Line::Bookmark(answer) => {
+        let line: Line<'_> = from_json(json).map_err(Error::SerdeError)?;
+        let answer = line.object;
+        let change: fn(PrintedPod) -> Change<PrintedPod> = match &*line.kind {
+            "ADDED" | "MODIFIED" => Change::Put,
+            "DELETED" => Change::Remove,
+            "BOOKMARK" => {
                 // If it comes first it has the columns.
                 let version = answer.metadata.resource_version.to_string();
                 self.columns(&answer);
@@ -76,7 +77,7 @@ impl Decode for Printed {
                     changes: Vec::new(),
                 });
             }
-            Line::Error(status) => return Err(Error::Api(status)),
+            _ => return Err(failure(json)),
         };
         let version = answer.metadata.resource_version.to_string();
         let changes = self.pods(answer).into_iter().map(change).collect();
@@ -91,7 +92,14 @@ impl Printed {
         }
     }
 
+    /// The pods; what has no name is none.
     fn pods(&mut self, answer: Answer<'_>) -> Vec<PrintedPod> {
+        let mut pods = self.all(answer);
+        pods.retain(|pod| !pod.key.name.is_empty());
+        pods
+    }
+
+    fn all(&mut self, answer: Answer<'_>) -> Vec<PrintedPod> {
         self.columns(&answer);
         if let Some(rows) = answer.rows {
             let row = |row: Row<'_>| {
@@ -102,9 +110,7 @@ impl Printed {
         }
         let Some(items) = answer.items else {
             // What an event of a server that prints nothing is about.
-            let one = (!answer.metadata.name.is_empty())
-                .then(|| pod(answer.metadata, node(answer.spec.as_ref())));
-            return one.into_iter().collect();
+            return vec![pod(answer.metadata, node(answer.spec.as_ref()))];
         };
         let item = |item: Object<'_>| pod(item.metadata, node(item.spec.as_ref()));
         items.into_iter().map(item).collect()
@@ -126,10 +132,10 @@ fn node<'a>(spec: Option<&'a Spec<'_>>) -> Option<&'a str> {
 }
 
 /// A Table, a list, or, in an event, an object that is not printed.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Answer<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     metadata: Meta<'a>,
     #[serde(borrow)]
     spec: Option<Spec<'a>>,
@@ -158,20 +164,22 @@ struct Meta<'a> {
     labels: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct Spec<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     node_name: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Column<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Row<'a> {
     #[serde(borrow)]
     cells: Vec<Cell<'a>>,
@@ -179,7 +187,8 @@ struct Row<'a> {
     object: Object<'a>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Object<'a> {
     #[serde(borrow)]
     metadata: Meta<'a>,
@@ -207,17 +216,11 @@ impl Cell<'_> {
 
 /// A line of a watch.
 #[derive(Deserialize)]
-#[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
-enum Line<'a> {
+struct Line<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
-    Added(Answer<'a>),
-    #[serde(borrow)]
-    Modified(Answer<'a>),
-    #[serde(borrow)]
-    Deleted(Answer<'a>),
-    #[serde(borrow)]
-    Bookmark(Answer<'a>),
-    Error(Box<Status>),
+    object: Answer<'a>,
 }
 
 #[cfg(test)]

@@ -18,9 +18,11 @@ use kube::{
     Client, Error, Resource as _,
     api::{GetParams, Request},
 };
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use tributary_model::{NodeName, PodKey};
+use tributary_runtime::kube::from_json;
 
 use super::{Catalog, uid::Uid};
 
@@ -136,19 +138,42 @@ async fn ask(client: &Client, key: &PodKey, uid: Uid) -> Result<Option<NodeName>
     // All of it, where the client would ask for metadata.
     let whole = HeaderValue::from_static("application/json");
     request.headers_mut().insert(header::ACCEPT, whole);
-    let found: Pod = match client.request(request).await {
+    let found = match client.request_text(request).await {
         Ok(found) => found,
         Err(Error::Api(status)) if status.code == 404 => return Ok(None),
         Err(error) => return Err(error),
     };
-    let is_it = found.metadata.uid.as_deref().map(Uid::from) == Some(uid);
-    let spec = found.spec.filter(|_| is_it);
-    Ok(spec.and_then(|spec| spec.node_name).map(NodeName::from))
+    let found: Placed = from_json(&found).map_err(Error::SerdeError)?;
+    let is_it = Uid::from(&*found.metadata.uid) == uid && !found.spec.node_name.is_empty();
+    Ok(is_it.then(|| found.spec.node_name.into()))
+}
+
+/// What is read of a pod.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Placed {
+    metadata: Meta,
+    spec: Spec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    uid: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    node_name: String,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{super::PodRecord, *};
+    use crate::nulls::nulled;
 
     fn key(name: &str) -> PodKey {
         PodKey::new("shop", name)
@@ -205,5 +230,16 @@ mod tests {
         assert_eq!((third.len(), &*third[21].0.name), (22, "web-149"));
         unplaced.retain(|key| *key.name == *"web-007");
         assert_eq!(keys(&unplaced.next(None)), ["shop/web-007"]);
+    }
+
+    #[test]
+    fn a_pod_in_which_anything_is_null_is_read() {
+        let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web-1",
+            "uid": "u-1", "labels": {"a": "b"}}, "spec": {"nodeName": "n1",
+            "containers": [{"name": "main"}]}});
+        for (at, json) in nulled(&pod) {
+            let read = from_json::<Placed>(&json);
+            read.unwrap_or_else(|error| panic!("{at}: {error}"));
+        }
     }
 }

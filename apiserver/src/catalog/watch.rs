@@ -4,10 +4,9 @@
 //! The types here decode names and labels and skip everything else where it stands
 //! in the JSON, so managed fields and annotations are never built.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use k8s_openapi::{api::core::v1::Node, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::{Api, Client, Resource, runtime::watcher};
+use kube::Client;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tributary_model::{NodeName, PodKey};
@@ -23,27 +22,33 @@ use crate::store::Store;
 /// `--node-selector` leaves out: a request for one by name is told that it has
 /// no metrics, not that it does not exist (PARITY 5.4).
 pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: CancellationToken) {
-    let config = watcher::Config::default();
-    let api: Api<NodeMeta> = Api::all(client);
+    // What has no name is none.
+    let is_one = |node: &NodeRecord| !node.name.as_str().is_empty();
     let apply = |change| match change {
-        Change::Replace(nodes) => catalog.set_nodes(nodes),
+        Change::Replace(mut nodes) => {
+            nodes.retain(is_one);
+            catalog.set_nodes(nodes);
+        }
+        Change::Put(node) if !is_one(&node) => {}
         Change::Put(node) => catalog.put_node(node),
         Change::Remove(node) => catalog.remove_node(node.name.as_str()),
     };
-    let record = |node: NodeMeta| {
-        let node = NodeRecord::from(node.0);
+    let record = |node: Named| {
+        let node = NodeRecord::from(node);
         let name = catalog.share_node(&node.name);
         NodeRecord { name, ..node }
     };
-    keep(api, config, record, apply, stop).await;
+    let nodes = Watched::all("nodes", "/api/v1/nodes");
+    keep(client, nodes, record, apply, stop).await;
 }
 
 /// Running pods: a kubelet reports no others.
-const PODS: Watched = Watched {
-    kind: "pods",
-    path: "/api/v1/pods",
-    fields: "status.phase=Running",
-};
+fn running_pods() -> Watched {
+    Watched {
+        fields: "status.phase=Running".to_owned(),
+        ..Watched::all("pods", "/api/v1/pods")
+    }
+}
 
 /// Watches running pods into `catalog` until `stop`. Pods that are reported before
 /// they are known here have the name that `store` has. Those that come without a
@@ -76,7 +81,8 @@ pub(crate) async fn watch_pods(
         }
     };
     let record = |pod: PrintedPod| sharing(pod, &catalog, &store, &unplaced);
-    keep_decoded(client, (PODS, Printed::default()), record, apply, stop).await;
+    let read = (running_pods(), Printed::default());
+    keep_decoded(client, read, record, apply, stop).await;
 }
 
 /// The pod with the names and labels that are in memory already.
@@ -99,80 +105,27 @@ fn sharing(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplace
     })
 }
 
-impl From<ObjectMeta> for NodeRecord {
-    fn from(meta: ObjectMeta) -> Self {
+/// The part of an object that is wanted. What is not named here is skipped while it is
+/// read.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Named {
+    metadata: Meta,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    name: String,
+    labels: BTreeMap<String, String>,
+}
+
+impl From<Named> for NodeRecord {
+    fn from(node: Named) -> Self {
         Self {
-            name: meta.name.unwrap_or_default().into(),
-            labels: meta.labels.into_iter().flatten().collect(),
+            name: node.metadata.name.into(),
+            labels: node.metadata.labels.into_iter().collect(),
         }
-    }
-}
-
-/// The part of an object's metadata that is wanted. What is not named here is
-/// skipped while it is read.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wanted {
-    metadata: WantedMeta,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WantedMeta {
-    name: Option<String>,
-    namespace: Option<String>,
-    uid: Option<String>,
-    resource_version: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-}
-
-impl From<Wanted> for ObjectMeta {
-    fn from(wanted: Wanted) -> Self {
-        let meta = wanted.metadata;
-        Self {
-            name: meta.name,
-            namespace: meta.namespace,
-            uid: meta.uid,
-            resource_version: meta.resource_version,
-            labels: meta.labels,
-            ..Self::default()
-        }
-    }
-}
-
-/// A type that the watch machinery accepts in place of a node and that holds only
-/// what is [`Wanted`].
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Wanted")]
-struct NodeMeta(ObjectMeta);
-
-impl From<Wanted> for NodeMeta {
-    fn from(wanted: Wanted) -> Self {
-        Self(wanted.into())
-    }
-}
-
-impl Resource for NodeMeta {
-    type DynamicType = ();
-    type Scope = <Node as Resource>::Scope;
-
-    fn kind(dt: &()) -> Cow<'_, str> {
-        Node::kind(dt)
-    }
-    fn group(dt: &()) -> Cow<'_, str> {
-        Node::group(dt)
-    }
-    fn version(dt: &()) -> Cow<'_, str> {
-        Node::version(dt)
-    }
-    fn plural(dt: &()) -> Cow<'_, str> {
-        Node::plural(dt)
-    }
-    fn meta(&self) -> &ObjectMeta {
-        &self.0
-    }
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.0
     }
 }
 
@@ -180,10 +133,13 @@ impl Resource for NodeMeta {
 mod tests {
     use std::{sync::Arc, time::Duration};
 
+    use serde_json::json;
     use tributary_model::{Columns, NodePoint, Reading, Remarks, Roster, RosterBuilder, Timestamp};
 
+    use tributary_runtime::kube::from_json;
+
     use super::{super::Labels, *};
-    use crate::store::Source;
+    use crate::{nulls::nulled, store::Source};
 
     fn printed(name: &str) -> PrintedPod {
         PrintedPod {
@@ -246,22 +202,36 @@ mod tests {
     }
 
     #[test]
-    fn managed_fields_and_annotations_are_not_even_built() {
-        let json = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{
+    fn of_a_node_the_name_and_the_labels_are_read() {
+        let json = r#"{"kind":"Node","apiVersion":"v1","metadata":{
             "name":"n1","uid":"u-1","resourceVersion":"7",
-            "labels":{"zone":"a"},"annotations":{"a":"b"},
+            "labels":{"zone":"a","empty":null},"annotations":{"a":"b"},
             "managedFields":[{"manager":"kubelet","fieldsV1":{"f:status":{}}}],
             "ownerReferences":[{"kind":"Machine"}]}}"#;
-        let meta: NodeMeta = serde_json::from_str(json).unwrap();
-        assert_eq!(meta.0.managed_fields, None);
-        assert_eq!(meta.0.annotations, None);
-        assert_eq!(meta.0.resource_version.as_deref(), Some("7"));
+        let node: Named = from_json(json).unwrap();
         assert_eq!(
-            NodeRecord::from(meta.0),
+            NodeRecord::from(node),
             NodeRecord {
                 name: "n1".into(),
-                labels: [("zone", "a")].into_iter().collect(),
+                labels: [("zone", "a"), ("empty", "")].into_iter().collect(),
             }
         );
+    }
+
+    #[test]
+    fn a_node_in_which_anything_is_null_is_read() {
+        let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1",
+            "resourceVersion": "7", "labels": {"zone": "a"}, "annotations": {"a": "b"}},
+            "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}});
+        for (at, json) in nulled(&node) {
+            let node = from_json::<Named>(&json);
+            let node = node.unwrap_or_else(|error| panic!("{at}: {error}"));
+            let is_named = !node.metadata.name.is_empty();
+            assert_eq!(
+                is_named,
+                !matches!(&*at, "" | "/metadata" | "/metadata/name"),
+                "{at}"
+            );
+        }
     }
 }

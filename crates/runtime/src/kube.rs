@@ -7,6 +7,8 @@
 mod activity;
 mod decoded;
 mod limits;
+mod null;
+mod objects;
 mod watch;
 
 use std::path::Path;
@@ -18,9 +20,11 @@ use ::kube::{
 
 pub use self::{
     activity::Watches,
-    decoded::{Decode, Event, Page, Watched, keep_decoded},
+    decoded::{Decode, Event, Page, Stale, Watched, follow, keep, keep_decoded},
     limits::Limits,
-    watch::{Change, keep, watch_object},
+    null::from_json,
+    objects::{Answered, Objects, failure},
+    watch::Change,
 };
 use crate::{args::KubeArgs, exit::Misconfigured};
 

@@ -9,12 +9,16 @@ use std::{
     future::Future,
 };
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
-use kube::{Api, Client, runtime::watcher};
+use k8s_openapi::{
+    api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Client, Resource as _};
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tributary_runtime::kube::{Change, keep};
+use tributary_runtime::kube::{Change, Watched, keep};
 
 use crate::config::{Service, ServicePort};
 
@@ -35,14 +39,17 @@ pub(crate) fn watch_endpoints(
     found: watch::Sender<Found>,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> {
-    let api: Api<EndpointSlice> = Api::namespaced(client, &service.namespace);
-    let config = watcher::Config::default().labels(&format!("{SERVICE}={}", service.name));
+    let path = EndpointSlice::url_path(&(), Some(&service.namespace));
+    let slices = Watched {
+        labels: format!("{SERVICE}={}", service.name),
+        ..Watched::all("endpointslices", path)
+    };
     let port = service.port.clone();
-    let mut slices = Slices::default();
+    let mut known = Slices::default();
     let apply = move |change| {
-        slices.apply(change);
-        let addresses = slices.addresses();
-        let portless = slices.portless();
+        known.apply(change);
+        let addresses = known.addresses();
+        let portless = known.portless();
         found.send_if_modified(|found| {
             if found.get(&service) == Some(&addresses) {
                 return false;
@@ -55,7 +62,20 @@ pub(crate) fn watch_endpoints(
             true
         });
     };
-    async move { keep(api, config, |slice| Slice::read(slice, &port), apply, stop).await }
+    async move {
+        let read = |slice| Slice::read(slice, &port);
+        keep(client, slices, read, apply, stop).await;
+    }
+}
+
+/// What is read of an EndpointSlice.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Wire {
+    metadata: ObjectMeta,
+    address_type: String,
+    endpoints: Vec<Endpoint>,
+    ports: Vec<EndpointPort>,
 }
 
 /// A part of the endpoints of a Service, all with the same ports.
@@ -70,12 +90,12 @@ struct Slice {
 }
 
 impl Slice {
-    fn read(slice: EndpointSlice, port: &ServicePort) -> Self {
-        let ports = slice.ports.unwrap_or_default();
+    fn read(slice: Wire, port: &ServicePort) -> Self {
         let port = match port {
             ServicePort::Number(number) => Some(*number),
             ServicePort::Name(name) => {
-                let mut named = ports
+                let mut named = slice
+                    .ports
                     .iter()
                     .filter(|port| port.name.as_ref() == Some(name))
                     .filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP");
@@ -96,7 +116,8 @@ impl Slice {
 
 /// All addresses of an endpoint are as good as the first.
 fn place(endpoint: Endpoint) -> Option<(Option<String>, String)> {
-    let host = endpoint.addresses.into_iter().next()?;
+    let mut hosts = endpoint.addresses.into_iter();
+    let host = hosts.find(|host| !host.is_empty())?;
     let who = endpoint
         .target_ref
         .and_then(|target| target.uid.or(target.name));
@@ -151,8 +172,10 @@ impl Slices {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use tributary_runtime::kube::from_json;
 
     use super::*;
+    use crate::nulls::nulled;
 
     fn slice(name: &str, port: &str, endpoints: &Value) -> Value {
         json!({
@@ -167,12 +190,12 @@ mod tests {
         })
     }
 
-    fn read(slice: Value, port: &str) -> Slice {
+    fn read(slice: &Value, port: &str) -> Slice {
         let port = match port.parse() {
             Ok(number) => ServicePort::Number(number),
             Err(_) => ServicePort::Name(port.to_owned()),
         };
-        Slice::read(serde_json::from_value(slice).unwrap(), &port)
+        Slice::read(from_json(&slice.to_string()).unwrap(), &port)
     }
 
     fn listed(slices: Vec<Slice>) -> Slices {
@@ -196,7 +219,7 @@ mod tests {
             { "addresses": ["10.0.0.3"], "conditions": { "ready": false, "terminating": true } },
             { "addresses": ["10.0.0.4", "10.0.0.99"] },
         ]);
-        let slices = listed(vec![read(slice("a", "bus", &endpoints), "bus")]);
+        let slices = listed(vec![read(&slice("a", "bus", &endpoints), "bus")]);
         let expected = [1, 2, 3, 4].map(|n| format!("10.0.0.{n}:8443"));
         assert_eq!(addresses(&slices), expected);
     }
@@ -205,14 +228,14 @@ mod tests {
     fn a_number_is_the_port_of_the_pods_and_a_name_the_tcp_port_of_the_slice() {
         let one = || slice("a", "bus", &json!([{ "addresses": ["10.0.0.1"] }]));
         assert_eq!(
-            addresses(&listed(vec![read(one(), "bus")])),
+            addresses(&listed(vec![read(&one(), "bus")])),
             ["10.0.0.1:8443"]
         );
         assert_eq!(
-            addresses(&listed(vec![read(one(), "5000")])),
+            addresses(&listed(vec![read(&one(), "5000")])),
             ["10.0.0.1:5000"]
         );
-        let other = listed(vec![read(one(), "grpc")]);
+        let other = listed(vec![read(&one(), "grpc")]);
         assert_eq!((addresses(&other), other.portless()), (Vec::new(), 1));
     }
 
@@ -232,7 +255,7 @@ mod tests {
             name,
             lonely,
         ];
-        let slices = slices.map(|slice| read(slice, "bus"));
+        let slices = slices.map(|slice| read(&slice, "bus"));
         assert_eq!(
             addresses(&listed(slices.into())),
             ["10.0.0.1:8443", "fd00::2:8443"]
@@ -243,7 +266,7 @@ mod tests {
     fn slices_come_change_and_go_one_by_one() {
         let one = |name: &str, address: &str| {
             read(
-                slice(name, "bus", &json!([{ "addresses": [address] }])),
+                &slice(name, "bus", &json!([{ "addresses": [address] }])),
                 "bus",
             )
         };
@@ -257,8 +280,34 @@ mod tests {
         assert_eq!(addresses(&slices), Vec::<String>::new());
         let empty = json!({ "metadata": { "name": "a" }, "addressType": "IPv4", "endpoints": null, "ports": null });
         assert_eq!(
-            addresses(&listed(vec![read(empty, "bus")])),
+            addresses(&listed(vec![read(&empty, "bus")])),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_slice_in_which_anything_is_null_hides_no_other_endpoint() {
+        let endpoints = json!([
+            {"addresses": ["10.0.0.1", "10.0.0.2"], "conditions": {"ready": true}, "nodeName": "n1",
+                "hints": {"forZones": [{"name": "a"}]},
+                "targetRef": {"kind": "Pod", "name": "front-1", "uid": "u1"}},
+            {"addresses": ["10.0.0.9"]},
+        ]);
+        let whole = slice("a", "bus", &endpoints);
+        for (at, json) in nulled(&whole) {
+            let slice = from_json::<Wire>(&json);
+            let slice = slice.unwrap_or_else(|error| panic!("{at}: {error}"));
+            let port = ServicePort::Name("bus".to_owned());
+            let found = addresses(&listed(vec![Slice::read(slice, &port)]));
+            if at.starts_with("/endpoints/0") {
+                assert!(
+                    found.contains(&"10.0.0.9:8443".to_owned()),
+                    "{at}: {found:?}"
+                );
+            }
+        }
+        let second = json!([{"addresses": [null, "10.0.0.2"]}, null]);
+        let found = addresses(&listed(vec![read(&slice("a", "bus", &second), "bus")]));
+        assert_eq!(found, ["10.0.0.2:8443"]);
     }
 }

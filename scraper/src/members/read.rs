@@ -9,8 +9,10 @@
 use std::time::Duration;
 
 use k8s_openapi::{
-    api::coordination::v1::Lease as Object, apimachinery::pkg::apis::meta::v1::MicroTime,
+    api::coordination::v1::LeaseSpec,
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
+use serde::Deserialize;
 use tributary_model::Timestamp;
 
 use super::{GROUP, PREFIX};
@@ -65,6 +67,14 @@ impl BadLease {
     }
 }
 
+/// What is read of a Lease object.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Object {
+    pub(super) metadata: ObjectMeta,
+    pub(super) spec: LeaseSpec,
+}
+
 /// A lease, and the object that it was read from: name and version.
 #[derive(Debug)]
 pub(super) struct Read {
@@ -79,7 +89,7 @@ impl Read {
     ///
     /// It does not count.
     pub(super) fn of(object: Object, group: &str) -> Result<Self, BadLease> {
-        let (metadata, spec) = (object.metadata, object.spec.unwrap_or_default());
+        let Object { metadata, spec } = object;
         let holder = spec.holder_identity.unwrap_or_default();
         if !is_name(&holder) {
             return Err(BadLease::Holder);

@@ -6,8 +6,10 @@ use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use serde_json::{Value, from_slice, json};
 use tokio::sync::mpsc;
+use tributary_runtime::kube::from_json;
 
 use super::*;
+use crate::nulls::nulled;
 
 const RESOLUTION: Duration = Duration::from_secs(15);
 
@@ -51,13 +53,13 @@ fn object(holder: &str, renewed: i64) -> Object {
             labels: Some([(GROUP.to_owned(), "default".to_owned())].into()),
             ..ObjectMeta::default()
         },
-        spec: Some(LeaseSpec {
+        spec: LeaseSpec {
             holder_identity: Some(holder.to_owned()),
             acquire_time: Some(date(0)),
             renew_time: Some(date(renewed)),
             lease_duration_seconds: Some(15),
             ..LeaseSpec::default()
-        }),
+        },
     }
 }
 
@@ -65,7 +67,7 @@ fn object(holder: &str, renewed: i64) -> Object {
 fn a_lease_counts_that_is_called_after_its_holder_and_says_sane_things() {
     let why = |change: &dyn Fn(&mut ObjectMeta, &mut LeaseSpec)| {
         let mut object = object("s1", 90);
-        change(&mut object.metadata, object.spec.as_mut().unwrap());
+        change(&mut object.metadata, &mut object.spec);
         Read::of(object, "default").map(|read| read.lease.holder.to_string())
     };
     let rename = |holder: &str| {
@@ -117,7 +119,7 @@ fn a_lease_counts_that_is_called_after_its_holder_and_says_sane_things() {
     }
     assert_eq!(why(&|_, spec| spec.renew_time = None), Err(BadLease::Times));
     let bare = Object {
-        spec: None,
+        spec: LeaseSpec::default(),
         ..object("s1", 90)
     };
     assert_eq!(Read::of(bare, "default").unwrap_err(), BadLease::Holder);
@@ -249,5 +251,33 @@ async fn our_lease_goes_with_our_pod() {
         assert_eq!(method, Method::PATCH);
         assert_eq!(body["metadata"]["ownerReferences"], owners);
         assert_eq!(body["spec"]["holderIdentity"], "me");
+    }
+}
+
+#[test]
+fn a_lease_in_which_anything_is_null_is_read() {
+    let whole = json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1",
+        "metadata": {"name": "tributary-s1", "resourceVersion": "7", "labels": {GROUP: "default"},
+            "creationTimestamp": "2026-11-29T00:10:42Z", "managedFields": [{"manager": "s1",
+                "time": "2026-11-29T00:10:42Z", "fieldsV1": {"f:spec": {}}}],
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "s1", "uid": "u"}]},
+        "spec": {"holderIdentity": "s1", "leaseDurationSeconds": 15,
+            "acquireTime": "2026-11-29T00:10:42.000000Z", "renewTime": "2026-11-29T00:10:42.000000Z"}});
+    for (at, json) in nulled(&whole) {
+        let lease = from_json::<Object>(&json);
+        let lease = lease.unwrap_or_else(|error| panic!("{at}: {error}"));
+        let counts = Read::of(lease, "default").is_ok();
+        let is_needed = [
+            "",
+            "/metadata",
+            "/metadata/name",
+            "/metadata/labels",
+            "/spec",
+            "/metadata/labels/tributary.dev~1group",
+            "/spec/holderIdentity",
+            "/spec/leaseDurationSeconds",
+            "/spec/renewTime",
+        ];
+        assert_eq!(counts, !is_needed.contains(&&*at), "{at}");
     }
 }

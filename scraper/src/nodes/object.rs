@@ -3,20 +3,13 @@
 //! A real one is 10 to 30 KB, most of it managed fields and names of images. The
 //! rest of it is skipped while it is decoded, so it is never in memory.
 
-use std::borrow::Cow;
-
-use k8s_openapi::{
-    ClusterResourceScope, api::core::v1 as core, apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
-use kube::Resource;
 use serde::Deserialize;
 
 /// A Node object, as far as it says how to reach its kubelet.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "Wire")]
 pub(super) struct Node {
-    /// The name and the resource version; nothing else is filled in.
-    metadata: ObjectMeta,
+    pub(super) name: String,
     pub(super) path: Option<String>,
     pub(super) addresses: Vec<Address>,
     pub(super) port: i32,
@@ -26,96 +19,64 @@ pub(super) struct Node {
 }
 
 /// One of the addresses of a node.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Address {
     #[serde(rename = "type")]
     pub(super) kind: String,
     pub(super) address: String,
 }
 
-impl Node {
-    pub(super) fn name(&self) -> &str {
-        self.metadata.name.as_deref().unwrap_or_default()
-    }
-}
-
-impl Resource for Node {
-    type DynamicType = ();
-    type Scope = ClusterResourceScope;
-
-    fn kind((): &()) -> Cow<'_, str> {
-        core::Node::kind(&())
-    }
-
-    fn group((): &()) -> Cow<'_, str> {
-        core::Node::group(&())
-    }
-
-    fn version((): &()) -> Cow<'_, str> {
-        core::Node::version(&())
-    }
-
-    fn plural((): &()) -> Cow<'_, str> {
-        core::Node::plural(&())
-    }
-
-    fn meta(&self) -> &ObjectMeta {
-        &self.metadata
-    }
-
-    fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
-    }
-}
-
-/// What may be absent may be `null`, too: proxies and other API servers write that.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct Wire {
     metadata: WireMeta,
-    status: Option<WireStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireMeta {
-    name: Option<String>,
-    resource_version: Option<String>,
-    annotations: Option<WireAnnotations>,
+    status: WireStatus,
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireMeta {
+    name: String,
+    annotations: WireAnnotations,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireAnnotations {
     #[serde(rename = "metrics.k8s.io/resource-metrics-path")]
     path: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 struct WireStatus {
-    addresses: Option<Vec<Address>>,
-    daemon_endpoints: Option<WireEndpoints>,
-    conditions: Option<Vec<WireCondition>>,
-    capacity: Option<WireCapacity>,
+    addresses: Vec<Address>,
+    daemon_endpoints: WireEndpoints,
+    conditions: Vec<WireCondition>,
+    capacity: WireCapacity,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 struct WireEndpoints {
-    kubelet_endpoint: Option<WireEndpoint>,
+    kubelet_endpoint: WireEndpoint,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "PascalCase", default)]
 struct WireEndpoint {
-    port: Option<i32>,
+    port: i32,
 }
 
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireCapacity {
     cpu: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireCondition {
     #[serde(rename = "type")]
     kind: String,
@@ -124,23 +85,15 @@ struct WireCondition {
 
 impl From<Wire> for Node {
     fn from(wire: Wire) -> Self {
-        let status = wire.status.unwrap_or_default();
-        let conditions = status.conditions.iter().flatten();
-        let ready = conditions
-            .clone()
-            .any(|condition| condition.kind == "Ready" && condition.status == "True");
-        let kubelet = status.daemon_endpoints.and_then(|it| it.kubelet_endpoint);
-        let cpu = status.capacity.and_then(|capacity| capacity.cpu);
+        let status = wire.status;
+        let is_ready = |it: &WireCondition| it.kind == "Ready" && it.status == "True";
+        let cpu = status.capacity.cpu;
         Self {
-            metadata: ObjectMeta {
-                name: wire.metadata.name,
-                resource_version: wire.metadata.resource_version,
-                ..ObjectMeta::default()
-            },
-            path: wire.metadata.annotations.and_then(|it| it.path),
-            addresses: status.addresses.unwrap_or_default(),
-            port: kubelet.and_then(|kubelet| kubelet.port).unwrap_or_default(),
-            ready,
+            name: wire.metadata.name,
+            path: wire.metadata.annotations.path,
+            ready: status.conditions.iter().any(is_ready),
+            addresses: status.addresses,
+            port: status.daemon_endpoints.kubelet_endpoint.port,
             cpu_millis: cpu.and_then(|cpu| millis(&cpu)),
         }
     }

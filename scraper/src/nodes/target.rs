@@ -92,7 +92,7 @@ const MAX_PATH: usize = 1_024;
 impl Rules {
     /// The target of a node (PARITY 2.3 and 2.4).
     pub(super) fn target(&self, node: &Node) -> Target {
-        let name = NodeName::from(node.name());
+        let name = NodeName::from(node.name.as_str());
         // A port out of range cannot come from a kubelet; it is as none.
         let in_status = u16::try_from(node.port).unwrap_or(0);
         let (port, fits) = match in_status {

@@ -1,8 +1,9 @@
 use serde_json::{Value, json};
-
 use tributary_model::Endpoint;
+use tributary_runtime::kube::from_json;
 
 use super::*;
+use crate::nulls::nulled;
 
 fn rules(types: &[&str]) -> Rules {
     Rules {
@@ -12,8 +13,8 @@ fn rules(types: &[&str]) -> Rules {
     }
 }
 
-fn node(object: Value) -> Node {
-    serde_json::from_value(object).unwrap()
+fn node(object: &Value) -> Node {
+    from_json(&object.to_string()).unwrap()
 }
 
 fn full() -> Value {
@@ -44,7 +45,7 @@ fn full() -> Value {
 
 #[test]
 fn the_first_address_of_the_first_type_that_matches_is_taken() {
-    let host = |types| rules(types).target(&node(full())).host;
+    let host = |types| rules(types).target(&node(&full())).host;
     assert_eq!(host(&["Hostname", "InternalIP"]), Ok("n1.test".into()));
     assert_eq!(host(&["InternalDNS", "InternalIP"]), Ok("127.1.0.1".into()));
     let error = host(&["InternalDNS", "ExternalIP"]).unwrap_err();
@@ -84,7 +85,7 @@ fn what_may_be_absent_may_be_null() {
         let mut whole = full();
         whole["status"]["capacity"] = json!({ "cpu": "4" });
         *whole.pointer_mut(pointer).unwrap() = object;
-        let target = rules(&["InternalIP"]).target(&node(whole));
+        let target = rules(&["InternalIP"]).target(&node(&whole));
         assert_eq!(target.port, 10_250, "{pointer}");
     }
 }
@@ -102,7 +103,7 @@ fn a_node_says_how_many_cpus_it_has() {
     ] {
         let mut object = full();
         object["status"]["capacity"] = json!({ "cpu": quantity, "memory": "1Ki" });
-        let target = rules(&[]).target(&node(object));
+        let target = rules(&[]).target(&node(&object));
         assert_eq!(target.cpu_millis, millis, "{quantity}");
     }
 }
@@ -110,11 +111,11 @@ fn a_node_says_how_many_cpus_it_has() {
 #[test]
 fn the_port_of_the_status_is_taken_when_asked_for_and_there() {
     let mut rules = rules(&[]);
-    assert_eq!(rules.target(&node(full())).port, 10_250);
+    assert_eq!(rules.target(&node(&full())).port, 10_250);
     rules.use_status_port = true;
-    assert_eq!(rules.target(&node(full())).port, 12_345);
+    assert_eq!(rules.target(&node(&full())).port, 12_345);
     let bare = json!({ "metadata": { "name": "n2" } });
-    assert_eq!(rules.target(&node(bare)).port, 10_250);
+    assert_eq!(rules.target(&node(&bare)).port, 10_250);
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn the_annotation_replaces_the_path_and_only_the_path() {
         let mut object = full();
         object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] =
             annotation.into();
-        assert_eq!(rules(&[]).target(&node(object)).path, path, "{annotation}");
+        assert_eq!(rules(&[]).target(&node(&object)).path, path, "{annotation}");
     }
 }
 
@@ -142,7 +143,7 @@ fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
     let annotated = |path: &str| {
         let mut object = full();
         object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] = path.into();
-        rules(&["Hostname"]).target(&node(object))
+        rules(&["Hostname"]).target(&node(&object))
     };
     let longest = format!("/{}", "a".repeat(1_023));
     assert_eq!(annotated(&longest).path, longest.as_str());
@@ -165,7 +166,7 @@ fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
     let at = |host: &str| {
         let mut object = full();
         object["status"]["addresses"][2]["address"] = host.into();
-        rules(&["Hostname"]).target(&node(object)).host
+        rules(&["Hostname"]).target(&node(&object)).host
     };
     for host in ["n1", "10.0.0.1", "fd00::1", "ip-10-0-0-1.ec2.internal", ""] {
         assert_eq!(at(host), Ok(host.into()));
@@ -191,7 +192,7 @@ fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
             use_status_port: true,
             ..rules(&["Hostname"])
         };
-        let target = rules.target(&node(object));
+        let target = rules.target(&node(&object));
         target.host.map(|_| target.port)
     };
     assert_eq!(port(443), Err(NoAddress::Port(443)));
@@ -206,19 +207,19 @@ fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
 
 #[test]
 fn only_the_condition_ready_makes_a_node_ready() {
-    assert!(rules(&[]).target(&node(full())).ready);
+    assert!(rules(&[]).target(&node(&full())).ready);
     let mut object = full();
     object["status"]["conditions"][1]["status"] = "Unknown".into();
-    assert!(!rules(&[]).target(&node(object)).ready);
+    assert!(!rules(&[]).target(&node(&object)).ready);
     let bare = json!({ "metadata": { "name": "n2" }, "status": { "conditions": null } });
-    assert!(!rules(&[]).target(&node(bare)).ready);
+    assert!(!rules(&[]).target(&node(&bare)).ready);
 }
 
 #[test]
 fn a_change_is_told_only_if_it_is_one() {
     let target = |name: &str| {
         let object = json!({ "metadata": { "name": name } });
-        rules(&["Hostname"]).target(&node(object))
+        rules(&["Hostname"]).target(&node(&object))
     };
     let mut targets = Targets::default();
     assert!(!targets.listed());
@@ -244,7 +245,7 @@ fn a_path_says_by_its_end_what_is_there() {
         let mut object = full();
         object["metadata"]["annotations"]["metrics.k8s.io/resource-metrics-path"] =
             annotation.into();
-        rules(&["Hostname"]).target(&node(object)).named()
+        rules(&["Hostname"]).target(&node(&object)).named()
     };
     for (annotation, endpoint) in [
         ("/custom/path", Endpoint::Resource),
@@ -262,4 +263,19 @@ fn a_path_says_by_its_end_what_is_there() {
     for none in [None, Some(""), Some("/metrics/resource")] {
         assert_eq!(named(none), None, "{none:?}");
     }
+}
+
+#[test]
+fn a_node_in_which_anything_is_null_is_read() {
+    for (at, json) in nulled(&full()) {
+        let node = from_json::<Node>(&json);
+        let node = node.unwrap_or_else(|error| panic!("{at}: {error}"));
+        rules(&["InternalIP"]).target(&node);
+    }
+    let unnamed = rules(&[]).target(&node(&json!(null)));
+    let named = rules(&[]).target(&node(&full()));
+    let targets = Targets::of([unnamed.clone(), named]);
+    let found: Vec<&str> = targets.iter().map(|target| target.node.as_str()).collect();
+    assert_eq!(found, ["n1"]);
+    assert!(!Targets::default().apply(Change::Put(unnamed)));
 }

@@ -2,7 +2,6 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::ConfigMap;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls_pki_types::{CertificateDer, UnixTime, pem::PemObject as _};
 use tributary_sim::{Ca, Pki};
@@ -11,6 +10,7 @@ use super::{
     super::{
         PENDING,
         answer::Denial,
+        config_map::ConfigMap,
         front_proxy::Headers,
         trust::{Keeper, Settings, Trust},
         x509::{self, Pool, Subject},
@@ -42,8 +42,7 @@ fn map(pki: &Pki) -> ConfigMap {
     ];
     let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
     ConfigMap {
-        data: Some(data.map(own).into()),
-        ..ConfigMap::default()
+        data: data.map(own).into(),
     }
 }
 
@@ -74,7 +73,7 @@ async fn one_ca_for_users_and_front_proxy_makes_no_front_proxy_of_any_name() {
         let mut layer = layer(golden().0, Trust::default());
         layer.trust = keeper.current();
         let mut map = map(&pki);
-        let data = map.data.as_mut().unwrap();
+        let data = &mut map.data;
         let key = |name: &str| name.to_owned();
         data.insert(key("requestheader-allowed-names"), names.to_owned());
         let both = format!("{}{}", pki.ca(Ca::FrontProxy), pki.ca(proxy_ca));
@@ -128,7 +127,7 @@ fn a_config_map_without_a_meaning_leaves_what_was_in_force() {
         ("requestheader-allowed-names", "not a list"),
     ] {
         let mut broken = map(&pki);
-        let data = broken.data.as_mut().unwrap();
+        let data = &mut broken.data;
         data.insert(key.to_owned(), value.to_owned());
         keeper.take(&broken);
         let now = keeper.current().load_full();

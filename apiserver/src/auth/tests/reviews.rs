@@ -9,15 +9,20 @@ use std::{
     time::Duration,
 };
 
+use k8s_openapi::api::{
+    authentication::v1::TokenReviewStatus, authorization::v1::SubjectAccessReviewStatus,
+};
 use kube::Client;
 use serde_json::json;
 use tokio::time::{Instant, advance};
+use tributary_runtime::kube::{Answered, from_json};
 
 use super::{
     super::{answer::Denial, trust::Trust},
     cluster::{Asked, Reply, cluster, failure, golden, status},
     get, layer, stranger,
 };
+use crate::nulls::nulled;
 
 const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
 const SAM: &[(&str, &str)] = &[("Authorization", "Bearer ok:sam")];
@@ -266,4 +271,35 @@ async fn a_question_that_is_very_long_is_not_held() {
         assert_eq!(answer, Ok(()));
     }
     assert_eq!(asked.access().len(), 2);
+}
+
+#[test]
+fn an_answer_in_which_anything_is_null_is_read_and_allows_no_more() {
+    let review = json!({"kind": "SubjectAccessReview", "apiVersion": "authorization.k8s.io/v1",
+        "metadata": {"creationTimestamp": "2026-11-29T00:10:42Z"}, "spec": {"user": "x"},
+        "status": {"allowed": true, "denied": false, "reason": "x", "evaluationError": "y"}});
+    for (at, json) in nulled(&review) {
+        let answer = from_json::<Answered<SubjectAccessReviewStatus>>(&json);
+        let answer = answer.unwrap_or_else(|error| panic!("{at}: {error}"));
+        let allowed = answer.status.is_some_and(|status| status.allowed);
+        assert_eq!(
+            allowed,
+            !matches!(&*at, "" | "/status" | "/status/allowed"),
+            "{at}"
+        );
+    }
+    let review = json!({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": "x"}, "spec": {"token": "t"},
+        "status": {"authenticated": true, "audiences": ["a"], "error": "x", "user": {
+            "username": "jane", "uid": "7", "groups": ["dev"], "extra": {"scopes": ["a"]}}}});
+    for (at, json) in nulled(&review) {
+        let answer = from_json::<Answered<TokenReviewStatus>>(&json);
+        let answer = answer.unwrap_or_else(|error| panic!("{at}: {error}"));
+        let is_good = answer.status.and_then(|status| status.authenticated) == Some(true);
+        assert_eq!(
+            is_good,
+            !matches!(&*at, "" | "/status" | "/status/authenticated"),
+            "{at}"
+        );
+    }
 }

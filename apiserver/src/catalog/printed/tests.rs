@@ -1,4 +1,7 @@
+use serde_json::json;
+
 use super::*;
+use crate::nulls::nulled;
 
 /// As kube-apiserver 1.37 writes it; descriptions are cut.
 const COLUMNS: &str = r#"[{"name":"Name","type":"string","format":"name","description":"Name","priority":0},
@@ -184,4 +187,46 @@ fn a_watch_that_is_too_old_says_so() {
         let read = Printed::default().event(broken);
         assert!(matches!(read, Err(Error::SerdeError(_))), "{broken}");
     }
+}
+
+#[test]
+fn null_is_as_absent_and_hides_no_other_pod() {
+    let printed = table(COLUMNS, &[row("web-1", "n1"), row("web-2", "n2")]);
+    let plain = json!({"kind": "PodList", "metadata": {"resourceVersion": "9", "continue": ""},
+        "items": [
+            {"metadata": {"name": "web-1", "namespace": "shop", "uid": "u", "labels": {"a": "b"}},
+                "spec": {"nodeName": "n1"}},
+            {"metadata": {"name": "web-2", "namespace": "shop"}, "spec": {"nodeName": "n2"}}]});
+    for list in [serde_json::from_str(&printed).unwrap(), plain] {
+        for (at, json) in nulled(&list) {
+            let page = Printed::default().page(&json);
+            let page = page.unwrap_or_else(|error| panic!("{at}: {error}"));
+            if at.contains("/0") {
+                let names: Vec<&str> = page.items.iter().map(|pod| &*pod.key.name).collect();
+                assert!(names.contains(&"web-2"), "{at}: {names:?}");
+            }
+        }
+    }
+    for object in [
+        table(COLUMNS, &[row("web-1", "n1")]),
+        r#"{"metadata":{"name":"web-1",
+        "namespace":"shop","resourceVersion":"10","labels":{"a":"b"}},"spec":{"nodeName":"n2"}}"#
+            .to_owned(),
+    ] {
+        let line = line("MODIFIED", &object);
+        for (at, json) in nulled(&serde_json::from_str(&line).unwrap()) {
+            if !matches!(&*at, "" | "/type") {
+                let event = Printed::default().event(&json);
+                event.unwrap_or_else(|error| panic!("{at}: {error}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_is_read_whatever_comes_first_in_it() {
+    let object = table(COLUMNS, &[row("web-1", "n1")]);
+    let line = format!(r#"{{"object":{object},"type":"DELETED"}}"#);
+    let event = Printed::default().event(&line).unwrap();
+    assert_eq!(changes(event), ["remove shop/web-1: n1"]);
 }

@@ -1,9 +1,9 @@
-//! A watch of answers that are no objects.
+//! A watch that keeps a set, and leaves it to others to read what comes.
 //!
-//! kube's own watcher reads lists of objects. An API server can also print them
-//! ([Tables]), which says more than their metadata and is half as long as whole
-//! objects. So this lists in pages and then watches from there as the other does,
-//! and leaves it to its caller to read what comes.
+//! kube's own watcher reads lists of objects, and none with a `null` where Go takes one
+//! ([`super::null`]). An API server can also print objects ([Tables]), which says more
+//! than their metadata and is half as long as whole ones. So this lists in pages and
+//! then watches from there as the other does.
 //!
 //! [Tables]: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 
@@ -16,19 +16,23 @@ use ::kube::{
 };
 use futures::{AsyncBufReadExt as _, StreamExt as _};
 use http::{HeaderValue, header};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::watch::{Change, LASTS, PAGE, watch_backoff};
+use super::{
+    objects::Objects,
+    watch::{Change, LASTS, PAGE, watch_backoff},
+};
 
 /// How the answers are read.
 pub trait Decode {
     /// What there is a set of.
     type Item;
 
-    /// What is asked for.
-    const ACCEPT: &'static str;
+    /// What is asked for; if nothing, the client decides.
+    const ACCEPT: Option<&'static str>;
 
     /// Reads a page of a list.
     ///
@@ -66,30 +70,76 @@ pub struct Event<T> {
 }
 
 /// Which objects are watched.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watched {
     /// What they are called.
     pub kind: &'static str,
     /// Where they are.
-    pub path: &'static str,
-    /// The field selector.
-    pub fields: &'static str,
+    pub path: String,
+    /// The field selector; empty for all.
+    pub fields: String,
+    /// The label selector; empty for all.
+    pub labels: String,
+    /// How many are listed at a time, at most: so starting in a big cluster has no peak.
+    pub page: u32,
+}
+
+impl Watched {
+    /// All of `kind` at `path`, in pages of 500.
+    pub fn all(kind: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            kind,
+            path: path.into(),
+            fields: String::new(),
+            labels: String::new(),
+            page: PAGE,
+        }
+    }
 }
 
 /// A watch that ends as soon as this, and said nothing, ends for a reason that nobody
 /// gave, so it waits before it begins again.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// Watches what `decode` reads until `stop`, telling `apply` every change.
+/// Watches objects until `stop`, telling `apply` every change. `I` is what is wanted of
+/// an object.
 ///
-/// `keep` takes from an item what is needed, as soon as it is decoded. While the API
+/// `keep` takes from that what is needed, as soon as it is decoded. While the API
 /// cannot be reached the set stays as it is; this is logged once, and so is the
 /// recovery.
+pub async fn keep<I: DeserializeOwned, T>(
+    client: Client,
+    watched: Watched,
+    keep: impl Fn(I) -> T,
+    apply: impl FnMut(Change<T>),
+    stop: CancellationToken,
+) {
+    keep_decoded(client, (watched, Objects::default()), keep, apply, stop).await;
+}
+
+/// The same for what `decode` reads.
 pub async fn keep_decoded<D: Decode, T>(
     client: Client,
     (watched, decode): (Watched, D),
     keep: impl Fn(D::Item) -> T,
-    apply: impl FnMut(Change<T>),
+    mut apply: impl FnMut(Change<T>),
+    stop: CancellationToken,
+) {
+    let kind = watched.kind;
+    let tell = |told| match told {
+        Ok(change) => apply(change),
+        Err(error) => warn!(%kind, %error, "cannot watch; what is known stays in force"),
+    };
+    follow(client, (watched, decode), keep, tell, stop).await;
+}
+
+/// The same, telling `tell` also why the API cannot be watched, each time that it could
+/// before.
+pub async fn follow<D: Decode, T>(
+    client: Client,
+    (watched, decode): (Watched, D),
+    keep: impl Fn(D::Item) -> T,
+    tell: impl FnMut(Result<Change<T>, Stale>),
     stop: CancellationToken,
 ) {
     let mut set = Set {
@@ -97,7 +147,7 @@ pub async fn keep_decoded<D: Decode, T>(
         watched,
         decode,
         keep,
-        apply,
+        tell,
         version: None,
         healthy: true,
         backoff: watch_backoff(),
@@ -106,11 +156,9 @@ pub async fn keep_decoded<D: Decode, T>(
         let Err(error) = turn else {
             continue;
         };
-        if set.healthy {
-            let kind = watched.kind;
-            warn!(%kind, %error, "cannot watch; what is known stays in force");
+        if std::mem::replace(&mut set.healthy, false) {
+            (set.tell)(Err(error));
         }
-        set.healthy = false;
         let pause = set.backoff.next().unwrap_or(SHORT);
         let pause = stop.run_until_cancelled(tokio::time::sleep(pause));
         if pause.await.is_none() {
@@ -125,7 +173,7 @@ struct Set<D, K, A> {
     watched: Watched,
     decode: D,
     keep: K,
-    apply: A,
+    tell: A,
     /// Up to where it is known; `None` if it must be listed.
     version: Option<String>,
     healthy: bool,
@@ -134,13 +182,17 @@ struct Set<D, K, A> {
 
 /// Why a set is not up to date.
 #[derive(Debug, thiserror::Error)]
-enum Stale {
+pub enum Stale {
+    /// It cannot be listed.
     #[error("failed to list: {0}")]
     List(#[source] Error),
+    /// It cannot be watched.
     #[error("failed to watch: {0}")]
     Watch(#[source] Error),
+    /// The connection of the watch broke.
     #[error("failed to read the watch: {0}")]
     Read(#[source] std::io::Error),
+    /// What was listed says not from where to watch.
     #[error("the list has no resource version")]
     NoVersion,
 }
@@ -149,7 +201,7 @@ impl<D, K, A, T> Set<D, K, A>
 where
     D: Decode,
     K: Fn(D::Item) -> T,
-    A: FnMut(Change<T>),
+    A: FnMut(Result<Change<T>, Stale>),
 {
     /// Lists if it must, then watches until the watch ends.
     async fn turn(&mut self) -> Result<(), Stale> {
@@ -183,7 +235,7 @@ where
         }
         let kind = self.watched.kind;
         info!(%kind, count = listed.len(), "listed");
-        (self.apply)(Change::Replace(listed));
+        (self.tell)(Ok(Change::Replace(listed)));
         self.version = Some(version.clone());
         self.well();
         Ok(version)
@@ -191,12 +243,13 @@ where
 
     async fn page(&mut self, next: Option<String>) -> Result<Page<D::Item>, Error> {
         let params = ListParams {
-            field_selector: Some(self.watched.fields.to_owned()),
-            limit: Some(PAGE),
+            field_selector: given(&self.watched.fields),
+            label_selector: given(&self.watched.labels),
+            limit: Some(self.watched.page),
             continue_token: next,
             ..ListParams::default()
         };
-        let request = Request::new(self.watched.path).list(&params);
+        let request = Request::new(&self.watched.path).list(&params);
         let request = accepting::<D>(request.map_err(Error::BuildRequest)?);
         let text = self.client.request_text(request).await?;
         self.decode.page(&text)
@@ -204,12 +257,13 @@ where
 
     async fn watch(&mut self, version: &str) -> Result<(), Stale> {
         let params = WatchParams {
-            field_selector: Some(self.watched.fields.to_owned()),
+            field_selector: given(&self.watched.fields),
+            label_selector: given(&self.watched.labels),
             timeout: Some(LASTS),
             bookmarks: true,
             ..WatchParams::default()
         };
-        let request = Request::new(self.watched.path).watch(&params, version);
+        let request = Request::new(&self.watched.path).watch(&params, version);
         let request = request.map_err(Error::BuildRequest).map_err(Stale::Watch)?;
         let answer = self.client.request_stream(accepting::<D>(request)).await;
         let mut lines = answer.map_err(|error| self.failed(error))?.lines();
@@ -225,7 +279,7 @@ where
                         Change::Replace(items.into_iter().map(&self.keep).collect())
                     }
                 };
-                (self.apply)(change);
+                (self.tell)(Ok(change));
             }
             if !event.version.is_empty() {
                 self.version = Some(event.version);
@@ -261,9 +315,16 @@ where
 /// The version is too old to watch from there.
 const GONE: u16 = 410;
 
+/// A selector, if it selects.
+fn given(selector: &str) -> Option<String> {
+    (!selector.is_empty()).then(|| selector.to_owned())
+}
+
 fn accepting<D: Decode>(mut request: http::Request<Vec<u8>>) -> http::Request<Vec<u8>> {
-    let accept = HeaderValue::from_static(D::ACCEPT);
-    request.headers_mut().insert(header::ACCEPT, accept);
+    if let Some(accept) = D::ACCEPT {
+        let accept = HeaderValue::from_static(accept);
+        request.headers_mut().insert(header::ACCEPT, accept);
+    }
     request
 }
 

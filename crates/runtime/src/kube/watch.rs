@@ -1,15 +1,8 @@
-//! A watch that keeps a set.
+//! How a set is watched, whatever is in it.
 
-use std::{fmt::Debug, time::Duration};
+use std::time::Duration;
 
-use ::kube::{
-    Api, Resource,
-    runtime::{WatchStreamExt as _, watcher},
-};
-use futures::{Stream, StreamExt as _};
-use serde::de::DeserializeOwned;
-use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use ::kube::runtime::watcher;
 
 /// What happened to a watched set.
 #[derive(Debug)]
@@ -46,105 +39,6 @@ pub(super) fn watch_backoff() -> watcher::ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .into()
-}
-
-/// The events of a watch that does not end, within the limits.
-fn events<K>(
-    api: Api<K>,
-    config: watcher::Config,
-) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let page = config.page_size.map_or(PAGE, |page| page.min(PAGE));
-    watcher(api, config.page_size(page).timeout(LASTS)).backoff(watch_backoff())
-}
-
-/// Watches one object by its name, `None` while there is none. Errors are passed
-/// on, and the watch goes on.
-pub fn watch_object<K>(
-    api: Api<K>,
-    name: &str,
-) -> impl Stream<Item = watcher::Result<Option<K>>> + Send
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut listed = None;
-    events(api, config).filter_map(move |event| {
-        let next = match event {
-            Ok(watcher::Event::Init) => {
-                listed = None;
-                None
-            }
-            Ok(watcher::Event::InitApply(object)) => {
-                listed = Some(object);
-                None
-            }
-            Ok(watcher::Event::InitDone) => Some(Ok(listed.take())),
-            Ok(watcher::Event::Apply(object)) => Some(Ok(Some(object))),
-            Ok(watcher::Event::Delete(_)) => Some(Ok(None)),
-            Err(error) => Some(Err(error)),
-        };
-        std::future::ready(next)
-    })
-}
-
-/// Watches `kind` until `stop`, telling `apply` every change.
-///
-/// `keep` takes from an object what is needed, as soon as it is decoded. While
-/// the API cannot be reached the set stays as it is; this is logged once, and
-/// so is the recovery.
-pub async fn keep<K, T>(
-    api: Api<K>,
-    config: watcher::Config,
-    keep: impl Fn(K) -> T,
-    mut apply: impl FnMut(Change<T>),
-    stop: CancellationToken,
-) where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    let kind = K::plural(&());
-    let mut events = std::pin::pin!(events(api, config));
-    let mut listing = Vec::new();
-    let mut healthy = true;
-    loop {
-        let event = tokio::select! {
-            () = stop.cancelled() => return,
-            event = events.next() => event,
-        };
-        match event {
-            // The stream of a watcher does not end; if it did, so would we.
-            None => return,
-            Some(Err(error)) => {
-                if healthy {
-                    warn!(%kind, %error, "cannot watch; what is known stays in force");
-                }
-                healthy = false;
-                continue;
-            }
-            // An attempt to list; only its end says that it succeeded.
-            Some(Ok(watcher::Event::Init)) => {
-                listing.clear();
-                continue;
-            }
-            Some(Ok(watcher::Event::InitApply(object))) => {
-                listing.push(keep(object));
-                continue;
-            }
-            Some(Ok(watcher::Event::InitDone)) => {
-                let listed = std::mem::take(&mut listing);
-                info!(%kind, count = listed.len(), "listed");
-                apply(Change::Replace(listed));
-            }
-            Some(Ok(watcher::Event::Apply(object))) => apply(Change::Put(keep(object))),
-            Some(Ok(watcher::Event::Delete(object))) => apply(Change::Remove(keep(object))),
-        }
-        if !healthy {
-            info!(%kind, "watching again");
-            healthy = true;
-        }
-    }
 }
 
 #[cfg(test)]

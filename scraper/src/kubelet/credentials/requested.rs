@@ -12,17 +12,25 @@
 use std::{fmt, future::Future, time::Duration};
 
 use http::HeaderValue;
-use k8s_openapi::api::{
-    authentication::v1::{TokenRequest, TokenRequestSpec},
-    core::v1::ServiceAccount as Object,
+use k8s_openapi::{
+    api::{
+        authentication::v1::{TokenRequest, TokenRequestSpec},
+        core::v1::ServiceAccount as Object,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Client, Error, Resource as _,
+    api::{PostParams, Request},
+};
+use serde::Deserialize;
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use tributary_runtime::kube::from_json;
 
 use super::bearer;
 use crate::{config::ServiceAccount, metrics::TokenMetrics};
@@ -131,14 +139,13 @@ impl Requested {
     /// Requests tokens until `stop`. An account without a namespace is in the
     /// default one of `api`.
     pub(super) async fn keep(&self, api: Client, metrics: &TokenMetrics, stop: CancellationToken) {
-        let accounts = match &self.account.namespace {
-            Some(namespace) => Api::<Object>::namespaced(api, namespace),
-            None => Api::default_namespaced(api),
-        };
+        let namespace = self.account.namespace.as_deref();
+        let namespace = namespace.unwrap_or_else(|| api.default_namespace());
+        let accounts = Object::url_path(&(), Some(namespace));
         let mut retry = RETRY_FIRST;
         let next = async {
             loop {
-                match self.request(&accounts, metrics).await {
+                match self.request((&api, &accounts), metrics).await {
                     Ok(lifetime) => {
                         retry = RETRY_FIRST;
                         self.until_renewal(lifetime).await;
@@ -172,23 +179,19 @@ impl Requested {
     /// One request; how long the token is good for.
     async fn request(
         &self,
-        accounts: &Api<Object>,
+        (api, accounts): (&Client, &str),
         metrics: &TokenMetrics,
     ) -> Result<Duration, String> {
         let requested = Instant::now();
-        let request = wanted();
-        let params = PostParams::default();
-        let request = accounts.create_token_request(&self.account.name, &params, &request);
-        let answer = within(REQUEST_LIMIT, request).await?;
+        let answer = within(REQUEST_LIMIT, ask(api, accounts, &self.account.name)).await?;
         let status = answer.status.ok_or("the answer has no token")?;
         let authorization = bearer(status.token.as_bytes()).map_err(|error| error.to_string())?;
         let lifetime = answer.spec.expiration_seconds;
         let lifetime = lifetime.and_then(|seconds| u64::try_from(seconds).ok());
         let lifetime = lifetime.map_or(LIFETIME, Duration::from_secs);
         let lifetime = lifetime.clamp(*BELIEVED.start(), *BELIEVED.end());
-        metrics
-            .expires
-            .set(status.expiration_timestamp.0.as_second());
+        let expires = status.expiration_timestamp.map(|at| at.0.as_second());
+        metrics.expires.set(expires.unwrap_or_default());
         self.take(Token {
             authorization,
             requested,
@@ -234,6 +237,29 @@ impl Requested {
     }
 }
 
+/// What is read of the answer.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Granted {
+    spec: TokenRequestSpec,
+    status: Option<GrantedToken>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct GrantedToken {
+    token: String,
+    expiration_timestamp: Option<Time>,
+}
+
+async fn ask(api: &Client, accounts: &str, name: &str) -> Result<Granted, Error> {
+    let wanted = serde_json::to_vec(&wanted()).map_err(Error::SerdeError)?;
+    let request = Request::new(accounts);
+    let request = request.create_subresource("token", name, &PostParams::default(), wanted);
+    let answer = api.request_text(request.map_err(Error::BuildRequest)?);
+    from_json(&answer.await?).map_err(Error::SerdeError)
+}
+
 /// For the audience of the API itself: kubelets have it reviewed for that one.
 fn wanted() -> TokenRequest {
     TokenRequest {
@@ -247,12 +273,12 @@ fn wanted() -> TokenRequest {
 
 async fn within<T>(
     limit: Duration,
-    request: impl Future<Output = Result<T, kube::Error>>,
+    request: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, String> {
     match timeout(limit, request).await {
         Ok(Ok(answer)) => Ok(answer),
         // What the API says itself, without the object around it.
-        Ok(Err(kube::Error::Api(status))) => Err(status.message),
+        Ok(Err(Error::Api(status))) => Err(status.message),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err(format!("no answer within {limit:?}")),
     }

@@ -27,7 +27,7 @@ fn version(text: &str) -> Result<(&str, &str), Error> {
 impl Decode for Words {
     type Item = String;
 
-    const ACCEPT: &'static str = "text/words";
+    const ACCEPT: Option<&'static str> = Some("text/words");
 
     fn page(&mut self, text: &str) -> Result<Page<String>, Error> {
         let (items, rest) = version(text)?;
@@ -63,11 +63,12 @@ impl Decode for Words {
     }
 }
 
-const WATCHED: Watched = Watched {
-    kind: "words",
-    path: "/api/v1/words",
-    fields: "status.phase=Running",
-};
+fn watched() -> Watched {
+    Watched {
+        fields: "status.phase=Running".to_owned(),
+        ..Watched::all("words", "/api/v1/words")
+    }
+}
 
 /// An API that gives these answers, one after the other, and notes what it is asked.
 #[derive(Clone, Default)]
@@ -140,7 +141,7 @@ async fn told(client: Client, count: usize) -> Vec<String> {
         .unwrap();
     };
     let kept = |item: String| item.to_uppercase();
-    let keep = keep_decoded(client, (WATCHED, Words), kept, apply, stop.clone());
+    let keep = keep_decoded(client, (watched(), Words), kept, apply, stop.clone());
     let hear = async {
         let mut told = Vec::new();
         while told.len() < count {

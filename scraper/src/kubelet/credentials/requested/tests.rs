@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::nulls::nulled;
 
 /// What the API answers to one request.
 #[derive(Clone)]
@@ -227,4 +228,22 @@ async fn a_token_that_kubelets_refuse_is_replaced_but_not_more_than_twice_a_minu
     keeper.requested.was_refused(&shown);
     after(120).await;
     assert_eq!(keeper.asked().len(), 4, "{:?}", keeper.asked());
+}
+
+#[test]
+fn an_answer_in_which_anything_is_null_is_read() {
+    let whole = json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": "x"}, "spec": {"audiences": ["a"], "expirationSeconds": 600,
+            "boundObjectRef": {"kind": "Pod", "name": "x"}},
+        "status": {"token": "t", "expirationTimestamp": "2026-11-29T00:10:42Z"}});
+    for (at, json) in nulled(&whole) {
+        let answer = from_json::<Granted>(&json);
+        let answer = answer.unwrap_or_else(|error| panic!("{at}: {error}"));
+        let has_token = answer.status.is_some_and(|status| status.token == "t");
+        assert_eq!(
+            has_token,
+            !matches!(&*at, "" | "/status" | "/status/token"),
+            "{at}"
+        );
+    }
 }

@@ -1,0 +1,215 @@
+//! Objects, as far as they are wanted.
+//!
+//! No type of a whole object is needed to read one: what a type does not name is
+//! skipped where it stands in the JSON.
+
+use std::{borrow::Cow, fmt, marker::PhantomData};
+
+use ::kube::{Error, core::Status};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use super::{
+    decoded::{Decode, Event, Page},
+    null::from_json,
+    watch::Change,
+};
+
+/// Reads lists and watches of objects. `T` is what is wanted of one.
+pub struct Objects<T>(PhantomData<fn() -> T>);
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> fmt::Debug for Objects<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Objects")
+    }
+}
+
+/// A list.
+#[derive(Deserialize)]
+struct List<T> {
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Meta {
+    resource_version: String,
+    #[serde(rename = "continue")]
+    next: String,
+}
+
+/// What a line of a watch is, whatever comes first in it.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Cow<'a, str>,
+    #[serde(default)]
+    object: Versioned,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Versioned {
+    metadata: Meta,
+}
+
+/// The object of a line.
+#[derive(Deserialize)]
+struct Of<T> {
+    object: T,
+}
+
+impl<T: DeserializeOwned> Decode for Objects<T> {
+    type Item = T;
+
+    // Whole objects or their metadata: what is read is the same.
+    const ACCEPT: Option<&'static str> = None;
+
+    fn page(&mut self, json: &str) -> Result<Page<T>, Error> {
+        let List { metadata, items } = from_json(json).map_err(Error::SerdeError)?;
+        Ok(Page {
+            items,
+            version: metadata.resource_version,
+            next: Some(metadata.next).filter(|next| !next.is_empty()),
+        })
+    }
+
+    fn event(&mut self, json: &str) -> Result<Event<T>, Error> {
+        let line: Line<'_> = from_json(json).map_err(Error::SerdeError)?;
+        let change: fn(T) -> Change<T> = match &*line.kind {
+            "ADDED" | "MODIFIED" => Change::Put,
+            "DELETED" => Change::Remove,
+            "BOOKMARK" => {
+                return Ok(Event {
+                    version: line.object.metadata.resource_version,
+                    changes: Vec::new(),
+                });
+            }
+            _ => return Err(failure(json)),
+        };
+        let Of { object } = from_json(json).map_err(Error::SerdeError)?;
+        Ok(Event {
+            version: line.object.metadata.resource_version,
+            changes: vec![change(object)],
+        })
+    }
+}
+
+/// What a line says that tells of a failure, or of a kind that nobody knows.
+pub fn failure(json: &str) -> Error {
+    match from_json(json) {
+        Ok(Of::<Status> { object }) => Error::Api(Box::new(object)),
+        Err(error) => Error::SerdeError(error),
+    }
+}
+
+/// What the API made of an object that it was sent.
+#[derive(Debug, Default, Deserialize)]
+pub struct Answered<S> {
+    /// What it says of it.
+    pub status: Option<S>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(default)]
+    #[derive(Default)]
+    struct Named {
+        metadata: Name,
+    }
+
+    #[derive(Debug, Default, PartialEq, Deserialize)]
+    #[serde(default)]
+    struct Name {
+        name: String,
+    }
+
+    fn names(items: &[Named]) -> Vec<&str> {
+        items.iter().map(|item| &*item.metadata.name).collect()
+    }
+
+    fn page(json: &str) -> Page<Named> {
+        Objects::default().page(json).unwrap()
+    }
+
+    fn event(json: &str) -> Result<String, Error> {
+        let Event { version, changes } = Objects::<Named>::default().event(json)?;
+        let changes = changes.into_iter().map(|change| match change {
+            Change::Put(item) => format!("+{}", item.metadata.name),
+            Change::Remove(item) => format!("-{}", item.metadata.name),
+            Change::Replace(_) => "all".to_owned(),
+        });
+        Ok(format!("{} @{version}", changes.collect::<String>()))
+    }
+
+    #[test]
+    fn a_list_is_read_whatever_is_null_or_missing() {
+        let whole = page(
+            r#"{"kind":"NodeList","metadata":{"resourceVersion":"7","continue":"abc"},
+            "items":[{"metadata":{"name":"a"}},null,{"metadata":null},{"metadata":{"name":null}}]}"#,
+        );
+        assert_eq!(names(&whole.items), ["a", "", "", ""]);
+        assert_eq!((&*whole.version, whole.next.as_deref()), ("7", Some("abc")));
+        for json in [
+            r#"{"metadata":{"resourceVersion":"7","continue":null},"items":null}"#,
+            r#"{"kind":null,"apiVersion":null,"metadata":{"resourceVersion":"7"}}"#,
+            r#"{"metadata":{"resourceVersion":"7","continue":""},"items":[]}"#,
+        ] {
+            let empty = page(json);
+            assert_eq!((&*empty.version, empty.next), ("7", None), "{json}");
+            assert!(empty.items.is_empty(), "{json}");
+        }
+        let nothing = page(r#"{"metadata":null,"items":null}"#);
+        assert_eq!(nothing.version, "");
+    }
+
+    #[test]
+    fn a_line_is_read_in_any_order() {
+        for (json, told) in [
+            (
+                r#"{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"8"}}}"#,
+                "+a @8",
+            ),
+            (
+                r#"{"object":{"metadata":{"name":"a","resourceVersion":null}},"type":"MODIFIED"}"#,
+                "+a @",
+            ),
+            (r#"{"type":"DELETED","object":null}"#, "- @"),
+            (
+                r#"{"type":"BOOKMARK","object":{"kind":null,"metadata":{"resourceVersion":"9","annotations":null}}}"#,
+                " @9",
+            ),
+        ] {
+            assert_eq!(event(json).unwrap(), told, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_code() {
+        for json in [
+            r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","reason":"Expired"}}"#,
+            r#"{"object":{"message":null,"metadata":null,"reason":null,"details":null,"status":null,"code":410},"type":"ERROR"}"#,
+        ] {
+            match event(json).unwrap_err() {
+                Error::Api(status) => assert_eq!(status.code, 410, "{json}"),
+                other => panic!("{json}: {other}"),
+            }
+        }
+        assert!(matches!(
+            event(r#"{"type":"ADDED"}"#),
+            Err(Error::SerdeError(_))
+        ));
+        assert!(matches!(event("{"), Err(Error::SerdeError(_))));
+    }
+}
