@@ -45,6 +45,12 @@ pub enum Invalid {
         /// Of which node.
         node: NodeName,
     },
+    /// A pod that cannot be read has a name that Kubernetes does not allow.
+    #[error("node {node}: name of an unreadable pod is not one that Kubernetes allows")]
+    PodName {
+        /// Of which node.
+        node: NodeName,
+    },
     /// A column is neither absent nor as long as the roster.
     #[error("node {node}: column {column} has {len} entries, the roster has {rows}")]
     Column {

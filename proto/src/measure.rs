@@ -10,6 +10,10 @@ use crate::v1::{self, publish_request::Message};
 /// four to say why it has no value.
 const ROW: usize = 64;
 
+/// The most bytes of the name of a pod that cannot be read: of its namespace and
+/// itself, with their lengths.
+const POD: usize = 330;
+
 /// The most bytes of a reading without its rows: names, times, the node's point.
 const REST: usize = 1 << 10;
 
@@ -38,19 +42,22 @@ fn most_of(reading: &v1::Reading) -> usize {
         reading.withheld_rows.len(),
     ];
     let rows = columns.into_iter().max().unwrap_or_default();
-    rows.saturating_mul(ROW).saturating_add(REST)
+    let pods = reading.unreadable_pods.len().saturating_mul(POD);
+    rows.saturating_mul(ROW)
+        .saturating_add(REST)
+        .saturating_add(pods)
 }
 
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use tributary_model::{NodeName, PodKey, Roster, RosterBuilder};
+    use tributary_model::{NodeName, PodKey, Remarks, Roster, RosterBuilder};
 
     use super::*;
     use crate::{
         convert::roster_to_wire,
         limits::{FAILURE_TEXT, MESSAGE_BYTES, SHARE_NODES},
-        v1::{NodePoint, PublishRequest, Reading, ScrapeFailure, Share},
+        v1::{NodePoint, PublishRequest, Reading, ScrapeFailure, Share, reading::PodName},
     };
 
     fn node() -> NodeName {
@@ -82,6 +89,13 @@ mod tests {
             withheld_rows: vec![19_999; rows],
             withheld_reasons: vec![2; rows],
             endpoint: 2,
+            unreadable_pods: vec![
+                PodName {
+                    namespace: "n".repeat(63),
+                    name: "p".repeat(253),
+                };
+                Remarks::MAX_UNREADABLE
+            ],
         })
     }
 
@@ -105,7 +119,7 @@ mod tests {
 
         let reading = longest_reading(Roster::MAX_CONTAINERS);
         assert_eq!(too_long(&reading, MESSAGE_BYTES), None);
-        assert_eq!(request_bytes(reading), 1_280_396);
+        assert_eq!(request_bytes(reading), 1_301_196);
 
         let nodes = vec![node().to_string(); SHARE_NODES];
         let share = Message::Share(Share { role: 4, nodes });

@@ -487,6 +487,37 @@ fn of_a_pod_whose_lines_are_refused_it_is_said_why() {
 }
 
 #[test]
+fn of_a_pod_with_a_container_that_no_name_can_be_it_is_said_why() {
+    let odd = |at: i64| {
+        let labels = "{container=\"Side_Car\",namespace=\"a\",pod=\"p\"}";
+        let page = Page::asked_at(at).pod("ok", 100.0 + 0.1 * seconds(at), Some(at));
+        let page = page.pod("p", 100.0 + 0.1 * seconds(at), Some(at));
+        page.line("container_cpu_usage_seconds_total", labels, 1.0, Some(at))
+    };
+    let unreadable = "the kubelet reports a container of it with a name that cannot be used";
+    let from_the_first = pages(2, odd);
+    let said = answers(
+        &mut Pipeline::new(15),
+        &from_the_first,
+        &["p", "ok", "other"],
+    );
+    are(&said[0], &[unreadable; 2]);
+    are(&said[1], &[POD_WAITS, "100m/15s"]);
+    are(&said[2], &["node n1 does not report it yet"; 2]);
+    // One that was served is missed no sooner than any that the page lacks.
+    let later = pages(6, |at| match at {
+        30..75 => odd(at),
+        _ => Page::asked_at(at).pod("p", 100.0 + 0.1 * seconds(at), Some(at)),
+    });
+    let said = &answers(&mut Pipeline::new(15), &later, &["p"])[0];
+    let served = "100m/15s";
+    are(
+        said,
+        &[POD_WAITS, served, served, served, unreadable, "100m/60s"],
+    );
+}
+
+#[test]
 fn frontends_that_are_fed_in_other_orders_say_the_same() {
     let pages = pages(8, |at| {
         let measured = at / 30 * 30;

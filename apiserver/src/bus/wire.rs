@@ -10,6 +10,9 @@ use tributary_proto::{limits::SHARE_NODES, v1};
 /// What a string takes beside its bytes: itself, and what the allocator rounds up.
 const STRING: usize = size_of::<String>() + 16;
 
+/// The field of a reading that has the names of pods.
+const UNREADABLE: u64 = 17;
+
 /// A message, weighed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Weighed<'a> {
@@ -146,6 +149,11 @@ impl<'a> Weighed<'a> {
             let entries = match (number, value) {
                 (1, Value::Bytes(node)) => {
                     self.node = node;
+                    continue;
+                }
+                (UNREADABLE, Value::Bytes(pod)) => {
+                    self.pods += 1;
+                    memory += size_of::<v1::reading::PodName>() + pod.len();
                     continue;
                 }
                 // Each number ends with a byte below 0x80.

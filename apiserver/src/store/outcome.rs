@@ -74,6 +74,10 @@ pub enum NoMetrics {
     /// The node where the pod runs is scraped, and its page lacks the pod.
     #[error("node {0} does not report it yet")]
     NotOnNode(NodeName),
+    /// The node where the pod runs is scraped, and its page has a container of the pod
+    /// under a name that none can have.
+    #[error("the kubelet reports a container of it with a name that cannot be used")]
+    Unreadable,
     /// There is a sample, but nothing can be computed from it.
     #[error("{0}")]
     NoUsage(#[from] NoUsage),

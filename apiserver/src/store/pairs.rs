@@ -253,6 +253,11 @@ impl Pairs {
         withheld.get(at).map(|(_, reason)| *reason)
     }
 
+    /// Whether the newest page had this pod, with a container whose name cannot be used.
+    pub(super) fn is_unreadable(&self, pod: &PodKey) -> bool {
+        self.remarks.is_unreadable(pod)
+    }
+
     /// The most that is believed of one container, or of the node.
     pub(super) fn most(&self) -> NanoCores {
         self.remarks.node_cpu_millis.map_or(MOST_CORES, most_of)

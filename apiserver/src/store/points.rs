@@ -218,8 +218,15 @@ impl Points {
             .pairs
             .gone(key)
             .filter(|gone| held.is_missed_briefly(gone));
+        let why = || {
+            if held.pairs.is_unreadable(key) {
+                NoMetrics::Unreadable
+            } else {
+                NoMetrics::NotOnNode(bound.clone())
+            }
+        };
         gone.and_then(|gone| HeldPod::of_gone(held, gone))
-            .ok_or_else(|| NoMetrics::NotOnNode(bound.clone()))
+            .ok_or_else(why)
     }
 
     fn held<'a>(&self, entry: &'a Entry, now: Timestamp) -> Result<Held<'a>, NoMetrics> {

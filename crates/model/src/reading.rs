@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     endpoint::Endpoint,
-    names::NodeName,
+    names::{NodeName, PodKey},
     roster::Roster,
     units::{Bytes, CoreNanos, Timestamp},
     usage::NoUsage,
@@ -80,11 +80,24 @@ pub struct Remarks {
     pub withheld: Box<[(u32, NoUsage)]>,
     /// How many CPUs the node has, in thousandths, if it is known.
     pub node_cpu_millis: Option<u64>,
+    /// Pods that are on the page and not in the roster, since the name of a container
+    /// cannot be used: sorted, each once, [`Remarks::MAX_UNREADABLE`] at most.
+    pub unreadable: Box<[PodKey]>,
     /// Whether samples that are stamped with `asked_at` have this time for want of
     /// one on the page: then it is of the scraper's clock, and of no kubelet's.
     pub is_stamped_by_scraper: bool,
     /// Where on the kubelet the numbers are from.
     pub endpoint: Endpoint,
+}
+
+impl Remarks {
+    /// Of how many pods of a node it is said that they cannot be read.
+    pub const MAX_UNREADABLE: usize = 64;
+
+    /// Whether the page had this pod, with a container whose name cannot be used.
+    pub fn is_unreadable(&self, pod: &PodKey) -> bool {
+        self.unreadable.binary_search(pod).is_ok()
+    }
 }
 
 impl Reading {
@@ -333,6 +346,17 @@ mod tests {
         assert_eq!(made(true), moved);
         let same = (cpu(1_000), [at(1_000), at(990)], [Some(at(5)); 2]);
         assert_eq!(made(false), same);
+    }
+
+    #[test]
+    fn a_pod_that_cannot_be_read_is_known() {
+        let unreadable = [("a", "x"), ("a", "y")].map(|(space, pod)| PodKey::new(space, pod));
+        let remarks = Remarks {
+            unreadable: unreadable.into(),
+            ..Remarks::default()
+        };
+        assert!(remarks.is_unreadable(&PodKey::new("a", "y")));
+        assert!(!remarks.is_unreadable(&PodKey::new("b", "x")));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Readings to messages and back.
 
+use std::collections::BTreeSet;
+
 use tributary_model::{
-    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, Endpoint, MemoryPoint, NoUsage, NodePoint,
-    Reading, Remarks, Timestamp,
+    Bytes, Columns, ContainerPoint, CoreNanos, CpuPoint, Endpoint, MemoryPoint, NoUsage, NodeName,
+    NodePoint, PodKey, Reading, Remarks, Timestamp, is_dns_label, is_dns_subdomain,
 };
 
 use super::{Invalid, node_name, roster::WireRoster};
 use crate::v1::{
     self,
-    reading::{Endpoint as WireEndpoint, Withheld},
+    reading::{Endpoint as WireEndpoint, PodName, Withheld},
 };
 
 /// A reading as a message. Its columns are in the order of its roster, which goes
@@ -37,6 +39,13 @@ pub fn reading_to_wire(reading: &Reading, roster: u64) -> v1::Reading {
         wire.withheld_rows.push(*row);
         wire.withheld_reasons.push(withheld_to_wire(*reason).into());
     }
+    let unreadable = reading.remarks.unreadable.iter();
+    wire.unreadable_pods = unreadable
+        .map(|pod| PodName {
+            namespace: pod.namespace.to_string(),
+            name: pod.name.to_string(),
+        })
+        .collect();
     for row in 0..rows {
         let point = reading.columns.point(row);
         let cpu_at = point.cpu.map_or(0, |cpu| after(cpu.at, base));
@@ -141,12 +150,12 @@ pub fn reading_from_wire(wire: &v1::Reading, roster: &WireRoster) -> Result<Read
         asked_at: Timestamp::from_millis(wire.asked_at_ms),
         point,
         columns,
+        remarks: remarks(wire, roster, &node)?,
         node,
-        remarks: remarks(wire, roster),
     })
 }
 
-fn remarks(wire: &v1::Reading, roster: &WireRoster) -> Remarks {
+fn remarks(wire: &v1::Reading, roster: &WireRoster, node: &NodeName) -> Result<Remarks, Invalid> {
     let reasons = wire.withheld_reasons();
     let withheld = wire.withheld_rows.iter().zip(reasons);
     let withheld = withheld.filter_map(|(listed, reason)| {
@@ -162,12 +171,24 @@ fn remarks(wire: &v1::Reading, roster: &WireRoster) -> Remarks {
     });
     let mut withheld: Vec<(u32, NoUsage)> = withheld.collect();
     withheld.sort_by_key(|(row, _)| *row);
-    Remarks {
+    Ok(Remarks {
         withheld: withheld.into(),
+        unreadable: unreadable(wire, node)?,
         node_cpu_millis: Some(wire.node_cpu_millis).filter(|millis| *millis > 0),
         is_stamped_by_scraper: wire.stamped_by_publisher,
         endpoint: endpoint_from_wire(wire.endpoint()),
-    }
+    })
+}
+
+fn unreadable(wire: &v1::Reading, node: &NodeName) -> Result<Box<[PodKey]>, Invalid> {
+    let told = wire.unreadable_pods.iter().take(Remarks::MAX_UNREADABLE);
+    let key = |pod: &PodName| {
+        let is_name = is_dns_label(&pod.namespace) && is_dns_subdomain(&pod.name);
+        is_name.then(|| PodKey::new(pod.namespace.as_str(), pod.name.as_str()))
+    };
+    let told: Option<BTreeSet<PodKey>> = told.map(key).collect();
+    let told = told.ok_or_else(|| Invalid::PodName { node: node.clone() })?;
+    Ok(told.into_iter().collect())
 }
 
 fn withheld_to_wire(reason: NoUsage) -> Withheld {

@@ -161,6 +161,7 @@ impl Layout {
     fn decoded(&self, filled: Filled, node: &NodeName, asked_at: Timestamp) -> Decoded {
         let remarks = Remarks {
             withheld: withheld(&filled),
+            unreadable: filled.unreadable,
             is_stamped_by_scraper: filled.is_without_times,
             ..Remarks::default()
         };
@@ -184,12 +185,18 @@ impl Layout {
     }
 
     fn read_anew(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
-        let Learnt { roster, places } = learn(page, &self.roster)?;
+        let Learnt {
+            roster,
+            places,
+            torn,
+        } = learn(page, &self.roster)?;
         self.keep(roster, Some(places));
         let places = self.places.as_deref().unwrap_or_default();
         // What was learnt from this very page cannot be wrong about it.
         let filled = self.fill(places, Trust::Learnt, asked_at).page(page);
-        Ok(filled.unwrap_or_default())
+        let mut filled = filled.unwrap_or_default();
+        filled.unreadable = torn;
+        Ok(filled)
     }
 
     /// Remembers what a page is about. The roster stays if its content does.

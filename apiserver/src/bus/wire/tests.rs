@@ -68,6 +68,19 @@ fn every_bound_is_kept_at_its_border() {
     }));
     assert_eq!(weigh(&small).unwrap().bytes, 16_000);
 
+    // 48 bytes each in memory, and the names.
+    let named = bytes(Message::Reading(v1::Reading {
+        unreadable_pods: vec![v1::reading::PodName::default(); 20_000],
+        ..v1::Reading::default()
+    }));
+    let weighed = weigh(&named).unwrap();
+    assert_eq!((weighed.bytes, weighed.too_many()), (960_000, None));
+    let more = bytes(Message::Reading(v1::Reading {
+        unreadable_pods: vec![v1::reading::PodName::default(); 20_001],
+        ..v1::Reading::default()
+    }));
+    assert!(over(&more).is_some());
+
     let share = |nodes| {
         bytes(Message::Share(v1::Share {
             role: 1,

@@ -128,6 +128,7 @@ fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> 
         Some(NoMetrics::NeverReported) => State::Unreported,
         Some(
             NoMetrics::NotOnNode(_)
+            | NoMetrics::Unreadable
             | NoMetrics::NoUsage(_)
             | NoMetrics::Container(..)
             | NoMetrics::Recovering(_),

@@ -192,3 +192,40 @@ fn a_steady_reading_fits_the_budget() {
     let bytes = reading_to_wire(&reading, 7).encoded_len();
     assert!(bytes <= 30 * 24, "{bytes} bytes");
 }
+
+#[test]
+fn pods_that_cannot_be_read_survive_the_journey() {
+    let roster = roster();
+    let mut there = reading(&roster, [ContainerPoint::default(); 3]);
+    let pods = [("a", "x"), ("a", "y"), ("b", "x")].map(|(space, pod)| PodKey::new(space, pod));
+    there.remarks.unreadable = pods.clone().into();
+    let wire = reading_to_wire(&there, 7);
+    assert_eq!(reading_from_wire(&wire, &roster).unwrap(), there);
+    // In any order, twice: each is one.
+    let mut odd = wire.clone();
+    odd.unreadable_pods.reverse();
+    odd.unreadable_pods.push(odd.unreadable_pods[0].clone());
+    assert_eq!(reading_from_wire(&odd, &roster).unwrap(), there);
+}
+
+#[test]
+fn of_pods_that_cannot_be_read_some_are_kept_and_all_have_names() {
+    let roster = roster();
+    let mut wire = reading_to_wire(&reading(&roster, [ContainerPoint::default(); 3]), 7);
+    let pod = |namespace: &str, name: &str| PodName {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    wire.unreadable_pods = (100..200).map(|at| pod("a", &format!("p{at}"))).collect();
+    let read = reading_from_wire(&wire, &roster).unwrap();
+    let kept = &read.remarks.unreadable;
+    assert_eq!((kept.len(), &*kept[63].name), (64, "p163"));
+    for bad in [pod("", "x"), pod("a", ""), pod("a.b", "x"), pod("a", "x\n")] {
+        wire.unreadable_pods = vec![bad];
+        let error = reading_from_wire(&wire, &roster).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "node n1: name of an unreadable pod is not one that Kubernetes allows"
+        );
+    }
+}

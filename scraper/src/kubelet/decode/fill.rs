@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, slice};
 
 use tributary_model::{
-    Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, Roster, Timestamp,
+    Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, Roster, Timestamp,
 };
 
 use super::{
@@ -39,6 +39,9 @@ pub(super) struct Filled {
     pub(super) twice_rows: BTreeSet<u32>,
     /// Rows of which a sample could not be used.
     pub(super) bad_rows: BTreeSet<u32>,
+    /// Pods that are left out because the name of a container cannot be used. A page
+    /// that has such is learnt each time, so they are those of this page.
+    pub(super) unreadable: Box<[PodKey]>,
     /// Whether any sample has the time of asking for want of one of its own.
     pub(super) is_without_times: bool,
     /// Two samples of the node itself differ.

@@ -5,9 +5,12 @@
 //! before. Only labels that are not are read. That is a guess about order and
 //! about nothing else: the same labels kept twice name the same container.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
-use tributary_model::{ContainerName, InvalidRoster, PodKey, Roster, RosterBuilder};
+use tributary_model::{ContainerName, InvalidRoster, PodKey, Remarks, Roster, RosterBuilder};
 
 use super::{
     Undecodable,
@@ -32,6 +35,8 @@ pub(super) struct Learnt {
     pub(super) roster: Arc<Roster>,
     /// Of each line about a container, in the order of the page.
     pub(super) places: Box<[Place]>,
+    /// Pods that are left out, sorted, [`Remarks::MAX_UNREADABLE`] at most.
+    pub(super) torn: Box<[PodKey]>,
 }
 
 /// Learns a page, sharing names with `known`.
@@ -52,7 +57,7 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
             seen.line(family, series.labels)?;
         }
     }
-    let roster = seen.roster(known)?;
+    let (roster, torn) = seen.roster(known)?;
     let places: Vec<Place> = seen.subjects.iter().map(|it| it.place(&roster)).collect();
     let place = |line: &SeenLine| {
         let place = places.get(line.subject).copied();
@@ -63,6 +68,7 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
     };
     Ok(Learnt {
         places: seen.lines.iter().map(place).collect(),
+        torn,
         roster,
     })
 }
@@ -127,7 +133,8 @@ impl<'a> Seen<'a> {
         Ok(())
     }
 
-    fn roster(&self, known: &Roster) -> Result<Arc<Roster>, Undecodable> {
+    /// The containers, and the pods that are left out.
+    fn roster(&self, known: &Roster) -> Result<(Arc<Roster>, Box<[PodKey]>), Undecodable> {
         let rows = |subject: &&Subject<'_>| subject.makes_a_row && !subject.is_pod;
         let rows = self.subjects.iter().filter(rows);
         let names = rows.clone().filter_map(|subject| subject.names.as_ref());
@@ -137,7 +144,8 @@ impl<'a> Seen<'a> {
 }
 
 /// Makes a roster of containers, each named once or more, sharing names with `known`.
-/// Pods that are `torn`, each by namespace and name, are left out.
+/// Pods that are `torn`, each by namespace and name, are left out, and returned:
+/// sorted, [`Remarks::MAX_UNREADABLE`] at most.
 ///
 /// # Errors
 ///
@@ -146,7 +154,7 @@ pub(super) fn roster_of<'a>(
     names: impl Iterator<Item = &'a Names<'a>>,
     torn: impl Iterator<Item = (&'a str, &'a str)>,
     known: &Roster,
-) -> Result<Arc<Roster>, Undecodable> {
+) -> Result<(Arc<Roster>, Box<[PodKey]>), Undecodable> {
     let mut shared = Shared::new(known);
     let mut builder = RosterBuilder::default();
     for names in names {
@@ -164,10 +172,13 @@ pub(super) fn roster_of<'a>(
             Ok(()) | Err(_) => {}
         }
     }
-    for (namespace, name) in torn {
-        builder.remove(&PodKey::new(shared.of(namespace), shared.of(name)));
+    let torn = torn.map(|(namespace, name)| PodKey::new(shared.of(namespace), shared.of(name)));
+    let torn: BTreeSet<PodKey> = torn.collect();
+    for pod in &torn {
+        builder.remove(pod);
     }
-    Ok(builder.build())
+    let some = torn.into_iter().take(Remarks::MAX_UNREADABLE);
+    Ok((builder.build(), some.collect()))
 }
 
 impl Subject<'_> {

@@ -146,8 +146,9 @@ pub(super) fn read(
         each(pods, |pod| seen.pod(pod)).map_err(not_one)??;
     }
     let names = seen.containers.iter().map(|container| &container.names);
-    let roster = roster_of(names, seen.torn.iter().copied(), known)?;
+    let (roster, torn) = roster_of(names, seen.torn.iter().copied(), known)?;
     let mut filled = Filled::new(roster.containers());
+    filled.unreadable = torn;
     filled.refused = seen.refused;
     if let Some(node) = node {
         filled.take_node(node, asked_at);

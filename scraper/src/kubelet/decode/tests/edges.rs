@@ -1,5 +1,7 @@
 //! The edge cases of PARITY 3.3, one by one, and what becomes of them here.
 
+use tributary_model::PodKey;
+
 use super::*;
 
 /// A whole pod, and a line under test before it.
@@ -117,12 +119,32 @@ fn a_pod_of_which_a_container_cannot_be_read_is_left_out_whole() {
                 .unwrap();
             assert_eq!(rows(&decoded), ["a/q/c"], "{series}");
             assert_eq!(decoded.refused.count(Refused::BadLabel), 1, "{series}");
+            let unreadable = &*decoded.reading.remarks.unreadable;
+            assert_eq!(unreadable, [PodKey::new("a", "p")], "{series}");
         }
         // And it is back once all of it can be read.
         let page = format!("{POD}{other}");
         let decoded = layout.decode(page.as_bytes(), &"n1".into(), ASKED_AT);
-        assert_eq!(rows(&decoded.unwrap()), ["a/p/c", "a/q/c"]);
+        let decoded = decoded.unwrap();
+        assert_eq!(rows(&decoded), ["a/p/c", "a/q/c"]);
+        assert!(decoded.reading.remarks.unreadable.is_empty());
     }
+}
+
+#[test]
+fn some_of_the_pods_that_cannot_be_read_are_named() {
+    let line = |pod: usize| {
+        format!(
+            "container_cpu_usage_seconds_total{{container=\"C\",namespace=\"a\",pod=\"p{pod}\"}} 1 11\n"
+        )
+    };
+    // In no order, and of one pod two lines.
+    let page: String = (100..200).rev().chain([100]).map(line).collect();
+    let decoded = decode(&format!("{page}{POD}")).unwrap();
+    let named = &decoded.reading.remarks.unreadable;
+    assert_eq!(named.len(), 64);
+    assert_eq!(named[0], PodKey::new("a", "p100"));
+    assert!(named.is_sorted());
 }
 
 #[test]
