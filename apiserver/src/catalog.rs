@@ -12,6 +12,7 @@
 mod claims;
 mod labels;
 mod printed;
+mod refused;
 mod uid;
 mod unplaced;
 mod watch;
@@ -20,6 +21,7 @@ use std::{
     borrow::Borrow,
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
+    fmt,
     ops::Bound,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -27,12 +29,13 @@ use std::{
 use tributary_model::{NodeName, PodKey, Roster, RosterPod};
 
 pub use self::labels::Labels;
-use self::labels::Shared;
 pub(crate) use self::{
     claims::watch_claims,
+    refused::Kind,
     unplaced::{Unplaced, place_pods},
     watch::{watch_nodes, watch_pods},
 };
+use self::{labels::Shared, refused::Refused};
 
 /// What is known of a Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +109,7 @@ struct Records {
 pub struct Catalog {
     records: Arc<RwLock<Records>>,
     texts: Arc<Mutex<Shared>>,
+    refused: Arc<Refused>,
 }
 
 impl Catalog {
@@ -190,6 +194,16 @@ impl Catalog {
             let first = elsewhere.next().map(|pod| Arc::clone(&pod.0));
             (usize::from(first.is_some()) + elsewhere.count(), first)
         })
+    }
+
+    /// Counts, and says, that labels were refused, if they were.
+    fn look_at_labels(&self, kind: Kind, name: &dyn fmt::Display, labels: &Labels) {
+        self.refused.look(kind, name, labels);
+    }
+
+    /// How often objects of this kind came with more labels than are kept.
+    pub(crate) fn labels_refused(&self, kind: Kind) -> u64 {
+        self.refused.count(kind)
     }
 
     /// How many nodes and pods there are.

@@ -133,9 +133,7 @@ impl Coverage {
             return self.held.catalog.node_names();
         };
         let all = self.held.catalog.nodes_after(None, usize::MAX);
-        let selected = all
-            .iter()
-            .filter(|node| selector.matches(|key| node.labels.get(key)));
+        let selected = all.iter().filter(|node| node.labels.meet(selector));
         selected.map(|node| node.name.clone()).collect()
     }
 }

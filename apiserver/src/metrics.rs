@@ -12,6 +12,7 @@ use tributary_model::Timestamp;
 
 use crate::{
     Held,
+    catalog::{Catalog, Kind},
     store::{Remembered, State},
 };
 
@@ -46,6 +47,7 @@ impl Collector for Sizes {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
+        encode_labels(&mut encoder, &held.catalog)?;
         encode_remembered(&mut encoder, held.store.remembered())?;
         encode_refused(&mut encoder, held.store.refused())?;
         let now = Timestamp::from_millis(held.clock.now_millis());
@@ -68,6 +70,21 @@ fn encode_remembered(
     let help = "Containers that a page lacked and that were forgotten for want of room";
     let name = "tributary_store_containers_forgotten";
     counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+}
+
+fn encode_labels(encoder: &mut DescriptorEncoder<'_>, catalog: &Catalog) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(
+        "tributary_catalog_labels_refused",
+        "Times that an object came with more labels than are kept",
+        None,
+        MetricType::Counter,
+    )?;
+    for kind in Kind::ALL {
+        let counter = ConstCounter::new(catalog.labels_refused(kind));
+        let labels = [("kind", kind.as_str())];
+        counter.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn encode_refused(

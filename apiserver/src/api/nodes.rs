@@ -93,8 +93,8 @@ impl Pages {
 
     fn wants(&self, node: &NodeRecord) -> bool {
         let served = self.api.node_selector.as_ref();
-        self.params.labels.matches(|key| node.labels.get(key))
-            && served.is_none_or(|selector| selector.matches(|key| node.labels.get(key)))
+        node.labels.meet(&self.params.labels)
+            && served.is_none_or(|selector| node.labels.meet(selector))
             && self.params.fields.matches(node.name.as_str(), "")
     }
 }

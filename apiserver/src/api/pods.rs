@@ -122,7 +122,7 @@ impl Pages {
     fn wants(&self, pod: &PodRecord) -> bool {
         let fields = &self.params.fields;
         fields.matches(&pod.key.name, &pod.key.namespace)
-            && self.params.labels.matches(|key| pod.labels.get(key))
+            && pod.labels.meet(&self.params.labels)
             && (!fields.needs_node() || self.runs_on(pod, fields))
     }
 

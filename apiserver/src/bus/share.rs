@@ -79,10 +79,9 @@ impl Share {
         let Self::Some(catalog, selectors) = self else {
             return true;
         };
-        catalog.node(node).is_some_and(|node| {
-            let label = |key: &str| node.labels.get(key);
-            selectors.iter().any(|selector| selector.matches(label))
-        })
+        catalog
+            .node(node)
+            .is_some_and(|node| selectors.iter().any(|selector| node.labels.meet(selector)))
     }
 }
 

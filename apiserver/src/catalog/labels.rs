@@ -2,6 +2,17 @@
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
+use tributary_runtime::selector::Selector;
+
+/// Labels that take more, keys and values together, are not kept. Kubernetes bounds each
+/// and not how many there are: one pod may have a megabyte of them, and a frontend has all
+/// pods in memory. Real ones have some hundred bytes.
+pub(crate) const MOST: usize = 8 << 10;
+
 /// The labels of an object, sorted by key. Cheap to clone.
 ///
 /// One text, `key NUL value NUL` again and again: most pods have labels of
@@ -14,6 +25,9 @@ pub struct Labels(Option<Arc<str>>);
 /// Between keys and values. The API server allows it in neither.
 const END: char = '\0';
 
+/// In place of those that are too many: no key and value, and not nothing.
+const REFUSED: &str = "\0";
+
 impl Labels {
     /// The value of the label `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
@@ -22,9 +36,26 @@ impl Labels {
             .find_map(|(have, value)| (have == key).then_some(value))
     }
 
-    /// Whether there are none.
+    /// In place of labels that are too many to be kept.
+    pub(crate) fn refused() -> Self {
+        Self(Some(REFUSED.into()))
+    }
+
+    /// Whether there are some, and too many to be kept. None of them is known then.
+    pub fn are_refused(&self) -> bool {
+        self.0.as_deref() == Some(REFUSED)
+    }
+
+    /// Whether they meet `selector`. Those that were refused meet none that selects
+    /// anything, not even one that wants a label to be absent: it may be there.
+    pub fn meet(&self, selector: &Selector) -> bool {
+        let are_known = selector.is_empty() || !self.are_refused();
+        are_known && selector.matches(|key| self.get(key))
+    }
+
+    /// Whether none are known.
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.iter().next().is_none()
     }
 
     /// Keys and values in the order of the keys.
@@ -46,8 +77,14 @@ fn split(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
+/// What a label counts for.
+fn bytes(key: impl AsRef<str>, value: impl AsRef<str>) -> usize {
+    key.as_ref().len() + value.as_ref().len()
+}
+
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
-    /// Labels with a NUL in them, which cannot be, are left out.
+    /// Labels with a NUL in them, which cannot be, are left out. Of too many none are
+    /// kept.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
         let mut labels: Vec<(K, V)> = labels
             .into_iter()
@@ -57,6 +94,10 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
         labels.reverse();
         labels.sort_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
         labels.dedup_by(|(one, _), (other, _)| one.as_ref() == other.as_ref());
+        let bytes: usize = labels.iter().map(|(key, value)| bytes(key, value)).sum();
+        if bytes > MOST {
+            return Self::refused();
+        }
         let mut text = String::new();
         for (key, value) in &labels {
             text.push_str(key.as_ref());
@@ -68,8 +109,43 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
     }
 }
 
+impl<'de> Deserialize<'de> for Labels {
+    /// Those that are too many are not even built.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_map(Bounded)
+    }
+}
+
+/// Reads labels up to [`MOST`] bytes.
+struct Bounded;
+
+impl<'de> Visitor<'de> for Bounded {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("labels")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
+        let mut labels: Vec<(String, String)> = Vec::new();
+        let mut have = 0;
+        while let Some((key, value)) = map.next_entry::<String, String>()? {
+            have += bytes(&key, &value);
+            if have > MOST {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                return Ok(Labels::refused());
+            }
+            labels.push((key, value));
+        }
+        Ok(labels.into_iter().collect())
+    }
+}
+
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.are_refused() {
+            return f.write_str("refused");
+        }
         f.debug_map().entries(self.iter()).finish()
     }
 }
@@ -118,6 +194,8 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use tributary_runtime::kube::from_json;
+
     use super::*;
 
     #[test]
@@ -142,6 +220,45 @@ mod tests {
     fn labels_that_cannot_be_are_left_out() {
         let labels = Labels::from_iter([("a\0b", "c"), ("a", "b\0c"), ("d", "e")]);
         assert_eq!(format!("{labels:?}"), r#"{"d": "e"}"#);
+    }
+
+    /// Labels of `count` keys of five bytes and no values.
+    fn many(count: usize) -> Labels {
+        let labels: Vec<String> = (0..count).map(|n| format!(r#""{n:05}":"""#)).collect();
+        from_json(&format!("{{{}}}", labels.join(","))).unwrap()
+    }
+
+    #[test]
+    fn labels_are_kept_up_to_8_kib_and_those_beyond_it_not_at_all() {
+        // 1,638 keys of five bytes are 8,190 bytes.
+        let kept = many(1_638);
+        assert_eq!((kept.iter().count(), kept.are_refused()), (1_638, false));
+        for count in [1_639, 60_000] {
+            let refused = many(count);
+            assert!(refused.are_refused(), "{count}");
+            assert!(refused.is_empty(), "{count}");
+            assert_eq!(refused.get("00000"), None);
+            // One text of one byte, whatever it was.
+            assert_eq!(refused.0.unwrap().len(), 1);
+        }
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(8_192));
+        assert!(from_json::<Labels>(&long).unwrap().are_refused());
+        let built = (0..1_639).map(|n| (format!("{n:05}"), ""));
+        assert!(built.collect::<Labels>().are_refused());
+        let none = from_json::<Labels>("{}").unwrap();
+        assert!(none.is_empty() && !none.are_refused());
+        assert!(from_json::<Labels>(r#"{"a":7}"#).is_err());
+    }
+
+    #[test]
+    fn labels_that_were_refused_meet_no_selector_but_the_empty_one() {
+        let refused = Labels::refused();
+        for selector in ["a", "!a", "a!=b", "a notin (b)", "a=b", "a in (b)"] {
+            assert!(!refused.meet(&selector.parse().unwrap()), "{selector}");
+        }
+        assert!(refused.meet(&"".parse().unwrap()));
+        let none = Labels::default();
+        assert!(none.meet(&"!a,b notin (c)".parse().unwrap()));
     }
 
     #[test]

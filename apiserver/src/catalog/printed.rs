@@ -9,12 +9,13 @@
 //! One that prints nothing answers with whole pods, of which the same is read, or
 //! with metadata alone: then the node is not known ([`super::unplaced`]).
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
 use kube::Error;
 use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use tributary_model::PodKey;
-use tributary_runtime::kube::{Change, Decode, Event, Page, failure, from_json};
+use tributary_runtime::kube::{Change, Decode, Event, LeftOut, Page, failure, from_json, version};
 
 use super::{Labels, uid::Uid};
 
@@ -54,34 +55,47 @@ impl Decode for Printed {
         let meta = &answer.metadata;
         let next = (!meta.next.is_empty()).then(|| meta.next.to_string());
         let version = meta.resource_version.to_string();
-        let items = self.pods(answer);
+        let mut left_out = LeftOut::default();
+        let items = self.pods(answer, &mut left_out);
         Ok(Page {
             items,
             version,
             next,
+            left_out,
         })
     }
 
     fn event(&mut self, json: &str) -> Result<Event<PrintedPod>, Error> {
-        let line: Line<'_> = from_json(json).map_err(Error::SerdeError)?;
-        let answer = line.object;
-        let change: fn(PrintedPod) -> Change<PrintedPod> = match &*line.kind {
-            "ADDED" | "MODIFIED" => Change::Put,
-            "DELETED" => Change::Remove,
-            "BOOKMARK" => {
-                // If it comes first it has the columns.
-                let version = answer.metadata.resource_version.to_string();
-                self.columns(&answer);
-                return Ok(Event {
-                    version,
-                    changes: Vec::new(),
-                });
-            }
+        let Line { kind, object } = from_json(json).map_err(Error::SerdeError)?;
+        let change: Option<fn(PrintedPod) -> Change<PrintedPod>> = match &*kind {
+            "ADDED" | "MODIFIED" => Some(Change::Put),
+            "DELETED" => Some(Change::Remove),
+            "BOOKMARK" => None,
             _ => return Err(failure(json)),
         };
+        let mut left_out = LeftOut::default();
+        let answer: Option<Answer<'_>> = left_out.read(object.get());
+        let Some(answer) = answer else {
+            return Ok(Event {
+                version: version(object),
+                changes: Vec::new(),
+                left_out,
+            });
+        };
         let version = answer.metadata.resource_version.to_string();
-        let changes = self.pods(answer).into_iter().map(change).collect();
-        Ok(Event { version, changes })
+        let changes = if let Some(change) = change {
+            let pods = self.pods(answer, &mut left_out);
+            pods.into_iter().map(change).collect()
+        } else {
+            // If it comes first it has the columns.
+            self.columns(&answer);
+            Vec::new()
+        };
+        Ok(Event {
+            version,
+            changes,
+            left_out,
+        })
     }
 }
 
@@ -93,27 +107,31 @@ impl Printed {
     }
 
     /// The pods; what has no name is none.
-    fn pods(&mut self, answer: Answer<'_>) -> Vec<PrintedPod> {
-        let mut pods = self.all(answer);
+    fn pods(&mut self, answer: Answer<'_>, left_out: &mut LeftOut) -> Vec<PrintedPod> {
+        let mut pods = self.all(answer, left_out);
         pods.retain(|pod| !pod.key.name.is_empty());
         pods
     }
 
-    fn all(&mut self, answer: Answer<'_>) -> Vec<PrintedPod> {
+    fn all(&mut self, answer: Answer<'_>, left_out: &mut LeftOut) -> Vec<PrintedPod> {
         self.columns(&answer);
         if let Some(rows) = answer.rows {
-            let row = |row: Row<'_>| {
+            let row = |row: &RawValue| {
+                let row: Row<'_> = left_out.read(row.get())?;
                 let cell = self.node_at.and_then(|at| row.cells.get(at));
-                pod(row.object.metadata, cell.and_then(Cell::node))
+                Some(pod(row.object.metadata, cell.and_then(Cell::node)))
             };
-            return rows.into_iter().map(row).collect();
+            return rows.into_iter().filter_map(row).collect();
         }
         let Some(items) = answer.items else {
             // What an event of a server that prints nothing is about.
             return vec![pod(answer.metadata, node(answer.spec.as_ref()))];
         };
-        let item = |item: Object<'_>| pod(item.metadata, node(item.spec.as_ref()));
-        items.into_iter().map(item).collect()
+        let item = |item: &RawValue| {
+            let item: Object<'_> = left_out.read(item.get())?;
+            Some(pod(item.metadata, node(item.spec.as_ref())))
+        };
+        items.into_iter().filter_map(item).collect()
     }
 }
 
@@ -121,7 +139,7 @@ fn pod(meta: Meta<'_>, node: Option<&str>) -> PrintedPod {
     PrintedPod {
         key: PodKey::new(&*meta.namespace, &*meta.name),
         uid: Uid::from(&*meta.uid),
-        labels: meta.labels.into_iter().flatten().collect(),
+        labels: meta.labels,
         node: node.map(str::to_owned),
     }
 }
@@ -142,9 +160,9 @@ struct Answer<'a> {
     #[serde(borrow)]
     column_definitions: Option<Vec<Column<'a>>>,
     #[serde(borrow)]
-    rows: Option<Vec<Row<'a>>>,
+    rows: Option<Vec<&'a RawValue>>,
     #[serde(borrow)]
-    items: Option<Vec<Object<'a>>>,
+    items: Option<Vec<&'a RawValue>>,
 }
 
 /// Of a list or of an object.
@@ -161,7 +179,7 @@ struct Meta<'a> {
     resource_version: Cow<'a, str>,
     #[serde(borrow, rename = "continue")]
     next: Cow<'a, str>,
-    labels: Option<BTreeMap<String, String>>,
+    labels: Labels,
 }
 
 #[derive(Default, Deserialize)]
@@ -220,7 +238,7 @@ struct Line<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
     #[serde(borrow)]
-    object: Answer<'a>,
+    object: &'a RawValue,
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@
 //! The types here decode names and labels and skip everything else where it stands
 //! in the JSON, so managed fields and annotations are never built.
 
-use std::collections::BTreeMap;
-
 use kube::Client;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -13,8 +11,9 @@ use tributary_model::{NodeName, PodKey};
 use tributary_runtime::kube::{Change, Watched, keep, keep_decoded};
 
 use super::{
-    Catalog, NodeRecord, PodRecord, Unplaced,
+    Catalog, Labels, NodeRecord, PodRecord, Unplaced,
     printed::{Printed, PrintedPod},
+    refused::Kind,
 };
 use crate::store::Store;
 
@@ -35,6 +34,7 @@ pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: Cancella
     };
     let record = |node: Named| {
         let node = NodeRecord::from(node);
+        catalog.look_at_labels(Kind::Nodes, &node.name, &node.labels);
         let name = catalog.share_node(&node.name);
         NodeRecord { name, ..node }
     };
@@ -87,6 +87,7 @@ pub(crate) async fn watch_pods(
 
 /// The pod with the names and labels that are in memory already.
 fn sharing(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplaced) -> PodRecord {
+    catalog.look_at_labels(Kind::Pods, &pod.key, &pod.labels);
     let reported = store.key(&pod.key);
     let node = match &pod.node {
         Some(node) => {
@@ -117,14 +118,14 @@ struct Named {
 #[serde(default)]
 struct Meta {
     name: String,
-    labels: BTreeMap<String, String>,
+    labels: Labels,
 }
 
 impl From<Named> for NodeRecord {
     fn from(node: Named) -> Self {
         Self {
             name: node.metadata.name.into(),
-            labels: node.metadata.labels.into_iter().collect(),
+            labels: node.metadata.labels,
         }
     }
 }
@@ -138,7 +139,7 @@ mod tests {
 
     use tributary_runtime::kube::from_json;
 
-    use super::{super::Labels, *};
+    use super::*;
     use crate::{nulls::nulled, store::Source};
 
     fn printed(name: &str) -> PrintedPod {
@@ -199,6 +200,26 @@ mod tests {
                     .is(&catalog.share_node(&"n1".into()))
             );
         }
+    }
+
+    #[test]
+    fn labels_that_are_too_many_are_counted() {
+        let (catalog, store) = (Catalog::default(), Store::new(None));
+        let unplaced = Unplaced::default();
+        for labels in [1, 1_639, 60_000] {
+            let labels = (0..labels).map(|n| (format!("{n:05}"), ""));
+            let labels = labels.collect::<Labels>();
+            let pod = PrintedPod {
+                labels,
+                ..printed("a")
+            };
+            catalog.put_pod(sharing(pod, &catalog, &store, &unplaced));
+        }
+        let refused = Kind::ALL.map(|kind| catalog.labels_refused(kind));
+        assert_eq!(refused, [0, 2]);
+        let pod = catalog.pod(&PodKey::new("shop", "a")).unwrap();
+        assert!(pod.labels.are_refused());
+        assert!(pod.node.is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which objects a list has (PARITY 5.4, DESIGN 3.10).
 
-use crate::cluster::{Cluster, container, names};
+use crate::cluster::{Cluster, container, get, names};
 
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
@@ -19,6 +19,34 @@ async fn labels_select() {
     ] {
         let found = names(&router, &format!("{path}?labelSelector={selector}")).await;
         assert_eq!(found, expected, "{path} {selector}");
+    }
+}
+
+/// The API server does not bound how many labels an object has.
+#[tokio::test]
+async fn an_object_with_too_many_labels_is_served_and_selected_by_none() {
+    let cluster = Cluster::small();
+    let many: Vec<String> = (0..60_000).map(|n| format!("{n:05}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|key| (&**key, "")).collect();
+    cluster.pod("default", "web-1", &[&[("app", "web")], &*many].concat());
+    cluster.node("n1", &[&[("role", "a")], &*many].concat());
+    let router = cluster.router();
+    for (path, selector, expected) in [
+        (PODS, "", &["web-1", "web-2", "dns"][..]),
+        (PODS, "app%3Dweb", &["web-2"]),
+        (PODS, "00001", &[]),
+        (PODS, "!00001", &["web-2", "dns"]),
+        (PODS, "app%20notin%20(dns)", &["web-2"]),
+        (NODES, "", &["n1", "n2"]),
+        (NODES, "role!%3Da", &[]),
+        (NODES, "!00001", &["n2"]),
+    ] {
+        let found = names(&router, &format!("{path}?labelSelector={selector}")).await;
+        assert_eq!(found, expected, "{path} {selector}");
+    }
+    for path in [format!("{DEFAULT}/web-1"), format!("{NODES}/n1")] {
+        let object = get(&router, &path).await;
+        assert!(!object.contains("labels"), "{object}");
     }
 }
 
@@ -86,7 +114,7 @@ async fn a_list_of_nodes_keeps_to_the_node_selector_and_a_get_does_not() {
             .await
             .is_empty()
     );
-    crate::cluster::get(&router, &format!("{NODES}/n1")).await;
+    get(&router, &format!("{NODES}/n1")).await;
 }
 
 #[tokio::test]

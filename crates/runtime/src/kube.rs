@@ -5,7 +5,9 @@
 //! (docs/decisions/0024-the-kubernetes-api-may-be-silent.md).
 
 mod activity;
+mod answer;
 mod decoded;
+mod left_out;
 mod limits;
 mod null;
 mod objects;
@@ -21,9 +23,10 @@ use ::kube::{
 pub use self::{
     activity::Watches,
     decoded::{Decode, Event, Page, Stale, Watched, follow, keep, keep_decoded},
+    left_out::LeftOut,
     limits::Limits,
     null::from_json,
-    objects::{Answered, Objects, failure},
+    objects::{Answered, Objects, failure, version},
     watch::Change,
 };
 use crate::{args::KubeArgs, exit::Misconfigured};

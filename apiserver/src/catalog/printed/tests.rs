@@ -178,12 +178,7 @@ fn a_watch_that_is_too_old_says_so() {
         Err(Error::Api(status)) => assert_eq!(status.code, 410),
         other => panic!("{other:?}"),
     }
-    for broken in [
-        "",
-        "{}",
-        r#"{"type":"ADDED"}"#,
-        r#"{"type":"ADDED","object":7}"#,
-    ] {
+    for broken in ["", "{}", r#"{"type":"ADDED"}"#] {
         let read = Printed::default().event(broken);
         assert!(matches!(read, Err(Error::SerdeError(_))), "{broken}");
     }
@@ -229,4 +224,51 @@ fn a_line_is_read_whatever_comes_first_in_it() {
     let line = format!(r#"{{"object":{object},"type":"DELETED"}}"#);
     let event = Printed::default().event(&line).unwrap();
     assert_eq!(changes(event), ["remove shop/web-1: n1"]);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_hides_no_other() {
+    let odd = row("odd", "n1").replace(r#"{"app":"web"}"#, r#"{"app":7}"#);
+    let rows = [
+        row("web-1", "n1"),
+        odd.clone(),
+        "7".to_owned(),
+        row("web-2", "n2"),
+    ];
+    let mut printed = Printed::default();
+    let page = printed.page(&table(COLUMNS, &rows)).unwrap();
+    assert_eq!(nodes(&page.items), ["shop/web-1: n1", "shop/web-2: n2"]);
+    assert_eq!((page.left_out.count(), &*page.version), (2, "4216"));
+    // In a watch the version is known all the same.
+    let event = printed
+        .event(&line("MODIFIED", &table("null", &[odd])))
+        .unwrap();
+    assert_eq!((event.left_out.count(), &*event.version), (1, "4216"));
+    assert!(event.changes.is_empty());
+    // Whole pods, of a server that prints nothing.
+    let list = r#"{"metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":7}},
+        {"metadata":{"name":"a","namespace":"shop"},"spec":{"nodeName":"n1"}}]}"#;
+    let page = Printed::default().page(list).unwrap();
+    assert_eq!(nodes(&page.items), ["shop/a: n1"]);
+    assert_eq!(page.left_out.count(), 1);
+    let event = line("ADDED", r#"{"metadata":{"name":7,"resourceVersion":"10"}}"#);
+    let event = Printed::default().event(&event).unwrap();
+    assert_eq!((event.left_out.count(), &*event.version), (1, "10"));
+}
+
+#[test]
+fn labels_without_end_cost_a_pod_its_labels_and_nothing_else() {
+    let labels: Vec<String> = (0..60_000).map(|n| format!(r#""{n:05}":"""#)).collect();
+    let labels = format!("{{{}}}", labels.join(","));
+    let evil = row("evil", "n1").replace(r#"{"app":"web"}"#, &labels);
+    let rows = [evil, row("web-1", "n1")];
+    let page = Printed::default().page(&table(COLUMNS, &rows)).unwrap();
+    assert_eq!(nodes(&page.items), ["shop/evil: n1", "shop/web-1: n1"]);
+    let refused: Vec<bool> = page
+        .items
+        .iter()
+        .map(|pod| pod.labels.are_refused())
+        .collect();
+    assert_eq!(refused, [true, false]);
+    assert_eq!(page.left_out.count(), 0);
 }

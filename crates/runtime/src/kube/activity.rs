@@ -84,27 +84,30 @@ impl Watches {
         }
     }
 
-    /// Registers `tributary_watch_silence_seconds` and
-    /// `tributary_watch_failures_total`.
+    /// Registers `tributary_watch_silence_seconds`, `tributary_watch_failures_total` and
+    /// `tributary_watch_objects_unreadable_total`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    /// By name; of several watches of one name, the longest silence and all failures.
+    /// By name; of several watches of one name, the longest silence and all of the rest.
     fn seen(&self) -> Vec<Seen> {
         let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Seen> = Vec::new();
         for (watch, activity) in observed.iter() {
             let (silence, failures) = (activity.silence(), activity.failures());
+            let left_out = activity.0.left_out.load(Ordering::Relaxed);
             match all.iter_mut().find(|seen| seen.watch == *watch) {
                 Some(seen) => {
                     seen.silence = seen.silence.max(silence);
                     seen.failures += failures;
+                    seen.left_out += left_out;
                 }
                 None => all.push(Seen {
                     watch,
                     silence,
                     failures,
+                    left_out,
                 }),
             }
         }
@@ -118,6 +121,7 @@ struct Seen {
     watch: &'static str,
     silence: Duration,
     failures: u64,
+    left_out: u64,
 }
 
 impl Collector for Watches {
@@ -148,13 +152,24 @@ impl Collector for Watches {
             let series = failures.encode_family(&labels)?;
             ConstCounter::new(seen.failures).encode(series)?;
         }
+        let mut left_out = encoder.encode_descriptor(
+            "tributary_watch_objects_unreadable",
+            "Objects in lists and watches that could not be read and were left out",
+            None,
+            MetricType::Counter,
+        )?;
+        for seen in &all {
+            let labels = [("watch", seen.watch)];
+            let series = left_out.encode_family(&labels)?;
+            ConstCounter::new(seen.left_out).encode(series)?;
+        }
         Ok(())
     }
 }
 
 /// What one watch has heard.
 #[derive(Clone, Debug)]
-struct Activity(Arc<Notes>);
+pub(super) struct Activity(Arc<Notes>);
 
 #[derive(Debug)]
 struct Notes {
@@ -162,6 +177,8 @@ struct Notes {
     /// The newest sign of life, in milliseconds since `start`.
     heard: AtomicU64,
     failures: AtomicU64,
+    /// Objects that could not be read.
+    left_out: AtomicU64,
 }
 
 impl Activity {
@@ -171,6 +188,7 @@ impl Activity {
             start: Instant::now(),
             heard: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
         }))
     }
 
@@ -184,12 +202,18 @@ impl Activity {
         self.0.start.elapsed().saturating_sub(heard)
     }
 
-    fn failed(&self) {
+    /// Counts an answer that is none.
+    pub(super) fn failed(&self) {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     fn failures(&self) -> u64 {
         self.0.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts objects that could not be read.
+    pub(super) fn left_out(&self, count: u64) {
+        self.0.left_out.fetch_add(count, Ordering::Relaxed);
     }
 
     async fn send(
@@ -214,7 +238,12 @@ impl Activity {
                 activity.failed();
             }
         }
-        Ok(answer?.map(|body| Observed { body, activity }))
+        let mut answer = answer?;
+        if let Some(activity) = &activity {
+            // Who reads it may find that it cannot be read.
+            answer.extensions_mut().insert(activity.clone());
+        }
+        Ok(answer.map(|body| Observed { body, activity }))
     }
 }
 

@@ -14,14 +14,16 @@ use ::kube::{
     api::{ListParams, Request, WatchParams},
     runtime::{utils::Backoff as _, watcher},
 };
-use futures::{AsyncBufReadExt as _, StreamExt as _};
 use http::{HeaderValue, header};
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
+    activity::Activity,
+    answer::{Answer, Unread},
+    left_out::{LeftOut, Said},
     objects::Objects,
     watch::{Change, LASTS, PAGE, watch_backoff},
 };
@@ -58,6 +60,8 @@ pub struct Page<T> {
     pub version: String,
     /// What to continue with, unless this is the last one.
     pub next: Option<String>,
+    /// What on it cannot be read.
+    pub left_out: LeftOut,
 }
 
 /// A line of a watch.
@@ -67,6 +71,8 @@ pub struct Event<T> {
     pub version: String,
     /// What happened; a bookmark says of nothing.
     pub changes: Vec<Change<T>>,
+    /// Whether it cannot be read to what. That object stays as it was.
+    pub left_out: LeftOut,
 }
 
 /// Which objects are watched.
@@ -81,6 +87,7 @@ pub struct Watched {
     /// The label selector; empty for all.
     pub labels: String,
     /// How many are listed at a time, at most: so starting in a big cluster has no peak.
+    /// Fewer if so many take too many bytes.
     pub page: u32,
 }
 
@@ -100,6 +107,11 @@ impl Watched {
 /// A watch that ends as soon as this, and said nothing, ends for a reason that nobody
 /// gave, so it waits before it begins again.
 const SHORT: Duration = Duration::from_secs(1);
+
+/// A page with too many bytes is asked for again with a tenth of the objects, down to
+/// one; after one that is not, twice as many are asked for again.
+const FEWER: u32 = 10;
+const MORE: u32 = 2;
 
 /// Watches objects until `stop`, telling `apply` every change. `I` is what is wanted of
 /// an object.
@@ -149,6 +161,8 @@ pub async fn follow<D: Decode, T>(
         keep,
         tell,
         version: None,
+        activity: None,
+        said: Said::default(),
         healthy: true,
         backoff: watch_backoff(),
     };
@@ -156,6 +170,10 @@ pub async fn follow<D: Decode, T>(
         let Err(error) = turn else {
             continue;
         };
+        if error.is_unreadable() {
+            // To the client this was a good answer.
+            set.activity.iter().for_each(Activity::failed);
+        }
         if std::mem::replace(&mut set.healthy, false) {
             (set.tell)(Err(error));
         }
@@ -176,6 +194,9 @@ struct Set<D, K, A> {
     tell: A,
     /// Up to where it is known; `None` if it must be listed.
     version: Option<String>,
+    /// Where it is noted what of the last answer cannot be read.
+    activity: Option<Activity>,
+    said: Said,
     healthy: bool,
     backoff: watcher::ExponentialBackoff,
 }
@@ -191,10 +212,24 @@ pub enum Stale {
     Watch(#[source] Error),
     /// The connection of the watch broke.
     #[error("failed to read the watch: {0}")]
-    Read(#[source] std::io::Error),
+    Read(#[source] Error),
     /// What was listed says not from where to watch.
     #[error("the list has no resource version")]
     NoVersion,
+    /// A list of one object is too long, or the line of a watch.
+    #[error("failed to read {0}: it is longer than 16 MiB")]
+    TooLong(&'static str),
+}
+
+impl Stale {
+    /// Whether the API answered, and it could not be read.
+    fn is_unreadable(&self) -> bool {
+        match self {
+            Self::List(error) | Self::Watch(error) => matches!(error, Error::SerdeError(_)),
+            Self::NoVersion | Self::TooLong(_) => true,
+            Self::Read(_) => false,
+        }
+    }
 }
 
 impl<D, K, A, T> Set<D, K, A>
@@ -220,11 +255,22 @@ where
 
     /// Returns the version of the list.
     async fn list(&mut self) -> Result<String, Stale> {
-        let mut listed = Vec::new();
-        let mut next = None;
+        let (mut listed, mut next) = (Vec::new(), None);
+        let mut limit = self.watched.page;
         let version = loop {
-            let page = self.page(next).await.map_err(Stale::List)?;
+            let page = match self.page(next.as_ref(), limit).await {
+                Ok(page) => page,
+                Err(Unread::TooLong) if limit > 1 => {
+                    debug!(kind = %self.watched.kind, limit, "page of the list is too long");
+                    limit = (limit / FEWER).max(1);
+                    continue;
+                }
+                Err(Unread::TooLong) => return Err(Stale::TooLong("the list")),
+                Err(Unread::Failed(error)) => return Err(Stale::List(error)),
+            };
+            self.leave_out(page.left_out);
             listed.extend(page.items.into_iter().map(&self.keep));
+            limit = limit.saturating_mul(MORE).min(self.watched.page);
             next = page.next;
             if next.is_none() {
                 break page.version;
@@ -241,18 +287,26 @@ where
         Ok(version)
     }
 
-    async fn page(&mut self, next: Option<String>) -> Result<Page<D::Item>, Error> {
+    async fn page(&mut self, next: Option<&String>, limit: u32) -> Result<Page<D::Item>, Unread> {
         let params = ListParams {
             field_selector: given(&self.watched.fields),
             label_selector: given(&self.watched.labels),
-            limit: Some(self.watched.page),
-            continue_token: next,
+            limit: Some(limit),
+            continue_token: next.cloned(),
             ..ListParams::default()
         };
         let request = Request::new(&self.watched.path).list(&params);
-        let request = accepting::<D>(request.map_err(Error::BuildRequest)?);
-        let text = self.client.request_text(request).await?;
-        self.decode.page(&text)
+        let request = request.map_err(Error::BuildRequest);
+        let answer = self.ask(request.map_err(Unread::Failed)?).await;
+        let json = answer.map_err(Unread::Failed)?.whole().await?;
+        let page = self.decode.page(&String::from_utf8_lossy(&json));
+        page.map_err(Unread::Failed)
+    }
+
+    async fn ask(&mut self, request: http::Request<Vec<u8>>) -> Result<Answer, Error> {
+        let answer = Answer::to(&self.client, accepting::<D>(request)).await?;
+        self.activity.clone_from(&answer.activity);
+        Ok(answer)
     }
 
     async fn watch(&mut self, version: &str) -> Result<(), Stale> {
@@ -265,12 +319,12 @@ where
         };
         let request = Request::new(&self.watched.path).watch(&params, version);
         let request = request.map_err(Error::BuildRequest).map_err(Stale::Watch)?;
-        let answer = self.client.request_stream(accepting::<D>(request)).await;
-        let mut lines = answer.map_err(|error| self.failed(error))?.lines();
-        while let Some(line) = lines.next().await {
-            let line = line.map_err(Stale::Read)?;
-            let event = self.decode.event(&line);
+        let answer = self.ask(request).await;
+        let mut answer = answer.map_err(|error| self.failed(error))?;
+        while let Some(line) = answer.line().await.map_err(|why| self.broken(why))? {
+            let event = self.decode.event(&String::from_utf8_lossy(&line));
             let event = event.map_err(|error| self.failed(error))?;
+            self.leave_out(event.left_out);
             for change in event.changes {
                 let change = match change {
                     Change::Put(item) => Change::Put((self.keep)(item)),
@@ -288,6 +342,26 @@ where
         }
         self.well();
         Ok(())
+    }
+
+    /// Counts what cannot be read, and says so.
+    fn leave_out(&mut self, left_out: LeftOut) {
+        if let Some(activity) = &self.activity {
+            activity.left_out(left_out.count());
+        }
+        self.said.say(self.watched.kind, left_out);
+    }
+
+    /// Why the watch ended; after a line that is too long, all is listed again, since
+    /// the same one would come again.
+    fn broken(&mut self, why: Unread) -> Stale {
+        match why {
+            Unread::TooLong => {
+                self.version = None;
+                Stale::TooLong("a line of the watch")
+            }
+            Unread::Failed(error) => Stale::Read(error),
+        }
     }
 
     /// Why the watch cannot go on; what is to be listed again then.

@@ -7,9 +7,11 @@ use std::{borrow::Cow, fmt, marker::PhantomData};
 
 use ::kube::{Error, core::Status};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 
 use super::{
     decoded::{Decode, Event, Page},
+    left_out::LeftOut,
     null::from_json,
     watch::Change,
 };
@@ -29,13 +31,13 @@ impl<T> fmt::Debug for Objects<T> {
     }
 }
 
-/// A list.
-#[derive(Deserialize)]
-struct List<T> {
-    #[serde(default)]
+/// A list, with each object as it came.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct List<'a> {
     metadata: Meta,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
+    #[serde(borrow)]
+    items: Vec<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,8 +53,8 @@ struct Meta {
 struct Line<'a> {
     #[serde(rename = "type", borrow, default)]
     kind: Cow<'a, str>,
-    #[serde(default)]
-    object: Versioned,
+    #[serde(borrow)]
+    object: &'a RawValue,
 }
 
 #[derive(Default, Deserialize)]
@@ -75,32 +77,38 @@ impl<T: DeserializeOwned> Decode for Objects<T> {
 
     fn page(&mut self, json: &str) -> Result<Page<T>, Error> {
         let List { metadata, items } = from_json(json).map_err(Error::SerdeError)?;
+        let mut left_out = LeftOut::default();
+        let items = items.into_iter();
         Ok(Page {
-            items,
+            items: items.filter_map(|item| left_out.read(item.get())).collect(),
             version: metadata.resource_version,
             next: Some(metadata.next).filter(|next| !next.is_empty()),
+            left_out,
         })
     }
 
     fn event(&mut self, json: &str) -> Result<Event<T>, Error> {
-        let line: Line<'_> = from_json(json).map_err(Error::SerdeError)?;
-        let change: fn(T) -> Change<T> = match &*line.kind {
-            "ADDED" | "MODIFIED" => Change::Put,
-            "DELETED" => Change::Remove,
-            "BOOKMARK" => {
-                return Ok(Event {
-                    version: line.object.metadata.resource_version,
-                    changes: Vec::new(),
-                });
-            }
+        let Line { kind, object } = from_json(json).map_err(Error::SerdeError)?;
+        let change: Option<fn(T) -> Change<T>> = match &*kind {
+            "ADDED" | "MODIFIED" => Some(Change::Put),
+            "DELETED" => Some(Change::Remove),
+            "BOOKMARK" => None,
             _ => return Err(failure(json)),
         };
-        let Of { object } = from_json(json).map_err(Error::SerdeError)?;
+        let mut left_out = LeftOut::default();
+        let read = change.and_then(|change| left_out.read(object.get()).map(change));
         Ok(Event {
-            version: line.object.metadata.resource_version,
-            changes: vec![change(object)],
+            version: version(object),
+            changes: read.into_iter().collect(),
+            left_out,
         })
     }
+}
+
+/// From where to watch after this object; empty if it does not say it.
+pub fn version(object: &RawValue) -> String {
+    let versioned = from_json::<Versioned>(object.get());
+    versioned.unwrap_or_default().metadata.resource_version
 }
 
 /// What a line says that tells of a failure, or of a kind that nobody knows.
@@ -144,7 +152,10 @@ mod tests {
     }
 
     fn event(json: &str) -> Result<String, Error> {
-        let Event { version, changes } = Objects::<Named>::default().event(json)?;
+        let event = Objects::<Named>::default().event(json)?;
+        let Event {
+            version, changes, ..
+        } = event;
         let changes = changes.into_iter().map(|change| match change {
             Change::Put(item) => format!("+{}", item.metadata.name),
             Change::Remove(item) => format!("-{}", item.metadata.name),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::stream;
 use http::Response;
 use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body_util::{StreamBody, combinators::BoxBody};
 use tokio::sync::mpsc;
 use tower::{BoxError, service_fn};
 
@@ -39,6 +39,7 @@ impl Decode for Words {
             items: items.split_whitespace().map(str::to_owned).collect(),
             version: version.trim().to_owned(),
             next,
+            left_out: LeftOut::default(),
         })
     }
 
@@ -59,6 +60,7 @@ impl Decode for Words {
         Ok(Event {
             version: version.to_owned(),
             changes: change.into_iter().collect(),
+            left_out: LeftOut::default(),
         })
     }
 }
@@ -85,6 +87,8 @@ enum Answer {
     Open(&'static str),
     /// This text, and then the connection breaks.
     Broken(&'static str),
+    /// Text without an end, and without an end of a line.
+    Endless,
 }
 
 impl Api {
@@ -107,13 +111,12 @@ impl Api {
     }
 }
 
-fn respond(
-    answer: Option<Answer>,
-) -> Response<impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static> {
+fn respond(answer: Option<Answer>) -> Response<BoxBody<Bytes, BoxError>> {
     let (status, text, end) = match answer {
         Some(Answer::Whole(status, text)) => (status, text, None),
         Some(Answer::Open(text)) => (200, text, Some(false)),
         Some(Answer::Broken(text)) => (200, text, Some(true)),
+        Some(Answer::Endless) => return endless(),
         None => (200, "", Some(false)),
     };
     let frames = stream::unfold(Some(text), move |text| async move {
@@ -124,8 +127,14 @@ fn respond(
             (None, Some(false)) => std::future::pending().await,
         }
     });
-    let body = StreamBody::new(frames);
+    let body = BoxBody::new(StreamBody::new(frames));
     Response::builder().status(status).body(body).unwrap()
+}
+
+fn endless() -> Response<BoxBody<Bytes, BoxError>> {
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let frames = stream::repeat_with(move || Ok(Frame::data(piece.clone())));
+    Response::new(BoxBody::new(StreamBody::new(frames)))
 }
 
 /// What is told, until so many changes were.
@@ -204,6 +213,7 @@ async fn what_cannot_be_watched_is_listed_again() {
         Answer::Open("!410\n"),
         Answer::Whole(410, r#"{"status":"Failure","code":410}"#),
         Answer::Open("?\n"),
+        Answer::Endless,
     ] {
         let api = Api::default();
         let answers = [
@@ -228,4 +238,153 @@ async fn an_api_that_ends_each_watch_at_once_is_not_asked_in_a_loop() {
     let begun = Instant::now();
     told(api.client(&answers), 2).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_too_long_is_asked_for_again_with_fewer_objects() {
+    let api = Api::default();
+    let client = api.client(&[
+        Answer::Endless,
+        Answer::Endless,
+        Answer::Whole(200, "a @7>p2"),
+        Answer::Endless,
+        Answer::Whole(200, "b @7>p3"),
+        Answer::Whole(200, "c @7"),
+    ]);
+    assert_eq!(told(client, 1).await, ["replace A B C"]);
+    let asked = api.asked();
+    let limits = asked.iter().filter_map(|uri| uri.split_once("&limit="));
+    let limits: Vec<&str> = limits.map(|(_, limit)| limit).collect();
+    let expected = [
+        "500",
+        "50",
+        "5",
+        "10&continue=p2",
+        "1&continue=p2",
+        "2&continue=p3",
+    ];
+    assert_eq!(limits, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_one_object_that_is_too_long_is_no_list() {
+    let api = Api::default();
+    let mut answers = vec![Answer::Endless; 4];
+    answers.push(Answer::Whole(200, "a @7"));
+    let begun = Instant::now();
+    assert_eq!(told(api.client(&answers), 1).await, ["replace A"]);
+    // It was given up, and begun again after a pause.
+    assert!(begun.elapsed() >= Duration::from_millis(800));
+    let limits = api.asked().into_iter();
+    let limits: Vec<String> = limits
+        .filter_map(|uri| Some(uri.split_once("&limit=")?.1.to_owned()))
+        .collect();
+    assert_eq!(limits, ["500", "50", "5", "1", "500"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_refusal_only_the_beginning_is_read() {
+    let refuse = |_: http::Request<Body>| async {
+        let (mut head, body) = endless().into_parts();
+        head.status = http::StatusCode::INTERNAL_SERVER_ERROR;
+        Ok::<_, BoxError>(Response::from_parts(head, body))
+    };
+    let client = Client::new(service_fn(refuse), "default");
+    let request = http::Request::new(Vec::new());
+    match crate::kube::answer::Answer::to(&client, request).await {
+        Err(Error::Api(status)) => {
+            assert_eq!((status.code, status.message.len()), (500, 256));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// An API whose list, and whose watch, say this; and what is counted of it.
+async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<String>, String) {
+    let api = Api::default();
+    *api.answers.lock().unwrap() = [Answer::Whole(200, list), Answer::Open(watch)].into();
+    let answer = move |_: http::Request<Body>| {
+        let answer = api.answers.lock().unwrap().pop_front();
+        async move { Ok::<_, BoxError>(respond(answer)) }
+    };
+    let watches = crate::kube::Watches::new(crate::kube::Limits::default());
+    let client = watches.observe("things", &Client::new(service_fn(answer), "default"));
+    let (tell, mut heard) = mpsc::channel(10);
+    let stop = CancellationToken::new();
+    let note = move |told: Result<Change<Thing>, Stale>| {
+        let names = |things: Vec<Thing>| {
+            let sizes = things.into_iter().map(|thing| thing.size.to_string());
+            sizes.collect::<Vec<_>>().join(" ")
+        };
+        tell.try_send(match told {
+            Ok(Change::Replace(all)) => format!("replace {}", names(all)),
+            Ok(Change::Put(thing)) => format!("put {}", names(vec![thing])),
+            Ok(Change::Remove(thing)) => format!("remove {}", names(vec![thing])),
+            Err(error) => error.to_string(),
+        })
+        .unwrap();
+    };
+    let all = Watched::all("things", "/api/v1/things");
+    let read = (all, Objects::default());
+    let following = follow(client, read, |thing: Thing| thing, note, stop.clone());
+    let hear = async {
+        let mut told = Vec::new();
+        while told.len() < count {
+            told.push(heard.recv().await.unwrap());
+        }
+        stop.cancel();
+        told
+    };
+    let told = async { tokio::join!(following, hear).1 };
+    let told = tokio::time::timeout(Duration::from_hours(1), told).await;
+    let mut registry = prometheus_client::registry::Registry::default();
+    watches.register(&mut registry);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
+    (told.expect("told"), metrics)
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(default)]
+struct Thing {
+    size: u8,
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_hides_no_other() {
+    let list = r#"{"metadata":{"resourceVersion":"7"},"items":[{"size":1},
+        {"metadata":{"name":"odd","namespace":"evil"},"size":1000},{"size":"x"},"y",{"size":2}]}"#;
+    let watch =
+        "{\"type\":\"ADDED\",\"object\":{\"size\":3,\"metadata\":{\"resourceVersion\":\"8\"}}}
+{\"type\":\"MODIFIED\",\"object\":{\"size\":-1,\"metadata\":{\"resourceVersion\":\"9\"}}}
+{\"type\":\"DELETED\",\"object\":{\"size\":{}}}
+{\"type\":\"ADDED\",\"object\":{\"size\":4}}
+";
+    let (told, metrics) = counted(list, watch, 3).await;
+    assert_eq!(told, ["replace 1 2", "put 3", "put 4"]);
+    let unreadable = "tributary_watch_objects_unreadable_total{watch=\"things\"} 5\n";
+    assert!(metrics.contains(unreadable), "{metrics}");
+    let failures = "tributary_watch_failures_total{watch=\"things\"} 0\n";
+    assert!(metrics.contains(failures), "{metrics}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_cannot_be_read_is_counted_as_a_failure() {
+    for (list, why) in [
+        ("{", "failed to list: "),
+        (r#"{"items":7}"#, "failed to list: "),
+        (r#"{"items":[]}"#, "the list has no resource version"),
+    ] {
+        let (told, metrics) = counted(list, "", 1).await;
+        assert!(told[0].starts_with(why), "{told:?}");
+        let failures = "tributary_watch_failures_total{watch=\"things\"} 1\n";
+        assert!(metrics.contains(failures), "{list}: {metrics}");
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_hide_no_object() {
+    let json = b"{\"items\":[{\"a\":\"\xff\",\"size\":5}]}";
+    let page = Objects::<Thing>::default().page(&String::from_utf8_lossy(json));
+    assert_eq!(page.unwrap().items[0].size, 5);
 }

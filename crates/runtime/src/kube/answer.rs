@@ -1,0 +1,138 @@
+//! An answer of the Kubernetes API, and how much of it is read.
+//!
+//! Anybody who may create a pod chooses how long a part of a list is: the annotations and
+//! labels of one have more than a megabyte if he likes. So nothing is read whole whose
+//! length somebody else decides: what is over a bound is given up while it is read.
+
+use ::kube::{Client, Error, client::Body, core::Status};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt as _;
+
+use super::{activity::Activity, null::from_json};
+
+/// A page of a list, or a line of a watch, of more bytes is given up. One object always
+/// fits: etcd takes 1.5 MiB, and JSON needs up to six bytes for one (`<` is `\u003c`).
+pub(super) const MOST: usize = 16 << 20;
+
+/// So much is read of an answer that says why there is none.
+const MOST_OF_REFUSAL: usize = 16 << 10;
+
+/// So much is told of one that is no Status.
+const MOST_TOLD: usize = 256;
+
+/// An answer that has begun.
+#[derive(Debug)]
+pub(super) struct Answer {
+    body: Body,
+    /// What came and is not read yet.
+    rest: Bytes,
+    /// Where it is noted that this cannot be read.
+    pub(super) activity: Option<Activity>,
+}
+
+/// Why an answer was not read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It is longer than [`MOST`].
+    TooLong,
+    /// The API refuses, or the connection broke.
+    Failed(Error),
+}
+
+impl Answer {
+    /// Sends a request and reads the head of the answer.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or it says that the request failed.
+    pub(super) async fn to(client: &Client, request: Request<Vec<u8>>) -> Result<Self, Error> {
+        let answer = client.send(request.map(Body::from)).await?;
+        let (head, body) = answer.into_parts();
+        let answer = Self {
+            body,
+            rest: Bytes::new(),
+            activity: head.extensions.get().cloned(),
+        };
+        if head.status.is_client_error() || head.status.is_server_error() {
+            return Err(answer.refusal(head.status).await);
+        }
+        Ok(answer)
+    }
+
+    async fn refusal(mut self, code: StatusCode) -> Error {
+        let mut text = Vec::new();
+        while text.len() < MOST_OF_REFUSAL {
+            match self.chunk().await {
+                Ok(Some(chunk)) => text.extend_from_slice(&chunk),
+                Ok(None) => break,
+                Err(error) => return error,
+            }
+        }
+        text.truncate(MOST_OF_REFUSAL);
+        let text = String::from_utf8_lossy(&text);
+        let status = match from_json::<Status>(&text) {
+            Ok(status) if status.code != 0 => status,
+            Ok(status) => status.with_code(code.as_u16()),
+            Err(_) => {
+                let told: String = text.trim().chars().take(MOST_TOLD).collect();
+                let status = Status::failure(&told, "Failed to parse error data");
+                status.with_code(code.as_u16())
+            }
+        };
+        Error::Api(Box::new(status))
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, or the connection broke.
+    pub(super) async fn whole(mut self) -> Result<Vec<u8>, Unread> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.chunk().await.map_err(Unread::Failed)? {
+            if whole.len() + chunk.len() > MOST {
+                return Err(Unread::TooLong);
+            }
+            whole.extend_from_slice(&chunk);
+        }
+        Ok(whole)
+    }
+
+    /// The next line, without its end; `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// It is too long, or the connection broke.
+    pub(super) async fn line(&mut self) -> Result<Option<Vec<u8>>, Unread> {
+        let mut line = Vec::new();
+        loop {
+            if self.rest.is_empty() {
+                let Some(chunk) = self.chunk().await.map_err(Unread::Failed)? else {
+                    return Ok((!line.is_empty()).then_some(line));
+                };
+                self.rest = chunk;
+            }
+            let end = self.rest.iter().position(|byte| *byte == b'\n');
+            let part = self.rest.split_to(end.unwrap_or(self.rest.len()));
+            if line.len() + part.len() > MOST {
+                return Err(Unread::TooLong);
+            }
+            line.extend_from_slice(&part);
+            if end.is_some() {
+                drop(self.rest.split_to(1));
+                return Ok(Some(line));
+            }
+        }
+    }
+
+    /// Whatever comes next; `None` at the end.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(frame) = self.body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
