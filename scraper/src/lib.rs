@@ -157,7 +157,7 @@ impl Scraper {
         };
         let told = Told {
             targets: targets.clone(),
-            view,
+            view: view.clone(),
             overdue,
         };
         let (ended, scraped) = (stop.clone(), leaving.scraped.clone().drop_guard());
@@ -179,7 +179,7 @@ impl Scraper {
         };
         feed_frontends(&mut tasks, &config, &api, publisher, leaving).await?;
 
-        let probes = probes(targets, bus_metrics, &api);
+        let probes = probes((targets, view), bus_metrics, &api);
         let admin = serve_admin(&mut tasks, &config, probes, registry, stop).await?;
         Ok(Self { tasks, admin })
     }
@@ -333,7 +333,11 @@ async fn find_members(
     Ok(view)
 }
 
-fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, api: &KubeApi) -> [Endpoint; 3] {
+fn probes(
+    (targets, view): (watch::Receiver<Targets>, watch::Receiver<Option<View>>),
+    bus: BusMetrics,
+    api: &KubeApi,
+) -> [Endpoint; 3] {
     let listed = move || {
         let listed = targets.borrow().listed();
         listed
@@ -348,6 +352,7 @@ fn probes(targets: watch::Receiver<Targets>, bus: BusMetrics, api: &KubeApi) -> 
     let ready = vec![
         Check::ping(),
         Check::new("node-informer-sync", listed),
+        Check::new("lease-informer-sync", move || members::listed(&view)),
         active,
         let_in,
         Check::new("bus-connected", connected),

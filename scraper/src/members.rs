@@ -329,18 +329,38 @@ impl Leases {
         if *held == seen {
             return false;
         }
-        let members = seen.as_ref().map_or(0, View::len);
-        let before = held.as_ref().map_or(0, View::len);
+        let count = |view: &Option<View>| match view {
+            Some(view) if view.is_sure() => view.len(),
+            Some(_) | None => 0,
+        };
+        let (members, before) = (count(&seen), count(held));
         self.metrics
             .members
             .set(i64::try_from(members).unwrap_or(i64::MAX));
         if let Some(seen) = &seen
             && held.as_ref().is_none_or(|held| !held.same_members(seen))
         {
-            info!(group = self.group, members, before, "members of the group");
+            if seen.is_sure() {
+                info!(group = self.group, members, before, "members of the group");
+            } else {
+                let group = &self.group;
+                warn!(%group, "cannot list leases; only nodes that others lack are scraped");
+            }
         }
         *held = seen;
         true
+    }
+}
+
+/// Whether the leases were listed once, for readiness. Fixed shares need none.
+///
+/// # Errors
+///
+/// The sentence for a probe.
+pub(crate) fn listed(view: &watch::Receiver<Option<View>>) -> Result<(), String> {
+    match &*view.borrow() {
+        Some(view) if view.is_sure() => Ok(()),
+        Some(_) | None => Err("the leases of the group have not been listed yet".to_owned()),
     }
 }
 

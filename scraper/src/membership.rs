@@ -169,11 +169,11 @@ impl Membership {
 
     /// Who is there, and how long it will be until a newcomer counts.
     ///
-    /// `None` while nothing is known; but if that lasts, whoever is alone has
-    /// everything to do.
+    /// `None` while nothing is known. If that lasts, we are not to believe that we are
+    /// alone: the view is unsure, and we do what nobody does.
     pub(crate) fn view(&self, now: Timestamp) -> Option<View> {
-        if !self.listed && now < self.alone_from() {
-            return None;
+        if !self.listed {
+            return (now >= self.unsure_from()).then(|| View::unsure(Member::clone(&self.me)));
         }
         let mut others: Vec<(&Member, &Seen)> = self.living(now).collect();
         if others.len() > MOST_MEMBERS {
@@ -244,9 +244,9 @@ impl Membership {
 
     /// When the view changes although nothing is taken in.
     pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
-        let alone = (!self.listed).then_some(self.alone_from());
+        let unsure = (!self.listed).then_some(self.unsure_from());
         let joins = self.seen.values().filter_map(|seen| seen.from);
-        joins.chain(alone).filter(|at| *at > now).min()
+        joins.chain(unsure).filter(|at| *at > now).min()
     }
 
     /// The holder of a lease that was left behind long ago, while others were
@@ -261,7 +261,7 @@ impl Membership {
         found.map(|(name, _)| name)
     }
 
-    fn alone_from(&self) -> Timestamp {
+    fn unsure_from(&self) -> Timestamp {
         self.began.plus(self.debounce)
     }
 

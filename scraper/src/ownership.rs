@@ -128,6 +128,8 @@ impl Ownership {
     /// Takes in which nodes and members there are, all of both.
     pub(crate) fn follow(&mut self, nodes: &[NodeName], view: &View, now: Timestamp) -> Vec<Move> {
         let before = self.view.replace(view.clone());
+        // What was not known then says nothing of who came and went.
+        let before = before.filter(|before| before.is_sure() == view.is_sure());
         let first = before.is_none();
         let turnover = before.map(|before| view.turnover(&before));
         let changed = turnover.as_ref().is_none_or(|it| it.len() > 0);

@@ -9,10 +9,7 @@ use std::{
     future::Future,
 };
 
-use k8s_openapi::{
-    api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice},
-    apimachinery::pkg::apis::meta::v1::ObjectMeta,
-};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointPort, EndpointSlice};
 use kube::{Client, Resource as _};
 use serde::Deserialize;
 use tokio::sync::watch;
@@ -72,10 +69,16 @@ pub(crate) fn watch_endpoints(
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Wire {
-    metadata: ObjectMeta,
+    metadata: Meta,
     address_type: String,
     endpoints: Vec<Endpoint>,
     ports: Vec<EndpointPort>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Meta {
+    name: String,
 }
 
 /// A part of the endpoints of a Service, all with the same ports.
@@ -106,7 +109,7 @@ impl Slice {
         let by_address = slice.address_type != "FQDN";
         let endpoints = slice.endpoints.into_iter().filter(|_| by_address);
         Self {
-            name: slice.metadata.name.unwrap_or_default(),
+            name: slice.metadata.name,
             ipv6: slice.address_type == "IPv6",
             port,
             endpoints: endpoints.filter_map(place).collect(),

@@ -6,12 +6,9 @@
 //! else counts for nobody. What a name may be is bounded, since every node is
 //! ranked by it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::{
-    api::coordination::v1::LeaseSpec,
-    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
-};
+use k8s_openapi::jiff;
 use serde::Deserialize;
 use tributary_model::Timestamp;
 
@@ -37,8 +34,8 @@ pub(crate) enum BadLease {
     /// It is not of our group.
     #[error("the label tributary.dev/group is of another group")]
     Group,
-    /// It does not say when it was renewed, or how long it lasts.
-    #[error("renewTime or leaseDurationSeconds is missing or out of range")]
+    /// It does not say when it was renewed, or how long it lasts, or a date in it is none.
+    #[error("renewTime or leaseDurationSeconds is missing, or a time is out of range")]
     Times,
     /// There are more than are remembered.
     #[error("there are too many")]
@@ -68,11 +65,33 @@ impl BadLease {
 }
 
 /// What is read of a Lease object.
-#[derive(Default, Deserialize)]
+///
+/// Dates as they are written: Kubernetes takes such as jiff has none for
+/// (`9999-12-31T23:59:59Z`), and one that cannot be read must cost its own Lease and no
+/// other.
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Object {
-    pub(super) metadata: ObjectMeta,
-    pub(super) spec: LeaseSpec,
+    pub(super) metadata: Meta,
+    pub(super) spec: Spec,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Meta {
+    pub(super) name: Option<String>,
+    pub(super) resource_version: Option<String>,
+    pub(super) creation_timestamp: Option<String>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Spec {
+    pub(super) holder_identity: Option<String>,
+    pub(super) lease_duration_seconds: Option<i64>,
+    pub(super) acquire_time: Option<String>,
+    pub(super) renew_time: Option<String>,
 }
 
 /// A lease, and the object that it was read from: name and version.
@@ -108,21 +127,28 @@ impl Read {
         if lasts.is_zero() || lasts > longest {
             return Err(BadLease::Times);
         }
-        let date = |time: &MicroTime| Timestamp::from_millis(time.0.as_millisecond());
-        let renewed = date(spec.renew_time.as_ref().ok_or(BadLease::Times)?);
-        let created = metadata.creation_timestamp;
+        let renewed = date(spec.renew_time.as_ref())?.ok_or(BadLease::Times)?;
         let lease = Lease {
             holder: holder.into(),
             // Every API gives one. Without it, nothing is older.
-            created: Timestamp::from_millis(
-                created.map_or(i64::MAX, |created| created.0.as_millisecond()),
-            ),
-            acquired: spec.acquire_time.as_ref().map_or(renewed, date),
+            created: date(metadata.creation_timestamp.as_ref())?
+                .unwrap_or(Timestamp::from_millis(i64::MAX)),
+            acquired: date(spec.acquire_time.as_ref())?.unwrap_or(renewed),
             renewed,
         };
         let object = (name, metadata.resource_version.unwrap_or_default());
         Ok(Self { lease, object })
     }
+}
+
+/// A date, if there is one. It may be one that is out of range, or none.
+fn date(text: Option<&String>) -> Result<Option<Timestamp>, BadLease> {
+    // `null`, and so no text, is none.
+    let Some(text) = text.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let date: jiff::Timestamp = text.parse().map_err(|_| BadLease::Times)?;
+    Ok(Some(Timestamp::from_millis(date.as_millisecond())))
 }
 
 /// Whether it is a DNS name as RFC 1123 has it and Kubernetes wants it, which all

@@ -8,7 +8,10 @@ use serde_json::{Value, from_slice, json};
 use tokio::sync::mpsc;
 use tributary_runtime::kube::from_json;
 
-use super::*;
+use super::{
+    read::{Meta, Spec},
+    *,
+};
 use crate::nulls::nulled;
 
 const RESOLUTION: Duration = Duration::from_secs(15);
@@ -45,27 +48,26 @@ fn read(holder: &str, renewed: i64) -> Option<Read> {
 }
 
 fn object(holder: &str, renewed: i64) -> Object {
-    let date = |seconds: i64| MicroTime(jiff::Timestamp::from_second(seconds).unwrap());
+    let date = |seconds: i64| jiff::Timestamp::from_second(seconds).unwrap().to_string();
     Object {
-        metadata: ObjectMeta {
+        metadata: Meta {
             name: Some(format!("tributary-{holder}")),
             resource_version: Some(renewed.to_string()),
             labels: Some([(GROUP.to_owned(), "default".to_owned())].into()),
-            ..ObjectMeta::default()
+            ..Meta::default()
         },
-        spec: LeaseSpec {
+        spec: Spec {
             holder_identity: Some(holder.to_owned()),
             acquire_time: Some(date(0)),
             renew_time: Some(date(renewed)),
             lease_duration_seconds: Some(15),
-            ..LeaseSpec::default()
         },
     }
 }
 
 #[test]
 fn a_lease_counts_that_is_called_after_its_holder_and_says_sane_things() {
-    let why = |change: &dyn Fn(&mut ObjectMeta, &mut LeaseSpec)| {
+    let why = |change: &dyn Fn(&mut Meta, &mut Spec)| {
         let mut object = object("s1", 90);
         change(&mut object.metadata, &mut object.spec);
         Read::of(object, "default").map(|read| read.lease.holder.to_string())
@@ -113,16 +115,120 @@ fn a_lease_counts_that_is_called_after_its_holder_and_says_sane_things() {
     let other = [(GROUP.to_owned(), "other".to_owned())];
     let other = why(&|metadata, _| metadata.labels = Some(other.clone().into()));
     assert_eq!(other, Err(BadLease::Group));
-    for seconds in [None, Some(-1), Some(0), Some(301), Some(i32::MAX)] {
+    for seconds in [None, Some(-1), Some(0), Some(301), Some(i64::MAX)] {
         let lasting = why(&|_, spec| spec.lease_duration_seconds = seconds);
         assert_eq!(lasting, Err(BadLease::Times), "{seconds:?}");
     }
     assert_eq!(why(&|_, spec| spec.renew_time = None), Err(BadLease::Times));
     let bare = Object {
-        spec: LeaseSpec::default(),
+        spec: Spec::default(),
         ..object("s1", 90)
     };
     assert_eq!(Read::of(bare, "default").unwrap_err(), BadLease::Holder);
+}
+
+/// Kubernetes takes and gives back all of these.
+const ODD_DATES: [&str; 5] = [
+    "9999-12-31T23:59:59.000000Z",
+    "9999-12-30T22:00:01.000000Z",
+    "10000-01-01T00:00:00.000000Z",
+    "tomorrow",
+    "2026-11-29",
+];
+
+#[test]
+fn a_lease_with_an_odd_date_does_not_count() {
+    for odd in ODD_DATES {
+        let of = |change: &dyn Fn(&mut Object, Option<String>)| {
+            let mut object = object("s1", 90);
+            change(&mut object, Some(odd.to_owned()));
+            Read::of(object, "default").map(drop).unwrap_err()
+        };
+        let renewed = of(&|object, odd| object.spec.renew_time = odd);
+        let acquired = of(&|object, odd| object.spec.acquire_time = odd);
+        let created = of(&|object, odd| object.metadata.creation_timestamp = odd);
+        assert_eq!([renewed, acquired, created], [BadLease::Times; 3], "{odd}");
+    }
+    for good in ["0000-01-01T00:00:00.000000Z", "9999-12-30T22:00:00.000000Z"] {
+        let mut object = object("s1", 90);
+        object.spec.renew_time = Some(good.to_owned());
+        assert!(Read::of(object, "default").is_ok(), "{good}");
+    }
+}
+
+/// An API that lists these leases, and whose watch says nothing.
+fn listing(leases: &Value) -> Client {
+    let list = json!({"metadata": {"resourceVersion": "7"}, "items": leases}).to_string();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let is_watch = request.uri().query().unwrap().contains("watch=true");
+        let list = list.clone();
+        async move {
+            if is_watch {
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(list))))
+        }
+    });
+    Client::new(service, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_with_an_odd_date_hides_no_other() {
+    let lease = |holder: &str, renewed: &str| {
+        json!({"metadata": {"name": format!("tributary-{holder}"), "resourceVersion": "7",
+                "labels": {GROUP: "default"}, "creationTimestamp": "2026-11-29T00:10:42Z"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15,
+                "acquireTime": renewed, "renewTime": renewed}})
+    };
+    let now = Clock::system().now().to_string();
+    let mut all: Vec<Value> = ODD_DATES.map(|odd| lease("evil", odd)).into();
+    all.insert(2, lease("s1", &now));
+    // Not even of the type that a Lease has.
+    all.push(json!({"metadata": {"name": "tributary-worse"}, "spec": {"renewTime": 7}}));
+    all.push(lease("s2", &now));
+    let metrics = ShareMetrics::default();
+    let names = ("default", "me");
+    let client = listing(&all.into());
+    let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
+    let (sender, mut view) = watch::channel(None);
+    let stop = CancellationToken::new();
+    let watching = leases.watch(RESOLUTION, sender, stop.clone());
+    let looking = async {
+        let seen = view.wait_for(Option::is_some).await.unwrap().clone();
+        stop.cancel();
+        seen.unwrap().members()
+    };
+    let ((), members) = tokio::join!(watching, looking);
+    let members: Vec<&str> = members.iter().map(|name| &**name).collect();
+    assert_eq!(members, ["me", "s1", "s2"]);
+    assert_eq!(metrics.leases_ignored_total(BadLease::Times), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_who_cannot_list_leases_owns_nothing_and_is_not_ready() {
+    let (client, _asked) = api();
+    let metrics = ShareMetrics::default();
+    let names = ("default", "me");
+    let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
+    let (sender, mut view) = watch::channel(None);
+    assert!(listed(&view).is_err());
+    let stop = CancellationToken::new();
+    let watching = leases.watch(RESOLUTION, sender, stop.clone());
+    let looking = async {
+        let seen = view
+            .wait_for(Option::is_some)
+            .await
+            .unwrap()
+            .clone()
+            .unwrap();
+        stop.cancel();
+        (seen.is_sure(), seen.rank("n1"))
+    };
+    let ((), seen) = tokio::join!(watching, looking);
+    assert_eq!(seen, (false, usize::MAX));
+    let refused = listed(&view).unwrap_err();
+    assert_eq!(refused, "the leases of the group have not been listed yet");
+    assert_eq!(metrics.members.get(), 0);
 }
 
 #[tokio::test]

@@ -133,11 +133,16 @@ fn an_api_that_comes_back_does_not_raise_the_dead() {
 }
 
 #[test]
-fn who_can_see_no_leases_at_all_scrapes_everything_in_the_end() {
-    let membership = Membership::new("me".into(), RESOLUTION, at(100));
+fn who_can_see_no_leases_at_all_does_not_believe_to_be_alone() {
+    let mut membership = Membership::new("me".into(), RESOLUTION, at(100));
     assert_eq!(membership.view(at(104)), None);
     assert_eq!(membership.next(at(104)), Some(at(105)));
-    assert_eq!(membership.view(at(105)).unwrap().len(), 1);
+    let unsure = View::unsure("me".into());
+    assert_eq!(membership.view(at(105)), Some(unsure.clone()));
+    assert_eq!(membership.view(at(9_999)), Some(unsure));
+    // A list without any is another matter.
+    membership.replace(Vec::new(), at(10_000), at(10_000));
+    assert!(membership.view(at(10_000)).unwrap().is_sure());
 }
 
 #[test]

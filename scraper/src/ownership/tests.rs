@@ -70,6 +70,31 @@ fn the_only_member_owns_every_node_at_once() {
     assert_eq!(follow(&mut alone, &view("a", &[], true), 1), []);
 }
 
+/// Others may be there whom it cannot see, so it does not ask all nodes a second time;
+/// and it may be alone, so it leaves none unserved.
+#[test]
+fn one_who_does_not_know_who_is_there_owns_nothing_and_rescues_what_nobody_delivers() {
+    let unsure = View::unsure("a".into());
+    let mut lost = Ownership::new(1, RESOLUTION);
+    assert_eq!(follow(&mut lost, &unsure, 0), []);
+    assert_eq!((lost.counts().owned, lost.counts().standby), (0, 0));
+    assert_eq!(lost.overdue(&["n2"], at(23)), []);
+    let moves = lost.overdue(&["n2"], at(38));
+    assert!(
+        matches!(&*moves, [Move::Rescue(node, _)] if node.as_str() == "n2"),
+        "{moves:?}"
+    );
+    // As soon as the others are seen each has its own nodes.
+    let known = view("a", &["b", "c"], true);
+    assert_eq!(follow(&mut lost, &known, 40), []);
+    assert_eq!(lost.counts().standby, 1);
+    // Or there is nobody, and all nodes are its own.
+    let mut lost = Ownership::new(1, RESOLUTION);
+    follow(&mut lost, &unsure, 0);
+    let moves = follow(&mut lost, &view("a", &[], true), 1);
+    assert_eq!((moves.len(), lost.counts().owned), (3, 3));
+}
+
 #[test]
 fn a_newcomer_starts_each_node_at_its_phase_if_others_have_scraped_it() {
     let mut newcomer = Ownership::new(1, RESOLUTION);

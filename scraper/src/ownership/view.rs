@@ -24,6 +24,8 @@ pub(crate) struct Peer {
 pub(crate) struct View {
     me: Member,
     others: Vec<Peer>,
+    /// Whether anybody was looked for with success.
+    sure: bool,
 }
 
 impl View {
@@ -32,7 +34,21 @@ impl View {
         others.retain(|other| other.name != me);
         others.sort_by(|a, b| a.name.cmp(&b.name));
         others.dedup_by(|a, b| a.name == b.name);
-        Self { me, others }
+        let sure = true;
+        Self { me, others, sure }
+    }
+
+    /// `me`, who could not find out who else is there. Others may well be, so we rank
+    /// behind them for every node, and scrape what nobody delivers.
+    pub(crate) fn unsure(me: Member) -> Self {
+        let sure = false;
+        let others = Vec::new();
+        Self { me, others, sure }
+    }
+
+    /// Whether we know who is there.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.sure
     }
 
     /// The members of fixed shards, called by their numbers. They are always
@@ -47,6 +63,9 @@ impl View {
 
     /// How many members rank before us for `node`; 0 for its first owner.
     pub(crate) fn rank(&self, node: &str) -> usize {
+        if !self.sure {
+            return usize::MAX;
+        }
         self.ahead(node, self.others.iter().map(|peer| &peer.name))
     }
 
@@ -120,7 +139,7 @@ impl View {
     pub(crate) fn same_members(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.others.iter(), other.others.iter());
         let names = ours.map(|peer| &peer.name);
-        self.me == other.me && names.eq(theirs.map(|peer| &peer.name))
+        self.me == other.me && self.sure == other.sure && names.eq(theirs.map(|peer| &peer.name))
     }
 
     /// Orders members by how much they want a node. The lower name wins a tie,

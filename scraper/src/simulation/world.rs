@@ -310,7 +310,9 @@ impl World {
     /// and so agree who comes first.
     pub(super) fn ranks_agree(&self) -> bool {
         let mut by_view = BTreeMap::<Vec<Member>, Vec<&View>>::new();
-        for view in self.scrapers.iter().filter_map(|it| it.view.as_ref()) {
+        let views = self.scrapers.iter().filter_map(|it| it.view.as_ref());
+        // Who does not know the others is behind all of them.
+        for view in views.filter(|view| view.is_sure()) {
             by_view.entry(view.members()).or_default().push(view);
         }
         by_view.iter().all(|(members, views)| {
