@@ -4,7 +4,7 @@ use serde_json::Value;
 use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
 use tributary_sim::Serves;
 
-use super::{NODES, all_served, steady};
+use super::{NODES, PODS, all_served, steady};
 
 /// A node by its kubelet, and where its numbers are from then.
 const KUBELETS: [(&str, Serves, Option<&str>); 3] = [
@@ -35,6 +35,38 @@ async fn read_from(front: &Asker, node: &str, endpoint: Option<&str>) {
     .await;
 }
 
+/// A quantity of CPUs.
+fn nanocores(quantity: &str) -> Option<u64> {
+    let unit = quantity.trim_start_matches(|c: char| c.is_ascii_digit());
+    let number: u64 = quantity.strip_suffix(unit)?.parse().ok()?;
+    Some(match unit {
+        "n" => number,
+        "u" => number * 1_000,
+        "m" => number * 1_000_000,
+        _ => return None,
+    })
+}
+
+/// Waits until every pod has its memory, and CPU as far as whole seconds allow at a
+/// resolution of half a second.
+async fn measured(front: &Asker) {
+    eventually(|| async {
+        let pods = front.ok(PODS).await?.items();
+        for pod in &pods {
+            let usage = &pod["containers"][0]["usage"];
+            let cpu = usage["cpu"].as_str().and_then(nanocores).unwrap_or(0);
+            if usage["memory"] != "64Mi" || !(100_000_000..=500_000_000).contains(&cpu) {
+                return Err(pod.to_string());
+            }
+        }
+        if pods.len() == 6 {
+            return Ok(());
+        }
+        Err(format!("{} pods", pods.len()))
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn kubelets_of_every_version_are_read_and_it_is_said_how() {
     let stack = Stack::patient(steady(3, 2), 1, 1).await;
@@ -51,6 +83,7 @@ async fn kubelets_of_every_version_are_read_and_it_is_said_how() {
         assert!(stack.of_scraper(0, &metric).await > 0, "{endpoint}");
     }
     all_served(&stack, &front).await;
+    measured(&front).await;
     let summary = stack.cluster.kubelet_stats("node-00003").unwrap();
     assert_eq!(summary.last_path, "/stats/summary?only_cpu_and_memory=true");
     stack.stop().await;

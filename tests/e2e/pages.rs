@@ -96,7 +96,12 @@ impl Pipeline {
     fn take(&mut self, page: &Page) {
         let node = NodeName::from("n1");
         let asked_at = Timestamp::from_millis((BEGIN + page.asked_at) * 1_000);
-        let decoded = self.layout.decode(page.text.as_bytes(), &node, asked_at);
+        let (layout, text) = (&mut self.layout, page.text.as_bytes());
+        let decoded = if text.starts_with(b"{") {
+            layout.decode_summary(text, &node, asked_at)
+        } else {
+            layout.decode(text, &node, asked_at)
+        };
         let mut reading = decoded.unwrap().reading;
         reading.remarks.node_cpu_millis = self.node_cpu_millis;
         let roster = roster_to_wire(&node, &reading.roster, 1).encode_to_vec();
@@ -514,6 +519,51 @@ fn of_a_pod_with_a_container_that_no_name_can_be_it_is_said_why() {
     are(
         said,
         &[POD_WAITS, served, served, served, unreadable, "100m/60s"],
+    );
+}
+
+#[test]
+fn a_kubelet_with_whole_seconds_is_served_and_goes_on_when_it_is_upgraded() {
+    // 100m, measured in seconds 0.9, 15.4, 30.1 and 45.5.
+    let summary = |asked_at: i64, second: i64, nanos: u64| {
+        let at = jiff::Timestamp::from_second(BEGIN + second).unwrap();
+        let container = serde_json::json!({
+            "name": "main",
+            "cpu": { "time": at.to_string(), "usageCoreNanoSeconds": nanos },
+            "memory": { "time": at.to_string(), "workingSetBytes": 1_000_000 },
+        });
+        let text = serde_json::json!({ "pods": [{
+            "podRef": { "name": "p", "namespace": "a" },
+            "containers": [container],
+        }] });
+        Page {
+            asked_at,
+            text: text.to_string(),
+        }
+    };
+    let text = |asked_at: i64, millis: i64, seconds: f64| {
+        let (labels, at) = (labels("p"), BEGIN * 1_000 + millis);
+        Page {
+            asked_at,
+            text: format!(
+                "container_cpu_usage_seconds_total{labels} {seconds} {at}\n\
+                 container_memory_working_set_bytes{labels} 1e6 {at}\n"
+            ),
+        }
+    };
+    let pages = [
+        summary(5, 0, 10_090_000_000),
+        summary(20, 15, 11_540_000_000),
+        summary(35, 30, 13_010_000_000),
+        // The same sample, by a clock of milliseconds: no pair with itself, so the one
+        // before it stays.
+        text(50, 30_100, 13.01),
+        text(65, 45_500, 14.55),
+    ];
+    let said = &answers(&mut Pipeline::new(15), &pages, &["p"])[0];
+    are(
+        said,
+        &[POD_WAITS, "96m/15s", "98m/15s", "97m/15s", "100m/15s"],
     );
 }
 

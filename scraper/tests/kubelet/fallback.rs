@@ -165,24 +165,35 @@ async fn without_the_flag_only_the_first_is_asked() {
     assert_eq!(server.requests().len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_requests_of_a_scrape_have_the_time_of_one() {
-    // The third endpoint never answers.
-    let server = Server::tls(&["127.0.0.1"], |request| match request {
-        1 | 2 => refusal("404 Not Found"),
+    let absent = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+    let server = Server::plain(|request| match request {
+        1 => Answer::After(Duration::from_secs(6), absent.to_vec()),
+        2 => Answer::After(Duration::from_secs(3), absent.to_vec()),
         _ => Answer::Hang,
     })
     .await;
-    let limit = Duration::from_millis(300);
-    let mut kubelet = Kubelet::new(client_within(&cluster(&server), limit));
+    let security = Security {
+        completely_insecure: true,
+        ..Security::default()
+    };
+    let limit = Duration::from_secs(10);
+    let client = Client::new(&security, &cluster(&server), limits(limit)).unwrap();
     let began = tokio::time::Instant::now();
+    let mut kubelet = Kubelet::new(client);
     let error = kubelet.scrape(&target(&server), ASKED_AT).await;
     let error = error.unwrap_err();
+    let took = began.elapsed();
     assert_eq!(error.reason(), Reason::Timeout);
     assert_eq!(
         error.to_string(),
-        "timeout during waiting for an answer: --kubelet-request-timeout is 300ms; \
+        "timeout during waiting for an answer: --kubelet-request-timeout is 10s; \
          asked for /stats/summary, since the kubelet has no /metrics/resource"
     );
-    assert!(began.elapsed() >= limit);
+    assert!(
+        (limit..limit + Duration::from_secs(1)).contains(&took),
+        "{took:?}"
+    );
+    assert_eq!(server.requests().len(), 3);
 }

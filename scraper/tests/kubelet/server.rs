@@ -5,6 +5,7 @@ use std::{
     io,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use rcgen::{
@@ -17,6 +18,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
+    time::sleep,
 };
 use tokio_rustls::TlsAcceptor;
 use tributary_runtime::tls::PairFiles;
@@ -25,6 +27,8 @@ use tributary_runtime::tls::PairFiles;
 pub(crate) enum Answer {
     /// These bytes; the connection stays open.
     Whole(Vec<u8>),
+    /// The same after so long.
+    After(Duration, Vec<u8>),
     /// These bytes, then the end of the connection.
     ThenClose(Vec<u8>),
     /// These bytes, then nothing.
@@ -247,6 +251,10 @@ impl Talk {
             };
             match (self.script)(number) {
                 Answer::Whole(bytes) => write(&mut stream, &bytes).await?,
+                Answer::After(wait, bytes) => {
+                    sleep(wait).await;
+                    write(&mut stream, &bytes).await?;
+                }
                 Answer::ThenClose(bytes) => {
                     write(&mut stream, &bytes).await?;
                     stream.shutdown().await?;

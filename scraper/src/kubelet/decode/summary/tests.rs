@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tributary_model::ContainerPoint;
 
@@ -492,4 +493,23 @@ fn more_than_a_node_may_have_is_too_much() {
     assert_eq!(most.reading.roster.containers(), 20_000);
     let more = decode(page(20_001).as_bytes()).unwrap_err();
     assert_eq!(more, Undecodable::TooManyContainers);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(page in proptest::collection::vec(any::<u8>(), 0..300)) {
+        drop(decode(&page));
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic(
+        at in 0..3_000_usize,
+        gone in 0..40_usize,
+        instead in "[-\\[\\]{}\",:0-9a-z\\\\ ]{0,12}",
+    ) {
+        let mut page = golden("summary-1.26.json");
+        let end = page.len().min(at + gone);
+        page.splice(at.min(end)..end, instead.bytes());
+        drop(decode(&page));
+    }
 }
