@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_kept_up_to_8_kib_and_those_beyond_it_not_at_all() {
+    fn labels_are_kept_up_to_a_bound_and_those_beyond_it_not_at_all() {
         // 1,638 keys of five bytes are 8,190 bytes.
         let kept = many(1_638);
         assert_eq!((kept.iter().count(), kept.are_refused()), (1_638, false));
