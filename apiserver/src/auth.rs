@@ -182,7 +182,7 @@ impl Inner {
         self.metrics.user(&user.name);
         // Here, as upstream: whoever asks who may, has a place.
         if let Some(limits) = head.extensions.get::<Limits>() {
-            let place = limits.enter(head.uri.path(), user.is_master());
+            let place = limits.enter(head.uri.path(), &user.name, user.is_master());
             let place = place.map_err(|Busy| Denial::Busy)?;
             head.extensions.insert(place);
         }

@@ -1,7 +1,11 @@
 //! What bounds requests: how many there are at a time, how long they take, and
 //! what becomes of them at the end of the process (PARITY 1.4, 6.3).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::{Request, State},
@@ -20,9 +24,16 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tributary_runtime::serve::Line;
+use tributary_runtime::serve::{Kept, Line, Sending};
 
 use crate::api::status::{Details, Status};
+
+/// The places that one user may have at a time, as a part of all.
+const SHARE: usize = 4;
+
+/// An answer of which the peer took nothing for so long may be let go when
+/// somebody else needs its place.
+const UNTAKEN: Duration = Duration::from_secs(1);
 
 /// What the flags say.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +53,7 @@ pub(crate) struct Limits(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    room: Option<Arc<Semaphore>>,
+    room: Option<Arc<Room>>,
     /// The paths of those who watch over this process: to leave them without an
     /// answer would end it, or blind somebody who looks for the reason. Each in
     /// full, for below them anybody may ask for anything.
@@ -52,11 +63,107 @@ struct Inner {
     under_way: TaskTracker,
 }
 
+/// All places. An answer keeps its place until the peer has taken it, and a peer may
+/// take nothing; so each user has a share, and what is not taken makes room.
+#[derive(Debug)]
+struct Room {
+    places: Arc<Semaphore>,
+    share: usize,
+    held: Mutex<HeldPlaces>,
+}
+
+#[derive(Debug, Default)]
+struct HeldPlaces {
+    /// How many places each user has. Users without any are not kept.
+    of_users: HashMap<String, usize>,
+    /// The answers that keep a place, and some that are over.
+    sending: Vec<Sending>,
+}
+
 /// A place among the requests that are answered. Handed on with the response, so
 /// that it is kept until the last of the body is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    _permit: Option<Arc<OwnedSemaphorePermit>>,
+    _taken: Option<Arc<Taken>>,
+}
+
+/// A place of a user; given back when this is dropped.
+#[derive(Debug)]
+struct Taken {
+    room: Arc<Room>,
+    user: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Room {
+    fn new(places: usize) -> Arc<Self> {
+        Arc::new(Self {
+            places: Arc::new(Semaphore::new(places)),
+            share: (places / SHARE).max(1),
+            held: Mutex::default(),
+        })
+    }
+
+    /// A place for a request of `user`.
+    fn take(self: &Arc<Self>, user: &str) -> Result<Taken, Busy> {
+        let mut permit = Arc::clone(&self.places).try_acquire_owned();
+        if permit.is_err() {
+            self.make_room();
+            permit = Arc::clone(&self.places).try_acquire_owned();
+        }
+        let permit = permit.map_err(|_| Busy)?;
+        let mut held = self.lock();
+        let has = held.of_users.get(user).copied().unwrap_or_default();
+        if has >= self.share {
+            return Err(Busy);
+        }
+        held.of_users.insert(user.to_owned(), has + 1);
+        drop(held);
+        Ok(Taken {
+            room: Arc::clone(self),
+            user: user.to_owned(),
+            _permit: permit,
+        })
+    }
+
+    /// Lets go of the answer that its peer has left untaken for the longest time, if
+    /// that was long enough.
+    fn make_room(&self) {
+        let now = Instant::now();
+        // An answer that is over gives its place back, which locks: so nothing is asked
+        // of answers while the lock is held.
+        let sending = self.lock().sending.clone();
+        let untaken = sending.iter().filter_map(|sending| {
+            let since = sending.untaken_since()?;
+            (now >= since + UNTAKEN).then_some((since, sending))
+        });
+        if let Some((_, oldest)) = untaken.min_by_key(|(since, _)| *since) {
+            oldest.cut();
+        }
+    }
+
+    fn sends(&self, sending: Sending) {
+        let mut held = self.lock();
+        // As often as its size doubles, so that each costs little.
+        if held.sending.len() == held.sending.capacity() {
+            held.sending.retain(|sending| !sending.is_over());
+        }
+        held.sending.push(sending);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HeldPlaces> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut held = self.room.lock();
+        match held.of_users.get_mut(&self.user) {
+            Some(has) if *has > 1 => *has -= 1,
+            _ => drop(held.of_users.remove(&self.user)),
+        }
+    }
 }
 
 /// There is no place.
@@ -73,20 +180,24 @@ impl Limits {
         Self(Arc::new(Inner {
             settings,
             exempt,
-            room: settings.in_flight.map(|n| Arc::new(Semaphore::new(n))),
+            room: settings.in_flight.map(Room::new),
             refusing,
             under_way: TaskTracker::new(),
         }))
     }
 
-    /// A place for a request to `path`; `privileged` callers always get one.
-    pub(crate) fn enter(&self, path: &str, privileged: bool) -> Result<Place, Busy> {
+    /// A place for a request of `user` to `path`; `privileged` callers always get one.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the user has its share.
+    pub(crate) fn enter(&self, path: &str, user: &str, privileged: bool) -> Result<Place, Busy> {
         let room = self.0.room.as_ref().filter(|_| !self.is_exempt(path));
-        let permit = room.map(|room| Arc::clone(room).try_acquire_owned());
-        match permit {
-            Some(Err(_)) if !privileged => Err(Busy),
-            permit => Ok(Place {
-                _permit: permit.and_then(Result::ok).map(Arc::new),
+        let taken = room.map(|room| room.take(user));
+        match taken {
+            Some(Err(Busy)) if !privileged => Err(Busy),
+            taken => Ok(Place {
+                _taken: taken.and_then(Result::ok).map(Arc::new),
             }),
         }
     }
@@ -160,7 +271,14 @@ pub(crate) async fn bound(
     }
     let place = response.extensions_mut().remove::<Place>();
     match line {
-        Some(line) => response.map(|body| line.bound(version, body, deadline, (place, under_way))),
+        Some(line) => response.map(|body| {
+            let has_place = place.is_some();
+            let Kept { body, sending } = line.bound(version, body, deadline, (place, under_way));
+            if let Some(room) = limits.0.room.as_ref().filter(|_| has_place) {
+                room.sends(sending);
+            }
+            body
+        }),
         None => response,
     }
 }
@@ -253,10 +371,10 @@ mod tests {
     #[test]
     fn a_place_is_given_back_and_some_need_none() {
         let (limits, _) = limits(SETTINGS);
-        let first = limits.enter("/apis", false).unwrap();
-        assert_eq!(limits.enter("/apis", false).unwrap_err(), Busy);
+        let first = limits.enter("/apis", "jane", false).unwrap();
+        assert_eq!(limits.enter("/apis", "jane", false).unwrap_err(), Busy);
         for path in ["/livez", "/readyz/ping", "/healthz", "/metrics"] {
-            assert!(limits.enter(path, false).is_ok(), "{path}");
+            assert!(limits.enter(path, "jane", false).is_ok(), "{path}");
         }
         for path in [
             "/livezz",
@@ -266,11 +384,28 @@ mod tests {
             "/metrics/",
             "//metrics",
         ] {
-            assert!(limits.enter(path, false).is_err(), "{path}");
+            assert!(limits.enter(path, "jane", false).is_err(), "{path}");
         }
-        assert!(limits.enter("/apis", true).is_ok());
+        assert!(limits.enter("/apis", "jane", true).is_ok());
         drop(first);
-        assert!(limits.enter("/apis", false).is_ok());
+        assert!(limits.enter("/apis", "jane", false).is_ok());
+    }
+
+    #[test]
+    fn a_user_has_a_quarter_of_the_places() {
+        let (limits, _) = limits(Settings {
+            in_flight: Some(8),
+            ..SETTINGS
+        });
+        let enter = |user| limits.enter("/apis", user, false);
+        let jane = [enter("jane").unwrap(), enter("jane").unwrap()];
+        assert_eq!(enter("jane").unwrap_err(), Busy);
+        // What is refused takes nothing from the others.
+        let others = ["a", "b", "c"].map(|user| [enter(user).unwrap(), enter(user).unwrap()]);
+        assert_eq!(enter("d").unwrap_err(), Busy);
+        drop(jane);
+        enter("jane").unwrap();
+        drop(others);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,6 +28,9 @@ pub(crate) struct ListParams {
     pub(crate) after: Option<PodKey>,
 }
 
+/// The requirements of a label selector: each is held against each label of each pod.
+const MAX_REQUIREMENTS: usize = 128;
+
 /// What a row of a table carries beside its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Include {
@@ -48,10 +51,16 @@ impl ListParams {
         if query.flag("watch") {
             return Err(Refusal::Watch(resource));
         }
-        let labels = query
+        let labels: Selector = query
             .text("labelSelector")
             .parse()
             .map_err(|error| bad_request(&error))?;
+        if labels.len() > MAX_REQUIREMENTS {
+            return Err(Refusal::BadRequest(format!(
+                "the label selector has {} requirements, at most {MAX_REQUIREMENTS} are allowed",
+                labels.len()
+            )));
+        }
         let fields = Fields::parse(query.text("fieldSelector"), resource)
             .map_err(|error| bad_request(&error))?;
         query.number("timeoutSeconds")?;
@@ -234,6 +243,16 @@ mod tests {
         assert_eq!(list("limit=-1").unwrap().limit, None);
         assert_eq!(list("limit=7").unwrap().limit, Some(7));
         assert_eq!(list("limit=1000000").unwrap().limit, Some(10_000));
+    }
+
+    #[test]
+    fn a_selector_has_a_maximum_of_requirements() {
+        let of = |count: usize| format!("labelSelector={}", vec!["!a"; count].join(","));
+        assert_eq!(list(&of(128)).unwrap().labels.len(), 128);
+        assert_eq!(
+            list(&of(129)).unwrap_err(),
+            "the label selector has 129 requirements, at most 128 are allowed"
+        );
     }
 
     #[test]

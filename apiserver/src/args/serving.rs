@@ -81,9 +81,10 @@ pub struct ServingArgs {
 
     /// How many requests are answered at a time, 0 for any number.
     ///
-    /// More get 429 and come again a second later. Probes, `/metrics` and the
-    /// group `system:masters` always get an answer. Requests that would change
-    /// something count too: there is nothing to change.
+    /// More get 429 and come again a second later, and so do those of a user that
+    /// has a quarter of them under way. Probes, `/metrics` and the group
+    /// `system:masters` always get an answer. Requests that would change something
+    /// count too: there is nothing to change.
     #[arg(
         long,
         value_name = "N",

@@ -2,6 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http_body_util::Empty;
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::{net::TcpStream, task::JoinSet, time::timeout};
@@ -192,6 +196,51 @@ async fn more_requests_than_allowed_are_told_to_come_again() {
     }
     stage.cluster.set_api_fault(ApiFault::None).await;
     assert_ne!(stuck.join_next().await.unwrap().unwrap().status, 429);
+    stage.stop().await;
+}
+
+/// Asks over HTTP/2, and lets no byte of the answer be sent; for as long as what it returns is there.
+async fn untaken(api: SocketAddr, token: &str) -> (JoinSet<()>, http::Response<Incoming>) {
+    let mut config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(api).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream.await.unwrap()))
+        .await
+        .unwrap();
+    let mut running = JoinSet::new();
+    running.spawn(async move { drop(connection.await) });
+    let request = http::Request::get(format!("https://localhost{NODES}"))
+        .header("Authorization", format!("Bearer {token}"))
+        .body(Empty::new())
+        .unwrap();
+    (running, sender.send_request(request).await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_makes_room_for_others() {
+    let stage = Stage::ready(&["--max-requests-inflight=1"]).await;
+    let (_running, answer) = untaken(stage.api, &stage.root()).await;
+    assert_eq!(answer.status(), 200);
+    let jane = stage.front_proxy("jane");
+    let refused = jane.get(stage.api, NODES).await;
+    assert_eq!((refused.status, &*refused.body), (429, TOO_MANY));
+    eventually(|| async {
+        let answer = jane.get(stage.api, NODES).await;
+        if answer.status == 429 {
+            Err(answer)
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+    drop(answer);
     stage.stop().await;
 }
 

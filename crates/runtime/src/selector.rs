@@ -44,6 +44,11 @@ impl Selector {
         self.0.is_empty()
     }
 
+    /// How many requirements there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The requirements as `metav1.LabelSelectorRequirement` tells them: key,
     /// operator, values. `>` and `<` cannot be told so and are left out.
     pub fn requirements(&self) -> impl Iterator<Item = (&str, &'static str, &[String])> {

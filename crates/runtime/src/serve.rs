@@ -10,6 +10,7 @@ mod connection;
 mod connections;
 mod descriptors;
 mod head;
+mod heads;
 mod line;
 mod listener;
 mod metrics;
@@ -26,6 +27,7 @@ use axum::Router;
 use http::Extensions;
 use rustls_pki_types::CertificateDer;
 use tokio::{
+    sync::Semaphore,
     task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout},
 };
@@ -39,7 +41,7 @@ use self::{
     listener::{Accepted, Arrival},
 };
 pub use self::{
-    line::{Line, Standing},
+    line::{Kept, Line, Sending, Standing},
     listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
     metrics::ServeMetrics,
 };
@@ -71,6 +73,9 @@ pub struct Limits {
     /// field in HTTP/2; what is longer is answered with 431. Room for a user in a
     /// thousand groups, each of which is a field of 128 bytes from the front proxy.
     pub head_bytes: u32,
+    /// Heads at one time, of all connections, that are not whole and of more than a
+    /// frame of HTTP/2, or 16 KiB; a connection that begins one more is closed.
+    pub large_heads: usize,
     /// Whether HTTP/2 is spoken.
     pub http2: bool,
     /// HTTP/2 streams of one connection.
@@ -92,6 +97,7 @@ impl Default for Limits {
             request_head: Duration::from_secs(32),
             idle: Duration::from_secs(90),
             head_bytes: 128 << 10,
+            large_heads: 64,
             http2: true,
             streams: 100,
             receive: 64 << 10,
@@ -108,6 +114,7 @@ impl Limits {
         Self {
             connections: 512,
             share: 64,
+            large_heads: 16,
             request_head: short,
             idle: short,
             ..Self::default()
@@ -194,6 +201,7 @@ impl Server {
             self.metrics.clone(),
         );
         let tls = self.tls.clone().map(Tls::new);
+        let large_heads = Arc::new(Semaphore::new(self.limits.large_heads));
         let mut tasks = JoinSet::new();
         let mut shortages = Shortages::default();
         loop {
@@ -216,7 +224,8 @@ impl Server {
                     continue;
                 }
             };
-            if let Some(connection) = self.connection(&connections, &arrival, &router, &stop) {
+            let room = (&connections, &large_heads);
+            if let Some(connection) = self.connection(room, &arrival, &router, &stop) {
                 tasks.spawn(connection.serve(arrival.stream, tls.clone()));
             }
             // Those that were accepted get their turn before more come.
@@ -237,7 +246,7 @@ impl Server {
     /// The connection that came, if it is taken in.
     fn connection(
         &self,
-        connections: &Arc<Connections>,
+        (connections, large_heads): (&Arc<Connections>, &Arc<Semaphore>),
         arrival: &Arrival,
         router: &Router,
         stop: &CancellationToken,
@@ -255,6 +264,7 @@ impl Server {
             stop: stop.clone(),
             line,
             entered,
+            large_heads: Arc::clone(large_heads),
         })
     }
 }

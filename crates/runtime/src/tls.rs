@@ -11,6 +11,7 @@ mod files;
 mod handshake;
 mod policy;
 mod serving;
+mod short;
 mod unverified;
 
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use rustls::{
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
-use self::unverified::Unverified;
 pub use self::{
     authorities::{Authorities, Purpose, Refusal},
     expiry::{first_to_expire, in_pem, last_to_expire},
@@ -32,6 +32,7 @@ pub use self::{
     policy::{BadPolicy, Policy},
     serving::{BadNamedPair, NamedPair, ServingCertificate},
 };
+use self::{short::Short, unverified::Unverified};
 use crate::exit::Misconfigured;
 
 /// Makes aws-lc-rs the provider of every TLS in this process. To be called
@@ -94,7 +95,8 @@ fn verifier(
     if optional {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map(Some).map_err(Misconfigured::new)
+    let verifier = builder.build().map_err(Misconfigured::new)?;
+    Ok(Some(Arc::new(Short(verifier))))
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ enum Content {
     Ahead {
         body: Body,
         piece: Bytes,
+        /// When the connection last took a part of it.
+        taken_at: Instant,
         _kept: Box<dyn Any + Send>,
     },
     Over,
@@ -49,6 +51,14 @@ impl Slot {
         ahead
     }
 
+    /// When the connection last took a part of it, unless nothing is left.
+    pub(super) fn taken_at(&self) -> Option<Instant> {
+        match &*self.lock() {
+            Content::Ahead { taken_at, .. } => Some(*taken_at),
+            Content::Over | Content::Late => None,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,6 +80,7 @@ impl Bounded {
         let content = Content::Ahead {
             body,
             piece: Bytes::new(),
+            taken_at: Instant::now(),
             _kept: kept,
         };
         Self {
@@ -111,7 +122,13 @@ impl http_body::Body for Bounded {
             self.slot.cut();
         }
         let mut content = self.slot.lock();
-        let Content::Ahead { body, piece, .. } = &mut *content else {
+        let Content::Ahead {
+            body,
+            piece,
+            taken_at,
+            ..
+        } = &mut *content
+        else {
             let late = matches!(*content, Content::Late);
             return Poll::Ready(late.then(|| Err(axum::Error::new(Late))));
         };
@@ -127,6 +144,7 @@ impl http_body::Body for Bounded {
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
             }
         }
+        *taken_at = Instant::now();
         let next = piece.split_to(piece.len().min(PIECE));
         Poll::Ready(Some(Ok(Frame::data(next))))
     }

@@ -13,6 +13,7 @@ use hyper_util::{
 use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::Semaphore,
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -25,6 +26,7 @@ use super::{
     body::Counted,
     connections::Entered,
     head,
+    heads::Heads,
     line::{Due, Line},
     listener::{self, Stream},
     metrics::ServeMetrics,
@@ -50,6 +52,8 @@ pub(super) struct Connection {
     pub(super) line: Line,
     /// Its room among the others.
     pub(super) entered: Entered,
+    /// Room for heads that go on.
+    pub(super) large_heads: Arc<Semaphore>,
 }
 
 /// TLS of one server. Cheap to clone.
@@ -137,6 +141,7 @@ impl Connection {
             };
             move |request| served.clone().answer(request)
         });
+        let stream = Heads::new(stream, line.clone(), metrics.clone(), self.large_heads);
         let builder = builder(&self.limits);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.into_owned());

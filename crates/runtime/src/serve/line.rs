@@ -23,6 +23,38 @@ use super::body::{Bounded, Slot};
 /// longer is one that the peer does not read, or one that waits for others.
 const FRESH: Duration = Duration::from_secs(10);
 
+/// An answer that is being sent, for whoever has to make room for others.
+#[derive(Clone, Debug)]
+pub struct Sending(Weak<Slot>);
+
+impl Sending {
+    /// Since when the peer takes nothing of it, if it is not over.
+    pub fn untaken_since(&self) -> Option<Instant> {
+        self.0.upgrade()?.taken_at()
+    }
+
+    /// Whether nobody sends it any more. Never waits, and drops nothing.
+    pub fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// Lets go of it and of what it keeps: the peer sees that it is not whole.
+    pub fn cut(&self) {
+        if let Some(slot) = self.0.upgrade() {
+            slot.cut();
+        }
+    }
+}
+
+/// A body that keeps something until it was handed to the connection.
+#[derive(Debug)]
+pub struct Kept {
+    /// To be sent.
+    pub body: Body,
+    /// How it gets on.
+    pub sending: Sending,
+}
+
 /// A connection. Every request carries it as an extension.
 #[derive(Clone, Debug)]
 pub struct Line(Arc<Inner>);
@@ -199,8 +231,14 @@ impl Line {
         body: Body,
         deadline: Option<Instant>,
         kept: T,
-    ) -> Body {
+    ) -> Kept {
         let bounded = Bounded::new(body, Box::new(kept));
+        let sending = Sending(Arc::downgrade(bounded.slot()));
+        let body = self.due_at(version, bounded, deadline);
+        Kept { body, sending }
+    }
+
+    fn due_at(&self, version: Version, bounded: Bounded, deadline: Option<Instant>) -> Body {
         // What is short is taken at once, but for HTTP/2, where the peer can forbid
         // to send a single byte.
         let may_wait = version >= Version::HTTP_2 || bounded.is_long();

@@ -114,6 +114,7 @@ async fn long(axum::Extension(line): axum::Extension<Line>) -> Body {
         Some(deadline),
         (),
     )
+    .body
 }
 
 #[tokio::test]
@@ -493,5 +494,59 @@ async fn a_certificate_that_cannot_be_used_is_told_with_its_owner() {
         "error=RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)",
     ] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+/// A head that goes on and never ends, in either protocol.
+async fn endless_head(address: SocketAddr, begin: &[u8]) -> TcpStream {
+    use tokio::io::AsyncWriteExt as _;
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(begin).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_nobody_else() {
+    use tokio::io::AsyncReadExt as _;
+
+    // HEADERS without END_HEADERS, of one indexed field.
+    let two = [
+        &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
+        &[0, 0, 0, 4, 0, 0, 0, 0, 0],
+        &[0, 0, 1, 1, 0, 0, 0, 0, 1, 0x82],
+    ]
+    .concat();
+    let one = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 20 << 10]].concat();
+    for begin in [two, one] {
+        let limits = Limits {
+            large_heads: 1,
+            ..Limits::default()
+        };
+        let metrics = ServeMetrics::default();
+        let (address, _running) = counted(limits, metrics.clone()).await;
+        let mut heads = JoinSet::new();
+        for _ in 0..3 {
+            let mut stream = endless_head(address, &begin).await;
+            heads.spawn(async move {
+                let mut rest = Vec::new();
+                // Whether it ends with a reset or not.
+                drop(stream.read_to_end(&mut rest).await);
+            });
+        }
+        // Two of them are closed, whichever.
+        for _ in 0..2 {
+            heads.join_next().await.unwrap().unwrap();
+        }
+        assert_eq!(metrics.heads_refused.get(), 2);
+        let mut connections = JoinSet::new();
+        let mut sender = http2_to(address, &mut connections).await;
+        assert_eq!(
+            sender.send_request(request("/")).await.unwrap().status(),
+            200
+        );
+        // The third has its time.
+        heads.join_next().await.unwrap().unwrap();
+        assert_eq!(metrics.heads_refused.get(), 3);
     }
 }

@@ -25,6 +25,10 @@ use super::certificate::Certificate;
 /// How many certificates may be shown with one that webpki does not read.
 const MOST_INTERMEDIATES: usize = 16;
 
+/// How many may be shown with one that webpki reads: it follows no longer chain, and
+/// tries each order of those that have one name before it looks at a signature.
+pub(super) const MOST_OF_WEBPKI: usize = 6;
+
 /// What a certificate is shown for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -193,10 +197,13 @@ impl Authorities {
             return Ok(());
         }
         if own.is_usual() {
+            if others.len() > MOST_OF_WEBPKI {
+                return Err(Refusal::TooMany(MOST_OF_WEBPKI));
+            }
             return self.usual(&own, der, others, purpose, now);
         }
         if others.len() > MOST_INTERMEDIATES {
-            return Err(Refusal::TooMany);
+            return Err(Refusal::TooMany(MOST_INTERMEDIATES));
         }
         let others = others.iter().map(|it| Certificate::read(it));
         let others: Vec<_> = others.filter_map(Result::ok).collect();

@@ -101,7 +101,9 @@ async fn an_answer_that_nobody_reads_is_let_go_in_time() {
         let line = patient(Duration::from_secs(200));
         drop(line.begin());
         let (kept, freed) = tokio::sync::oneshot::channel::<()>();
-        let body = line.bound(version, endless(), Some(Instant::now() + LIMIT), kept);
+        let body = line
+            .bound(version, endless(), Some(Instant::now() + LIMIT), kept)
+            .body;
         assert_eq!(due(&line).await, what, "{version:?}");
         assert!(freed.await.is_err(), "{version:?}");
         assert!(body.collect().await.is_err(), "{version:?}");
@@ -112,7 +114,9 @@ async fn an_answer_that_nobody_reads_is_let_go_in_time() {
 async fn an_answer_that_is_read_ends_in_time_too() {
     let line = patient(IDLE);
     let start = Instant::now();
-    let body = line.bound(Version::HTTP_2, endless(), Some(start + LIMIT), ());
+    let body = line
+        .bound(Version::HTTP_2, endless(), Some(start + LIMIT), ())
+        .body;
     let error = body.collect().await.unwrap_err();
     assert_eq!(error.to_string(), "the answer was not over in time");
     assert_eq!(start.elapsed(), LIMIT);
@@ -124,7 +128,9 @@ async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
     let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
     let whole: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let deadline = Some(Instant::now() + LIMIT);
-    let mut body = line.bound(Version::HTTP_2, whole.clone().into(), deadline, kept);
+    let mut body = line
+        .bound(Version::HTTP_2, whole.clone().into(), deadline, kept)
+        .body;
     let mut sent = Vec::new();
     while let Some(frame) = body.frame().await {
         assert!(freed.try_recv().is_err(), "not dropped");
@@ -132,4 +138,36 @@ async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
     }
     assert_eq!(sent, whole);
     assert!(freed.await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_taken_can_be_let_go() {
+    let line = patient(IDLE);
+    let (kept, freed) = tokio::sync::oneshot::channel::<()>();
+    let start = Instant::now();
+    let Kept { mut body, sending } =
+        line.bound(Version::HTTP_2, vec![b'x'; 300 << 10].into(), None, kept);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(sending.untaken_since(), Some(start));
+    assert_eq!(
+        body.frame()
+            .await
+            .unwrap()
+            .unwrap()
+            .into_data()
+            .unwrap()
+            .len(),
+        128 << 10
+    );
+    assert_eq!(
+        sending.untaken_since(),
+        Some(start + Duration::from_secs(1))
+    );
+    sending.cut();
+    assert!(freed.await.is_err());
+    assert_eq!(sending.untaken_since(), None);
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(!sending.is_over());
+    drop(body);
+    assert!(sending.is_over());
 }

@@ -9,8 +9,8 @@ pub enum Refusal {
     #[error("no certificate")]
     Missing,
     /// More than anybody needs were shown.
-    #[error("more than {} intermediate certificates", super::MOST_INTERMEDIATES)]
-    TooMany,
+    #[error("more than {0} intermediate certificates (show those of the chain only)")]
+    TooMany(usize),
     /// It is not DER, or not what X.509 allows.
     #[error("certificate cannot be read")]
     Unreadable,

@@ -153,7 +153,7 @@ const CASES: &[(&str, Purpose, Go, &str)] = &[
     ("CA with RSA-PSS", Client, Takes, "good"),
     ("says it is a CA, CA with RSA-PSS", Client, Takes, "good"),
     ("version 1, behind 14 of the same name and another key", Client, Takes, "good"),
-    ("version 1, behind 20 of the same name and another key", Client, Takes, "TooMany"),
+    ("version 1, behind 20 of the same name and another key", Client, Takes, "TooMany(16)"),
 ];
 
 /// Where Go takes what we do not, and why not.
@@ -274,6 +274,19 @@ fn so_many_signatures_are_checked_and_no_more() {
     let [other, _] = certificates("a CA of the same name and another key");
     let both = [other, given].concat();
     assert_eq!(verdict([both, shown], Client), "TooManySignatures");
+}
+
+#[test]
+fn webpki_is_shown_no_more_than_it_follows() {
+    let [given, shown] = certificates("version 3");
+    let authorities = authorities(given.clone());
+    let with = |others: usize| {
+        let others = std::iter::repeat_n(given.first().unwrap().clone(), others);
+        let chain: Vec<_> = shown.iter().take(1).cloned().chain(others).collect();
+        authorities.verify(&chain, Client, at())
+    };
+    assert_eq!(with(6), Ok(()));
+    assert_eq!(with(7), Err(Refusal::TooMany(6)));
 }
 
 #[test]

@@ -1,0 +1,302 @@
+//! Heads of requests while they are read.
+//!
+//! Nothing is known of a peer whose head is not whole, and it may send the rest as
+//! slowly as it likes. A few bytes in HTTP/2 become large header fields as they are
+//! decoded, so what a connection holds is not what was sent. A head that fits into
+//! one frame is decoded when it is whole. Those that go on need room, of which there
+//! is little, and have to be over soon.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use super::{
+    line::{Line, Standing},
+    metrics::ServeMetrics,
+};
+
+/// What an HTTP/1 peer may send before it is answered, without room: the longest
+/// frame of HTTP/2.
+const SMALL: usize = 16 << 10;
+
+/// How long a head may take to be whole once it has room.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// The frame header of HTTP/2 (RFC 9113, 4.1).
+const FRAME_HEADER: usize = 9;
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
+/// How an HTTP/2 client begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A stream of which no head goes on without room.
+#[derive(Debug)]
+pub(super) struct Heads<S> {
+    stream: S,
+    line: Line,
+    metrics: ServeMetrics,
+    /// For all connections.
+    room: Arc<Semaphore>,
+    scanner: Scanner,
+    taken: Option<Taken>,
+}
+
+#[derive(Debug)]
+struct Taken {
+    until: Pin<Box<Sleep>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl<S> Heads<S> {
+    pub(super) fn new(stream: S, line: Line, metrics: ServeMetrics, room: Arc<Semaphore>) -> Self {
+        Self {
+            stream,
+            line,
+            metrics,
+            room,
+            scanner: Scanner::default(),
+            taken: None,
+        }
+    }
+
+    /// Takes room or gives it back, by what was seen last.
+    fn settle(&mut self) -> io::Result<()> {
+        if !self.scanner.goes_on() || self.line.standing() == Standing::Trusted {
+            self.taken = None;
+            return Ok(());
+        }
+        if self.taken.is_some() {
+            return Ok(());
+        }
+        let Ok(room) = Arc::clone(&self.room).try_acquire_owned() else {
+            return Err(self.refuse("there is no room for the head of a request"));
+        };
+        self.taken = Some(Taken {
+            until: Box::pin(sleep_until(Instant::now() + WITHIN)),
+            _room: room,
+        });
+        Ok(())
+    }
+
+    fn refuse(&self, why: &'static str) -> io::Error {
+        self.metrics.heads_refused.inc();
+        io::Error::other(why)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Some(taken) = &mut this.taken
+            && taken.until.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(
+                this.refuse("the head of a request was not whole in time")
+            ));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        this.scanner.scan(new);
+        Poll::Ready(this.settle())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.scanner.answered();
+        self.settle()?;
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.scanner.answered();
+        self.settle()?;
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Sees in what arrives whether a head goes on.
+#[derive(Debug)]
+enum Scanner {
+    /// As much of the preface as has come.
+    New(usize),
+    /// HTTP/1: the bytes since the last answer.
+    One(usize),
+    Two(Frames),
+}
+
+impl Default for Scanner {
+    fn default() -> Self {
+        Self::New(0)
+    }
+}
+
+impl Scanner {
+    fn goes_on(&self) -> bool {
+        match self {
+            Self::New(_) => false,
+            Self::One(bytes) => *bytes > SMALL,
+            Self::Two(frames) => frames.goes_on,
+        }
+    }
+
+    /// Looks at what arrived.
+    fn scan(&mut self, bytes: &[u8]) {
+        match self {
+            Self::New(seen) => {
+                let expected = PREFACE.get(*seen..).unwrap_or_default();
+                let common = expected.len().min(bytes.len());
+                let (begin, rest) = bytes.split_at(common);
+                if !expected.starts_with(begin) {
+                    *self = Self::One(seen.saturating_add(bytes.len()));
+                } else if common == expected.len() {
+                    let mut frames = Frames::default();
+                    frames.scan(rest);
+                    *self = Self::Two(frames);
+                } else {
+                    *seen = seen.saturating_add(common);
+                }
+            }
+            Self::One(held) => *held = held.saturating_add(bytes.len()),
+            Self::Two(frames) => frames.scan(bytes),
+        }
+    }
+
+    /// An answer is sent, so in HTTP/1 its request was read.
+    fn answered(&mut self) {
+        if let Self::One(bytes) = self {
+            *bytes = 0;
+        }
+    }
+}
+
+/// The frames of HTTP/2.
+#[derive(Debug, Default)]
+struct Frames {
+    /// As much of a frame header as has come.
+    header: Vec<u8>,
+    /// Bytes of the payload that are still to come.
+    payload: usize,
+    /// Whether a head was begun that this frame does not end.
+    goes_on: bool,
+}
+
+impl Frames {
+    fn scan(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skipped = self.payload.min(bytes.len());
+            self.payload -= skipped;
+            bytes = bytes.get(skipped..).unwrap_or_default();
+            let missing = FRAME_HEADER.saturating_sub(self.header.len());
+            let (new, rest) = bytes.split_at(missing.min(bytes.len()));
+            self.header.extend_from_slice(new);
+            bytes = rest;
+            if let [a, b, c, kind, flags, _, _, _, _] = *self.header.as_slice() {
+                let length = u32::from_be_bytes([0, a, b, c]);
+                self.payload = usize::try_from(length).unwrap_or(usize::MAX);
+                if matches!(kind, HEADERS | CONTINUATION) {
+                    self.goes_on = flags & END_HEADERS == 0;
+                }
+                self.header.clear();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame with a payload of `length` bytes that look like frames.
+    fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        frame.extend(std::iter::repeat_n(1, usize::from(length)));
+        frame
+    }
+
+    /// What goes on after each of `pieces`, however they are cut.
+    fn goes_on(pieces: &[Vec<u8>]) -> Vec<bool> {
+        let mut seen: Option<Vec<bool>> = None;
+        for size in [1, 2, 7, 1_000] {
+            let mut scanner = Scanner::default();
+            let after = pieces.iter().map(|piece| {
+                for part in piece.chunks(size) {
+                    scanner.scan(part);
+                }
+                scanner.goes_on()
+            });
+            let after: Vec<bool> = after.collect();
+            assert!(seen.is_none_or(|seen| seen == after), "in parts of {size}");
+            seen = Some(after);
+        }
+        seen.unwrap()
+    }
+
+    #[test]
+    fn a_head_goes_on_until_a_frame_ends_it() {
+        let pieces = [
+            PREFACE.to_vec(),
+            frame(4, 0, 6),
+            frame(HEADERS, END_HEADERS | 1, 40),
+            frame(HEADERS, 1, 40),
+            frame(CONTINUATION, 0, 200),
+            frame(CONTINUATION, END_HEADERS, 0),
+            frame(0, 1, 90),
+        ];
+        assert_eq!(
+            goes_on(&pieces),
+            [false, false, false, true, true, false, false]
+        );
+    }
+
+    #[test]
+    fn what_an_http1_peer_sends_counts_until_it_is_answered() {
+        let mut scanner = Scanner::default();
+        scanner.scan(b"PRI ");
+        scanner.scan(&vec![b'x'; SMALL - 4]);
+        assert!(!scanner.goes_on());
+        scanner.scan(b"x");
+        assert!(scanner.goes_on());
+        scanner.answered();
+        assert!(!scanner.goes_on());
+    }
+}
