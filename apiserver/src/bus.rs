@@ -19,6 +19,7 @@ mod publisher;
 mod rosters;
 mod session;
 mod share;
+mod shift;
 mod text;
 mod unknown;
 mod wire;

@@ -23,6 +23,7 @@ use super::{
     accounts::{Account, TooMuch, Whose},
     rosters::{Found, Refused, Rosters},
     share::Share,
+    shift::Shift,
     text::{is_node_name, printable},
     unknown::Unknown,
     wire::TooMany,
@@ -35,8 +36,7 @@ use crate::{
 /// What is known of the publisher after its `Hello`.
 pub(super) struct Publisher {
     pub(super) source: Source,
-    /// Milliseconds by which its clock is behind ours.
-    behind: i64,
+    shift: Shift,
     /// The nodes that it may publish.
     share: Share,
     pub(super) rosters: Rosters,
@@ -121,7 +121,7 @@ impl Publisher {
         Self {
             claims: bus.facts.claims_among(Arc::clone(&source.name), may),
             source,
-            behind,
+            shift: Shift::new(behind),
             share,
             rosters: Rosters::new(Arc::clone(&account)),
             unknown: Unknown::default(),
@@ -130,11 +130,9 @@ impl Publisher {
         }
     }
 
-    /// A time of the publisher by our clock. What would lie in our future is
-    /// taken to be now: no sample is younger than its arrival.
-    fn ours(&self, bus: &Bus, theirs: i64) -> Timestamp {
-        let ours = theirs.saturating_add(self.behind);
-        Timestamp::from_millis(ours.min(bus.clock.now_millis()))
+    /// A time of the publisher by our clock.
+    fn ours(&mut self, bus: &Bus, theirs: i64) -> Timestamp {
+        Timestamp::from_millis(self.shift.ours(theirs, bus.clock.now_millis()))
     }
 
     pub(super) fn roster(&mut self, bus: &Bus, message: &v1::Roster) -> Option<Response> {
