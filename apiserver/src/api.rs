@@ -44,6 +44,7 @@ use axum::{
     response::Response,
     routing::any,
 };
+use tower::util::MapRequestLayer;
 use tributary_model::NodeName;
 use tributary_runtime::{clock::Clock, selector::Selector};
 
@@ -118,7 +119,7 @@ pub(crate) fn finished(router: Router) -> Router {
     router
         .layer(middleware::from_fn(layers::finish))
         .layer(layers::compression())
-        .layer(middleware::from_fn(layers::bound_encodings))
+        .layer(MapRequestLayer::new(layers::bound_encodings))
 }
 
 /// Every path of the API. Has a fallback, so whatever else is served must be

@@ -17,15 +17,39 @@ pub fn is_dns_label(text: &str) -> bool {
 /// Whether `text` is a DNS subdomain, as the names of pods and nodes are: up to
 /// 253 bytes, parts as in a DNS label but of any length, with `.` in between.
 pub fn is_dns_subdomain(text: &str) -> bool {
-    text.len() <= MAX_NAME && text.as_bytes().split(|byte| *byte == b'.').all(is_part)
+    let bytes = text.as_bytes();
+    // Most have one part.
+    let is_right = || is_part(bytes) || bytes.split(|byte| *byte == b'.').all(is_part);
+    text.len() <= MAX_NAME && is_right()
 }
 
 fn is_part(bytes: &[u8]) -> bool {
-    let is_letter = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9');
-    bytes.first().is_some_and(is_letter)
-        && bytes.last().is_some_and(is_letter)
-        && bytes.iter().all(|byte| is_letter(byte) || *byte == b'-')
+    let is_end = |byte: Option<&u8>| byte.is_some_and(|byte| is_letter(*byte));
+    is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(|byte| may_be_inside(*byte))
 }
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
+}
+
+/// By a table: every byte of every name that is new is looked at.
+fn may_be_inside(byte: u8) -> bool {
+    ALLOWED
+        .get(usize::from(byte))
+        .is_some_and(|allowed| *allowed)
+}
+
+#[expect(clippy::indexing_slicing, reason = "a bad place would not compile")]
+static ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0;
+    while byte < allowed.len() {
+        // `-`, digits, lower case letters.
+        allowed[byte] = matches!(byte, 0x2d | 0x30..=0x39 | 0x61..=0x7a);
+        byte += 1;
+    }
+    allowed
+};
 
 /// The name of a Node object.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
