@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tributary_model::ContainerPoint;
+use tributary_model::{ContainerPoint, PodKey};
 
 use super::*;
 use crate::kubelet::decode::{Decoded, Layout};
@@ -405,6 +405,8 @@ fn a_pod_of_which_a_container_cannot_be_read_is_left_out() {
             let decoded = read(&page);
             assert_eq!(names(&decoded), ["a/q/c"], "{bad}");
             assert_eq!(refused(&decoded), [("bad-label", 1)], "{bad}");
+            let unreadable = &decoded.reading.remarks.unreadable[..];
+            assert_eq!(unreadable, [PodKey::new("a", "p")], "{bad}");
         }
     }
     let decoded = beside(&json!(5));
