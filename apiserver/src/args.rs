@@ -2,6 +2,7 @@
 
 mod foreign;
 mod serving;
+mod tls_auto;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -12,7 +13,11 @@ use tributary_runtime::{
     serve::Address,
 };
 
-pub use self::{foreign::Foreign, serving::ServingArgs};
+pub use self::{
+    foreign::Foreign,
+    serving::ServingArgs,
+    tls_auto::{ServiceName, TlsAutoArgs},
+};
 use crate::bus::Allow;
 
 /// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
@@ -26,6 +31,9 @@ pub struct Args {
     /// The flags about the API.
     #[command(flatten)]
     pub serving: ServingArgs,
+    /// The flags about certificates that run themselves.
+    #[command(flatten)]
+    pub tls_auto: TlsAutoArgs,
     /// The flags about who asks.
     #[command(flatten)]
     pub authentication: AuthenticationArgs,

@@ -16,12 +16,15 @@ pub(crate) use self::serving::Serving;
 use crate::{
     args::{Args, BusArgs},
     bus::Certificates,
+    certificates::Settings,
 };
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) serving: Serving,
+    /// The certificate that frontends keep themselves, if they do.
+    pub(crate) kept: Option<Settings>,
     pub(crate) bus: Vec<BusDoor>,
     /// The certificates of publishers, if they are wanted.
     pub(crate) publishers: Option<Certificates>,
@@ -61,6 +64,7 @@ impl TryFrom<&Args> for Config {
         Ok(Self {
             bus: bus(&args.bus, &serving.certificate, publishers.as_ref())?,
             publishers,
+            kept: Settings::read(&args.tls_auto)?,
             node_selector: selector(&args.samples.node_selector)?,
             serving,
         })

@@ -171,6 +171,7 @@ mod tests {
         };
         Coverage {
             held: Held {
+                shown: None,
                 catalog,
                 store: Store::new(None),
                 facts: Facts::default(),

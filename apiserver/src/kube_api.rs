@@ -51,6 +51,16 @@ impl KubeApi {
         Clients::new(authentication, authorization, &self.args, kept).await
     }
 
+    /// The client that keeps the serving certificate.
+    ///
+    /// # Errors
+    ///
+    /// The configuration cannot be used.
+    pub(crate) async fn keeper(&self) -> Result<Client, Misconfigured> {
+        let read = reading(&self.args, Limits::client);
+        self.credentials.client("certificates", read).await
+    }
+
     /// Starts what follows the objects, and the credentials for that.
     ///
     /// # Errors

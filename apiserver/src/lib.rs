@@ -8,6 +8,7 @@ pub mod args;
 mod auth;
 pub mod bus;
 pub mod catalog;
+mod certificates;
 mod config;
 mod coverage;
 pub mod facts;
@@ -51,10 +52,11 @@ use tributary_runtime::{
 
 use crate::{
     api::{Api, Freshness},
-    args::{Args, BusArgs},
+    args::{Args, BusArgs, SampleArgs},
     auth::{Auth, AuthConfig},
     bus::{Admission, Bus, BusMetrics, Shares, Wanted},
     catalog::Catalog,
+    certificates::{Keeper, Shown},
     config::Config,
     coverage::Coverage,
     facts::Facts,
@@ -100,6 +102,8 @@ struct Held {
     facts: Facts,
     kube: KubeApi,
     clock: Clock,
+    /// Whether there is a serving certificate, where frontends keep it themselves.
+    shown: Option<Shown>,
 }
 
 /// A frontend that has its sockets and is starting its work.
@@ -127,6 +131,10 @@ impl Frontend {
         let mut registry = runtime_metrics::registry(VERSION);
         let kube = KubeApi::register(&args.kube, &mut registry);
         let reviewers = kube.reviewers(&args).await?;
+        let name = args.bus.frontend_name.as_str();
+        let kept = (&config, name, clock.clone());
+        let steps = certificates::Metrics::register(&mut registry);
+        let shown = keep_certificate(&mut tasks, kept, &kube, steps).await?;
 
         // Objects come in.
         let catalog = Catalog::default();
@@ -160,6 +168,7 @@ impl Frontend {
             facts: bus.facts.clone(),
             kube,
             clock: clock.clone(),
+            shown,
         };
         metrics::register(&mut registry, held.clone());
         let (told, ended) = (held.clone(), stop.clone());
@@ -169,14 +178,7 @@ impl Frontend {
         });
 
         // Answers go out, to those who may have them.
-        let coverage = Coverage {
-            held,
-            node_selector: config.node_selector.clone(),
-            wanted: args.samples.readiness_coverage,
-            wanted_served: args.samples.readiness_served,
-            ready: AtomicBool::new(false),
-            verdict: Mutex::default(),
-        };
+        let coverage = coverage(held, &config, &args.samples);
         let steps = Steps::to(stop);
         let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
         let api = answer(&mut tasks, &config, coverage, (auth, steps), registry).await?;
@@ -215,6 +217,41 @@ impl Frontend {
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(self.grace).await?)
     }
+}
+
+/// Whether enough nodes are answered for, as the flags want it.
+fn coverage(held: Held, config: &Config, args: &SampleArgs) -> Coverage {
+    Coverage {
+        held,
+        node_selector: config.node_selector.clone(),
+        wanted: args.readiness_coverage,
+        wanted_served: args.readiness_served,
+        ready: AtomicBool::new(false),
+        verdict: Mutex::default(),
+    }
+}
+
+/// Keeps the serving certificate in a Secret, if it should. There is one, as a rule,
+/// before anybody can call.
+async fn keep_certificate(
+    tasks: &mut Tasks,
+    (config, name, clock): (&Config, &str, Clock),
+    kube: &KubeApi,
+    metrics: certificates::Metrics,
+) -> anyhow::Result<Option<Shown>> {
+    let Some(settings) = config.kept.clone() else {
+        return Ok(None);
+    };
+    let certificate = Arc::clone(&config.serving.certificate);
+    let client = kube.keeper().await?;
+    let mut keeper = Keeper::new((settings, name), client, (certificate, clock), metrics);
+    keeper.begin().await;
+    let (shown, stop) = (keeper.shown(), tasks.stop());
+    tasks.spawn("certificates", async move {
+        keeper.follow(stop).await;
+        Ok(())
+    });
+    Ok(Some(shown))
 }
 
 /// Opens the doors of the bus to those who may publish.
@@ -279,7 +316,9 @@ fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
             .then_some(())
             .ok_or_else(|| "process is shutting down".to_owned())
     };
-    let ready = vec![
+    let shown = coverage.held.shown.clone();
+    let certificate = shown.map(|shown| Check::new("serving-certificate", move || shown.check()));
+    let ready = [
         Check::ping(),
         Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),
         Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
@@ -289,6 +328,7 @@ fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
         Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
         Check::new("shutdown", shutdown),
     ];
+    let ready = ready.into_iter().chain(certificate).collect();
     [
         Endpoint::new("livez", vec![Check::ping()]),
         Endpoint::new("readyz", ready),

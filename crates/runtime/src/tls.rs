@@ -4,11 +4,13 @@
 //! and certificate are swapped as a pair, and only if they match. A connection
 //! that is open keeps what it was made with.
 
+mod accept;
 mod authorities;
 mod certificate;
 mod expiry;
 mod files;
 mod handshake;
+mod issue;
 mod policy;
 mod serving;
 mod short;
@@ -23,12 +25,14 @@ use rustls::{
 };
 
 pub use self::{
+    accept::{BadPair, accepted, pair},
     authorities::{Authorities, Purpose, Refusal},
     expiry::{first_to_expire, in_pem, last_to_expire},
     files::{BadFile, PairFiles, certificates, certified_key, private_key, roots},
     handshake::{
         RefusedCertificate, has_usable_key, subject, verify_tls12_signature, verify_tls13_signature,
     },
+    issue::{Issued, issue},
     policy::{BadPolicy, Policy},
     serving::{BadNamedPair, NamedPair, ServingCertificate},
 };

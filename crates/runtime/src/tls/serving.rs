@@ -199,6 +199,16 @@ impl ServingCertificate {
         }
     }
 
+    /// Shows this to everybody from now on; says whether that is something else than
+    /// before.
+    pub fn show(&self, pair: Arc<CertifiedKey>) -> bool {
+        let other = self.own.current.load().cert != pair.cert;
+        if other {
+            self.own.current.store(pair);
+        }
+        other
+    }
+
     /// Looks at the files until `stop` and takes over what has changed.
     pub async fn follow_files(self: Arc<Self>, stop: CancellationToken) {
         reload::follow("serving certificate", stop, || self.look()).await;
@@ -229,7 +239,7 @@ impl ServingCertificate {
     }
 
     /// What is shown to whoever asks for no name.
-    pub(super) fn own(&self) -> Arc<CertifiedKey> {
+    pub fn shown(&self) -> Arc<CertifiedKey> {
         self.own.current.load_full()
     }
 
@@ -310,6 +320,6 @@ fn names_of(pair: &CertifiedKey) -> Vec<String> {
 impl ResolvesServerCert for ServingCertificate {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let named = hello.server_name().and_then(|name| self.named(name));
-        Some(named.unwrap_or_else(|| self.own()))
+        Some(named.unwrap_or_else(|| self.shown()))
     }
 }

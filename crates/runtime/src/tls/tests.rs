@@ -20,18 +20,18 @@ fn a_changed_pair_is_taken_over_whole() {
     let serving = ServingCertificate::from_files(files.clone()).unwrap();
     assert!(!serving.look().unwrap());
 
-    let before = serving.own();
+    let before = serving.shown();
     std::fs::write(
         &files.key,
         rcgen::KeyPair::generate().unwrap().serialize_pem(),
     )
     .unwrap();
     assert!(matches!(serving.look(), Err(BadFile::Mismatch { .. })));
-    assert_eq!(serving.own().cert, before.cert);
+    assert_eq!(serving.shown().cert, before.cert);
 
     write_pair(dir.path(), "tls", "two.test");
     assert!(serving.look().unwrap());
-    assert_ne!(serving.own().cert, before.cert);
+    assert_ne!(serving.shown().cert, before.cert);
 }
 
 /// A pair that is good until the first of January of a year.
@@ -116,8 +116,8 @@ fn a_self_signed_pair_is_kept_and_used_again() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("certificates");
     let keep = || ServingCertificate::kept_in(&dir, ["localhost".to_owned()], []).unwrap();
-    let first = keep().own();
-    assert_eq!(keep().own().cert, first.cert);
+    let first = keep().shown();
+    assert_eq!(keep().shown().cert, first.cert);
     let mode = |name: &str| {
         let found = std::fs::metadata(dir.join(name)).unwrap();
         found.permissions().mode() & 0o777

@@ -64,7 +64,9 @@ async fn shake(
     let shown = Always(Arc::new(CertifiedKey::new(vec![certificate], key)));
     let own = ServingCertificate::self_signed(["localhost".to_owned()], []).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(own.own().cert.first().unwrap().clone()).unwrap();
+    roots
+        .add(own.shown().cert.first().unwrap().clone())
+        .unwrap();
     let client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()

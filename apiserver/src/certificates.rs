@@ -1,0 +1,23 @@
+//! Certificates that run themselves: a serving certificate that all frontends of a
+//! Service share, renewed by whoever comes first, and its CA told to those who
+//! verify it (docs/decisions/0030-certificates-that-run-themselves.md).
+//!
+//! [`rules`] decides and knows no API; [`held`] is what the Secret says; [`places`]
+//! are those where the CA is told; [`keeper`] reads, decides, writes and shows.
+
+mod api;
+mod held;
+mod keeper;
+mod metrics;
+mod pem;
+mod places;
+mod rules;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    keeper::{Keeper, Shown},
+    metrics::Metrics,
+    settings::Settings,
+};

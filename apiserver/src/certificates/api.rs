@@ -1,0 +1,123 @@
+//! The few requests that are made, and what is said of their failure.
+
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Limited};
+use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use kube::{Client, client::Body};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// As servers write dates.
+const DATES: DateTimeParser = DateTimeParser::new();
+
+/// No object is longer: etcd takes 1.5 MiB at most.
+const LONGEST: usize = 2 << 20;
+
+/// So much of a refusal is shown.
+const SHOWN: usize = 300;
+
+/// Why something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    /// Somebody else has written in between.
+    #[error("it has changed meanwhile")]
+    Conflict,
+    /// The API has refused.
+    #[error("{0}: {1}")]
+    Refused(StatusCode, String),
+    /// There is no answer, or none that can be read.
+    #[error("{0}")]
+    Unanswered(String),
+}
+
+impl Failed {
+    fn unanswered(error: &dyn std::fmt::Display) -> Self {
+        Self::Unanswered(error.to_string())
+    }
+}
+
+/// How something is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Write<'a> {
+    /// Changes what is there, if it is still what was read: the body says the version.
+    Merge,
+    /// Makes what is not there, under this name. Another name that has made it
+    /// meanwhile has it: a conflict. RBAC can bind `create` to a name only so.
+    Apply(&'a str),
+}
+
+/// The Kubernetes API, for single objects.
+#[derive(Clone)]
+pub(super) struct Api(Client);
+
+impl Api {
+    pub(super) const fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// The object at `path`, if there is one, and the date by the clock of who answers.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(Option<T>, Option<Timestamp>), Failed> {
+        let request = Request::get(path).header(header::ACCEPT, "application/json");
+        let (status, date, body) = self.send(request.body(Body::empty())).await?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok((None, date));
+        }
+        let object = succeeded(status, &body)?;
+        Ok((Some(object), date))
+    }
+
+    /// Writes what is at `path`.
+    pub(super) async fn patch(
+        &self,
+        path: &str,
+        how: Write<'_>,
+        body: &Value,
+    ) -> Result<(), Failed> {
+        let (kind, path) = match how {
+            Write::Merge => ("application/merge-patch+json", path.to_owned()),
+            Write::Apply(manager) => (
+                "application/apply-patch+yaml",
+                format!("{path}?fieldManager={manager}"),
+            ),
+        };
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .uri(path)
+            .header(header::CONTENT_TYPE, kind)
+            .header(header::ACCEPT, "application/json");
+        let body = serde_json::to_vec(body).map_err(|error| Failed::unanswered(&error))?;
+        let (status, _, body) = self.send(request.body(Body::from(body))).await?;
+        succeeded::<Value>(status, &body).map(drop)
+    }
+
+    async fn send(
+        &self,
+        request: http::Result<Request<Body>>,
+    ) -> Result<(StatusCode, Option<Timestamp>, Vec<u8>), Failed> {
+        let request = request.map_err(|error| Failed::unanswered(&error))?;
+        let response = self.0.send(request).await;
+        let response: Response<Body> = response.map_err(|error| Failed::unanswered(&error))?;
+        let date = response.headers().get(header::DATE);
+        let date = date.and_then(|date| DATES.parse_timestamp(date.as_bytes()).ok());
+        let status = response.status();
+        let body = Limited::new(response.into_body(), LONGEST).collect().await;
+        let body = body.map_err(|error| Failed::unanswered(&error))?.to_bytes();
+        Ok((status, date, body.to_vec()))
+    }
+}
+
+fn succeeded<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failed> {
+    if status.is_success() {
+        return serde_json::from_slice(body).map_err(|error| Failed::unanswered(&error));
+    }
+    if status == StatusCode::CONFLICT {
+        return Err(Failed::Conflict);
+    }
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let said = said.as_ref().and_then(|said| said.get("message")?.as_str());
+    let said = said.unwrap_or_default().chars().take(SHOWN);
+    Err(Failed::Refused(status, said.collect()))
+}

@@ -1,0 +1,162 @@
+//! What the Secret says.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
+use serde_json::{Value, json};
+use tributary_runtime::tls::{BadPair, Issued, in_pem, pair};
+
+use super::pem;
+
+/// So many CAs are kept at most: three in a renewal, and what damage brings.
+pub(super) const MOST_CAS: usize = 8;
+
+/// Since when all who verify trust the CA of the next pair.
+const NEXT_TRUSTED_SINCE: &str = "tributary.dev/next-trusted-since";
+/// Since when the pair is served.
+const SERVING_SINCE: &str = "tributary.dev/serving-since";
+/// Set by people who want a renewal now.
+pub(super) const RENEW: &str = "tributary.dev/renew";
+
+/// A certificate and its key.
+#[derive(Clone)]
+pub(super) struct Pair {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+    pub(super) certified: Arc<CertifiedKey>,
+}
+
+impl fmt::Debug for Pair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The key must not be in a log.
+        f.debug_struct("Pair").finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Pair {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.certificate, &self.key) == (&other.certificate, &other.key)
+    }
+}
+
+impl Pair {
+    fn read(certificate: &[u8], key: &[u8]) -> Result<Self, BadPair> {
+        Ok(Self {
+            certified: pair(certificate, key)?,
+            certificate: certificate.to_vec(),
+            key: key.to_vec(),
+        })
+    }
+
+    /// What was just made.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used.
+    pub(super) fn of(issued: &Issued) -> Result<Self, BadPair> {
+        Self::read(issued.certificate.as_bytes(), issued.key.as_bytes())
+    }
+
+    /// The certificate, and what it came with.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+}
+
+/// The certificates of all frontends.
+///
+/// # Invariants
+///
+/// `cas` has each once, and [`MOST_CAS`] at most.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Held {
+    /// What every frontend shows.
+    pub(super) serving: Pair,
+    /// What they will show next.
+    pub(super) next: Option<Pair>,
+    /// The CAs that are to be trusted.
+    pub(super) cas: Vec<CertificateDer<'static>>,
+    /// Since when all who verify trust the CA of `next`.
+    pub(super) next_trusted_since: Option<Timestamp>,
+    /// Since when `serving` is shown.
+    pub(super) serving_since: Option<Timestamp>,
+    /// Somebody wants a renewal now.
+    pub(super) renew: bool,
+}
+
+/// What was found in the Secret.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// There is none, or it is as the chart renders it.
+    Nothing,
+    /// Something that cannot be served, and the CAs that can be read in it.
+    Damaged(BadPair, Vec<CertificateDer<'static>>),
+    Good(Held),
+}
+
+impl Held {
+    /// What a Secret says.
+    pub(super) fn read(secret: Option<&Secret>) -> Found {
+        let none = BTreeMap::new();
+        let data = secret.and_then(|secret| secret.data.as_ref());
+        let bytes = |key: &str| data.and_then(|data| Some(&*data.get(key)?.0));
+        let cas = distinct(in_pem(bytes("ca.crt").unwrap_or_default()));
+        let (certificate, key) = (bytes("tls.crt"), bytes("tls.key"));
+        if certificate.is_none() && key.is_none() && cas.is_empty() {
+            return Found::Nothing;
+        }
+        let pair = Pair::read(certificate.unwrap_or_default(), key.unwrap_or_default());
+        let serving = match pair {
+            Ok(serving) => serving,
+            Err(error) => return Found::Damaged(error, cas),
+        };
+        let next = bytes("next.crt").zip(bytes("next.key"));
+        let annotations = secret.and_then(|secret| secret.metadata.annotations.as_ref());
+        let annotations = annotations.unwrap_or(&none);
+        let time = |key: &str| annotations.get(key)?.parse().ok();
+        Found::Good(Self {
+            serving,
+            // One that is damaged is made again.
+            next: next.and_then(|(certificate, key)| Pair::read(certificate, key).ok()),
+            cas,
+            next_trusted_since: time(NEXT_TRUSTED_SINCE),
+            serving_since: time(SERVING_SINCE),
+            renew: annotations.contains_key(RENEW),
+        })
+    }
+
+    /// What a Secret has to say for this, as `(annotations, data)` of a merge patch:
+    /// what must not be there is null.
+    pub(super) fn written(&self) -> (Value, Value) {
+        let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let annotations = json!({
+            NEXT_TRUSTED_SINCE: time(self.next_trusted_since),
+            SERVING_SINCE: time(self.serving_since),
+            RENEW: self.renew.then_some("now"),
+        });
+        let next = self.next.as_ref();
+        let data = json!({
+            "ca.crt": BASE64_STANDARD.encode(pem::text(&self.cas)),
+            "tls.crt": BASE64_STANDARD.encode(&self.serving.certificate),
+            "tls.key": BASE64_STANDARD.encode(&self.serving.key),
+            "next.crt": next.map(|next| BASE64_STANDARD.encode(&next.certificate)),
+            "next.key": next.map(|next| BASE64_STANDARD.encode(&next.key)),
+        });
+        (annotations, data)
+    }
+}
+
+/// Each once, in their order, and so many at most.
+pub(super) fn distinct(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    let mut kept: Vec<CertificateDer<'static>> = Vec::new();
+    for ca in cas {
+        if kept.len() < MOST_CAS && !kept.contains(&ca) {
+            kept.push(ca);
+        }
+    }
+    kept
+}

@@ -1,0 +1,343 @@
+//! Reads, decides, writes and shows.
+
+use std::{
+    collections::HashSet,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
+use rustls_pki_types::CertificateDer;
+use serde_json::{Map, Value, json};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+use tributary_runtime::{clock::Clock, tls::ServingCertificate};
+
+use super::{
+    api::{Api, Failed, Write},
+    held::{Found, Held, distinct},
+    metrics::Metrics,
+    places::{Places, Told},
+    rules::{self, CannotMake, Step},
+    settings::Settings,
+};
+
+/// How often is looked.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the start waits for the first look.
+const FIRST_WITHIN: Duration = Duration::from_secs(5);
+
+/// Steps that follow one another at once, and tries after somebody else was faster.
+const AT_ONCE: u32 = 6;
+
+/// Of the name under which a frontend makes objects; the API takes 128.
+const MOST_OF_NAME: usize = 100;
+
+/// Whether a certificate is shown that somebody may trust. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shown(Arc<AtomicBool>);
+
+impl Shown {
+    /// For readiness.
+    ///
+    /// # Errors
+    ///
+    /// There is none yet.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let shown = self.0.load(Ordering::Relaxed);
+        shown.then_some(()).ok_or_else(|| {
+            "no serving certificate yet: the Secret could not be read or written".to_owned()
+        })
+    }
+}
+
+/// Keeps the serving certificate.
+pub(crate) struct Keeper {
+    settings: Settings,
+    api: Api,
+    places: Places,
+    manager: String,
+    certificate: Arc<ServingCertificate>,
+    clock: Clock,
+    metrics: Metrics,
+    shown: Shown,
+    /// What was good when it was read or written last.
+    remembered: Option<Held>,
+    /// Of which it was said that they fail, or verify nobody.
+    said: HashSet<String>,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+/// Why a look came to nothing.
+enum Trouble {
+    Api(Failed),
+    Make(CannotMake),
+}
+
+impl From<Failed> for Trouble {
+    fn from(failed: Failed) -> Self {
+        Self::Api(failed)
+    }
+}
+
+impl From<CannotMake> for Trouble {
+    fn from(cannot: CannotMake) -> Self {
+        Self::Make(cannot)
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(failed) => failed.fmt(f),
+            Self::Make(cannot) => cannot.fmt(f),
+        }
+    }
+}
+
+impl Keeper {
+    /// A keeper that shows what it keeps by `certificate`.
+    pub(crate) fn new(
+        (settings, frontend): (Settings, &str),
+        client: Client,
+        (certificate, clock): (Arc<ServingCertificate>, Clock),
+        metrics: Metrics,
+    ) -> Self {
+        let api = Api::new(client);
+        let manager = manager(frontend);
+        Self {
+            places: Places::new(api.clone(), manager.clone()),
+            manager,
+            settings,
+            api,
+            certificate,
+            clock,
+            metrics,
+            shown: Shown::default(),
+            remembered: None,
+            said: HashSet::new(),
+        }
+    }
+
+    /// Whether a certificate is shown.
+    pub(crate) fn shown(&self) -> Shown {
+        self.shown.clone()
+    }
+
+    /// Looks for the first time, before anybody can call; goes on in the background if
+    /// the Kubernetes API takes long.
+    pub(crate) async fn begin(&mut self) {
+        drop(timeout(FIRST_WITHIN, self.look()).await);
+    }
+
+    /// Looks again and again until `stop`.
+    pub(crate) async fn follow(mut self, stop: CancellationToken) {
+        // With an overlap of seconds, as in tests, ten would be too long.
+        let every = LOOK_EVERY.min(self.settings.overlap / 4);
+        while stop.run_until_cancelled(sleep(every)).await.is_some() {
+            if stop.run_until_cancelled(self.look()).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Looks once, and takes the steps that need not be waited for.
+    pub(crate) async fn look(&mut self) {
+        for _ in 0..AT_ONCE {
+            match self.step().await {
+                Ok(true) | Err(Trouble::Api(Failed::Conflict)) => {}
+                Ok(false) => return self.succeeded("secret", &self.settings.secret.clone()),
+                Err(trouble) => {
+                    return self.failed("secret", &self.settings.secret.clone(), &trouble);
+                }
+            }
+        }
+    }
+
+    /// Whether another step may follow at once.
+    async fn step(&mut self) -> Result<bool, Trouble> {
+        let (secret, date) = self.api.get::<Secret>(&self.path()).await?;
+        let now = date.unwrap_or_else(|| self.clock.date());
+        let held = match Held::read(secret.as_ref()) {
+            Found::Good(held) => held,
+            lost => {
+                let (held, step) = self.without(lost, now)?;
+                self.write(secret.as_ref(), held, step).await?;
+                return Ok(true);
+            }
+        };
+        // What cannot be used is shown by those only who have nothing better.
+        let good = rules::is_good(&held, now, &self.settings);
+        if good || self.remembered.is_none() {
+            self.show(&held);
+        }
+        if !good && let Some(restored) = self.restored(&held.cas, now) {
+            self.write(secret.as_ref(), restored, Step::Restore).await?;
+            return Ok(true);
+        }
+        let told = good && self.tell(&held, now).await;
+        match rules::next(&held, now, told, &self.settings)? {
+            None => Ok(false),
+            Some((next, step)) => {
+                self.write(secret.as_ref(), next, step).await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// What to write where the Secret says nothing that can be used.
+    fn without(&self, lost: Found, now: Timestamp) -> Result<(Held, Step), CannotMake> {
+        let cas = match lost {
+            Found::Damaged(error, cas) => {
+                warn!(secret = self.settings.secret, %error, "the Secret is damaged");
+                cas
+            }
+            Found::Nothing | Found::Good(_) => Vec::new(),
+        };
+        if let Some(held) = self.restored(&cas, now) {
+            return Ok((held, Step::Restore));
+        }
+        let new = rules::replacement(cas, now, &self.settings)?;
+        Ok((new, Step::Replace))
+    }
+
+    /// What is remembered, if it is good yet, and the CAs that are there beside its own.
+    fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Held> {
+        let good = |held: &&Held| rules::is_good(held, now, &self.settings);
+        let held = self.remembered.as_ref().filter(good)?;
+        Some(Held {
+            cas: distinct([&held.cas[..], there].concat()),
+            ..held.clone()
+        })
+    }
+
+    /// Writes `held` if the Secret is still as it was read, and shows it.
+    async fn write(&mut self, read: Option<&Secret>, held: Held, step: Step) -> Result<(), Failed> {
+        let path = self.path();
+        let (annotations, data) = held.written();
+        if let Some(read) = read {
+            let version = &read.metadata.resource_version;
+            let metadata = json!({ "resourceVersion": version, "annotations": annotations });
+            let change = json!({ "metadata": metadata, "data": data });
+            self.api.patch(&path, Write::Merge, &change).await?;
+        } else {
+            let new = json!({
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {
+                    "namespace": self.settings.service.namespace,
+                    "name": self.settings.secret,
+                    "annotations": present(annotations),
+                },
+                "data": present(data),
+            });
+            let how = Write::Apply(&self.manager);
+            self.api.patch(&path, how, &new).await?;
+        }
+        self.metrics.took(step);
+        info!(
+            secret = self.settings.secret,
+            step = step.name(),
+            "serving certificate: the Secret is written"
+        );
+        self.show(&held);
+        Ok(())
+    }
+
+    fn show(&mut self, held: &Held) {
+        if self.certificate.show(Arc::clone(&held.serving.certified)) {
+            info!("serving certificate replaced");
+        }
+        self.shown.0.store(true, Ordering::Relaxed);
+        self.remembered = Some(held.clone());
+    }
+
+    /// Tells the CAs to all who verify; whether all have them.
+    async fn tell(&mut self, held: &Held, now: Timestamp) -> bool {
+        let mut all = true;
+        let settings = self.settings.clone();
+        for name in &settings.api_services {
+            let place = self.places.api_service(name, &held.cas, (now, &settings));
+            let told = place.await;
+            if matches!(told, Ok(Told::VerifiesNobody))
+                && self.said.insert(format!("{name} verifies nobody"))
+            {
+                warn!(
+                    "apiservice {name} has insecureSkipTLSVerify: nobody verifies frontends by it"
+                );
+            }
+            all &= self.is_told(told, "apiservice", name);
+        }
+        let told = self.places.config_map(&held.cas, (now, &settings)).await;
+        all & self.is_told(told, "configmap", &settings.config_map)
+    }
+
+    fn is_told(&mut self, told: Result<Told, Failed>, kind: &'static str, name: &str) -> bool {
+        match told {
+            Ok(_) => self.succeeded(kind, name),
+            // Somebody else writes there: the next look sees what.
+            Err(Failed::Conflict) => return false,
+            Err(failed) => {
+                self.failed(kind, name, &failed.into());
+                return false;
+            }
+        }
+        true
+    }
+
+    fn failed(&mut self, kind: &'static str, name: &str, trouble: &Trouble) {
+        self.metrics.failed(kind);
+        if self.said.insert(format!("{kind} {name}")) {
+            warn!(
+                "failed to keep the serving certificate: {kind} {name}: {trouble}; what is known \
+                 stays in force"
+            );
+        }
+    }
+
+    fn succeeded(&mut self, kind: &'static str, name: &str) {
+        if self.said.remove(&format!("{kind} {name}")) {
+            info!("{kind} {name} can be read and written again");
+        }
+    }
+
+    fn path(&self) -> String {
+        let Settings {
+            service, secret, ..
+        } = &self.settings;
+        format!("/api/v1/namespaces/{}/secrets/{secret}", service.namespace)
+    }
+}
+
+/// Another one for each pod, so that of two that make an object at one time one is
+/// refused. The end of a name tells pods apart.
+fn manager(frontend: &str) -> String {
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
+    let name: Vec<char> = frontend.chars().filter(allowed).collect();
+    let end = name.iter().skip(name.len().saturating_sub(MOST_OF_NAME));
+    format!("tributary-{}", end.collect::<String>())
+}
+
+/// Without what is null: what is made new lacks nothing.
+fn present(object: Value) -> Value {
+    match object {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}

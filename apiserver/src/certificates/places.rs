@@ -1,0 +1,157 @@
+//! Where the CA is told: the APIServices that lead to us, and the ConfigMap.
+//!
+//! What is there and not ours stays for one overlap: pods that still show a
+//! certificate of before, made by whatever means, are trusted until they are gone.
+
+use std::collections::HashMap;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::ConfigMap, kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
+use rustls_pki_types::CertificateDer;
+use serde_json::json;
+use tokio::time::Instant;
+use tributary_runtime::tls::{in_pem, last_to_expire};
+
+use super::{
+    api::{Api, Failed, Write},
+    held::distinct,
+    pem,
+    settings::Settings,
+};
+
+/// Those who verify, and what they were told.
+pub(super) struct Places {
+    api: Api,
+    /// Under which name this frontend makes objects.
+    manager: String,
+    /// Since when each CA that is not ours is seen in a place.
+    strangers: HashMap<String, Vec<(CertificateDer<'static>, Instant)>>,
+}
+
+/// What came of telling a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It has our CAs.
+    Yes,
+    /// It is not there, or not ours: nobody verifies us by it.
+    NotOurs,
+    /// It is ours and verifies nobody (`insecureSkipTLSVerify`).
+    VerifiesNobody,
+}
+
+impl Places {
+    pub(super) fn new(api: Api, manager: String) -> Self {
+        Self {
+            api,
+            manager,
+            strangers: HashMap::new(),
+        }
+    }
+
+    /// Tells an APIService.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read or written.
+    pub(super) async fn api_service(
+        &mut self,
+        name: &str,
+        ours: &[CertificateDer<'static>],
+        (now, settings): (Timestamp, &Settings),
+    ) -> Result<Told, Failed> {
+        let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
+        let (found, _) = self.api.get::<APIService>(&path).await?;
+        let Some(spec) = found.as_ref().and_then(|found| found.spec.as_ref()) else {
+            return Ok(Told::NotOurs);
+        };
+        let service = spec.service.as_ref();
+        let leads_to = service.and_then(|service| {
+            let name = service.name.as_deref()?;
+            Some((service.namespace.as_deref()?, name))
+        });
+        if leads_to != Some((&settings.service.namespace, &settings.service.name)) {
+            return Ok(Told::NotOurs);
+        }
+        if spec.insecure_skip_tls_verify == Some(true) {
+            return Ok(Told::VerifiesNobody);
+        }
+        let there = spec.ca_bundle.as_ref().map(|bundle| in_pem(&bundle.0));
+        let Some(wanted) = self.wanted(name, there, ours, (now, settings)) else {
+            return Ok(Told::Yes);
+        };
+        let version = found.and_then(|found| found.metadata.resource_version);
+        let change = json!({
+            "metadata": { "resourceVersion": version },
+            "spec": { "caBundle": BASE64_STANDARD.encode(wanted) },
+        });
+        self.api.patch(&path, Write::Merge, &change).await?;
+        Ok(Told::Yes)
+    }
+
+    /// Tells the ConfigMap.
+    ///
+    /// # Errors
+    ///
+    /// It could not be read or written.
+    pub(super) async fn config_map(
+        &mut self,
+        ours: &[CertificateDer<'static>],
+        (now, settings): (Timestamp, &Settings),
+    ) -> Result<Told, Failed> {
+        let (namespace, name) = (&settings.service.namespace, &settings.config_map);
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
+        let (found, _) = self.api.get::<ConfigMap>(&path).await?;
+        let there = found
+            .as_ref()
+            .and_then(|map| map.data.as_ref()?.get("ca.crt"));
+        let there = there.map(|text| in_pem(text.as_bytes()));
+        let Some(wanted) = self.wanted("", there, ours, (now, settings)) else {
+            return Ok(Told::Yes);
+        };
+        let data = json!({ "ca.crt": wanted });
+        if let Some(found) = found {
+            let metadata = json!({ "resourceVersion": found.metadata.resource_version });
+            let change = json!({ "metadata": metadata, "data": data });
+            self.api.patch(&path, Write::Merge, &change).await?;
+        } else {
+            let metadata = json!({ "namespace": namespace, "name": name });
+            let new = json!({
+                "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data,
+            });
+            let manager = self.manager.clone();
+            self.api.patch(&path, Write::Apply(&manager), &new).await?;
+        }
+        Ok(Told::Yes)
+    }
+
+    /// What a place has to say, unless it says that already.
+    fn wanted(
+        &mut self,
+        place: &str,
+        there: Option<Vec<CertificateDer<'static>>>,
+        ours: &[CertificateDer<'static>],
+        (now, settings): (Timestamp, &Settings),
+    ) -> Option<String> {
+        let there = there.unwrap_or_default();
+        let before = self.strangers.remove(place).unwrap_or_default();
+        let since = |ca: &CertificateDer<'static>| {
+            let known = before.iter().find(|(known, _)| known == ca);
+            known.map_or_else(Instant::now, |(_, since)| *since)
+        };
+        let strangers = there.iter().filter(|ca| !ours.contains(ca));
+        let strangers: Vec<_> = strangers.map(|ca| (ca.clone(), since(ca))).collect();
+        let stays = |(ca, since): &(CertificateDer<'static>, Instant)| {
+            let ends = last_to_expire([ca]).unwrap_or_default();
+            since.elapsed() < settings.overlap && ends > now.as_second()
+        };
+        let staying = strangers.iter().filter(|stranger| stays(stranger));
+        let staying = staying.map(|(ca, _)| ca.clone());
+        let wanted = distinct(ours.iter().cloned().chain(staying).collect());
+        self.strangers.insert(place.to_owned(), strangers);
+        let same = there.len() == wanted.len() && there.iter().all(|ca| wanted.contains(ca));
+        (!same).then(|| pem::text(&wanted))
+    }
+}

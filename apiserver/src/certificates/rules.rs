@@ -1,0 +1,261 @@
+//! What is done next. No API, no waiting: what is held, the date, and whether
+//! everybody has been told go in; what is to be held comes out.
+//!
+//! At each moment everybody who verifies trusts what any frontend shows: a pair is
+//! served one overlap after all were told its CA, and a CA leaves one overlap after
+//! its pair was served last. Only where what is served is good for nobody is there
+//! no such wait.
+
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use tributary_runtime::tls::{accepted, first_to_expire, in_pem, issue, last_to_expire};
+
+use super::{
+    held::{Held, Pair, distinct},
+    settings::Settings,
+};
+
+/// How long before it is made a certificate begins to be good: for those whose
+/// clock is behind.
+const BACKDATED: Duration = Duration::from_hours(1);
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The first pair, or one in the place of one that is good for nobody.
+    Replace,
+    /// What was lost in the Secret is written again.
+    Restore,
+    /// The next pair is made.
+    Make,
+    /// The next pair cannot be used and is given up.
+    GiveUp,
+    /// All trust the CA of the next pair.
+    Trust,
+    /// The next pair is served.
+    Serve,
+    /// The time at which the pair was served first is not known: it counts from now.
+    Count,
+    /// The CAs of before are not trusted any more.
+    Settle,
+}
+
+impl Step {
+    /// All of them.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Replace,
+        Self::Restore,
+        Self::Make,
+        Self::GiveUp,
+        Self::Trust,
+        Self::Serve,
+        Self::Count,
+        Self::Settle,
+    ];
+
+    /// Its name in metrics and logs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Replace => "replace",
+            Self::Restore => "restore",
+            Self::Make => "make",
+            Self::GiveUp => "give-up",
+            Self::Trust => "trust",
+            Self::Serve => "serve",
+            Self::Count => "count",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+/// No certificate can be made.
+#[derive(Debug)]
+pub(super) struct CannotMake(String);
+
+impl fmt::Display for CannotMake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to make a certificate: {}", self.0)
+    }
+}
+
+/// Whether what is served is taken by everybody who trusts the CAs that are held.
+pub(super) fn is_good(held: &Held, now: Timestamp, settings: &Settings) -> bool {
+    takes(&held.cas, &held.serving, settings.server_name(), now)
+}
+
+/// The first pair, or another in the place of what cannot be used. Those of before
+/// are trusted on.
+pub(super) fn replacement(
+    before: Vec<CertificateDer<'static>>,
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<Held, CannotMake> {
+    let (serving, ca) = make(now, settings)?;
+    Ok(Held {
+        serving,
+        next: None,
+        cas: distinct([vec![ca], before].concat()),
+        next_trusted_since: None,
+        serving_since: Some(now),
+        renew: false,
+    })
+}
+
+/// What to hold instead, if anything. `told` says that everybody who verifies has
+/// the CAs that are held now.
+pub(super) fn next(
+    held: &Held,
+    now: Timestamp,
+    told: bool,
+    settings: &Settings,
+) -> Result<Option<(Held, Step)>, CannotMake> {
+    let good = |pair: &Pair| takes(&held.cas, pair, settings.server_name(), now);
+    if !good(&held.serving) {
+        if let Some(next) = held.next.clone().filter(good) {
+            return Ok(Some((served(held, next, now), Step::Serve)));
+        }
+        let new = replacement(held.cas.clone(), now, settings)?;
+        return Ok(Some((new, Step::Replace)));
+    }
+    if let Some(next) = &held.next {
+        if !good(next) {
+            let without = Held {
+                next: None,
+                next_trusted_since: None,
+                ..held.clone()
+            };
+            return Ok(Some((without, Step::GiveUp)));
+        }
+        return Ok(change(held, next, now, told, settings));
+    }
+    let in_use = in_use(held, now, settings);
+    if in_use.len() < held.cas.len() {
+        return Ok(settle(held, in_use, now, settings));
+    }
+    if !is_due(held, now, settings) {
+        return Ok(None);
+    }
+    let (next, ca) = make(now, settings)?;
+    let with = Held {
+        next: Some(next),
+        cas: distinct([held.cas.clone(), vec![ca]].concat()),
+        next_trusted_since: None,
+        renew: false,
+        ..held.clone()
+    };
+    Ok(Some((with, Step::Make)))
+}
+
+/// A next pair waits until all trust its CA, and then for one overlap.
+fn change(
+    held: &Held,
+    next: &Pair,
+    now: Timestamp,
+    told: bool,
+    settings: &Settings,
+) -> Option<(Held, Step)> {
+    if !told {
+        return None;
+    }
+    match held.next_trusted_since.filter(|since| *since <= now) {
+        None => {
+            let trusted = Held {
+                next_trusted_since: Some(now),
+                ..held.clone()
+            };
+            Some((trusted, Step::Trust))
+        }
+        Some(since) if is_over(since, settings.overlap, now) => {
+            Some((served(held, next.clone(), now), Step::Serve))
+        }
+        Some(_) => None,
+    }
+}
+
+/// CAs of before stay for one overlap.
+fn settle(
+    held: &Held,
+    in_use: Vec<CertificateDer<'static>>,
+    now: Timestamp,
+    settings: &Settings,
+) -> Option<(Held, Step)> {
+    match held.serving_since.filter(|since| *since <= now) {
+        None => {
+            let counted = Held {
+                serving_since: Some(now),
+                ..held.clone()
+            };
+            Some((counted, Step::Count))
+        }
+        Some(since) if is_over(since, settings.overlap, now) => {
+            let settled = Held {
+                cas: in_use,
+                ..held.clone()
+            };
+            Some((settled, Step::Settle))
+        }
+        Some(_) => None,
+    }
+}
+
+fn served(held: &Held, next: Pair, now: Timestamp) -> Held {
+    Held {
+        serving: next,
+        next: None,
+        next_trusted_since: None,
+        serving_since: Some(now),
+        ..held.clone()
+    }
+}
+
+/// The CAs by which the pair is taken that is served.
+fn in_use(held: &Held, now: Timestamp, settings: &Settings) -> Vec<CertificateDer<'static>> {
+    let name = settings.server_name();
+    let signs =
+        |ca: &&CertificateDer<'static>| takes(std::slice::from_ref(*ca), &held.serving, name, now);
+    held.cas.iter().filter(signs).cloned().collect()
+}
+
+/// Whether a renewal is to begin.
+fn is_due(held: &Held, now: Timestamp, settings: &Settings) -> bool {
+    let lacks = |name: &String| !takes(&held.cas, &held.serving, name, now);
+    if held.renew || settings.names.iter().any(lacks) {
+        return true;
+    }
+    let ends = [
+        first_to_expire(held.serving.chain()),
+        last_to_expire(&in_use(held, now, settings)),
+    ];
+    let left = ends.into_iter().flatten().min().unwrap_or_default() - now.as_second();
+    left <= i64::try_from(settings.renewed_before().as_secs()).unwrap_or(i64::MAX)
+}
+
+fn is_over(since: Timestamp, span: Duration, now: Timestamp) -> bool {
+    since.saturating_add(span).is_ok_and(|over| over <= now)
+}
+
+fn takes(cas: &[CertificateDer<'static>], pair: &Pair, name: &str, now: Timestamp) -> bool {
+    accepted(cas, pair.chain(), name, seconds(now)).is_ok()
+}
+
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.as_second()).unwrap_or_default()
+}
+
+fn make(
+    now: Timestamp,
+    settings: &Settings,
+) -> Result<(Pair, CertificateDer<'static>), CannotMake> {
+    let cannot = |error: &dyn fmt::Display| CannotMake(error.to_string());
+    let at = seconds(now);
+    let (from, until) = (
+        at.saturating_sub(BACKDATED.as_secs()),
+        at.saturating_add(settings.validity.as_secs()),
+    );
+    let issued = issue(&settings.names, from, until).map_err(|error| cannot(&error))?;
+    let pair = Pair::of(&issued).map_err(|error| cannot(&error))?;
+    let ca = in_pem(issued.ca.as_bytes()).into_iter().next();
+    Ok((pair, ca.ok_or_else(|| cannot(&"no CA"))?))
+}
