@@ -2,7 +2,8 @@
 //! router to the last byte of the body, without a socket.
 //!
 //! `list_all_pods` prints bytes per second; a request for one pod or one
-//! namespace must cost what its answer is, not what the cluster is (DESIGN 4).
+//! namespace must cost what its answer is, not what the cluster is
+//! (docs/PERFORMANCE.md).
 
 #![expect(
     clippy::unwrap_used,

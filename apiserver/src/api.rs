@@ -76,8 +76,8 @@ pub struct Api {
     pub freshness: Freshness,
     /// Tells the time of a request.
     pub clock: Clock,
-    /// Which nodes a LIST may show: `--node-selector` (PARITY 5.4). A GET finds
-    /// the others, which have no metrics.
+    /// Which nodes a LIST may show: `--node-selector` (docs/parity.md#selection).
+    /// A GET finds the others, which have no metrics.
     pub node_selector: Option<Selector>,
     /// The port on which this is served, for discovery.
     pub port: u16,

@@ -22,9 +22,9 @@ use crate::bus::Allow;
 
 /// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
 ///
-/// Holds the newest samples that scrapers send and answers `kubectl top`, the
-/// horizontal pod autoscaler and whoever else asks. Any number of frontends may
-/// run; each holds everything and gives the same answers.
+/// Stores the newest samples that scrapers send, and answers `kubectl top`, the
+/// horizontal pod autoscaler and other clients. Any number of frontends may run;
+/// each has all samples and gives the same answers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tributary-apiserver", version)]
 pub struct Args {
@@ -61,50 +61,49 @@ pub struct Args {
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Authentication")]
 pub struct AuthenticationArgs {
-    /// The kubeconfig file for reviewing tokens and for reading the config map
-    /// `kube-system/extension-apiserver-authentication`; by default that of
-    /// everything else.
+    /// The kubeconfig file for `TokenReviews` and for reading the config map
+    /// `kube-system/extension-apiserver-authentication`. By default that of
+    /// `--kubeconfig`.
     #[arg(long, value_name = "FILE")]
     pub authentication_kubeconfig: Option<PathBuf>,
 
-    /// Do not read the config map: only CAs that flags name count.
+    /// Do not read the config map: use only CAs from flags.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub authentication_skip_lookup: bool,
 
-    /// Take a config map that cannot be read for one that says nothing.
+    /// Continue without the config map if it cannot be read.
     ///
-    /// Callers with a certificate are then nobody (401 or 403) until it can be
-    /// read. Without this flag they are asked to come again (503), and
-    /// `/readyz` fails.
+    /// Callers with a certificate are then anonymous (401 or 403) until it can be
+    /// read. Without this flag they get 503, and `/readyz` fails.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub authentication_tolerate_lookup_failure: bool,
 
-    /// How long the verdict on a bearer token is held; 0s is not at all.
+    /// How long the result of a TokenReview is cached. 0s disables caching.
     ///
-    /// A token that is revoked is good for so much longer.
+    /// A revoked token stays valid for this long.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authentication_token_webhook_cache_ttl: Duration,
 
-    /// A CA whose clients may call this server directly, in PEM; read again when
-    /// it changes. Instead of that of the config map.
+    /// The CA, in PEM, of clients that may call this server directly. It replaces
+    /// the one in the config map, and is read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub client_ca_file: Option<PathBuf>,
 
-    /// The CA that signs the certificate of the front proxy, in PEM: that of
-    /// kube-apiserver's `--requestheader-client-ca-file`; read again when it
+    /// The CA, in PEM, that signs the certificate of the front proxy: the one in
+    /// kube-apiserver's `--requestheader-client-ca-file`. It is read again when it
     /// changes.
     ///
-    /// Instead of all that the config map says about the front proxy: the other
-    /// `--requestheader` flags count then, and only then.
+    /// It replaces everything that the config map says about the front proxy. The
+    /// other `--requestheader-*` flags are used only together with this one.
     #[arg(long, value_name = "FILE")]
     pub requestheader_client_ca_file: Option<PathBuf>,
 
-    /// The common names that the front proxy's certificate may have; any by
-    /// default.
+    /// The common names that the certificate of the front proxy may have. By
+    /// default any.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub requestheader_allowed_names: Vec<String>,
 
-    /// The headers that may have the user's name.
+    /// The headers that may contain the user's name.
     #[arg(
         long,
         value_name = "NAMES",
@@ -113,11 +112,11 @@ pub struct AuthenticationArgs {
     )]
     pub requestheader_username_headers: Vec<String>,
 
-    /// The headers that may have the user's identifier.
+    /// The headers that may contain the user's ID.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub requestheader_uid_headers: Vec<String>,
 
-    /// The headers that have the user's groups.
+    /// The headers that contain the user's groups.
     #[arg(
         long,
         value_name = "NAMES",
@@ -126,7 +125,7 @@ pub struct AuthenticationArgs {
     )]
     pub requestheader_group_headers: Vec<String>,
 
-    /// What the headers with further facts about the user begin with.
+    /// The prefixes of the headers that contain further information about the user.
     #[arg(
         long,
         value_name = "PREFIXES",
@@ -140,13 +139,13 @@ pub struct AuthenticationArgs {
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Authorization")]
 pub struct AuthorizationArgs {
-    /// The kubeconfig file for reviewing access; by default that of everything
-    /// else.
+    /// The kubeconfig file for `SubjectAccessReviews`. By default that of
+    /// `--kubeconfig`.
     #[arg(long, value_name = "FILE")]
     pub authorization_kubeconfig: Option<PathBuf>,
 
-    /// The paths that anybody may ask for, such as those of probes: whole, or up
-    /// to a `*` at the end. Never those of resources.
+    /// The paths that need no authorization, such as those of probes: exact, or a
+    /// prefix followed by `*`. Paths of resources always need it.
     #[arg(
         long,
         value_name = "PATHS",
@@ -155,22 +154,21 @@ pub struct AuthorizationArgs {
     )]
     pub authorization_always_allow_paths: Vec<String>,
 
-    /// How long a decision that allows is held; 0s is not at all.
+    /// How long a decision to allow is cached. 0s disables caching.
     ///
-    /// Whoever loses a permission keeps it for so much longer.
+    /// A revoked permission stays effective for this long.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authorization_webhook_cache_authorized_ttl: Duration,
 
-    /// How long a decision that does not allow is held; 0s is not at all.
+    /// How long a decision to deny is cached. 0s disables caching.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub authorization_webhook_cache_unauthorized_ttl: Duration,
 
-    /// How long past its time a verdict on a token, or a decision, that lets
-    /// somebody in may still be used while the Kubernetes API cannot be asked;
-    /// 0s is not at all.
+    /// How much longer a cached result that allows something may be used while the
+    /// Kubernetes API does not answer reviews. 0s disables this.
     ///
-    /// Whoever could ask goes on being served through an outage of the
-    /// Kubernetes API. Nobody new is let in meanwhile.
+    /// Users with a cached result are served through an outage of the Kubernetes
+    /// API. Other users are refused in the meantime.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
     pub review_outage_ttl: Duration,
 }
@@ -179,32 +177,32 @@ pub struct AuthorizationArgs {
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Bus")]
 pub struct BusArgs {
-    /// Where scrapers connect: `IP:PORT`, or `unix:///PATH` for a scraper in
-    /// the same pod. May be given several times. An address that is unspecified
-    /// stands for all of IPv4 and IPv6.
+    /// The address on which scrapers connect: `IP:PORT`, or `unix:///PATH` for a
+    /// scraper in the same pod. May be given several times. An unspecified address
+    /// means all of IPv4 and IPv6.
     ///
-    /// TCP is TLS 1.3 with the API's certificate. Whoever publishes over it has to
-    /// show a token, unless `--bus-client-ca-file` is given.
+    /// TCP uses TLS 1.3 with the certificate of the API. A publisher must show a
+    /// token, unless `--bus-client-ca-file` is set.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
     pub bus_address: Vec<Address>,
 
-    /// The audience of the tokens that scrapers show.
+    /// The audience of the scrapers' tokens.
     ///
-    /// A token is good if a TokenReview says so, and if its user may `create`
+    /// A token is accepted if a TokenReview confirms it and its user may `create`
     /// `samplestreams` of the group `bus.tributary.dev`.
     #[arg(long, value_name = "AUDIENCE", default_value = "tributary-bus")]
     pub bus_token_audience: String,
 
-    /// The CA that signs the certificates of scrapers, in PEM; read again when it
-    /// changes.
+    /// The CA, in PEM, that signs the certificates of scrapers. It is read again
+    /// when it changes.
     ///
-    /// Scrapers then show a certificate instead of a token. Use a CA of its own:
-    /// whoever holds a certificate of it may publish.
+    /// Scrapers then show a certificate instead of a token. Use a separate CA:
+    /// every holder of one of its certificates may publish.
     #[arg(long, value_name = "FILE")]
     pub bus_client_ca_file: Option<PathBuf>,
 
-    /// The names of scrapers, as common name or DNS name in their certificates;
-    /// any by default.
+    /// The names that scrapers may have, as common name or DNS name in their
+    /// certificates. By default any.
     #[arg(
         long,
         value_name = "NAMES",
@@ -213,38 +211,41 @@ pub struct BusArgs {
     )]
     pub bus_allowed_names: Vec<String>,
 
-    /// Want a token besides the certificate.
+    /// Require a token in addition to the certificate.
     #[arg(long, requires = "bus_client_ca_file")]
     pub bus_require_token: bool,
 
     /// How often the token, the permission and the certificate of an open stream
     /// are checked again.
     ///
-    /// Whoever loses them is cut off so much later, and 20 seconds at most. Each
-    /// check of a token is two reviews. At least 1s: it cannot be switched off.
+    /// A publisher that loses them is cut off after this time and at most 20
+    /// seconds more. Each check of a token is two reviews. At least 1s; it cannot
+    /// be disabled.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = read_recheck)]
     pub bus_recheck_interval: Duration,
 
-    /// Whose processes may publish over a Unix socket, besides those of this
-    /// frontend's own user and of root.
+    /// The users whose processes may publish over a Unix socket, in addition to
+    /// this process's own user and root.
     ///
-    /// The socket is then open to its group too: the pod needs an `fsGroup`.
+    /// The socket is then open to its group, too: the pod needs an `fsGroup`.
     #[arg(long, value_name = "UIDS", value_delimiter = ',')]
     pub bus_allowed_uids: Vec<u32>,
 
-    /// Who may publish which nodes: `PUBLISHER=SELECTOR`, with labels of nodes in
-    /// the syntax of `kubectl -l`, or none for all. May be given several times.
+    /// Which publisher may publish which nodes: `PUBLISHER=SELECTOR`, with labels
+    /// of nodes in the syntax of `kubectl -l`; an empty selector means all nodes.
+    /// May be given several times.
     ///
-    /// A publisher is the user of a token
-    /// (`system:serviceaccount:NAMESPACE:NAME`), a name in a certificate, or
-    /// `uid:NUMBER` on a Unix socket. Others may then publish nothing. By default
-    /// everybody who is let in may publish all.
+    /// PUBLISHER is the user of a token (`system:serviceaccount:NAMESPACE:NAME`), a
+    /// name in a certificate, or `uid:NUMBER` on a Unix socket. Publishers without
+    /// a rule may then publish nothing. By default every admitted publisher may
+    /// publish all nodes.
     #[arg(long, value_name = "RULE")]
     pub bus_allow: Vec<Allow>,
 
-    /// Take samples over plain TCP from anybody.
+    /// Accept samples over plain TCP from any client.
     ///
-    /// For tests: whoever reaches the port decides what autoscalers see.
+    /// For tests only: any client that reaches the port controls what autoscalers
+    /// see.
     #[arg(long, conflicts_with_all = ["bus_client_ca_file", "bus_allow"])]
     pub bus_insecure: bool,
 
@@ -262,29 +263,29 @@ pub struct BusArgs {
 #[derive(ClapArgs, Clone, Debug)]
 #[command(next_help_heading = "Samples")]
 pub struct SampleArgs {
-    /// How long a sample is served after the kubelet was asked for it.
+    /// How long a sample is served, counted from the scrape.
     ///
     /// A failed scrape hides nothing until then. By default three times the
-    /// resolution of the scraper that sent it. Longer than 0.
+    /// resolution of the scraper that sent the sample. Longer than 0.
     #[arg(long, value_name = "DURATION", value_parser = read_sample_age)]
     pub max_sample_age: Option<Duration>,
 
-    /// The share of nodes, in percent, that must be answered for before `/readyz`
-    /// succeeds.
+    /// The percentage of nodes that must be served, or have a known reason why not,
+    /// before `/readyz` succeeds.
     ///
-    /// A node is answered for if it is served, if its scrape fails, or if it is
-    /// scraped and reports nothing usable: waiting longer would not help. Once
-    /// ready, half of this share keeps the frontend ready.
+    /// A failed scrape is such a reason, and so is a scrape without usable values:
+    /// waiting longer would not help. After the frontend has become ready, half of
+    /// this percentage keeps it ready.
     #[arg(long, value_name = "PERCENT", default_value_t = 90,
           value_parser = clap::value_parser!(u8).range(0..=100))]
     pub readiness_coverage: u8,
 
-    /// The share of nodes, in percent, that must be served before `/readyz`
-    /// succeeds: the usage of the node, or of one of its pods.
+    /// The percentage of nodes that must be served before `/readyz` succeeds. A
+    /// node is served if its own usage is, or that of one of its pods.
     ///
-    /// At least one node, also with 0. Lower it where most nodes cannot be scraped;
-    /// better, exclude these by `--node-selector`. Once ready, half of this share
-    /// keeps the frontend ready.
+    /// At least one node must be served, even with 0. Lower it if most nodes cannot
+    /// be scraped; it is better to exclude such nodes with `--node-selector`. After
+    /// the frontend has become ready, half of this percentage keeps it ready.
     #[arg(long, value_name = "PERCENT", default_value_t = 50,
           value_parser = clap::value_parser!(u8).range(0..=100))]
     pub readiness_served: u8,

@@ -1,11 +1,11 @@
 //! The layer that finds out who asks, and whether they may.
 //!
-//! Authentication tries, in this order (PARITY 8.1): the front proxy, a client
-//! certificate, a bearer token, nobody. TLS has only proven that the caller holds
-//! the key of its certificate ([`ClientCertificates::Unverified`]): the chain is
-//! checked here, against CAs that may change while the connection lives.
-//! Authorization asks the Kubernetes API, unless the user is in `system:masters`
-//! or the path is open.
+//! Authentication tries, in this order (docs/parity.md#authentication): the front
+//! proxy, a client certificate, a bearer token, nobody. TLS has only proven that
+//! the caller holds the key of its certificate
+//! ([`ClientCertificates::Unverified`]): the chain is checked here, against CAs
+//! that may change while the connection lives. Authorization asks the Kubernetes
+//! API, unless the user is in `system:masters` or the path is open.
 //!
 //! A failure to ask is told as such (503 for a token, 500 for access, as
 //! upstream) and never held as an answer; callers that have proven nothing are not
@@ -229,12 +229,12 @@ impl Inner {
     fn refused(&self, peer: Option<&Peer>, error: &str) {
         debug!(error, "unable to authenticate the request");
         let Some(peer) = peer else { return };
-        let Some(unsaid) = self.refusals.may_say() else {
+        let Some(suppressed) = self.refusals.may_say() else {
             return;
         };
         let subject = peer.certificates.first().map(tls::subject);
         let (peer, subject) = (&peer.name, subject.unwrap_or_default());
-        warn!(%peer, subject, error, unsaid, "client certificate refused");
+        warn!(%peer, subject, error, suppressed, "client certificate refused");
     }
 
     /// Whose token it is.
@@ -283,7 +283,8 @@ impl Inner {
     }
 
     /// Whether `user`, who was let in to the probe at `uri`, may know why it
-    /// fails. Upstream tells nobody on the paths that are open (PARITY 6.1).
+    /// fails. Upstream tells nobody on the paths that are open
+    /// (docs/parity.md#probes).
     async fn may_know(&self, user: &User, uri: &Uri) -> bool {
         let asked = Attributes::of(&Method::GET, uri);
         if user.is_master() || !self.open.has(&asked) {

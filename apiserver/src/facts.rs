@@ -212,7 +212,7 @@ impl Scrapers {
 impl fmt::Display for Scrapers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.owners.is_empty() {
-            f.write_str("nobody who is connected owns it")?;
+            f.write_str("no connected scraper owns it")?;
         } else {
             write!(f, "owned by {}", self.owners.join(" and "))?;
         }
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(facts.of("n1").to_string(), "owned by a, b stands by");
         assert_eq!(facts.of("n2").to_string(), "owned by a");
         let nobody = facts.of("n3");
-        assert_eq!(nobody.to_string(), "nobody who is connected owns it");
+        assert_eq!(nobody.to_string(), "no connected scraper owns it");
         assert!(nobody.is_empty());
     }
 
@@ -265,7 +265,7 @@ mod tests {
         a.take(Some(Role::Rescuer), nodes(&["n1"]));
         assert_eq!(
             facts.of("n1").to_string(),
-            "nobody who is connected owns it, rescued by a"
+            "no connected scraper owns it, rescued by a"
         );
         a.take(None, nodes(&["n1"]));
         assert!(facts.of("n1").is_empty());

@@ -1,5 +1,6 @@
 //! What bounds requests: how many there are at a time, how long they take, and
-//! what becomes of them at the end of the process (PARITY 1.4, 6.3).
+//! what becomes of them at the end of the process
+//! (docs/parity.md#flags-about-requests, docs/parity.md#stopping).
 
 use std::{
     collections::HashMap,

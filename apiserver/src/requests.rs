@@ -1,6 +1,7 @@
 //! What the API counts about requests: the families of k8s.io/apiserver
 //! `endpoints/metrics/metrics.go`, with its names, labels and buckets, because
-//! dashboards and service level rules are written for them (PARITY 7).
+//! dashboards and service level rules are written for them
+//! (docs/parity.md#metrics).
 //!
 //! Unlike upstream every request is counted, refused ones too. Nothing that a
 //! client makes up becomes a label: paths, groups and methods that we do not

@@ -1,5 +1,5 @@
 //! How a frontend ends: first it says so, then it goes on for a while, then it
-//! stops (PARITY 6.3, docs/decisions/0016-serving.md).
+//! stops (docs/parity.md#stopping, docs/decisions/0016-serving.md).
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ impl Steps {
         } = self;
         let steps = async {
             leaving.cancelled().await;
-            info!(delay = ?pace.delay, "not ready any more; serving on for a while");
+            info!(delay = ?pace.delay, "shutting down: not ready, still serving");
             sleep(pace.delay).await;
             if pace.send_retry_after {
                 refusing.cancel();

@@ -62,7 +62,7 @@ fn say(change: &Change, report: &Report, facts: &Facts, now: Timestamp) {
     let age_s = age.map(|age| age.as_secs());
     let lost = matches!(state, State::Failing | State::Expired | State::Unreported);
     if let Some(error) = report.why_not.as_ref().filter(|_| lost) {
-        warn!(%node, %before, %state, age_s, %scrapers, %error, "node has no metrics any more");
+        warn!(%node, %before, %state, age_s, %scrapers, %error, "node no longer has metrics");
     } else {
         info!(%node, %before, %state, age_s, %scrapers, "state of the node");
     }

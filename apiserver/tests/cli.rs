@@ -111,12 +111,12 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
         ),
         (
             &["--metric-resolution=15s"],
-            "error: --metric-resolution: belongs to tributary-scraper, which asks the kubelets\n",
+            "error: --metric-resolution: belongs to tributary-scraper, which scrapes kubelets\n",
         ),
         (
             &[&ca, BUS, "--tls-min-version=VersionTLS10"],
-            "error: --tls-min-version VersionTLS10: versions before 1.2 are not spoken; give \
-             VersionTLS12\n",
+            "error: --tls-min-version VersionTLS10: TLS versions before 1.2 are not \
+             supported; use VersionTLS12\n",
         ),
     ] {
         assert_eq!(refusal(flags), (Some(2), sentence.to_owned()), "{flags:?}");
@@ -190,7 +190,7 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     stderr.read_to_string(&mut said).unwrap();
     assert_eq!(process.0.wait().unwrap().code(), Some(0), "{said}");
     for kind in ["nodes", "pods"] {
-        let about = |line: &&str| line.contains("cannot watch") && line.contains(kind);
+        let about = |line: &&str| line.contains("failed to watch") && line.contains(kind);
         assert_eq!(said.lines().filter(about).count(), 1, "{kind}: {said}");
     }
     assert!(!said.contains("watching again"), "{said}");
@@ -214,7 +214,7 @@ fn a_second_signal_cuts_the_delay_short() {
     let pid = Pid::from_child(&process.0);
     until(&mut said, "serving the API");
     kill_process(pid, Signal::TERM).unwrap();
-    until(&mut said, "not ready any more; serving on for a while");
+    until(&mut said, "shutting down: not ready, still serving");
     assert!(process.0.try_wait().unwrap().is_none(), "it goes on");
     kill_process(pid, Signal::TERM).unwrap();
     until(&mut said, "stopping at once");

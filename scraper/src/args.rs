@@ -2,7 +2,7 @@
 //! for [`Config`](crate::config::Config).
 //!
 //! The flags about kubelets and nodes are those of metrics-server, by name,
-//! default and meaning (PARITY 1.1 and 1.2).
+//! default and meaning (docs/parity.md#flags-of-its-own).
 
 mod foreign;
 mod size;
@@ -19,8 +19,8 @@ pub use self::{
 use crate::config::ServiceAccount;
 pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
-/// Reads the kubelets of a Kubernetes cluster and publishes what they say to
-/// every Tributary frontend.
+/// Scrapes the kubelets of a Kubernetes cluster and sends the samples to every
+/// Tributary frontend.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "tributary-scraper", version)]
 pub struct Args {
@@ -44,8 +44,8 @@ pub struct Args {
     #[command(flatten)]
     pub bus: BusArgs,
 
-    /// Where `/livez`, `/readyz` and `/metrics` are served, without TLS; an address
-    /// that is unspecified stands for all of IPv4 and IPv6.
+    /// The address on which `/livez`, `/readyz` and `/metrics` are served without
+    /// TLS. An unspecified address means all of IPv4 and IPv6.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub admin_address: SocketAddr,
 
@@ -62,16 +62,16 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Scraping")]
 pub struct ScrapeArgs {
-    /// How often every node is asked; at least 10s.
+    /// How often every node is scraped. At least 10s.
     ///
-    /// Usage is measured over this time. Half of it costs twice the CPU, here
-    /// and in the kubelets, which themselves measure every 10 to 20 seconds.
+    /// Usage is measured over this time. Half of it costs twice the CPU, in this
+    /// process and in the kubelets, which measure every 10 to 20 seconds.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub metric_resolution: GoDuration,
 
-    /// Scrape only the nodes whose labels match.
+    /// Scrape only nodes with these labels.
     ///
-    /// The grammar is that of `kubectl -l`: `zone=a,arch in (amd64,arm64),!spot`.
+    /// The syntax is that of `kubectl -l`: `zone=a,arch in (amd64,arm64),!spot`.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     pub node_selector: String,
 }
@@ -86,21 +86,23 @@ pub struct ScrapeArgs {
 pub struct KubeletArgs {
     /// Do not verify the certificates of kubelets.
     ///
-    /// Credentials are sent all the same, to whoever answers. For testing.
+    /// Credentials are sent to any server that answers. For tests only.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub kubelet_insecure_tls: bool,
 
-    /// Use the port in the node's status, if it has one, rather than --kubelet-port.
+    /// Use the port in the node's status, if there is one, instead of
+    /// --kubelet-port.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub kubelet_use_node_status_port: bool,
 
-    /// The port of kubelets.
+    /// The port of the kubelets.
     #[arg(long, value_name = "PORT", default_value_t = 10_250)]
     pub kubelet_port: u16,
 
-    /// Which of a node's addresses is used: the first type that it has.
+    /// The types of node addresses, in order of preference: the first type that a
+    /// node has is used.
     ///
-    /// The kubelet's certificate must be for that address.
+    /// The kubelet's certificate must be valid for that address.
     #[arg(
         long,
         value_name = "TYPES",
@@ -111,16 +113,16 @@ pub struct KubeletArgs {
 
     /// The file with the CAs that signed the certificates of kubelets.
     ///
-    /// Without it, the CA of the cluster. Read again when it changes.
+    /// By default the CA of the cluster. The file is read again when it changes.
     #[arg(long, value_name = "FILE")]
     pub kubelet_certificate_authority: Option<PathBuf>,
 
-    /// Ask a kubelet only if the common name of its certificate is `system:node:` and
-    /// the name of the node.
+    /// Scrape a kubelet only if the common name of its certificate is
+    /// `system:node:` followed by the name of the node.
     ///
-    /// The address of a node is what its kubelet says; its name is not. Certificates of
-    /// the signer kubernetes.io/kubelet-serving have that common name
-    /// (serverTLSBootstrap), those that a kubelet makes itself have not.
+    /// A kubelet reports the address of its node itself, but not the name.
+    /// Certificates of the signer kubernetes.io/kubelet-serving have this common
+    /// name (serverTLSBootstrap); self-signed ones do not.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub kubelet_verify_node_name: bool,
 
@@ -128,27 +130,28 @@ pub struct KubeletArgs {
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_key: Option<PathBuf>,
 
-    /// The file with the certificate that is shown to kubelets, and no token with
-    /// it but that of --kubelet-token-service-account. Read again when it changes.
+    /// The file with the client certificate for kubelets. No token is sent with it,
+    /// except that of --kubelet-token-service-account. The file is read again when
+    /// it changes.
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_certificate: Option<PathBuf>,
 
-    /// The ServiceAccount whose tokens are shown to kubelets, as
-    /// `[NAMESPACE/]NAME`; by default in the namespace of this pod.
+    /// The ServiceAccount whose tokens are sent to kubelets, as `[NAMESPACE/]NAME`.
+    /// By default in the namespace of this pod.
     ///
-    /// It needs the verb `get` on `nodes/metrics` and should have nothing else, so
-    /// that a kubelet sees nothing that is of use elsewhere. This process needs
-    /// `create` on `serviceaccounts/token` of that name: it requests tokens that
-    /// are good for ten minutes. Without this flag, and without a client
-    /// certificate, kubelets are shown the credentials for the Kubernetes API, as
-    /// metrics-server does.
+    /// It needs the verb `get` on `nodes/metrics` and should have no other
+    /// permission, so that a kubelet receives nothing that is useful elsewhere.
+    /// This process needs `create` on `serviceaccounts/token` of that name: it
+    /// requests tokens that are valid for ten minutes. Without this flag, and
+    /// without a client certificate, kubelets receive the credentials for the
+    /// Kubernetes API, as with metrics-server.
     #[arg(long, value_name = "ACCOUNT")]
     pub kubelet_token_service_account: Option<ServiceAccount>,
 
-    /// How long a kubelet may take, from the dial to the last byte.
+    /// How long a scrape may take, from connecting to the last byte.
     ///
-    /// At most nine tenths of --metric-resolution, or a slow node would be asked
-    /// again before it has answered.
+    /// At most nine tenths of --metric-resolution, so that a slow node has answered
+    /// before the next scrape.
     #[arg(
         long,
         value_name = "DURATION",
@@ -157,24 +160,24 @@ pub struct KubeletArgs {
     )]
     pub kubelet_request_timeout: GoDuration,
 
-    /// How long the page of a kubelet may be, as sent and as inflated: bytes, or a
+    /// The maximum size of a kubelet's page, as sent and as inflated: bytes, or a
     /// number with `Ki` or `Mi`; 64Ki to 64Mi.
     ///
-    /// 4Mi is some 5,000 containers. A node whose page is longer has no metrics, and
-    /// says why; the others are not affected.
+    /// 4Mi is about 5,000 containers. A node with a larger page has no metrics, and
+    /// its 404 says why. Other nodes are not affected.
     #[arg(long, value_name = "SIZE", default_value = "4Mi")]
     pub kubelet_max_page_size: ByteSize,
 
-    /// Ask a kubelet without `/metrics/resource` for `/metrics/resource/v1alpha1` and
-    /// `/stats/summary`, and remember which it has.
+    /// Scrape a kubelet without `/metrics/resource` at `/metrics/resource/v1alpha1` and
+    /// `/stats/summary`, and remember which of them it has.
     ///
-    /// Kubelets before Kubernetes 1.18 and many virtual nodes have only these. The last
-    /// needs the verb `get` on `nodes/stats`. A node that names its path by an
-    /// annotation is asked for that path alone.
+    /// Kubelets before Kubernetes 1.18 and many virtual nodes have only these.
+    /// `/stats/summary` needs the verb `get` on `nodes/stats`. If an annotation of the
+    /// node names a path, only that path is scraped.
     #[arg(long, default_value = "true", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub kubelet_fallback: bool,
 
-    /// Ask kubelets over plain HTTP and without credentials.
+    /// Scrape kubelets over plain HTTP without credentials.
     #[arg(long, default_value = "false", default_missing_value = "true", num_args = 0..=1, require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
     pub deprecated_kubelet_completely_insecure: bool,
 }
@@ -183,43 +186,46 @@ pub struct KubeletArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Sharing the work")]
 pub struct ShareArgs {
-    /// What this scraper is called towards frontends; unique within the cluster.
+    /// The name of this scraper, as reported to frontends. Unique in the cluster.
     #[arg(long, value_name = "NAME", env = "HOSTNAME")]
     pub source_name: String,
 
     /// The UID of this pod, whose name is then --source-name.
     ///
-    /// Kubernetes deletes our Lease with the pod if it is in the same namespace.
+    /// Kubernetes deletes the Lease together with the pod, if both are in the same
+    /// namespace.
     #[arg(long, value_name = "UID", env = "POD_UID")]
     pub pod_uid: Option<String>,
 
-    /// The scrapers that share nodes with this one.
+    /// The group of scrapers that share the nodes.
     ///
-    /// One group per --node-selector: members of a group must see the same nodes.
+    /// All members of a group must see the same nodes: use one group for each
+    /// --node-selector.
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub group: String,
 
-    /// How many scrapers ask each node. More than one costs kubelets as much again
-    /// and saves the moments until another takes over.
+    /// How many scrapers scrape each node. A factor of 2 doubles the requests to
+    /// kubelets and avoids the delay of a failover.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub replication_factor: u32,
 
-    /// Where the leases of the group are, by which its members find each other.
+    /// The namespace of the Leases by which the members of the group find each
+    /// other.
     ///
-    /// Without it, the namespace of this pod; outside of a cluster, kube-system.
+    /// By default the namespace of this pod; outside of a cluster, kube-system.
     #[arg(long, value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 
-    /// How many shares of nodes there are: fixed, and without leases.
+    /// The number of fixed shards. Scrapers then need no Leases.
     ///
-    /// All scrapers of a group must be given the same.
+    /// All scrapers of a group must have the same number.
     #[arg(long, value_name = "N")]
     pub shard_count: Option<u32>,
 
-    /// Which of --shard-count shares is ours, counted from 0.
+    /// The shard of this scraper, from 0 to --shard-count minus 1.
     ///
-    /// Without it, the number at the end of --source-name, as the pods of a
-    /// stateful set have one.
+    /// By default the number at the end of --source-name, as in the pods of a
+    /// `StatefulSet`.
     #[arg(long, value_name = "N")]
     pub shard_index: Option<u32>,
 }
@@ -228,34 +234,34 @@ pub struct ShareArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Frontends")]
 pub struct BusArgs {
-    /// A frontend to publish to; repeat for more.
+    /// A frontend to publish to. May be given several times.
     ///
-    /// `k8s:///NAMESPACE/SERVICE:PORT` is every endpoint of a Service, ready or
-    /// not, as they come and go: the port is the Service's name for it, or the
-    /// number of the pods'. `https://HOST:PORT` is one, `dns:///NAME:PORT` all
-    /// that a name stands for, looked up again and again, `unix:///PATH` one in
-    /// the same pod, and `http://HOST:PORT` one without TLS, for which
-    /// --bus-insecure is needed.
+    /// `k8s:///NAMESPACE/SERVICE:PORT` means every endpoint of a Service, ready or
+    /// not, and follows changes; PORT is the name of the Service's port, or the
+    /// port number of the pods. `https://HOST:PORT` is one frontend.
+    /// `dns:///NAME:PORT` means all addresses of a DNS name, which is looked up
+    /// again and again. `unix:///PATH` is a frontend in the same pod.
+    /// `http://HOST:PORT` is one without TLS and needs --bus-insecure.
     #[arg(long, value_name = "URL")]
     pub frontend: Vec<String>,
 
-    /// The file with the CAs that signed the certificates of frontends. Read again
-    /// when it changes, as are the other files here.
+    /// The file with the CAs that signed the certificates of frontends. It is read
+    /// again when it changes, as are the other files here.
     #[arg(long, value_name = "FILE")]
     pub bus_ca_file: Option<PathBuf>,
 
-    /// The file with the token that is shown to frontends over TLS: a projected
-    /// token of this pod's service account, with the audience `tributary-bus`.
+    /// The file with the token that is sent to frontends over TLS: a projected
+    /// token of this pod's ServiceAccount for the audience `tributary-bus`.
     #[arg(long, value_name = "FILE")]
     pub bus_token_file: Option<PathBuf>,
 
-    /// The name in the certificates of frontends, if it is not the one in
-    /// --frontend, which is `SERVICE.NAMESPACE.svc` for a Service.
+    /// The name in the certificates of frontends, if it differs from that in
+    /// --frontend. For a Service that is `SERVICE.NAMESPACE.svc`.
     #[arg(long, value_name = "NAME")]
     pub bus_server_name: Option<String>,
 
-    /// The file with the certificate that is shown to frontends, instead of a token
-    /// or besides it.
+    /// The file with the client certificate for frontends, instead of a token or in
+    /// addition to it.
     #[arg(long, value_name = "FILE")]
     pub bus_client_certificate: Option<PathBuf>,
 
@@ -263,7 +269,8 @@ pub struct BusArgs {
     #[arg(long, value_name = "FILE")]
     pub bus_client_key: Option<PathBuf>,
 
-    /// Publish without TLS: anybody on the way can read and change the numbers.
+    /// Publish without TLS: anyone on the network path can read and change the
+    /// numbers.
     #[arg(long)]
     pub bus_insecure: bool,
 }

@@ -101,7 +101,7 @@ pub struct BusSecurity {
 }
 
 /// Flags that do not fit together. Only the first fault is told, in the order
-/// of PARITY 1.3.
+/// of metrics-server (docs/parity.md#validation).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadConfig {
     /// Two flags that exclude each other.
@@ -171,7 +171,7 @@ pub enum BadConfig {
     #[error(transparent)]
     Frontend(#[from] BadFrontend),
     /// One without TLS.
-    #[error("--frontend {0} is without TLS, for which --bus-insecure is needed")]
+    #[error("--frontend {0} is without TLS and needs --bus-insecure")]
     Insecure(Frontend),
     /// One with TLS.
     #[error("--frontend {0} needs --bus-ca-file to verify its certificate")]

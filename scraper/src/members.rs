@@ -142,7 +142,7 @@ impl Leases {
             let wait = match self.write(acquired).await {
                 Ok(()) => {
                     if !healthy {
-                        info!("lease is renewed again");
+                        info!("the Lease is renewed again");
                     }
                     healthy = true;
                     RENEW_EVERY
@@ -150,7 +150,10 @@ impl Leases {
                 Err(error) => {
                     self.metrics.lease_failures.inc();
                     if healthy {
-                        warn!(error, "cannot renew our lease; trying on, and scraping on");
+                        warn!(
+                            error,
+                            "failed to renew the Lease, retrying; scraping continues"
+                        );
                     }
                     healthy = false;
                     RETRY_AFTER
@@ -162,8 +165,11 @@ impl Leases {
         let name = self.name();
         let params = DeleteParams::default();
         match within(LEAVE_TIMEOUT, self.delete(&name, &params)).await {
-            Ok(()) => info!(lease = name, "left the group"),
-            Err(error) => warn!(lease = name, error, "cannot delete our lease; it runs out"),
+            Ok(()) => info!(lease = name, "deleted the Lease"),
+            Err(error) => warn!(
+                lease = name,
+                error, "failed to delete the Lease; it will expire"
+            ),
         }
     }
 
@@ -250,7 +256,7 @@ impl Leases {
                 self.metrics.lease_ignored(why, 1);
                 if self.ignored.is_time() {
                     let lease = name.unwrap_or_default();
-                    warn!(lease, reason = why.as_str(), error = %why, "ignoring a lease");
+                    warn!(lease, reason = why.as_str(), error = %why, "ignoring a Lease");
                 }
                 None
             }
@@ -282,12 +288,9 @@ impl Leases {
         match within(REQUEST_TIMEOUT, self.delete(&name, &params)).await {
             Ok(()) => {
                 self.metrics.leases_cleaned.inc();
-                info!(lease = name, "deleted a lease that was left behind");
+                info!(lease = name, "deleted an expired Lease");
             }
-            Err(error) => debug!(
-                lease = name,
-                error, "cannot delete a lease that was left behind"
-            ),
+            Err(error) => debug!(lease = name, error, "failed to delete an expired Lease"),
         }
     }
 

@@ -5,7 +5,7 @@
 //! What is seen through a watch that may be broken must not be believed to have
 //! ended, so time counts only while renewals of anybody, ourselves included,
 //! are seen: with the API out of reach the last known members stay in force
-//! (DESIGN D5).
+//! (docs/decisions/0009-leases-and-ownership.md).
 //!
 //! Pure: the date is an argument.
 

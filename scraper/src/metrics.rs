@@ -55,17 +55,17 @@ impl BusMetrics {
         let bus = registry.sub_registry_with_prefix("tributary_bus");
         bus.register(
             "frontends_connected",
-            "Frontends that have taken our stream",
+            "Frontends that have accepted this scraper's stream",
             new.connected.clone(),
         );
         bus.register(
             "frontends_known",
-            "Frontends that we feed, connected or not",
+            "Frontends that this scraper sends to, connected or not",
             new.known.clone(),
         );
         bus.register(
             "frontends_left_out",
-            "Frontends that we know and do not feed, because they are too many",
+            "Frontends that this scraper knows and does not send to, because there are too many",
             new.left_out.clone(),
         );
         bus.register(
@@ -75,7 +75,7 @@ impl BusMetrics {
         );
         bus.register(
             "streams_denied",
-            "Streams that a frontend refused because of our credentials or permissions",
+            "Streams that a frontend refused because of this scraper's credentials or permissions",
             new.denied.clone(),
         );
         bus.register(
@@ -86,7 +86,7 @@ impl BusMetrics {
         bus.register("messages_sent", "Messages sent, by kind", new.sent.clone());
         bus.register(
             "messages_oversized",
-            "Messages longer than a frontend takes, each told as a failure of its node instead",
+            "Messages longer than a frontend accepts, each sent as a failure of its node instead",
             new.oversized.clone(),
         );
         for kind in KINDS {
@@ -97,7 +97,7 @@ impl BusMetrics {
         }
         bus.register(
             "nodes_refused",
-            "Times that a frontend refused what we said of one node, by reason",
+            "Refusals of one node by a frontend, by reason",
             new.nodes_refused.clone(),
         );
         for reason in NODE_REFUSED {
@@ -193,8 +193,12 @@ impl ScrapeMetrics {
             refused: Family::default(),
         };
         let scrape = registry.sub_registry_with_prefix("tributary_scrape");
-        scrape.register("nodes", "Nodes that this scraper asks", new.nodes.clone());
-        scrape.register("under_way", "Scrapes under way", new.under_way.clone());
+        scrape.register(
+            "nodes",
+            "Nodes that this scraper scrapes",
+            new.nodes.clone(),
+        );
+        scrape.register("under_way", "Scrapes in flight", new.under_way.clone());
         scrape.register_with_unit(
             "duration",
             "How long kubelets take to answer, failures included",
@@ -269,12 +273,12 @@ impl TokenMetrics {
         let token = registry.sub_registry_with_prefix("tributary_kubelet_token");
         token.register(
             "request_failures",
-            "Requests for a token for kubelets that gave none",
+            "Failed requests for a token for kubelets",
             new.failures.clone(),
         );
         token.register(
             "expiration_timestamp_seconds",
-            "When the newest token for kubelets runs out; 0 without one",
+            "When the newest token for kubelets expires; 0 without one",
             new.expires.clone(),
         );
         new
@@ -286,7 +290,7 @@ impl TokenMetrics {
 pub(crate) struct ShareMetrics {
     /// Scrapers of our group, us included.
     pub(crate) members: Gauge,
-    /// Renewals of our lease that failed.
+    /// Failed renewals of this scraper's Lease.
     pub(crate) lease_failures: Counter,
     /// Leases of the dead that we deleted.
     pub(crate) leases_cleaned: Counter,
@@ -315,27 +319,27 @@ impl ShareMetrics {
         let share = registry.sub_registry_with_prefix("tributary_share");
         share.register(
             "members",
-            "Scrapers of our group, us included",
+            "Members of the group, including this scraper",
             new.members.clone(),
         );
         share.register(
             "lease_failures",
-            "Renewals of our lease that failed",
+            "Failed renewals of this scraper's Lease",
             new.lease_failures.clone(),
         );
         share.register(
             "leases_cleaned",
-            "Leases of the dead that we deleted",
+            "Expired Leases that this scraper deleted",
             new.leases_cleaned.clone(),
         );
         share.register(
             "members_ignored",
-            "Scrapers of our group that live and do not count, because they are too many",
+            "Scrapers that do not count as members, because there are too many",
             new.members_ignored.clone(),
         );
         share.register(
             "leases_ignored",
-            "Leases of our group that were read and do not count, by reason",
+            "Leases of the group that do not count, by reason",
             new.leases_ignored.clone(),
         );
         for reason in BadLease::ALL.map(BadLease::as_str) {
@@ -343,17 +347,17 @@ impl ShareMetrics {
         }
         share.register(
             "overdue_reports_dropped",
-            "Reports of overdue nodes that came faster than they were read",
+            "Reports of overdue nodes that arrived faster than they were read",
             new.reports_dropped.clone(),
         );
         share.register(
             "nodes",
-            "Nodes by what this scraper is to them: owner, standby, leaving, rescuer",
+            "Nodes by the role of this scraper: owner, standby, leaving, rescuer",
             new.nodes.clone(),
         );
         share.register(
             "moves",
-            "Nodes taken on and given back, by why",
+            "Changes of this scraper's nodes, by kind",
             new.moves.clone(),
         );
         for kind in ["own_at_once", "own_at_phase", "hasten", "rescue", "release"] {

@@ -96,8 +96,9 @@ fn is_named(target: &Target) -> bool {
 /// Keeps the targets current until `stop`.
 ///
 /// `selector` is a label selector and may be empty: the API server applies it.
-/// All nodes that it selects are targets, ready or not (PARITY 2.2). While the
-/// API cannot be reached the last set stays.
+/// All nodes that it selects are targets, ready or not
+/// (docs/parity.md#which-nodes). While the API cannot be reached the last set
+/// stays.
 pub async fn watch_nodes(
     client: Client,
     selector: &str,

@@ -1,8 +1,8 @@
 //! Which nodes this scraper asks, and since when and until when.
 //!
 //! The members of a group are ranked for every node ([`View::rank`]). The first
-//! `--replication-factor` own it, the next stands by (DESIGN D5). What is added
-//! here is time:
+//! `--replication-factor` own it, the next stands by
+//! (docs/decisions/0009-leases-and-ownership.md). What is added here is time:
 //!
 //! - Whoever comes to own a node starts, at the node's next phase if another
 //!   asked it until now: so moves are spread over a resolution, the rhythm of

@@ -2,10 +2,11 @@
 //!
 //! Each node has a stable phase within the resolution, a hash of its name, so
 //! that requests are even over time and windows do not wobble, whoever scrapes
-//! (DESIGN D7). A node that is new is asked at once and approaches its phase by
-//! intervals between four fifths of the resolution and all of it: short enough
-//! that two samples are there after one resolution, long enough that the second
-//! differs from the first (kubelets measure about every ten seconds).
+//! (docs/decisions/0008-schedule.md). A node that is new is asked at once and
+//! approaches its phase by intervals between four fifths of the resolution and
+//! all of it: short enough that two samples are there after one resolution, long
+//! enough that the second differs from the first (kubelets measure about every
+//! ten seconds).
 //!
 //! Pure: the date is an argument.
 

@@ -279,7 +279,7 @@ impl Loop {
         for node in self.owned.keys() {
             self.scraping.hub.release(node);
         }
-        info!(nodes = self.owned.len(), "nodes given back");
+        info!(nodes = self.owned.len(), "released all nodes");
         Ok(())
     }
 

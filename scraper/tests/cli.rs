@@ -58,8 +58,8 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
         ),
         (
             &["--kubelet-max-page-size=4MB", FRONTEND],
-            "error: invalid value '4MB' for '--kubelet-max-page-size <SIZE>': `4MB` is no amount of \
-             memory such as 65536, 64Ki or 4Mi\n",
+            "error: invalid value '4MB' for '--kubelet-max-page-size <SIZE>': `4MB` is not an \
+             amount of memory such as 65536, 64Ki or 4Mi\n",
         ),
         (
             &["--kubelet-client-key=/x", FRONTEND],
@@ -179,7 +179,7 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
     for what in [
         "kind=nodes",
         "kind=leases",
-        "cannot renew our lease",
+        "failed to renew the Lease",
         "--profiling has no effect; --help says why",
         "--log-flush-frequency has no effect; --help says why",
     ] {

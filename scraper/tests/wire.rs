@@ -1,5 +1,5 @@
-//! What a reading costs on the wire: at most 24 bytes per container and cycle in steady state, uncompressed
-//! (DESIGN 2).
+//! What a reading costs on the wire: at most 24 bytes per container and cycle in
+//! steady state, uncompressed (proto/bus/v1/bus.proto).
 //!
 //! Pages of kubelets with numbers as real ones have them go through the decoder and into messages; what counts is the
 //! length of a message with the five bytes that gRPC puts before it.

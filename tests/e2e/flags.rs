@@ -1,4 +1,4 @@
-//! Every flag of metrics-server v0.9.0, as it is in PARITY 1.
+//! Every flag of metrics-server v0.9.0, as in docs/parity.md#flags.
 
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::args::Args as ScraperArgs;
@@ -103,7 +103,7 @@ fn a_flag_of_the_other_half_says_so() {
     let one = |flag: &str| vec![flag.to_owned()];
     assert_eq!(
         said::<FrontendArgs>(&["frontend"], &one("--kubelet-insecure-tls")),
-        "error: --kubelet-insecure-tls: belongs to tributary-scraper, which asks the kubelets"
+        "error: --kubelet-insecure-tls: belongs to tributary-scraper, which scrapes kubelets"
     );
     assert_eq!(
         said::<ScraperArgs>(&["scraper", "--source-name=s"], &one("--secure-port=10250")),

@@ -19,14 +19,19 @@ mod frontends;
 mod groups;
 mod layers;
 mod limits;
+mod limits_table;
 mod metrics;
+mod names;
 mod pages;
 mod publishers;
 mod real_pages;
 mod recorded;
+mod references;
+mod repository;
 mod shards;
 mod silence;
 mod skew;
+mod words;
 
 use std::collections::BTreeSet;
 

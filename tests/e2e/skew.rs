@@ -1,6 +1,6 @@
 //! Publishers of earlier versions are understood: streams that were recorded then.
 //!
-//! `cargo run -p tributary-e2e --bin record -- tests/e2e/streams/protocol-N.bin`
+//! `cargo run -p tributary-e2e --bin record -- FILE` (in tests/e2e/streams)
 //! makes one. A recording is kept as long as its version is accepted.
 
 use serde_json::json;

@@ -2,7 +2,7 @@
 //!
 //! Follows `NegotiateMediaTypeOptions` of k8s.io/apiserver: the clauses of
 //! `Accept` by falling quality, the more exact first, and a clause that asks for
-//! a transformation we cannot do is passed over (PARITY 5.6).
+//! a transformation we cannot do is passed over (docs/parity.md#encodings).
 
 use axum::http::{HeaderMap, header::ACCEPT};
 

@@ -1,4 +1,5 @@
-//! What is here: the documents by which clients find the group (PARITY 5.1).
+//! What is here: the documents by which clients find the group
+//! (docs/parity.md#discovery).
 
 mod aggregated;
 mod protobuf;
@@ -83,7 +84,7 @@ pub(crate) async fn group(request: Request) -> Result<Response, Refusal> {
 
 /// `GET /apis/metrics.k8s.io/{version}`: its resources. Singular names are empty,
 /// because `node` and `pod` would hide the core resources from kubectl
-/// (PARITY 5.1).
+/// (docs/parity.md#discovery).
 pub(crate) fn resources(served: &Served, request: &Request) -> Result<Response, Refusal> {
     let version = served.version.api_version();
     let json = format!(

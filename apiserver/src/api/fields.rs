@@ -1,5 +1,5 @@
 //! Field selectors: `metadata.name`, `metadata.namespace`, and for pods
-//! `spec.nodeName` (DESIGN 3.10).
+//! `spec.nodeName` (docs/parity.md#selection).
 //!
 //! The grammar is that of k8s.io/apimachinery `fields`: terms joined by commas,
 //! `\` before a comma, equals sign or backslash that belongs to a value.

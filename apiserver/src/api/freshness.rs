@@ -19,8 +19,8 @@ use tributary_model::Timestamp;
 
 use super::objects::Item;
 
-/// The bounds of metrics-server's histogram (PARITY 7): from a second to six
-/// minutes, each 1.364 times the one before it, in seconds.
+/// The bounds of metrics-server's histogram (docs/parity.md#metrics): from a
+/// second to six minutes, each 1.364 times the one before it, in seconds.
 const BOUNDS: [f64; 20] = [
     1.0, 1.364, 1.86, 2.538, 3.461, 4.721, 6.44, 8.784, 11.982, 16.343, 22.292, 30.406, 41.474,
     56.57, 77.162, 105.248, 143.559, 195.814, 267.091, 364.312,

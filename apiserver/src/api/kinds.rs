@@ -3,7 +3,8 @@
 /// The group that is served.
 pub(crate) const GROUP: &str = "metrics.k8s.io";
 
-/// A version of the group. Both have the same fields and meanings (DESIGN D10).
+/// A version of the group. Both have the same fields and meanings
+/// (docs/parity.md#discovery).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// `metrics.k8s.io/v1`

@@ -26,7 +26,7 @@ use super::{
     status::{Refusal, Status},
 };
 
-/// Refuses every method but GET, HEAD too (PARITY 5.2).
+/// Refuses every method but GET, HEAD too (docs/parity.md#paths-and-methods).
 pub(crate) async fn only_get(request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
         next.run(request).await
@@ -94,7 +94,7 @@ pub(crate) fn bound_encodings(mut request: Request) -> Request {
 }
 
 /// Compresses what is long, for those who can read it: as fast as it goes,
-/// because it is a matter of time more than of bytes (PARITY 5.6).
+/// because it is a matter of time more than of bytes (docs/parity.md#encodings).
 pub(crate) fn compression() -> CompressionLayer<Long> {
     CompressionLayer::new()
         .gzip(true)
@@ -166,7 +166,7 @@ async fn indented(response: Response) -> Response {
             }
             // Ours are in memory and do not fail; whoever sees this sees it end.
             Err(error) => {
-                tracing::error!(%error, "cannot read an answer of our own");
+                tracing::error!(%error, "failed to read an answer of this server");
                 Response::from_parts(head, Body::empty())
             }
         };

@@ -1,4 +1,4 @@
-//! The objects of the group and how they are written (PARITY 5.3).
+//! The objects of the group and how they are written (docs/parity.md#objects).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! OpenAPI: what makes `kubectl explain` work (PARITY 5.8).
+//! OpenAPI: what makes `kubectl explain` work (docs/parity.md#openapi).
 //!
 //! Version 2 is one document, which the aggregator merges into its own; version
 //! 3 is one per path, found by an index with hashes. All are made once.

@@ -2,7 +2,7 @@
 //!
 //! Reading follows the conversion of `ListOptions` upstream: the first of several
 //! values counts, unknown parameters are ignored, and the mistakes are told in
-//! Go's words (PARITY 5.4).
+//! Go's words (docs/parity.md#selection).
 
 use axum::{extract::Query, http::Uri};
 use tributary_model::PodKey;
@@ -99,7 +99,7 @@ impl Include {
 }
 
 /// Whether the client wants JSON for people: `pretty` says so, or else it is a
-/// program with which people look (PARITY 5.6).
+/// program with which people look (docs/parity.md#encodings).
 pub(crate) fn wants_pretty(uri: &Uri, user_agent: &str) -> bool {
     // Of everybody, so without making anything of the other parameters.
     let mut pairs = uri.query().unwrap_or_default().split('&');

@@ -1,7 +1,8 @@
 //! Canonical Kubernetes quantities, as `resource.Quantity` prints them.
 //!
 //! A quantity has one canonical text: the largest suffix that leaves a whole
-//! number. CPU goes by thousands from `n`, memory by 1024s (PARITY 5.3).
+//! number. CPU goes by thousands from `n`, memory by 1024s
+//! (docs/parity.md#objects).
 
 use tributary_model::{Bytes, NanoCores};
 
@@ -25,7 +26,7 @@ pub(crate) fn bytes(out: &mut Vec<u8>, amount: Bytes) {
 }
 
 /// The value that upstream's int64 arithmetic keeps: above `i64::MAX` it drops
-/// the last digit (PARITY 4.4).
+/// the last digit (docs/parity.md#rates).
 fn kubernetes(value: u64) -> u64 {
     if i64::try_from(value).is_ok() {
         value

@@ -1,7 +1,7 @@
 //! What is refused, and the one mapping from that to HTTP.
 //!
 //! Texts, reasons and details are those of k8s.io/apimachinery `errors`, because
-//! clients read the reason and people know the words (PARITY 5.5).
+//! clients read the reason and people know the words (docs/parity.md#errors).
 
 mod body;
 
@@ -276,7 +276,7 @@ mod tests {
                 Resource::Nodes,
                 failed,
                 "no metrics for node \"x\": last scrape failed 12s ago by scraper-2: dial \
-                 10.0.0.7: connection refused (node n3: nobody who is connected owns it)",
+                 10.0.0.7: connection refused (node n3: no connected scraper owns it)",
             ),
         ] {
             assert_eq!(refusal(resource, why).to_string(), text);

@@ -1,4 +1,4 @@
-//! What `kubectl get` shows: a row per object (PARITY 5.7).
+//! What `kubectl get` shows: a row per object (docs/parity.md#tables).
 
 use super::{json, objects::Item, quantity, time};
 

@@ -7,7 +7,8 @@ use tributary_model::Timestamp;
 
 use super::json;
 
-/// Appends a moment by RFC 3339 in UTC, cut to whole seconds (PARITY 5.3).
+/// Appends a moment by RFC 3339 in UTC, cut to whole seconds
+/// (docs/parity.md#objects).
 pub(crate) fn moment(out: &mut Vec<u8>, at: Timestamp) {
     // Outside of years 0 to 9999 there is no RFC 3339, and no kubelet.
     let at = jiff::Timestamp::from_second(at.as_seconds()).unwrap_or(jiff::Timestamp::MAX);

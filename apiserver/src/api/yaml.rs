@@ -27,7 +27,7 @@ pub(crate) fn element_of_json(out: &mut Vec<u8>, json: &[u8]) {
 
 fn read(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot read JSON of our own");
+        tracing::error!(%error, "failed to read JSON of this server");
         Value::Null
     })
 }

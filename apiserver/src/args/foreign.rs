@@ -2,7 +2,7 @@
 
 use tributary_runtime::args::foreign::{self, Flag, Verdict};
 
-const KUBELETS: Verdict = Verdict::Refused("belongs to tributary-scraper, which asks the kubelets");
+const KUBELETS: Verdict = Verdict::Refused("belongs to tributary-scraper, which scrapes kubelets");
 
 const FLAGS: [Flag; 20] = [
     Flag("metric-resolution", KUBELETS),
@@ -21,7 +21,7 @@ const FLAGS: [Flag; 20] = [
     ),
     Flag(
         "external-hostname",
-        Verdict::Ignored("answers hold no addresses of this server"),
+        Verdict::Ignored("answers contain no addresses of this server"),
     ),
     Flag(
         "livez-grace-period",
@@ -49,11 +49,11 @@ const FLAGS: [Flag; 20] = [
     ),
     Flag(
         "cors-allowed-origins",
-        Verdict::Refused("browsers are not answered here; put a proxy in front"),
+        Verdict::Refused("browsers are not served; use a proxy in front"),
     ),
     Flag(
         "strict-transport-security-directives",
-        Verdict::Refused("browsers are not answered here; put a proxy in front"),
+        Verdict::Refused("browsers are not served; use a proxy in front"),
     ),
 ];
 

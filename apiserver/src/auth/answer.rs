@@ -1,5 +1,5 @@
 //! What whoever is not let in is told. The words are those of k8s.io/apiserver
-//! (PARITY 5.5, golden/authn-authz.txt).
+//! (docs/parity.md#errors).
 //!
 //! As a [`Status`], so that it is written in what the client prefers, like every
 //! other; but for a failure to decide, which is plain text upstream too.
@@ -191,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Recorded: golden/authn-authz.txt.
+    /// Recorded from metrics-server v0.9.0.
     #[tokio::test]
     async fn refusals_are_those_of_upstream_to_the_byte() {
         const HEAD: &str =

@@ -209,7 +209,7 @@ mod tests {
         wanted(&Method::GET, uri)
     }
 
-    /// Recorded: golden/authn-authz-upstream-requests.txt.
+    /// Recorded from metrics-server v0.9.0.
     #[test]
     fn requests_are_read_as_upstream_reads_them() {
         assert_eq!(

@@ -1,5 +1,5 @@
 //! `kube-system/extension-apiserver-authentication`: what kube-apiserver tells
-//! aggregated API servers about who signs what (PARITY 8.1).
+//! aggregated API servers about who signs what (docs/parity.md#authentication).
 
 use std::collections::BTreeMap;
 

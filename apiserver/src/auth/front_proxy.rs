@@ -1,7 +1,7 @@
 //! `X-Remote-*` headers, believed only behind the front proxy's certificate.
 //!
 //! What kube-aggregator sends and k8s.io/apiserver
-//! `request/headerrequest` reads (PARITY 8.1).
+//! `request/headerrequest` reads (docs/parity.md#authentication).
 
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;

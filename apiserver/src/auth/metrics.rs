@@ -206,7 +206,7 @@ impl Spares {
             let review = self.review;
             warn!(
                 review,
-                "the Kubernetes API does not answer reviews: earlier answers stand in, see --review-outage-ttl"
+                "the Kubernetes API does not answer reviews; using cached answers, see --review-outage-ttl"
             );
         }
     }

@@ -1,4 +1,5 @@
-//! Whether the holder of a token may publish on the bus (DESIGN D9).
+//! Whether the holder of a token may publish on the bus
+//! (docs/decisions/0013-who-may-publish.md).
 
 use std::sync::Arc;
 

@@ -2,10 +2,10 @@
 //! from the files of the flags by content, and from the config map
 //! `kube-system/extension-apiserver-authentication` by a watch.
 //!
-//! A flag's CA replaces that of the config map (PARITY 8.1). What cannot be read
-//! or parsed leaves what was in force. Unlike metrics-server a frontend that may
-//! not read the config map does not exit: it answers 503 to those who show a
-//! certificate, says why once in the log, and keeps trying.
+//! A flag's CA replaces that of the config map (docs/parity.md#authentication).
+//! What cannot be read or parsed leaves what was in force. Unlike metrics-server
+//! a frontend that may not read the config map does not exit: it answers 503 to
+//! those who show a certificate, says why once in the log, and keeps trying.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -137,7 +137,7 @@ impl Keeper {
         let found = match config_map::read(map) {
             Ok(found) => found,
             Err(error) => {
-                warn!(%error, "{}: what was in force stays", config_map::FULL_NAME);
+                warn!(%error, "failed to read {}; keeping the old content", config_map::FULL_NAME);
                 return;
             }
         };
@@ -162,7 +162,7 @@ impl Keeper {
         if !self.map_failed {
             warn!(
                 %error,
-                "cannot read {}; what is known stays in force. If it is forbidden: kubectl create \
+                "failed to read {}; keeping what is known. If it is forbidden: kubectl create \
                  rolebinding -n kube-system ROLEBINDING_NAME \
                  --role=extension-apiserver-authentication-reader --serviceaccount=YOUR_NS:YOUR_SA",
                 config_map::FULL_NAME
@@ -297,7 +297,9 @@ impl Settings {
 fn report(taken: Result<bool, BadCa>, what: &str) {
     match taken {
         Ok(false) => {}
-        Ok(true) => info!("{} {what}: taken over", config_map::FULL_NAME),
-        Err(error) => warn!(%error, "{} {what}: what was in force stays", config_map::FULL_NAME),
+        Ok(true) => info!("{} {what} replaced", config_map::FULL_NAME),
+        Err(error) => {
+            warn!(%error, "failed to read {} {what}; keeping the old one", config_map::FULL_NAME);
+        }
     }
 }

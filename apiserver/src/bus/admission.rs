@@ -1,4 +1,4 @@
-//! Who may publish, and what (DESIGN D9, docs/decisions/0013-who-may-publish.md).
+//! Who may publish, and what (docs/decisions/0013-who-may-publish.md).
 //!
 //! Asked when a stream begins and again while it lives, so that a token that has
 //! run out, a permission that was taken away and a CA that was dropped end it.
@@ -107,7 +107,7 @@ pub(super) enum Refused {
     Token(#[from] MayNot),
     #[error("processes of user {0} may not publish (--bus-allowed-uids)")]
     Uid(u32),
-    #[error("it cannot be told whose process is at the other end")]
+    #[error("failed to read the user of the peer process")]
     NoUid,
     #[error("{0} may publish no node (--bus-allow)")]
     NoShare(String),
@@ -231,8 +231,8 @@ impl Admission {
     fn refuse(&self, refused: &Refused, shown: &Shown) -> Status {
         let (reason, status) = refused.code();
         self.metrics.refused(reason);
-        if let Some(unsaid) = self.spaced.may_say() {
-            warn!(peer = %shown.from(), reason, %refused, unsaid, "publisher refused");
+        if let Some(suppressed) = self.spaced.may_say() {
+            warn!(peer = %shown.from(), reason, %refused, suppressed, "publisher refused");
         }
         status(refused.to_string())
     }

@@ -50,7 +50,7 @@ impl Bus {
                 wanted: wanted(&door.proof, publishing),
                 ..admission.clone()
             };
-            info!(address = %bound.address, "taking samples");
+            info!(address = %bound.address, "accepting samples");
             let server = Server {
                 listener: bound.listener,
                 tls: door.tls.clone(),
@@ -90,7 +90,7 @@ async fn bind(door: &BusDoor) -> anyhow::Result<Bound> {
     match (&door.address, &door.proof) {
         (Address::Unix(path), Proof::Uids(others)) => protect(path, others)?,
         (Address::Tcp(_), Proof::None) => {
-            warn!(address = %bound.address, "--bus-insecure: anybody who reaches this may publish");
+            warn!(address = %bound.address, "--bus-insecure: any client that reaches this address may publish");
         }
         _ => {}
     }
@@ -108,7 +108,7 @@ fn protect(path: &Path, others: &BTreeSet<u32>) -> anyhow::Result<()> {
     if writable && !sticky {
         warn!(
             path = %path.display(),
-            "everybody may write to the directory of the socket, and put another one there"
+            "the directory of the socket is writable for all users, who could replace the socket"
         );
     }
     Ok(())

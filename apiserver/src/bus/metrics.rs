@@ -81,12 +81,12 @@ impl BusMetrics {
         );
         bus.register(
             "throttled",
-            "Times that a stream had to wait because it sends too fast",
+            "Waits of a stream because it sends too fast",
             new.throttled.clone(),
         );
         bus.register(
             "readings",
-            "Readings taken in, by what became of them",
+            "Readings stored, by outcome",
             new.readings.clone(),
         );
         bus.register(
@@ -96,18 +96,18 @@ impl BusMetrics {
         );
         bus.register(
             "scrape_failures",
-            "Failed scrapes that publishers told of",
+            "Failed scrapes that publishers reported",
             new.failures.clone(),
         );
-        bus.register("rosters", "Rosters taken in", new.rosters.clone());
+        bus.register("rosters", "Rosters stored", new.rosters.clone());
         bus.register(
             "rosters_requested",
-            "Readings that named a roster which is not held",
+            "Readings that named an unknown roster",
             new.need_roster.clone(),
         );
         bus.register(
             "unknown_messages",
-            "Messages of a later version, skipped",
+            "Messages of a later version, which are skipped",
             new.unknown.clone(),
         );
         // What never happened is 0: a rule must not wait for the first time.

@@ -1,5 +1,5 @@
 //! Which nodes lack fresh samples, so that whoever stands by scrapes them
-//! (DESIGN D5).
+//! (docs/decisions/0009-leases-and-ownership.md).
 //!
 //! One list for all streams: a frontend does not know who stands by for whom,
 //! and a scraper skips what is not its business.
@@ -129,9 +129,9 @@ pub(crate) async fn report_overdue(
             .set(i64::try_from(count).unwrap_or(i64::MAX));
         match line.look(count > 0) {
             Some((true, suppressed)) => {
-                warn!(nodes = count, suppressed, "overdue: their samples are late");
+                warn!(nodes = count, suppressed, "nodes are overdue");
             }
-            Some((false, suppressed)) => info!(suppressed, "no node is overdue any more"),
+            Some((false, suppressed)) => info!(suppressed, "no node is overdue"),
             None => {}
         }
         if !report.is_empty() {

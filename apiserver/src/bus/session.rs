@@ -208,7 +208,7 @@ impl Session {
             Request::Synced(v1::Synced {}) => {
                 let (source, nodes) = (&publisher.source.name, publisher.rosters.len());
                 if let Some(suppressed) = self.account.lines.synced.may_say() {
-                    info!(%source, nodes, suppressed, "publisher has sent all it held");
+                    info!(%source, nodes, suppressed, "publisher has sent its replay");
                 }
             }
         }
@@ -328,7 +328,7 @@ impl Drop for Session {
         let source = self.publisher.as_ref();
         let source = source.map_or("unknown", |publisher| &*publisher.source.name);
         if let Some(suppressed) = self.account.lines.went.may_say() {
-            info!(source, peer = %self.peer, suppressed, "publisher gone");
+            info!(source, peer = %self.peer, suppressed, "publisher disconnected");
         }
     }
 }

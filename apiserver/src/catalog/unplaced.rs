@@ -111,7 +111,7 @@ pub(crate) async fn place_pods(
         let pods = unplaced.next(after.as_ref());
         after = pods.last().map(|(key, _)| key.clone());
         if !pods.is_empty() && !is_said {
-            warn!("the Kubernetes API does not say on which nodes pods are; asking one by one");
+            warn!("the Kubernetes API does not report the nodes of pods; getting pods one by one");
             is_said = true;
         }
         for (key, uid) in pods {

@@ -19,7 +19,7 @@ use crate::store::Store;
 
 /// Watches all nodes into `catalog` until `stop`. Also those that
 /// `--node-selector` leaves out: a request for one by name is told that it has
-/// no metrics, not that it does not exist (PARITY 5.4).
+/// no metrics, not that it does not exist (docs/parity.md#selection).
 pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: CancellationToken) {
     // What has no name is none.
     let is_one = |node: &NodeRecord| !node.name.as_str().is_empty();

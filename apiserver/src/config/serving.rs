@@ -1,5 +1,5 @@
 //! The flags about the API that fit together. The messages are those of
-//! metrics-server (PARITY 1.4).
+//! metrics-server (docs/parity.md#flags-about-requests).
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

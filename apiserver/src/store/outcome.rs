@@ -11,7 +11,7 @@ use tributary_model::{ContainerName, NoUsage, NodeName, Roster, RosterPod, Times
 /// At least one container; containers in the order of their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodUsage {
-    /// The earliest `at` of the containers (PARITY 4.6).
+    /// The earliest `at` of the containers (docs/parity.md#pods).
     pub at: Timestamp,
     /// The window of that container.
     pub window: Duration,

@@ -194,7 +194,7 @@ async fn a_refusal_says_who_scrapes_the_node() {
     assert_eq!(
         message("/nodes/n3").await,
         "no metrics for node \"n3\": last scrape failed 12s ago by scraper-2: x509: unknown \
-         authority (node n3: nobody who is connected owns it, scraper-1 stands by)"
+         authority (node n3: no connected scraper owns it, scraper-1 stands by)"
     );
     drop(one);
 }

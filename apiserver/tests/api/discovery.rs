@@ -1,4 +1,4 @@
-//! How clients find the group (PARITY 5.1).
+//! How clients find the group (docs/parity.md#discovery).
 
 use crate::cluster::{Cluster, ask, get};
 

@@ -1,4 +1,5 @@
-//! YAML, protobuf, gzip, and what every answer carries (PARITY 5.6).
+//! YAML, protobuf, gzip, and what every answer carries
+//! (docs/parity.md#encodings).
 
 use std::io::Read as _;
 

@@ -1,4 +1,4 @@
-//! Tables and metadata alone (PARITY 5.7).
+//! Tables and metadata alone (docs/parity.md#tables).
 
 use axum::Router;
 

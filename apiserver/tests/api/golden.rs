@@ -1,6 +1,7 @@
-//! What metrics-server v0.9.0 answered on a real control plane, reproduced request
-//! by request: status, length, content type and text, but for the numbers of the
-//! moment. What is different on purpose is in [`DIFFERENCES`], and nothing else.
+//! What metrics-server v0.9.0 answered on a real control plane, reproduced
+//! request by request: status, length, content type and text, but for the numbers
+//! of the moment. What is different on purpose is in [`DIFFERENCES`], and nothing
+//! else.
 
 use axum::{
     Router,

@@ -1,4 +1,4 @@
-//! Objects and lists as they are, byte by byte (PARITY 5.3).
+//! Objects and lists as they are, byte by byte (docs/parity.md#objects).
 
 use crate::cluster::{Cluster, ask, container, get};
 

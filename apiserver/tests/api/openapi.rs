@@ -1,4 +1,4 @@
-//! What `kubectl explain` and the aggregator read (PARITY 5.8).
+//! What `kubectl explain` and the aggregator read (docs/parity.md#openapi).
 
 use axum::Router;
 use serde_json::Value;

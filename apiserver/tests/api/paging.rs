@@ -1,4 +1,4 @@
-//! `limit` and `continue`, and lists that are longer than a page (DESIGN 3.9).
+//! `limit` and `continue`, and lists that are longer than a page (docs/parity.md#selection).
 
 use axum::Router;
 use serde_json::Value;

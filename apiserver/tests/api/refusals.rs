@@ -1,4 +1,5 @@
-//! What is refused, and in which words (PARITY 5.4, 5.5).
+//! What is refused, and in which words (docs/parity.md#selection,
+//! docs/parity.md#errors).
 
 use std::time::Duration;
 
@@ -386,7 +387,7 @@ async fn a_refusal_is_in_what_the_client_prefers() {
     let accept = "application/vnd.kubernetes.protobuf, application/json";
     let protobuf = ask(&router, &path, &[("accept", accept)]).await;
     assert_eq!(protobuf.status, 404);
-    // golden/content-negotiation-tables.txt
+    // Recorded from metrics-server v0.9.0.
     assert_eq!(protobuf.header("content-length"), Some("95"));
     assert_eq!(
         protobuf.bytes,

@@ -1,4 +1,4 @@
-//! Which objects a list has (PARITY 5.4, DESIGN 3.10).
+//! Which objects a list has (docs/parity.md#selection).
 
 use crate::cluster::{Cluster, container, get, names};
 

@@ -23,8 +23,8 @@ fn json(status: u16, body: &str) -> Answer {
     }
 }
 
-/// golden/authn-authz.txt, but for the reason, of which the simulated cluster
-/// gives none.
+/// As recorded from metrics-server v0.9.0, but for the reason, of which the
+/// simulated cluster gives none.
 fn denied(user: &str) -> Answer {
     json(
         403,

@@ -104,7 +104,7 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
             assert_eq!(headers["audit-id"].len(), 36, "{accept}");
         }
     }
-    // golden/discovery-health.txt, but for the name of the request.
+    // As recorded from metrics-server v0.9.0, but for the name of the request.
     let mut line = Caller::stranger().connect(stage.api).await.unwrap();
     let (headers, _) = line.whole("/livez?verbose").await.unwrap();
     assert_eq!(headers["cache-control"], "no-cache, private");

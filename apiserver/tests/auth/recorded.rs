@@ -1,5 +1,5 @@
-//! The probes of metrics-server v0.9.0, as recorded, and ours: the same but for the
-//! parts that are checked.
+//! The probes of metrics-server v0.9.0, as recorded, and ours: the same but for
+//! the parts that are checked.
 
 use std::collections::BTreeSet;
 

@@ -60,7 +60,7 @@ pub struct NodeName(Arc<str>);
 pub struct ContainerName(Arc<str>);
 
 /// The namespace and name of a pod. Orders by namespace, then name, in bytes:
-/// the order of every list the API serves (PARITY 5.3).
+/// the order of every list the API serves (docs/parity.md#objects).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodKey {
     /// The namespace of the pod.

@@ -126,7 +126,7 @@ impl Reading {
     /// The newest kubelet time in this reading; `None` if it has no sample.
     ///
     /// Readings of one node are ordered by this, because it is one clock
-    /// whoever scraped (DESIGN D2).
+    /// whoever scraped (docs/decisions/0002-raw-counters-and-pairs.md).
     pub fn newest_at(&self) -> Option<Timestamp> {
         let node = self.point.cpu.map(|cpu| cpu.at);
         node.max(self.columns.newest_at())

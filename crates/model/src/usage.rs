@@ -10,7 +10,7 @@ use crate::{
 
 /// A container must have run this long before its start may stand in for a
 /// first point: shorter and the rate says more about starting than about
-/// running (PARITY 4.3, "fresh-container rule").
+/// running (docs/parity.md#two-points).
 pub const FRESH_MIN: Duration = Duration::from_secs(10);
 
 /// What a container or node used, as the API serves it.
@@ -88,7 +88,7 @@ impl Usage {
     ///
     /// Without an earlier point the container's start stands in for it, if it
     /// ran for [`FRESH_MIN`] to the resolution at the later one; this replaces
-    /// nothing that was measured (docs/decisions/0002-pairs.md).
+    /// nothing that was measured (docs/decisions/0002-raw-counters-and-pairs.md).
     ///
     /// # Errors
     ///

@@ -36,10 +36,10 @@ fn sentence(text: &str) -> String {
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -47,19 +47,17 @@ pub enum LogFormat {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Logging")]
 pub struct LogArgs {
-    /// How log lines look.
+    /// The format of log lines.
     #[arg(long, value_enum, default_value_t, alias = "logging-format")]
     pub log_format: LogFormat,
 
-    /// What is logged: a level, or levels by module (`info,kube=debug`).
-    ///
-    /// At `debug` every scrape and every request is a line.
+    /// What is logged: a level, or levels by module (`info,kube_client=debug`).
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log_level: String,
 
-    /// The level by its number in metrics-server: 4 and more is `debug`.
+    /// The log level as a number, as in metrics-server: 4 and above mean `debug`.
     ///
-    /// Nothing if --log-level says more than `info`.
+    /// Ignored if --log-level says more than `info`.
     #[arg(
         short = 'v',
         long = "v",
@@ -74,10 +72,10 @@ pub struct LogArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Kubernetes API")]
 pub struct KubeArgs {
-    /// The kubeconfig file to use.
+    /// The kubeconfig file.
     ///
-    /// Without it the in-cluster configuration is used: the service account's
-    /// token and the cluster's CA.
+    /// By default the configuration of the pod: the token of its ServiceAccount and
+    /// the CA of the cluster.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
 

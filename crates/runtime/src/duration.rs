@@ -8,7 +8,7 @@ pub struct GoDuration(i64);
 
 /// Not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no duration such as 15s or 1m30s")]
+#[error("`{0}` is not a duration such as 15s or 1m30s")]
 pub struct BadDuration(String);
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;

@@ -1,5 +1,5 @@
 //! Named checks behind `/livez`, `/readyz` and `/healthz`, in the manner of
-//! every Kubernetes server (PARITY 6.1).
+//! every Kubernetes server (docs/parity.md#probes).
 //!
 //! A check is a question asked at request time, not a state kept in step: what
 //! it answers cannot be stale.
@@ -189,12 +189,12 @@ impl Endpoint {
             return;
         }
         if failing.is_empty() {
-            info!(endpoint = self.name, "all checks pass");
+            info!(endpoint = self.name, "all health checks pass");
         } else {
             info!(
                 endpoint = self.name,
                 error = failing.trim_end(),
-                "checks fail"
+                "health checks fail"
             );
         }
     }

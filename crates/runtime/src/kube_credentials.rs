@@ -217,7 +217,7 @@ impl Credentials {
         });
         warn!(
             client = self.name,
-            "the Kubernetes API refuses our credentials (401); reading them again"
+            "the Kubernetes API refuses the credentials (401), reading them again"
         );
     }
 
@@ -225,7 +225,7 @@ impl Credentials {
         if lock(&self.state).refused.take().is_some() {
             info!(
                 client = self.name,
-                "the Kubernetes API takes our credentials again"
+                "the Kubernetes API accepts the credentials again"
             );
         }
     }
@@ -243,7 +243,7 @@ impl Credentials {
             Ok(client) => self.client.store(Arc::new(client)),
             Err(error) => {
                 let client = self.name;
-                warn!(client, %error, "unable to read our credentials for the Kubernetes API");
+                warn!(client, %error, "failed to read the credentials for the Kubernetes API");
             }
         }
     }

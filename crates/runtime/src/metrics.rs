@@ -31,8 +31,8 @@ pub fn registry(version: &'static str) -> Registry {
 }
 
 /// `/metrics` over `registry`: `OpenMetrics` for those who ask for it, else the
-/// text format that everybody reads (PARITY 7); compressed for those who take
-/// that.
+/// text format that everybody reads (docs/parity.md#metrics); compressed for
+/// those who take that.
 pub fn router(registry: Arc<Registry>) -> Router {
     let compression = CompressionLayer::new()
         .gzip(true)

@@ -40,7 +40,7 @@ impl Looks {
                 self.failures = self.failures.saturating_add(1);
                 // One failure may be files that are half written; two are a fault.
                 if self.failures == 2 {
-                    warn!(%error, "{what} cannot be read; what was in force stays");
+                    warn!(%error, "failed to read {what}; keeping the old one");
                 }
             }
         }

@@ -50,8 +50,8 @@ pub use self::{
 /// for it gives its descriptor back as its task ends.
 const SHORTAGE_LASTS: Duration = Duration::from_millis(10);
 
-/// Bounds of a server. The defaults are those of Kubernetes servers (PARITY 1.5)
-/// where those are bounded.
+/// Bounds of a server. The defaults are those of Kubernetes servers
+/// (docs/parity.md#serving) where those are bounded.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at one time; for one more another is closed.

@@ -19,13 +19,13 @@ impl Spaced {
     pub fn may_say(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, unsaid) = &mut *state;
+        let (last, suppressed) = &mut *state;
         if last.is_some_and(|last| now < last + APART) {
-            *unsaid += 1;
+            *suppressed += 1;
             return None;
         }
         *last = Some(now);
-        Some(std::mem::take(unsaid))
+        Some(std::mem::take(suppressed))
     }
 }
 

@@ -74,7 +74,7 @@ impl Tasks {
         self.stop.cancel();
         if timeout(grace, self.drain()).await.is_err() {
             let left: Vec<&str> = self.names.values().copied().collect();
-            warn!(?left, ?grace, "tasks outlived the grace period");
+            warn!(?left, ?grace, "tasks did not end within the grace period");
         }
         outcome
     }

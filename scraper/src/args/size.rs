@@ -8,7 +8,7 @@ pub struct ByteSize(u64);
 
 /// Not an amount of memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no amount of memory such as 65536, 64Ki or 4Mi")]
+#[error("`{0}` is not an amount of memory such as 65536, 64Ki or 4Mi")]
 pub struct BadSize(String);
 
 /// The largest first.

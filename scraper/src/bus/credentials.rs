@@ -146,7 +146,7 @@ impl Credentials {
                 Err(error) => {
                     failures = failures.saturating_add(1);
                     if failures == 2 {
-                        warn!(%error, "credentials for frontends cannot be used; the old ones stay");
+                        warn!(%error, "failed to read new credentials for frontends; keeping the old ones");
                     }
                 }
             }

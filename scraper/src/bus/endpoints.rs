@@ -53,7 +53,7 @@ pub(crate) fn watch_endpoints(
             }
             info!(%service, count = addresses.len(), "endpoints of the service");
             if addresses.is_empty() && portless > 0 {
-                warn!(%service, endpoints = portless, "the service has endpoints, but no such port");
+                warn!(%service, endpoints = portless, "port of the Service not found in its EndpointSlices");
             }
             found.insert(service.clone(), addresses);
             true

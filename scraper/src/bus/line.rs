@@ -28,8 +28,9 @@ use super::{
     doors::Door,
 };
 
-/// Delays between dials. The longest is short: a frontend that was restarted
-/// has to be full again within two seconds (DESIGN D8).
+/// Delays between dials. The longest is short: a frontend that was restarted has
+/// to be full again within two seconds
+/// (docs/decisions/0011-newest-per-node-wins.md).
 const FIRST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(1);
 
@@ -225,7 +226,7 @@ impl Line {
         let error = error.to_string();
         if self.last_error.as_ref() != Some(&error) {
             let (door, others) = (&self.door, self.live.len());
-            warn!(%door, error, others, "no stream to the frontend; trying on");
+            warn!(%door, error, others, "failed to keep a stream to the frontend, retrying");
             self.last_error = Some(error);
         }
     }
@@ -250,7 +251,7 @@ impl Line {
             live.closing.cancel();
         }
         while self.running.next().await.is_some() {}
-        info!(door = %self.door, "frontend left");
+        info!(door = %self.door, "frontend disconnected");
     }
 }
 

@@ -1,7 +1,8 @@
 //! What one frontend has not been sent yet: at most one reading per node.
 //!
 //! A slow frontend loses history, never freshness, and its mailbox cannot grow
-//! past the number of nodes of this scraper (DESIGN D4).
+//! past the number of nodes of this scraper
+//! (docs/decisions/0011-newest-per-node-wins.md).
 
 use std::{
     collections::{HashMap, VecDeque},

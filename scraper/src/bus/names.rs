@@ -112,7 +112,7 @@ impl Following {
         if !std::mem::replace(&mut self.failing, true) {
             warn!(
                 name = self.name.0,
-                error, "cannot resolve; what is known stays in force"
+                error, "failed to resolve; keeping what is known"
             );
         }
     }

@@ -83,7 +83,7 @@ fn at_most(most: usize, mut doors: Vec<Door>, metrics: &BusMetrics) -> Vec<Door>
     let left_out = doors.len().saturating_sub(most);
     let told = metrics.frontends_left_out(left_out);
     if left_out > 0 && told != left_out {
-        warn!(left_out, most, "more frontends than there may be");
+        warn!(left_out, most, "too many frontends, skipping some");
     }
     doors.truncate(most);
     metrics.frontends_known(doors.len());

@@ -165,7 +165,7 @@ fn the_bus_is_never_without_protection_by_accident() {
     let faults: [(&[&str], &str); _] = [
         (
             &["--frontend=http://f:1"],
-            "--frontend http://f:1 is without TLS, for which --bus-insecure is needed",
+            "--frontend http://f:1 is without TLS and needs --bus-insecure",
         ),
         (
             &["--frontend=https://f:1", "--bus-insecure"],

@@ -1,9 +1,10 @@
 //! One request to one kubelet.
 //!
-//! What metrics-server leaves to Go's defaults is decided here (PARITY 14.2):
-//! no redirect is followed, so the token stays with the host it is for; no
-//! proxy is used because of the environment; the body is capped, compressed and
-//! inflated; the time limit is for all of it, from the dial to the last byte.
+//! What metrics-server leaves to Go's defaults is decided here
+//! (docs/parity.md#credentials): no redirect is followed, so the token stays with
+//! the host it is for; no proxy is used because of the environment; the body is
+//! capped, compressed and inflated; the time limit is for all of it, from the
+//! dial to the last byte.
 
 use std::{sync::Arc, time::Duration};
 
@@ -220,7 +221,7 @@ fn request(
     request
 }
 
-/// Host and port, an IPv6 address in brackets (PARITY 2.3).
+/// Host and port, an IPv6 address in brackets (docs/parity.md#address).
 fn host(end: &FarEnd) -> HeaderValue {
     let (open, close) = if end.host.contains(':') {
         ("[", "]")

@@ -1,11 +1,11 @@
 //! Who we are to kubelets and whom we believe to be one.
 //!
 //! It starts from the configuration for the API server, as in metrics-server
-//! (PARITY 2.5), and the kubelet flags replace parts of it. An identity that is
-//! for kubelets alone, a requested token or a client certificate, replaces the
-//! one for the API server whole: a kubelet must not see what is good elsewhere.
-//! Whatever comes from a file is looked at again, by content
-//! ([`tributary_runtime::reload`]), as connections need it.
+//! (docs/parity.md#credentials), and the kubelet flags replace parts of it. An
+//! identity that is for kubelets alone, a requested token or a client
+//! certificate, replaces the one for the API server whole: a kubelet must not see
+//! what is good elsewhere. Whatever comes from a file is looked at again, by
+//! content ([`tributary_runtime::reload`]), as connections need it.
 
 mod requested;
 mod sources;

@@ -113,7 +113,7 @@ impl Default for Layout {
 
 impl Layout {
     /// Reads a page of `node`, asked for at `asked_at`, which stands in for
-    /// timestamps that the page does not give (PARITY 3.3).
+    /// timestamps that the page does not give (docs/parity.md#decoding).
     ///
     /// # Errors
     ///

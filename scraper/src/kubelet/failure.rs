@@ -10,7 +10,7 @@ use tributary_runtime::tls::Refusal;
 
 use super::{decode::Undecodable, endpoints::Answer};
 
-/// The kinds of failure of DESIGN 2.
+/// The kinds of failure that the bus knows (proto/bus/v1/bus.proto).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The Node object has no address of a wanted type.

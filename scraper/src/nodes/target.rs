@@ -35,7 +35,7 @@ pub struct Target {
     /// [`Target::named`].
     pub path: PathAndQuery,
     /// Whether the node's condition `Ready` is true. Others are scraped too, but
-    /// their failures are expected (PARITY 2.2).
+    /// their failures are expected (docs/parity.md#which-nodes).
     pub ready: bool,
     /// How many CPUs the node has, in thousandths, if it says so.
     pub cpu_millis: Option<u64>,
@@ -90,7 +90,7 @@ const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
 const MAX_PATH: usize = 1_024;
 
 impl Rules {
-    /// The target of a node (PARITY 2.3 and 2.4).
+    /// The target of a node (docs/parity.md#address, docs/parity.md#path).
     pub(super) fn target(&self, node: &Node) -> Target {
         let name = NodeName::from(node.name.as_str());
         // A port out of range cannot come from a kubelet; it is as none.

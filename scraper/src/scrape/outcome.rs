@@ -13,14 +13,14 @@ use crate::{
 };
 
 /// A node that says of itself that it is not ready is expected to fail
-/// (PARITY 2.2).
+/// (docs/parity.md#which-nodes).
 pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
     let kind = error.reason().as_str();
     let answer = error.excerpt();
     if ready {
         warn!(%node, kind, %error, answer, "scrape failed");
     } else {
-        info!(%node, kind, %error, answer, "scrape failed of a node that is not ready");
+        info!(%node, kind, %error, answer, "scrape failed; the node is not ready");
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct BenchArgs {
     pub(crate) bus: Option<Bus>,
 
     /// Who answers for the Kubernetes API. The real one is etcd, kube-apiserver
-    /// and kube-controller-manager from `tests/controlplane/bin`, and takes some
+    /// and kube-controller-manager that `tests/controlplane/build` builds, and takes some
     /// minutes to be told of every node and pod.
     #[arg(long, value_enum, default_value_t = ControlPlane::Simulated)]
     pub(crate) control_plane: ControlPlane,

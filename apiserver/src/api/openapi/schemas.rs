@@ -51,7 +51,7 @@ impl Schemas {
 
 fn parse(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap_or_else(|error| {
-        tracing::error!(%error, "cannot read a schema of our own");
+        tracing::error!(%error, "failed to read a schema of this server");
         Map::new()
     })
 }

@@ -171,7 +171,7 @@ impl IntoResponse for Status {
 mod tests {
     use super::*;
 
-    /// golden/content-negotiation-tables.txt, the 404 of a node.
+    /// Recorded from metrics-server v0.9.0: the 404 of a node.
     #[test]
     fn protobuf_is_as_upstream_writes_it() {
         let status = Status {

@@ -1,4 +1,4 @@
-//! Answers in Kubernetes protobuf (PARITY 5.6).
+//! Answers in Kubernetes protobuf (docs/parity.md#encodings).
 
 use tributary_model::Timestamp;
 

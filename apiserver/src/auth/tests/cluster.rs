@@ -99,8 +99,9 @@ pub(super) fn failure(code: u16, reason: &str, message: &str) -> Reply {
     )
 }
 
-/// The cluster of golden/authn-authz.txt: tokens `ok:<user>` are good, users
-/// `denied-*` and the anonymous one are denied, `boom` cannot be decided.
+/// The cluster from which answers of metrics-server v0.9.0 were recorded: tokens
+/// `ok:<user>` are good, users `denied-*` and the anonymous one are denied, `boom`
+/// cannot be decided.
 pub(super) fn golden() -> (Client, Asked) {
     cluster(|kind, spec, _| {
         if kind == "tokenreviews" {

@@ -1,5 +1,5 @@
-//! What metrics-server v0.9.0 answered to callers, and what it asked the Kubernetes
-//! API about them, request by request. Nothing differs on purpose.
+//! What metrics-server v0.9.0 answered to callers, and what it asked the
+//! Kubernetes API about them, request by request. Nothing differs on purpose.
 
 use axum::response::IntoResponse as _;
 use http_body_util::BodyExt as _;

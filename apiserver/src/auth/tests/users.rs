@@ -1,5 +1,5 @@
-//! Who is found, and what is asked about them: golden/authn-authz.txt and
-//! golden/authn-authz-upstream-requests.txt.
+//! Who is found, and what is asked about them, as recorded from metrics-server
+//! v0.9.0.
 
 use std::sync::Arc;
 

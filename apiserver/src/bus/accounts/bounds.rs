@@ -113,8 +113,8 @@ pub(in crate::bus) enum TooMuch {
     #[error("more than {max} streams of {}", whose(*.of))]
     Streams { max: usize, of: Whose },
     #[error(
-        "the last streams of this publisher broke the rules of the bus, and so many are let in at \
-         once: the next in {}s", .0.as_secs() + 1
+        "the last streams of this publisher broke the rules of the bus; the next one is admitted \
+         in {}s", .0.as_secs() + 1
     )]
     Faults(Duration),
     #[error("more than {max} nodes of {}", whose(*.of))]

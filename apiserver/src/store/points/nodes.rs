@@ -17,7 +17,8 @@ use super::{
 /// standard one.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// Without a flag, samples are served for so many resolutions (DESIGN D6).
+/// Without a flag, samples are served for so many resolutions
+/// (docs/decisions/0011-newest-per-node-wins.md).
 const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
 
 /// What is known of each node. A node keeps its number while it exists, so that a

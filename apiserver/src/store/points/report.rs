@@ -11,7 +11,8 @@ use super::{
 };
 
 /// A sample is late when it is older than so many halves of a resolution, which
-/// is when scrapers are told that it is missed (DESIGN D5).
+/// is when scrapers are told that it is missed
+/// (docs/decisions/0009-leases-and-ownership.md).
 const LATE_IN_HALVES: u32 = 3;
 
 /// How a node stands.

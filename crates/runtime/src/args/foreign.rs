@@ -1,5 +1,6 @@
-//! Flags of metrics-server that a process of ours does not have (PARITY 1): so
-//! that whoever brings a command line of old is told what became of each.
+//! Flags of metrics-server that a process of ours does not have
+//! (docs/parity.md#flags): so that whoever brings a command line of old is told
+//! what became of each.
 //!
 //! Those without effect are in `--help`, with the reason; those that are refused
 //! are not, and are told with the way out.
@@ -23,15 +24,16 @@ pub enum Verdict {
 }
 
 const AUDIT: Verdict = Verdict::Refused(
-    "no audit log is written here; that of kube-apiserver has every request that it passes on; \
-     leave it out",
+    "no audit log is written; the one of kube-apiserver has every request that it forwards; \
+     remove the flag",
 );
 const VERSIONS: Verdict =
-    Verdict::Refused("there is nothing to set, here or in metrics-server; leave it out");
+    Verdict::Refused("there is nothing to set, as in metrics-server; remove the flag");
 const LOG_BUFFERS: Verdict = Verdict::Refused(
-    "all lines go to stderr at once, and metrics-server refuses it too; leave it out",
+    "all lines are written to stderr at once, and metrics-server refuses the flag, too; remove \
+     it",
 );
-const PROFILER: Verdict = Verdict::IgnoredSwitch("there is no profiler to serve");
+const PROFILER: Verdict = Verdict::IgnoredSwitch("there is no profiler");
 
 /// Those that neither half has.
 const NEITHER: [Flag; 45] = [
@@ -69,7 +71,9 @@ const NEITHER: [Flag; 45] = [
     Flag("contention-profiling", PROFILER),
     Flag(
         "debug-socket-path",
-        Verdict::Refused("there is no profiler; metrics-server does not make that socket either"),
+        Verdict::Refused(
+            "there is no profiler, and metrics-server does not create the socket; remove the flag",
+        ),
     ),
     Flag("emulated-version", VERSIONS),
     Flag(
@@ -78,12 +82,14 @@ const NEITHER: [Flag; 45] = [
     ),
     Flag(
         "enable-priority-and-fairness",
-        Verdict::IgnoredSwitch("requests are limited by their number, as in metrics-server"),
+        Verdict::IgnoredSwitch(
+            "the number of requests in flight is limited instead, as in metrics-server",
+        ),
     ),
     Flag("feature-gates", VERSIONS),
     Flag(
         "log-flush-frequency",
-        Verdict::Ignored("lines are not held back"),
+        Verdict::Ignored("lines are written at once"),
     ),
     Flag("log-json-info-buffer-size", LOG_BUFFERS),
     Flag("log-json-split-stream", LOG_BUFFERS),
@@ -100,7 +106,7 @@ const NEITHER: [Flag; 45] = [
 /// That of log levels by file.
 const VMODULE: Flag = Flag(
     "vmodule",
-    Verdict::Refused("give levels by module with --log-level, as in info,kube=debug"),
+    Verdict::Refused("set levels by module with --log-level, as in info,kube_client=debug"),
 );
 
 fn all(more: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {

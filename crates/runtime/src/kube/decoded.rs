@@ -140,7 +140,7 @@ pub async fn keep_decoded<D: Decode, T>(
     let kind = watched.kind;
     let tell = |told| match told {
         Ok(change) => apply(change),
-        Err(error) => warn!(%kind, %error, "cannot watch; what is known stays in force"),
+        Err(error) => warn!(%kind, %error, "failed to watch; keeping what is known"),
     };
     follow(client, (watched, decode), keep, tell, stop).await;
 }

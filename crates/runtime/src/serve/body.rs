@@ -72,7 +72,7 @@ pub(super) struct Bounded {
 
 /// What whoever reads such a body finds at its deadline.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer was not over in time")]
+#[error("the answer was not complete in time")]
 struct Late;
 
 impl Bounded {

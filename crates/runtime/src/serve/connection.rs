@@ -34,7 +34,8 @@ use super::{
 };
 use crate::{spaced::Spaced, tls::RefusedCertificate};
 
-/// What an HTTP/2 stream may hold for a peer that does not read (PARITY 1.5).
+/// What an HTTP/2 stream may hold for a peer that does not read
+/// (docs/parity.md#serving).
 const SEND_BUFFER: u32 = 256 << 10;
 
 /// How often an HTTP/2 peer that says nothing is asked whether it is there, and how
@@ -78,8 +79,8 @@ impl Tls {
         let Some(refused) = RefusedCertificate::cause_of(error) else {
             return;
         };
-        if let Some(unsaid) = self.refusals.may_say() {
-            warn!(peer, subject = refused.subject, error = %refused.refusal, unsaid,
+        if let Some(suppressed) = self.refusals.may_say() {
+            warn!(peer, subject = refused.subject, error = %refused.refusal, suppressed,
                 "client certificate refused");
         }
     }

@@ -16,7 +16,8 @@ use tokio_util::either::Either;
 
 use super::connections::Source;
 
-/// After which silence the kernel asks a peer whether it is there (PARITY 1.5).
+/// After which silence the kernel asks a peer whether it is there
+/// (docs/parity.md#serving).
 const KEEPALIVE: Duration = Duration::from_mins(3);
 
 /// How many connections may wait to be accepted.

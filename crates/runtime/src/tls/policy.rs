@@ -1,5 +1,5 @@
 //! Which versions, cipher suites and groups a server speaks, in the words of
-//! metrics-server's flags (PARITY 1.5).
+//! metrics-server's flags (docs/parity.md#serving).
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum BadPolicy {
     #[error("unknown tls version {0:?}")]
     NoVersion(String),
     /// A version that is given up.
-    #[error("--tls-min-version {0}: versions before 1.2 are not spoken; give VersionTLS12")]
+    #[error("--tls-min-version {0}: TLS versions before 1.2 are not supported; use VersionTLS12")]
     OldVersion(String),
     /// There is no such cipher suite.
     #[error("Cipher suite {0} not supported or doesn't exist")]
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(refusal("foo", &[], &[]), "unknown tls version \"foo\"");
         assert_eq!(
             refusal("VersionTLS11", &[], &[]),
-            "--tls-min-version VersionTLS11: versions before 1.2 are not spoken; give VersionTLS12"
+            "--tls-min-version VersionTLS11: TLS versions before 1.2 are not supported; use VersionTLS12"
         );
         assert_eq!(
             refusal("", &["foo"], &[]),

@@ -214,7 +214,7 @@ impl Requested {
                 info!(account = %self.account, "token for kubelets is requested again");
             }
             Current { token: None, .. } => {
-                info!(account = %self.account, "showing kubelets a token of its own");
+                info!(account = %self.account, "sending kubelets a token of a separate account");
             }
             Current { .. } => debug!(account = %self.account, "token for kubelets renewed"),
         }
@@ -223,7 +223,7 @@ impl Requested {
     fn fail(&self, failure: String) {
         self.current.send_modify(|current| {
             if current.failure.is_none() {
-                warn!("{failure}; trying on");
+                warn!("{failure}, retrying");
             }
             current.failure = Some(failure);
         });

@@ -14,8 +14,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// The family of this name, exactly this (PARITY 3.3; swap is ours,
-    /// DESIGN 3.8).
+    /// The family of this name, exactly this (docs/parity.md#decoding).
     pub(super) fn of(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"node_cpu_usage_seconds_total" => Self::NodeCpu,

@@ -369,7 +369,7 @@ fn memory(sample: &Sample<'_>, asked_at: Timestamp) -> Result<MemoryPoint, Refus
     })
 }
 
-/// The value is the time; its own timestamp is ignored (PARITY 3.3).
+/// The value is the time; its own timestamp is ignored (docs/parity.md#decoding).
 fn started(sample: &Sample<'_>) -> Result<Timestamp, Refused> {
     let millis = i64::try_from(amount(sample, 3)?).map_err(|_| Refused::Overflow)?;
     match millis {

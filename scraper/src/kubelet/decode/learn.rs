@@ -42,7 +42,7 @@ pub(super) struct Learnt {
 /// Learns a page, sharing names with `known`.
 ///
 /// A pod of which a container cannot be read is left out: a part of a pod must
-/// not pass for the whole (DESIGN 3.3).
+/// not pass for the whole (docs/ARCHITECTURE.md#invariants).
 ///
 /// A container is one that has CPU or memory, good or bad. Swap or a start alone
 /// makes none: it would hide its pod for want of the others, and kubelets report

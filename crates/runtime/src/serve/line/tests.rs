@@ -118,7 +118,7 @@ async fn an_answer_that_is_read_ends_in_time_too() {
         .bound(Version::HTTP_2, endless(), Some(start + LIMIT), ())
         .body;
     let error = body.collect().await.unwrap_err();
-    assert_eq!(error.to_string(), "the answer was not over in time");
+    assert_eq!(error.to_string(), "the answer was not complete in time");
     assert_eq!(start.elapsed(), LIMIT);
 }
 

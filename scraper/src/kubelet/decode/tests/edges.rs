@@ -1,4 +1,5 @@
-//! The edge cases of PARITY 3.3, one by one, and what becomes of them here.
+//! The edge cases of docs/parity.md#decoding, one by one, and what becomes of
+//! them here.
 
 use tributary_model::PodKey;
 

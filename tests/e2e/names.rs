@@ -1,0 +1,211 @@
+//! Flags, metrics and functions that documents and comments name are there.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    references::{assert_none, comments, lines, sources},
+    repository::{code, has_end, prose, read, words},
+};
+
+/// Flags of other programs, and of our tests, that documents and comments name.
+const FOREIGN_FLAGS: &[&str] = &[
+    // kube-apiserver, kube-controller-manager, kubelet, minikube, k3s.
+    "--enable-aggregator-routing",
+    "--extra-config",
+    "--disable",
+    "--housekeeping-interval",
+    "--proxy-client-cert-file",
+    // kubectl, helm, openssl, cargo, chrt.
+    "--as",
+    "--bench",
+    "--bin",
+    "--dry-run",
+    "--features",
+    "--force",
+    "--force-conflicts",
+    "--idle",
+    "--list",
+    "--max-log-requests",
+    "--previous",
+    "--raw",
+    "--release",
+    "--reuse-values",
+    "--server-side",
+    "--set",
+    "--subresource",
+    "--take-ownership",
+    "--wait",
+    // Ours: what is left out for the sake of tests and demo, and every binary.
+    "--api-gone",
+    "--bus",
+    "--dir",
+    "--fixed-shards",
+    "--frontends",
+    "--help",
+    "--minutes",
+    "--nodes",
+    "--pods-per-node",
+    "--restart-after",
+    "--scrapers",
+    "--steps",
+    "--version",
+];
+
+/// Documents that name flags of test programs, or flags of before.
+const OTHER_FLAGS: [&str; 3] = ["CHANGELOG.md", "docs/BENCHMARKS.md", "tests/"];
+
+/// The flags of both binaries, and those of metrics-server that they refuse. A test
+/// of its own compares the first file with the binaries.
+fn flags() -> BTreeSet<String> {
+    let of_chart = read("deploy/helm/tributary/files/flags.yaml");
+    let taken = of_chart
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "));
+    let mut found: BTreeSet<String> = taken.map(|(name, _)| format!("--{name}")).collect();
+    for path in ["crates/runtime", "apiserver", "scraper"] {
+        let known = read(&format!("{path}/src/args/foreign.rs"));
+        let names = known.split("Flag(").skip(1);
+        let names = names.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split_once('"'));
+        found.extend(names.map(|(name, _)| format!("--{name}")));
+    }
+    assert!(found.contains("--audit-policy-file"));
+    found
+}
+
+#[test]
+fn flags_that_documents_and_comments_name_exist() {
+    let flags = flags();
+    let is_known = |word: &str| {
+        let begins = word.ends_with('-') && flags.iter().any(|flag| flag.starts_with(word));
+        begins || flags.contains(word) || FOREIGN_FLAGS.contains(&word)
+    };
+    let products = [
+        "apiserver/src",
+        "scraper/src",
+        "crates/runtime/src",
+        "proto",
+    ];
+    let of_documents = lines()
+        .into_iter()
+        .filter(|(path, ..)| !OTHER_FLAGS.iter().any(|other| path.starts_with(other)))
+        .flat_map(|(path, number, line)| {
+            let place = format!("{path}:{number}");
+            let code: Vec<_> = code(&line).map(str::to_owned).collect();
+            code.into_iter().map(move |code| (place.clone(), code))
+        });
+    let of_comments = comments()
+        .into_iter()
+        .filter(|(place, _)| products.iter().any(|product| place.starts_with(product)));
+    let mut bad = Vec::new();
+    let mut named = 0;
+    for (place, text) in of_documents.chain(of_comments) {
+        let may = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        for word in words(&text, may) {
+            let name = word.strip_prefix("--").unwrap_or_default();
+            if !name.starts_with(|letter: char| letter.is_ascii_lowercase()) {
+                continue;
+            }
+            named += 1;
+            if !is_known(word) {
+                bad.push(format!("{place}: no flag {word}"));
+            }
+        }
+    }
+    assert!(named > 300, "{named} flags");
+    assert_none(&bad);
+}
+
+/// The families in docs/METRICS.md, which a test of its own compares with what the
+/// binaries say.
+fn families() -> BTreeSet<String> {
+    let text = read("docs/METRICS.md");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned()))
+        .filter(|name| name.starts_with("tributary_"))
+        .collect()
+}
+
+#[test]
+fn metrics_that_documents_and_comments_name_exist() {
+    let families = families();
+    assert!(families.len() > 60);
+    let crates = [
+        "apiserver",
+        "scraper",
+        "runtime",
+        "model",
+        "proto",
+        "sim",
+        "demo",
+        "e2e",
+    ];
+    let more = [
+        "bench",
+        "controlplane",
+        "faults",
+        "fuzz",
+        "hostile",
+        "version",
+    ];
+    let is_crate = |word: &str| {
+        let name = word.strip_prefix("tributary_").unwrap_or_default();
+        crates.contains(&name) || more.contains(&name)
+    };
+    let is_known = |word: &str| {
+        let begins = word.ends_with('_') && families.iter().any(|name| name.starts_with(word));
+        let series = ["_bucket", "_sum", "_count"];
+        let of_series = series.iter().filter_map(|end| word.strip_suffix(end));
+        begins
+            || families.contains(word)
+            || of_series.into_iter().any(|name| families.contains(name))
+    };
+    let prose = lines()
+        .into_iter()
+        .filter(|(path, ..)| path != "CHANGELOG.md");
+    let prose = prose.map(|(path, number, line)| (format!("{path}:{number}"), line));
+    let mut bad = Vec::new();
+    for (place, text) in prose.chain(comments()) {
+        let may = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        for word in words(&text, may) {
+            let is_name = word.starts_with("tributary_") && word.len() > "tributary_".len();
+            if is_name && !is_crate(word) && !is_known(word) {
+                bad.push(format!("{place}: no metric {word}"));
+            }
+        }
+    }
+    assert_none(&bad);
+}
+
+#[test]
+fn functions_that_the_architecture_names_exist() {
+    let mut source = String::new();
+    for path in sources().iter().filter(|path| has_end(path, "rs")) {
+        source.push_str(&read(path));
+    }
+    let text = read("docs/ARCHITECTURE.md");
+    let mut bad = Vec::new();
+    let mut named = 0;
+    for (number, line) in prose(&text) {
+        for name in code(line).flat_map(|code| code.split(" → ")) {
+            let Some((of, name)) = name.rsplit_once("::") else {
+                continue;
+            };
+            named += 1;
+            let of = of.rsplit("::").next().unwrap_or_default();
+            let kinds = ["fn ", "struct ", "enum ", "const ", "pub "];
+            let there = kinds
+                .iter()
+                .any(|kind| source.contains(&format!("{kind}{name}")))
+                || source.contains(&format!("    {name}"));
+            let of_there = of.starts_with(|letter: char| letter.is_lowercase())
+                || ["struct ", "enum ", "trait "]
+                    .iter()
+                    .any(|kind| source.contains(&format!("{kind}{of}")));
+            if !there || !of_there {
+                bad.push(format!("docs/ARCHITECTURE.md:{number}: {of}::{name}"));
+            }
+        }
+    }
+    assert!(named > 40, "{named} functions");
+    assert_none(&bad);
+}
