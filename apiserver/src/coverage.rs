@@ -274,7 +274,7 @@ mod tests {
             coverage.judge(&coverage.nodes()),
             Err(
                 "0 of 2 nodes have metrics, 1 fail to be scraped, 0 report nothing usable, 1 were not reported (node n2: \
-                 last scrape failed 3s ago by s2: connection refused; nobody who is connected \
+                 last scrape failed 3s ago by s2: connection refused; no connected scraper \
                  owns it)"
                     .to_owned()
             )

@@ -381,7 +381,9 @@ async fn answer(
             limits::bound,
         ));
     let measure = middleware::from_fn_with_state(requests, requests::measure);
-    let router = api::finished(router).layer(measure);
+    let router = api::finished(router)
+        .layer(middleware::from_fn(limits::hold))
+        .layer(measure);
     let stop = tasks.stop();
     tasks.spawn("api", async move { Ok(server.run(router, stop).await?) });
     let pace = serving.shutdown;

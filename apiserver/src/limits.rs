@@ -85,7 +85,7 @@ struct HeldPlaces {
 /// that it is kept until the last of the body is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
-    _taken: Option<Arc<Taken>>,
+    taken: Option<Arc<Taken>>,
 }
 
 /// A place of a user; given back when this is dropped.
@@ -107,24 +107,33 @@ impl Room {
 
     /// A place for a request of `user`.
     fn take(self: &Arc<Self>, user: &str) -> Result<Taken, Busy> {
+        // First, so that a user who has its share takes from nobody.
+        self.has_room_for(user)?;
         let mut permit = Arc::clone(&self.places).try_acquire_owned();
         if permit.is_err() {
             self.make_room();
             permit = Arc::clone(&self.places).try_acquire_owned();
         }
         let permit = permit.map_err(|_| Busy)?;
-        let mut held = self.lock();
-        let has = held.of_users.get(user).copied().unwrap_or_default();
-        if has >= self.share {
-            return Err(Busy);
-        }
-        held.of_users.insert(user.to_owned(), has + 1);
-        drop(held);
+        *self.lock().of_users.entry(user.to_owned()).or_default() += 1;
         Ok(Taken {
             room: Arc::clone(self),
             user: user.to_owned(),
             _permit: permit,
         })
+    }
+
+    /// # Errors
+    ///
+    /// The user has its share. Several that come at one moment may get one place each
+    /// beyond it.
+    fn has_room_for(&self, user: &str) -> Result<(), Busy> {
+        let has = self.lock().of_users.get(user).copied();
+        if has.unwrap_or_default() < self.share {
+            Ok(())
+        } else {
+            Err(Busy)
+        }
     }
 
     /// Lets go of the answer that its peer has left untaken for the longest time, if
@@ -198,7 +207,7 @@ impl Limits {
         match taken {
             Some(Err(Busy)) if !privileged => Err(Busy),
             taken => Ok(Place {
-                _taken: taken.and_then(Result::ok).map(Arc::new),
+                taken: taken.and_then(Result::ok).map(Arc::new),
             }),
         }
     }
@@ -270,18 +279,51 @@ pub(crate) async fn bound(
     if is_last {
         close(&mut response);
     }
-    let place = response.extensions_mut().remove::<Place>();
-    match line {
-        Some(line) => response.map(|body| {
-            let has_place = place.is_some();
-            let Kept { body, sending } = line.bound(version, body, deadline, (place, under_way));
-            if let Some(room) = limits.0.room.as_ref().filter(|_| has_place) {
-                room.sends(sending);
-            }
-            body
-        }),
-        None => response,
+    if let Some(line) = line {
+        let place = response.extensions_mut().remove::<Place>();
+        response.extensions_mut().insert(Answered {
+            limits,
+            line,
+            version,
+            deadline,
+            place,
+            _under_way: under_way,
+        });
     }
+    response
+}
+
+/// What an answer holds until it was sent.
+#[derive(Clone)]
+struct Answered {
+    limits: Limits,
+    line: Line,
+    version: Version,
+    deadline: Option<Instant>,
+    place: Option<Place>,
+    _under_way: Option<TaskTrackerToken>,
+}
+
+/// The layer around all those that change what is sent: what an answer holds, it
+/// holds to the last byte that is really sent.
+pub(crate) async fn hold(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let Some(answered) = response.extensions_mut().remove::<Answered>() else {
+        return response;
+    };
+    response.map(|body| {
+        let (version, deadline) = (answered.version, answered.deadline);
+        let place = answered.place.as_ref();
+        // Those that need no place have none to give.
+        let has_place = place.is_some_and(|place| place.taken.is_some());
+        let room = answered.limits.0.room.clone().filter(|_| has_place);
+        let line = answered.line.clone();
+        let Kept { body, sending } = line.bound(version, body, deadline, answered);
+        if let Some(room) = room {
+            room.sends(sending);
+        }
+        body
+    })
 }
 
 const SHUTTING_DOWN: &str = "The apiserver is shutting down, please try again later.";

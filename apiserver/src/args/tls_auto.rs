@@ -41,7 +41,7 @@ pub struct TlsAutoArgs {
     )]
     pub tls_auto_names: Vec<String>,
 
-    /// The APIServices that are told the CA, as long as they lead to the Service.
+    /// The APIServices that get the CA, as long as they lead to the Service.
     #[arg(
         long,
         value_name = "NAMES",
@@ -50,7 +50,7 @@ pub struct TlsAutoArgs {
     )]
     pub tls_auto_api_services: Vec<String>,
 
-    /// How long a certificate and its CA are good for.
+    /// How long a certificate and its CA are valid.
     ///
     /// They are renewed when a third of it is left. At least twelve times
     /// `--tls-auto-overlap`.
@@ -58,7 +58,7 @@ pub struct TlsAutoArgs {
     pub tls_auto_validity: Duration,
 
     /// How long a new CA is trusted everywhere before its certificate is used, and an
-    /// old one after it is not used any more.
+    /// old one after its last use.
     ///
     /// Longer than kubelets need to bring a changed ConfigMap into pods, which is up
     /// to two minutes.

@@ -6,6 +6,7 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tributary_runtime::kube::from_json;
 
 /// As servers write dates.
 const DATES: DateTimeParser = DateTimeParser::new();
@@ -111,12 +112,14 @@ impl Api {
 
 fn succeeded<T: DeserializeOwned>(status: StatusCode, body: &[u8]) -> Result<T, Failed> {
     if status.is_success() {
-        return serde_json::from_slice(body).map_err(|error| Failed::unanswered(&error));
+        let text = std::str::from_utf8(body).map_err(|error| Failed::unanswered(&error))?;
+        return from_json(text).map_err(|error| Failed::unanswered(&error));
     }
     if status == StatusCode::CONFLICT {
         return Err(Failed::Conflict);
     }
-    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let said: Option<Value> = from_json(text).ok();
     let said = said.as_ref().and_then(|said| said.get("message")?.as_str());
     let said = said.unwrap_or_default().chars().take(SHOWN);
     Err(Failed::Refused(status, said.collect()))

@@ -128,7 +128,7 @@ mod tests {
             (
                 &[auto, "--cert-dir=/tmp"],
                 "error: the argument '--tls-auto <NAMESPACE/SERVICE>' cannot be used with \
-                 '--cert-dir <FOLDER>'",
+                 '--cert-dir <DIRECTORY>'",
             ),
             (
                 &["--tls-auto-secret=a"],

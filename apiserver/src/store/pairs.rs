@@ -127,6 +127,7 @@ impl Pairs {
     /// Makes `reading` the newest. Returns whether the clock of any series was set.
     fn advance(&mut self, reading: Reading, page: &Page, room: &mut Room) -> bool {
         let mut clock_set = self.node.take(&point_of(&reading.point), page);
+        self.gone.forget(reading.asked_at);
         if self.roster == reading.roster {
             for (row, point) in self.rows.iter_mut().zip(reading.columns.points()) {
                 clock_set |= row.take(&point, page);
@@ -151,7 +152,6 @@ impl Pairs {
         let columns = &reading.columns;
         let mut rows = Vec::with_capacity(columns.len());
         let mut lost = Lost::default();
-        self.gone.forget(reading.asked_at);
         for in_both in merge(&self.roster, &reading.roster) {
             match in_both {
                 Merged::Held(at, pod, name) => {

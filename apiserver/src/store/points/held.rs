@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{NoUsage, Roster, RosterPod, Rules, Timestamp, Usage};
+use tributary_model::{NanoCores, NoUsage, Roster, RosterPod, Rules, Timestamp, Usage};
 
 use super::{
     super::{
@@ -132,6 +132,12 @@ impl<'a> HeldPod<'a> {
         for (at, row) in rows.iter().enumerate() {
             let usage = self.held.usage(row)?;
             usages.push(usage.map_err(|reason| self.no_container(at, reason))?);
+        }
+        let of_all = usages
+            .iter()
+            .fold(0_u64, |sum, usage| sum.saturating_add(usage.cpu.0));
+        if NanoCores(of_all) > self.held.rules.most {
+            return Err(NoMetrics::NoUsage(NoUsage::RateOutOfRange));
         }
         PodUsage::new(self.roster, self.pod, usages).ok_or(NoMetrics::NeverReported)
     }

@@ -313,6 +313,24 @@ fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
 }
 
 #[test]
+fn all_containers_of_a_pod_use_no_more_than_the_node_has() {
+    for (side, served) in [
+        (2_000, Ok(vec![3_000, 2_000])),
+        (2_001, Err("the CPU rate is out of range")),
+    ] {
+        let mut points = Points::default();
+        for second in [100, 115] {
+            let containers = [("web", "main", 3_000), ("web", "side", side)];
+            let mut reading = page("n1", second, &containers);
+            // Twice two CPUs and one more.
+            reading.remarks.node_cpu_millis = Some(2_000);
+            points.take(reading, &source("s"));
+        }
+        assert_eq!(millis(&points, None, 116), served.map_err(str::to_owned));
+    }
+}
+
+#[test]
 fn a_pod_that_just_started_does_not_answer_for_its_node() {
     let mut points = Points::default();
     for (second, served) in [(100, 0), (115, 1)] {

@@ -41,14 +41,13 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    /// Lets go of what was not sent yet; whether there was any.
+    /// Lets go of what was not sent yet; whether the peer lacks any of it.
     pub(super) fn cut(&self) -> bool {
         let mut content = self.lock();
-        let ahead = matches!(*content, Content::Ahead { .. });
-        if ahead {
+        if matches!(*content, Content::Ahead { .. }) {
             *content = Content::Late;
         }
-        ahead
+        matches!(*content, Content::Late)
     }
 
     /// When the connection last took a part of it, unless nothing is left.
@@ -67,6 +66,10 @@ impl Slot {
 /// A body that keeps something as long as it is not handed over.
 pub(super) struct Bounded {
     slot: Arc<Slot>,
+    /// Whether the end is told apart from the last piece. In HTTP/2 it is asked for
+    /// only when the peer allows that piece to be sent, so that what is kept is kept
+    /// until then.
+    ends_apart: bool,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
@@ -85,7 +88,16 @@ impl Bounded {
         };
         Self {
             slot: Arc::new(Slot(Mutex::new(content))),
+            ends_apart: false,
             deadline: None,
+        }
+    }
+
+    /// The end comes after the last piece, not with it.
+    pub(super) fn ending_apart(self) -> Self {
+        Self {
+            ends_apart: true,
+            ..self
         }
     }
 
@@ -145,13 +157,20 @@ impl http_body::Body for Bounded {
             }
         }
         *taken_at = Instant::now();
-        let next = piece.split_to(piece.len().min(PIECE));
+        let next = if piece.len() > PIECE {
+            // A copy: a part of it would keep all of it in memory.
+            Bytes::copy_from_slice(&piece.split_to(PIECE))
+        } else {
+            std::mem::take(piece)
+        };
         Poll::Ready(Some(Ok(Frame::data(next))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &*self.slot.lock() {
-            Content::Ahead { body, piece, .. } => piece.is_empty() && body.is_end_stream(),
+            Content::Ahead { body, piece, .. } => {
+                !self.ends_apart && piece.is_empty() && body.is_end_stream()
+            }
             Content::Over => true,
             Content::Late => false,
         }

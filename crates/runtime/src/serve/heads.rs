@@ -103,6 +103,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.line.is_answering() {
+            // In HTTP/1 its head is whole; this read looks whether the peer is there.
+            this.scanner.answered();
+            this.settle()?;
+        }
         if let Some(taken) = &mut this.taken
             && taken.until.as_mut().poll(cx).is_ready()
         {

@@ -232,7 +232,13 @@ impl Line {
         deadline: Option<Instant>,
         kept: T,
     ) -> Kept {
+        let has_data = !http_body::Body::is_end_stream(&body);
         let bounded = Bounded::new(body, Box::new(kept));
+        let bounded = if version >= Version::HTTP_2 && has_data {
+            bounded.ending_apart()
+        } else {
+            bounded
+        };
         let sending = Sending(Arc::downgrade(bounded.slot()));
         let body = self.due_at(version, bounded, deadline);
         Kept { body, sending }
@@ -266,6 +272,11 @@ impl Line {
         Open(self.clone())
     }
 
+    /// Whether a request is under way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.lock().open > 0
+    }
+
     /// Waits until something has to be done.
     pub(super) async fn due(&self) -> Due {
         loop {
@@ -290,8 +301,10 @@ impl Line {
         let mut cut = false;
         for (_, version, slot) in late {
             let was_open = slot.upgrade().is_some_and(|slot| slot.cut());
-            // A peer that does not read holds the whole connection in HTTP/1.
-            cut |= was_open && version < Version::HTTP_2;
+            // A peer that does not read holds the whole connection in HTTP/1, and in
+            // HTTP/2 the stream. The front proxy has others on its connection.
+            let is_shared = version >= Version::HTTP_2 && self.standing() == Standing::Trusted;
+            cut |= was_open && !is_shared;
         }
         if cut {
             return Err(Due::CutOff);

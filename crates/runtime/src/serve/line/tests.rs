@@ -94,11 +94,15 @@ fn endless() -> Body {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_reads_is_let_go_in_time() {
-    for (version, what) in [
-        (Version::HTTP_11, (Due::CutOff, LIMIT)),
-        (Version::HTTP_2, (Due::Leave, Duration::from_secs(200))),
+    let left = (Due::Leave, Duration::from_secs(200));
+    for (version, standing, what) in [
+        (Version::HTTP_11, Standing::Trusted, (Due::CutOff, LIMIT)),
+        (Version::HTTP_2, Standing::Known, (Due::CutOff, LIMIT)),
+        // Others are answered on the same connection.
+        (Version::HTTP_2, Standing::Trusted, left),
     ] {
         let line = patient(Duration::from_secs(200));
+        line.prove(standing);
         drop(line.begin());
         let (kept, freed) = tokio::sync::oneshot::channel::<()>();
         let body = line
@@ -170,4 +174,39 @@ async fn an_answer_that_is_not_taken_can_be_let_go() {
     assert!(!sending.is_over());
     drop(body);
     assert!(sending.is_over());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_was_cut_to_make_room_is_ended_in_time_too() {
+    let line = patient(Duration::from_secs(200));
+    let _open = line.begin();
+    let deadline = Some(Instant::now() + LIMIT);
+    let whole = vec![b'x'; 300 << 10];
+    let Kept { body, sending } = line.bound(Version::HTTP_11, whole.into(), deadline, ());
+    sending.cut();
+    assert_eq!(due(&line).await, (Due::CutOff, LIMIT));
+    drop(body);
+}
+
+#[tokio::test]
+async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
+    let line = patient(IDLE);
+    for (version, is_kept) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
+        let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
+        let mut body = line.bound(version, "x".into(), None, kept).body;
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "x"
+        );
+        assert_eq!(
+            http_body::Body::is_end_stream(&body),
+            !is_kept,
+            "{version:?}"
+        );
+        assert!(body.frame().await.is_none());
+        drop(body);
+        assert!(freed.try_recv().is_err());
+    }
+    let empty = line.bound(Version::HTTP_2, Body::empty(), None, ()).body;
+    assert!(http_body::Body::is_end_stream(&empty));
 }
