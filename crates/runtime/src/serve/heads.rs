@@ -5,6 +5,10 @@
 //! decoded, so what a connection holds is not what was sent. A head that fits into
 //! one frame is decoded when it is whole. Those that go on need room, of which there
 //! is little, and have to be over soon.
+//!
+//! Nobody who asks this server has anything to say after the body of a request.
+//! Trailers would be kept, decoded, until the answer was read, so a connection with
+//! some ends.
 
 use std::{
     io,
@@ -73,6 +77,9 @@ impl<S> Heads<S> {
 
     /// Takes room or gives it back, by what was seen last.
     fn settle(&mut self) -> io::Result<()> {
+        if self.scanner.has_trailers() {
+            return Err(self.refuse("a request has trailers"));
+        }
         if !self.scanner.goes_on() || self.line.standing() == Standing::Trusted {
             self.taken = None;
             return Ok(());
@@ -184,6 +191,10 @@ impl Scanner {
         }
     }
 
+    fn has_trailers(&self) -> bool {
+        matches!(self, Self::Two(frames) if frames.has_trailers)
+    }
+
     /// Looks at what arrived.
     fn scan(&mut self, bytes: &[u8]) {
         match self {
@@ -223,6 +234,10 @@ struct Frames {
     payload: usize,
     /// Whether a head was begun that this frame does not end.
     goes_on: bool,
+    /// The newest stream: a client numbers them upwards (RFC 9113, 5.1.1).
+    newest: u32,
+    /// Whether an older stream had another head.
+    has_trailers: bool,
 }
 
 impl Frames {
@@ -235,11 +250,16 @@ impl Frames {
             let (new, rest) = bytes.split_at(missing.min(bytes.len()));
             self.header.extend_from_slice(new);
             bytes = rest;
-            if let [a, b, c, kind, flags, _, _, _, _] = *self.header.as_slice() {
+            if let [a, b, c, kind, flags, s, t, u, v] = *self.header.as_slice() {
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.payload = usize::try_from(length).unwrap_or(usize::MAX);
                 if matches!(kind, HEADERS | CONTINUATION) {
                     self.goes_on = flags & END_HEADERS == 0;
+                }
+                if kind == HEADERS {
+                    let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
+                    self.has_trailers |= stream <= self.newest;
+                    self.newest = self.newest.max(stream);
                 }
                 self.header.clear();
             }
@@ -251,9 +271,13 @@ impl Frames {
 mod tests {
     use super::*;
 
-    /// A frame with a payload of `length` bytes that look like frames.
+    /// A frame of stream 1 with a payload of `length` bytes that look like frames.
     fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
-        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, 1];
+        of_stream(1, kind, flags, length)
+    }
+
+    fn of_stream(stream: u8, kind: u8, flags: u8, length: u8) -> Vec<u8> {
+        let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
         frame.extend(std::iter::repeat_n(1, usize::from(length)));
         frame
     }
@@ -282,7 +306,7 @@ mod tests {
             PREFACE.to_vec(),
             frame(4, 0, 6),
             frame(HEADERS, END_HEADERS | 1, 40),
-            frame(HEADERS, 1, 40),
+            of_stream(3, HEADERS, 1, 40),
             frame(CONTINUATION, 0, 200),
             frame(CONTINUATION, END_HEADERS, 0),
             frame(0, 1, 90),
@@ -291,6 +315,19 @@ mod tests {
             goes_on(&pieces),
             [false, false, false, true, true, false, false]
         );
+    }
+
+    #[test]
+    fn another_head_of_a_stream_is_trailers() {
+        let mut scanner = Scanner::default();
+        scanner.scan(PREFACE);
+        for stream in [1, 3, 7] {
+            scanner.scan(&of_stream(stream, HEADERS, END_HEADERS, 9));
+            scanner.scan(&of_stream(stream, 0, 0, 9));
+            assert!(!scanner.has_trailers(), "{stream}");
+        }
+        scanner.scan(&of_stream(3, HEADERS, END_HEADERS | 1, 9));
+        assert!(scanner.has_trailers());
     }
 
     #[test]

@@ -29,6 +29,31 @@ const MOST_INTERMEDIATES: usize = 16;
 /// tries each order of those that have one name before it looks at a signature.
 pub(super) const MOST_OF_WEBPKI: usize = 6;
 
+/// How many of these may have one name: a CA and the one that replaces it. Of six,
+/// webpki would try some 2,000 orders, and read each certificate every time.
+const MOST_OF_ONE_NAME: usize = 2;
+
+/// Refuses what webpki would take long for.
+///
+/// # Errors
+///
+/// There are too many, or too many of one name.
+pub(super) fn few_enough(intermediates: &[CertificateDer<'_>]) -> Result<(), Refusal> {
+    if intermediates.len() > MOST_OF_WEBPKI {
+        return Err(Refusal::TooMany(MOST_OF_WEBPKI));
+    }
+    let names = intermediates.iter().map(|it| Certificate::read(it));
+    let names: Vec<_> = names.filter_map(Result::ok).collect();
+    let same = |one: &Certificate<'_>| {
+        let same = names.iter().filter(|it| it.subject() == one.subject());
+        same.count()
+    };
+    if names.iter().any(|one| same(one) > MOST_OF_ONE_NAME) {
+        return Err(Refusal::OfOneName(MOST_OF_ONE_NAME));
+    }
+    Ok(())
+}
+
 /// What a certificate is shown for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -197,9 +222,7 @@ impl Authorities {
             return Ok(());
         }
         if own.is_usual() {
-            if others.len() > MOST_OF_WEBPKI {
-                return Err(Refusal::TooMany(MOST_OF_WEBPKI));
-            }
+            few_enough(others)?;
             return self.usual(&own, der, others, purpose, now);
         }
         if others.len() > MOST_INTERMEDIATES {

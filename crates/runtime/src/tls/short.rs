@@ -9,7 +9,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
-use super::authorities::{MOST_OF_WEBPKI, Refusal};
+use super::authorities::few_enough;
 
 /// Lets `0` judge chains that are not longer than webpki follows. Of longer ones it
 /// would try every order.
@@ -23,9 +23,8 @@ impl ClientCertVerifier for Short {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        if intermediates.len() > MOST_OF_WEBPKI {
-            let refusal = OtherError(Arc::new(Refusal::TooMany(MOST_OF_WEBPKI)));
-            return Err(CertificateError::Other(refusal).into());
+        if let Err(refusal) = few_enough(intermediates) {
+            return Err(CertificateError::Other(OtherError(Arc::new(refusal))).into());
         }
         self.0.verify_client_cert(end_entity, intermediates, now)
     }
@@ -87,8 +86,10 @@ mod tests {
             let others = vec![own.der().clone(); others];
             verifier.verify_client_cert(own.der(), &others, UnixTime::now())
         };
-        assert!(with(6).is_ok());
-        let refused = with(7).unwrap_err().to_string();
-        assert!(refused.contains("TooMany(6)"), "{refused}");
+        assert!(with(2).is_ok());
+        for (others, why) in [(3, "OfOneName(2)"), (7, "TooMany(6)")] {
+            let refused = with(others).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
     }
 }

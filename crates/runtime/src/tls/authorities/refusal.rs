@@ -11,6 +11,9 @@ pub enum Refusal {
     /// More than anybody needs were shown.
     #[error("more than {0} intermediate certificates (show those of the chain only)")]
     TooMany(usize),
+    /// More of one name than anybody needs were shown.
+    #[error("more than {0} intermediate certificates of one name (show those of the chain only)")]
+    OfOneName(usize),
     /// It is not DER, or not what X.509 allows.
     #[error("certificate cannot be read")]
     Unreadable,

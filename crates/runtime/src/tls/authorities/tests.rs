@@ -285,7 +285,8 @@ fn webpki_is_shown_no_more_than_it_follows() {
         let chain: Vec<_> = shown.iter().take(1).cloned().chain(others).collect();
         authorities.verify(&chain, Client, at())
     };
-    assert_eq!(with(6), Ok(()));
+    assert_eq!(with(2), Ok(()));
+    assert_eq!(with(3), Err(Refusal::OfOneName(2)));
     assert_eq!(with(7), Err(Refusal::TooMany(6)));
 }
 
