@@ -55,7 +55,7 @@ impl Labels {
 
     /// Whether none are known.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.0.is_none() || self.are_refused()
     }
 
     /// Keys and values in the order of the keys.

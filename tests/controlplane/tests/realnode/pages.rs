@@ -27,6 +27,9 @@ use crate::get;
 
 const NODE: &str = "pages";
 
+/// Another one, for it may run at the same time.
+const ANNOTATED: &str = "annotated";
+
 /// What is asked of a kubelet here.
 const RESOURCE: &str = "/metrics/resource";
 const SUMMARY: &str = "/stats/summary?only_cpu_and_memory=true";
@@ -54,19 +57,19 @@ fn all_pages_of_a_real_kubelet_give_the_same_reading() -> anyhow::Result<()> {
 #[test]
 fn a_node_that_names_its_summary_needs_a_permission_more() -> anyhow::Result<()> {
     rig::alone(Size::REAL, async |rig| {
-        rig.real_node(NODE, Certificate::Signed).await?;
+        rig.real_node(ANNOTATED, Certificate::Signed).await?;
         let annotated = json!({
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
-                "name": NODE,
+                "name": ANNOTATED,
                 "annotations": { "metrics.k8s.io/resource-metrics-path": WHOLE_SUMMARY },
             },
         });
         apply(&rig.client, &annotated).await?;
         refused(
             &rig,
-            NODE,
+            ANNOTATED,
             "request failed, status: \"403 Forbidden\"; the kubelet needs the verb get on nodes/stats to be allowed \
              (in the Helm chart kubeletReader.stats=true); asked for /stats/summary, which the node names",
         )
@@ -78,7 +81,7 @@ fn a_node_that_names_its_summary_needs_a_permission_more() -> anyhow::Result<()>
         }]);
         grant(&rig.client, (NAMESPACE, KUBELET_READER), rules).await?;
         eventually("the node is measured", async || {
-            get(&rig, &format!("nodes/{NODE}")).await
+            get(&rig, &format!("nodes/{ANNOTATED}")).await
         })
         .await?;
         Ok(())
