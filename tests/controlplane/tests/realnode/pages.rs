@@ -17,6 +17,7 @@ use tributary_controlplane::{
 use tributary_model::{
     Columns, ContainerPoint, CpuPoint, Endpoint, MemoryPoint, NodePoint, Reading, Timestamp,
 };
+use tributary_runtime::clock::Clock;
 use tributary_scraper::{
     kubelet::{Client, DEFAULT_PAGE, Kubelet, Limits, Security},
     nodes::Target,
@@ -132,7 +133,7 @@ impl Asked {
             ready: true,
             cpu_millis: None,
         };
-        let now = Timestamp::from_millis(jiff::Timestamp::now().as_millisecond());
+        let now = Timestamp::from_millis(Clock::system().now_millis());
         let decoded = Kubelet::new(Arc::clone(&self.client))
             .scrape(&target, now)
             .await?;
