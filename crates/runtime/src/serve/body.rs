@@ -66,9 +66,9 @@ impl Slot {
 /// A body that keeps something as long as it is not handed over.
 pub(super) struct Bounded {
     slot: Arc<Slot>,
-    /// Whether the end is told apart from the last piece. In HTTP/2 it is asked for
-    /// only when the peer allows that piece to be sent, so that what is kept is kept
-    /// until then.
+    /// Whether the end comes after the last piece and not with it. hyper asks for the
+    /// end only when the peer allows that piece to be sent in HTTP/2. Until then what
+    /// is kept stays.
     ends_apart: bool,
     deadline: Option<Pin<Box<Sleep>>>,
 }

@@ -6,9 +6,8 @@
 //! one frame is decoded when it is whole. Those that go on need room, of which there
 //! is little, and have to be over soon.
 //!
-//! Nobody who asks this server has anything to say after the body of a request.
-//! Trailers would be kept, decoded, until the answer was read, so a connection with
-//! some ends.
+//! No client of this server has to send trailers after a request. h2 would keep them,
+//! decoded, until the answer is read, so trailers end the connection.
 
 use std::{
     io,

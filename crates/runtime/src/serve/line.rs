@@ -23,7 +23,7 @@ use super::body::{Bounded, Slot};
 /// longer is one that the peer does not read, or one that waits for others.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// An answer that is being sent, for whoever has to make room for others.
+/// An answer that is being sent. Its owner can drop it to make room for another.
 #[derive(Clone, Debug)]
 pub struct Sending(Weak<Slot>);
 
@@ -33,7 +33,7 @@ impl Sending {
         self.0.upgrade()?.taken_at()
     }
 
-    /// Whether nobody sends it any more. Never waits, and drops nothing.
+    /// Whether the connection has dropped it. Never waits, and drops nothing.
     pub fn is_over(&self) -> bool {
         self.0.strong_count() == 0
     }
