@@ -53,7 +53,7 @@ use tracing::{debug, warn};
 use tributary_runtime::{
     clock::Clock,
     health::Withheld,
-    serve::{self, Peer},
+    serve::{self, FirstLook, Peer},
     spaced::Spaced,
     tls,
 };
@@ -159,6 +159,16 @@ impl Auth {
         } else {
             Ok(())
         }
+    }
+
+    /// Tells the server which connections are the front proxy's before it reads from
+    /// them: its first request may already be a large one.
+    pub(crate) fn first_look(&self) -> FirstLook {
+        let auth = Arc::clone(&self.0);
+        FirstLook::new(move |peer| {
+            let trust = auth.trust.load_full();
+            peer.prove(auth.verdict(peer, &trust).standing());
+        })
     }
 }
 

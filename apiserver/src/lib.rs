@@ -371,7 +371,7 @@ async fn answer(
             .collect(),
     });
     let requests = RequestMetrics::register(&mut registry);
-    let server = serving.server(bound, &mut registry);
+    let server = serving.server(bound, auth.first_look(), &mut registry);
     let router = api
         .merge(health::discreet_router(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))

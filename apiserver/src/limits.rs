@@ -197,14 +197,16 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
     };
     response.map(|body| {
         let (version, deadline) = (answered.version, answered.deadline);
-        let place = answered.place.as_ref();
         // Those that need no place have none to give.
-        let has_place = place.is_some_and(|place| place.taken.is_some());
-        let room = answered.limits.0.room.clone().filter(|_| has_place);
+        let taken = answered
+            .place
+            .as_ref()
+            .and_then(|place| place.taken.clone());
+        let room = answered.limits.0.room.clone();
         let line = answered.line.clone();
         let Kept { body, sending } = line.bound(version, body, deadline, answered);
-        if let Some(room) = room {
-            room.sends(sending);
+        if let (Some(room), Some(taken)) = (room, taken) {
+            room.sends(sending, &taken);
         }
         body
     })
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_a_quarter_of_the_places() {
+    fn a_tenant_has_a_quarter_of_the_places() {
         let (limits, _) = limits(Settings {
             in_flight: Some(8),
             ..SETTINGS
@@ -333,6 +335,13 @@ mod tests {
         drop(jane);
         enter("jane").unwrap();
         drop(others);
+        // The ServiceAccounts of a namespace count as one.
+        let [first, second, third] =
+            ["a", "b", "c"].map(|name| format!("system:serviceaccount:shop:{name}"));
+        let kept = [enter(&first).unwrap(), enter(&second).unwrap()];
+        assert_eq!(enter(&third).unwrap_err(), Busy);
+        enter("system:serviceaccount:other:a").unwrap();
+        drop(kept);
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,7 +38,7 @@ use tributary_runtime::{
     health::{self, Check, Endpoint},
     kube as runtime_kube, log,
     metrics::{self as runtime_metrics, Expirations},
-    serve::{Address, Limits, Listener, ServeMetrics, Server},
+    serve::{Address, FirstLook, Limits, Listener, ServeMetrics, Server},
     signal::Signals,
     tasks::Tasks,
     tls,
@@ -378,6 +378,7 @@ async fn serve_admin(
     let server = Server {
         listener: bound.listener,
         tls: None,
+        first_look: FirstLook::default(),
         limits: Limits::admin(),
         metrics: ServeMetrics::register("admin", &mut registry),
     };

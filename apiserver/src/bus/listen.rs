@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use tracing::{info, warn};
 use tributary_runtime::{
-    serve::{Address, Bound, Limits, Listener, Server, own_uid},
+    serve::{Address, Bound, FirstLook, Limits, Listener, Server, own_uid},
     tasks::Tasks,
 };
 
@@ -54,6 +54,7 @@ impl Bus {
             let server = Server {
                 listener: bound.listener,
                 tls: door.tls.clone(),
+                first_look: FirstLook::default(),
                 limits: Limits {
                     streams: STREAMS_OF_CONNECTION,
                     idle: IDLE,

@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use tributary_runtime::{
     duration::GoDuration,
     exit::Misconfigured,
-    serve::{self, Address, Bound, ServeMetrics, Server, Sharing},
+    serve::{self, Address, Bound, FirstLook, ServeMetrics, Server, Sharing},
     tls::{ClientCertificates, PairFiles, Policy, ServingCertificate},
 };
 
@@ -28,7 +28,12 @@ pub(crate) struct Serving {
 
 impl Serving {
     /// The server, its counters registered.
-    pub(crate) fn server(&self, bound: Bound, registry: &mut Registry) -> Server {
+    pub(crate) fn server(
+        &self,
+        bound: Bound,
+        first_look: FirstLook,
+        registry: &mut Registry,
+    ) -> Server {
         let metrics = ServeMetrics::register("api", registry);
         registry.register(
             "apiserver_tls_handshake_errors",
@@ -38,6 +43,7 @@ impl Serving {
         Server {
             listener: bound.listener,
             tls: Some(Arc::clone(&self.tls)),
+            first_look,
             limits: self.connections,
             metrics,
         }

@@ -8,7 +8,12 @@ use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::{net::TcpStream, task::JoinSet, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_rustls::TlsConnector;
 use tributary_runtime::tls;
 use tributary_sim::{ApiFault, Ca, Pki};
@@ -241,6 +246,45 @@ async fn an_answer_that_is_not_taken_makes_room_for_others() {
     })
     .await;
     drop(answer);
+    stage.stop().await;
+}
+
+/// A connection that sends the beginning of a long request and waits for its end.
+async fn endless_head(api: SocketAddr) {
+    let config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TcpStream::connect(api).await.unwrap();
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    let mut stream = stream.await.unwrap();
+    let head = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 20 << 10]].concat();
+    // Whether it is closed with a reset or not.
+    drop(stream.write_all(&head).await);
+    drop(stream.read_to_end(&mut Vec::new()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_heads_of_strangers_leave_room_for_the_front_proxy() {
+    let stage = Stage::ready(&[]).await;
+    let mut strangers = JoinSet::new();
+    for _ in 0..66 {
+        strangers.spawn(endless_head(stage.api));
+    }
+    // There is room for 64 of them.
+    for _ in 0..2 {
+        strangers.join_next().await.unwrap().unwrap();
+    }
+    let mut root = stage
+        .front_proxy("root")
+        .header("X-Remote-Group", "system:masters");
+    for number in 0..200 {
+        root = root.header("X-Remote-Group", &format!("{number:0120}"));
+    }
+    // On a new connection, as its first request.
+    assert_eq!(root.get(stage.api, NODES).await.status, 200);
+    assert_eq!(strangers.len(), 64);
     stage.stop().await;
 }
 

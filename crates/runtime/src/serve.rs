@@ -18,7 +18,7 @@ mod panics;
 mod path;
 
 use std::{
-    io,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -174,6 +174,32 @@ impl Notes {
     }
 }
 
+/// Looks at what a peer has shown in its TLS handshake, before its first request is
+/// read: what is known of it decides what it may send ([`Peer::prove`]).
+#[derive(Clone, Default)]
+pub struct FirstLook(Option<Arc<dyn Fn(&Peer) + Send + Sync>>);
+
+impl FirstLook {
+    /// Calls `look` once for each connection that shows a certificate.
+    pub fn new(look: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(look)))
+    }
+
+    fn at(&self, peer: &Peer) {
+        if let Some(look) = &self.0
+            && !peer.certificates.is_empty()
+        {
+            look(peer);
+        }
+    }
+}
+
+impl fmt::Debug for FirstLook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FirstLook").finish_non_exhaustive()
+    }
+}
+
 /// A server, ready to run.
 #[derive(Debug)]
 pub struct Server {
@@ -181,6 +207,8 @@ pub struct Server {
     pub listener: Listener,
     /// TLS, unless the address is trusted by itself.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What finds out from its certificate who a peer is, if anything does so early.
+    pub first_look: FirstLook,
     /// Its bounds.
     pub limits: Limits,
     /// Its counters.
@@ -259,6 +287,7 @@ impl Server {
         Some(Connection {
             name: Arc::clone(&arrival.name),
             router: router.clone(),
+            first_look: self.first_look.clone(),
             limits: self.limits,
             metrics: self.metrics.clone(),
             stop: stop.clone(),

@@ -24,7 +24,7 @@ use tributary_controlplane::{
     rig::{self, Rig, Size},
 };
 use tributary_runtime::{
-    serve::{Address, Limits, Listener, Peer, ServeMetrics, Server},
+    serve::{Address, FirstLook, Limits, Listener, Peer, ServeMetrics, Server},
     tls::{self, ClientCertificates, PairFiles, ServingCertificate, TLS12_AND_13},
 };
 use tributary_sim::{Ca, Credential, FRONT_PROXY_NAME, FRONTEND_NAME, Pki};
@@ -197,6 +197,7 @@ impl Spy {
         let server = Server {
             listener: bound.listener,
             tls: Some(tls),
+            first_look: FirstLook::default(),
             limits: Limits::default(),
             metrics: ServeMetrics::default(),
         };

@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::{
-    Limits, Notes, Peer,
+    FirstLook, Limits, Notes, Peer,
     body::Counted,
     connections::Entered,
     head,
@@ -47,6 +47,7 @@ const PONG: Duration = Duration::from_secs(15);
 pub(super) struct Connection {
     pub(super) name: Arc<str>,
     pub(super) router: Router,
+    pub(super) first_look: FirstLook,
     pub(super) limits: Limits,
     pub(super) metrics: ServeMetrics,
     pub(super) stop: CancellationToken,
@@ -133,6 +134,7 @@ impl Connection {
         let (line, metrics, _room) = (self.line, self.metrics, self.entered);
         line.established();
         peer.notes.put(line.clone());
+        self.first_look.at(&peer);
         let service = service_fn({
             let served = Served {
                 peer: peer.clone(),

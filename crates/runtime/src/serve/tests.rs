@@ -44,6 +44,7 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
     let server = Server {
         listener: bound.listener,
         tls: None,
+        first_look: FirstLook::default(),
         limits,
         metrics,
     };
