@@ -167,7 +167,7 @@ impl Auth {
         let auth = Arc::clone(&self.0);
         FirstLook::new(move |peer| {
             let trust = auth.trust.load_full();
-            peer.prove(auth.verdict(peer, &trust).standing());
+            peer.verified(auth.verdict(peer, &trust).standing());
         })
     }
 }
@@ -186,7 +186,7 @@ impl Inner {
         if let Some(peer) = head.extensions.get::<Peer>()
             && !user.is_anonymous()
         {
-            peer.prove(serve::Standing::Known);
+            peer.known();
         }
         let user = self.impersonated(user, head).await?;
         self.metrics.user(&user.name);
@@ -209,7 +209,7 @@ impl Inner {
         let verdict = peer.map(|peer| self.verdict(peer, &trust));
         let verdict = verdict.unwrap_or_default();
         if let Some(peer) = peer {
-            peer.prove(verdict.standing());
+            peer.verified(verdict.standing());
         }
         let proxied = proxied(&verdict, &trust, &mut head.headers);
         let shown = Shown::by(&head.headers);

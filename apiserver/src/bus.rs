@@ -33,6 +33,7 @@ use axum::{
     routing::post,
 };
 use futures::{StreamExt as _, stream::BoxStream};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status, Streaming, server::Grpc};
@@ -48,7 +49,7 @@ use self::{
     admission::Shown,
     frames::Frames,
     overdue::{Report, report_overdue},
-    session::Session,
+    session::{Open, Session},
 };
 pub(crate) use self::{
     admission::{Admission, Wanted},
@@ -146,8 +147,8 @@ async fn publish(
     State(door): State<Arc<Door>>,
     request: Request,
 ) -> http::Response<tonic::body::Body> {
-    let (head, body) = request.into_parts();
-    match door.begin(&head, body).await {
+    let (mut head, body) = request.into_parts();
+    match door.begin(&mut head, body).await {
         Err(refused) => refused.into_http(),
         Ok(session) => {
             let codec = ProstCodec::<PublishResponse, PublishRequest>::default();
@@ -161,10 +162,12 @@ async fn publish(
 }
 
 impl Door {
-    async fn begin(&self, head: &http::request::Parts, body: Body) -> Result<Session, Status> {
+    async fn begin(&self, head: &mut http::request::Parts, body: Body) -> Result<Session, Status> {
         let peer = head.extensions.get::<Peer>().cloned();
-        let shown = Shown::new(peer, &head.headers);
-        let peer = shown.from();
+        let shown = Shown::new(peer.clone(), &head.headers);
+        // A publisher that has proven nothing waits for reviews, and should cost little.
+        head.headers = needed(&head.headers);
+        let from = shown.from();
         let admitted = self.admission.admit(shown).await?;
         let opened = self.bus.accounts.open(&admitted.account(), Instant::now());
         let account = opened.map_err(|full| {
@@ -177,13 +180,28 @@ impl Door {
             Status::resource_exhausted(full.to_string())
         })?;
         let frames = Frames::new(body, &account.room);
-        Ok(Session::new(
-            self.bus.clone(),
-            frames,
-            (peer, account),
-            admitted,
-        ))
+        let publisher = Open {
+            from,
+            account,
+            trusted: peer.and_then(|peer| peer.trust()),
+        };
+        Ok(Session::new(self.bus.clone(), frames, publisher, admitted))
     }
+}
+
+/// The headers that tonic reads.
+fn needed(headers: &HeaderMap) -> HeaderMap {
+    let names = [
+        "content-type",
+        "grpc-encoding",
+        "grpc-accept-encoding",
+        "te",
+    ];
+    let needed = names.into_iter().filter_map(|name| {
+        let value = HeaderValue::from_bytes(headers.get(name)?.as_bytes());
+        Some((HeaderName::from_static(name), value.ok()?))
+    });
+    needed.collect()
 }
 
 /// The responses of one session, in the form that tonic wants.

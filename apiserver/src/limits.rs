@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     pub(crate) goaway_chance: f64,
 }
 
+/// How long a peer may take to read an answer that is not what it asked for: these are
+/// short, strangers get them, and they have no place.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
+
 /// The bounds, in force. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits(Arc<Inner>);
@@ -86,14 +90,15 @@ impl Limits {
     ///
     /// There is none, or the user has its share.
     pub(crate) fn enter(&self, path: &str, user: &str, privileged: bool) -> Result<Place, Busy> {
-        let room = self.0.room.as_ref().filter(|_| !self.is_exempt(path));
-        let taken = room.map(|room| room.take(user));
-        match taken {
-            Some(Err(Busy)) if !privileged => Err(Busy),
-            taken => Ok(Place {
-                taken: taken.and_then(Result::ok).map(Arc::new),
-            }),
-        }
+        let taken = match self.0.room.as_ref().filter(|_| !self.is_exempt(path)) {
+            None => None,
+            // They need none, so nobody has to make room for them.
+            Some(room) if privileged => room.take_free(user),
+            Some(room) => Some(room.take(user)?),
+        };
+        Ok(Place {
+            taken: taken.map(Arc::new),
+        })
     }
 
     /// When no request is under way any more, of those that came before
@@ -160,6 +165,12 @@ pub(crate) async fn bound(
         None => Ok(next.run(request).await),
     };
     let mut response = answered.unwrap_or_else(|_| timed_out());
+    let deadline = if response.status().is_success() {
+        deadline
+    } else {
+        let soon = Instant::now() + REFUSED_WITHIN;
+        Some(deadline.map_or(soon, |deadline| deadline.min(soon)))
+    };
     if is_last {
         close(&mut response);
     }
@@ -197,7 +208,7 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
     };
     response.map(|body| {
         let (version, deadline) = (answered.version, answered.deadline);
-        // Those that need no place have none to give.
+        // Without a place it makes room for none.
         let taken = answered
             .place
             .as_ref()

@@ -12,11 +12,7 @@ use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 use tonic::Status;
 use tracing::warn;
-use tributary_runtime::{
-    clock::Clock,
-    serve::{Peer, Standing},
-    spaced::Spaced,
-};
+use tributary_runtime::{clock::Clock, serve::Peer, spaced::Spaced};
 
 use super::{
     BusMetrics,
@@ -28,6 +24,10 @@ use crate::auth::{MayNot, Publishing, bearer};
 /// A first no of a check of an open stream may be a passing trouble of whoever
 /// answers reviews; so it is asked twice, so far apart at most.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The longest token that is reviewed, in bytes, as at the API. Those of ServiceAccounts
+/// have some 1,000.
+const LONGEST_TOKEN: usize = 32 << 10;
 
 /// What a door wants to see of a publisher.
 #[derive(Clone, Debug)]
@@ -136,7 +136,9 @@ impl Refused {
 
 impl Shown {
     pub(super) fn new(peer: Option<Peer>, headers: &HeaderMap) -> Self {
-        let token = bearer(headers).map(Arc::from);
+        let token = bearer(headers);
+        let token = token.filter(|token| token.len() <= LONGEST_TOKEN);
+        let token = token.map(Arc::from);
         Self { peer, token }
     }
 
@@ -157,7 +159,7 @@ impl Admission {
             self.refuse(&refused, &shown)
         })?;
         if let Some(peer) = &shown.peer {
-            peer.prove(Standing::Trusted);
+            peer.known();
         }
         let denied = match self.wanted {
             // What they are cannot change while the connection lives.

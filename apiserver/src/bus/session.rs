@@ -18,6 +18,7 @@ use tributary_proto::{
         publish_response::Message as Response,
     },
 };
+use tributary_runtime::serve::Trusted;
 
 use super::{
     Bus,
@@ -51,13 +52,30 @@ pub(super) struct Session {
     overdue: watch::Receiver<Report>,
     ended: bool,
     account: Arc<Account>,
+    /// The connection is nobody's to close while there is a session on it.
+    _trusted: Option<Trusted>,
+}
+
+/// A publisher that was let in.
+#[derive(Debug)]
+pub(super) struct Open {
+    /// Where it comes from, for people.
+    pub(super) from: Arc<str>,
+    /// What it may still take.
+    pub(super) account: Account,
+    /// That its connection is trusted.
+    pub(super) trusted: Option<Trusted>,
 }
 
 impl Session {
     pub(super) fn new(
         bus: Bus,
         frames: Frames,
-        (peer, account): (Arc<str>, Account),
+        Open {
+            from,
+            account,
+            trusted,
+        }: Open,
         admitted: Admitted,
     ) -> Self {
         bus.metrics.streams.inc();
@@ -70,10 +88,11 @@ impl Session {
             overdue: bus.overdue.subscribe(),
             bus,
             frames,
-            peer,
+            peer: from,
             publisher: None,
             ended: false,
             account: Arc::new(account),
+            _trusted: trusted,
         }
     }
 

@@ -1,15 +1,13 @@
 //! How many requests are answered at a time, and which of them have to make room.
 
 use std::{
+    cmp::Reverse,
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::time::Instant;
 use tributary_runtime::serve::Sending;
 
 use super::Busy;
@@ -33,15 +31,15 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// create any number.
 #[derive(Debug)]
 pub(super) struct Room {
-    places: Arc<Semaphore>,
     share: usize,
-    held: Mutex<HeldPlaces>,
+    places: Mutex<Places>,
 }
 
-#[derive(Debug, Default)]
-struct HeldPlaces {
+#[derive(Debug)]
+struct Places {
+    free: usize,
     /// How many places each tenant has. Tenants without any are not kept.
-    of_tenants: HashMap<String, usize>,
+    of_tenants: HashMap<Arc<str>, usize>,
     /// The answers that keep a place, and some that are over.
     answers: Vec<Answer>,
 }
@@ -65,89 +63,128 @@ struct Untaken {
 pub(super) struct Taken {
     room: Arc<Room>,
     tenant: Arc<str>,
-    _permit: OwnedSemaphorePermit,
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug)]
+enum Full {
+    /// The tenant has its share.
+    Share,
+    /// All are taken. The tenant has that many.
+    All(usize),
 }
 
 impl Room {
     pub(super) fn new(places: usize) -> Arc<Self> {
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(places)),
             share: (places / SHARE).max(1),
-            held: Mutex::default(),
+            places: Mutex::new(Places {
+                free: places,
+                of_tenants: HashMap::new(),
+                answers: Vec::new(),
+            }),
         })
     }
 
-    /// A place for a request of `user`.
+    /// A place for a request of `user`, which may take that of an answer that is not
+    /// taken.
     ///
     /// # Errors
     ///
     /// There is none, or the tenant has its share.
     pub(super) fn take(self: &Arc<Self>, user: &str) -> Result<Taken, Busy> {
-        let tenant = tenant_of(user);
-        let has = self.places_of(tenant);
-        // First, so that a tenant who has its share takes from nobody. Several requests
-        // that come at one moment may get one place each beyond it.
-        if has >= self.share {
-            return Err(Busy);
-        }
-        let mut permit = Arc::clone(&self.places).try_acquire_owned();
-        if permit.is_err() {
-            self.make_room(has);
-            permit = Arc::clone(&self.places).try_acquire_owned();
-        }
-        let permit = permit.map_err(|_| Busy)?;
-        *self.lock().of_tenants.entry(tenant.to_owned()).or_default() += 1;
-        Ok(Taken {
+        let tenant: Arc<str> = tenant_of(user).into();
+        let Err(full) = self.lock().take(&tenant, self.share) else {
+            return Ok(self.taken(tenant));
+        };
+        self.make_room(full, &tenant);
+        let taken = self.lock().take(&tenant, self.share);
+        taken.map_err(|_| Busy)?;
+        Ok(self.taken(tenant))
+    }
+
+    /// The same, and no answer is dropped for it.
+    pub(super) fn take_free(self: &Arc<Self>, user: &str) -> Option<Taken> {
+        let tenant: Arc<str> = tenant_of(user).into();
+        let taken = self.lock().take(&tenant, self.share);
+        taken.is_ok().then(|| self.taken(tenant))
+    }
+
+    fn taken(self: &Arc<Self>, tenant: Arc<str>) -> Taken {
+        Taken {
             room: Arc::clone(self),
-            tenant: tenant.into(),
-            _permit: permit,
-        })
+            tenant,
+        }
     }
 
-    fn places_of(&self, tenant: &str) -> usize {
-        let has = self.lock().of_tenants.get(tenant).copied();
-        has.unwrap_or_default()
-    }
-
-    /// Lets go of an answer for a tenant that has `places`, if there is one that may go.
-    fn make_room(&self, places: usize) {
+    /// Lets go of an answer, if there is one that may go: where the tenant has its share
+    /// one of its own, else of the tenant that has most.
+    fn make_room(&self, full: Full, tenant: &Arc<str>) {
         let now = Instant::now();
         // An answer that is over gives its place back, which locks: so nothing is asked
         // of answers while the lock is held.
         let answers = self.lock().answers.clone();
         let untaken = answers.iter().filter_map(|answer| {
             let since = answer.sending.untaken_since()?;
-            let places = self.places_of(&answer.tenant);
-            Some((Untaken { places, since }, &answer.sending))
+            let places = self.lock().of(&answer.tenant);
+            Some((Untaken { places, since }, answer))
         });
-        let may_go = untaken.filter(|(untaken, _)| untaken.may_go_for(places, now));
-        if let Some((_, sending)) = may_go.min_by_key(|(untaken, _)| untaken.since) {
-            sending.cut();
+        let may_go = untaken.filter(|(untaken, answer)| match full {
+            Full::Share => answer.tenant == *tenant && untaken.since + UNTAKEN <= now,
+            Full::All(places) => untaken.may_go_for(places, now),
+        });
+        let first = may_go.min_by_key(|(untaken, _)| (Reverse(untaken.places), untaken.since));
+        if let Some((_, answer)) = first {
+            answer.sending.cut();
+            let answers = &mut self.lock().answers;
+            answers.retain(|other| !other.sending.is(&answer.sending));
         }
     }
 
     pub(super) fn sends(&self, sending: Sending, taken: &Taken) {
         let tenant = Arc::clone(&taken.tenant);
-        let mut held = self.lock();
+        let answers = &mut self.lock().answers;
         // As often as its size doubles, so that each costs little.
-        if held.answers.len() == held.answers.capacity() {
-            held.answers.retain(|answer| !answer.sending.is_over());
+        if answers.len() == answers.capacity() {
+            answers.retain(|answer| !answer.sending.is_over());
         }
-        held.answers.push(Answer { tenant, sending });
+        answers.push(Answer { tenant, sending });
     }
 
-    fn lock(&self) -> MutexGuard<'_, HeldPlaces> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Places {
+    fn of(&self, tenant: &str) -> usize {
+        self.of_tenants.get(tenant).copied().unwrap_or_default()
+    }
+
+    fn take(&mut self, tenant: &Arc<str>, share: usize) -> Result<(), Full> {
+        let has = self.of(tenant);
+        // First, so that a tenant who has its share takes from nobody.
+        if has >= share {
+            return Err(Full::Share);
+        }
+        let free = self.free.checked_sub(1).ok_or(Full::All(has))?;
+        self.free = free;
+        self.of_tenants.insert(Arc::clone(tenant), has + 1);
+        Ok(())
+    }
+
+    fn give_back(&mut self, tenant: &str) {
+        self.free += 1;
+        match self.of_tenants.get_mut(tenant) {
+            Some(has) if *has > 1 => *has -= 1,
+            _ => drop(self.of_tenants.remove(tenant)),
+        }
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let mut held = self.room.lock();
-        match held.of_tenants.get_mut(&*self.tenant) {
-            Some(has) if *has > 1 => *has -= 1,
-            _ => drop(held.of_tenants.remove(&*self.tenant)),
-        }
+        self.room.lock().give_back(&self.tenant);
     }
 }
 

@@ -204,35 +204,51 @@ async fn more_requests_than_allowed_are_told_to_come_again() {
     stage.stop().await;
 }
 
-/// Asks over HTTP/2, and lets no byte of the answer be sent; for as long as what it returns is there.
-async fn untaken(api: SocketAddr, token: &str) -> (JoinSet<()>, http::Response<Incoming>) {
-    let mut config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(api).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .initial_stream_window_size(0)
-        .handshake::<_, Empty<Bytes>>(TokioIo::new(stream.await.unwrap()))
-        .await
-        .unwrap();
-    let mut running = JoinSet::new();
-    running.spawn(async move { drop(connection.await) });
-    let request = http::Request::get(format!("https://localhost{NODES}"))
-        .header("Authorization", format!("Bearer {token}"))
-        .body(Empty::new())
-        .unwrap();
-    (running, sender.send_request(request).await.unwrap())
+/// Asks over HTTP/2, and lets no byte of the answer be sent.
+struct Untaken {
+    answer: http::Response<Incoming>,
+    connection: JoinSet<()>,
+}
+
+impl Untaken {
+    async fn ask(api: SocketAddr, token: &str) -> Self {
+        let mut config = ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(api).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let (mut sender, served) = http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(0)
+            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream.await.unwrap()))
+            .await
+            .unwrap();
+        let mut connection = JoinSet::new();
+        connection.spawn(async move { drop(served.await) });
+        let request = http::Request::get(format!("https://localhost{NODES}"))
+            .header("Authorization", format!("Bearer {token}"))
+            .body(Empty::new())
+            .unwrap();
+        Self {
+            answer: sender.send_request(request).await.unwrap(),
+            connection,
+        }
+    }
+
+    /// The server has closed the connection.
+    async fn closed(mut self) {
+        let closed = timeout(Duration::from_secs(30), self.connection.join_next());
+        closed.await.unwrap().unwrap().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_not_taken_makes_room_for_others() {
     let stage = Stage::ready(&["--max-requests-inflight=1"]).await;
-    let (_running, answer) = untaken(stage.api, &stage.root()).await;
-    assert_eq!(answer.status(), 200);
+    let untaken = Untaken::ask(stage.api, &stage.root()).await;
+    assert_eq!(untaken.answer.status(), 200);
     let jane = stage.front_proxy("jane");
     let refused = jane.get(stage.api, NODES).await;
     assert_eq!((refused.status, &*refused.body), (429, TOO_MANY));
@@ -245,7 +261,16 @@ async fn an_answer_that_is_not_taken_makes_room_for_others() {
         }
     })
     .await;
-    drop(answer);
+    untaken.closed().await;
+    stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untaken_refusal_is_given_up_soon() {
+    let stage = Stage::ready(&["--request-timeout=0"]).await;
+    let untaken = Untaken::ask(stage.api, "nobody's").await;
+    assert_eq!(untaken.answer.status(), 401);
+    untaken.closed().await;
     stage.stop().await;
 }
 

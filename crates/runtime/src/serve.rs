@@ -41,7 +41,7 @@ use self::{
     listener::{Accepted, Arrival},
 };
 pub use self::{
-    line::{Kept, Line, Sending, Standing},
+    line::{Kept, Line, Sending, Standing, Trusted},
     listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
     metrics::ServeMetrics,
 };
@@ -139,12 +139,24 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Notes what it has shown, for when there are more connections than there is
-    /// room for.
-    pub fn prove(&self, standing: Standing) {
+    /// Notes what its certificate says of it now, for when there are more connections
+    /// than there is room for. That it was known stays; that it was trusted does not.
+    pub fn verified(&self, standing: Standing) {
         if let Some(line) = self.notes.get::<Line>() {
-            line.prove(standing);
+            line.verified(standing);
         }
+    }
+
+    /// Notes that it has shown in another way who it is.
+    pub fn known(&self) {
+        if let Some(line) = self.notes.get::<Line>() {
+            line.known();
+        }
+    }
+
+    /// The same as [`Standing::Trusted`], for as long as what this returns is there.
+    pub fn trust(&self) -> Option<Trusted> {
+        self.notes.get::<Line>().map(Trusted::new)
     }
 }
 
@@ -175,9 +187,11 @@ impl Notes {
 }
 
 /// Looks at what a peer has shown in its TLS handshake, before its first request is
-/// read: what is known of it decides what it may send ([`Peer::prove`]).
+/// read: what is known of it decides what it may send ([`Peer::verified`]).
 #[derive(Clone, Default)]
-pub struct FirstLook(Option<Arc<dyn Fn(&Peer) + Send + Sync>>);
+pub struct FirstLook(Option<Arc<Look>>);
+
+type Look = dyn Fn(&Peer) + Send + Sync;
 
 impl FirstLook {
     /// Calls `look` once for each connection that shows a certificate.
@@ -279,10 +293,11 @@ impl Server {
         router: &Router,
         stop: &CancellationToken,
     ) -> Option<Connection> {
-        let line = Line::new(Patience {
+        let patience = Patience {
             first_request: self.limits.first_request,
             idle: self.limits.idle,
-        });
+        };
+        let line = Line::new(patience, self.metrics.clone());
         let entered = connections.enter(arrival.source, line.clone())?;
         Some(Connection {
             name: Arc::clone(&arrival.name),

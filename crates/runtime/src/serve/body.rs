@@ -13,7 +13,11 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{line::Open, metrics::ServeMetrics, panics};
+use super::{
+    line::Open,
+    metrics::{Cut, ServeMetrics},
+    panics,
+};
 
 /// The longest piece that a connection is handed at once. It holds what it was
 /// handed until the peer reads, so this is what a peer that does not read costs.
@@ -41,13 +45,19 @@ impl fmt::Debug for Slot {
 }
 
 impl Slot {
-    /// Lets go of what was not sent yet; whether the peer lacks any of it.
+    /// Lets go of what was not sent yet. False if nothing is left, or nothing was.
     pub(super) fn cut(&self) -> bool {
         let mut content = self.lock();
-        if matches!(*content, Content::Ahead { .. }) {
+        let was_ahead = matches!(*content, Content::Ahead { .. });
+        if was_ahead {
             *content = Content::Late;
         }
-        matches!(*content, Content::Late)
+        was_ahead
+    }
+
+    /// Whether the peer lacks any of it and will not get it.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(*self.lock(), Content::Late)
     }
 
     /// When the connection last took a part of it, unless nothing is left.
@@ -63,14 +73,19 @@ impl Slot {
     }
 }
 
-/// A body that keeps something as long as it is not handed over.
+/// A body that keeps something until its last piece was handed to the connection.
 pub(super) struct Bounded {
     slot: Arc<Slot>,
     /// Whether the end comes after the last piece and not with it. hyper asks for the
     /// end only when the peer allows that piece to be sent in HTTP/2. Until then what
     /// is kept stays.
     ends_apart: bool,
-    deadline: Option<Pin<Box<Sleep>>>,
+    deadline: Option<Deadline>,
+}
+
+struct Deadline {
+    sleep: Pin<Box<Sleep>>,
+    metrics: ServeMetrics,
 }
 
 /// What whoever reads such a body finds at its deadline.
@@ -101,10 +116,11 @@ impl Bounded {
         }
     }
 
-    /// Ends with an error then.
-    pub(super) fn until(self, deadline: Instant) -> Self {
+    /// Ends with an error then, which is counted.
+    pub(super) fn until(self, deadline: Instant, metrics: ServeMetrics) -> Self {
+        let sleep = Box::pin(sleep_until(deadline));
         Self {
-            deadline: Some(Box::pin(sleep_until(deadline))),
+            deadline: Some(Deadline { sleep, metrics }),
             ..self
         }
     }
@@ -129,11 +145,14 @@ impl http_body::Body for Bounded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let due = self.deadline.as_mut();
-        if due.is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready()) {
-            self.slot.cut();
+        let this = &mut *self;
+        if let Some(Deadline { sleep, metrics }) = &mut this.deadline
+            && sleep.as_mut().poll(cx).is_ready()
+            && this.slot.cut()
+        {
+            metrics.cut(Cut::Deadline);
         }
-        let mut content = self.slot.lock();
+        let mut content = this.slot.lock();
         let Content::Ahead {
             body,
             piece,

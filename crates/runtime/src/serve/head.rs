@@ -42,7 +42,9 @@ pub(super) fn read<B>(mut request: Request<B>) -> Result<Request<B>, Response<Bo
                 *request.uri_mut() = uri;
                 return Ok(request);
             }
-            Err(error @ BadPath::Escape) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Err(error @ (BadPath::Escape | BadPath::Parts(_))) => {
+                (StatusCode::BAD_REQUEST, error.to_string())
+            }
             Err(error @ BadPath::TooLong(_)) => (StatusCode::URI_TOO_LONG, error.to_string()),
         }
     };

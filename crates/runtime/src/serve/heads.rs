@@ -7,7 +7,9 @@
 //! is little, and have to be over soon.
 //!
 //! No client of this server has to send trailers after a request. h2 would keep them,
-//! decoded, until the answer is read, so trailers end the connection.
+//! decoded, until the answer is read, so trailers end the connection. So does a
+//! promise of a request, which only servers may send: h2 looks at who sent it when
+//! its head is whole.
 
 use std::{
     io,
@@ -38,6 +40,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The frame header of HTTP/2 (RFC 9113, 4.1).
 const FRAME_HEADER: usize = 9;
 const HEADERS: u8 = 1;
+const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -76,8 +79,8 @@ impl<S> Heads<S> {
 
     /// Takes room or gives it back, by what was seen last.
     fn settle(&mut self) -> io::Result<()> {
-        if self.scanner.has_trailers() {
-            return Err(self.refuse("a request has trailers"));
+        if let Some(why) = self.scanner.fault() {
+            return Err(self.refuse(why));
         }
         if !self.scanner.goes_on() || self.line.standing() == Standing::Trusted {
             self.taken = None;
@@ -190,8 +193,12 @@ impl Scanner {
         }
     }
 
-    fn has_trailers(&self) -> bool {
-        matches!(self, Self::Two(frames) if frames.has_trailers)
+    /// What no client may send here.
+    fn fault(&self) -> Option<&'static str> {
+        match self {
+            Self::Two(frames) => frames.fault,
+            Self::New(_) | Self::One(_) => None,
+        }
     }
 
     /// Looks at what arrived.
@@ -235,8 +242,8 @@ struct Frames {
     goes_on: bool,
     /// The newest stream: a client numbers them upwards (RFC 9113, 5.1.1).
     newest: u32,
-    /// Whether an older stream had another head.
-    has_trailers: bool,
+    /// The first thing that no client may send.
+    fault: Option<&'static str>,
 }
 
 impl Frames {
@@ -257,8 +264,13 @@ impl Frames {
                 }
                 if kind == HEADERS {
                     let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
-                    self.has_trailers |= stream <= self.newest;
+                    if stream <= self.newest {
+                        self.fault.get_or_insert("a request has trailers");
+                    }
                     self.newest = self.newest.max(stream);
+                }
+                if kind == PUSH_PROMISE {
+                    self.fault.get_or_insert("a client promises a request");
                 }
                 self.header.clear();
             }
@@ -323,10 +335,23 @@ mod tests {
         for stream in [1, 3, 7] {
             scanner.scan(&of_stream(stream, HEADERS, END_HEADERS, 9));
             scanner.scan(&of_stream(stream, 0, 0, 9));
-            assert!(!scanner.has_trailers(), "{stream}");
+            assert_eq!(scanner.fault(), None, "{stream}");
         }
         scanner.scan(&of_stream(3, HEADERS, END_HEADERS | 1, 9));
-        assert!(scanner.has_trailers());
+        assert_eq!(scanner.fault(), Some("a request has trailers"));
+    }
+
+    #[test]
+    fn a_client_that_promises_a_request_is_at_fault() {
+        for flags in [0, END_HEADERS] {
+            let mut scanner = Scanner::default();
+            scanner.scan(PREFACE);
+            // Its header is enough.
+            let promise = of_stream(1, PUSH_PROMISE, flags, 200);
+            let (header, _) = promise.split_at(FRAME_HEADER);
+            scanner.scan(header);
+            assert_eq!(scanner.fault(), Some("a client promises a request"));
+        }
     }
 
     #[test]

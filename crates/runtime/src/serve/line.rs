@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::body::{Bounded, Slot};
+use super::{
+    body::{Bounded, Slot},
+    metrics::{Cut, ServeMetrics},
+};
 
 /// How long a connection may take for a request, or be without its first one,
 /// and still not be the first to go where there is no room. An answer that takes
@@ -25,23 +28,38 @@ const FRESH: Duration = Duration::from_secs(10);
 
 /// An answer that is being sent. Its owner can drop it to make room for another.
 #[derive(Clone, Debug)]
-pub struct Sending(Weak<Slot>);
+pub struct Sending {
+    slot: Weak<Slot>,
+    line: Line,
+    version: Version,
+}
 
 impl Sending {
     /// Since when the peer takes nothing of it, if it is not over.
     pub fn untaken_since(&self) -> Option<Instant> {
-        self.0.upgrade()?.taken_at()
+        self.slot.upgrade()?.taken_at()
     }
 
     /// Whether the connection has dropped it. Never waits, and drops nothing.
     pub fn is_over(&self) -> bool {
-        self.0.strong_count() == 0
+        self.slot.strong_count() == 0
     }
 
-    /// Lets go of it and of what it keeps: the peer sees that it is not whole.
+    /// Whether they are the same answer.
+    pub fn is(&self, other: &Self) -> bool {
+        self.slot.ptr_eq(&other.slot)
+    }
+
+    /// Lets go of it and of what it keeps: the peer sees that it is not whole. The
+    /// connection holds a piece of it until the peer takes it, so it ends, unless it is
+    /// one that others share.
     pub fn cut(&self) {
-        if let Some(slot) = self.0.upgrade() {
-            slot.cut();
+        let slot = self.slot.upgrade();
+        if slot.is_some_and(|slot| slot.cut()) {
+            self.line.0.metrics.cut(Cut::Room);
+            if !self.line.is_shared(self.version) {
+                self.line.evict();
+            }
         }
     }
 }
@@ -63,8 +81,13 @@ pub struct Line(Arc<Inner>);
 struct Inner {
     patience: Patience,
     accepted: Instant,
-    /// A [`Standing`].
-    standing: AtomicU8,
+    metrics: ServeMetrics,
+    /// Whether the peer has ever shown who it is.
+    known: AtomicBool,
+    /// Whether what it showed last is to be trusted.
+    trusted: AtomicBool,
+    /// How many [`Trusted`] there are.
+    trusts: AtomicUsize,
     changed: Notify,
     state: Mutex<State>,
 }
@@ -137,12 +160,15 @@ pub(super) enum Due {
 }
 
 impl Line {
-    pub(super) fn new(patience: Patience) -> Self {
+    pub(super) fn new(patience: Patience, metrics: ServeMetrics) -> Self {
         let now = Instant::now();
         Self(Arc::new(Inner {
             patience,
             accepted: now,
-            standing: AtomicU8::new(0),
+            metrics,
+            known: AtomicBool::default(),
+            trusted: AtomicBool::default(),
+            trusts: AtomicUsize::default(),
             changed: Notify::new(),
             state: Mutex::new(State {
                 open: 0,
@@ -155,23 +181,36 @@ impl Line {
         }))
     }
 
-    /// Notes what the peer has shown. What is known of it already stays.
-    pub fn prove(&self, standing: Standing) {
-        let rank = match standing {
-            Standing::Unknown => 0,
-            Standing::Known => 1,
-            Standing::Trusted => 2,
-        };
-        self.0.standing.fetch_max(rank, Ordering::Relaxed);
+    /// Notes that the peer has shown who it is.
+    pub(super) fn known(&self) {
+        self.0.known.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes what the certificate of the peer says of it now.
+    pub(super) fn verified(&self, standing: Standing) {
+        if standing > Standing::Unknown {
+            self.known();
+        }
+        let is_trusted = standing == Standing::Trusted;
+        self.0.trusted.store(is_trusted, Ordering::Relaxed);
     }
 
     /// What is known of the peer.
     pub(super) fn standing(&self) -> Standing {
-        match self.0.standing.load(Ordering::Relaxed) {
-            0 => Standing::Unknown,
-            1 => Standing::Known,
-            _ => Standing::Trusted,
+        let has_trust = self.0.trusts.load(Ordering::Relaxed) > 0;
+        if has_trust || self.0.trusted.load(Ordering::Relaxed) {
+            Standing::Trusted
+        } else if self.0.known.load(Ordering::Relaxed) {
+            Standing::Known
+        } else {
+            Standing::Unknown
         }
+    }
+
+    /// Whether others may have requests on the connection: the front proxy's bring the
+    /// requests of many.
+    fn is_shared(&self, version: Version) -> bool {
+        version >= Version::HTTP_2 && self.standing() == Standing::Trusted
     }
 
     /// What the connection is worth `now`.
@@ -239,7 +278,11 @@ impl Line {
         } else {
             bounded
         };
-        let sending = Sending(Arc::downgrade(bounded.slot()));
+        let sending = Sending {
+            slot: Arc::downgrade(bounded.slot()),
+            line: self.clone(),
+            version,
+        };
         let body = self.due_at(version, bounded, deadline);
         Kept { body, sending }
     }
@@ -257,7 +300,7 @@ impl Line {
         state.bounded.push((deadline, version, slot));
         drop(state);
         self.0.changed.notify_one();
-        Body::new(bounded.until(deadline))
+        Body::new(bounded.until(deadline, self.0.metrics.clone()))
     }
 
     /// A request begins; it is over when what this returns is dropped.
@@ -300,11 +343,13 @@ impl Line {
         state.bounded = ahead;
         let mut cut = false;
         for (_, version, slot) in late {
-            let was_open = slot.upgrade().is_some_and(|slot| slot.cut());
+            let Some(slot) = slot.upgrade() else { continue };
+            if slot.cut() {
+                self.0.metrics.cut(Cut::Deadline);
+            }
             // A peer that does not read holds the whole connection in HTTP/1, and in
-            // HTTP/2 the stream. The front proxy has others on its connection.
-            let is_shared = version >= Version::HTTP_2 && self.standing() == Standing::Trusted;
-            cut |= was_open && !is_shared;
+            // HTTP/2 the stream.
+            cut |= slot.is_cut() && !self.is_shared(version);
         }
         if cut {
             return Err(Due::CutOff);
@@ -334,6 +379,23 @@ impl Line {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That a connection is trusted, until this is dropped.
+#[derive(Debug)]
+pub struct Trusted(Line);
+
+impl Trusted {
+    pub(super) fn new(line: Line) -> Self {
+        line.0.trusts.fetch_add(1, Ordering::Relaxed);
+        Self(line)
+    }
+}
+
+impl Drop for Trusted {
+    fn drop(&mut self) {
+        self.0.0.trusts.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

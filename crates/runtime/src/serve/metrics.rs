@@ -18,6 +18,8 @@ pub struct ServeMetrics {
     /// Requests refused for their head: too many header fields, or a path that is
     /// too long.
     pub(super) heads_refused: Counter,
+    /// Answers that their peers did not get whole.
+    cut: Family<AnswerCut, Counter>,
     /// Connections that could not be accepted, for lack of descriptors or memory.
     pub(super) accept_errors: Counter,
     /// Panics of handlers, of the bodies of answers and of connections.
@@ -58,6 +60,34 @@ impl EncodeLabelValue for Reason {
     }
 }
 
+/// Why an answer was not sent to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AnswerCut {
+    reason: Cut,
+}
+
+/// Why an answer was not sent to its end, though its connection was there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Cut {
+    /// Its peer took nothing of it, and another request needed its place.
+    Room,
+    /// It took too long.
+    Deadline,
+}
+
+impl EncodeLabelValue for Cut {
+    fn encode(
+        &self,
+        encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
+    ) -> Result<(), std::fmt::Error> {
+        let word = match self {
+            Self::Room => "room",
+            Self::Deadline => "deadline",
+        };
+        EncodeLabelValue::encode(&word, encoder)
+    }
+}
+
 impl ServeMetrics {
     /// Registers the counters of the server called `name`, which is a part of the
     /// names: `tributary_NAME_connections`. The errors of handshakes are left to
@@ -71,6 +101,9 @@ impl ServeMetrics {
             Reason::Refused,
         ] {
             drop(metrics.evicted.get_or_create(&Evicted { reason }));
+        }
+        for reason in [Cut::Room, Cut::Deadline] {
+            drop(metrics.cut.get_or_create(&AnswerCut { reason }));
         }
         let own = registry.sub_registry_with_prefix(format!("tributary_{name}"));
         own.register(
@@ -89,6 +122,11 @@ impl ServeMetrics {
             metrics.heads_refused.clone(),
         );
         own.register(
+            "answers_cut",
+            "Answers that were not sent to their end, by why: room for others, or too late",
+            metrics.cut.clone(),
+        );
+        own.register(
             "accept_errors",
             "Connections that could not be accepted for lack of descriptors or memory",
             metrics.accept_errors.clone(),
@@ -101,8 +139,17 @@ impl ServeMetrics {
         metrics
     }
 
+    pub(super) fn cut(&self, reason: Cut) {
+        self.cut.get_or_create(&AnswerCut { reason }).inc();
+    }
+
     pub(super) fn evicted(&self, reason: Reason) {
         self.evicted.get_or_create(&Evicted { reason }).inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn answers_cut(&self, reason: Cut) -> u64 {
+        self.cut.get_or_create(&AnswerCut { reason }).get()
     }
 
     #[cfg(test)]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use http::{
     Uri,
-    uri::{InvalidUri, PathAndQuery},
+    uri::{InvalidUri, InvalidUriParts, PathAndQuery},
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
@@ -44,6 +44,9 @@ pub(super) enum BadPath {
     /// With its escapes it is longer than may be.
     #[error("the URL is too long")]
     TooLong(#[source] InvalidUri),
+    /// With a path in the one form its parts do not fit together.
+    #[error("invalid URL")]
+    Parts(#[source] InvalidUriParts),
 }
 
 /// `uri` with its path in the one form; absent if it has that.
@@ -64,8 +67,8 @@ pub(super) fn normal(uri: &Uri) -> Result<Option<Uri>, BadPath> {
     let target = PathAndQuery::try_from(target).map_err(BadPath::TooLong)?;
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(target);
-    // It has all the parts that it had.
-    Ok(Uri::from_parts(parts).ok())
+    let uri = Uri::from_parts(parts).map_err(BadPath::Parts)?;
+    Ok(Some(uri))
 }
 
 fn written(path: &str) -> Result<Cow<'_, str>, BadPath> {

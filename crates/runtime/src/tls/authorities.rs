@@ -42,13 +42,14 @@ pub(super) fn few_enough(intermediates: &[CertificateDer<'_>]) -> Result<(), Ref
     if intermediates.len() > MOST_OF_WEBPKI {
         return Err(Refusal::TooMany(MOST_OF_WEBPKI));
     }
-    let names = intermediates.iter().map(|it| Certificate::read(it));
-    let names: Vec<_> = names.filter_map(Result::ok).collect();
-    let same = |one: &Certificate<'_>| {
-        let same = names.iter().filter(|it| it.subject() == one.subject());
+    // As webpki reads them: those that it cannot read it does not try.
+    let read = intermediates.iter().map(EndEntityCert::try_from);
+    let read: Vec<_> = read.filter_map(Result::ok).collect();
+    let same = |one: &EndEntityCert<'_>| {
+        let same = read.iter().filter(|it| it.subject() == one.subject());
         same.count()
     };
-    if names.iter().any(|one| same(one) > MOST_OF_ONE_NAME) {
+    if read.iter().any(|one| same(one) > MOST_OF_ONE_NAME) {
         return Err(Refusal::OfOneName(MOST_OF_ONE_NAME));
     }
     Ok(())

@@ -13,10 +13,11 @@ fn source(last: u8) -> Source {
 }
 
 fn line() -> Line {
-    Line::new(Patience {
+    let patience = Patience {
         first_request: Duration::from_secs(10),
         idle: Duration::from_secs(90),
-    })
+    };
+    Line::new(patience, ServeMetrics::default())
 }
 
 /// A connection among the others.
@@ -37,7 +38,7 @@ impl Peer {
     /// One that is known to the server as that.
     fn proven(last: u8, standing: Standing, room: &Arc<Connections>) -> Self {
         let peer = Self::from(last, room);
-        peer.line.prove(standing);
+        peer.line.verified(standing);
         peer
     }
 

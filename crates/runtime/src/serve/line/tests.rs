@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::{sync::oneshot::error::TryRecvError, time::timeout};
 
 use super::*;
 
@@ -8,10 +8,11 @@ const IDLE: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_mins(1);
 
 fn patient(idle: Duration) -> Line {
-    Line::new(Patience {
+    let patience = Patience {
         first_request: Duration::from_secs(10),
         idle,
-    })
+    };
+    Line::new(patience, ServeMetrics::default())
 }
 
 /// How long until what is due.
@@ -52,9 +53,9 @@ async fn the_idle_go_before_the_active_and_the_unknown_before_all() {
     drop(asked.begin());
     let _busy = busy.begin();
     drop(known.begin());
-    known.prove(Standing::Known);
+    known.verified(Standing::Known);
     // Less is known of it now, which does not count.
-    known.prove(Standing::Unknown);
+    known.verified(Standing::Unknown);
     let worth = |line: &Line, now| line.worth(now);
     assert!(worth(&asked, now) < worth(&new, now));
     assert!(worth(&asked, now) < worth(&busy, now));
@@ -102,7 +103,7 @@ async fn an_answer_that_nobody_reads_is_let_go_in_time() {
         (Version::HTTP_2, Standing::Trusted, left),
     ] {
         let line = patient(Duration::from_secs(200));
-        line.prove(standing);
+        line.verified(standing);
         drop(line.begin());
         let (kept, freed) = tokio::sync::oneshot::channel::<()>();
         let body = line
@@ -137,7 +138,7 @@ async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
         .body;
     let mut sent = Vec::new();
     while let Some(frame) = body.frame().await {
-        assert!(freed.try_recv().is_err(), "not dropped");
+        assert_eq!(freed.try_recv(), Err(TryRecvError::Empty));
         sent.extend_from_slice(&frame.unwrap().into_data().unwrap());
     }
     assert_eq!(sent, whole);
@@ -177,15 +178,45 @@ async fn an_answer_that_is_not_taken_can_be_let_go() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_was_cut_to_make_room_is_ended_in_time_too() {
-    let line = patient(Duration::from_secs(200));
-    let _open = line.begin();
-    let deadline = Some(Instant::now() + LIMIT);
-    let whole = vec![b'x'; 300 << 10];
-    let Kept { body, sending } = line.bound(Version::HTTP_11, whole.into(), deadline, ());
-    sending.cut();
-    assert_eq!(due(&line).await, (Due::CutOff, LIMIT));
-    drop(body);
+async fn a_peer_that_was_cut_to_make_room_is_ended_at_once_unless_it_is_the_front_proxy() {
+    for (version, standing, ends) in [
+        (Version::HTTP_11, Standing::Unknown, true),
+        (Version::HTTP_11, Standing::Trusted, true),
+        (Version::HTTP_2, Standing::Known, true),
+        // Others are answered on the same connection.
+        (Version::HTTP_2, Standing::Trusted, false),
+    ] {
+        let line = patient(Duration::from_secs(200));
+        line.verified(standing);
+        let _open = line.begin();
+        // Without a deadline, too.
+        let whole = vec![b'x'; 300 << 10];
+        let Kept { body, sending } = line.bound(version, whole.into(), None, ());
+        sending.cut();
+        let ended = timeout(Duration::from_mins(10), due(&line)).await.ok();
+        let at_once = (Due::CutOff, Duration::ZERO);
+        assert_eq!(ended, ends.then_some(at_once), "{version:?} {standing:?}");
+        drop(body);
+        assert_eq!(line.0.metrics.answers_cut(Cut::Room), 1);
+        // It is over, and so it is not cut again.
+        sending.cut();
+        assert_eq!(line.0.metrics.answers_cut(Cut::Room), 1);
+    }
+}
+
+#[tokio::test]
+async fn trust_ends_with_what_it_was_for() {
+    let line = patient(IDLE);
+    let sessions = [Trusted::new(line.clone()), Trusted::new(line.clone())];
+    assert_eq!(line.standing(), Standing::Trusted);
+    drop(sessions);
+    assert_eq!(line.standing(), Standing::Unknown);
+    line.verified(Standing::Trusted);
+    line.known();
+    assert_eq!(line.standing(), Standing::Trusted);
+    // The CA was dropped.
+    line.verified(Standing::Unknown);
+    assert_eq!(line.standing(), Standing::Known);
 }
 
 #[tokio::test]
@@ -203,9 +234,10 @@ async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
             !is_kept,
             "{version:?}"
         );
+        assert_eq!(freed.try_recv(), Err(TryRecvError::Empty));
         assert!(body.frame().await.is_none());
+        assert_eq!(freed.try_recv(), Err(TryRecvError::Closed));
         drop(body);
-        assert!(freed.try_recv().is_err());
     }
     let empty = line.bound(Version::HTTP_2, Body::empty(), None, ()).body;
     assert!(http_body::Body::is_end_stream(&empty));

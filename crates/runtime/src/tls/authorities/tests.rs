@@ -4,6 +4,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::{
+    super::certificate::Certificate,
     Purpose::{Client, Server},
     *,
 };
@@ -288,6 +289,31 @@ fn webpki_is_shown_no_more_than_it_follows() {
     assert_eq!(with(2), Ok(()));
     assert_eq!(with(3), Err(Refusal::OfOneName(2)));
     assert_eq!(with(7), Err(Refusal::TooMany(6)));
+}
+
+/// CAs of one name, each with its own key, which webpki reads and x509-parser does not:
+/// an extension that nobody knows is there twice.
+#[test]
+fn intermediates_count_as_webpki_reads_them() {
+    let [given, shown] = certificates("version 3");
+    let authorities = authorities(given);
+    let own = shown.first().unwrap().clone();
+    let unknown = rcgen::CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+    let other = || {
+        let mut ca = rcgen::CertificateParams::default();
+        ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        ca.custom_extensions = vec![unknown.clone(), unknown.clone()];
+        let key = rcgen::KeyPair::generate().unwrap();
+        ca.self_signed(&key).unwrap().der().clone()
+    };
+    assert!(Certificate::read(&other()).is_err());
+    let with = |others: usize| {
+        let others = std::iter::repeat_with(other).take(others);
+        let chain: Vec<_> = std::iter::once(own.clone()).chain(others).collect();
+        authorities.verify(&chain, Client, at())
+    };
+    assert_eq!(with(3), Err(Refusal::OfOneName(2)));
+    assert_eq!(with(6), Err(Refusal::OfOneName(2)));
 }
 
 #[test]
