@@ -346,7 +346,7 @@ mod tests {
         drop(jane);
         enter("jane").unwrap();
         drop(others);
-        // The ServiceAccounts of a namespace count as one.
+        // The service accounts of a namespace count as one.
         let [first, second, third] =
             ["a", "b", "c"].map(|name| format!("system:serviceaccount:shop:{name}"));
         let kept = [enter(&first).unwrap(), enter(&second).unwrap()];

@@ -25,7 +25,7 @@ use crate::auth::{MayNot, Publishing, bearer};
 /// answers reviews; so it is asked twice, so far apart at most.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The longest token that is reviewed, in bytes, as at the API. Those of ServiceAccounts
+/// The longest token that is reviewed, in bytes, as at the API. Those of service accounts
 /// have some 1,000.
 const LONGEST_TOKEN: usize = 32 << 10;
 

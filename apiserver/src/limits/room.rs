@@ -22,12 +22,12 @@ const UNTAKEN: Duration = Duration::from_secs(1);
 /// The same, if its tenant has more places than the one who asks would have.
 const UNTAKEN_OF_MANY: Duration = Duration::from_millis(100);
 
-/// How the names of ServiceAccounts begin; the namespace is next.
+/// How the names of service accounts begin; the namespace is next.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// All places. An answer keeps its place until the peer has taken it, and a peer may
 /// take nothing; so each tenant has a share, and what is not taken makes room. A tenant
-/// is a user, or a namespace with all its ServiceAccounts: whoever may create one can
+/// is a user, or a namespace with all its service accounts: whoever may create one can
 /// create any number.
 #[derive(Debug)]
 pub(super) struct Room {
