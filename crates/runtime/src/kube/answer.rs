@@ -45,7 +45,8 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// There is no answer, or it says that the request failed.
+    /// There is no answer, or it is a refusal, which has the status of its head whatever
+    /// its body is.
     pub(super) async fn to(client: &Client, request: Request<Vec<u8>>) -> Result<Self, Error> {
         let answer = client.send(request.map(Body::from)).await?;
         let (head, body) = answer.into_parts();
@@ -54,7 +55,7 @@ impl Answer {
             rest: Bytes::new(),
             activity: head.extensions.get().cloned(),
         };
-        if head.status.is_client_error() || head.status.is_server_error() {
+        if !head.status.is_success() {
             return Err(answer.refusal(head.status).await);
         }
         Ok(answer)
@@ -62,25 +63,19 @@ impl Answer {
 
     async fn refusal(mut self, code: StatusCode) -> Error {
         let mut text = Vec::new();
-        while text.len() < MOST_OF_REFUSAL {
-            match self.chunk().await {
-                Ok(Some(chunk)) => text.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(error) => return error,
-            }
+        // What keeps the rest from being read says less than the status.
+        while text.len() < MOST_OF_REFUSAL
+            && let Ok(Some(chunk)) = self.chunk().await
+        {
+            text.extend_from_slice(&chunk);
         }
         text.truncate(MOST_OF_REFUSAL);
         let text = String::from_utf8_lossy(&text);
-        let status = match from_json::<Status>(&text) {
-            Ok(status) if status.code != 0 => status,
-            Ok(status) => status.with_code(code.as_u16()),
-            Err(_) => {
-                let told: String = text.trim().chars().take(MOST_TOLD).collect();
-                let status = Status::failure(&told, "Failed to parse error data");
-                status.with_code(code.as_u16())
-            }
-        };
-        Error::Api(Box::new(status))
+        let status = from_json::<Status>(&text).unwrap_or_else(|_| {
+            let told: String = text.trim().chars().take(MOST_TOLD).collect();
+            Status::failure(&told, "Failed to parse error data")
+        });
+        Error::Api(Box::new(status.with_code(code.as_u16())))
     }
 
     /// All of it.
@@ -136,3 +131,6 @@ impl Answer {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

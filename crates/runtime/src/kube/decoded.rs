@@ -257,7 +257,10 @@ where
     async fn list(&mut self) -> Result<String, Stale> {
         let (mut listed, mut next) = (Vec::new(), None);
         let mut limit = self.watched.page;
-        let version = loop {
+        // That of the first page. Pages are all of one moment where the server can do
+        // that; where not, what happened between them is told by the watch.
+        let mut version = String::new();
+        loop {
             let page = match self.page(next.as_ref(), limit).await {
                 Ok(page) => page,
                 Err(Unread::TooLong) if limit > 1 => {
@@ -271,11 +274,14 @@ where
             self.leave_out(page.left_out);
             listed.extend(page.items.into_iter().map(&self.keep));
             limit = limit.saturating_mul(MORE).min(self.watched.page);
+            if version.is_empty() {
+                version = page.version;
+            }
             next = page.next;
             if next.is_none() {
-                break page.version;
+                break;
             }
-        };
+        }
         if version.is_empty() {
             return Err(Stale::NoVersion);
         }

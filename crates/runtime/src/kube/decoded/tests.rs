@@ -89,6 +89,8 @@ enum Answer {
     Broken(&'static str),
     /// Text without an end, and without an end of a line.
     Endless,
+    /// This status and the beginning of a text, and then the connection breaks.
+    Refused(u16),
 }
 
 impl Api {
@@ -117,6 +119,7 @@ fn respond(answer: Option<Answer>) -> Response<BoxBody<Bytes, BoxError>> {
         Some(Answer::Open(text)) => (200, text, Some(false)),
         Some(Answer::Broken(text)) => (200, text, Some(true)),
         Some(Answer::Endless) => return endless(),
+        Some(Answer::Refused(status)) => (status, "{\"code\":", Some(true)),
         None => (200, "", Some(false)),
     };
     let frames = stream::unfold(Some(text), move |text| async move {
@@ -192,6 +195,20 @@ async fn a_set_is_listed_in_pages_and_then_watched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_happens_between_two_pages_of_a_list_is_told_by_the_watch() {
+    let api = Api::default();
+    // A server whose pages are of different moments: `a` is another one by the second.
+    let client = api.client(&[
+        Answer::Whole(200, "a b @7>p2"),
+        Answer::Whole(200, "c @9"),
+        Answer::Open("-a @8\n+a @9\n"),
+    ]);
+    let told = told(client, 3).await;
+    assert_eq!(told, ["replace A B C", "remove A", "put A"]);
+    assert_eq!(api.asked()[2], format!("{WATCH}7"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_breaks_goes_on_where_it_was() {
     let api = Api::default();
     let client = api.client(&[
@@ -212,6 +229,10 @@ async fn what_cannot_be_watched_is_listed_again() {
     for lost in [
         Answer::Open("!410\n"),
         Answer::Whole(410, r#"{"status":"Failure","code":410}"#),
+        // Whatever is in it, and however much of it comes.
+        Answer::Whole(410, "gone"),
+        Answer::Whole(410, r#"{"status":"Failure","code":500}"#),
+        Answer::Refused(410),
         Answer::Open("?\n"),
         Answer::Endless,
     ] {
@@ -280,23 +301,6 @@ async fn a_list_of_one_object_that_is_too_long_is_no_list() {
         .filter_map(|uri| Some(uri.split_once("&limit=")?.1.to_owned()))
         .collect();
     assert_eq!(limits, ["500", "50", "5", "1", "500"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_a_refusal_only_the_beginning_is_read() {
-    let refuse = |_: http::Request<Body>| async {
-        let (mut head, body) = endless().into_parts();
-        head.status = http::StatusCode::INTERNAL_SERVER_ERROR;
-        Ok::<_, BoxError>(Response::from_parts(head, body))
-    };
-    let client = Client::new(service_fn(refuse), "default");
-    let request = http::Request::new(Vec::new());
-    match crate::kube::answer::Answer::to(&client, request).await {
-        Err(Error::Api(status)) => {
-            assert_eq!((status.code, status.message.len()), (500, 256));
-        }
-        other => panic!("{other:?}"),
-    }
 }
 
 /// An API whose list, and whose watch, say this; and what is counted of it.
