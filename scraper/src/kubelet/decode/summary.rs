@@ -116,7 +116,7 @@ type Pod<'a> = (&'a str, &'a str);
 struct Seen<'a> {
     asked_at: Timestamp,
     containers: Vec<Container<'a>>,
-    /// Pods of which a container cannot be read.
+    /// Pods of which a container cannot be read. They count as containers.
     torn: Vec<Pod<'a>>,
     pods: u32,
     refused: Refusals,
@@ -188,8 +188,7 @@ impl<'a> Seen<'a> {
         json: Json<'a>,
     ) -> Result<(), Undecodable> {
         let Ok(stats) = serde_json::from_str::<Stats<'a>>(json.get()) else {
-            self.tear(pod, Refused::Malformed, at, json);
-            return Ok(());
+            return self.tear(pod, Refused::Malformed, at, json);
         };
         let numbers = Numbers::of(&stats, self.asked_at);
         let name = stats.name.and_then(text);
@@ -199,12 +198,9 @@ impl<'a> Seen<'a> {
         }
         let name = name.filter(|name| is_dns_label(name));
         let (Some((namespace, pod)), Some(container)) = (pod, name) else {
-            self.tear(pod, Refused::BadLabel, at, json);
-            return Ok(());
+            return self.tear(pod, Refused::BadLabel, at, json);
         };
-        if self.containers.len() >= Roster::MAX_CONTAINERS {
-            return Err(Undecodable::TooManyContainers);
-        }
+        self.has_room()?;
         self.containers.push(Container {
             names: Names {
                 namespace,
@@ -219,10 +215,27 @@ impl<'a> Seen<'a> {
     }
 
     /// Refuses a container, and so leaves out its pod.
-    fn tear(&mut self, pod: Option<Pod<'a>>, refused: Refused, at: At, json: Json<'a>) {
+    fn tear(
+        &mut self,
+        pod: Option<Pod<'a>>,
+        refused: Refused,
+        at: At,
+        json: Json<'a>,
+    ) -> Result<(), Undecodable> {
         self.refuse(refused, at, json);
         let known = self.torn.last().copied();
-        self.torn.extend(pod.filter(|_| pod != known));
+        if let Some(pod) = pod.filter(|_| pod != known) {
+            self.has_room()?;
+            self.torn.push(pod);
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> Result<(), Undecodable> {
+        if self.containers.len() + self.torn.len() >= Roster::MAX_CONTAINERS {
+            return Err(Undecodable::TooManyContainers);
+        }
+        Ok(())
     }
 
     fn refuse(&mut self, refused: Refused, at: At, json: Json<'a>) {
@@ -382,8 +395,9 @@ where
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut array: A) -> Result<Self::Value, A::Error> {
         let mut taken = Ok(());
-        while let Some(element) = array.next_element()? {
-            if taken.is_ok() {
+        while let Some(element) = array.next_element::<Json<'de>>()? {
+            // As in Go, one that is null says nothing.
+            if taken.is_ok() && element.get() != "null" {
                 taken = (self.0)(element);
             }
         }

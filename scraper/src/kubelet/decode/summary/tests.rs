@@ -476,6 +476,36 @@ fn of_two_samples_that_differ_there_is_none() {
 }
 
 #[test]
+fn an_element_that_is_null_is_not_there() {
+    let containers = json!([null, container("c"), null]);
+    let decoded = read(&json!({ "pods": [null, pod("p", &containers), null] }));
+    assert_eq!(names(&decoded), ["a/p/c"]);
+    assert_eq!(refused(&decoded), []);
+    assert!(
+        !decoded
+            .reading
+            .remarks
+            .is_unreadable(&PodKey::new("a", "p"))
+    );
+}
+
+#[test]
+fn pods_that_cannot_be_read_are_as_many_as_containers_at_most() {
+    let torn = |pod: usize| json!({ "podRef": { "name": format!("p{pod}"), "namespace": "a" }, "containers": [7] });
+    let page = |pods: usize| {
+        let pods: Vec<Value> = (0..pods)
+            .map(torn)
+            .chain([pod("q", &json!([container("c")]))])
+            .collect();
+        json!({ "pods": pods }).to_string()
+    };
+    let most = Roster::MAX_CONTAINERS - 1;
+    assert_eq!(names(&decode(page(most).as_bytes()).unwrap()), ["a/q/c"]);
+    let more = decode(page(most + 1).as_bytes()).unwrap_err();
+    assert!(matches!(more, Undecodable::TooManyContainers), "{more}");
+}
+
+#[test]
 fn more_than_a_node_may_have_is_too_much() {
     let page = |containers: usize| {
         let mut page =
