@@ -173,8 +173,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
 enum Scanner {
     /// As much of the preface as has come.
     New(usize),
-    /// HTTP/1: the bytes since the last answer.
-    One(usize),
+    One(Lines),
     Two(Frames),
 }
 
@@ -188,7 +187,7 @@ impl Scanner {
     fn goes_on(&self) -> bool {
         match self {
             Self::New(_) => false,
-            Self::One(bytes) => *bytes > SMALL,
+            Self::One(lines) => lines.held > SMALL,
             Self::Two(frames) => frames.goes_on,
         }
     }
@@ -209,7 +208,10 @@ impl Scanner {
                 let common = expected.len().min(bytes.len());
                 let (begin, rest) = bytes.split_at(common);
                 if !expected.starts_with(begin) {
-                    *self = Self::One(seen.saturating_add(bytes.len()));
+                    let mut lines = Lines::default();
+                    lines.scan(PREFACE.get(..*seen).unwrap_or_default());
+                    lines.scan(bytes);
+                    *self = Self::One(lines);
                 } else if common == expected.len() {
                     let mut frames = Frames::default();
                     frames.scan(rest);
@@ -218,15 +220,42 @@ impl Scanner {
                     *seen = seen.saturating_add(common);
                 }
             }
-            Self::One(held) => *held = held.saturating_add(bytes.len()),
+            Self::One(lines) => lines.scan(bytes),
             Self::Two(frames) => frames.scan(bytes),
         }
     }
 
     /// An answer is sent, so in HTTP/1 its request was read.
     fn answered(&mut self) {
-        if let Self::One(bytes) = self {
-            *bytes = 0;
+        if let Self::One(lines) = self {
+            lines.held = lines.held.min(lines.unfinished);
+        }
+    }
+}
+
+/// The lines of HTTP/1. A peer may send the next head, or its beginning, before it is
+/// answered.
+#[derive(Debug, Default)]
+struct Lines {
+    /// Bytes since the last answer, and those before that are of no whole head.
+    held: usize,
+    /// Bytes since the last empty line, with which a head ends.
+    unfinished: usize,
+    /// Whether a line has bytes other than those that end it.
+    is_begun: bool,
+}
+
+impl Lines {
+    fn scan(&mut self, bytes: &[u8]) {
+        self.held = self.held.saturating_add(bytes.len());
+        for byte in bytes {
+            self.unfinished = self.unfinished.saturating_add(1);
+            match byte {
+                b'\n' if !self.is_begun => self.unfinished = 0,
+                b'\n' => self.is_begun = false,
+                b'\r' => {}
+                _ => self.is_begun = true,
+            }
         }
     }
 }
@@ -363,6 +392,34 @@ mod tests {
         scanner.scan(b"x");
         assert!(scanner.goes_on());
         scanner.answered();
+        // All of it is of a head whose end is still to come.
+        assert!(scanner.goes_on());
+        scanner.scan(b"\r\n\r\n");
+        scanner.answered();
         assert!(!scanner.goes_on());
+    }
+
+    #[test]
+    fn what_follows_a_whole_head_is_left_when_that_is_answered() {
+        let begins =
+            |length: usize| [b"GET /2 HTTP/1.1\r\nA: ".to_vec(), vec![b'a'; length]].concat();
+        for end in ["\r\n\r\n", "\n\n", "\r\n\n"] {
+            for size in [1, 3, 100_000] {
+                let mut scanner = Scanner::default();
+                let whole = format!("GET / HTTP/1.1\r\nHost: a{end}");
+                for part in [whole.into_bytes(), begins(SMALL - 20)]
+                    .concat()
+                    .chunks(size)
+                {
+                    scanner.scan(part);
+                }
+                assert!(scanner.goes_on());
+                scanner.answered();
+                assert!(!scanner.goes_on(), "{end:?} in parts of {size}");
+                scanner.scan(b"a");
+                scanner.answered();
+                assert!(scanner.goes_on(), "{end:?} in parts of {size}");
+            }
+        }
     }
 }

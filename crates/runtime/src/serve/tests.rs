@@ -507,6 +507,61 @@ async fn endless_head(address: SocketAddr, begin: &[u8]) -> TcpStream {
     stream
 }
 
+/// What comes of writing this at once, until the server ends the connection.
+async fn all_of(address: SocketAddr, text: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // The server may be done before all is written, and reset the connection.
+    drop(stream.write_all(text).await);
+    let mut read = Vec::new();
+    drop(stream.read_to_end(&mut read).await);
+    String::from_utf8(read).unwrap()
+}
+
+#[tokio::test]
+async fn a_head_that_follows_another_at_once_counts_as_any_other() {
+    const WHOLE: &str = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    let metrics = ServeMetrics::default();
+    let limits = Limits {
+        large_heads: 0,
+        request_head: Duration::from_millis(500),
+        ..Limits::admin()
+    };
+    let (address, _running) = counted(limits, metrics.clone()).await;
+    // A beginning that is small waits for its end, for as long as any.
+    let begins = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(8_000));
+    let answers = all_of(address, format!("{WHOLE}{WHOLE}{begins}").as_bytes()).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+    assert_eq!(metrics.heads_refused.get(), 0);
+    // What came with the request before is part of one that is long.
+    let begins = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(20_000));
+    all_of(address, format!("{WHOLE}{begins}").as_bytes()).await;
+    assert_eq!(metrics.heads_refused.get(), 1);
+}
+
+#[tokio::test]
+async fn whoever_sends_heads_without_end_keeps_nobody_waiting() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let (address, _running) = server(Limits::admin()).await;
+    let mut floods = JoinSet::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let heads = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
+        // It reads no answer.
+        floods.spawn(async move { while stream.write_all(heads.as_bytes()).await.is_ok() {} });
+    }
+    for _ in 0..50 {
+        let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+        let (mut sender, connection) = http1::handshake(stream).await.unwrap();
+        floods.spawn(async move { drop(connection.await) });
+        let answer = timeout(Duration::from_secs(10), sender.send_request(request("/")));
+        assert_eq!(answer.await.unwrap().unwrap().status(), 200);
+    }
+}
+
 #[tokio::test]
 async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_nobody_else() {
     use tokio::io::AsyncReadExt as _;
