@@ -11,6 +11,7 @@
 
 mod claims;
 mod labels;
+mod pod;
 mod printed;
 mod refused;
 mod uid;
@@ -18,10 +19,8 @@ mod unplaced;
 mod watch;
 
 use std::{
-    borrow::Borrow,
-    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, mem,
     ops::Bound,
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
@@ -33,9 +32,12 @@ pub(crate) use self::{
     claims::watch_claims,
     refused::Kind,
     unplaced::{Unplaced, place_pods},
-    watch::{watch_nodes, watch_pods},
+    watch::{Pods, watch_nodes, watch_pods},
 };
-use self::{labels::Shared, refused::Refused};
+use self::{labels::Shared, pod::Pod, refused::Refused};
+
+/// So many pods are compared with others under one lock.
+const PAGE: usize = 500;
 
 /// What is known of a Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,42 +58,6 @@ pub struct PodRecord {
     pub node: Option<NodeName>,
     /// Its labels.
     pub labels: Labels,
-}
-
-/// A pod in its place: by its key, which it holds itself.
-#[derive(Debug)]
-struct Pod(Arc<PodRecord>);
-
-impl From<PodRecord> for Pod {
-    fn from(pod: PodRecord) -> Self {
-        Self(Arc::new(pod))
-    }
-}
-
-impl Borrow<PodKey> for Pod {
-    fn borrow(&self) -> &PodKey {
-        &self.0.key
-    }
-}
-
-impl PartialEq for Pod {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.key == other.0.key
-    }
-}
-
-impl Eq for Pod {}
-
-impl PartialOrd for Pod {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Pod {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.0.key.cmp(&other.0.key)
-    }
 }
 
 /// The objects, plain data behind `&mut self`.
@@ -120,7 +86,7 @@ impl Catalog {
 
     /// The pod called `key`, if it exists and runs.
     pub fn pod(&self, key: &PodKey) -> Option<Arc<PodRecord>> {
-        self.read(|records| records.pods.get(key).map(|pod| Arc::clone(&pod.0)))
+        self.read(|records| records.pods.get(key).map(|pod| Arc::clone(&pod.record)))
     }
 
     /// Up to `max` nodes that come after `after`, by name.
@@ -152,7 +118,7 @@ impl Catalog {
             records
                 .pods
                 .range::<PodKey, _>((from, Bound::Unbounded))
-                .map(|Pod(pod)| pod)
+                .map(|pod| &pod.record)
                 .take_while(|pod| namespace.is_none_or(|wanted| *pod.key.namespace == *wanted))
                 .take(max)
                 .cloned()
@@ -187,11 +153,16 @@ impl Catalog {
         node: &NodeName,
         pods: &[RosterPod],
     ) -> (usize, Option<Arc<PodRecord>>) {
-        let elsewhere = |pod: &Pod| pod.0.node.as_ref().is_some_and(|bound| !bound.is(node));
+        let elsewhere = |pod: &Pod| {
+            pod.record
+                .node
+                .as_ref()
+                .is_some_and(|bound| !bound.is(node))
+        };
         self.read(|records| {
             let known = pods.iter().filter_map(|pod| records.pods.get(&pod.key));
             let mut elsewhere = known.filter(|pod| elsewhere(pod));
-            let first = elsewhere.next().map(|pod| Arc::clone(&pod.0));
+            let first = elsewhere.next().map(|pod| Arc::clone(&pod.record));
             (usize::from(first.is_some()) + elsewhere.count(), first)
         })
     }
@@ -235,19 +206,24 @@ impl Catalog {
 
     /// Puts a pod in, in place of an earlier one of that name.
     pub fn put_pod(&self, pod: PodRecord) {
-        self.write(|records| {
-            records.pods.replace(pod.into());
-        });
+        self.put(pod.into());
+    }
+
+    /// Puts a pod in. Returns what it takes the place of, if that was another pod of
+    /// the same name.
+    fn put(&self, pod: Pod) -> Option<Arc<PodRecord>> {
+        let uid = pod.uid();
+        let known = self.write(|records| records.pods.replace(pod))?;
+        (known.uid() != uid).then_some(known.record)
     }
 
     /// Notes the node of a pod that is there without one.
     fn place_pod(&self, key: &PodKey, node: NodeName) {
         self.write(|records| {
-            let pod = records.pods.get(key).map(|pod| Arc::clone(&pod.0));
-            if let Some(pod) = pod.filter(|pod| pod.node.is_none()) {
-                let node = Some(node);
-                let pod = PodRecord::clone(&pod);
-                records.pods.replace(PodRecord { node, ..pod }.into());
+            let pod = records.pods.get(key);
+            if let Some(pod) = pod.filter(|pod| pod.record.node.is_none()) {
+                let pod = pod.on(node);
+                records.pods.replace(pod);
             }
         });
     }
@@ -259,11 +235,10 @@ impl Catalog {
         });
     }
 
-    /// Takes a pod out.
-    pub fn remove_pod(&self, key: &PodKey) {
-        self.write(|records| {
-            records.pods.remove(key);
-        });
+    /// Takes a pod out. Returns what was known of it.
+    pub fn remove_pod(&self, key: &PodKey) -> Option<Arc<PodRecord>> {
+        let known = self.write(|records| records.pods.take(key));
+        known.map(|pod| pod.record)
     }
 
     /// Replaces all nodes: what a complete list says.
@@ -280,19 +255,43 @@ impl Catalog {
 
     /// Replaces all pods: what a complete list says.
     pub fn set_pods(&self, pods: Vec<PodRecord>) {
-        let pods = pods.into_iter().map(Pod::from).collect();
-        self.write(|records| {
+        self.set(pods.into_iter().map(Pod::from));
+    }
+
+    /// Replaces all pods: what a complete list says. If it names one twice the last one
+    /// counts. Returns those that do not exist any longer; another one of the same name
+    /// may.
+    fn set(&self, pods: impl Iterator<Item = Pod>) -> Vec<Arc<PodRecord>> {
+        let mut listed = BTreeSet::new();
+        for pod in pods {
+            listed.replace(pod);
+        }
+        let before = self.write(|records| {
             records.pods_synced = true;
-            records.pods = pods;
+            mem::replace(&mut records.pods, listed)
         });
+        let before: Vec<Pod> = before.into_iter().collect();
+        let mut gone = Vec::new();
+        for page in before.chunks(PAGE) {
+            self.read(|records| {
+                let now = |pod: &Pod| records.pods.get(pod.key());
+                let is_gone = |pod: &&Pod| now(pod).is_none_or(|now| now.uid() != pod.uid());
+                gone.extend(
+                    page.iter()
+                        .filter(is_gone)
+                        .map(|pod| Arc::clone(&pod.record)),
+                );
+            });
+        }
+        gone
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Records) -> T) -> T {
         ask(&self.records.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn write(&self, change: impl FnOnce(&mut Records)) {
-        change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner));
+    fn write<T>(&self, change: impl FnOnce(&mut Records) -> T) -> T {
+        change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn texts<T>(&self, share: impl FnOnce(&mut Shared) -> T) -> T {

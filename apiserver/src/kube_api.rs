@@ -4,6 +4,7 @@ use kube::Client;
 use prometheus_client::registry::Registry;
 use tributary_runtime::{
     args::KubeArgs,
+    clock::Clock,
     exit::Misconfigured,
     kube::{Limits, Watches},
     kube_credentials::{KubeCredentials, reading},
@@ -13,7 +14,7 @@ use tributary_runtime::{
 use crate::{
     args::Args,
     auth::Clients,
-    catalog::{Catalog, Unplaced, place_pods, watch_claims, watch_nodes, watch_pods},
+    catalog::{Catalog, Pods, Unplaced, place_pods, watch_claims, watch_nodes, watch_pods},
     store::Store,
 };
 
@@ -70,15 +71,23 @@ impl KubeApi {
         &self,
         tasks: &mut Tasks,
         catalog: &Catalog,
-        store: &Store,
+        (store, clock): (&Store, &Clock),
     ) -> Result<(), Misconfigured> {
         let metadata = reading(&self.args, Limits::metadata_client);
         let metadata = self.credentials.client("watches", metadata).await?;
-        self.spawn(tasks, &metadata, (catalog, store));
+        let pods = Pods {
+            catalog: catalog.clone(),
+            store: store.clone(),
+            unplaced: Unplaced::default(),
+            clock: clock.clone(),
+        };
+        self.spawn(tasks, &metadata, pods);
         Ok(())
     }
 
-    fn spawn(&self, tasks: &mut Tasks, metadata: &Client, (catalog, store): (&Catalog, &Store)) {
+    fn spawn(&self, tasks: &mut Tasks, metadata: &Client, pods: Pods) {
+        let (catalog, store) = (pods.catalog.clone(), pods.store.clone());
+        let held = (catalog.clone(), pods.unplaced.clone());
         let client = self.watches.observe("nodes", metadata);
         let (stop, nodes) = (tasks.stop(), catalog.clone());
         tasks.spawn("nodes", async move {
@@ -86,20 +95,17 @@ impl KubeApi {
             Ok(())
         });
         let client = self.watches.observe("pods", metadata);
-        let unplaced = Unplaced::default();
-        let held = (catalog.clone(), store.clone(), unplaced.clone());
         let stop = tasks.stop();
         tasks.spawn("pods", async move {
-            watch_pods(client, held, stop).await;
+            watch_pods(client, pods, stop).await;
             Ok(())
         });
         let (stop, client) = (tasks.stop(), metadata.clone());
-        let held = (catalog.clone(), unplaced);
         tasks.spawn("unplaced", async move {
             place_pods(client, held, stop).await;
             Ok(())
         });
-        let (stop, catalog, store) = (tasks.stop(), catalog.clone(), store.clone());
+        let stop = tasks.stop();
         tasks.spawn("claims", async move {
             watch_claims(catalog, store, stop).await;
             Ok(())

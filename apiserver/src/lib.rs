@@ -139,13 +139,15 @@ impl Frontend {
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
-        kube.watch(&mut tasks, &catalog, &store).await?;
+        // The ages of samples must not jump when the machine's clock is set.
+        let ages = clock.even();
+        kube.watch(&mut tasks, &catalog, (&store, &ages)).await?;
 
         // Who asks is known by reviews, and so is who publishes.
         let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
 
-        // Samples come in. Their ages must not jump when the machine's clock is set.
-        let clock = clock.even();
+        // Samples come in.
+        let clock = ages;
         let bus = Bus::new(
             store.clone(),
             catalog.clone(),

@@ -94,11 +94,9 @@ impl Store {
     }
 
     /// Takes in that `pod`, which was bound to `node`, does not exist any longer: it is
-    /// not remembered when a page lacks it.
-    pub(crate) fn deleted(&self, pod: &PodKey, node: &NodeName) {
-        if self.read(|points| points.knows(pod, node)) {
-            self.write(|points| points.delete(pod, node));
-        }
+    /// not remembered when a page lacks it, and not taken from pages of before `now`.
+    pub(crate) fn deleted(&self, pod: &PodKey, node: &NodeName, now: Timestamp) {
+        self.write(|points| points.delete(pod, node, now));
     }
 
     /// Marks all nodes for [`Store::questioned`].

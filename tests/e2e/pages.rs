@@ -349,6 +349,51 @@ fn a_kubelet_that_repeats_one_page_is_served_up_to_a_bound() {
 }
 
 #[test]
+fn a_pod_without_containers_is_not_on_the_page() {
+    let pages = pages(3, |at| {
+        let labels = "{namespace=\"a\",pod=\"p\"}";
+        let total = 100.0 + 0.1 * seconds(at);
+        Page::asked_at(at)
+            .node(total, Some(at))
+            .line("pod_cpu_usage_seconds_total", labels, total, Some(at))
+            .line("pod_memory_working_set_bytes", labels, 1e6, Some(at))
+    });
+    let [node, pod] = &answers(&mut Pipeline::new(15), &pages, &["n1", "p"])[..] else {
+        unreachable!()
+    };
+    are(node, &[WAITS, "100m/15s", "100m/15s"]);
+    are(pod, &["node n1 does not report it yet"; 3]);
+}
+
+#[test]
+fn of_a_kubelet_that_has_only_ever_given_one_page_it_is_said_that_there_is_nothing_new() {
+    let same = pages(6, |at| {
+        Page::asked_at(at)
+            .node(100.0, Some(0))
+            .pod("p", 10.0, Some(0))
+    });
+    let nothing_new =
+        [46, 61, 76].map(|age| format!("the kubelet has reported nothing new for {age}s"));
+    for fails in [false, true] {
+        let mut pipeline = Pipeline::new(15);
+        if fails {
+            pipeline.fail(-15);
+        }
+        let [node, pod] = &answers(&mut pipeline, &same, &["n1", "p"])[..] else {
+            unreachable!()
+        };
+        assert!(
+            node[..3]
+                .iter()
+                .chain(&pod[..3])
+                .all(|said| said.contains(WAITS))
+        );
+        assert_eq!(node[3..], nothing_new);
+        assert_eq!(pod[3..], nothing_new);
+    }
+}
+
+#[test]
 fn each_container_has_a_clock_of_its_own() {
     for (ahead, resolution) in [(90, 15), (31, 10), (-90, 15), (-95_908_296, 15)] {
         let pages: Vec<Page> = (0..5)

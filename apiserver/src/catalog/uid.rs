@@ -15,6 +15,13 @@ impl From<&str> for Uid {
     }
 }
 
+impl Uid {
+    /// Half as long, which tells two of one name apart as well.
+    pub(super) fn short(self) -> u64 {
+        BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
+    }
+}
+
 fn uuid(text: &str) -> Option<u128> {
     let parts: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
@@ -39,7 +46,13 @@ mod tests {
         let uid = Uid::from("c3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6e");
         let bytes = 0xc3c8_a1c4_5f0e_4d3a_9d60_1b2f_3a4c_5d6e_u128.to_be_bytes();
         assert_eq!(uid, Uid(bytes));
-        assert_ne!(uid, Uid::from("c3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6f"));
+        for other in [
+            "c3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6f",
+            "d3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6e",
+        ] {
+            assert_ne!(uid, Uid::from(other));
+            assert_ne!(uid.short(), Uid::from(other).short());
+        }
     }
 
     #[test]

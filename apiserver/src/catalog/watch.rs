@@ -7,11 +7,15 @@
 use kube::Client;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
-use tributary_model::{NodeName, PodKey};
-use tributary_runtime::kube::{Change, Watched, keep, keep_decoded};
+use tributary_model::{NodeName, PodKey, Timestamp};
+use tributary_runtime::{
+    clock::Clock,
+    kube::{Change, Watched, keep, keep_decoded},
+};
 
 use super::{
     Catalog, Labels, NodeRecord, PodRecord, Unplaced,
+    pod::{Pod, Told},
     printed::{Printed, PrintedPod},
     refused::Kind,
 };
@@ -50,39 +54,70 @@ fn running_pods() -> Watched {
     }
 }
 
-/// Watches running pods into `catalog` until `stop`. Pods that are reported before
-/// they are known here have the name that `store` has. Those that come without a
-/// node go into `unplaced`.
-pub(crate) async fn watch_pods(
-    client: Client,
-    (catalog, store, unplaced): (Catalog, Store, Unplaced),
-    stop: CancellationToken,
-) {
-    let apply = |change| match change {
-        Change::Replace(pods) => {
-            catalog.set_pods(pods);
-            unplaced.retain(|key| catalog.pod(key).is_some());
-            store.question_all();
-        }
-        Change::Put(pod) => {
-            let (key, node) = (pod.key.clone(), pod.node.clone());
-            catalog.put_pod(pod);
-            if let Some(node) = node {
-                store.bound(&key, &node);
+/// Where what is told of pods goes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Pods {
+    /// All that are known.
+    pub(crate) catalog: Catalog,
+    /// What kubelets report of them. Pods that are reported before they are known here
+    /// have the name that this has.
+    pub(crate) store: Store,
+    /// Those that come without a node.
+    pub(crate) unplaced: Unplaced,
+    /// The clock by which the samples' ages count.
+    pub(crate) clock: Clock,
+}
+
+impl Pods {
+    fn apply(&self, change: Change<Told>) {
+        match change {
+            Change::Replace(pods) => {
+                let gone = self.catalog.set(pods.into_iter().map(Pod::from));
+                self.unplaced.retain(|key| self.catalog.pod(key).is_some());
+                for pod in gone {
+                    self.deleted(&pod);
+                }
+                self.store.question_all();
+            }
+            Change::Put(Told { pod, uid }) => {
+                let (key, node) = (pod.key.clone(), pod.node.clone());
+                if let Some(before) = self.catalog.put(Told { pod, uid }.into()) {
+                    self.deleted(&before);
+                }
+                if let Some(node) = node {
+                    self.store.bound(&key, &node);
+                }
+            }
+            Change::Remove(Told { pod, .. }) => {
+                self.unplaced.forget(&pod.key);
+                match self.catalog.remove_pod(&pod.key) {
+                    Some(known) if known.node.is_some() => self.deleted(&known),
+                    _ => self.deleted(&pod),
+                }
             }
         }
-        Change::Remove(pod) => {
-            unplaced.forget(&pod.key);
-            catalog.remove_pod(&pod.key);
-            // Another one of its name may follow, whose numbers these are not.
-            if let Some(node) = &pod.node {
-                store.deleted(&pod.key, node);
-            }
+    }
+
+    /// Another one of its name may follow, whose numbers these are not.
+    fn deleted(&self, pod: &PodRecord) {
+        if let Some(node) = &pod.node {
+            let now = Timestamp::from_millis(self.clock.now_millis());
+            self.store.deleted(&pod.key, node, now);
         }
-    };
-    let record = |pod: PrintedPod| sharing(pod, &catalog, &store, &unplaced);
+    }
+
+    fn told(&self, pod: PrintedPod) -> Told {
+        let uid = pod.uid;
+        let pod = sharing(pod, &self.catalog, &self.store, &self.unplaced);
+        Told { pod, uid }
+    }
+}
+
+/// Watches running pods into `pods` until `stop`.
+pub(crate) async fn watch_pods(client: Client, pods: Pods, stop: CancellationToken) {
     let read = (running_pods(), Printed::default());
-    keep_decoded(client, read, record, apply, stop).await;
+    let (told, apply) = (|pod| pods.told(pod), |change| pods.apply(change));
+    keep_decoded(client, read, told, apply, stop).await;
 }
 
 /// The pod with the names and labels that are in memory already.
@@ -131,128 +166,4 @@ impl From<Named> for NodeRecord {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use serde_json::json;
-    use tributary_model::{Columns, NodePoint, Reading, Remarks, Roster, RosterBuilder, Timestamp};
-
-    use tributary_runtime::kube::from_json;
-
-    use super::*;
-    use crate::{nulls::nulled, store::Source};
-
-    fn printed(name: &str) -> PrintedPod {
-        PrintedPod {
-            key: PodKey::new("shop", name),
-            uid: "u-1".into(),
-            labels: Labels::default(),
-            node: Some("n1".to_owned()),
-        }
-    }
-
-    fn roster(names: &[&str]) -> Arc<Roster> {
-        let mut builder = RosterBuilder::default();
-        for name in names {
-            let key = PodKey::new("shop", *name);
-            builder.add(key, "main".into()).unwrap();
-        }
-        builder.build()
-    }
-
-    fn same(one: &PodKey, other: &PodKey) -> bool {
-        Arc::ptr_eq(&one.name, &other.name) && Arc::ptr_eq(&one.namespace, &other.namespace)
-    }
-
-    #[test]
-    fn names_are_in_memory_once_whoever_comes_first() {
-        let (catalog, store) = (Catalog::default(), Store::new(None));
-        let unplaced = Unplaced::default();
-        let put = |name| {
-            let pod = sharing(printed(name), &catalog, &store, &unplaced);
-            catalog.put_pod(pod);
-        };
-        put("known");
-        let mut roster = roster(&["known", "reported"]);
-        catalog.share_names(&mut roster);
-        let reading = Reading {
-            node: "n1".into(),
-            roster: Arc::clone(&roster),
-            asked_at: Timestamp::from_millis(0),
-            point: NodePoint::default(),
-            columns: Columns::missing(2),
-            remarks: Remarks::default(),
-        };
-        let source = Source {
-            name: "s".into(),
-            resolution: Duration::from_secs(15),
-        };
-        store.take(reading, &source);
-        put("reported");
-        for (pod, name) in roster.pods().iter().zip(["known", "reported"]) {
-            let known = catalog.pod(&PodKey::new("shop", name)).unwrap();
-            assert!(same(&known.key, &pod.key), "{name}");
-            assert!(
-                known
-                    .node
-                    .as_ref()
-                    .unwrap()
-                    .is(&catalog.share_node(&"n1".into()))
-            );
-        }
-    }
-
-    #[test]
-    fn labels_that_are_too_many_are_counted() {
-        let (catalog, store) = (Catalog::default(), Store::new(None));
-        let unplaced = Unplaced::default();
-        for labels in [1, 1_639, 60_000] {
-            let labels = (0..labels).map(|n| (format!("{n:05}"), ""));
-            let labels = labels.collect::<Labels>();
-            let pod = PrintedPod {
-                labels,
-                ..printed("a")
-            };
-            catalog.put_pod(sharing(pod, &catalog, &store, &unplaced));
-        }
-        let refused = Kind::ALL.map(|kind| catalog.labels_refused(kind));
-        assert_eq!(refused, [0, 2]);
-        let pod = catalog.pod(&PodKey::new("shop", "a")).unwrap();
-        assert!(pod.labels.are_refused());
-        assert!(pod.node.is_some());
-    }
-
-    #[test]
-    fn of_a_node_the_name_and_the_labels_are_read() {
-        let json = r#"{"kind":"Node","apiVersion":"v1","metadata":{
-            "name":"n1","uid":"u-1","resourceVersion":"7",
-            "labels":{"zone":"a","empty":null},"annotations":{"a":"b"},
-            "managedFields":[{"manager":"kubelet","fieldsV1":{"f:status":{}}}],
-            "ownerReferences":[{"kind":"Machine"}]}}"#;
-        let node: Named = from_json(json).unwrap();
-        assert_eq!(
-            NodeRecord::from(node),
-            NodeRecord {
-                name: "n1".into(),
-                labels: [("zone", "a"), ("empty", "")].into_iter().collect(),
-            }
-        );
-    }
-
-    #[test]
-    fn a_node_in_which_anything_is_null_is_read() {
-        let node = json!({"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n1",
-            "resourceVersion": "7", "labels": {"zone": "a"}, "annotations": {"a": "b"}},
-            "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]}});
-        for (at, json) in nulled(&node) {
-            let node = from_json::<Named>(&json);
-            let node = node.unwrap_or_else(|error| panic!("{at}: {error}"));
-            let is_named = !node.metadata.name.is_empty();
-            assert_eq!(
-                is_named,
-                !matches!(&*at, "" | "/metadata" | "/metadata/name"),
-                "{at}"
-            );
-        }
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@
 //! depend on the order in which readings arrive, so frontends that were fed
 //! differently agree (docs/decisions/0026-time.md).
 
+mod deleted;
 mod gone;
 mod row;
 
@@ -20,6 +21,7 @@ use tributary_model::{
 };
 
 use self::{
+    deleted::Deleted,
     gone::{Gone, Lost},
     row::Page,
 };
@@ -60,9 +62,8 @@ pub(super) struct Pairs {
     node: Row,
     rows: Box<[Row]>,
     gone: Gone,
-    /// Pods on the newest page that are deleted: they are not remembered when a page
-    /// lacks them.
-    deleted: Vec<PodKey>,
+    /// Pods that are deleted: they are not remembered when a page lacks them.
+    deleted: Deleted,
     remarks: Remarks,
 }
 
@@ -89,7 +90,7 @@ impl Pairs {
             node: Row::first(&point_of(&reading.point), &page),
             rows: points.map(|point| Row::first(&point, &page)).collect(),
             gone: Gone::default(),
-            deleted: Vec::new(),
+            deleted: Deleted::default(),
             remarks: reading.remarks,
             roster: reading.roster,
         }
@@ -128,6 +129,7 @@ impl Pairs {
     fn advance(&mut self, reading: Reading, page: &Page, room: &mut Room) -> bool {
         let mut clock_set = self.node.take(&point_of(&reading.point), page);
         self.gone.forget(reading.asked_at);
+        self.deleted.forget(reading.asked_at, self.resolution);
         if self.roster == reading.roster {
             for (row, point) in self.rows.iter_mut().zip(reading.columns.points()) {
                 clock_set |= row.take(&point, page);
@@ -156,7 +158,7 @@ impl Pairs {
             match in_both {
                 Merged::Held(at, pod, name) => {
                     if let Some(row) = self.rows.get(at)
-                        && !self.deleted.contains(pod)
+                        && !self.deleted.is_on_page(pod, self.asked_at)
                     {
                         lost.push((pod, name), *row, self.asked_at);
                     }
@@ -179,8 +181,6 @@ impl Pairs {
             }
         }
         self.rows = rows.into();
-        self.deleted
-            .retain(|pod| reading.roster.find(pod).is_some());
         self.remember(lost, room);
         clock_set
     }
@@ -197,6 +197,7 @@ impl Pairs {
                         row.take_older(&reading.columns.point(old), page);
                     }
                 }
+                Merged::New(_, pod, _) if self.deleted.is_on_page(pod, reading.asked_at) => {}
                 Merged::New(old, pod, name) if !is_over => {
                     let (point, asked) = (reading.columns.point(old), (page, reading.asked_at));
                     self.gone.take_older((pod, name), &point, asked, &mut lost);
@@ -238,12 +239,10 @@ impl Pairs {
     }
 
     /// Takes in that a pod does not exist any longer: it is not remembered, now or when
-    /// the next page lacks it.
-    pub(super) fn delete(&mut self, pod: &PodKey) {
+    /// another page lacks it.
+    pub(super) fn delete(&mut self, pod: &PodKey, now: Timestamp) {
         self.gone.remove(pod);
-        if self.roster.find(pod).is_some() && !self.deleted.contains(pod) {
-            self.deleted.push(pod.clone());
-        }
+        self.deleted.add(pod, now);
     }
 
     /// Why the container in `row` has no value, if the page said.

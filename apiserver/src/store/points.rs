@@ -236,19 +236,13 @@ impl Points {
         Ok(Held::new(entry, pairs, since, (now, max_age)))
     }
 
-    /// Whether the node reports a pod or did so until just now.
-    pub(super) fn knows(&self, pod: &PodKey, node: &NodeName) -> bool {
-        let entry = self.nodes.get(node.as_str());
-        let pairs = entry.and_then(|entry| entry.pairs.as_ref());
-        pairs.is_some_and(|pairs| pairs.gone(pod).is_some() || pairs.roster().find(pod).is_some())
-    }
-
-    /// Takes in that a pod does not exist any longer.
-    pub(super) fn delete(&mut self, pod: &PodKey, node: &NodeName) {
+    /// Takes in that a pod does not exist any longer, which was on this node.
+    pub(super) fn delete(&mut self, pod: &PodKey, node: &NodeName, now: Timestamp) {
         let number = self.nodes.known(node);
         let entry = number.and_then(|number| self.nodes.at_mut(number));
         if let Some(pairs) = entry.and_then(|entry| entry.pairs.as_mut()) {
-            self.remembered.follow(pairs, |pairs, _| pairs.delete(pod));
+            let delete = |pairs: &mut Pairs, _: &mut _| pairs.delete(pod, now);
+            self.remembered.follow(pairs, delete);
         }
     }
 

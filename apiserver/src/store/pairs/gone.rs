@@ -74,6 +74,7 @@ impl GonePod {
     fn absorb(other: &mut Self, into: &mut Self) -> bool {
         let is_same = other.asked_at == into.asked_at && other.pod == into.pod;
         if is_same {
+            into.roster.take();
             for (name, row) in other.names.drain(..).zip(other.rows.drain(..)) {
                 if let Err(at) = into.names.binary_search(&name) {
                     into.names.insert(at, name);
@@ -195,6 +196,7 @@ impl Gone {
             self.pods
                 .sort_by(|one, two| (&one.pod, one.asked_at).cmp(&(&two.pod, two.asked_at)));
             self.pods.dedup_by(GonePod::absorb);
+            self.count();
         }
         if self.containers <= room {
             return 0;

@@ -207,7 +207,7 @@ fn a_pod_that_is_deleted_while_it_is_on_the_page_is_not_remembered() {
     let key = PodKey::new("a", "x");
     let page = |second: i64| reading(second * S, &[("m", at(second))]);
     let mut pairs = first(page(100));
-    pairs.delete(&key);
+    pairs.delete(&key, Timestamp::from_millis(101 * S));
     // Its last page comes after that.
     take(&mut pairs, page(115));
     take(&mut pairs, reading(130 * S, &[]));
@@ -216,8 +216,51 @@ fn a_pod_that_is_deleted_while_it_is_on_the_page_is_not_remembered() {
     take(&mut pairs, page(145));
     take(&mut pairs, reading(160 * S, &[]));
     assert!(pairs.gone(&key).is_some());
-    pairs.delete(&key);
+    pairs.delete(&key, Timestamp::from_millis(161 * S));
     assert!(pairs.gone(&key).is_none());
+}
+
+#[test]
+fn a_late_page_does_not_bring_a_deleted_pod_back() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let page = |second: i64| reading(second * S, &[("m", at(second))]);
+    let empty = |second: i64| reading(second * S, &[]);
+    let deleted_at = Timestamp::from_millis(137 * S);
+    // It was on a page before that, or on none.
+    for begin in [page(100), empty(100)] {
+        let mut pairs = first(begin);
+        take(&mut pairs, empty(115));
+        pairs.delete(&key, deleted_at);
+        take(&mut pairs, empty(145));
+        // Asked for before it was deleted, or while the kubelet had it still.
+        for late in [110, 130, 140] {
+            assert_eq!(take(&mut pairs, page(late)), Taken::Older);
+            assert!(pairs.gone(&key).is_none(), "{late}");
+        }
+        // One that arrives late as the newest of all.
+        take(&mut pairs, page(150));
+        take(&mut pairs, empty(175));
+        assert!(pairs.gone(&key).is_none());
+        // What is asked for later has a new pod of its name.
+        assert_eq!(take(&mut pairs, page(170)), Taken::Older);
+        assert!(pairs.gone(&key).is_some());
+    }
+}
+
+#[test]
+fn what_was_lost_on_one_page_is_one_entry_whenever_it_comes() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let mut pairs = first(reading(100 * S, &[("m", at(100))]));
+    take(&mut pairs, reading(115 * S, &[]));
+    assert_eq!(pairs.gone(&key).unwrap().roster().containers(), 1);
+    // Another scraper asked at the same moment, and saw another container.
+    take(&mut pairs, reading(100 * S, &[("n", at(100))]));
+    let gone = pairs.gone(&key).unwrap();
+    let names = gone.roster().rows().map(|(_, _, name)| name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["m", "n"]);
+    assert_eq!((gone.rows.len(), pairs.remembered()), (2, 2));
 }
 
 /// So many containers of a pod.

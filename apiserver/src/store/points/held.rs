@@ -67,18 +67,21 @@ impl<'a> Held<'a> {
     #[inline]
     pub(super) fn usage(&self, row: &Row) -> Result<Result<Usage, NoUsage>, NoMetrics> {
         let usage = row.usage(self.rules);
-        if row.seen_at() < self.since
-            && let Ok(usage) = usage
-        {
-            self.is_in_rhythm(row, usage.window)?;
+        if row.seen_at() < self.since {
+            self.is_in_rhythm(row, &usage)?;
         }
         Ok(usage)
     }
 
-    /// Whether a sample of this window is served although it was first seen long ago:
-    /// by its own rhythm and not by that of others on the page.
+    /// Whether a sample counts although it was first seen long ago: by its own rhythm
+    /// and not by that of others on the page. The only one there is has none.
     #[cold]
-    fn is_in_rhythm(&self, row: &Row, window: Duration) -> Result<(), NoMetrics> {
+    fn is_in_rhythm(&self, row: &Row, usage: &Result<Usage, NoUsage>) -> Result<(), NoMetrics> {
+        let window = match usage {
+            Ok(usage) => usage.window,
+            Err(NoUsage::NoPrevious) => Duration::ZERO,
+            Err(_) => return Ok(()),
+        };
         let own = window.saturating_mul(WINDOWS).min(LONGEST);
         let age = self.now.since(row.seen_at()).unwrap_or_default();
         if age > self.max_age.max(own) {

@@ -89,9 +89,8 @@ fn a_pod_that_was_deleted_lends_its_numbers_to_no_other_of_its_name() {
         points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
     }
     points.take(page("n1", 130, &[]), &source("s"));
-    assert!(points.knows(&web(), &node));
-    points.delete(&web(), &node);
-    assert!(!points.knows(&web(), &node));
+    assert_eq!(millis(&points, Some("n1"), 131), Ok(vec![250]));
+    points.delete(&web(), &node, at(131));
     let gone = "node n1 does not report it yet";
     assert_eq!(millis(&points, Some("n1"), 131), Err(gone.to_owned()));
 }
@@ -109,15 +108,15 @@ fn what_is_remembered_is_counted_until_it_is_back_deleted_or_too_old() {
     };
     lose(&mut points, "n1", 100);
     lose(&mut points, "n1", 130);
-    points.delete(&self::web(), &"n1".into());
+    points.delete(&self::web(), &"n1".into(), at(146));
     assert_eq!(remembered(&points), 0);
-    lose(&mut points, "n1", 160);
-    points.expire(at(1_075), |_| true);
+    lose(&mut points, "n1", 180);
+    points.expire(at(1_095), |_| true);
     assert_eq!(remembered(&points), 2);
-    points.expire(at(1_076), |_| true);
+    points.expire(at(1_096), |_| true);
     assert_eq!(remembered(&points), 0);
-    lose(&mut points, "n2", 1_090);
-    points.expire(at(1_110), |node| node == "n1");
+    lose(&mut points, "n2", 1_110);
+    points.expire(at(1_130), |node| node == "n1");
     assert_eq!(points.remembered(), Remembered::default());
 }
 

@@ -1,0 +1,89 @@
+//! A pod in its place among the others.
+
+use std::{borrow::Borrow, cmp::Ordering, sync::Arc};
+
+use tributary_model::{NodeName, PodKey};
+
+use super::{PodRecord, uid::Uid};
+
+/// A pod that the API server told of.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) pod: PodRecord,
+    /// Tells it from an earlier one of the same name.
+    pub(super) uid: Uid,
+}
+
+/// A pod by its key, which it holds itself.
+#[derive(Clone, Debug)]
+pub(super) struct Pod {
+    pub(super) record: Arc<PodRecord>,
+    /// As much of the uid as tells two pods of one name apart. Of one that nobody told
+    /// of it is that of no text.
+    uid: u64,
+}
+
+impl Pod {
+    pub(super) fn key(&self) -> &PodKey {
+        &self.record.key
+    }
+
+    /// What tells it from another pod of the same name.
+    pub(super) fn uid(&self) -> u64 {
+        self.uid
+    }
+
+    /// The same pod on this node.
+    pub(super) fn on(&self, node: NodeName) -> Self {
+        let record = PodRecord {
+            node: Some(node),
+            ..PodRecord::clone(&self.record)
+        };
+        Self {
+            record: Arc::new(record),
+            uid: self.uid,
+        }
+    }
+}
+
+impl From<Told> for Pod {
+    fn from(Told { pod, uid }: Told) -> Self {
+        Self {
+            record: Arc::new(pod),
+            uid: uid.short(),
+        }
+    }
+}
+
+impl From<PodRecord> for Pod {
+    fn from(pod: PodRecord) -> Self {
+        let uid = Uid::from("");
+        Told { pod, uid }.into()
+    }
+}
+
+impl Borrow<PodKey> for Pod {
+    fn borrow(&self) -> &PodKey {
+        self.key()
+    }
+}
+
+impl PartialEq for Pod {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Pod {}
+
+impl PartialOrd for Pod {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pod {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(other.key())
+    }
+}
