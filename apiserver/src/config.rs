@@ -59,7 +59,13 @@ impl TryFrom<&Args> for Config {
     type Error = Misconfigured;
 
     fn try_from(args: &Args) -> Result<Self, Misconfigured> {
-        let serving = Serving::try_from(&args.serving)?;
+        let mut serving = args.serving.clone();
+        if args.tls_auto.tls_auto.is_some() {
+            // As with files: nothing is kept there, and values of metrics-server's
+            // chart name one.
+            serving.cert_dir = None;
+        }
+        let serving = Serving::try_from(&serving)?;
         let publishers = publishers(&args.bus)?;
         Ok(Self {
             bus: bus(&args.bus, &serving.certificate, publishers.as_ref())?,
@@ -126,5 +132,23 @@ fn selector(text: &str) -> Result<Option<Selector>, Misconfigured> {
             .parse()
             .map(Some)
             .map_err(|error: BadSelector| Misconfigured::new(format!("--node-selector: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn where_frontends_keep_the_certificate_themselves_none_is_kept_in_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = format!("--cert-dir={}", dir.path().display());
+        for (flag, files) in [("--tls-auto=ns/t", 0), ("--secure-port=443", 2)] {
+            let args = Args::try_parse_from(["tributary-apiserver", &kept, flag]).unwrap();
+            Config::try_from(&args).unwrap();
+            assert_eq!(dir.path().read_dir().unwrap().count(), files, "{flag}");
+        }
     }
 }

@@ -42,7 +42,8 @@ pub struct ServingArgs {
     /// The directory in which a self-signed certificate is kept, as `apiserver.crt`
     /// and `apiserver.key`, and used again.
     ///
-    /// Without it the process creates one in memory at every start.
+    /// Without it the process creates one in memory at every start. Ignored with
+    /// `--tls-cert-file` and with `--tls-auto`.
     #[arg(long, value_name = "DIRECTORY")]
     pub cert_dir: Option<PathBuf>,
 

@@ -18,7 +18,7 @@ pub struct TlsAutoArgs {
     #[arg(
         long,
         value_name = "NAMESPACE/SERVICE",
-        conflicts_with_all = ["tls_cert_file", "cert_dir"]
+        conflicts_with = "tls_cert_file"
     )]
     pub tls_auto: Option<ServiceName>,
 
@@ -31,6 +31,15 @@ pub struct TlsAutoArgs {
     /// default `SERVICE-ca`.
     #[arg(long, value_name = "NAME", requires = "tls_auto")]
     pub tls_auto_config_map: Option<String>,
+
+    /// A Secret in the same namespace with the certificate of before: `tls.crt`,
+    /// `tls.key` and `ca.crt`, in a change to `--tls-auto` while pods run.
+    ///
+    /// As long as there is no certificate yet, this one is taken over if it is good,
+    /// and renewed at once. So pods of before and pods of now trust each other. Needs
+    /// `get` on this Secret.
+    #[arg(long, value_name = "NAME", requires = "tls_auto")]
+    pub tls_auto_adopt: Option<String>,
 
     /// More DNS names for the certificate.
     #[arg(

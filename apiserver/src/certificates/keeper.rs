@@ -169,12 +169,13 @@ impl Keeper {
 
     /// Whether another step may follow at once.
     async fn step(&mut self) -> Result<bool, Trouble> {
-        let (secret, date) = self.api.get::<Secret>(&self.path()).await?;
+        let path = self.path(&self.settings.secret);
+        let (secret, date) = self.api.get::<Secret>(&path).await?;
         let now = date.unwrap_or_else(|| self.clock.date());
         let held = match Held::read(secret.as_ref()) {
             Found::Good(held) => held,
             lost => {
-                let (held, step) = self.without(lost, now)?;
+                let (held, step) = self.without(lost, now).await?;
                 self.write(secret.as_ref(), held, step).await?;
                 return Ok(true);
             }
@@ -199,7 +200,7 @@ impl Keeper {
     }
 
     /// What to write where the Secret says nothing that can be used.
-    fn without(&self, lost: Found, now: Timestamp) -> Result<(Held, Step), CannotMake> {
+    async fn without(&self, lost: Found, now: Timestamp) -> Result<(Held, Step), Trouble> {
         let cas = match lost {
             Found::Damaged(error, cas) => {
                 warn!(secret = self.settings.secret, %error, "the Secret is damaged");
@@ -210,8 +211,27 @@ impl Keeper {
         if let Some(held) = self.restored(&cas, now) {
             return Ok((held, Step::Restore));
         }
+        if let Some(held) = self.of_before(now).await? {
+            return Ok((held, Step::Adopt));
+        }
         let new = rules::replacement(cas, now, &self.settings)?;
         Ok((new, Step::Replace))
+    }
+
+    /// What `--tls-auto-adopt` names, if it is there and good.
+    async fn of_before(&self, now: Timestamp) -> Result<Option<Held>, Failed> {
+        let Some(name) = &self.settings.adopted else {
+            return Ok(None);
+        };
+        let (secret, _) = self.api.get::<Secret>(&self.path(name)).await?;
+        let adopted = rules::adopted(Held::read(secret.as_ref()), now, &self.settings);
+        if secret.is_some() && adopted.is_none() {
+            warn!(
+                secret = name,
+                "failed to take over the certificate of before: it is not good"
+            );
+        }
+        Ok(adopted)
     }
 
     /// What is remembered, if it is good yet, and the CAs that are there beside its own.
@@ -226,7 +246,7 @@ impl Keeper {
 
     /// Writes `held` if the Secret is still as it was read, and shows it.
     async fn write(&mut self, read: Option<&Secret>, held: Held, step: Step) -> Result<(), Failed> {
-        let path = self.path();
+        let path = self.path(&self.settings.secret);
         let (annotations, data) = held.written();
         if let Some(read) = read {
             let version = &read.metadata.resource_version;
@@ -314,11 +334,9 @@ impl Keeper {
         }
     }
 
-    fn path(&self) -> String {
-        let Settings {
-            service, secret, ..
-        } = &self.settings;
-        format!("/api/v1/namespaces/{}/secrets/{secret}", service.namespace)
+    fn path(&self, secret: &str) -> String {
+        let namespace = &self.settings.service.namespace;
+        format!("/api/v1/namespaces/{namespace}/secrets/{secret}")
     }
 }
 

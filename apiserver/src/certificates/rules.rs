@@ -13,7 +13,7 @@ use rustls_pki_types::CertificateDer;
 use tributary_runtime::tls::{accepted, first_to_expire, in_pem, issue, last_to_expire};
 
 use super::{
-    held::{Held, Pair, distinct},
+    held::{Found, Held, Pair, distinct},
     settings::Settings,
 };
 
@@ -26,6 +26,8 @@ const BACKDATED: Duration = Duration::from_hours(1);
 pub(super) enum Step {
     /// The first pair, or one in the place of one that is good for nobody.
     Replace,
+    /// The first pair is that of before.
+    Adopt,
     /// What was lost in the Secret is written again.
     Restore,
     /// The next pair is made.
@@ -44,8 +46,9 @@ pub(super) enum Step {
 
 impl Step {
     /// All of them.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Replace,
+        Self::Adopt,
         Self::Restore,
         Self::Make,
         Self::GiveUp,
@@ -59,6 +62,7 @@ impl Step {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Replace => "replace",
+            Self::Adopt => "adopt",
             Self::Restore => "restore",
             Self::Make => "make",
             Self::GiveUp => "give-up",
@@ -100,6 +104,21 @@ pub(super) fn replacement(
         next_trusted_since: None,
         serving_since: Some(now),
         renew: false,
+    })
+}
+
+/// What was found in the Secret of before, if it is good: to be renewed at once, for
+/// those who verify trust it, and its CA may have a key somewhere.
+pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Option<Held> {
+    let Found::Good(before) = before else {
+        return None;
+    };
+    is_good(&before, now, settings).then(|| Held {
+        next: None,
+        next_trusted_since: None,
+        serving_since: Some(now),
+        renew: true,
+        ..before
     })
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(super) service: ServiceName,
     pub(super) secret: String,
     pub(super) config_map: String,
+    /// The Secret with the certificate of before.
+    pub(super) adopted: Option<String>,
     pub(super) api_services: Vec<String>,
     pub(super) names: Vec<String>,
     pub(super) validity: Duration,
@@ -61,6 +63,7 @@ impl Settings {
         Ok(Some(Self {
             secret: named(&args.tls_auto_secret, "serving"),
             config_map: named(&args.tls_auto_config_map, "ca"),
+            adopted: args.tls_auto_adopt.clone(),
             api_services: args.tls_auto_api_services.clone(),
             names: own.into_iter().chain(args.tls_auto_names.clone()).collect(),
             service,
@@ -126,9 +129,9 @@ mod tests {
                 "--tls-auto-validity must be at least twelve times --tls-auto-overlap",
             ),
             (
-                &[auto, "--cert-dir=/tmp"],
+                &[auto, "--tls-cert-file=/c", "--tls-private-key-file=/k"],
                 "error: the argument '--tls-auto <NAMESPACE/SERVICE>' cannot be used with \
-                 '--cert-dir <DIRECTORY>'",
+                 '--tls-cert-file <FILE>'",
             ),
             (
                 &["--tls-auto-secret=a"],

@@ -1,5 +1,6 @@
 //! The keeper, against an API that plays those objects that it touches.
 
+mod adopted;
 mod cluster;
 mod renewal;
 mod trouble;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tributary_runtime::tls::in_pem;
 
 pub(super) const SECRET: &str = "/api/v1/namespaces/ns/secrets/t-serving";
+pub(super) const BEFORE: &str = "/api/v1/namespaces/ns/secrets/t-tls";
 pub(super) const CONFIG_MAP: &str = "/api/v1/namespaces/ns/configmaps/t-ca";
 
 /// Where an APIService of a version is.
@@ -36,6 +37,8 @@ struct State {
     set: i64,
     /// The paths that may not be written.
     closed: Vec<String>,
+    /// Those that may not be read.
+    hidden: Vec<String>,
     /// Each write: path and body.
     written: Vec<(String, Value)>,
     /// What was in the ConfigMap, and since when: a kubelet brings it late.
@@ -57,6 +60,7 @@ impl Cluster {
             began: (began, Instant::now()),
             set: 0,
             closed: Vec::new(),
+            hidden: Vec::new(),
             written: Vec::new(),
             published: Vec::new(),
         })));
@@ -92,6 +96,9 @@ impl Cluster {
         let path = head.uri.path();
         let mut state = self.0.lock().unwrap();
         let found = state.objects.get(path).cloned();
+        if state.hidden.iter().any(|hidden| hidden == path) {
+            return (403, json!({ "message": "not allowed here" }));
+        }
         if head.method == Method::GET {
             return found.map_or((404, json!({})), |found| (200, found));
         }
@@ -150,8 +157,15 @@ impl Cluster {
         self.0.lock().unwrap().closed.push(path.to_owned());
     }
 
+    /// Refuses reads there from now on.
+    pub(super) fn hide(&self, path: &str) {
+        self.0.lock().unwrap().hidden.push(path.to_owned());
+    }
+
     pub(super) fn open(&self) {
-        self.0.lock().unwrap().closed.clear();
+        let mut state = self.0.lock().unwrap();
+        state.closed.clear();
+        state.hidden.clear();
     }
 
     /// What was written since this was asked last.
