@@ -101,7 +101,13 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- if ne .Values.bindAddress "0.0.0.0" -}}
 {{- $own = append $own (printf "--bind-address=%s" .Values.bindAddress) -}}
 {{- end -}}
-{{- if ne .Values.tls.type "metrics-server" -}}
+{{- if eq .Values.tls.type "auto" -}}
+{{- $own = append $own (printf "--tls-auto=%s/%s" (include "tributary.namespace" .) (include "tributary.fullname" .)) -}}
+{{- $own = append $own (printf "--tls-auto-names=%s.%s" (include "tributary.serverName" .) .Values.tls.clusterDomain) -}}
+{{- with include "tributary.adopted" . -}}
+{{- $own = append $own (printf "--tls-auto-adopt=%s" .) -}}
+{{- end -}}
+{{- else if ne .Values.tls.type "metrics-server" -}}
 {{- $own = append $own "--tls-cert-file=/etc/tributary/tls/tls.crt" -}}
 {{- $own = append $own "--tls-private-key-file=/etc/tributary/tls/tls.key" -}}
 {{- end -}}

@@ -34,22 +34,28 @@
   resources:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+  {{- with include "tributary.frontendMounts" . | trim }}
   volumeMounts:
-    {{- if eq .Values.tls.type "metrics-server" }}
-    - name: tmp
-      mountPath: /tmp
-    {{- else }}
-    - name: tls
-      mountPath: /etc/tributary/tls
-      readOnly: true
-    {{- end }}
-    {{- if not (include "tributary.overTcp" .) }}
-    - name: bus
-      mountPath: /run/tributary
-    {{- end }}
-    {{- with .Values.extraVolumeMounts }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{- define "tributary.frontendMounts" -}}
+{{- if eq .Values.tls.type "metrics-server" }}
+- name: tmp
+  mountPath: /tmp
+{{- else if ne .Values.tls.type "auto" }}
+- name: tls
+  mountPath: /etc/tributary/tls
+  readOnly: true
+{{- end }}
+{{- if not (include "tributary.overTcp" .) }}
+- name: bus
+  mountPath: /run/tributary
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* In: root, group (may be empty). */}}
@@ -112,7 +118,7 @@
 {{- if eq .Values.tls.type "metrics-server" }}
 - name: tmp
   {{- toYaml .Values.tmpVolume | nindent 2 }}
-{{- else }}
+{{- else if ne .Values.tls.type "auto" }}
 - name: tls
   secret:
     secretName: {{ include "tributary.certificateSecret" . }}

@@ -97,14 +97,39 @@ unhealthyPodEvictionPolicy: {{ . }}
 {{- define "tributary.certificateSecret" -}}
 {{- if eq .Values.tls.type "existingSecret" -}}
 {{- .Values.tls.existingSecret.name -}}
+{{- else if eq .Values.tls.type "auto" -}}
+{{- printf "%s-serving" (include "tributary.fullname" .) -}}
 {{- else -}}
 {{- printf "%s-tls" (include "tributary.fullname" .) -}}
 {{- end -}}
 {{- end }}
 
+{{/*
+With tls.type auto: the secret of another tls.type, as long as frontends have not taken over its certificate. Pods of before
+mount it, and trust nothing else. Empty without a cluster.
+*/}}
+{{- define "tributary.adopted" -}}
+{{- if eq .Values.tls.type "auto" -}}
+{{- $namespace := include "tributary.namespace" . -}}
+{{- $name := printf "%s-tls" (include "tributary.fullname" .) -}}
+{{- $serving := default dict (lookup "v1" "Secret" $namespace (include "tributary.certificateSecret" .)) -}}
+{{- $data := default dict (default dict (lookup "v1" "Secret" $namespace $name)).data -}}
+{{- $complete := and (hasKey $data "tls.crt") (hasKey $data "tls.key") (hasKey $data "ca.crt") -}}
+{{- if and $complete (not (dig "data" "tls.crt" "" $serving)) -}}
+{{- $name -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* Where scrapers find the CA of frontends: a projected source. */}}
 {{- define "tributary.caSource" -}}
-{{- if and .Values.apiService.caBundle (eq .Values.tls.type "existingSecret") -}}
+{{- if eq .Values.tls.type "auto" -}}
+configMap:
+  name: {{ include "tributary.fullname" . }}-ca
+  # Frontends write it. Scrapers wait for it.
+  optional: true
+  items: [{ key: ca.crt, path: ca.crt }]
+{{- else if and .Values.apiService.caBundle (eq .Values.tls.type "existingSecret") -}}
 configMap:
   name: {{ include "tributary.fullname" . }}-ca
   items: [{ key: ca.crt, path: ca.crt }]

@@ -7,6 +7,9 @@ use crate::{
     site::{NAMESPACE, Site, on_site},
 };
 
+/// Made by the chart.
+const HELM: [&str; 2] = ["--set", "tls.type=helm"];
+
 async fn held(site: &Site, secret: &str, key: &str) -> anyhow::Result<String> {
     let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
     let get = ["get", "secret", secret, "-n", NAMESPACE, "-o", &path];
@@ -17,25 +20,25 @@ async fn held(site: &Site, secret: &str, key: &str) -> anyhow::Result<String> {
 fn upgrades_keep_the_certificate_and_renew_it_in_time_without_a_failed_request()
 -> anyhow::Result<()> {
     on_site(async |site| {
-        site.install(&[]).await?;
+        site.install(&HELM).await?;
         site.available().await?;
         let (ca, first) = (
             held(&site, "tributary-ca", "tls.crt").await?,
             held(&site, "tributary-tls", "tls.crt").await?,
         );
-        site.install(&[]).await?;
+        site.install(&HELM).await?;
         assert_eq!(held(&site, "tributary-tls", "tls.crt").await?, first);
         assert_eq!(held(&site, "tributary-ca", "tls.crt").await?, ca);
 
         // It is good for 730 days.
-        site.install(&["--set", "tls.helm.renewBeforeDays=731"])
+        site.install(&["--set", "tls.type=helm,tls.helm.renewBeforeDays=731"])
             .await?;
         assert_ne!(held(&site, "tributary-tls", "tls.crt").await?, first);
         assert_eq!(held(&site, "tributary-ca", "tls.crt").await?, ca);
         site.new_certificate_without_a_failure().await?;
 
         // The CA is good for five times that; another one is trusted beside it.
-        site.install(&["--set", "tls.helm.certDurationDays=2000"])
+        site.install(&["--set", "tls.type=helm,tls.helm.certDurationDays=2000"])
             .await?;
         assert_ne!(held(&site, "tributary-ca", "tls.crt").await?, ca);
         site.new_certificate_without_a_failure().await?;

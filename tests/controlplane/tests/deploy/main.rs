@@ -6,6 +6,7 @@
     reason = "a failed step is a failed test, and figures are printed"
 )]
 
+mod auto;
 mod certificates;
 mod container;
 mod credentials;

@@ -9,21 +9,19 @@ use tributary_controlplane::patience::eventually;
 use tributary_runtime::clock::Clock;
 
 use crate::{
+    auto::{Polling, renew, told},
     installed::both_own_nodes,
     site::{ROOT, Site, on_site},
 };
 
 /// Runs a script of the repository with the pinned programs.
-async fn script(site: Option<&Site>, line: &[&str]) -> anyhow::Result<String> {
+async fn script(line: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(format!("{ROOT}/{}", line[0]));
     let programs = format!("{ROOT}/tests/controlplane/bin:/usr/bin:/bin");
     command
         .args(&line[1..])
         .env("PATH", programs)
         .kill_on_drop(true);
-    if let Some(site) = site {
-        command.env("KUBECONFIG", site.plane.kubeconfig());
-    }
     let output = command.output().await.context("start a script")?;
     let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
     anyhow::ensure!(output.status.success(), "{line:?}: {complaint}");
@@ -35,7 +33,7 @@ fn manifests_are_what_the_chart_renders() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let fresh = tempfile::tempdir()?;
     let folder = fresh.path().display().to_string();
-    runtime.block_on(script(None, &["deploy/kustomize/render", &folder]))?;
+    runtime.block_on(script(&["deploy/kustomize/render", &folder]))?;
     let mut compared = 0;
     for part in ["", "base", "sidecar", "ha"] {
         let held = Path::new(ROOT).join("deploy/kustomize").join(part);
@@ -110,21 +108,30 @@ async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::R
     fs::write(path, kustomization.to_string())?;
     let folder = folder.path().display().to_string();
     site.kubectl.ok(&["apply", "-k", &folder]).await?;
-    script(Some(site), &["deploy/kustomize/certificate", "30"]).await?;
     site.available().await?;
+    told(site).await?;
     println!("{}", site.top().await?);
     Ok(())
 }
 
-#[test]
-fn components_yaml_serves_once_it_has_a_certificate_and_while_that_is_renewed() -> anyhow::Result<()>
-{
-    on_site(async |site| {
-        let both = own_address(2, &[BIND], &[(1, 0, ADMIN)]);
-        serve(&site, "components.yaml", &[("tributary", both)]).await?;
+/// Scrapers look at their files every 5 s.
+const QUICK: &str = "--tls-auto-overlap=15s";
 
-        script(Some(&site), &["deploy/kustomize/certificate", "60"]).await?;
-        site.new_certificate_without_a_failure().await
+#[test]
+fn components_yaml_alone_serves_and_goes_on_while_it_is_applied_again_and_its_certificate_renewed()
+-> anyhow::Result<()> {
+    on_site(async |site| {
+        let both = own_address(2, &[BIND, QUICK], &[(1, 0, ADMIN)]);
+        let patches = [("tributary", both)];
+        serve(&site, "components.yaml", &patches).await?;
+        let mut polling = Polling::start(&site);
+        for _ in 0..2 {
+            serve(&site, "components.yaml", &patches).await?;
+            polling.is_well()?;
+        }
+        renew(&site, &mut polling).await?;
+        serve(&site, "components.yaml", &patches).await?;
+        polling.end().await
     })
 }
 
@@ -153,18 +160,18 @@ async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
 }
 
 #[test]
-fn high_availability_yaml_serves_once_it_has_a_certificate_and_while_that_is_renewed()
+fn high_availability_yaml_alone_serves_and_goes_on_while_its_certificate_is_renewed()
 -> anyhow::Result<()> {
     on_site(async |site| {
-        let frontend = own_address(1, &[BIND], &[(0, 3, BUS)]);
+        let frontend = own_address(1, &[BIND, QUICK], &[(0, 3, BUS)]);
         let scraper = own_address(1, &[], &[(0, 0, ADMIN)]);
         let patches = [("tributary", frontend), ("tributary-scraper", scraper)];
         serve(&site, "high-availability.yaml", &patches).await?;
         both_own_nodes(&site).await?;
-
-        expire_in_days(&site, 30).await?;
-        script(Some(&site), &["deploy/kustomize/certificate", "60"]).await?;
-        site.new_certificate_without_a_failure().await?;
-        expire_in_days(&site, 60).await
+        expire_in_days(&site, 90).await?;
+        let mut polling = Polling::start(&site);
+        renew(&site, &mut polling).await?;
+        polling.end().await?;
+        expire_in_days(&site, 90).await
     })
 }

@@ -20,6 +20,8 @@ struct Needed {
     verb: &'static str,
     half: &'static str,
     says: &'static str,
+    /// What is done to the cluster, by kubectl, so that the permission is used.
+    used_after: &'static [&'static str],
 }
 
 const fn needed(
@@ -35,6 +37,13 @@ const fn needed(
         verb,
         half,
         says,
+        used_after: &[],
+    }
+}
+
+impl Needed {
+    const fn used_after(self, used_after: &'static [&'static str]) -> Self {
+        Self { used_after, ..self }
     }
 }
 
@@ -43,9 +52,13 @@ const SCRAPER: &str = "clusterrole/system:tributary-scraper";
 const LOCAL: &str = "role/tributary-scraper";
 const READER: &str = "clusterrole/system:tributary-kubelet-reader";
 const TOKENS: &str = "role/tributary-kubelet-reader";
+const SERVING: &str = "role/tributary-serving";
+
+/// Both halves apart, with certificates that run themselves: all roles that there are.
+const AUTO: &str = "profile=ha,tls.type=auto";
 
 /// Every permission of both halves, in the order of the chart.
-const NEEDED: [Needed; 15] = [
+const NEEDED: [Needed; 23] = [
     needed(
         FRONTEND,
         "nodes",
@@ -74,6 +87,83 @@ const NEEDED: [Needed; 15] = [
         "frontend",
         "cannot watch resource \"pods\"",
     ),
+    needed(
+        FRONTEND,
+        "apiservices",
+        "get",
+        "frontend",
+        "cannot get resource \"apiservices\"",
+    ),
+    needed(
+        FRONTEND,
+        "apiservices",
+        "patch",
+        "frontend",
+        "cannot patch resource \"apiservices\"",
+    )
+    .used_after(&[
+        "patch",
+        "apiservice/v1.metrics.k8s.io",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"caBundle":null}}"#,
+    ]),
+    needed(
+        SERVING,
+        "secrets",
+        "get",
+        "frontend",
+        "cannot get resource \"secrets\"",
+    ),
+    needed(
+        SERVING,
+        "secrets",
+        "patch",
+        "frontend",
+        "cannot patch resource \"secrets\"",
+    )
+    .used_after(&[
+        "annotate",
+        "secret/tributary-serving",
+        "tributary.dev/renew=now",
+    ]),
+    needed(
+        SERVING,
+        "secrets",
+        "create",
+        "frontend",
+        "cannot create resource \"secrets\"",
+    )
+    .used_after(&["delete", "secret/tributary-serving"]),
+    needed(
+        SERVING,
+        "configmaps",
+        "get",
+        "frontend",
+        "cannot get resource \"configmaps\"",
+    ),
+    needed(
+        SERVING,
+        "configmaps",
+        "patch",
+        "frontend",
+        "cannot patch resource \"configmaps\"",
+    )
+    .used_after(&[
+        "patch",
+        "configmap/tributary-ca",
+        "--type=merge",
+        "-p",
+        r#"{"data":null}"#,
+    ]),
+    needed(
+        SERVING,
+        "configmaps",
+        "create",
+        "frontend",
+        "cannot create resource \"configmaps\"",
+    )
+    .used_after(&["delete", "configmap/tributary-ca"]),
     needed(
         SCRAPER,
         "nodes",
@@ -156,7 +246,7 @@ const NEEDED: [Needed; 15] = [
 #[test]
 fn no_permission_lacks_and_without_any_one_its_feature_fails_and_says_so() -> anyhow::Result<()> {
     on_site(async |site| {
-        site.install(&["--set", "profile=ha"]).await?;
+        site.install(&["--set", AUTO]).await?;
         site.available().await?;
         site.top().await?;
         two_nodes_report_a_pod(&site).await?;
@@ -214,6 +304,7 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
         LOCAL,
         READER,
         TOKENS,
+        SERVING,
     ] {
         let role = role(site, name).await?;
         for rule in role["rules"].as_array().into_iter().flatten() {
@@ -229,6 +320,7 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
                 Some(1),
                 "{rule}"
             );
+            is_bound_to_names(rule);
         }
     }
     let mut listed: Vec<String> = NEEDED
@@ -240,6 +332,17 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
     listed.sort();
     assert_eq!(given, listed);
     Ok(())
+}
+
+/// What is of others, too, is read and written by name only.
+fn is_bound_to_names(rule: &Value) {
+    let names: &[&str] = match rule["resources"][0].as_str().unwrap_or_default() {
+        "secrets" => &["tributary-serving"],
+        "configmaps" => &["tributary-ca"],
+        "apiservices" => &["v1beta1.metrics.k8s.io", "v1.metrics.k8s.io"],
+        _ => return,
+    };
+    assert_eq!(rule["resourceNames"], serde_json::json!(names), "{rule}");
 }
 
 async fn fails_without(site: &Site, needed: &Needed) -> anyhow::Result<()> {
@@ -265,6 +368,10 @@ async fn fails_without(site: &Site, needed: &Needed) -> anyhow::Result<()> {
     );
     write_rules(site, needed.role, &without).await?;
     restart(site, needed.half).await?;
+    if !needed.used_after.is_empty() {
+        let used = [needed.used_after, &["-n", NAMESPACE]].concat();
+        site.kubectl.ok(&used).await?;
+    }
     eventually("it says what it lacks", || async {
         let said = site.log_of(needed.half).contains(needed.says);
         anyhow::ensure!(said, "{} is not in the log", needed.says);
@@ -303,7 +410,7 @@ async fn restart(site: &Site, half: &str) -> anyhow::Result<()> {
 #[test]
 fn without_its_bindings_a_frontend_says_what_it_lacks() -> anyhow::Result<()> {
     on_site(async |site| {
-        site.install(&["--set", "profile=ha"]).await?;
+        site.install(&["--set", AUTO]).await?;
         site.available().await?;
         let bindings = [
             (
@@ -315,6 +422,11 @@ fn without_its_bindings_a_frontend_says_what_it_lacks() -> anyhow::Result<()> {
                 "rolebinding/tributary-auth-reader",
                 "kube-system",
                 "cannot list resource \"configmaps\"",
+            ),
+            (
+                "rolebinding/tributary-serving",
+                "",
+                "cannot get resource \"secrets\"",
             ),
         ];
         for (binding, namespace, says) in bindings {

@@ -44,8 +44,19 @@ const PROFILES: [(&str, &[&str]); 6] = [
     ),
 ];
 
-const CERTIFICATES: [(&str, &[&str]); 5] = [
-    ("helm", &[]),
+const CERTIFICATES: [(&str, &[&str]); 7] = [
+    ("auto", &[]),
+    (
+        "helm",
+        &["--set", "tls.type=helm,tls.helm.allowOffline=true"],
+    ),
+    (
+        "injected",
+        &[
+            "--set",
+            "tls.type=existingSecret,tls.existingSecret.name=mine,apiService.caBundleInjected=true",
+        ],
+    ),
     ("cert-manager", &["--set", "tls.type=cert-manager"]),
     (
         "an issuer that exists",
@@ -124,11 +135,8 @@ pub(crate) async fn define(site: &Site) -> anyhow::Result<()> {
 async fn taken(site: &Site, values: &[&str]) -> anyhow::Result<()> {
     let lint = helm(None, &[&["lint", CHART], values].concat()).await?;
     anyhow::ensure!(lint.ok, "{}{}", lint.stdout, lint.stderr);
-    let start = ["template", "tributary", CHART, "-n", NAMESPACE];
-    let rendered = helm(None, &[&start[..], values].concat()).await?;
-    anyhow::ensure!(rendered.ok, "{}", rendered.stderr);
     let path = site.dir.path().join("rendered.yaml");
-    std::fs::write(&path, &rendered.stdout)?;
+    std::fs::write(&path, template(values).await?)?;
     let path = path.display().to_string();
     let command = [
         "apply",
@@ -203,7 +211,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "tls.type=metrics-server",
-        "tls.type: metrics-server makes certificates that kube-apiserver cannot verify; use helm, cert-manager or existingSecret, or set apiService.insecureSkipTLSVerify",
+        "tls.type: metrics-server makes certificates that kube-apiserver cannot verify; use auto, cert-manager or existingSecret, or set apiService.insecureSkipTLSVerify",
     ),
     (
         "tls.type=metrics-server,profile=ha",
@@ -215,11 +223,31 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "tls.type=existingSecret,tls.existingSecret.name=x",
-        "apiService.caBundle: needed, for secret default/x could not be looked up or has no ca.crt; or set apiService.insecureSkipTLSVerify",
+        "apiService.caBundle: needed, for secret default/x could not be looked up or has no ca.crt; or set apiService.caBundleInjected, if something in the cluster writes it, or apiService.insecureSkipTLSVerify",
     ),
     (
         "tls.type=cert-manager,tls.certManager.addInjectorAnnotations=false",
         "apiService.caBundle: needed when tls.certManager.addInjectorAnnotations is off",
+    ),
+    (
+        "tls.type=helm",
+        "tls.type: helm needs a cluster, and none can be seen here, as with helm template and GitOps tools",
+    ),
+    (
+        "apiService.caBundle=PEM",
+        "apiService.caBundle: with tls.type auto frontends write it",
+    ),
+    (
+        "apiService.caBundleInjected=true",
+        "apiService.caBundleInjected: with tls.type auto nobody knows the CA who could inject it",
+    ),
+    (
+        "tls.type=existingSecret,tls.existingSecret.name=x,apiService.caBundleInjected=true,apiService.insecureSkipTLSVerify=true",
+        "apiService.insecureSkipTLSVerify: kube-apiserver takes no caBundle beside it",
+    ),
+    (
+        "args={--tls-auto=a/b}",
+        "args: --tls-auto is for the chart to set: use tls.type auto",
     ),
     (
         "scraper.groups[0].name=a,scraper.groups[0].selector=b",
@@ -286,6 +314,29 @@ const REFUSED: &[(&str, &str)] = &[
         "frontend.args: --kubelet-port is no flag of the frontend",
     ),
 ];
+
+/// `helm template` of a profile with a certificate.
+async fn template(values: &[&str]) -> anyhow::Result<String> {
+    let start = ["template", "tributary", CHART, "-n", NAMESPACE];
+    let rendered = helm(None, &[&start[..], values].concat()).await?;
+    anyhow::ensure!(rendered.ok, "{}", rendered.stderr);
+    Ok(rendered.stdout)
+}
+
+#[test]
+fn rendered_twice_it_is_the_same_but_for_certificates_that_helm_makes() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    for (profile, one) in PROFILES {
+        for (certificate, two) in CERTIFICATES {
+            let values = [one, two, EVERYTHING].concat();
+            let first = runtime.block_on(template(&values))?;
+            let second = runtime.block_on(template(&values))?;
+            let same = certificate != "helm";
+            assert_eq!(first == second, same, "{profile}, {certificate}");
+        }
+    }
+    Ok(())
+}
 
 #[test]
 fn what_cannot_mean_the_same_is_refused_with_a_sentence_that_names_the_key() -> anyhow::Result<()> {
@@ -433,8 +484,8 @@ fn flags_go_to_the_half_that_takes_them_and_the_last_of_a_kind_wins() -> anyhow:
         flags,
         [
             "secure-port=10250",
-            "tls-cert-file=/etc/tributary/tls/tls.crt",
-            "tls-private-key-file=/etc/tributary/tls/tls.key",
+            "tls-auto=default/t-tributary",
+            "tls-auto-names=t-tributary.default.svc.cluster.local",
             "bus-address=unix:///run/tributary/bus.sock",
             "node-selector=pool=a",
             "client-ca-file=/ca.crt",

@@ -86,11 +86,12 @@ async fn contents(
             .as_ref()
             .context("the name of a secret")?;
         let data = of_secret(client, &namespace, name).await?;
-        return select(&data, secret.items.as_deref());
+        return select(&data, secret.items.as_deref(), false);
     }
     if let Some(map) = &volume.config_map {
-        let data = of_map(client, &namespace, &map.name).await?;
-        return select(&data, map.items.as_deref());
+        let optional = map.optional == Some(true);
+        let data = of_map(client, &namespace, (&map.name, optional)).await?;
+        return select(&data, map.items.as_deref(), optional);
     }
     let mut files = Files::new();
     let projected = volume.projected.as_ref();
@@ -112,11 +113,12 @@ async fn project(
     let namespace = pod.namespace().context("a namespace")?;
     if let Some(secret) = &source.secret {
         let data = of_secret(client, &namespace, &secret.name).await?;
-        return select(&data, secret.items.as_deref());
+        return select(&data, secret.items.as_deref(), false);
     }
     if let Some(map) = &source.config_map {
-        let data = of_map(client, &namespace, &map.name).await?;
-        return select(&data, map.items.as_deref());
+        let optional = map.optional == Some(true);
+        let data = of_map(client, &namespace, (&map.name, optional)).await?;
+        return select(&data, map.items.as_deref(), optional);
     }
     if source.downward_api.is_some() {
         return Ok(Files::from([(
@@ -179,26 +181,32 @@ async fn of_secret(client: &Client, namespace: &str, name: &str) -> anyhow::Resu
         .collect())
 }
 
-async fn of_map(client: &Client, namespace: &str, name: &str) -> anyhow::Result<Files> {
+/// What is optional may not be there, and need not have all its keys.
+async fn of_map(
+    client: &Client,
+    namespace: &str,
+    (name, optional): (&str, bool),
+) -> anyhow::Result<Files> {
     let maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-    let data = maps.get(name).await?.data.unwrap_or_default();
+    let map = maps.get_opt(name).await?;
+    anyhow::ensure!(map.is_some() || optional, "no config map {name}");
+    let data = map.and_then(|map| map.data).unwrap_or_default();
     Ok(data
         .into_iter()
         .map(|(key, value)| (key, value.into_bytes()))
         .collect())
 }
 
-fn select(data: &Files, items: Option<&[KeyToPath]>) -> anyhow::Result<Files> {
+fn select(data: &Files, items: Option<&[KeyToPath]>, optional: bool) -> anyhow::Result<Files> {
     let Some(items) = items.filter(|items| !items.is_empty()) else {
         return Ok(data.clone());
     };
-    items
-        .iter()
-        .map(|item| {
-            let value = data
-                .get(&item.key)
-                .with_context(|| format!("no key {}", item.key))?;
-            Ok((item.path.clone(), value.clone()))
-        })
-        .collect()
+    let mut files = Files::new();
+    for item in items {
+        match data.get(&item.key) {
+            Some(value) => drop(files.insert(item.path.clone(), value.clone())),
+            None => anyhow::ensure!(optional, "no key {}", item.key),
+        }
+    }
+    Ok(files)
 }

@@ -1,0 +1,349 @@
+//! Certificates that run themselves (`tls.type: auto`), on a real control plane.
+
+use std::{fs, sync::Arc};
+
+use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tributary_controlplane::patience::eventually;
+use tributary_runtime::tls::in_pem;
+
+use crate::{
+    installed::both_own_nodes,
+    site::{NAMESPACE, Site, helm, on_site},
+};
+
+const NODES: [&str; 2] = [
+    "/apis/metrics.k8s.io/v1beta1/nodes",
+    "/apis/metrics.k8s.io/v1/nodes",
+];
+
+/// A renewal within a minute. Scrapers look at their files every 5 s.
+const QUICK: &str = "frontend.args={--tls-auto-overlap=15s}";
+
+/// Lists nodes by both versions until something fails.
+pub(crate) struct Polling(JoinSet<anyhow::Result<()>>);
+
+impl Polling {
+    pub(crate) fn start(site: &Arc<Site>) -> Self {
+        let mut tasks = JoinSet::new();
+        for path in NODES {
+            let site = Arc::clone(site);
+            tasks.spawn(async move {
+                loop {
+                    let list = site.kubectl.ok(&["get", "--raw", path]).await?;
+                    let list: Value = serde_json::from_str(&list)?;
+                    let nodes = list["items"].as_array().map_or(0, Vec::len);
+                    anyhow::ensure!(nodes == 3, "{nodes} nodes");
+                }
+            });
+        }
+        Self(tasks)
+    }
+
+    /// Nothing has failed so far.
+    pub(crate) fn is_well(&mut self) -> anyhow::Result<()> {
+        match self.0.try_join_next() {
+            Some(ended) => ended.context("a client ended")?,
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
+        self.is_well()?;
+        self.0.shutdown().await;
+        Ok(())
+    }
+}
+
+/// What an object has there, decoded.
+async fn decoded(site: &Site, object: &str, path: &str) -> anyhow::Result<Vec<u8>> {
+    let path = format!("jsonpath={{{path}}}");
+    let get = ["get", object, "-n", NAMESPACE, "-o", &path];
+    Ok(BASE64_STANDARD.decode(site.kubectl.ok(&get).await?)?)
+}
+
+async fn serving(site: &Site) -> anyhow::Result<Vec<u8>> {
+    decoded(site, "secret/tributary-serving", r".data.tls\.crt").await
+}
+
+/// All who verify have these CAs, and kube-apiserver verifies.
+pub(crate) async fn told(site: &Site) -> anyhow::Result<Vec<u8>> {
+    let held = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
+    for version in ["v1beta1", "v1"] {
+        let name = format!("apiservice/{version}.metrics.k8s.io");
+        let bundle = decoded(site, &name, ".spec.caBundle").await?;
+        anyhow::ensure!(bundle == held, "{version} has another bundle");
+        let skips = ["get", &name, "-o", "jsonpath={.spec.insecureSkipTLSVerify}"];
+        assert_eq!(site.kubectl.ok(&skips).await?, "");
+    }
+    let map = [
+        "get",
+        "configmap/tributary-ca",
+        "-n",
+        NAMESPACE,
+        "-o",
+        r"jsonpath={.data.ca\.crt}",
+    ];
+    let map = site.kubectl.ok(&map).await?;
+    anyhow::ensure!(map.as_bytes() == held, "the ConfigMap has another bundle");
+    Ok(held)
+}
+
+/// Asks for a renewal and waits for its end, while somebody polls: a new certificate, and nobody trusts the old CA.
+pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
+    let (before, ca) = (serving(site).await?, told(site).await?);
+    assert_eq!(in_pem(&ca).len(), 1);
+    let annotate = ["annotate", "secret/tributary-serving", "-n", NAMESPACE];
+    let renew = ["tributary.dev/renew=now"];
+    site.kubectl.ok(&[&annotate[..], &renew].concat()).await?;
+    eventually("both CAs are trusted", || async {
+        let both = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
+        anyhow::ensure!(in_pem(&both).len() == 2, "one CA");
+        Ok(())
+    })
+    .await?;
+    eventually("the old CA is gone everywhere", || async {
+        let now = told(site).await?;
+        anyhow::ensure!(in_pem(&now).len() == 1 && now != ca, "not yet");
+        Ok(())
+    })
+    .await?;
+    assert_ne!(serving(site).await?, before);
+    polling.is_well()
+}
+
+/// Waits until everything was measured anew.
+async fn goes_on(site: &Site) -> anyhow::Result<()> {
+    let oldest = || async {
+        let list = site.kubectl.ok(&["get", "--raw", NODES[0]]).await?;
+        let list: Value = serde_json::from_str(&list)?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        anyhow::ensure!(items.len() == 3, "{list}");
+        let times = items.iter().filter_map(|node| node["timestamp"].as_str());
+        anyhow::Ok(times.min().context("a time")?.to_owned())
+    };
+    let before = oldest().await?;
+    eventually("newer samples of all nodes", || async {
+        let now = oldest().await?;
+        anyhow::ensure!(now > before, "still of {now}");
+        Ok(())
+    })
+    .await
+}
+
+/// Each of two scrapers sends to each of two frontends.
+async fn every_stream_is_open(site: &Site) -> anyhow::Result<()> {
+    eventually("every stream is open", || async {
+        let scrapers = site.pods_of("scraper").await?;
+        anyhow::ensure!(scrapers.len() == 2, "{} scrapers", scrapers.len());
+        for (_, ip) in scrapers {
+            let metrics = site.ask_pod("scraper", &ip, "/metrics").await?;
+            let streams = metrics.lines().filter(|line| {
+                line.starts_with("tributary_bus_frontends_connected ")
+                    || line.starts_with("tributary_bus_frontends_known ")
+            });
+            let streams: Vec<&str> = streams.collect();
+            let open = streams.len() == 2 && streams.iter().all(|line| line.ends_with(" 2"));
+            anyhow::ensure!(open, "{ip}: {streams:?}");
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[test]
+fn a_renewal_costs_no_request_and_no_stream_and_leaves_nothing_of_the_old_ca() -> anyhow::Result<()>
+{
+    on_site(async |site| {
+        let values = [
+            "--set",
+            "tls.type=auto,profile=ha,replicas=2",
+            "--set",
+            QUICK,
+        ];
+        site.install(&values).await?;
+        site.available().await?;
+        println!("{}", site.top().await?);
+        both_own_nodes(&site).await?;
+        let mut polling = Polling::start(&site);
+        renew(&site, &mut polling).await?;
+        goes_on(&site).await?;
+        every_stream_is_open(&site).await?;
+        // Also to frontends that start now, by the new CA alone.
+        let restart = ["rollout", "restart", "deploy/tributary", "-n", NAMESPACE];
+        site.kubectl.ok(&restart).await?;
+        rolled_out(&site).await?;
+        every_stream_is_open(&site).await?;
+        polling.is_well()?;
+
+        // Upgrades take nothing away.
+        let before = (serving(&site).await?, told(&site).await?);
+        site.install(&values).await?;
+        site.install(&values).await?;
+        assert_eq!((serving(&site).await?, told(&site).await?), before);
+        renew(&site, &mut polling).await?;
+        polling.end().await?;
+
+        // What frontends write goes with the release.
+        let gone = site
+            .helm(&["uninstall", "tributary", "-n", NAMESPACE])
+            .await?;
+        anyhow::ensure!(gone.ok, "{}", gone.stderr);
+        for object in ["secret/tributary-serving", "configmap/tributary-ca"] {
+            let get = ["get", object, "-n", NAMESPACE, "--ignore-not-found"];
+            assert_eq!(site.kubectl.ok(&get).await?, "");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<()> {
+    on_site(async |site| {
+        let template = [
+            "template",
+            "tributary",
+            "deploy/helm/tributary",
+            "-n",
+            NAMESPACE,
+            "--set",
+            "tls.type=auto,replicas=2,bindAddress=$(POD_IP)",
+            "--set",
+            "scraper.args={--metric-resolution=12s}",
+            "--set",
+            QUICK,
+        ];
+        let path = site.dir.path().join("rendered.yaml");
+        let mut polling = None;
+        let mut first = None;
+        for _ in 0..4 {
+            let rendered = helm(None, &template).await?;
+            anyhow::ensure!(rendered.ok, "{}", rendered.stderr);
+            fs::write(&path, &rendered.stdout)?;
+            let text = first.get_or_insert_with(|| rendered.stdout.clone());
+            assert_eq!(*text, rendered.stdout);
+            let apply = ["apply", "-f", &path.display().to_string()];
+            site.kubectl.ok(&apply).await?;
+            site.available().await?;
+            site.top().await?;
+            told(&site).await?;
+            polling
+                .get_or_insert_with(|| Polling::start(&site))
+                .is_well()?;
+            goes_on(&site).await?;
+        }
+        // By server-side apply, as GitOps tools do.
+        let path = path.display().to_string();
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", &path];
+        for _ in 0..2 {
+            site.kubectl.ok(&apply).await?;
+            told(&site).await?;
+            goes_on(&site).await?;
+        }
+        let mut polling = polling.context("somebody who polls")?;
+        renew(&site, &mut polling).await?;
+        site.kubectl.ok(&apply).await?;
+        told(&site).await?;
+        polling.end().await
+    })
+}
+
+#[test]
+fn what_is_deleted_comes_back_as_it_was_and_without_memory_anew() -> anyhow::Result<()> {
+    on_site(async |site| {
+        let values = [
+            "--set",
+            "tls.type=auto,profile=ha,replicas=2",
+            "--set",
+            QUICK,
+        ];
+        site.install(&values).await?;
+        site.available().await?;
+        site.top().await?;
+        let mut polling = Polling::start(&site);
+        let before = serving(&site).await?;
+        let delete = ["delete", "-n", NAMESPACE];
+        let both = ["secret/tributary-serving", "configmap/tributary-ca"];
+        site.kubectl.ok(&[&delete[..], &both].concat()).await?;
+        eventually("it is written again", || async {
+            anyhow::ensure!(serving(&site).await? == before, "another certificate");
+            told(&site).await
+        })
+        .await?;
+        polling.is_well()?;
+        polling.end().await?;
+
+        // With all who remember it: two begin at once, and agree.
+        let pods = ["-l", "app.kubernetes.io/component=frontend", "pod"];
+        let scale = ["scale", "-n", NAMESPACE, "deploy/tributary", "--replicas"];
+        site.kubectl.ok(&[&scale[..], &["0"]].concat()).await?;
+        let wait = ["wait", "-n", NAMESPACE, "--for=delete", "--timeout=120s"];
+        site.kubectl.ok(&[&wait[..], &pods].concat()).await?;
+        site.kubectl.ok(&[&delete[..], &both].concat()).await?;
+        site.kubectl.ok(&[&scale[..], &["2"]].concat()).await?;
+        site.available().await?;
+        site.top().await?;
+        assert_ne!(serving(&site).await?, before);
+        eventually("both are told of one pair", || told(&site)).await?;
+        eventually("both show it", || async {
+            goes_on(&site).await?;
+            for (_, ip) in site.pods_of("frontend").await? {
+                site.ask_pod("frontend", &ip, "/readyz").await?;
+            }
+            anyhow::Ok(())
+        })
+        .await
+    })
+}
+
+async fn rolled_out(site: &Site) -> anyhow::Result<()> {
+    let rollout = ["rollout", "status", "deploy/tributary", "-n", NAMESPACE];
+    let rollout = [&rollout[..], &["--timeout=180s"]].concat();
+    site.kubectl.ok(&rollout).await?;
+    Ok(())
+}
+
+#[test]
+fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_request()
+-> anyhow::Result<()> {
+    on_site(async |site| {
+        site.install(&["--set", "tls.type=helm,replicas=2"]).await?;
+        site.available().await?;
+        site.top().await?;
+        let of_helm = decoded(&site, "secret/tributary-tls", r".data.tls\.crt").await?;
+        let mut polling = Polling::start(&site);
+        let auto = ["--set", "tls.type=auto,replicas=2"];
+        site.install(&auto).await?;
+        rolled_out(&site).await?;
+        // Pods of before and of now talk to each other: they show the same.
+        assert_eq!(serving(&site).await?, of_helm);
+        assert_eq!(in_pem(&told(&site).await?).len(), 2);
+        polling.is_well()?;
+
+        // What was kept for those of before goes with the next upgrade, and Helm's CA when its time has come.
+        let values = [&auto[..], &["--set", QUICK]].concat();
+        site.install(&values).await?;
+        rolled_out(&site).await?;
+        let secrets = ["get", "secrets", "-n", NAMESPACE, "-o", "name"];
+        let secrets = site.kubectl.ok(&secrets).await?;
+        for gone in ["secret/tributary-tls\n", "secret/tributary-ca\n"] {
+            assert!(!secrets.contains(gone), "{secrets}");
+        }
+        eventually("Helm's CA is trusted no more", || async {
+            let (cas, now) = (told(&site).await?, serving(&site).await?);
+            anyhow::ensure!(in_pem(&cas).len() == 1 && now != of_helm, "it is yet");
+            Ok(())
+        })
+        .await?;
+        polling.is_well()?;
+        site.install(&values).await?;
+        site.install(&values).await?;
+        told(&site).await?;
+        renew(&site, &mut polling).await?;
+        site.install(&values).await?;
+        told(&site).await?;
+        polling.end().await
+    })
+}
