@@ -73,14 +73,34 @@ impl Decode for Printed {
             "BOOKMARK" => None,
             _ => return Err(failure(json)),
         };
+        let mut event = self.read(object, change);
+        if kind == "DELETED" && event.left_out.count() > 0 {
+            // The names are enough to take it out.
+            let named = named(object.get());
+            if !named.is_empty() {
+                event.changes = named.into_iter().map(Change::Remove).collect();
+                event.left_out = LeftOut::default();
+            }
+        }
+        Ok(event)
+    }
+}
+
+impl Printed {
+    /// What an event says of pods; a bookmark changes none.
+    fn read(
+        &mut self,
+        object: &RawValue,
+        change: Option<fn(PrintedPod) -> Change<PrintedPod>>,
+    ) -> Event<PrintedPod> {
         let mut left_out = LeftOut::default();
         let answer: Option<Answer<'_>> = left_out.read(object.get());
         let Some(answer) = answer else {
-            return Ok(Event {
+            return Event {
                 version: version(object),
                 changes: Vec::new(),
                 left_out,
-            });
+            };
         };
         let version = answer.metadata.resource_version.to_string();
         let changes = if let Some(change) = change {
@@ -91,15 +111,13 @@ impl Decode for Printed {
             self.columns(&answer);
             Vec::new()
         };
-        Ok(Event {
+        Event {
             version,
             changes,
             left_out,
-        })
+        }
     }
-}
 
-impl Printed {
     fn columns(&mut self, answer: &Answer<'_>) {
         if let Some(columns) = &answer.column_definitions {
             self.node_at = columns.iter().position(|column| column.name == COLUMN);
@@ -142,6 +160,23 @@ fn pod(meta: Meta<'_>, node: Option<&str>) -> PrintedPod {
         labels: meta.labels,
         node: node.map(str::to_owned),
     }
+}
+
+/// The pods of an event, by what tells them apart alone.
+fn named(json: &str) -> Vec<PrintedPod> {
+    let event: NamedPods<'_> = from_json(json).unwrap_or_default();
+    let pods = match event.rows {
+        Some(rows) => rows.into_iter().map(|row| row.object.metadata).collect(),
+        None => vec![event.metadata],
+    };
+    let pods = pods.into_iter().filter(|pod| !pod.name.is_empty());
+    let pod = |name: Name<'_>| PrintedPod {
+        key: PodKey::new(&*name.namespace, &*name.name),
+        uid: Uid::from(""),
+        labels: Labels::default(),
+        node: None,
+    };
+    pods.map(pod).collect()
 }
 
 fn node<'a>(spec: Option<&'a Spec<'_>>) -> Option<&'a str> {
@@ -212,6 +247,39 @@ struct Object<'a> {
     metadata: Meta<'a>,
     #[serde(borrow)]
     spec: Option<Spec<'a>>,
+}
+
+/// A Table or an object, of which nothing is read but names.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NamedPods<'a> {
+    #[serde(borrow)]
+    metadata: Name<'a>,
+    #[serde(borrow)]
+    rows: Option<Vec<NamedRow<'a>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NamedRow<'a> {
+    #[serde(borrow)]
+    object: NamedObject<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NamedObject<'a> {
+    #[serde(borrow)]
+    metadata: Name<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Name<'a> {
+    #[serde(borrow)]
+    namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
 }
 
 /// Any JSON, of which only text is kept.

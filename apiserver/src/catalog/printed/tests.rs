@@ -257,6 +257,37 @@ fn a_row_that_cannot_be_read_hides_no_other() {
 }
 
 #[test]
+fn of_a_pod_that_is_deleted_the_name_is_enough() {
+    let good = row("web-1", "n1");
+    let labels = good.replace(r#"{"app":"web"}"#, r#"{"app":7}"#);
+    let cells = good.replace(r#""cells":["web-1""#, r#""cells":{"a":"b"},"x":["web-1""#);
+    let nameless = labels.replace(r#""name":"web-1","namespace""#, r#""name":7,"namespace""#);
+    for odd in [&labels, &cells] {
+        assert_ne!(*odd, good);
+        let line = line("DELETED", &table("null", std::slice::from_ref(odd)));
+        let event = Printed::default().event(&line).unwrap();
+        assert_eq!((event.left_out.count(), &*event.version), (0, "4216"));
+        assert_eq!(changes(event), ["remove shop/web-1"]);
+    }
+    let columns = table("7", &[good]);
+    let whole =
+        r#"{"metadata":{"name":"web-1","namespace":"shop","labels":7,"resourceVersion":"4216"}}"#;
+    for odd in [&*columns, whole] {
+        let event = Printed::default().event(&line("DELETED", odd)).unwrap();
+        assert_eq!((event.left_out.count(), &*event.version), (0, "4216"));
+        assert_eq!(changes(event), ["remove shop/web-1"]);
+        // Otherwise it stays as it was.
+        let event = Printed::default().event(&line("MODIFIED", odd)).unwrap();
+        assert_eq!(event.left_out.count(), 1);
+        assert!(event.changes.is_empty());
+    }
+    let line = line("DELETED", &table("null", &[nameless]));
+    let event = Printed::default().event(&line).unwrap();
+    assert_eq!(event.left_out.count(), 1);
+    assert!(event.changes.is_empty());
+}
+
+#[test]
 fn labels_without_end_cost_a_pod_its_labels_and_nothing_else() {
     let labels: Vec<String> = (0..60_000).map(|n| format!(r#""{n:05}":"""#)).collect();
     let labels = format!("{{{}}}", labels.join(","));

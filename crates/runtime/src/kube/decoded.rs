@@ -71,7 +71,8 @@ pub struct Event<T> {
     pub version: String,
     /// What happened; a bookmark says of nothing.
     pub changes: Vec<Change<T>>,
-    /// Whether it cannot be read to what. That object stays as it was.
+    /// Whether it cannot be read to what. That object stays as it was; of one that was
+    /// deleted the name is enough.
     pub left_out: LeftOut,
 }
 

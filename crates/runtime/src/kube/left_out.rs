@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -25,13 +25,13 @@ pub struct LeftOut {
     first: Option<(String, String)>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Who {
     metadata: Meta,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Meta {
     namespace: String,
@@ -56,6 +56,18 @@ impl LeftOut {
             self.first = Some((told(&which), told(&error.to_string())));
         }
         None
+    }
+
+    /// Reads one object that was deleted. Of one that cannot be read namespace and name
+    /// are enough to take it out of a set; `None` if it has no name, which is noted.
+    pub fn read_deleted<T: DeserializeOwned>(&mut self, json: &str) -> Option<T> {
+        if let Ok(read) = from_json(json) {
+            return Some(read);
+        }
+        let who = from_json::<Who>(json).ok();
+        let who = who.filter(|who| !who.metadata.name.is_empty());
+        let named = who.and_then(|who| from_json(&serde_json::to_string(&who).ok()?).ok());
+        named.or_else(|| self.read(json))
     }
 
     /// How many.

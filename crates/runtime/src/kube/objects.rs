@@ -89,17 +89,16 @@ impl<T: DeserializeOwned> Decode for Objects<T> {
 
     fn event(&mut self, json: &str) -> Result<Event<T>, Error> {
         let Line { kind, object } = from_json(json).map_err(Error::SerdeError)?;
-        let change: Option<fn(T) -> Change<T>> = match &*kind {
-            "ADDED" | "MODIFIED" => Some(Change::Put),
-            "DELETED" => Some(Change::Remove),
+        let mut left_out = LeftOut::default();
+        let change = match &*kind {
+            "ADDED" | "MODIFIED" => left_out.read(object.get()).map(Change::Put),
+            "DELETED" => left_out.read_deleted(object.get()).map(Change::Remove),
             "BOOKMARK" => None,
             _ => return Err(failure(json)),
         };
-        let mut left_out = LeftOut::default();
-        let read = change.and_then(|change| left_out.read(object.get()).map(change));
         Ok(Event {
             version: version(object),
-            changes: read.into_iter().collect(),
+            changes: change.into_iter().collect(),
             left_out,
         })
     }
@@ -204,6 +203,45 @@ mod tests {
         ] {
             assert_eq!(event(json).unwrap(), told, "{json}");
         }
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Thing {
+        metadata: Name,
+        #[serde(default)]
+        size: u8,
+    }
+
+    #[test]
+    fn of_what_is_deleted_the_name_is_enough() {
+        for (json, removed, left_out) in [
+            (r#"{"metadata":{"name":"a"},"size":3}"#, Some(3), 0),
+            (r#"{"metadata":{"name":"a"},"size":"x"}"#, Some(0), 0),
+            (r#"{"metadata":{"name":7},"size":"x"}"#, None, 1),
+            (r#"{"size":"x"}"#, None, 1),
+            ("[]", None, 1),
+        ] {
+            let line = format!(r#"{{"type":"DELETED","object":{json}}}"#);
+            let event = Objects::<Thing>::default().event(&line).unwrap();
+            let changes: Vec<_> = event.changes.into_iter().collect();
+            let size = match &changes[..] {
+                [Change::Remove(Thing { metadata, size })] => {
+                    assert_eq!(metadata.name, "a", "{json}");
+                    Some(*size)
+                }
+                _ => None,
+            };
+            assert_eq!(
+                (size, event.left_out.count()),
+                (removed, left_out),
+                "{json}"
+            );
+        }
+        // What is there is not taken for something else.
+        let line = r#"{"type":"MODIFIED","object":{"metadata":{"name":"a"},"size":"x"}}"#;
+        let event = Objects::<Thing>::default().event(line).unwrap();
+        assert!(event.changes.is_empty());
+        assert_eq!(event.left_out.count(), 1);
     }
 
     #[test]
