@@ -8,10 +8,14 @@ use serde::{
 };
 use tributary_runtime::selector::Selector;
 
-/// Labels that take more, keys and values together, are not kept. Kubernetes bounds each
-/// and not how many there are: one pod may have a megabyte of them, and a frontend has all
-/// pods in memory. Real ones have some hundred bytes.
-pub(crate) const MOST: usize = 8 << 10;
+/// Labels of a pod that take more, keys and values together, are not kept. Kubernetes
+/// bounds each and not how many there are: one pod may have a megabyte of them, and a
+/// frontend has all pods in memory. Real ones have some hundred bytes.
+pub(crate) const MOST_OF_POD: usize = 8 << 10;
+
+/// The same for a node. What describes hardware there (node-feature-discovery, drivers
+/// of GPUs) takes some thousand bytes, and no tenant writes labels of nodes.
+pub(crate) const MOST_OF_NODE: usize = 64 << 10;
 
 /// The labels of an object, sorted by key. Cheap to clone.
 ///
@@ -83,19 +87,22 @@ fn bytes(key: impl AsRef<str>, value: impl AsRef<str>) -> usize {
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
-    /// Labels with a NUL in them, which cannot be, are left out. Of too many none are
-    /// kept.
+    /// Labels with a NUL in them, which cannot be, are left out. Of more than a pod may
+    /// have none are kept.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
-        let mut labels: Vec<(K, V)> = labels
-            .into_iter()
-            .filter(|(key, value)| !key.as_ref().contains(END) && !value.as_ref().contains(END))
-            .collect();
+        Self::up_to(MOST_OF_POD, labels.into_iter().collect())
+    }
+}
+
+impl Labels {
+    fn up_to<K: AsRef<str>, V: AsRef<str>>(most: usize, mut labels: Vec<(K, V)>) -> Self {
+        labels.retain(|(key, value)| !key.as_ref().contains(END) && !value.as_ref().contains(END));
         // As a map would: the last of several values stays.
         labels.reverse();
         labels.sort_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
         labels.dedup_by(|(one, _), (other, _)| one.as_ref() == other.as_ref());
         let bytes: usize = labels.iter().map(|(key, value)| bytes(key, value)).sum();
-        if bytes > MOST {
+        if bytes > most {
             return Self::refused();
         }
         let mut text = String::new();
@@ -110,14 +117,19 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
 }
 
 impl<'de> Deserialize<'de> for Labels {
-    /// Those that are too many are not even built.
+    /// Those of a pod. Too many are not even built.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_map(Bounded)
+        from.deserialize_map(Bounded(MOST_OF_POD))
     }
 }
 
-/// Reads labels up to [`MOST`] bytes.
-struct Bounded;
+/// Reads the labels of a node.
+pub(super) fn of_node<'de, D: Deserializer<'de>>(from: D) -> Result<Labels, D::Error> {
+    from.deserialize_map(Bounded(MOST_OF_NODE))
+}
+
+/// Reads labels up to so many bytes.
+struct Bounded(usize);
 
 impl<'de> Visitor<'de> for Bounded {
     type Value = Labels;
@@ -131,13 +143,13 @@ impl<'de> Visitor<'de> for Bounded {
         let mut have = 0;
         while let Some((key, value)) = map.next_entry::<String, String>()? {
             have += bytes(&key, &value);
-            if have > MOST {
+            if have > self.0 {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(Labels::refused());
             }
             labels.push((key, value));
         }
-        Ok(labels.into_iter().collect())
+        Ok(Labels::up_to(self.0, labels))
     }
 }
 
@@ -248,6 +260,20 @@ mod tests {
         let none = from_json::<Labels>("{}").unwrap();
         assert!(none.is_empty() && !none.are_refused());
         assert!(from_json::<Labels>(r#"{"a":7}"#).is_err());
+    }
+
+    #[test]
+    fn a_node_may_have_more_labels_than_a_pod() {
+        #[derive(Deserialize)]
+        struct Node(#[serde(deserialize_with = "of_node")] Labels);
+
+        // 13,107 keys of five bytes are 65,535 bytes.
+        for (count, refused) in [(1_639, false), (13_107, false), (13_108, true)] {
+            let labels: Vec<String> = (0..count).map(|n| format!(r#""{n:05}":"""#)).collect();
+            let Node(labels) = from_json(&format!("{{{}}}", labels.join(","))).unwrap();
+            assert_eq!(labels.are_refused(), refused, "{count}");
+            assert_eq!(labels.iter().count(), if refused { 0 } else { count });
+        }
     }
 
     #[test]

@@ -12,9 +12,9 @@ use std::{
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::labels::{Labels, MOST};
+use super::labels::{Labels, MOST_OF_NODE, MOST_OF_POD};
 
-/// How far lines in the log are apart at least.
+/// How far lines in the log about one kind are apart at least.
 const APART: Duration = Duration::from_mins(1);
 
 /// Of what the labels are.
@@ -37,13 +37,27 @@ impl Kind {
             Self::Pods => "pods",
         }
     }
+
+    /// So many bytes of labels are kept.
+    fn most(self) -> usize {
+        match self {
+            Self::Nodes => MOST_OF_NODE,
+            Self::Pods => MOST_OF_POD,
+        }
+    }
 }
 
 /// How often labels were refused, of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    nodes: AtomicU64,
-    pods: AtomicU64,
+    nodes: OfKind,
+    pods: OfKind,
+}
+
+/// Of one kind: what tenants do to pods hides nothing that is said of a node.
+#[derive(Debug, Default)]
+struct OfKind {
+    count: AtomicU64,
     said: Mutex<Option<Instant>>,
 }
 
@@ -53,11 +67,12 @@ impl Refused {
         if !labels.are_refused() {
             return;
         }
-        self.counter(kind).fetch_add(1, Ordering::Relaxed);
-        if self.may_say() {
-            let kind = kind.as_str();
+        let of_kind = self.of(kind);
+        of_kind.count.fetch_add(1, Ordering::Relaxed);
+        if of_kind.may_say() {
+            let (kind, limit) = (kind.as_str(), kind.most());
             warn!(
-                kind, %name, limit = MOST,
+                kind, %name, limit,
                 "object has more bytes of labels than are kept; lists with a label selector lack it"
             );
         }
@@ -65,16 +80,18 @@ impl Refused {
 
     /// How often labels of this kind were refused.
     pub(super) fn count(&self, kind: Kind) -> u64 {
-        self.counter(kind).load(Ordering::Relaxed)
+        self.of(kind).count.load(Ordering::Relaxed)
     }
 
-    fn counter(&self, kind: Kind) -> &AtomicU64 {
+    fn of(&self, kind: Kind) -> &OfKind {
         match kind {
             Kind::Nodes => &self.nodes,
             Kind::Pods => &self.pods,
         }
     }
+}
 
+impl OfKind {
     fn may_say(&self) -> bool {
         let now = Instant::now();
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,5 +100,21 @@ impl Refused {
             *last = Some(now);
         }
         may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pods_hide_nothing_that_is_said_of_a_node() {
+        let refused = Refused::default();
+        let say = |kind| refused.of(kind).may_say();
+        assert!(say(Kind::Pods));
+        assert!(say(Kind::Nodes));
+        assert!(!say(Kind::Pods) && !say(Kind::Nodes));
+        tokio::time::advance(APART).await;
+        assert!(say(Kind::Nodes) && say(Kind::Pods));
     }
 }

@@ -14,7 +14,7 @@ use tributary_runtime::{
 };
 
 use super::{
-    Catalog, Labels, NodeRecord, PodRecord, Unplaced,
+    Catalog, Labels, NodeRecord, PodRecord, Unplaced, labels,
     pod::{Pod, Told},
     printed::{Printed, PrintedPod},
     refused::Kind,
@@ -153,6 +153,7 @@ struct Named {
 #[serde(default)]
 struct Meta {
     name: String,
+    #[serde(deserialize_with = "labels::of_node")]
     labels: Labels,
 }
 

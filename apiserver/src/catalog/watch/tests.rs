@@ -92,6 +92,16 @@ fn labels_that_are_too_many_are_counted() {
 }
 
 #[test]
+fn a_node_keeps_labels_that_are_too_many_for_a_pod() {
+    let labels: Vec<String> = (0..1_639).map(|n| format!(r#""{n:05}":"""#)).collect();
+    let labels = labels.join(",");
+    let json = format!(r#"{{"metadata":{{"name":"n1","labels":{{{labels}}}}}}}"#);
+    let node = NodeRecord::from(from_json::<Named>(&json).unwrap());
+    assert!(!node.labels.are_refused());
+    assert_eq!(node.labels.get("01638"), Some(""));
+}
+
+#[test]
 fn of_a_node_the_name_and_the_labels_are_read() {
     let json = r#"{"kind":"Node","apiVersion":"v1","metadata":{
         "name":"n1","uid":"u-1","resourceVersion":"7",
