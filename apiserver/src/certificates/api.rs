@@ -6,13 +6,10 @@ use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tributary_runtime::kube::from_json;
+use tributary_runtime::kube::{LONGEST_ANSWER, from_json};
 
 /// As servers write dates.
 const DATES: DateTimeParser = DateTimeParser::new();
-
-/// No object is longer: etcd takes 1.5 MiB at most.
-const LONGEST: usize = 2 << 20;
 
 /// So much of a refusal is shown.
 const SHOWN: usize = 300;
@@ -104,7 +101,9 @@ impl Api {
         let date = response.headers().get(header::DATE);
         let date = date.and_then(|date| DATES.parse_timestamp(date.as_bytes()).ok());
         let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST).collect().await;
+        let body = Limited::new(response.into_body(), LONGEST_ANSWER)
+            .collect()
+            .await;
         let body = body.map_err(|error| Failed::unanswered(&error))?.to_bytes();
         Ok((status, date, body.to_vec()))
     }

@@ -22,6 +22,7 @@ use ::kube::{
 
 pub use self::{
     activity::Watches,
+    answer::MOST as LONGEST_ANSWER,
     decoded::{Decode, Event, Page, Stale, Watched, follow, keep, keep_decoded},
     left_out::LeftOut,
     limits::Limits,

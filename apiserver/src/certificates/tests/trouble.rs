@@ -74,6 +74,19 @@ async fn a_damaged_secret_that_nobody_remembers_is_replaced_and_its_ca_trusted_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn objects_that_are_longer_in_json_than_in_etcd_are_read() {
+    let cluster = Cluster::new();
+    // Half a MiB there, of which JSON makes six times as many.
+    let long = json!({ "metadata": { "annotations": { "long": "x".repeat(3 << 20) } } });
+    for path in [SECRET, CONFIG_MAP, &api_service("v1")] {
+        cluster.change(path, &long);
+    }
+    let mut one = Frontend::new(&cluster, "t-1");
+    one.keeper.begin().await;
+    all_take(&cluster, &[&one]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_next_pair_that_is_damaged_is_made_again() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");

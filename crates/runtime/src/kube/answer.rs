@@ -13,7 +13,7 @@ use super::{activity::Activity, null::from_json};
 
 /// A page of a list, or a line of a watch, of more bytes is given up. One object always
 /// fits: etcd takes 1.5 MiB, and JSON needs up to six bytes for one (`<` is `\u003c`).
-pub(super) const MOST: usize = 16 << 20;
+pub const MOST: usize = 16 << 20;
 
 /// So much is read of an answer that says why there is none.
 const MOST_OF_REFUSAL: usize = 16 << 10;
