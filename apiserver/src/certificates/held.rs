@@ -12,7 +12,7 @@ use tributary_runtime::tls::{BadPair, Issued, in_pem, pair};
 
 use super::pem;
 
-/// So many CAs are kept at most: three in a renewal, and what damage brings.
+/// So many CAs are kept in the Secret at most: three in a renewal, and what damage brings.
 pub(super) const MOST_CAS: usize = 8;
 
 /// Since when all who verify trust the CA of the next pair.
@@ -71,7 +71,7 @@ impl Pair {
 ///
 /// # Invariants
 ///
-/// `cas` has each once, and [`MOST_CAS`] at most.
+/// `cas` has each once ([`capped`]), and [`MOST_CAS`] at most.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Held {
     /// What every frontend shows.
@@ -104,7 +104,7 @@ impl Held {
         let none = BTreeMap::new();
         let data = secret.and_then(|secret| secret.data.as_ref());
         let bytes = |key: &str| data.and_then(|data| Some(&*data.get(key)?.0));
-        let cas = distinct(in_pem(bytes("ca.crt").unwrap_or_default()));
+        let cas = capped(in_pem(bytes("ca.crt").unwrap_or_default()));
         let (certificate, key) = (bytes("tls.crt"), bytes("tls.key"));
         if certificate.is_none() && key.is_none() && cas.is_empty() {
             return Found::Nothing;
@@ -150,11 +150,21 @@ impl Held {
     }
 }
 
-/// Each once, in their order, and so many at most.
+/// Each once, in their order.
 pub(super) fn distinct(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    up_to(usize::MAX, cas)
+}
+
+/// The same, [`MOST_CAS`] at most. For those that the Secret has: what is told by others
+/// is not ours to cut.
+pub(super) fn capped(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
+    up_to(MOST_CAS, cas)
+}
+
+fn up_to(most: usize, cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
     let mut kept: Vec<CertificateDer<'static>> = Vec::new();
     for ca in cas {
-        if kept.len() < MOST_CAS && !kept.contains(&ca) {
+        if kept.len() < most && !kept.contains(&ca) {
             kept.push(ca);
         }
     }

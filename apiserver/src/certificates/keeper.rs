@@ -22,7 +22,7 @@ use tributary_runtime::{clock::Clock, tls::ServingCertificate};
 
 use super::{
     api::{Api, Failed, Write},
-    held::{Found, Held, distinct},
+    held::{Found, Held, capped},
     metrics::Metrics,
     places::{Places, Told},
     rules::{self, CannotMake, Step},
@@ -239,7 +239,7 @@ impl Keeper {
         let good = |held: &&Held| rules::is_good(held, now, &self.settings);
         let held = self.remembered.as_ref().filter(good)?;
         Some(Held {
-            cas: distinct([&held.cas[..], there].concat()),
+            cas: capped([&held.cas[..], there].concat()),
             ..held.clone()
         })
     }

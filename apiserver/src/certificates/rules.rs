@@ -13,7 +13,7 @@ use rustls_pki_types::CertificateDer;
 use tributary_runtime::tls::{accepted, first_to_expire, in_pem, issue, last_to_expire};
 
 use super::{
-    held::{Found, Held, Pair, distinct},
+    held::{Found, Held, Pair, capped},
     settings::Settings,
 };
 
@@ -100,7 +100,7 @@ pub(super) fn replacement(
     Ok(Held {
         serving,
         next: None,
-        cas: distinct([vec![ca], before].concat()),
+        cas: capped([vec![ca], before].concat()),
         next_trusted_since: None,
         serving_since: Some(now),
         renew: false,
@@ -159,7 +159,7 @@ pub(super) fn next(
     let (next, ca) = make(now, settings)?;
     let with = Held {
         next: Some(next),
-        cas: distinct([held.cas.clone(), vec![ca]].concat()),
+        cas: capped([held.cas.clone(), vec![ca]].concat()),
         next_trusted_since: None,
         renew: false,
         ..held.clone()

@@ -244,6 +244,33 @@ async fn what_others_have_told_stays_for_an_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_many_cas_others_have_told_all_of_them_stay_for_an_overlap() {
+    let cluster = Cluster::new();
+    let now = u64::try_from(cluster.now().as_second()).unwrap();
+    let other = |_| issue(&[SERVER.to_owned()], now, now + 86_400).unwrap().ca;
+    let there: String = (0..20).map(other).collect();
+    let bundle = json!({ "spec": { "caBundle": BASE64_STANDARD.encode(&there) } });
+    cluster.change(&api_service("v1"), &bundle);
+    cluster.change(CONFIG_MAP, &json!({ "data": { "ca.crt": there } }));
+    let there = in_pem(there.as_bytes());
+
+    let mut one = Frontend::new(&cluster, "t-1");
+    one.keeper.begin().await;
+    advance(ALMOST_AN_HOUR).await;
+    one.keeper.look().await;
+    all_take(&cluster, &[&one]);
+    let mapped = cluster.get(CONFIG_MAP).unwrap();
+    let mapped = in_pem(mapped["data"]["ca.crt"].as_str().unwrap().as_bytes());
+    for bundle in [cluster.bundle("v1"), mapped] {
+        assert_eq!(bundle.len(), 21);
+        assert_eq!(bundle[1..], there);
+    }
+    advance(Duration::from_secs(1)).await;
+    one.keeper.look().await;
+    assert_eq!(cluster.bundle("v1").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_taken_from_api_service_or_config_map_is_told_again() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
