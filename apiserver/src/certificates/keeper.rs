@@ -235,11 +235,18 @@ impl Keeper {
     }
 
     /// What is remembered, if it is good yet, and the CAs that are there beside its own.
+    /// Those count from now: who shows a certificate of theirs may not know yet.
     fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Held> {
         let good = |held: &&Held| rules::is_good(held, now, &self.settings);
         let held = self.remembered.as_ref().filter(good)?;
+        let others = there.iter().any(|ca| !held.cas.contains(ca));
         Some(Held {
             cas: capped([&held.cas[..], there].concat()),
+            serving_since: if others {
+                Some(now)
+            } else {
+                held.serving_since
+            },
             ..held.clone()
         })
     }

@@ -74,6 +74,66 @@ async fn a_damaged_secret_that_nobody_remembers_is_replaced_and_its_ca_trusted_o
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_others_have_written_is_trusted_for_an_overlap_after_a_restore() {
+    let damages: [Harm; 2] = [
+        |cluster| {
+            let damaged = BASE64_STANDARD.encode("nothing");
+            cluster.change(SECRET, &json!({ "data": { "tls.crt": damaged } }));
+        },
+        // A pair that has run out.
+        |cluster| {
+            let now = u64::try_from(cluster.now().as_second()).unwrap();
+            let old = issue(&[SERVER.to_owned()], now - 100, now - 1).unwrap();
+            let data = json!({
+                "tls.crt": BASE64_STANDARD.encode(&old.certificate),
+                "tls.key": BASE64_STANDARD.encode(&old.key),
+            });
+            cluster.change(SECRET, &json!({ "data": data }));
+        },
+    ];
+    for harm in damages {
+        let cluster = Cluster::new();
+        let mut one = Frontend::new(&cluster, "t-1");
+        one.keeper.begin().await;
+        advance(5 * HOUR).await;
+        // Another one replaces it, and shows that when it is damaged again.
+        cluster.put(SECRET, json!({ "metadata": {} }));
+        let mut two = Frontend::new(&cluster, "t-2");
+        two.keeper.begin().await;
+        assert_ne!(two.shown(), one.shown());
+        harm(&cluster);
+        one.keeper.look().await;
+        assert_eq!(cluster.cas(), 2);
+        all_take(&cluster, &[&one]);
+        advance(ALMOST_AN_HOUR).await;
+        one.keeper.look().await;
+        for version in ["v1beta1", "v1"] {
+            let bundle = cluster.bundle(version);
+            assert!(takes(&cluster, &bundle, &two), "{version}");
+        }
+        advance(Duration::from_secs(1)).await;
+        one.keeper.look().await;
+        assert_eq!(cluster.cas(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_empties_the_secret_again_and_again_stops_no_renewal() {
+    let cluster = Cluster::new();
+    let mut one = Frontend::new(&cluster, "t-1");
+    one.keeper.begin().await;
+    let first = one.shown();
+    for _ in 0..(19 * 12) {
+        advance(Duration::from_mins(5)).await;
+        cluster.put(SECRET, json!({ "metadata": {} }));
+        one.keeper.look().await;
+        all_take(&cluster, &[&one]);
+    }
+    assert_ne!(one.shown(), first);
+    assert_eq!(cluster.cas(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn objects_that_are_longer_in_json_than_in_etcd_are_read() {
     let cluster = Cluster::new();
     // Half a MiB there, of which JSON makes six times as many.
