@@ -3,7 +3,8 @@
 //! verify it (docs/decisions/0030-certificates-that-run-themselves.md).
 //!
 //! [`rules`] decides and knows no API; [`held`] is what the Secret says; [`places`]
-//! are those where the CA is told; [`keeper`] reads, decides, writes and shows.
+//! are those where the CA is told; [`keeper`] reads, decides, writes and shows; and
+//! [`shown`] is what readiness asks.
 
 mod api;
 mod held;
@@ -13,11 +14,8 @@ mod pem;
 mod places;
 mod rules;
 mod settings;
+mod shown;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{
-    keeper::{Keeper, Shown},
-    metrics::Metrics,
-    settings::Settings,
-};
+pub(crate) use self::{keeper::Keeper, metrics::Metrics, settings::Settings, shown::Shown};

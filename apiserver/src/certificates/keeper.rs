@@ -1,14 +1,6 @@
 //! Reads, decides, writes and shows.
 
-use std::{
-    collections::HashSet,
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -24,9 +16,10 @@ use super::{
     api::{Api, Failed, Write},
     held::{Found, Held, capped},
     metrics::Metrics,
-    places::{Places, Told},
+    places::{Place, Places, Told},
     rules::{self, CannotMake, Step},
     settings::Settings,
+    shown::Shown,
 };
 
 /// How often is looked.
@@ -38,26 +31,11 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// Steps that follow one another at once, and tries after somebody else was faster.
 const AT_ONCE: u32 = 6;
 
+/// That it was said that the Secret is damaged.
+const DAMAGED: &str = "damaged";
+
 /// Of the name under which a frontend makes objects; the API takes 128.
 const MOST_OF_NAME: usize = 100;
-
-/// Whether a certificate is shown that somebody may trust. Cheap to clone.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shown(Arc<AtomicBool>);
-
-impl Shown {
-    /// For readiness.
-    ///
-    /// # Errors
-    ///
-    /// There is none yet.
-    pub(crate) fn check(&self) -> Result<(), String> {
-        let shown = self.0.load(Ordering::Relaxed);
-        shown.then_some(()).ok_or_else(|| {
-            "no serving certificate yet: the Secret could not be read or written".to_owned()
-        })
-    }
-}
 
 /// Keeps the serving certificate.
 pub(crate) struct Keeper {
@@ -156,14 +134,19 @@ impl Keeper {
 
     /// Looks once, and takes the steps that need not be waited for.
     pub(crate) async fn look(&mut self) {
+        let name = self.settings.secret.clone();
+        let mut step = Ok(true);
         for _ in 0..AT_ONCE {
-            match self.step().await {
-                Ok(true) | Err(Trouble::Api(Failed::Conflict)) => {}
-                Ok(false) => return self.succeeded("secret", &self.settings.secret.clone()),
-                Err(trouble) => {
-                    return self.failed("secret", &self.settings.secret.clone(), &trouble);
-                }
+            step = self.step().await;
+            let again = matches!(step, Ok(true) | Err(Trouble::Api(Failed::Conflict)));
+            if !again {
+                break;
             }
+        }
+        match step {
+            Ok(_) => self.succeeded("secret", &name),
+            // Also one that was always faster.
+            Err(trouble) => self.failed("secret", &name, &trouble),
         }
     }
 
@@ -172,6 +155,7 @@ impl Keeper {
         let path = self.path(&self.settings.secret);
         let (secret, date) = self.api.get::<Secret>(&path).await?;
         let now = date.unwrap_or_else(|| self.clock.date());
+        self.reckon(now);
         let held = match Held::read(secret.as_ref()) {
             Found::Good(held) => held,
             lost => {
@@ -180,16 +164,21 @@ impl Keeper {
                 return Ok(true);
             }
         };
+        self.said.remove(DAMAGED);
         // What cannot be used is shown by those only who have nothing better.
         let good = rules::is_good(&held, now, &self.settings);
         if good || self.remembered.is_none() {
             self.show(&held);
+            self.reckon(now);
         }
         if !good && let Some(restored) = self.restored(&held.cas, now) {
             self.write(secret.as_ref(), restored, Step::Restore).await?;
             return Ok(true);
         }
         let told = good && self.tell(&held, now).await;
+        if told {
+            self.shown.is_told();
+        }
         match rules::next(&held, now, told, &self.settings)? {
             None => Ok(false),
             Some((next, step)) => {
@@ -200,10 +189,12 @@ impl Keeper {
     }
 
     /// What to write where the Secret says nothing that can be used.
-    async fn without(&self, lost: Found, now: Timestamp) -> Result<(Held, Step), Trouble> {
+    async fn without(&mut self, lost: Found, now: Timestamp) -> Result<(Held, Step), Trouble> {
         let cas = match lost {
             Found::Damaged(error, cas) => {
-                warn!(secret = self.settings.secret, %error, "the Secret is damaged");
+                if self.said.insert(DAMAGED.to_owned()) {
+                    warn!(secret = self.settings.secret, %error, "the Secret is damaged");
+                }
                 cas
             }
             Found::Nothing | Found::Good(_) => Vec::new(),
@@ -288,8 +279,13 @@ impl Keeper {
         if self.certificate.show(Arc::clone(&held.serving.certified)) {
             info!("serving certificate replaced");
         }
-        self.shown.0.store(true, Ordering::Relaxed);
         self.remembered = Some(held.clone());
+    }
+
+    /// Finds out how long what is shown is good yet.
+    fn reckon(&self, now: Timestamp) {
+        let lasts = |held| rules::lasts(held, now, &self.settings);
+        self.shown.lasts(self.remembered.as_ref().and_then(lasts));
     }
 
     /// Tells the CAs to all who verify; whether all have them.
@@ -297,8 +293,8 @@ impl Keeper {
         let mut all = true;
         let settings = self.settings.clone();
         for name in &settings.api_services {
-            let place = self.places.api_service(name, &held.cas, (now, &settings));
-            let told = place.await;
+            let place = Place::ApiService(name);
+            let told = self.places.tell(place, &held.cas, (now, &settings)).await;
             if matches!(told, Ok(Told::VerifiesNobody))
                 && self.said.insert(format!("{name} verifies nobody"))
             {
@@ -308,15 +304,14 @@ impl Keeper {
             }
             all &= self.is_told(told, "apiservice", name);
         }
-        let told = self.places.config_map(&held.cas, (now, &settings)).await;
+        let place = Place::ConfigMap;
+        let told = self.places.tell(place, &held.cas, (now, &settings)).await;
         all & self.is_told(told, "configmap", &settings.config_map)
     }
 
     fn is_told(&mut self, told: Result<Told, Failed>, kind: &'static str, name: &str) -> bool {
         match told {
             Ok(_) => self.succeeded(kind, name),
-            // Somebody else writes there: the next look sees what.
-            Err(Failed::Conflict) => return false,
             Err(failed) => {
                 self.failed(kind, name, &failed.into());
                 return false;

@@ -31,6 +31,19 @@ pub(super) struct Places {
     strangers: HashMap<String, Vec<(CertificateDer<'static>, Instant)>>,
 }
 
+/// How often a place is tried while others are faster: as many frontends may begin at
+/// once.
+const TRIES: u32 = 4;
+
+/// Where the CA is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'a> {
+    /// The APIService of this name.
+    ApiService(&'a str),
+    /// The ConfigMap of the settings.
+    ConfigMap,
+}
+
 /// What came of telling a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
@@ -51,12 +64,31 @@ impl Places {
         }
     }
 
-    /// Tells an APIService.
+    /// Tells a place.
     ///
     /// # Errors
     ///
     /// It could not be read or written.
-    pub(super) async fn api_service(
+    pub(super) async fn tell(
+        &mut self,
+        place: Place<'_>,
+        ours: &[CertificateDer<'static>],
+        at: (Timestamp, &Settings),
+    ) -> Result<Told, Failed> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let told = match place {
+                Place::ApiService(name) => self.api_service(name, ours, at).await,
+                Place::ConfigMap => self.config_map(ours, at).await,
+            };
+            if tries == TRIES || !matches!(told, Err(Failed::Conflict)) {
+                return told;
+            }
+        }
+    }
+
+    async fn api_service(
         &mut self,
         name: &str,
         ours: &[CertificateDer<'static>],
@@ -91,12 +123,7 @@ impl Places {
         Ok(Told::Yes)
     }
 
-    /// Tells the ConfigMap.
-    ///
-    /// # Errors
-    ///
-    /// It could not be read or written.
-    pub(super) async fn config_map(
+    async fn config_map(
         &mut self,
         ours: &[CertificateDer<'static>],
         (now, settings): (Timestamp, &Settings),

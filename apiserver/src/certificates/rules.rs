@@ -89,6 +89,13 @@ pub(super) fn is_good(held: &Held, now: Timestamp, settings: &Settings) -> bool 
     takes(&held.cas, &held.serving, settings.server_name(), now)
 }
 
+/// How long it is good yet, if it is.
+pub(super) fn lasts(held: &Held, now: Timestamp, settings: &Settings) -> Option<Duration> {
+    let left = end(held, now, settings).saturating_sub(now.as_second());
+    let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
+    is_good(held, now, settings).then_some(left)
+}
+
 /// The first pair, or another in the place of what cannot be used. Those of before
 /// are trusted on.
 pub(super) fn replacement(
@@ -243,12 +250,17 @@ fn is_due(held: &Held, now: Timestamp, settings: &Settings) -> bool {
     if held.renew || settings.names.iter().any(lacks) {
         return true;
     }
+    let left = end(held, now, settings).saturating_sub(now.as_second());
+    left <= i64::try_from(settings.renewed_before().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// When what is served is not good any longer, if it is good now: in seconds.
+fn end(held: &Held, now: Timestamp, settings: &Settings) -> i64 {
     let ends = [
         first_to_expire(held.serving.chain()),
         last_to_expire(&in_use(held, now, settings)),
     ];
-    let left = ends.into_iter().flatten().min().unwrap_or_default() - now.as_second();
-    left <= i64::try_from(settings.renewed_before().as_secs()).unwrap_or(i64::MAX)
+    ends.into_iter().flatten().min().unwrap_or_default()
 }
 
 fn is_over(since: Timestamp, span: Duration, now: Timestamp) -> bool {

@@ -2,6 +2,7 @@
 
 mod adopted;
 mod cluster;
+mod ready;
 mod renewal;
 mod trouble;
 

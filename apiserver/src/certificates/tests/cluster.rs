@@ -43,6 +43,8 @@ struct State {
     written: Vec<(String, Value)>,
     /// What was in the ConfigMap, and since when: a kubelet brings it late.
     published: Vec<(Instant, Vec<CertificateDer<'static>>)>,
+    /// The path that somebody else has always just written.
+    busy: Option<String>,
 }
 
 /// How long a kubelet needs to bring a changed ConfigMap.
@@ -63,6 +65,7 @@ impl Cluster {
             hidden: Vec::new(),
             written: Vec::new(),
             published: Vec::new(),
+            busy: None,
         })));
         new.put(SECRET, json!({ "metadata": {} }));
         new.put(CONFIG_MAP, json!({ "metadata": {} }));
@@ -105,6 +108,9 @@ impl Cluster {
         assert_eq!(head.method, Method::PATCH, "{path}");
         if state.closed.iter().any(|closed| closed == path) {
             return (403, json!({ "message": "not allowed here" }));
+        }
+        if state.busy.as_deref() == Some(path) {
+            return (409, json!({}));
         }
         let body: Value = serde_json::from_slice(body).unwrap();
         let kind = head.headers["content-type"].to_str().unwrap();
@@ -166,6 +172,11 @@ impl Cluster {
         let mut state = self.0.lock().unwrap();
         state.closed.clear();
         state.hidden.clear();
+    }
+
+    /// Lets somebody else be faster there from now on; nobody, if it is `None`.
+    pub(super) fn occupy(&self, path: Option<&str>) {
+        self.0.lock().unwrap().busy = path.map(str::to_owned);
     }
 
     /// What was written since this was asked last.

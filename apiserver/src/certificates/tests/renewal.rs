@@ -17,7 +17,7 @@ async fn the_first_frontend_makes_a_certificate_and_tells_all_who_verify() {
     let mut one = Frontend::new(&cluster, "t-1");
     assert_eq!(
         one.keeper.shown().check(),
-        Err("no serving certificate yet: the Secret could not be read or written".to_owned())
+        Err("no good serving certificate: the Secret could not be read or written".to_owned())
     );
     one.keeper.begin().await;
     assert_eq!(one.keeper.shown().check(), Ok(()));

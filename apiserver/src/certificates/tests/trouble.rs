@@ -134,6 +134,29 @@ async fn a_tool_that_empties_the_secret_again_and_again_stops_no_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn somebody_who_is_always_faster_is_counted_and_waited_for() {
+    let objects = [
+        ("secret", SECRET),
+        ("configmap", CONFIG_MAP),
+        ("apiservice", &api_service("v1")),
+    ];
+    for (object, path) in objects {
+        let cluster = Cluster::new();
+        let mut one = Frontend::new(&cluster, "t-1");
+        cluster.occupy(Some(path));
+        one.keeper.begin().await;
+        one.keeper.look().await;
+        let failed =
+            format!("tributary_serving_certificate_failures_total{{object=\"{object}\"}} 2\n");
+        assert!(one.metrics().contains(&failed), "{}", one.metrics());
+        cluster.occupy(None);
+        one.keeper.look().await;
+        assert!(one.metrics().contains(&failed), "{}", one.metrics());
+        all_take(&cluster, &[&one]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn objects_that_are_longer_in_json_than_in_etcd_are_read() {
     let cluster = Cluster::new();
     // Half a MiB there, of which JSON makes six times as many.

@@ -1,0 +1,97 @@
+//! Who is ready shows what is trusted.
+
+use serde_json::json;
+use tokio::time::advance;
+
+use super::{
+    ALMOST_AN_HOUR, Frontend, HOUR, all_take,
+    cluster::{CONFIG_MAP, Cluster, KUBELET, SECRET, api_service},
+};
+
+const NOT_GOOD: &str = "no good serving certificate: the Secret could not be read or written";
+
+const NOT_TOLD: &str = "not all who verify have the CA of the serving certificate: an APIService \
+                        or the ConfigMap could not be read or written";
+
+fn check(frontend: &Frontend) -> Result<(), String> {
+    frontend.keeper.shown().check()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_run_out_makes_nobody_ready() {
+    let cluster = Cluster::new();
+    let mut one = Frontend::new(&cluster, "t-1");
+    one.keeper.begin().await;
+    cluster.close(SECRET);
+    // Nobody looks: it runs out all the same.
+    advance(23 * HOUR + ALMOST_AN_HOUR).await;
+    assert_eq!(check(&one), Ok(()));
+    advance(HOUR).await;
+    assert_eq!(check(&one), Err(NOT_GOOD.to_owned()));
+    // One that begins now finds nothing else, and cannot replace it.
+    let mut two = Frontend::new(&cluster, "t-2");
+    for frontend in [&mut one, &mut two] {
+        frontend.keeper.look().await;
+        assert_eq!(check(frontend), Err(NOT_GOOD.to_owned()));
+    }
+    cluster.open();
+    for frontend in [&mut one, &mut two] {
+        frontend.keeper.look().await;
+        assert_eq!(check(frontend), Ok(()));
+    }
+    advance(KUBELET).await;
+    all_take(&cluster, &[&one, &two]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_good_by_the_clock_of_who_verifies_makes_nobody_ready() {
+    let cluster = Cluster::new();
+    let mut one = Frontend::new(&cluster, "t-1");
+    one.keeper.begin().await;
+    cluster.close(SECRET);
+    // Before it begins, and after it ends.
+    for by in [-10_000, 200_000] {
+        cluster.set_clock(by);
+        one.keeper.look().await;
+        assert_eq!(check(&one), Err(NOT_GOOD.to_owned()), "{by}");
+    }
+    cluster.set_clock(-190_000);
+    one.keeper.look().await;
+    assert_eq!(check(&one), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_never_told_the_ca_to_all_is_not_ready() {
+    for closed in [&*api_service("v1"), &*api_service("v1beta1"), CONFIG_MAP] {
+        let cluster = Cluster::new();
+        cluster.close(closed);
+        let mut one = Frontend::new(&cluster, "t-1");
+        one.keeper.begin().await;
+        assert_eq!(check(&one), Err(NOT_TOLD.to_owned()), "{closed}");
+        cluster.open();
+        one.keeper.look().await;
+        assert_eq!(check(&one), Ok(()), "{closed}");
+        all_take(&cluster, &[&one]);
+        // Where there is nothing to write it need not be allowed.
+        cluster.close(closed);
+        let mut two = Frontend::new(&cluster, "t-2");
+        two.keeper.begin().await;
+        assert_eq!(check(&two), Ok(()), "{closed}");
+        // Those who are ready stay so: one place may be lost, and the others not.
+        let taken = json!({ "spec": { "caBundle": null }, "data": null });
+        cluster.change(closed, &taken);
+        two.keeper.look().await;
+        assert_eq!(check(&two), Ok(()), "{closed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn frontends_that_begin_at_once_are_ready_at_once() {
+    let cluster = Cluster::new();
+    let mut all = ["t-1", "t-2", "t-3"].map(|name| Frontend::new(&cluster, name));
+    let [one, two, three] = &mut all;
+    tokio::join!(one.keeper.begin(), two.keeper.begin(), three.keeper.begin());
+    for frontend in &all {
+        assert_eq!(check(frontend), Ok(()));
+    }
+}
