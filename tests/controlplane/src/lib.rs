@@ -19,6 +19,7 @@ pub mod kubectl;
 pub mod node;
 pub mod objects;
 pub mod patience;
+pub mod peer;
 pub mod plane;
 pub mod process;
 pub mod reaction;

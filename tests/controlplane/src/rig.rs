@@ -140,6 +140,15 @@ impl Rig {
         self.dir.path()
     }
 
+    /// Where a program is.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn program(&self, name: &'static str) -> anyhow::Result<PathBuf> {
+        Ok(self.assets.program(name)?)
+    }
+
     /// The kubectl that was built, as an administrator.
     ///
     /// # Errors

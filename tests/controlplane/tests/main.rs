@@ -9,6 +9,7 @@ mod publishers;
 mod python;
 mod reaction;
 mod realnode;
+mod requests;
 mod rotation;
 mod serving;
 mod top;

@@ -1,6 +1,6 @@
 //! A control plane with simulated nodes, and what serves the metrics API there.
 
-use std::{net::SocketAddr, net::TcpListener, sync::Arc, time::Duration};
+use std::{net::SocketAddr, net::TcpListener, sync::Arc};
 
 use kube::Client;
 use tempfile::TempDir;
@@ -12,6 +12,7 @@ use crate::{
     assets::Assets,
     halves::{Halves, registration},
     objects::{apply, namespace},
+    peer,
     plane::{More, Plane, client},
     process::Program,
     rig::make_nodes,
@@ -90,7 +91,7 @@ impl Ground {
             }
             Subject::MetricsServer => {
                 let api = free_port()?;
-                let flags = peer_flags(&plane, &cluster, api, resolution);
+                let flags = peer::flags(&plane, &cluster, api, resolution);
                 let path = assets.program("metrics-server")?;
                 let logs = dir.path().join("log");
                 let peer = Program::start("metrics-server", &path, &flags, &logs)?;
@@ -140,31 +141,4 @@ impl Ground {
 
 fn free_port() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// As its manifests have them, with the certificate that is for the Service here.
-fn peer_flags(
-    plane: &Plane,
-    cluster: &Cluster,
-    api: SocketAddr,
-    resolution: Duration,
-) -> Vec<String> {
-    let paths = cluster.paths();
-    let kubeconfig = plane.kubeconfig();
-    let kubeconfigs = ["", "authentication-", "authorization-"]
-        .map(|which| format!("--{which}kubeconfig={}", kubeconfig.display()));
-    let flags = [
-        format!("--bind-address={}", api.ip()),
-        format!("--secure-port={}", api.port()),
-        format!("--tls-cert-file={}", paths.frontend_certificate.display()),
-        format!("--tls-private-key-file={}", paths.frontend_key.display()),
-        format!(
-            "--kubelet-certificate-authority={}",
-            paths.kubelet_ca.display()
-        ),
-        "--kubelet-use-node-status-port".to_owned(),
-        "--kubelet-preferred-address-types=InternalIP".to_owned(),
-        format!("--metric-resolution={}s", resolution.as_secs()),
-    ];
-    kubeconfigs.into_iter().chain(flags).collect()
 }
