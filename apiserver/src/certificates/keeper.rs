@@ -34,6 +34,9 @@ const AT_ONCE: u32 = 6;
 /// That it was said that the Secret is damaged.
 const DAMAGED: &str = "damaged";
 
+/// That it was said that the certificate of before is not good.
+const NOT_GOOD: &str = "not good";
+
 /// Of the name under which a frontend makes objects; the API takes 128.
 const MOST_OF_NAME: usize = 100;
 
@@ -203,20 +206,21 @@ impl Keeper {
             return Ok((held, Step::Restore));
         }
         if let Some(held) = self.of_before(now).await? {
-            return Ok((held, Step::Adopt));
+            let cas = capped([held.cas.clone(), cas].concat());
+            return Ok((Held { cas, ..held }, Step::Adopt));
         }
         let new = rules::replacement(cas, now, &self.settings)?;
         Ok((new, Step::Replace))
     }
 
     /// What `--tls-auto-adopt` names, if it is there and good.
-    async fn of_before(&self, now: Timestamp) -> Result<Option<Held>, Failed> {
-        let Some(name) = &self.settings.adopted else {
+    async fn of_before(&mut self, now: Timestamp) -> Result<Option<Held>, Failed> {
+        let Some(name) = self.settings.adopted.clone() else {
             return Ok(None);
         };
-        let (secret, _) = self.api.get::<Secret>(&self.path(name)).await?;
+        let (secret, _) = self.api.get::<Secret>(&self.path(&name)).await?;
         let adopted = rules::adopted(Held::read(secret.as_ref()), now, &self.settings);
-        if secret.is_some() && adopted.is_none() {
+        if secret.is_some() && adopted.is_none() && self.said.insert(NOT_GOOD.to_owned()) {
             warn!(
                 secret = name,
                 "failed to take over the certificate of before: it is not good"

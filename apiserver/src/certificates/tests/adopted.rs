@@ -83,6 +83,25 @@ async fn a_pair_of_before_that_nobody_takes_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cas_of_a_damaged_secret_are_trusted_on_beside_the_pair_of_before() {
+    let cluster = Cluster::new();
+    let before = of_before(&cluster, SERVER, 86_400);
+    cluster.put(BEFORE, secret(&before));
+    let other = of_before(&cluster, SERVER, 86_400);
+    let mut damaged = secret(&other);
+    damaged["data"]["tls.key"] = BASE64_STANDARD.encode("nothing").into();
+    cluster.put(SECRET, damaged);
+    let mut one = Frontend::with(&cluster, "t-1", &ADOPT);
+    one.keeper.begin().await;
+    assert!(one.metrics().contains(ADOPTED));
+    all_take(&cluster, &[&one]);
+    let bundle = cluster.bundle("v1");
+    for ca in [&before.ca, &other.ca] {
+        assert!(bundle.contains(&in_pem(ca.as_bytes())[0]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_it_cannot_be_read_whether_there_is_a_pair_of_before_none_is_made() {
     let cluster = Cluster::new();
     let before = of_before(&cluster, SERVER, 86_400);
