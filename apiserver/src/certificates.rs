@@ -1,6 +1,6 @@
-//! Certificates that run themselves: a serving certificate that all frontends of a
-//! Service share, renewed by whoever comes first, and its CA told to those who
-//! verify it (docs/decisions/0030-certificates-that-run-themselves.md).
+//! Serving certificates without an issuer: all frontends of a Service share one certificate in a
+//! Secret, renew it, and write its CA where clients read it
+//! (docs/decisions/0030-certificates-that-run-themselves.md).
 //!
 //! [`rules`] decides and knows no API; [`held`] is what the Secret says; [`places`]
 //! are those where the CA is told; [`keeper`] reads, decides, writes and shows; and

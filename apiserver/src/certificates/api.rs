@@ -1,4 +1,4 @@
-//! The few requests that are made, and what is said of their failure.
+//! Requests to the Kubernetes API for single objects, and their errors.
 
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -8,22 +8,22 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tributary_runtime::kube::{LONGEST_ANSWER, from_json};
 
-/// As servers write dates.
+/// The format of the Date header.
 const DATES: DateTimeParser = DateTimeParser::new();
 
 /// So much of a refusal is shown.
 const SHOWN: usize = 300;
 
-/// Why something could not be read or written.
+/// Why an object could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
-    /// Somebody else has written in between.
+    /// Another client has written the object in between.
     #[error("it has changed meanwhile")]
     Conflict,
-    /// The API has refused.
+    /// The API has refused the request.
     #[error("{0}: {1}")]
     Refused(StatusCode, String),
-    /// There is no answer, or none that can be read.
+    /// There is no response, or it cannot be read.
     #[error("{0}")]
     Unanswered(String),
 }
@@ -34,17 +34,17 @@ impl Failed {
     }
 }
 
-/// How something is written.
+/// How an object is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Write<'a> {
-    /// Changes what is there, if it is still what was read: the body says the version.
+    /// Patches the object, if its version is still the one in the body.
     Merge,
-    /// Makes what is not there, under this name. Another name that has made it
-    /// meanwhile has it: a conflict. RBAC can bind `create` to a name only so.
+    /// Creates the object under this name. If another client has created it meanwhile, the API
+    /// answers with a conflict. RBAC can limit `create` to a name only this way.
     Apply(&'a str),
 }
 
-/// The Kubernetes API, for single objects.
+/// A client of the Kubernetes API for single objects.
 #[derive(Clone)]
 pub(super) struct Api(Client);
 
@@ -53,7 +53,7 @@ impl Api {
         Self(client)
     }
 
-    /// The object at `path`, if there is one, and the date by the clock of who answers.
+    /// The object at `path`, if it exists, and the date by the clock of the API server.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -67,7 +67,7 @@ impl Api {
         Ok((Some(object), date))
     }
 
-    /// Writes what is at `path`.
+    /// Writes the object at `path`.
     pub(super) async fn patch(
         &self,
         path: &str,

@@ -1,4 +1,4 @@
-//! What the Secret says.
+//! Reads and writes the Secret.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -15,11 +15,11 @@ use super::pem;
 /// So many CAs are kept in the Secret at most: three in a renewal, and what damage brings.
 pub(super) const MOST_CAS: usize = 8;
 
-/// Since when all who verify trust the CA of the next pair.
+/// The time since which all clients trust the CA of the next pair.
 const NEXT_TRUSTED_SINCE: &str = "tributary.dev/next-trusted-since";
-/// Since when the pair is served.
+/// The time since which the pair is served.
 const SERVING_SINCE: &str = "tributary.dev/serving-since";
-/// Set by people who want a renewal now.
+/// An operator sets this to renew the certificate now.
 pub(super) const RENEW: &str = "tributary.dev/renew";
 
 /// A certificate and its key.
@@ -52,7 +52,7 @@ impl Pair {
         })
     }
 
-    /// What was just made.
+    /// A pair that was just issued.
     ///
     /// # Errors
     ///
@@ -61,7 +61,7 @@ impl Pair {
         Self::read(issued.certificate.as_bytes(), issued.key.as_bytes())
     }
 
-    /// The certificate, and what it came with.
+    /// The certificate, with its chain.
     pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
         &self.certified.cert
     }
@@ -74,32 +74,32 @@ impl Pair {
 /// `cas` has each once ([`capped`]), and [`MOST_CAS`] at most.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Held {
-    /// What every frontend shows.
+    /// The pair that every frontend serves.
     pub(super) serving: Pair,
-    /// What they will show next.
+    /// The pair that they will serve next.
     pub(super) next: Option<Pair>,
-    /// The CAs that are to be trusted.
+    /// The CAs that clients should trust.
     pub(super) cas: Vec<CertificateDer<'static>>,
-    /// Since when all who verify trust the CA of `next`.
+    /// The time since which all clients trust the CA of `next`.
     pub(super) next_trusted_since: Option<Timestamp>,
-    /// Since when `serving` is shown.
+    /// The time since which `serving` is served.
     pub(super) serving_since: Option<Timestamp>,
-    /// Somebody wants a renewal now.
+    /// An operator wants a renewal now.
     pub(super) renew: bool,
 }
 
 /// What was found in the Secret.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// There is none, or it is as the chart renders it.
+    /// There is none, or it is still as the chart renders it.
     Nothing,
-    /// Something that cannot be served, and the CAs that can be read in it.
+    /// It has no usable certificate. The CAs are those that can still be read.
     Damaged(BadPair, Vec<CertificateDer<'static>>),
     Good(Held),
 }
 
 impl Held {
-    /// What a Secret says.
+    /// Reads the Secret.
     pub(super) fn read(secret: Option<&Secret>) -> Found {
         let none = BTreeMap::new();
         let data = secret.and_then(|secret| secret.data.as_ref());
@@ -120,7 +120,7 @@ impl Held {
         let time = |key: &str| annotations.get(key)?.parse().ok();
         Found::Good(Self {
             serving,
-            // One that is damaged is made again.
+            // A damaged next pair is issued again.
             next: next.and_then(|(certificate, key)| Pair::read(certificate, key).ok()),
             cas,
             next_trusted_since: time(NEXT_TRUSTED_SINCE),
@@ -129,8 +129,7 @@ impl Held {
         })
     }
 
-    /// What a Secret has to say for this, as `(annotations, data)` of a merge patch:
-    /// what must not be there is null.
+    /// The Secret for this, as `(annotations, data)` of a merge patch. Null removes a key.
     pub(super) fn written(&self) -> (Value, Value) {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let annotations = json!({

@@ -1,4 +1,4 @@
-//! Reads, decides, writes and shows.
+//! Reads the Secret, decides, writes, and serves the certificate.
 
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
@@ -22,13 +22,13 @@ use super::{
     shown::Shown,
 };
 
-/// How often is looked.
+/// How often the keeper checks.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the start waits for the first look.
+/// How long the start waits for the first check.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
 
-/// Steps that follow one another at once, and tries after somebody else was faster.
+/// How many steps follow each other at once, including retries after a conflict.
 const AT_ONCE: u32 = 6;
 
 /// That it was said that the Secret is damaged.
@@ -50,9 +50,9 @@ pub(crate) struct Keeper {
     clock: Clock,
     metrics: Metrics,
     shown: Shown,
-    /// What was good when it was read or written last.
+    /// The last valid certificates that were read or written.
     remembered: Option<Held>,
-    /// Of which it was said that they fail, or verify nobody.
+    /// Failures that were already logged, and APIServices that verify nothing.
     said: HashSet<String>,
 }
 
@@ -62,7 +62,7 @@ impl fmt::Debug for Keeper {
     }
 }
 
-/// Why a look came to nothing.
+/// Why a check failed.
 enum Trouble {
     Api(Failed),
     Make(CannotMake),
@@ -90,7 +90,7 @@ impl fmt::Display for Trouble {
 }
 
 impl Keeper {
-    /// A keeper that shows what it keeps by `certificate`.
+    /// A keeper that serves its certificate through `certificate`.
     pub(crate) fn new(
         (settings, frontend): (Settings, &str),
         client: Client,
@@ -113,20 +113,20 @@ impl Keeper {
         }
     }
 
-    /// Whether a certificate is shown.
+    /// Whether a certificate is served.
     pub(crate) fn shown(&self) -> Shown {
         self.shown.clone()
     }
 
-    /// Looks for the first time, before anybody can call; goes on in the background if
-    /// the Kubernetes API takes long.
+    /// Checks for the first time, before any client can connect. If the Kubernetes API is slow, the
+    /// check continues in the background.
     pub(crate) async fn begin(&mut self) {
         drop(timeout(FIRST_WITHIN, self.look()).await);
     }
 
-    /// Looks again and again until `stop`.
+    /// Checks repeatedly until `stop`.
     pub(crate) async fn follow(mut self, stop: CancellationToken) {
-        // With an overlap of seconds, as in tests, ten would be too long.
+        // Tests have an overlap of seconds, for which ten seconds would be too long.
         let every = LOOK_EVERY.min(self.settings.overlap / 4);
         while stop.run_until_cancelled(sleep(every)).await.is_some() {
             if stop.run_until_cancelled(self.look()).await.is_none() {
@@ -135,7 +135,7 @@ impl Keeper {
         }
     }
 
-    /// Looks once, and takes the steps that need not be waited for.
+    /// Checks once, and takes all steps that need no wait.
     pub(crate) async fn look(&mut self) {
         let name = self.settings.secret.clone();
         let mut step = Ok(true);
@@ -246,7 +246,7 @@ impl Keeper {
         })
     }
 
-    /// Writes `held` if the Secret is still as it was read, and shows it.
+    /// Writes `held` if the Secret has not changed since it was read, and serves it.
     async fn write(&mut self, read: Option<&Secret>, held: Held, step: Step) -> Result<(), Failed> {
         let path = self.path(&self.settings.secret);
         let (annotations, data) = held.written();
@@ -346,8 +346,8 @@ impl Keeper {
     }
 }
 
-/// Another one for each pod, so that of two that make an object at one time one is
-/// refused. The end of a name tells pods apart.
+/// A name per pod: of two frontends that create an object at the same time, the API refuses one.
+/// Pod names differ at their end.
 fn manager(frontend: &str) -> String {
     let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.');
     let name: Vec<char> = frontend.chars().filter(allowed).collect();
@@ -355,7 +355,7 @@ fn manager(frontend: &str) -> String {
     format!("tributary-{}", end.collect::<String>())
 }
 
-/// Without what is null: what is made new lacks nothing.
+/// Without null values: a new object has nothing to remove.
 fn present(object: Value) -> Value {
     match object {
         Value::Object(fields) => {

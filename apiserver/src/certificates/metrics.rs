@@ -1,4 +1,4 @@
-//! What the keeper counts.
+//! Metrics of the keeper.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -8,7 +8,7 @@ use prometheus_client::{
 
 use super::rules::Step;
 
-/// What this frontend did, and what it could not do.
+/// What this frontend did, and what failed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     steps: Family<StepName, Counter>,
@@ -25,11 +25,11 @@ struct On {
     object: &'static str,
 }
 
-/// What is read and written.
+/// An object that is read or written.
 const OBJECTS: [&str; 3] = ["secret", "configmap", "apiservice"];
 
 impl Metrics {
-    /// Registers both, each series at 0.
+    /// Registers both families, each series at 0.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
         for step in Step::ALL {

@@ -3,10 +3,10 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rustls_pki_types::CertificateDer;
 
-/// Bytes of a line.
+/// Bytes per line.
 const LINE: usize = 64;
 
-/// The certificates one after another.
+/// All certificates, one after another.
 pub(super) fn text(certificates: &[CertificateDer<'_>]) -> String {
     let mut text = String::new();
     for certificate in certificates {

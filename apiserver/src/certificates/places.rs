@@ -1,7 +1,8 @@
-//! Where the CA is told: the APIServices that lead to us, and the ConfigMap.
+//! Writes the CA to where clients read it: the APIServices that lead to this Service, and the
+//! ConfigMap.
 //!
-//! What is there and not ours stays for one overlap: pods that still show a
-//! certificate of before, made by whatever means, are trusted until they are gone.
+//! CAs that these objects have from elsewhere stay for one overlap. So pods that still serve an
+//! older certificate stay trusted until they are gone.
 
 use std::collections::HashMap;
 
@@ -22,12 +23,12 @@ use super::{
     settings::Settings,
 };
 
-/// Those who verify, and what they were told.
+/// The objects with the CA, and when CAs of others were first seen in them.
 pub(super) struct Places {
     api: Api,
-    /// Under which name this frontend makes objects.
+    /// The field manager of this frontend.
     manager: String,
-    /// Since when each CA that is not ours is seen in a place.
+    /// For each object, the time since which it has each CA that is not ours.
     strangers: HashMap<String, Vec<(CertificateDer<'static>, Instant)>>,
 }
 
@@ -47,11 +48,11 @@ pub(super) enum Place<'a> {
 /// What came of telling a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It has our CAs.
+    /// The object has our CAs.
     Yes,
-    /// It is not there, or not ours: nobody verifies us by it.
+    /// The object does not exist or is not ours. No client verifies frontends by it.
     NotOurs,
-    /// It is ours and verifies nobody (`insecureSkipTLSVerify`).
+    /// It is ours, and turns verification off (`insecureSkipTLSVerify`).
     VerifiesNobody,
 }
 
@@ -154,7 +155,7 @@ impl Places {
         Ok(Told::Yes)
     }
 
-    /// What a place has to say, unless it says that already.
+    /// The bundle that the object should have, unless it has that already.
     fn wanted(
         &mut self,
         place: &str,

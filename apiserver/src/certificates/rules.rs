@@ -1,10 +1,9 @@
-//! What is done next. No API, no waiting: what is held, the date, and whether
-//! everybody has been told go in; what is to be held comes out.
+//! Decides the next step. It calls no API and does not wait: input are the stored certificates, the
+//! date, and whether all clients have the CAs. The output is what to store.
 //!
-//! At each moment everybody who verifies trusts what any frontend shows: a pair is
-//! served one overlap after all were told its CA, and a CA leaves one overlap after
-//! its pair was served last. Only where what is served is good for nobody is there
-//! no such wait.
+//! At each moment all clients trust the certificate of every frontend. A pair is served one overlap
+//! after all clients got its CA, and a CA is removed one overlap after its pair was last served.
+//! Only a certificate that no client accepts is replaced without that wait.
 
 use std::{fmt, time::Duration};
 
@@ -17,30 +16,29 @@ use super::{
     settings::Settings,
 };
 
-/// How long before it is made a certificate begins to be good: for those whose
-/// clock is behind.
+/// How long before its creation a certificate becomes valid, for clients whose clock is behind.
 const BACKDATED: Duration = Duration::from_hours(1);
 
-/// What is done.
+/// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The first pair, or one in the place of one that is good for nobody.
+    /// Issues the first pair, or replaces one that no client accepts.
     Replace,
     /// The first pair is that of before.
     Adopt,
     /// What was lost in the Secret is written again.
     Restore,
-    /// The next pair is made.
+    /// Issues the next pair.
     Make,
-    /// The next pair cannot be used and is given up.
+    /// Gives up a next pair that cannot be used.
     GiveUp,
-    /// All trust the CA of the next pair.
+    /// Records that all clients trust the CA of the next pair.
     Trust,
-    /// The next pair is served.
+    /// Serves the next pair.
     Serve,
-    /// The time at which the pair was served first is not known: it counts from now.
+    /// Sets the time since which the pair is served to now, because it is unknown.
     Count,
-    /// The CAs of before are not trusted any more.
+    /// Removes the CAs of earlier pairs.
     Settle,
 }
 
@@ -74,7 +72,7 @@ impl Step {
     }
 }
 
-/// No certificate can be made.
+/// Failed to issue a certificate.
 #[derive(Debug)]
 pub(super) struct CannotMake(String);
 
@@ -84,7 +82,7 @@ impl fmt::Display for CannotMake {
     }
 }
 
-/// Whether what is served is taken by everybody who trusts the CAs that are held.
+/// Whether all clients that trust these CAs accept the certificate.
 pub(super) fn is_good(held: &Held, now: Timestamp, settings: &Settings) -> bool {
     takes(&held.cas, &held.serving, settings.server_name(), now)
 }
@@ -174,7 +172,7 @@ pub(super) fn next(
     Ok(Some((with, Step::Make)))
 }
 
-/// A next pair waits until all trust its CA, and then for one overlap.
+/// A next pair waits until all clients trust its CA, and then for one overlap.
 fn change(
     held: &Held,
     next: &Pair,
@@ -200,7 +198,7 @@ fn change(
     }
 }
 
-/// CAs of before stay for one overlap.
+/// Earlier CAs stay for one overlap.
 fn settle(
     held: &Held,
     in_use: Vec<CertificateDer<'static>>,
@@ -236,7 +234,7 @@ fn served(held: &Held, next: Pair, now: Timestamp) -> Held {
     }
 }
 
-/// The CAs by which the pair is taken that is served.
+/// The CAs that verify the pair that is served.
 fn in_use(held: &Held, now: Timestamp, settings: &Settings) -> Vec<CertificateDer<'static>> {
     let name = settings.server_name();
     let signs =
@@ -244,7 +242,7 @@ fn in_use(held: &Held, now: Timestamp, settings: &Settings) -> Vec<CertificateDe
     held.cas.iter().filter(signs).cloned().collect()
 }
 
-/// Whether a renewal is to begin.
+/// Whether a renewal should begin.
 fn is_due(held: &Held, now: Timestamp, settings: &Settings) -> bool {
     let lacks = |name: &String| !takes(&held.cas, &held.serving, name, now);
     if held.renew || settings.names.iter().any(lacks) {

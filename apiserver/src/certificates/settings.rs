@@ -1,4 +1,4 @@
-//! `--tls-auto` and what belongs to it.
+//! `--tls-auto` and its related flags.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use tributary_runtime::exit::Misconfigured;
 
 use crate::args::{ServiceName, TlsAutoArgs};
 
-/// A renewal begins when a third of the time is left, and takes two overlaps.
+/// A renewal begins when a third of the lifetime is left, and takes two overlaps.
 const OVERLAPS: u32 = 12;
 
-/// The shortest overlap: shorter than a second means nothing to dates.
+/// The shortest overlap. Dates of certificates have whole seconds.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What is kept, where, and for how long.
+/// What is stored, where, and for how long.
 ///
 /// # Invariants
 ///
-/// `names` has at least one: the one that kube-apiserver and scrapers verify. A
-/// third of `validity` is at least four times `overlap`.
+/// `names` is not empty: its first name is the one that kube-apiserver and scrapers verify. A third
+/// of `validity` is at least four times `overlap`.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The Service in front of the frontends.
@@ -33,11 +33,11 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// What the flags say, `None` without `--tls-auto`.
+    /// The settings of these flags, `None` without `--tls-auto`.
     ///
     /// # Errors
     ///
-    /// They do not fit together.
+    /// The flags contradict each other.
     pub(crate) fn read(args: &TlsAutoArgs) -> Result<Option<Self>, Misconfigured> {
         let Some(service) = args.tls_auto.clone() else {
             return Ok(None);
@@ -72,12 +72,12 @@ impl Settings {
         }))
     }
 
-    /// The name by which kube-apiserver and scrapers know frontends.
+    /// The name that kube-apiserver and scrapers verify.
     pub(super) fn server_name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
 
-    /// How much is left of a certificate when it is renewed.
+    /// The remaining lifetime at which a certificate is renewed.
     pub(super) fn renewed_before(&self) -> Duration {
         self.validity / 3
     }

@@ -1,4 +1,4 @@
-//! The keeper, against an API that plays those objects that it touches.
+//! The keeper, against a fake API with the objects that it reads and writes.
 
 mod adopted;
 mod cluster;
@@ -25,11 +25,11 @@ const SERVER: &str = "t.ns.svc";
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A second less.
+/// One second less.
 const ALMOST_AN_HOUR: Duration = Duration::from_secs(3_599);
 
-/// A certificate is good for a day, is renewed eight hours before its end, and
-/// overlaps by an hour.
+/// A certificate is valid for a day and renewed eight hours before it expires. The overlap is an
+/// hour.
 const FLAGS: [&str; 3] = [
     "--tls-auto=ns/t",
     "--tls-auto-validity=24h",
@@ -54,7 +54,7 @@ impl Frontend {
         let settings = Settings::read(&args.tls_auto).unwrap().unwrap();
         let certificate = ServingCertificate::self_signed([SERVER.to_owned()], []).unwrap();
         let mut registry = Registry::default();
-        // Its own clock is decades behind, and does not count.
+        // The frontend's own clock is decades behind, which must not matter.
         let shows = (
             Arc::clone(&certificate),
             Clock::fixed(Timestamp::UNIX_EPOCH),
@@ -68,7 +68,7 @@ impl Frontend {
         }
     }
 
-    /// What it shows to those who call.
+    /// The certificate that it serves to clients.
     fn shown(&self) -> Vec<CertificateDer<'static>> {
         self.certificate.shown().cert.clone()
     }
@@ -80,13 +80,13 @@ impl Frontend {
     }
 }
 
-/// Whether who trusts these takes what the frontend shows.
+/// Whether a client that trusts these CAs accepts the frontend's certificate.
 fn takes(cluster: &Cluster, cas: &[CertificateDer<'_>], frontend: &Frontend) -> bool {
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     accepted(cas, &frontend.shown(), SERVER, now).is_ok()
 }
 
-/// All who verify take what each frontend shows.
+/// All clients accept the certificate of each frontend.
 fn all_take(cluster: &Cluster, frontends: &[&Frontend]) {
     for frontend in frontends {
         for version in ["v1beta1", "v1"] {

@@ -21,7 +21,7 @@ pub(super) const SECRET: &str = "/api/v1/namespaces/ns/secrets/t-serving";
 pub(super) const BEFORE: &str = "/api/v1/namespaces/ns/secrets/t-tls";
 pub(super) const CONFIG_MAP: &str = "/api/v1/namespaces/ns/configmaps/t-ca";
 
-/// Where an APIService of a version is.
+/// The path of an APIService of a version.
 pub(super) fn api_service(version: &str) -> String {
     format!("/apis/apiregistration.k8s.io/v1/apiservices/{version}.metrics.k8s.io")
 }
@@ -32,27 +32,26 @@ pub(super) struct Cluster(Arc<Mutex<State>>);
 struct State {
     objects: BTreeMap<String, Value>,
     version: u64,
-    /// The date when the test began, and how far the clock has been set since.
+    /// The date when the test began, and by how much the clock was set since.
     began: (Timestamp, Instant),
     set: i64,
-    /// The paths that may not be written.
+    /// The paths to which writes are refused.
     closed: Vec<String>,
     /// Those that may not be read.
     hidden: Vec<String>,
     /// Each write: path and body.
     written: Vec<(String, Value)>,
-    /// What was in the ConfigMap, and since when: a kubelet brings it late.
+    /// Earlier contents of the ConfigMap, each with its time: a kubelet delivers a change late.
     published: Vec<(Instant, Vec<CertificateDer<'static>>)>,
     /// The path that somebody else has always just written.
     busy: Option<String>,
 }
 
-/// How long a kubelet needs to bring a changed ConfigMap.
+/// How long a kubelet takes to deliver a changed ConfigMap.
 pub(super) const KUBELET: Duration = Duration::from_mins(30);
 
 impl Cluster {
-    /// As the chart leaves it: Secret and ConfigMap without data, APIServices without
-    /// a CA.
+    /// As the chart creates them: Secret and ConfigMap without data, APIServices without a CA.
     pub(super) fn new() -> Self {
         // 2030-01-01.
         let began = Timestamp::from_second(1_893_456_000).unwrap();
@@ -80,7 +79,7 @@ impl Cluster {
         let service = tower::service_fn(move |request: Request<Body>| {
             let cluster = cluster.clone();
             async move {
-                // Others get their turn before, and between read and write.
+                // Other clients run before, and between a read and a write.
                 tokio::task::yield_now().await;
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
@@ -124,8 +123,8 @@ impl Cluster {
                 found
             }
             ("application/merge-patch+json", None) => return (404, json!({})),
-            // Fields that another manager has: those who make it under one name would
-            // overwrite each other.
+            // Managers of fields must differ: two clients that create an object under one name
+            // would overwrite each other.
             ("application/apply-patch+yaml", Some(_)) => return (409, json!({})),
             ("application/apply-patch+yaml", None) => {
                 let query = head.uri.query().unwrap();
@@ -151,14 +150,14 @@ impl Cluster {
         self.0.lock().unwrap().objects.remove(path);
     }
 
-    /// Changes an object as a merge patch does.
+    /// Applies a merge patch to an object.
     pub(super) fn change(&self, path: &str, by: &Value) {
         let mut object = self.get(path).unwrap();
         merge(&mut object, by);
         self.put(path, object);
     }
 
-    /// Refuses writes there from now on.
+    /// Refuses writes to this path from now on.
     pub(super) fn close(&self, path: &str) {
         self.0.lock().unwrap().closed.push(path.to_owned());
     }
@@ -179,7 +178,7 @@ impl Cluster {
         self.0.lock().unwrap().busy = path.map(str::to_owned);
     }
 
-    /// What was written since this was asked last.
+    /// The writes since the last call.
     pub(super) fn written(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut self.0.lock().unwrap().written)
     }
@@ -191,24 +190,24 @@ impl Cluster {
         Timestamp::from_second(date.as_second() + past + state.set).unwrap()
     }
 
-    /// Sets the clock of the API, by so many seconds.
+    /// Moves the clock of the API by this many seconds.
     pub(super) fn set_clock(&self, by: i64) {
         self.0.lock().unwrap().set += by;
     }
 
-    /// Whom kube-apiserver trusts.
+    /// The CAs that kube-apiserver trusts.
     pub(super) fn bundle(&self, version: &str) -> Vec<CertificateDer<'static>> {
         let object = self.get(&api_service(version)).unwrap();
         let bundle = object["spec"]["caBundle"].as_str().unwrap_or_default();
         in_pem(&BASE64_STANDARD.decode(bundle).unwrap())
     }
 
-    /// Whom scrapers trust: what the kubelet has brought.
+    /// The CAs that scrapers trust: what the kubelet has delivered.
     pub(super) fn mounted(&self) -> Vec<CertificateDer<'static>> {
         let state = self.0.lock().unwrap();
         let brought = |(at, _): &&(Instant, _)| at.elapsed() >= KUBELET;
         let newest = state.published.iter().rev().find(brought);
-        // The first is there when the pod starts.
+        // The first content is present when the pod starts.
         let found = newest.or(state.published.first());
         found.map(|(_, cas)| cas.clone()).unwrap_or_default()
     }
@@ -220,7 +219,7 @@ impl Cluster {
         Some(BASE64_STANDARD.decode(value).unwrap())
     }
 
-    /// How many CAs are held.
+    /// How many CAs the Secret has.
     pub(super) fn cas(&self) -> usize {
         in_pem(&self.held("ca.crt").unwrap_or_default()).len()
     }

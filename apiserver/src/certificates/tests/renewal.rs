@@ -1,4 +1,4 @@
-//! All goes well.
+//! Issuing and renewal without trouble.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ async fn the_first_frontend_makes_a_certificate_and_tells_all_who_verify() {
     assert_eq!(one.keeper.shown().check(), Ok(()));
     all_take(&cluster, &[&one]);
     assert_eq!(cluster.cas(), 1);
-    // Nothing that could sign is kept.
+    // No key that could sign is stored.
     let secret = cluster.get(SECRET).unwrap();
     let keys = secret["data"].as_object().unwrap().keys();
     assert_eq!(keys.collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
 
-    // Another one shows the same, and has nothing to write.
+    // Another frontend serves the same, and writes nothing.
     cluster.written();
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
@@ -92,7 +92,7 @@ async fn through_renewals_all_who_verify_take_what_any_frontend_shows_at_each_mo
     two.keeper.begin().await;
     let first = one.shown();
     let (mut most, mut shown) = (0, vec![first.clone()]);
-    // The second is always late, and scrapers by half an hour: well within an overlap.
+    // The second frontend is always late, and scrapers by half an hour: well within an overlap.
     for look in 0..(47 * 6) {
         advance(EVERY).await;
         one.keeper.look().await;
@@ -106,11 +106,11 @@ async fn through_renewals_all_who_verify_take_what_any_frontend_shows_at_each_mo
             shown.push(one.shown());
         }
     }
-    // A renewal begins 16 hours after the last, and takes an hour until it is served.
+    // A renewal begins 16 hours after the last one, and its pair is served an hour later.
     assert_eq!(shown.len(), 3);
     assert_eq!(most, 2);
     assert_eq!(cluster.cas(), 1);
-    // Of the first nothing is left anywhere.
+    // The first CA is removed everywhere.
     let bundles = [
         cluster.bundle("v1"),
         cluster.bundle("v1beta1"),

@@ -1,4 +1,4 @@
-//! Things are lost, damaged, refused, somebody else's, or the clock is set.
+//! Objects are lost, damaged, refused, or belong to others; or the clock is set.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::{
 
 const DAY: i64 = 86_400;
 
-/// What somebody does to the Secret.
+/// A change to the Secret from outside.
 type Harm = fn(&Cluster);
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,7 @@ async fn a_damaged_secret_that_nobody_remembers_is_replaced_and_its_ca_trusted_o
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
     assert_ne!(two.shown(), one.shown());
-    // The first one does not know yet, and is taken all the same.
+    // The first frontend does not know it yet, and its certificate is still accepted.
     for version in ["v1beta1", "v1"] {
         let bundle = cluster.bundle(version);
         assert!(takes(&cluster, &bundle, &one) && takes(&cluster, &bundle, &two));
@@ -184,7 +184,7 @@ async fn a_next_pair_that_is_damaged_is_made_again() {
         advance(HOUR).await;
     }
     assert_eq!(cluster.cas(), 1);
-    // 24 hours after the first was made it is good no more.
+    // 24 hours after the first was issued it has expired.
     advance(4 * HOUR).await;
     one.keeper.look().await;
     all_take(&cluster, &[&one]);
@@ -203,7 +203,7 @@ async fn what_is_refused_stops_nothing_and_a_renewal_goes_on_when_all_are_told()
         one.keeper.look().await;
         all_take(&cluster, &[&one]);
     }
-    // It is made, and one who verifies does not know it.
+    // The next pair exists, and one APIService does not have its CA.
     assert_eq!((one.shown(), cluster.cas()), (first.clone(), 2));
     let failed = "tributary_serving_certificate_failures_total{object=\"apiservice\"} ";
     assert!(one.metrics().contains(failed));
@@ -217,7 +217,7 @@ async fn what_is_refused_stops_nothing_and_a_renewal_goes_on_when_all_are_told()
     assert_ne!(one.shown(), first);
     all_take(&cluster, &[&one]);
 
-    // The Secret itself.
+    // Now writes to the Secret are refused.
     let second = one.shown();
     cluster.close(SECRET);
     advance(20 * HOUR).await;
@@ -225,7 +225,7 @@ async fn what_is_refused_stops_nothing_and_a_renewal_goes_on_when_all_are_told()
     assert_eq!(one.shown(), second);
     let failed = "tributary_serving_certificate_failures_total{object=\"secret\"} 1\n";
     assert!(one.metrics().contains(failed), "{}", one.metrics());
-    // One that could never write has nothing to show.
+    // A frontend that could never write has nothing to serve.
     let cluster = Cluster::new();
     cluster.close(SECRET);
     let mut two = Frontend::new(&cluster, "t-2");
@@ -239,7 +239,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     let first = one.shown();
-    // A pair, for another name.
+    // A pair for another name.
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     let other = issue(&["other.test".to_owned()], now, now + 86_400).unwrap();
     let data = json!({
@@ -252,7 +252,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
     one.keeper.look().await;
     assert_eq!(one.shown(), first);
     all_take(&cluster, &[&one]);
-    // And comes back as soon as it can be written.
+    // It returns as soon as it can be written.
     cluster.open();
     one.keeper.look().await;
     assert_eq!(one.shown(), first);
@@ -260,7 +260,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
     assert_eq!(two.shown(), first);
-    // Of the other one nothing stays.
+    // Nothing of the other pair stays.
     advance(HOUR).await;
     one.keeper.look().await;
     assert_eq!(cluster.cas(), 1);
@@ -276,7 +276,7 @@ async fn api_services_of_others_and_those_that_verify_nobody_are_left_alone() {
     one.keeper.begin().await;
     assert!(cluster.bundle("v1beta1").is_empty());
     assert!(cluster.bundle("v1").is_empty());
-    // They are in nobody's way, and neither is one that is not there.
+    // They do no harm, and neither does one that does not exist.
     cluster.delete(&api_service("v1"));
     let first = one.shown();
     for _ in 0..17 {
@@ -285,7 +285,7 @@ async fn api_services_of_others_and_those_that_verify_nobody_are_left_alone() {
     }
     assert_ne!(one.shown(), first);
     assert!(cluster.bundle("v1beta1").is_empty());
-    // One that changes over to us is told.
+    // An APIService that changes to our Service gets the CAs.
     cluster.put(&api_service("v1beta1"), leading_to("ns", "t"));
     one.keeper.look().await;
     assert!(takes(&cluster, &cluster.bundle("v1beta1"), &one));
@@ -308,7 +308,7 @@ async fn what_others_have_told_stays_for_an_overlap() {
     let bundle = cluster.bundle("v1");
     assert!(takes(&cluster, &bundle, &one));
     assert_eq!(bundle[1..], other);
-    // Pods of before may be trusted by scrapers, too.
+    // Scrapers may still trust earlier pods, too.
     let mapped = cluster.get(CONFIG_MAP).unwrap();
     let mapped = in_pem(mapped["data"]["ca.crt"].as_str().unwrap().as_bytes());
     assert_eq!(mapped, bundle);
@@ -319,7 +319,7 @@ async fn what_others_have_told_stays_for_an_overlap() {
     advance(Duration::from_secs(1)).await;
     one.keeper.look().await;
     assert_eq!(cluster.bundle("v1"), bundle[..1]);
-    // What makes no sense does not stay at all.
+    // An unreadable CA is removed at once.
     let nonsense = json!({ "spec": { "caBundle": BASE64_STANDARD.encode("nonsense") } });
     cluster.change(&api_service("v1"), &nonsense);
     one.keeper.look().await;
@@ -377,10 +377,10 @@ async fn when_the_clock_of_who_verifies_is_set_there_is_something_good_at_once()
             let bundle = cluster.bundle(version);
             assert!(takes(&cluster, &bundle, &one), "{by} {version}");
         }
-        // It does not grow for ever.
+        // The list does not grow without end.
         assert!(cluster.cas() <= 8);
     }
-    // Times that lie in the future count from now.
+    // Times in the future count from now.
     for _ in 0..3 {
         advance(HOUR).await;
         one.keeper.look().await;
