@@ -1,10 +1,9 @@
-//! Certificates that were given, and whom they vouch for.
+//! Trusted certificates, and the chains that they verify.
 //!
-//! The rules are those of Go's `crypto/x509`, because files that work with
-//! metrics-server must work here. webpki, the verifier of rustls, builds the chain
-//! wherever it can. It wants more of a certificate than Go: version 3, and not
-//! `CA:TRUE`. For the others there is [`chain`]. `cases.txt` has the differences,
-//! each with Go's verdict.
+//! The rules are those of Go's `crypto/x509`: files that work with metrics-server must work here.
+//! webpki, the verifier of rustls, builds the chain wherever it can. It is stricter than Go: it
+//! requires version 3, and refuses `CA:TRUE` in the certificate of a peer. Those certificates go to
+//! [`chain`]. `cases.txt` has the differences, each with Go's result.
 
 mod chain;
 mod refusal;
@@ -22,22 +21,22 @@ use self::chain::Search;
 pub use self::refusal::Refusal;
 use super::certificate::Certificate;
 
-/// How many certificates may be shown with one that webpki does not read.
+/// How many certificates a peer may send with one that webpki cannot read.
 const MOST_INTERMEDIATES: usize = 16;
 
-/// How many may be shown with one that webpki reads: it follows no longer chain, and
-/// tries each order of those that have one name before it looks at a signature.
+/// How many a peer may send with one that webpki reads. webpki follows no longer chain, and tries
+/// each order of certificates with the same name before it checks a signature.
 pub(super) const MOST_OF_WEBPKI: usize = 6;
 
-/// How many of these may have one name: a CA and the one that replaces it. Of six,
-/// webpki would try some 2,000 orders, and read each certificate every time.
+/// How many of them may have the same name: a CA and the one that replaces it. With six, webpki
+/// would try some 2,000 orders, and read each certificate every time.
 const MOST_OF_ONE_NAME: usize = 2;
 
-/// Refuses what webpki would take long for.
+/// Refuses chains that would take webpki long.
 ///
 /// # Errors
 ///
-/// There are too many, or too many of one name.
+/// There are too many certificates, or too many with one name.
 pub(super) fn few_enough(intermediates: &[CertificateDer<'_>]) -> Result<(), Refusal> {
     if intermediates.len() > MOST_OF_WEBPKI {
         return Err(Refusal::TooMany(MOST_OF_WEBPKI));
@@ -55,17 +54,17 @@ pub(super) fn few_enough(intermediates: &[CertificateDer<'_>]) -> Result<(), Ref
     Ok(())
 }
 
-/// What a certificate is shown for.
+/// The purpose of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// By a client.
+    /// A client sends it.
     Client,
-    /// By a server.
+    /// A server sends it.
     Server,
 }
 
 impl Purpose {
-    /// What OpenSSL calls it.
+    /// Its name in OpenSSL.
     fn usage(self) -> &'static str {
         match self {
             Self::Client => "clientAuth",
@@ -102,7 +101,7 @@ impl fmt::Display for Purpose {
 const ANY: KeyPurposeId<'static> = KeyPurposeId::new(&[0x55, 0x1d, 0x25, 0]);
 
 impl ExtendedKeyUsageValidator for Purpose {
-    /// As in Go: no purpose, any, or this one.
+    /// As in Go: no extended key usage, any, or this one.
     fn validate(&self, found: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
         let mut is_empty = true;
         let mut is_for_this = false;
@@ -122,24 +121,25 @@ impl ExtendedKeyUsageValidator for Purpose {
     }
 }
 
-/// Certificates that were given to be believed.
+/// Trusted certificates.
 ///
-/// Each is good itself. Those that say that they are a CA, or are of a version that
-/// cannot say so, vouch for what they have signed; the others for nobody.
+/// Each of them is trusted itself. CAs, and certificates of a version that cannot say whether they
+/// are one, also verify the certificates that they have signed. The others verify no other
+/// certificate.
 pub struct Authorities {
     given: Box<[Given]>,
-    /// Of those that may sign, for webpki.
+    /// The CAs among them, for webpki.
     anchors: Box<[TrustAnchor<'static>]>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// One of these.
+/// One trusted certificate.
 struct Given {
     der: CertificateDer<'static>,
     /// Its name and its key in DER.
     subject: Box<[u8]>,
     key: Box<[u8]>,
-    /// If it may sign, and webpki can read it.
+    /// Present if it may sign and webpki can read it.
     anchor: Option<TrustAnchor<'static>>,
 }
 
@@ -169,7 +169,7 @@ impl Authorities {
     ///
     /// # Errors
     ///
-    /// One cannot be read.
+    /// One of them cannot be read.
     pub fn new(
         given: impl IntoIterator<Item = CertificateDer<'static>>,
         algorithms: WebPkiSupportedAlgorithms,
@@ -178,11 +178,11 @@ impl Authorities {
         Ok(Self::of(given?, algorithms))
     }
 
-    /// Reads those of the certificates that can be read.
+    /// Reads the certificates that can be read, and skips the others.
     ///
     /// # Errors
     ///
-    /// None can.
+    /// None can be read.
     pub fn of_readable(
         given: impl IntoIterator<Item = CertificateDer<'static>>,
         algorithms: WebPkiSupportedAlgorithms,
@@ -204,12 +204,12 @@ impl Authorities {
         }
     }
 
-    /// Whether a chain, its own certificate first, is good for this purpose at this
-    /// moment. It says nothing of names.
+    /// Verifies a chain for this purpose at this time. The peer's own certificate is first. Names
+    /// are not checked.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The reason why the chain is not valid.
     pub fn verify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -234,8 +234,8 @@ impl Authorities {
         Search::new(self, &others, purpose, now).run(&own)
     }
 
-    /// Whether one that was given has the name and the key of one of the others,
-    /// whatever else the certificates say.
+    /// Whether a trusted certificate has the name and the key of one of `others`. The rest of the
+    /// certificates does not matter.
     pub fn has_one_of(&self, others: &Self) -> bool {
         let is_one = |one: &Given| {
             let mut others = others.given.iter();
@@ -244,13 +244,13 @@ impl Authorities {
         self.given.iter().any(is_one)
     }
 
-    /// Those with this name.
+    /// The trusted certificates with this name.
     fn named(&self, subject: &[u8]) -> impl Iterator<Item = Certificate<'_>> {
         let named = self.given.iter().filter(move |it| *it.subject == *subject);
         named.filter_map(|it| Certificate::read(&it.der).ok())
     }
 
-    /// By webpki, and what Go looks at besides.
+    /// Verifies by webpki, and checks what Go checks besides.
     fn usual(
         &self,
         own: &Certificate<'_>,
@@ -283,8 +283,8 @@ impl Authorities {
         })
     }
 
-    /// Whether those that have signed may, and the last is good itself: webpki looks
-    /// at no key usage, and of those that were given at the name and the key only.
+    /// Checks that every issuer may sign, and that the trusted certificate is valid itself. webpki
+    /// ignores key usage, and uses only name and key of trusted certificates.
     fn is_good_path(
         &self,
         path: &VerifiedPath<'_>,
@@ -299,7 +299,7 @@ impl Authorities {
             between += 1;
         }
         let mut verdict = Err(Refusal::UnknownAuthority);
-        // One name and key may have been given twice, as when a CA is prolonged.
+        // A name and key may be trusted twice, as after a CA was renewed with its key.
         for one in &self.given {
             if one.anchor.as_ref() == Some(path.anchor()) {
                 let root = Certificate::read(&one.der)?;
@@ -312,7 +312,7 @@ impl Authorities {
         verdict
     }
 
-    /// What webpki's error comes from, where it does not say.
+    /// The cause of webpki's error, where the error does not name it.
     fn why(&self, own: &Certificate<'_>, purpose: Purpose, error: webpki::Error) -> Refusal {
         let by_issuer = |issuer: Certificate<'_>| {
             if issuer.may_sign() {

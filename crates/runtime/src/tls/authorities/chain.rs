@@ -1,30 +1,30 @@
-//! From a certificate that webpki does not read to one that was given, by Go's rules.
+//! Builds a chain, by Go's rules, from a certificate that webpki cannot read to a trusted one.
 //!
-//! Only where webpki cannot: certificates of version 1 or 2, and those that say that
-//! they are a CA. What CAs say of names and policies is not understood here, so such
-//! CAs are not followed.
+//! It is used only where webpki cannot be: for certificates of version 1 or 2, and for peers whose
+//! certificate is a CA. Name constraints and policies of CAs are not supported here, so chains
+//! through such CAs are refused.
 
 use rustls_pki_types::UnixTime;
 
 use super::{Authorities, Purpose, Refusal};
 use crate::tls::certificate::Certificate;
 
-/// How many signatures are checked at most for one certificate, so that whoever
-/// shows many of one name costs little.
+/// The most signatures that are checked for one certificate. It keeps chains with many certificates
+/// of one name cheap.
 pub(super) const MOST_SIGNATURES: u8 = 16;
 
-/// One search.
+/// One search for a chain.
 pub(super) struct Search<'a> {
     authorities: &'a Authorities,
-    /// What was shown besides the certificate.
+    /// The other certificates that the peer has sent.
     shown: &'a [Certificate<'a>],
-    /// Which of these are in the chain now.
+    /// Which of them are in the chain now.
     used: Vec<bool>,
     purpose: Purpose,
     now: UnixTime,
     /// How many signatures may still be checked.
     left: u8,
-    /// The first reason found.
+    /// The first error.
     hint: Option<Refusal>,
 }
 
@@ -46,11 +46,11 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether there is a chain from `own`.
+    /// Searches for a chain from `own`.
     ///
     /// # Errors
     ///
-    /// There is none, and the first reason why not.
+    /// There is none. The error is the first one that was found.
     pub(super) fn run(mut self, own: &Certificate<'_>) -> Result<(), Refusal> {
         if self.leads_home(own, 0)? {
             return Ok(());
@@ -59,8 +59,8 @@ impl<'a> Search<'a> {
         Err(hint.unwrap_or(Refusal::UnknownAuthority))
     }
 
-    /// Whether one that was given has signed this, or one that leads to such a one.
-    /// So many intermediates are in the chain below.
+    /// Whether a trusted certificate has signed this one, directly or through intermediates.
+    /// `below` is the number of intermediates in the chain so far.
     fn leads_home(&mut self, this: &Certificate<'_>, below: usize) -> Result<bool, Refusal> {
         let (authorities, shown) = (self.authorities, self.shown);
         for root in authorities.named(this.issuer()) {
@@ -82,7 +82,7 @@ impl<'a> Search<'a> {
         Ok(false)
     }
 
-    /// Whether it has, and may, and is good itself.
+    /// Whether the certificate has signed it, may sign, and is valid itself.
     fn has_signed(
         &mut self,
         issuer: &Certificate<'_>,

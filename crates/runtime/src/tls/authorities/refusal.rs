@@ -1,87 +1,86 @@
-//! Why a certificate is not good.
+//! Why a certificate is refused.
 
 use super::Purpose;
 
-/// What is wrong with a certificate, in words for those who issue them.
+/// What is wrong with a certificate, for the operator who issues it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is none.
+    /// The peer has sent none.
     #[error("no certificate")]
     Missing,
-    /// More than anybody needs were shown.
+    /// The peer has sent too many.
     #[error("more than {0} intermediate certificates (show those of the chain only)")]
     TooMany(usize),
-    /// More of one name than anybody needs were shown.
+    /// The peer has sent too many with one name.
     #[error("more than {0} intermediate certificates of one name (show those of the chain only)")]
     OfOneName(usize),
-    /// It is not DER, or not what X.509 allows.
+    /// It is not DER, or not valid X.509.
     #[error("certificate cannot be read")]
     Unreadable,
-    /// The date is before it.
+    /// It is not valid yet.
     #[error("certificate is not valid yet")]
     NotValidYet,
-    /// The date is after it.
+    /// It has expired.
     #[error("certificate has expired")]
     Expired,
-    /// The extended key usage says something else.
+    /// Its extended key usage has other purposes.
     #[error("certificate is not for {0} (issue it anew with extendedKeyUsage={usage})", usage = .0.usage())]
     Purpose(Purpose),
-    /// It says that it must not be used by those who do not know something.
+    /// It has a critical extension that is not supported.
     #[error("certificate has a critical extension that is not known here")]
     Extension,
-    /// An RSA key of so many bits.
+    /// Its RSA key has this many bits, which is too few.
     #[error("RSA key of {0} bits (issue the certificate anew with a key of 2048 bits or more)")]
     WeakKey(usize),
-    /// It is signed with SHA-1, say.
+    /// It is signed with SHA-1, for example.
     #[error(
         "certificate is signed with an algorithm that is not taken \
          (issue it anew with SHA-256 or better)"
     )]
     Algorithm,
-    /// Another key has signed it than that of the CA of this name.
+    /// The CA of this name has another key than the one that signed it.
     #[error("the signature is of another key")]
     Signature,
-    /// What has signed it may not.
+    /// Its issuer may not sign certificates.
     #[error("it may not sign others: it does not say CA:TRUE, or its key usage lacks keyCertSign")]
     NotToSign,
-    /// Too many certificates below a CA.
+    /// There are too many certificates below a CA.
     #[error("too many intermediate certificates for its path length")]
     PathLength,
-    /// Who has signed it limits names, and it is of a kind where these are not
-    /// looked at.
+    /// Its issuer limits names, and it is of a kind for which name constraints are not supported.
     #[error(
         "it limits names or policies, which is looked at for certificates of version 3 without \
          CA:TRUE only (issue the certificate anew as one)"
     )]
     Limits,
-    /// It says nothing of what its owner is called.
+    /// It has no subject alternative name.
     #[error(
         "certificate has no subject alternative name, for which X.509 version 1 has no room \
          (issue it anew with one, as by `openssl x509 -req -extfile`)"
     )]
     NoNames,
-    /// Nobody who was given has signed it.
+    /// No trusted certificate has signed it.
     #[error("certificate signed by unknown authority")]
     UnknownAuthority,
-    /// Somebody has signed it who is not good.
+    /// A certificate with the name of its issuer is not valid.
     #[error("certificate signed by unknown authority (one has the name of its issuer: {0})")]
     BadAuthority(Box<Refusal>),
-    /// So many certificates had the right name that not all were tried.
+    /// Not all certificates with the right name were tried, because there are too many.
     #[error(
         "more than {} certificates with the name of an issuer",
         super::chain::MOST_SIGNATURES
     )]
     TooManySignatures,
-    /// What else webpki found.
+    /// Another error of webpki.
     #[error("certificate is not valid: {0}")]
     Other(webpki::Error),
 }
 
 impl Refusal {
-    /// The same said of who has signed a certificate.
+    /// The same error about the issuer of a certificate.
     pub(super) fn of_issuer(self) -> Self {
         match self {
-            // Of the certificate itself, or of all.
+            // About the certificate itself, or about the whole chain.
             one @ (Self::Algorithm
             | Self::UnknownAuthority
             | Self::BadAuthority(_)
@@ -90,8 +89,7 @@ impl Refusal {
         }
     }
 
-    /// What webpki says of a chain whose first certificate it could read, and which is
-    /// good by itself.
+    /// The error of webpki about a chain whose first certificate it could read and found valid.
     pub(super) fn of_chain(error: webpki::Error, purpose: Purpose) -> Self {
         use webpki::Error;
         match error {
@@ -116,7 +114,7 @@ impl Refusal {
 }
 
 impl From<webpki::Error> for Refusal {
-    /// What webpki says of one certificate.
+    /// The error of webpki about one certificate.
     fn from(error: webpki::Error) -> Self {
         match error {
             webpki::Error::UnsupportedCriticalExtension => Self::Extension,

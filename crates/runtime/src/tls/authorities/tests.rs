@@ -9,7 +9,7 @@ use super::{
     *,
 };
 
-/// What Go's `x509.Certificate.Verify` says, by `tests/make.go`.
+/// The result of Go's `x509.Certificate.Verify`, written by `tests/make.go`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Go {
     Takes,
@@ -18,10 +18,10 @@ enum Go {
 
 use Go::{Refuses, Takes};
 
-/// January 2027, in seconds after the epoch: as in `make.go`.
+/// January 2027, in seconds since the Unix epoch: as in `make.go`.
 const AT: u64 = 1_800_000_000;
 
-/// Case, what for, Go's verdict, ours.
+/// Case, purpose, Go's result, ours.
 #[rustfmt::skip]
 const CASES: &[(&str, Purpose, Go, &str)] = &[
     ("version 3", Client, Takes, "good"),
@@ -157,7 +157,7 @@ const CASES: &[(&str, Purpose, Go, &str)] = &[
     ("version 1, behind 20 of the same name and another key", Client, Takes, "TooMany(16)"),
 ];
 
-/// Where Go takes what we do not, and why not.
+/// Cases that Go accepts and we do not, and why.
 const STRICTER: &[(&str, &str)] = &[
     ("CA with RSA of 1024 bits", "too weak"),
     ("RSA of 1024 bits", "too weak"),
@@ -175,7 +175,7 @@ const STRICTER: &[(&str, &str)] = &[
     ),
 ];
 
-/// Where we take what Go does not, and why.
+/// Cases that we accept and Go does not, and why.
 const WIDER: &[(&str, &str)] = &[
     ("negative serial number", "serial numbers mean nothing here"),
     (
@@ -192,7 +192,7 @@ const WIDER: &[(&str, &str)] = &[
     ),
 ];
 
-/// The certificates that were given, and those that are shown.
+/// The trusted certificates, and those that the peer sends.
 type Certificates = [Vec<CertificateDer<'static>>; 2];
 
 /// The certificates of a case of `cases.txt`.
