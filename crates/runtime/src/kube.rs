@@ -1,8 +1,7 @@
-//! Clients of the Kubernetes API, and watches that keep a set.
+//! Clients of the Kubernetes API, and watches that keep a set of objects.
 //!
-//! Nothing here waits without a limit: a connection may die without a word, and
-//! an API server may take a request and never answer it
-//! (docs/decisions/0024-the-kubernetes-api-may-be-silent.md).
+//! Every wait has a limit: a connection may fail silently, and an API server may accept a request
+//! and never answer it (docs/decisions/0024-the-kubernetes-api-may-be-silent.md).
 
 mod activity;
 mod answer;
@@ -36,8 +35,8 @@ use crate::{args::KubeArgs, exit::Misconfigured};
 ///
 /// # Errors
 ///
-/// The file cannot be read or lacks something; without a file, this is not a
-/// pod of a cluster.
+/// The file cannot be read or is incomplete. Without a file: the process does not run in a pod of a
+/// cluster.
 pub async fn config(args: &KubeArgs) -> Result<Config, Misconfigured> {
     match &args.kubeconfig {
         Some(path) => config_from("--kubeconfig", path).await,
@@ -53,7 +52,7 @@ pub async fn config(args: &KubeArgs) -> Result<Config, Misconfigured> {
 ///
 /// # Errors
 ///
-/// The file cannot be read or lacks something.
+/// The file cannot be read or is incomplete.
 pub async fn config_from(flag: &str, path: &Path) -> Result<Config, Misconfigured> {
     let wrong = |error: &dyn std::error::Error| {
         Misconfigured::new(format!("{flag} {}: {error}", path.display()))
@@ -64,7 +63,7 @@ pub async fn config_from(flag: &str, path: &Path) -> Result<Config, Misconfigure
         .map_err(|error| wrong(&error))
 }
 
-/// A client for `config` with the limits that hold by default.
+/// A client for `config` with the default limits.
 ///
 /// # Errors
 ///

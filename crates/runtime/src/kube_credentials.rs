@@ -1,12 +1,10 @@
-//! Whether the Kubernetes API takes the credentials that we show it.
+//! Whether the Kubernetes API accepts the credentials of this process.
 //!
-//! A process whose token has run out works on with what it knows and gets nothing
-//! new. Nobody should have to learn that from the errors of its callers: it is
-//! logged and counted here, the credentials are read again, and after a while the
-//! process is not ready.
+//! A process whose token has expired continues with what it knows and receives nothing new.
+//! Operators must not have to learn that from errors of callers. So it is logged and counted here,
+//! the credentials are read again, and after a while the process is not ready.
 //!
-//! The status of every answer is observed in the client itself: so any kind of
-//! request counts, and none can be forgotten.
+//! The client itself observes the status of every response. So every kind of request counts.
 
 use std::{
     fmt,
@@ -34,30 +32,29 @@ use crate::{
     kube::{self, Limits},
 };
 
-/// How long nothing but refusals may come before the process is not ready: longer
-/// than a token file takes to be read again (a minute at most, by kube itself).
+/// How long a client may be refused without a success before the process is not ready. It is longer
+/// than kube takes to read a token file again (at most a minute).
 const NOT_READY_AFTER: Duration = Duration::from_mins(1);
 
-/// How often refused credentials are read again at most, and how often it is
-/// asked meanwhile whether they are good: a process that is not ready has no
-/// callers whose requests could show it.
+/// The shortest time between two reads of refused credentials, and between two requests that check
+/// whether they are accepted. Those requests are necessary, because a process that is not ready has
+/// no callers whose requests would show it.
 const AGAIN_EVERY: Duration = Duration::from_secs(10);
 
-/// How long the answer to that question may take.
+/// How long such a request may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// Reads the configuration anew and makes a client of it.
+/// Reads the configuration again and makes a client from it.
 type Read = Box<dyn Fn() -> BoxFuture<'static, Result<Client, Misconfigured>> + Send + Sync>;
 
-/// The credentials of all clients of a process. Cheap to clone; all clones are
-/// one.
+/// The credentials of all clients of a process. Cheap to clone; clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct KubeCredentials {
     all: Arc<Mutex<Vec<Arc<Credentials>>>>,
     refusals: Family<ClientName, Counter>,
 }
 
-/// Those of one client.
+/// The credentials of one client.
 struct Credentials {
     name: &'static str,
     read: Read,
@@ -66,10 +63,10 @@ struct Credentials {
     state: Mutex<State>,
 }
 
-/// What the answers say.
+/// What the responses show.
 #[derive(Debug, Default)]
 struct State {
-    /// The first and the last refusal since they were taken last.
+    /// The first and the last refusal since the last success.
     refused: Option<Refused>,
     /// When they were last read again.
     read_at: Option<Instant>,
@@ -87,7 +84,7 @@ struct ClientName {
 }
 
 impl KubeCredentials {
-    /// Registers the counter; its name and help text exist only here.
+    /// Registers the counter. Its name and help text exist only here.
     pub fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
         registry.register(
@@ -98,13 +95,12 @@ impl KubeCredentials {
         new
     }
 
-    /// The client that `read` makes, called `name` in logs. When the Kubernetes
-    /// API answers it with 401, `read` makes another one in its place, at most
-    /// once in 10 s.
+    /// The client that `read` makes, called `name` in logs. When the Kubernetes API answers it with
+    /// 401, `read` makes another one, at most once in 10 s.
     ///
     /// # Errors
     ///
-    /// Those of `read`, the first time.
+    /// Those of the first `read`.
     pub async fn client(
         &self,
         name: &'static str,
@@ -128,12 +124,11 @@ impl KubeCredentials {
         Ok(Client::new(service, namespace))
     }
 
-    /// Whether the credentials are taken.
+    /// Whether the credentials are accepted.
     ///
     /// # Errors
     ///
-    /// For a minute or more the Kubernetes API has answered a client with nothing
-    /// but 401.
+    /// For a minute or more the Kubernetes API has answered a client only with 401.
     pub fn ready(&self) -> Result<(), String> {
         for credentials in lock(&self.all).iter() {
             let Some(Refused { first, last }) = lock(&credentials.state).refused else {
@@ -150,7 +145,7 @@ impl KubeCredentials {
         Ok(())
     }
 
-    /// Asks until `stop` whether credentials that are refused are taken again.
+    /// Checks until `stop` whether refused credentials are accepted again.
     pub async fn follow(self, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(AGAIN_EVERY)).await.is_some() {
             let all: Vec<_> = lock(&self.all).clone();
@@ -167,8 +162,8 @@ impl KubeCredentials {
     }
 }
 
-/// Reads the configuration that `args` name anew each time, and makes a client of it
-/// with `make`: for [`KubeCredentials::client`].
+/// Reads the configuration that `args` name each time, and makes a client from it with `make`: for
+/// [`KubeCredentials::client`].
 pub fn reading(
     args: &KubeArgs,
     make: fn(Limits, Config) -> Result<Client, Misconfigured>,
@@ -188,17 +183,17 @@ impl Credentials {
             self.refused();
             self.read_again().await;
         } else if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
-            // What is said under load may come from somebody who did not look.
+            // An overloaded API server may answer without checking the credentials.
             self.taken();
         }
         Ok(response)
     }
 
-    /// Sends what needs credentials that are good and no permission.
+    /// Sends a request that needs valid credentials and no permission.
     async fn ask(&self) {
         let request = Request::get("/version").body(Body::empty());
         if let Ok(request) = request {
-            // What comes of it has been observed.
+            // Its response has been observed.
             drop(self.send(request).await);
         }
     }
@@ -267,8 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// A Kubernetes API that answers with `status`, and counts how often
-    /// credentials were read.
+    /// A Kubernetes API that answers with `status`, and counts how often credentials were read.
     #[derive(Clone, Default)]
     struct Api {
         status: Arc<AtomicU16>,
@@ -319,7 +313,7 @@ mod tests {
                     .to_owned()
             )
         );
-        // That something is out of order says nothing about them.
+        // Other errors say nothing about credentials.
         api.says(503);
         assert_eq!(ask(&client).await, 503);
         assert!(all.ready().is_err());

@@ -1,9 +1,8 @@
-//! When each watch heard from the Kubernetes API.
+//! When each watch last received something from the Kubernetes API.
 //!
-//! A watch tells its owner what changed and nothing else: a quiet one and a dead
-//! one look the same. So the client below it notes every sign of life: the head
-//! of an answer, a page of a list, an event, a bookmark, the end of a watch in
-//! order.
+//! A watch reports only changes to its owner: a quiet watch and a dead one look the same. So the
+//! client below it records everything that it receives: the head of a response, a page of a list,
+//! an event, a bookmark, the regular end of a watch.
 
 use std::{
     fmt,
@@ -47,13 +46,13 @@ impl Watches {
         }
     }
 
-    /// The limits for their clients.
+    /// The limits of their clients.
     pub fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// `client` for the watch of this name, noted. Of what is written through it
-    /// nothing is noted.
+    /// A client for the watch of this name. Everything that it receives is recorded, except the
+    /// responses to writes.
     #[must_use]
     pub fn observe(&self, watch: &'static str, client: &Client) -> Client {
         let activity = Activity::new();
@@ -67,11 +66,12 @@ impl Watches {
         Client::new(service_fn(send), namespace)
     }
 
-    /// Whether no watch has been silent for too long; else which one, and how long.
+    /// Whether all watches have received something recently. If not: which one has not, and for how
+    /// long.
     ///
     /// # Errors
     ///
-    /// The sentence for a probe.
+    /// The message for a probe.
     pub fn check(&self) -> Result<(), String> {
         let silent = self.seen().into_iter();
         let silent = silent.filter(|seen| seen.silence >= self.limits.unready);
@@ -90,7 +90,8 @@ impl Watches {
         registry.register_collector(Box::new(self.clone()));
     }
 
-    /// By name; of several watches of one name, the longest silence and all of the rest.
+    /// One entry per name. Several watches of one name count as one, with the longest silence and
+    /// the sum of the counters.
     fn seen(&self) -> Vec<Seen> {
         let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<Seen> = Vec::new();
@@ -115,7 +116,7 @@ impl Watches {
     }
 }
 
-/// What is known of the watches of one name.
+/// The state of the watches of one name.
 #[derive(Debug)]
 struct Seen {
     watch: &'static str,
@@ -167,22 +168,22 @@ impl Collector for Watches {
     }
 }
 
-/// What one watch has heard.
+/// What one watch has received.
 #[derive(Clone, Debug)]
 pub(super) struct Activity(Arc<Notes>);
 
 #[derive(Debug)]
 struct Notes {
     start: Instant,
-    /// The newest sign of life, in milliseconds since `start`.
+    /// When it last received something, in milliseconds since `start`.
     heard: AtomicU64,
     failures: AtomicU64,
-    /// Objects that could not be read.
+    /// Objects that could not be decoded.
     left_out: AtomicU64,
 }
 
 impl Activity {
-    /// Silence counts from now.
+    /// The silence begins now.
     fn new() -> Self {
         Self(Arc::new(Notes {
             start: Instant::now(),
@@ -202,7 +203,7 @@ impl Activity {
         self.0.start.elapsed().saturating_sub(heard)
     }
 
-    /// Counts an answer that is none.
+    /// Counts a failed request.
     pub(super) fn failed(&self) {
         self.0.failures.fetch_add(1, Ordering::Relaxed);
     }
@@ -211,7 +212,7 @@ impl Activity {
         self.0.failures.load(Ordering::Relaxed)
     }
 
-    /// Counts objects that could not be read.
+    /// Counts objects that could not be decoded.
     pub(super) fn left_out(&self, count: u64) {
         self.0.left_out.fetch_add(count, Ordering::Relaxed);
     }
@@ -226,8 +227,8 @@ impl Activity {
         let activity = is_read.then_some(self);
         if let Some(activity) = &activity {
             match answer.as_ref().map(Response::status) {
-                // An API that refuses is not silent, unless it does not know us:
-                // that passes only with other credentials.
+                // An API that denies a request is not silent. 401 is different: only other
+                // credentials end it.
                 Ok(status) if status != StatusCode::UNAUTHORIZED => activity.heard(),
                 Ok(_) | Err(_) => {}
             }
@@ -240,14 +241,14 @@ impl Activity {
         }
         let mut answer = answer?;
         if let Some(activity) = &activity {
-            // Who reads it may find that it cannot be read.
+            // The reader may find that it cannot be decoded.
             answer.extensions_mut().insert(activity.clone());
         }
         Ok(answer.map(|body| Observed { body, activity }))
     }
 }
 
-/// A body whose frames are signs of life.
+/// A body that records each frame.
 #[derive(Debug)]
 struct Observed {
     body: Body,
@@ -303,7 +304,7 @@ mod tests {
             .unwrap()
     }
 
-    /// A client that is always answered with this status.
+    /// A client that gets this status for every request.
     fn answering(status: u16) -> Client {
         let answer = move |_: Request<Body>| async move {
             Response::builder()
@@ -346,7 +347,7 @@ mod tests {
             watches.check(),
             Err("the watch of nodes has heard nothing from the Kubernetes API for 300s".to_owned())
         );
-        // A bookmark, say.
+        // A bookmark, for example.
         let bookmark = Frame::data(Bytes::from_static(b"{}\n"));
         events.unbounded_send(Ok(bookmark)).unwrap();
         body.frame().await.unwrap().unwrap();
@@ -381,7 +382,7 @@ mod tests {
         advance(Duration::from_mins(5)).await;
         heard.send(watch()).await.unwrap();
         assert!(watches.check().is_err());
-        // What is written says nothing about a watch.
+        // Writes are not recorded.
         let written = watches.observe("leases", &answering(200));
         advance(Duration::from_secs(40)).await;
         let write = Request::patch("/x").body(Body::empty()).unwrap();

@@ -1,8 +1,8 @@
-//! An answer of the Kubernetes API, and how much of it is read.
+//! Responses of the Kubernetes API, read up to a limit.
 //!
-//! Anybody who may create a pod chooses how long a part of a list is: the annotations and
-//! labels of one have more than a megabyte if he likes. So nothing is read whole whose
-//! length somebody else decides: what is over a bound is given up while it is read.
+//! Every user who may create a pod decides how long a part of a list is: its annotations and labels
+//! may have more than a megabyte. So a response is never read without a limit: reading stops when
+//! it is longer.
 
 use ::kube::{Client, Error, client::Body, core::Status};
 use bytes::Bytes;
@@ -15,38 +15,38 @@ use super::{activity::Activity, null::from_json};
 /// fits: etcd takes 1.5 MiB, and JSON needs up to six bytes for one (`<` is `\u003c`).
 pub const MOST: usize = 16 << 20;
 
-/// So much is read of an answer that says why there is none.
+/// How many bytes of an error response are read.
 const MOST_OF_REFUSAL: usize = 16 << 10;
 
-/// So much is told of one that is no Status.
+/// How many characters of an error response are logged, if it is not a Status.
 const MOST_TOLD: usize = 256;
 
-/// An answer that has begun.
+/// A response whose head has arrived.
 #[derive(Debug)]
 pub(super) struct Answer {
     body: Body,
-    /// What came and is not read yet.
+    /// Bytes that were received and not read yet.
     rest: Bytes,
-    /// Where it is noted that this cannot be read.
+    /// Records that the response could not be decoded.
     pub(super) activity: Option<Activity>,
 }
 
-/// Why an answer was not read.
+/// Why a response could not be read.
 #[derive(Debug)]
 pub(super) enum Unread {
     /// It is longer than [`MOST`].
     TooLong,
-    /// The API refuses, or the connection broke.
+    /// The API returned an error, or the connection failed.
     Failed(Error),
 }
 
 impl Answer {
-    /// Sends a request and reads the head of the answer.
+    /// Sends a request and reads the head of the response.
     ///
     /// # Errors
     ///
-    /// There is no answer, or it is a refusal, which has the status of its head whatever
-    /// its body is.
+    /// There is no response, or it is an error, which has the status of its head, whatever its
+    /// body is.
     pub(super) async fn to(client: &Client, request: Request<Vec<u8>>) -> Result<Self, Error> {
         let answer = client.send(request.map(Body::from)).await?;
         let (head, body) = answer.into_parts();
@@ -78,11 +78,11 @@ impl Answer {
         Error::Api(Box::new(status.with_code(code.as_u16())))
     }
 
-    /// All of it.
+    /// The whole body.
     ///
     /// # Errors
     ///
-    /// It is too long, or the connection broke.
+    /// It is too long, or the connection failed.
     pub(super) async fn whole(mut self) -> Result<Vec<u8>, Unread> {
         let mut whole = Vec::new();
         while let Some(chunk) = self.chunk().await.map_err(Unread::Failed)? {
@@ -94,11 +94,11 @@ impl Answer {
         Ok(whole)
     }
 
-    /// The next line, without its end; `None` after the last one.
+    /// The next line, without its end. `None` after the last one.
     ///
     /// # Errors
     ///
-    /// It is too long, or the connection broke.
+    /// It is too long, or the connection failed.
     pub(super) async fn line(&mut self) -> Result<Option<Vec<u8>>, Unread> {
         let mut line = Vec::new();
         loop {
@@ -121,7 +121,7 @@ impl Answer {
         }
     }
 
-    /// Whatever comes next; `None` at the end.
+    /// The next bytes, or `None` at the end.
     async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(frame) = self.body.frame().await {
             if let Ok(data) = frame?.into_data() {

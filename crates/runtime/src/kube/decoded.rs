@@ -1,11 +1,12 @@
-//! A watch that keeps a set, and leaves it to others to read what comes.
+//! A watch that keeps a set of objects, with an exchangeable decoder.
 //!
-//! kube's own watcher reads lists of objects, and none with a `null` where Go takes one
-//! ([`super::null`]). An API server can also print objects ([Tables]), which says more
-//! than their metadata and is half as long as whole ones. So this lists in pages and
-//! then watches from there as the other does.
+//! kube's own watcher decodes lists of objects, and fails on a `null` that Go accepts
+//! ([`super::null`]). An API server can also return [Tables], which have more than the metadata and
+//! are half as long as whole objects. So this module lists in pages and then watches from there, as
+//! kube's watcher does.
 //!
-//! [Tables]: https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+//! [Tables]:
+//! https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 
 use std::time::Duration;
 
@@ -28,48 +29,48 @@ use super::{
     watch::{Change, LASTS, PAGE, watch_backoff},
 };
 
-/// How the answers are read.
+/// How responses are decoded.
 pub trait Decode {
-    /// What there is a set of.
+    /// The type of the elements of the set.
     type Item;
 
-    /// What is asked for; if nothing, the client decides.
+    /// The `Accept` header. Without one the client decides.
     const ACCEPT: Option<&'static str>;
 
-    /// Reads a page of a list.
+    /// Decodes a page of a list.
     ///
     /// # Errors
     ///
-    /// It cannot be read.
+    /// It cannot be decoded.
     fn page(&mut self, json: &str) -> Result<Page<Self::Item>, Error>;
 
-    /// Reads a line of a watch.
+    /// Decodes a line of a watch.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or it says that the watch failed.
+    /// It cannot be decoded, or it reports that the watch failed.
     fn event(&mut self, json: &str) -> Result<Event<Self::Item>, Error>;
 }
 
 /// A page of a list.
 #[derive(Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The objects on it.
     pub items: Vec<T>,
-    /// From where to watch.
+    /// The version to watch from.
     pub version: String,
-    /// What to continue with, unless this is the last one.
+    /// The token for the next page. `None` on the last one.
     pub next: Option<String>,
-    /// What on it cannot be read.
+    /// Objects on it that could not be decoded.
     pub left_out: LeftOut,
 }
 
 /// A line of a watch.
 #[derive(Debug)]
 pub struct Event<T> {
-    /// From where to watch if this was the last one.
+    /// The version to watch from after this line.
     pub version: String,
-    /// What happened; a bookmark says of nothing.
+    /// The change. A bookmark has none.
     pub changes: Vec<Change<T>>,
     /// Whether it cannot be read to what. That object stays as it was; of one that was
     /// deleted the name is enough.
@@ -79,21 +80,21 @@ pub struct Event<T> {
 /// Which objects are watched.
 #[derive(Clone, Debug)]
 pub struct Watched {
-    /// What they are called.
+    /// Their kind.
     pub kind: &'static str,
-    /// Where they are.
+    /// Their path.
     pub path: String,
     /// The field selector; empty for all.
     pub fields: String,
     /// The label selector; empty for all.
     pub labels: String,
-    /// How many are listed at a time, at most: so starting in a big cluster has no peak.
-    /// Fewer if so many take too many bytes.
+    /// The most objects per page, so that the start in a large cluster has no memory peak. Fewer
+    /// are requested if a page is too long.
     pub page: u32,
 }
 
 impl Watched {
-    /// All of `kind` at `path`, in pages of 500.
+    /// All objects of `kind` at `path`, in pages of 500.
     pub fn all(kind: &'static str, path: impl Into<String>) -> Self {
         Self {
             kind,
@@ -105,21 +106,20 @@ impl Watched {
     }
 }
 
-/// A watch that ends as soon as this, and said nothing, ends for a reason that nobody
-/// gave, so it waits before it begins again.
+/// A watch that ends this soon without an event has failed without an error, so there is a pause
+/// before the next one.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// A page with too many bytes is asked for again with a tenth of the objects, down to
-/// one; after one that is not, twice as many are asked for again.
+/// If a page is too long, it is requested again with a tenth of the objects, down to one. After a
+/// page that fits, the number is doubled again.
 const FEWER: u32 = 10;
 const MORE: u32 = 2;
 
-/// Watches objects until `stop`, telling `apply` every change. `I` is what is wanted of
-/// an object.
+/// Watches objects until `stop`, and calls `apply` with every change. `I` has the fields that are
+/// decoded.
 ///
-/// `keep` takes from that what is needed, as soon as it is decoded. While the API
-/// cannot be reached the set stays as it is; this is logged once, and so is the
-/// recovery.
+/// `keep` takes what is needed from it right after decoding. While the API cannot be reached the
+/// set does not change. This is logged once, and so is the recovery.
 pub async fn keep<I: DeserializeOwned, T>(
     client: Client,
     watched: Watched,
@@ -130,7 +130,7 @@ pub async fn keep<I: DeserializeOwned, T>(
     keep_decoded(client, (watched, Objects::default()), keep, apply, stop).await;
 }
 
-/// The same for what `decode` reads.
+/// The same with the decoder `decode`.
 pub async fn keep_decoded<D: Decode, T>(
     client: Client,
     (watched, decode): (Watched, D),
@@ -146,8 +146,7 @@ pub async fn keep_decoded<D: Decode, T>(
     follow(client, (watched, decode), keep, tell, stop).await;
 }
 
-/// The same, telling `tell` also why the API cannot be watched, each time that it could
-/// before.
+/// The same, and `tell` also gets the reason when the API can no longer be watched.
 pub async fn follow<D: Decode, T>(
     client: Client,
     (watched, decode): (Watched, D),
@@ -172,7 +171,7 @@ pub async fn follow<D: Decode, T>(
             continue;
         };
         if error.is_unreadable() {
-            // To the client this was a good answer.
+            // For the client this was a successful response.
             set.activity.iter().for_each(Activity::failed);
         }
         if std::mem::replace(&mut set.healthy, false) {
@@ -186,44 +185,44 @@ pub async fn follow<D: Decode, T>(
     }
 }
 
-/// A set that is kept.
+/// A set that is kept up to date.
 struct Set<D, K, A> {
     client: Client,
     watched: Watched,
     decode: D,
     keep: K,
     tell: A,
-    /// Up to where it is known; `None` if it must be listed.
+    /// The version up to which it is known. `None` if it must be listed.
     version: Option<String>,
-    /// Where it is noted what of the last answer cannot be read.
+    /// Records which objects of the last response could not be decoded.
     activity: Option<Activity>,
     said: Said,
     healthy: bool,
     backoff: watcher::ExponentialBackoff,
 }
 
-/// Why a set is not up to date.
+/// Why a set is out of date.
 #[derive(Debug, thiserror::Error)]
 pub enum Stale {
-    /// It cannot be listed.
+    /// The list failed.
     #[error("failed to list: {0}")]
     List(#[source] Error),
-    /// It cannot be watched.
+    /// The watch failed.
     #[error("failed to watch: {0}")]
     Watch(#[source] Error),
-    /// The connection of the watch broke.
+    /// The connection of the watch failed.
     #[error("failed to read the watch: {0}")]
     Read(#[source] Error),
-    /// What was listed says not from where to watch.
+    /// The list has no version to watch from.
     #[error("the list has no resource version")]
     NoVersion,
-    /// A list of one object is too long, or the line of a watch.
+    /// A list of one object, or a line of the watch, is too long.
     #[error("failed to read {0}: it is longer than 16 MiB")]
     TooLong(&'static str),
 }
 
 impl Stale {
-    /// Whether the API answered, and it could not be read.
+    /// Whether the API responded with something that could not be decoded.
     fn is_unreadable(&self) -> bool {
         match self {
             Self::List(error) | Self::Watch(error) => matches!(error, Error::SerdeError(_)),
@@ -239,7 +238,7 @@ where
     K: Fn(D::Item) -> T,
     A: FnMut(Result<Change<T>, Stale>),
 {
-    /// Lists if it must, then watches until the watch ends.
+    /// Lists if necessary, then watches until the watch ends.
     async fn turn(&mut self) -> Result<(), Stale> {
         let version = match self.version.clone() {
             Some(version) => version,
@@ -254,7 +253,7 @@ where
         watched
     }
 
-    /// Returns the version of the list.
+    /// Lists, and returns the version of the list.
     async fn list(&mut self) -> Result<String, Stale> {
         let (mut listed, mut next) = (Vec::new(), None);
         let mut limit = self.watched.page;
@@ -351,7 +350,7 @@ where
         Ok(())
     }
 
-    /// Counts what cannot be read, and says so.
+    /// Counts and logs objects that could not be decoded.
     fn leave_out(&mut self, left_out: LeftOut) {
         if let Some(activity) = &self.activity {
             activity.left_out(left_out.count());
@@ -359,8 +358,8 @@ where
         self.said.say(self.watched.kind, left_out);
     }
 
-    /// Why the watch ended; after a line that is too long, all is listed again, since
-    /// the same one would come again.
+    /// Why the watch ended. After a line that is too long everything is listed again, because the
+    /// watch would send the same line.
     fn broken(&mut self, why: Unread) -> Stale {
         match why {
             Unread::TooLong => {
@@ -371,7 +370,7 @@ where
         }
     }
 
-    /// Why the watch cannot go on; what is to be listed again then.
+    /// Why the watch cannot continue. Everything is listed again then.
     fn failed(&mut self, error: Error) -> Stale {
         let is_lost = match &error {
             Error::Api(status) => status.code == GONE,
@@ -393,10 +392,10 @@ where
     }
 }
 
-/// The version is too old to watch from there.
+/// The API no longer has this version.
 const GONE: u16 = 410;
 
-/// A selector, if it selects.
+/// The parameter of a selector, unless it is empty.
 fn given(selector: &str) -> Option<String> {
     (!selector.is_empty()).then(|| selector.to_owned())
 }

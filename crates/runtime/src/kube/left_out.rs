@@ -1,7 +1,7 @@
-//! Objects that cannot be read.
+//! Objects that cannot be decoded.
 //!
-//! Whoever may write one object must not decide whether others are seen. So each is read
-//! by itself: one that cannot be read is left out, counted, and some are named in the log.
+//! A user who may write one object must not be able to hide others. So each object is decoded by
+//! itself. One that cannot be decoded is skipped and counted, and some are named in the log.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use tracing::warn;
 
 use super::null::from_json;
 
-/// How far lines in the log about them are apart.
+/// The time between two log lines about them.
 const APART: Duration = Duration::from_mins(1);
 
-/// So much is told of a name, and of why it cannot be read: both are a stranger's words.
+/// How many characters of a name, and of an error, are logged: users choose both.
 const MOST_TOLD: usize = 256;
 
-/// What was left out of a page, or of a line of a watch.
+/// What was skipped on a page, or in a line of a watch.
 #[derive(Debug, Default)]
 pub struct LeftOut {
     count: u64,
-    /// Which, and why, of the first.
+    /// Name and error of the first one.
     first: Option<(String, String)>,
 }
 
@@ -39,7 +39,7 @@ struct Meta {
 }
 
 impl LeftOut {
-    /// Reads one object; `None` if it cannot be read, which is noted.
+    /// Decodes one object. `None` if it cannot be decoded, which is recorded.
     pub fn read<'a, T: Deserialize<'a>>(&mut self, json: &'a str) -> Option<T> {
         let error = match from_json(json) {
             Ok(read) => return Some(read),
@@ -81,16 +81,16 @@ fn told(text: &str) -> String {
     text.take(MOST_TOLD).collect()
 }
 
-/// When something was last said of them.
+/// When a line about them was last logged.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     last: Option<Instant>,
-    /// How many nothing was said of since then.
+    /// How many were not logged since then.
     unsaid: u64,
 }
 
 impl Said {
-    /// Says in the log what was left out, if it is time.
+    /// Logs what was skipped, if the last line is old enough.
     pub(super) fn say(&mut self, kind: &str, left_out: LeftOut) {
         let LeftOut { count, first } = left_out;
         let Some((object, error)) = first else {

@@ -1,11 +1,10 @@
-//! How long the Kubernetes API may take: the client with a limit on everything.
+//! Clients of the Kubernetes API with a time limit on everything.
 //!
-//! kube-client has a read timeout, off by default, that counts per read of a
-//! connection. It cannot tell a LIST, which must be answered soon, from a watch,
-//! which may say nothing for a minute. So the limits are kept here, around each
-//! request, and what is over one is dropped together with its connection: HTTP/1
-//! cannot use a connection whose answer was not read to its end, so the next try
-//! gets another. (kube-client speaks HTTP/1 only.)
+//! kube-client has a read timeout, off by default, that counts per read of a connection. It does
+//! not distinguish a LIST, which must be answered soon, from a watch, which may be silent for a
+//! minute. So this module enforces limits around each request. A request over a limit is dropped
+//! together with its connection: HTTP/1 cannot reuse a connection whose response was not read to
+//! its end, so the next attempt gets another one. (kube-client uses HTTP/1 only.)
 
 use std::{
     io,
@@ -35,39 +34,38 @@ use tracing::debug;
 
 use crate::exit::Misconfigured;
 
-/// How long a connection may be idle until it is closed. Short, so that after an
-/// outage few dead ones are left to be tried.
+/// How long a connection may be idle before it is closed. It is short, so that few dead connections
+/// are left after an outage.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Idle connections of one client. A watch needs one and reviews come in bursts.
+/// Idle connections of one client. A watch needs one, and reviews arrive in bursts.
 const MOST_IDLE: usize = 8;
 
-/// When the kernel asks a peer that says nothing whether it is there: after
-/// [`KEEPALIVE`], then every [`KEEPALIVE_EVERY`], [`KEEPALIVE_TRIES`] times. So a
-/// machine that is gone is noticed within half a minute, and what stands between
-/// (a load balancer, conntrack) does not forget the connection.
+/// When the kernel probes a silent peer: after [`KEEPALIVE`], then every [`KEEPALIVE_EVERY`],
+/// [`KEEPALIVE_TRIES`] times. So a lost machine is detected within half a minute, and a load
+/// balancer or conntrack does not forget the connection.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
 const KEEPALIVE_TRIES: u32 = 3;
 
-/// How long the Kubernetes API may take, and be silent.
+/// How long the Kubernetes API may take, and how long it may be silent.
 ///
 /// # Invariants
 ///
-/// `silence` is longer than the 60 s after which the server ends a watch (and
-/// sends bookmarks), so one that is silent for longer is dead and not quiet; and
-/// shorter than the 65 s after which kube-runtime gives up without a word.
+/// `silence` is longer than the 60 s after which the server ends a watch (and sends bookmarks), so
+/// a watch that is silent for longer is dead. It is shorter than the 65 s after which kube-runtime
+/// gives up silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Until a connection stands: DNS, TCP, and TLS.
+    /// Until a connection is established: DNS, TCP and TLS.
     pub connect: Duration,
-    /// A request that is no watch, until the last byte of the answer. A watch,
-    /// until the head of the answer.
+    /// For a request that is not a watch: until the last byte of the response. For a watch: until
+    /// the head of the response.
     pub request: Duration,
     /// How long a watch may be silent.
     pub silence: Duration,
-    /// How long a watch may hear nothing, over all its tries, until the process
-    /// is not ready.
+    /// How long a watch may receive nothing, over all its attempts, before the process is not
+    /// ready.
     pub unready: Duration,
 }
 
@@ -83,23 +81,19 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A client for `config` with these limits. It tries nothing again: whoever
-    /// asks knows best.
+    /// A client for `config` with these limits. It does not retry: the caller decides about that.
     ///
     /// # Errors
     ///
-    /// Certificates or keys in the configuration cannot be used, or it wants a
-    /// proxy.
+    /// Certificates or keys in the configuration cannot be used, or it has a proxy.
     pub fn client(self, config: Config) -> Result<Client, Misconfigured> {
         Ok(self.builder(config)?.build())
     }
 
-    /// A client whose lists and watches ask for metadata only, where they do not say
-    /// what they accept.
+    /// A client whose lists and watches request metadata only, unless they set `Accept` themselves.
     ///
-    /// It sets `Accept` and leaves the rest to the ordinary machinery, so that
-    /// the caller's own type is decoded from the answer and what is not wanted
-    /// (managed fields above all) is skipped, not built and dropped.
+    /// It sets `Accept` and nothing else, so the response is decoded into the caller's own type,
+    /// and other parts (managed fields above all) are skipped without an allocation.
     ///
     /// # Errors
     ///
@@ -151,7 +145,7 @@ impl Limits {
     }
 }
 
-/// A limit that was reached.
+/// The request exceeded a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 enum Late {
     #[error("no connection to the Kubernetes API within {0:?}")]
@@ -168,7 +162,7 @@ impl Late {
     }
 }
 
-/// Whether this asks for a watch, whose answer has no end.
+/// Whether this is a watch, whose response has no end.
 pub(super) fn is_watch<B>(request: &Request<B>) -> bool {
     let query = request.uri().query().unwrap_or_default();
     query.split('&').any(|pair| pair == "watch=true")
@@ -186,7 +180,7 @@ fn accept_metadata<B>(mut request: Request<B>) -> Request<B> {
     request
 }
 
-/// Requests, each within the limits.
+/// A service that applies the limits to each request.
 #[derive(Debug)]
 struct Bounded {
     inner: BoxService<Request<Body>, Response<hyper::body::Incoming>, BoxError>,
@@ -230,17 +224,17 @@ impl Service<Request<Body>> for Bounded {
     }
 }
 
-/// What is limited about a body.
+/// The limit of a body.
 #[derive(Clone, Copy, Debug)]
 enum Bound {
-    /// All of it, and the head, together.
+    /// One limit for the head and the whole body.
     Whole(Duration),
-    /// Each pause in it.
+    /// A limit for each pause between two frames.
     Silence(Duration),
 }
 
 impl Bound {
-    /// Until when there must be more.
+    /// When the next frame must have arrived.
     fn until(self, deadline: Instant) -> Instant {
         match self {
             Self::Whole(_) => deadline,
@@ -259,8 +253,8 @@ impl Bound {
 /// A body that ends with an error when it takes too long.
 #[derive(Debug)]
 struct BoundedBody {
-    /// `None` once it is too late: this closes the connection, whatever is done
-    /// with what is left of the answer.
+    /// `None` after the limit. This closes the connection, even if the caller keeps the rest of the
+    /// response.
     body: Option<hyper::body::Incoming>,
     bound: Bound,
     sleep: Pin<Box<Sleep>>,

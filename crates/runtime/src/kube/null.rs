@@ -1,10 +1,9 @@
-//! `null` as Go reads it.
+//! Decodes `null` as Go does.
 //!
-//! To a decoder in Go `null` says nothing: what it stands for keeps its zero value.
-//! So proxies, and API servers that are not the usual one, write it where something is
-//! absent, and no client in Go ever notices. serde takes it for an error wherever the
-//! type is not an `Option`, and one such field would hide a whole list. So whatever the
-//! Kubernetes API says is read by [`from_json`]: for it no type can forget `null`.
+//! For a decoder in Go, `null` leaves the zero value. So proxies, and unusual API servers, write it
+//! for absent fields, and no client in Go fails. serde fails wherever the type is not an `Option`,
+//! and one such field would hide a whole list. So every response of the Kubernetes API is decoded
+//! by [`from_json`], and no type has to handle `null` itself.
 
 use std::{fmt, iter};
 
@@ -16,12 +15,12 @@ use serde::{
     },
 };
 
-/// Reads JSON in which `null` stands for the zero value of whatever is wanted: an empty
-/// text, list or object, 0, `false`, `None`. Texts may borrow.
+/// Decodes JSON in which `null` stands for the zero value of the expected type: an empty string,
+/// list or object, 0, `false`, `None`. Strings may be borrowed.
 ///
 /// # Errors
 ///
-/// It is no JSON, or not of this type.
+/// It is not JSON, or not of this type.
 pub fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, serde_json::Error> {
     let mut json = serde_json::Deserializer::from_str(json);
     let read = T::deserialize(Reader(&mut json))?;
@@ -29,10 +28,10 @@ pub fn from_json<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, serde_json:
     Ok(read)
 }
 
-/// A deserializer that takes `null` for anything.
+/// A deserializer that accepts `null` for any type.
 struct Reader<D>(D);
 
-/// What is wanted.
+/// The expected type.
 #[derive(Clone, Copy)]
 enum Wanted {
     Bool,
@@ -59,7 +58,7 @@ enum Wanted {
 }
 
 impl Wanted {
-    /// From what is not `null`.
+    /// Deserializes a value that is not `null`.
     fn read<'de, D: Deserializer<'de>, V: Visitor<'de>>(
         self,
         from: D,
@@ -90,7 +89,7 @@ impl Wanted {
         }
     }
 
-    /// The zero value.
+    /// Its zero value.
     fn zero<'de, V: Visitor<'de>, E: Error>(self, visitor: V) -> Result<V::Value, E> {
         match self {
             Self::Bool => visitor.visit_bool(false),
@@ -177,7 +176,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
         self.or_zero(Wanted::Struct(name, fields), visitor)
     }
 
-    // These can tell `null` themselves, or ask for what cannot.
+    // Callers of these handle `null` themselves, or request a type without a zero value.
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_any(Inner::as_it_is(visitor))
@@ -230,8 +229,8 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
     }
 }
 
-/// A visitor that reads what is inside as [`Reader`] does, and, where something is
-/// wanted, takes nothing for its zero value.
+/// A visitor that reads nested values with [`Reader`]. If a type is wanted, an absent value is its
+/// zero value.
 struct Inner<V> {
     wanted: Option<Wanted>,
     visitor: V,

@@ -1,7 +1,6 @@
-//! Objects, as far as they are wanted.
+//! Decodes the needed fields of objects.
 //!
-//! No type of a whole object is needed to read one: what a type does not name is
-//! skipped where it stands in the JSON.
+//! A type of the whole object is not necessary: fields that a type does not name are skipped.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -16,7 +15,7 @@ use super::{
     watch::Change,
 };
 
-/// Reads lists and watches of objects. `T` is what is wanted of one.
+/// Decodes lists and watches of objects. `T` has the needed fields.
 pub struct Objects<T>(PhantomData<fn() -> T>);
 
 impl<T> Default for Objects<T> {
@@ -31,7 +30,7 @@ impl<T> fmt::Debug for Objects<T> {
     }
 }
 
-/// A list, with each object as it came.
+/// A list, with each object as raw JSON.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct List<'a> {
@@ -48,7 +47,7 @@ struct Meta {
     next: String,
 }
 
-/// What a line of a watch is, whatever comes first in it.
+/// A line of a watch, with its fields in any order.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(rename = "type", borrow, default)]
@@ -72,7 +71,7 @@ struct Of<T> {
 impl<T: DeserializeOwned> Decode for Objects<T> {
     type Item = T;
 
-    // Whole objects or their metadata: what is read is the same.
+    // Whole objects and their metadata are decoded in the same way.
     const ACCEPT: Option<&'static str> = None;
 
     fn page(&mut self, json: &str) -> Result<Page<T>, Error> {
@@ -104,13 +103,13 @@ impl<T: DeserializeOwned> Decode for Objects<T> {
     }
 }
 
-/// From where to watch after this object; empty if it does not say it.
+/// The version to watch from after this object. Empty if it has none.
 pub fn version(object: &RawValue) -> String {
     let versioned = from_json::<Versioned>(object.get());
     versioned.unwrap_or_default().metadata.resource_version
 }
 
-/// What a line says that tells of a failure, or of a kind that nobody knows.
+/// The error of a line that reports a failure, or has an unknown type.
 pub fn failure(json: &str) -> Error {
     match from_json(json) {
         Ok(Of::<Status> { object }) => Error::Api(Box::new(object)),
@@ -118,10 +117,10 @@ pub fn failure(json: &str) -> Error {
     }
 }
 
-/// What the API made of an object that it was sent.
+/// The object that the API returned for a write.
 #[derive(Debug, Default, Deserialize)]
 pub struct Answered<S> {
-    /// What it says of it.
+    /// Its decoded fields.
     pub status: Option<S>,
 }
 

@@ -1,36 +1,36 @@
-//! How a set is watched, whatever is in it.
+//! What all watches have in common.
 
 use std::time::Duration;
 
 use ::kube::runtime::watcher;
 
-/// What happened to a watched set.
+/// A change of a watched set.
 #[derive(Debug)]
 pub enum Change<T> {
-    /// The set is exactly this: the first list, or one after a gap.
+    /// The whole set: the first list, or one after a gap.
     Replace(Vec<T>),
-    /// This one is new or has changed.
+    /// This object is new or has changed.
     Put(T),
-    /// This one is gone.
+    /// This object was deleted.
     Remove(T),
 }
 
-/// Objects are listed in pages of so many at most, so that starting in a big
-/// cluster has no peak. What kubectl and client-go use.
+/// Objects are listed in pages of at most this many, so that the start in a large cluster has no
+/// memory peak. kubectl and client-go use the same number.
 pub(super) const PAGE: u32 = 500;
 
-/// How long a watch lasts, in seconds: then the server ends it, and it begins
-/// again where it ended. client-go takes 5 to 10 minutes; but a quiet watch says
-/// as little as a dead one, so this is how long that stays unnoticed. It costs the
-/// server a request per watch and minute, answered from its watch cache.
+/// How long a watch lasts, in seconds. Then the server ends it, and the next one continues from
+/// there. client-go uses 5 to 10 minutes. But a quiet watch looks like a dead one, and this is how
+/// long a dead one stays undetected. It costs the server one request per watch and minute, answered
+/// from its watch cache.
 pub(super) const LASTS: u32 = 60;
 
-/// How long a watch waits before it begins again: 0.8 s, then twice as long each
-/// time, up to 8 s; a random part of up to as much again comes on top.
+/// How long a watch waits before it begins again: 0.8 s, then twice as long each time, up to 8 s,
+/// plus a random part of up to the same length.
 ///
-/// kube's own, as client-go's, goes up to 30 s, and so to a minute with the random
-/// part: too long for a pod that came in an outage to wait for its first metrics.
-/// There are few of us, so that the API can bear it.
+/// The back-off of kube, like that of client-go, goes up to 30 s, and so up to a minute with the
+/// random part. That is too long for a pod that was created in an outage and waits for its first
+/// metrics. The API can bear it, because there are few scrapers and frontends.
 pub(super) fn watch_backoff() -> watcher::ExponentialBackoff {
     backon::ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(800))
