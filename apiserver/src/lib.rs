@@ -21,8 +21,6 @@ pub mod fuzzing {
 }
 mod limits;
 mod metrics;
-#[cfg(test)]
-mod nulls;
 mod requests;
 mod shutdown;
 mod states;

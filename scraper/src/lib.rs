@@ -15,8 +15,6 @@ mod members;
 mod membership;
 mod metrics;
 pub mod nodes;
-#[cfg(test)]
-mod nulls;
 mod ownership;
 mod schedule;
 mod scrape;

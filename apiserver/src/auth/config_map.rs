@@ -82,9 +82,9 @@ pub(crate) fn read(map: &ConfigMap) -> Result<Found, BadConfigMap> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tributary_sim::nulled;
 
     use super::*;
-    use crate::nulls::nulled;
 
     fn map(pairs: &[(&str, &str)]) -> ConfigMap {
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());

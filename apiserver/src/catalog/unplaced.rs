@@ -171,9 +171,9 @@ struct Spec {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use tributary_sim::nulled;
 
     use super::{super::PodRecord, *};
-    use crate::nulls::nulled;
 
     fn key(name: &str) -> PodKey {
         PodKey::new("shop", name)

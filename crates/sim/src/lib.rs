@@ -16,6 +16,7 @@ mod identity;
 mod kube_api;
 mod kubelet;
 mod load;
+mod nulled;
 mod objects;
 mod pki;
 mod store;
@@ -28,6 +29,7 @@ pub use cluster::{ApiFault, Builder, Cluster, Endpoint, FrontendTrust, ReviewCou
 pub use identity::{API_AUDIENCE, Identity, TokenSpec};
 pub use kubelet::{Fault, KubeletAuth, KubeletStats, Serves};
 pub use load::{Load, Usage};
+pub use nulled::nulled;
 pub use objects::{NodeSpec, Phase, PodSpec};
 pub use pki::{Ca, Credential, FRONT_PROXY_NAME, FRONTEND_NAME, Paths, Pki, SCRAPER_USER};
 

@@ -176,9 +176,9 @@ impl Slices {
 mod tests {
     use serde_json::{Value, json};
     use tributary_runtime::kube::from_json;
+    use tributary_sim::nulled;
 
     use super::*;
-    use crate::nulls::nulled;
 
     fn slice(name: &str, port: &str, endpoints: &Value) -> Value {
         json!({

@@ -7,12 +7,12 @@ use kube::client::Body;
 use serde_json::{Value, from_slice, json};
 use tokio::sync::mpsc;
 use tributary_runtime::kube::from_json;
+use tributary_sim::nulled;
 
 use super::{
     read::{Meta, Spec},
     *,
 };
-use crate::nulls::nulled;
 
 const RESOLUTION: Duration = Duration::from_secs(15);
 

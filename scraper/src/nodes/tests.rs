@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 use tributary_model::Endpoint;
 use tributary_runtime::kube::from_json;
+use tributary_sim::nulled;
 
 use super::*;
-use crate::nulls::nulled;
 
 fn rules(types: &[&str]) -> Rules {
     Rules {

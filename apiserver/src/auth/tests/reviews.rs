@@ -16,13 +16,13 @@ use kube::Client;
 use serde_json::json;
 use tokio::time::{Instant, advance};
 use tributary_runtime::kube::{Answered, from_json};
+use tributary_sim::nulled;
 
 use super::{
     super::{answer::Denial, trust::Trust},
     cluster::{Asked, Reply, cluster, failure, golden, status},
     get, layer, stranger,
 };
-use crate::nulls::nulled;
 
 const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
 const SAM: &[(&str, &str)] = &[("Authorization", "Bearer ok:sam")];

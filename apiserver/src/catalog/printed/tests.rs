@@ -1,7 +1,7 @@
 use serde_json::json;
+use tributary_sim::nulled;
 
 use super::*;
-use crate::nulls::nulled;
 
 /// As kube-apiserver 1.37 writes it; descriptions are cut.
 const COLUMNS: &str = r#"[{"name":"Name","type":"string","format":"name","description":"Name","priority":0},

@@ -7,9 +7,10 @@ use tributary_model::{
 };
 
 use tributary_runtime::kube::from_json;
+use tributary_sim::nulled;
 
 use super::*;
-use crate::{nulls::nulled, store::Source};
+use crate::store::Source;
 
 fn printed(name: &str) -> PrintedPod {
     PrintedPod {

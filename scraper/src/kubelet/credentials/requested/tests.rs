@@ -10,9 +10,9 @@ use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
+use tributary_sim::nulled;
 
 use super::*;
-use crate::nulls::nulled;
 
 /// What the API answers to one request.
 #[derive(Clone)]
