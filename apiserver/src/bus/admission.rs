@@ -1,7 +1,7 @@
 //! Who may publish, and what (docs/decisions/0013-who-may-publish.md).
 //!
-//! Asked when a stream begins and again while it lives, so that a token that has
-//! run out, a permission that was taken away and a CA that was dropped end it.
+//! Checked when a stream begins, and again while it is open: an expired token, a
+//! removed permission and a removed CA end it.
 //! TLS has proven only that the publisher holds the key of its certificate.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
