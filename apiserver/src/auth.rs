@@ -1,17 +1,15 @@
-//! The layer that finds out who asks, and whether they may.
+//! The layer that authenticates and authorizes requests.
 //!
-//! Authentication tries, in this order (docs/parity.md#authentication): the front
-//! proxy, a client certificate, a bearer token, nobody. TLS has only proven that
-//! the caller holds the key of its certificate
-//! ([`ClientCertificates::Unverified`]): the chain is checked here, against CAs
-//! that may change while the connection lives. Authorization asks the Kubernetes
-//! API, unless the user is in `system:masters` or the path is open.
+//! Authentication tries, in this order (docs/parity.md#authentication): the front proxy, a client
+//! certificate, a bearer token, anonymous. TLS has only proven that the caller has the key of its
+//! certificate ([`ClientCertificates::Unverified`]). The chain is verified here, against CAs that
+//! may change while the connection is open. Authorization asks the Kubernetes API, unless the user
+//! is in `system:masters` or the path is open.
 //!
-//! A failure to ask is told as such (503 for a token, 500 for access, as
-//! upstream) and never held as an answer; callers that have proven nothing are not
-//! told what failed. While nobody can be asked, an earlier answer that let somebody
-//! in may stand in for a while ([`cache`]). How many may wait is bounded
-//! ([`waiting`]).
+//! A failed review is an error (503 for a token, 500 for access, as upstream), and is never cached.
+//! Anonymous callers do not see what failed. While the Kubernetes API answers no reviews, a stale
+//! answer that admitted a caller may be used for a while ([`cache`]). The number of waiting
+//! requests is limited ([`waiting`]).
 //!
 //! [`ClientCertificates::Unverified`]: tributary_runtime::tls::ClientCertificates
 
@@ -78,22 +76,20 @@ pub(crate) use self::{
 };
 use crate::limits::{Busy, Limits, Place};
 
-/// How long a verdict on the certificates of a connection stands: they may run
-/// out while it lives.
+/// How long the check of a connection's certificates is valid: they may expire while it is open.
 const VERDICT_STANDS: Duration = Duration::from_mins(1);
 
-/// A probe is answered within this time, with the reason or without.
+/// A probe is answered within this time, with or without the reason.
 const MAY_KNOW_WITHIN: Duration = Duration::from_secs(1);
 
-/// What callers that have proven nothing are told when a review fails. What failed
-/// is in the log.
+/// The answer for anonymous callers when a review fails. The log has the error.
 const NOT_REVIEWED: &str = "unable to review the token, try again";
 const NOT_DECIDED: &str = "unable to review access, try again";
 
-/// What it is told when too many others wait.
+/// The answer when too many requests wait.
 const TOO_MANY_WAIT: &str = "too many requests wait for reviews, try again";
 
-/// What whoever shows a certificate is told before the CAs are known.
+/// The answer for a caller with a certificate before the CAs are known.
 const PENDING: &str = "client certificates cannot be checked: configmap \
     kube-system/extension-apiserver-authentication has not been read yet";
 
@@ -109,15 +105,14 @@ struct Inner {
     open: OpenPaths,
     clock: Clock,
     metrics: AuthMetrics,
-    /// For lines about certificates that prove nothing.
+    /// Limits log lines about refused certificates.
     refusals: Spaced,
 }
 
-/// Lets a request pass, with its [`User`] among the extensions and without the
-/// credentials, or answers it. What passes has a
-/// [`Place`] until it is answered.
+/// Passes a request on, with its [`User`] among the extensions and without the credentials, or
+/// answers it. A request that passes has a [`Place`] until it is answered.
 pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
-    // Nobody reads a body, and one that waits would take memory.
+    // No handler reads a body, and one that waits would take memory.
     let (mut head, _) = request.into_parts();
     match auth.0.admit(&mut head).await {
         Ok(()) => {
@@ -125,7 +120,7 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
             let user = head.extensions.get::<Arc<User>>().map(Arc::clone);
             let uri = head.uri.clone();
             let mut response = next.run(Request::from_parts(head, Body::empty())).await;
-            // What only those may know who were let in by a decision.
+            // Only callers that an explicit decision admitted may see this.
             let withheld = response.extensions_mut().remove::<Withheld>();
             if let (Some(withheld), Some(user)) = (withheld, user)
                 && auth.0.may_know(&user, &uri).await
@@ -141,8 +136,8 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
             let stale = denial == Denial::Unauthorized && was_known(&head);
             let mut response = denial.into_response();
             if stale {
-                // Its CA was dropped, say. By now it may have another certificate,
-                // which it shows on another connection only.
+                // Its CA was removed, for example. The client may have a new certificate by now,
+                // which it sends only on a new connection.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(CONNECTION, close);
             }
@@ -152,7 +147,7 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
 }
 
 impl Auth {
-    /// Whether those who show a certificate can be told apart; else why not.
+    /// Whether client certificates can be verified. If not, the error is the reason.
     pub(crate) fn ready(&self) -> Result<(), String> {
         if self.0.trust.load().pending {
             Err(PENDING.to_owned())
@@ -190,7 +185,7 @@ impl Inner {
         }
         let user = self.impersonated(user, head).await?;
         self.metrics.user(&user.name);
-        // Here, as upstream: whoever asks who may, has a place.
+        // Here, as upstream: the review of permissions has its request in flight, too.
         if let Some(limits) = head.extensions.get::<Limits>() {
             let place = limits.enter(head.uri.path(), &user.name, user.is_master());
             let place = place.map_err(|Busy| Denial::Busy)?;
@@ -202,7 +197,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Who asks. Takes away what proves it, and what only the front proxy may say.
+    /// Authenticates the request. Removes credentials, and headers that only the front proxy may
+    /// set.
     async fn authenticate(&self, head: &mut Parts) -> Result<Arc<User>, Denial> {
         let trust = self.trust.load_full();
         let peer = head.extensions.get::<Peer>();
@@ -235,7 +231,7 @@ impl Inner {
         Ok(Arc::new(User::anonymous()))
     }
 
-    /// Says why a certificate proves nothing, where nothing else did either.
+    /// Logs why a certificate was refused, if no other credential was accepted.
     fn refused(&self, peer: Option<&Peer>, error: &str) {
         debug!(error, "unable to authenticate the request");
         let Some(peer) = peer else { return };
@@ -247,7 +243,7 @@ impl Inner {
         warn!(%peer, subject, error, suppressed, "client certificate refused");
     }
 
-    /// Whose token it is.
+    /// The user of a token.
     async fn holder(&self, token: &str, head: &Parts) -> Result<Arc<User>, Denial> {
         match self.tokens.user(token, &request::holder(head)).await {
             Ok(Some(user)) => Ok(user),
@@ -257,8 +253,7 @@ impl Inner {
         }
     }
 
-    /// What the certificates of a connection prove, found out once for each set
-    /// of CAs.
+    /// What the certificates of a connection prove. The result is cached for each set of CAs.
     fn verdict(&self, peer: &Peer, trust: &Trust) -> Verdict {
         let now = self.clock.date();
         let before = peer.notes.get::<Verdict>();
@@ -275,7 +270,7 @@ impl Inner {
         verdict
     }
 
-    /// The user as whom the request acts.
+    /// The user that the request impersonates, or `user`.
     async fn impersonated(&self, user: Arc<User>, head: &mut Parts) -> Result<Arc<User>, Denial> {
         let wish = impersonate::wish(&head.headers).map_err(|error| Denial::Undecided {
             uri: target(head),
@@ -292,9 +287,8 @@ impl Inner {
         Ok(Arc::new(wish.user))
     }
 
-    /// Whether `user`, who was let in to the probe at `uri`, may know why it
-    /// fails. Upstream tells nobody on the paths that are open
-    /// (docs/parity.md#probes).
+    /// Whether `user`, who may read the probe at `uri`, may also see why it fails. Upstream hides
+    /// that on the paths that are open (docs/parity.md#probes).
     async fn may_know(&self, user: &User, uri: &Uri) -> bool {
         let asked = Attributes::of(&Method::GET, uri);
         if user.is_master() || !self.open.has(&asked) {
@@ -303,8 +297,8 @@ impl Inner {
         if user.is_anonymous() {
             return false;
         }
-        // Everybody may ask whether a server is ready. Its single checks are for
-        // those who look after it, and tell their reason.
+        // Every caller may read whether a server is ready. The single checks are for operators, and
+        // show their reason.
         let root = uri.path().split('/').nth(1).unwrap_or_default();
         let question = Attributes::Path {
             verb: "get".to_owned(),
@@ -351,14 +345,14 @@ impl Inner {
     }
 }
 
-/// What was asked for, without the host that HTTP/2 puts before it.
+/// The path and query, without the host that HTTP/2 puts before them.
 fn target(head: &Parts) -> String {
     let target = head.uri.path_and_query();
     target.map_or_else(String::new, ToString::to_string)
 }
 
-/// The user that the front proxy tells, if it is the front proxy. Its headers
-/// are gone afterwards, whoever sent them.
+/// The user that the front proxy names, if the caller is the front proxy. The headers are removed
+/// in any case.
 fn proxied(verdict: &Verdict, trust: &Trust, headers: &mut HeaderMap) -> Option<User> {
     let told: &Headers = &trust.proxy.as_ref()?.headers;
     let user = verdict.proxy.then(|| told.user(headers)).flatten();
@@ -369,25 +363,25 @@ fn proxied(verdict: &Verdict, trust: &Trust, headers: &mut HeaderMap) -> Option<
 /// What the certificates of a connection prove.
 #[derive(Clone, Debug, Default)]
 struct Verdict {
-    /// Of the CAs they were checked against.
+    /// The generation of the CAs they were checked against.
     generation: u64,
-    /// When, in seconds since the Unix epoch.
+    /// The time of the check, in seconds since the Unix epoch.
     at: i64,
     /// Whether this is the front proxy.
     proxy: bool,
-    /// Whom the certificate names.
+    /// The user that the certificate names.
     user: Option<Arc<User>>,
-    /// What is wrong with it.
+    /// Why the certificate was refused.
     error: Option<Arc<str>>,
-    /// Whether there is one, and it is not known yet who signs what.
+    /// Whether there is a certificate, and the CAs are not known yet.
     pending: bool,
-    /// Whether it proves something, or did before the CAs changed.
+    /// Whether the certificate is accepted, or was before the CAs changed.
     was_good: bool,
 }
 
 impl Verdict {
-    /// What the connection is worth where there is no room for all: the front
-    /// proxy brings the requests of a whole cluster.
+    /// The rank of the connection when there are too many. The front proxy carries the requests of
+    /// a whole cluster.
     fn standing(&self) -> serve::Standing {
         match (self.proxy, &self.user) {
             (true, _) => serve::Standing::Trusted,

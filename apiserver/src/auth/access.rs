@@ -1,4 +1,4 @@
-//! Whether a user may do something, reviewed by the Kubernetes API.
+//! Authorization by reviews of the Kubernetes API.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,34 +13,34 @@ use super::{
     waiting::{Caller, WaitingRoom},
 };
 
-/// Decisions that allow and are held, as upstream.
+/// The most cached approvals, as upstream.
 const ROOM: usize = 8192;
 
-/// Decisions that do not: everybody can make as many as they like.
+/// The most cached denials. Every caller can cause any number of them.
 const ROOM_FOR_DENIALS: usize = 2048;
 
-/// Decisions on questions longer than this many bytes are not held, as upstream.
+/// Decisions on questions of more bytes are not cached, as upstream.
 const LONGEST_HELD: usize = 10_000;
 
-/// What the authorizer says.
+/// A decision of the authorizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// Yes.
+    /// The user may do it.
     Allowed,
-    /// No, with the reason, which may be empty.
+    /// The user may not, with the reason, which may be empty.
     Denied(Arc<str>),
 }
 
-/// How long decisions are held.
+/// How long decisions are cached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holds {
-    /// Those that allow.
+    /// Approvals.
     pub(crate) allowed: Hold,
-    /// Those that do not; they never stand in.
+    /// Denials. They are never used when they are stale.
     pub(crate) denied: Duration,
 }
 
-/// Decides who may do what.
+/// Authorizes users.
 #[derive(Debug)]
 pub(crate) struct Access {
     reviews: Reviews,
@@ -49,8 +49,8 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Decisions are held as `holds` says. Those who wait for them have places in
-    /// `waiting`.
+    /// `holds` says how long decisions are cached, and `waiting` limits the requests that wait for
+    /// them.
     pub(crate) fn new(
         reviews: Reviews,
         holds: Holds,
@@ -71,7 +71,7 @@ impl Access {
         }
     }
 
-    /// Whether `user` may do what `attributes` say; `caller` waits for it.
+    /// Whether `user` may do what `attributes` say. `caller` waits for it.
     pub(crate) async fn decide(
         &self,
         user: &User,
@@ -82,7 +82,7 @@ impl Access {
             spec: spec(user, attributes),
             ..SubjectAccessReview::default()
         };
-        // The whole question is the key. Writing it cannot fail: it is all text.
+        // The whole question is the key. Serializing it cannot fail, because it is all strings.
         let question = serde_json::to_vec(&review.spec).unwrap_or_default();
         let holds = if question.len() < LONGEST_HELD {
             self.holds
@@ -117,7 +117,7 @@ fn spec(user: &User, attributes: &Attributes) -> SubjectAccessReviewSpec {
     }
 }
 
-/// Paths that need no decision: `--authorization-always-allow-paths`.
+/// Paths without authorization: `--authorization-always-allow-paths`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OpenPaths {
     exact: Vec<String>,
@@ -125,12 +125,12 @@ pub(crate) struct OpenPaths {
 }
 
 impl OpenPaths {
-    /// From the values of the flag: a path, or a prefix that ends with `*`; the
-    /// first slash may be missing.
+    /// Reads the values of the flag: a path, or a prefix that ends with `*`. The first slash may be
+    /// missing.
     ///
     /// # Errors
     ///
-    /// A `*` elsewhere, in upstream's words.
+    /// A `*` is not at the end. The message is upstream's.
     pub(crate) fn new(paths: &[String]) -> Result<Self, String> {
         let mut open = Self::default();
         for path in paths {
@@ -144,7 +144,7 @@ impl OpenPaths {
         Ok(open)
     }
 
-    /// Whether `attributes` are of such a path.
+    /// Whether `attributes` are for such a path.
     pub(crate) fn has(&self, attributes: &Attributes) -> bool {
         let Attributes::Path { path, .. } = attributes else {
             return false;

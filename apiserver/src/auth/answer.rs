@@ -1,8 +1,8 @@
-//! What whoever is not let in is told. The words are those of k8s.io/apiserver
+//! The responses to refused requests. The texts are those of k8s.io/apiserver
 //! (docs/parity.md#errors).
 //!
-//! As a [`Status`], so that it is written in what the client prefers, like every
-//! other; but for a failure to decide, which is plain text upstream too.
+//! Each is a [`Status`] in the encoding that the client prefers, except for a failed decision,
+//! which is plain text upstream, too.
 
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -19,27 +19,27 @@ use crate::{
 
 const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
 
-/// Why a request goes no further.
+/// Why a request is refused.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Denial {
-    /// A credential that is no good.
+    /// The credential is not valid.
     Unauthorized,
-    /// A credential that cannot be checked now.
+    /// The credential cannot be checked now.
     Unavailable(&'static str),
-    /// A user who may not.
+    /// The user may not do this.
     Forbidden {
         /// The user's name.
         user: String,
-        /// What was wanted.
+        /// What the request wants to do.
         attributes: Attributes,
-        /// Why, if the authorizer says.
+        /// The reason of the authorizer, if it has one.
         reason: String,
     },
-    /// More than is kept of a request whose caller has proven nothing.
+    /// The head of an anonymous request is too large to wait.
     TooLong,
-    /// Too many requests are under way.
+    /// Too many requests are in flight.
     Busy,
-    /// Nobody could say whether the user may.
+    /// The authorizer failed.
     Undecided {
         /// The path with its query.
         uri: String,

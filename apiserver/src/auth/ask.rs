@@ -1,4 +1,4 @@
-//! A review: one question to the Kubernetes API, within bounds.
+//! Reviews: questions to the Kubernetes API, with limits.
 
 use std::{
     error::Error,
@@ -31,12 +31,12 @@ use super::{
     pulse::{PATIENCE, PATIENCE_WITH_TOO_MANY, Pulse},
 };
 
-/// How long everything about one review may take, waiting included: the limit
-/// of `TokenReview` upstream.
+/// How long a review may take, including the time in the queue: the limit of `TokenReview`
+/// upstream.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// How long to wait before each further try: 500 ms, then half as much again,
-/// as the webhooks of k8s.io/apiserver.
+/// The wait before each retry: 500 ms, then half as much again, as in the webhooks of
+/// k8s.io/apiserver.
 const DELAYS: [Duration; 4] = [
     Duration::from_millis(500),
     Duration::from_millis(750),
@@ -44,26 +44,25 @@ const DELAYS: [Duration; 4] = [
     Duration::from_micros(1_687_500),
 ];
 
-/// Reviews of one kind at the same time; more wait, and are refused at the deadline.
+/// The most reviews of one kind in flight. More wait, and are refused at the deadline.
 const AT_ONCE: usize = 200;
 
-/// Of these, those whose question was answered lately, and publishers, have so
-/// many for themselves: however many strangers ask, what is known is known anew
-/// in time.
+/// This many of them are reserved for questions that were answered recently, and for publishers. So
+/// known callers are reviewed again in time, however many strangers ask.
 const FOR_KNOWN: usize = 40;
 
-/// Of callers who showed nothing, at the same time: nobody needs what they get.
+/// The most reviews of anonymous callers in flight: what they get matters least.
 const FOR_ANONYMOUS: usize = 20;
 
-/// How long a question with an answer that may stand in waits before a further
-/// try, while others are answered.
+/// How long a question that has a stale answer waits before a retry, while other reviews are
+/// answered.
 const SOON: Duration = Duration::from_millis(250);
 
-/// How far lines in the log about failures are apart at least.
+/// The shortest time between two log lines about failures.
 const LINES_APART: Duration = Duration::from_secs(10);
 
-/// A review was not answered. That says nothing about who or what was asked
-/// for, so it is never an answer.
+/// A review that failed. That says nothing about the user or the permission, so it is never an
+/// answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct Unreviewed {
@@ -73,16 +72,16 @@ pub(crate) struct Unreviewed {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Why {
-    /// There was no place for it, or no turn came in time.
+    /// There was no room for it, or its turn did not come in time.
     Busy,
-    /// Nobody can be asked.
+    /// No review is answered.
     Outage,
-    /// It failed, and others are answered.
+    /// It failed, and other reviews are answered.
     Failed,
 }
 
 impl Unreviewed {
-    /// Whether too many others ask; not how it would be answered.
+    /// Whether it failed only because of too many other reviews.
     pub(crate) fn is_busy(&self) -> bool {
         self.why == Why::Busy
     }
@@ -108,7 +107,7 @@ impl Failure for Unreviewed {
     }
 }
 
-/// A question, and what the answer to it is.
+/// The type of a review, and of its answer.
 pub(crate) trait Review: Resource<DynamicType = ()> + Serialize {
     /// The part that the API fills in.
     type Status: DeserializeOwned + Default;
@@ -122,7 +121,7 @@ impl Review for SubjectAccessReview {
     type Status = SubjectAccessReviewStatus;
 }
 
-/// Asks for reviews of one kind.
+/// Sends reviews of one kind.
 #[derive(Clone)]
 pub(crate) struct Reviews {
     client: Client,
@@ -138,17 +137,16 @@ impl Debug for Reviews {
     }
 }
 
-/// Reviews that may be under way. Who waits in one line is in nobody's way in
-/// another.
+/// Permits for reviews in flight. Each lane has its own, so that they do not block each other.
 #[derive(Debug)]
 struct Permits {
     all: Semaphore,
-    /// Those that were not answered lately.
+    /// For questions that were not answered recently.
     new: Semaphore,
     anonymous: Semaphore,
 }
 
-/// That a review may be under way, until this is dropped.
+/// One review in flight, until this is dropped.
 type Permit<'a> = [Option<SemaphorePermit<'a>>; 3];
 
 impl Permits {
@@ -160,7 +158,7 @@ impl Permits {
         }
     }
 
-    /// Never closed, so there is always a permit sooner or later.
+    /// The semaphores are never closed, so there is a permit sooner or later.
     async fn acquire(&self, lane: Lane) -> Permit<'_> {
         let mut permit = [None, None, None];
         let [anonymous, new, all] = &mut permit;
@@ -176,7 +174,7 @@ impl Permits {
 }
 
 impl Reviews {
-    /// Asks through `client`, which must not retry by itself.
+    /// Sends reviews through `client`, which must not retry by itself.
     pub(crate) fn new(client: Client, metrics: ReviewMetrics) -> Self {
         Self {
             client,
@@ -187,7 +185,7 @@ impl Reviews {
         }
     }
 
-    /// The same with permits of its own.
+    /// The same with its own permits.
     pub(crate) fn apart(&self) -> Self {
         Self {
             permits: Arc::new(Permits::new()),
@@ -195,12 +193,12 @@ impl Reviews {
         }
     }
 
-    /// Whether they are answered.
+    /// Whether reviews are answered.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
     }
 
-    /// What is said to the review.
+    /// The answer to the review.
     pub(crate) async fn ask<K: Review>(
         &self,
         review: &K,
@@ -231,7 +229,7 @@ impl Reviews {
         answer
     }
 
-    /// Keeps in `last` what went wrong so far.
+    /// Stores the last error in `last`.
     async fn tries<K: Review>(
         &self,
         review: &K,
@@ -254,8 +252,8 @@ impl Reviews {
         }
     }
 
-    /// The same where an answer may stand in: at once if nobody is answered. As
-    /// long as others are, it is asked for until the deadline.
+    /// The same for a question with a stale answer. It returns at once if no review is answered,
+    /// and retries until the deadline otherwise.
     async fn tries_beside_a_spare<K: Review>(
         &self,
         review: &K,
@@ -309,7 +307,7 @@ impl Reviews {
         }
     }
 
-    /// Says why, now and then: those who ask are not told.
+    /// Logs the error now and then, because callers do not see it.
     fn log(&self, kind: &str, error: &Unreviewed) {
         let now = Instant::now();
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,14 +318,14 @@ impl Reviews {
     }
 }
 
-/// A fifth more at most, so that frontends that failed together do not come
-/// back together. Keyed by the process's own entropy: not for secrets.
+/// Adds up to a fifth, so that frontends that failed together do not retry together. The random
+/// number comes from the process's hash seed: it is not for secrets.
 fn jittered(delay: Duration) -> Duration {
     let draw = RandomState::new().hash_one(()) % 1000;
     delay + delay.saturating_mul(u32::try_from(draw).unwrap_or_default()) / 5000
 }
 
-/// How long the server asks us to wait.
+/// The wait that the server asks for.
 fn asked_for(error: &kube::Error) -> Duration {
     let seconds = match error {
         kube::Error::Api(status) => status.details.as_ref().map(|it| it.retry_after_seconds),
@@ -336,7 +334,7 @@ fn asked_for(error: &kube::Error) -> Duration {
     Duration::from_secs(seconds.unwrap_or_default().into())
 }
 
-/// Whether trying again may help: upstream's `DefaultShouldRetry`.
+/// Whether a retry may help: upstream's `DefaultShouldRetry`.
 fn may_pass(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
@@ -346,8 +344,8 @@ fn may_pass(error: &kube::Error) -> bool {
     }
 }
 
-/// For how long nobody may have been answered so that this is an outage. If there
-/// is nothing, the Kubernetes API has said that it will not answer this.
+/// How long no review may have been answered before this error means an outage. `None`: the
+/// Kubernetes API refuses this review.
 fn quiet(error: &kube::Error) -> Option<Duration> {
     match error {
         kube::Error::Api(status) if status.code == 429 => Some(PATIENCE_WITH_TOO_MANY),
@@ -356,8 +354,8 @@ fn quiet(error: &kube::Error) -> Option<Duration> {
     }
 }
 
-/// Whether a connection was cut while it was used. One that cannot be made is
-/// not tried again: whoever asks will.
+/// Whether a connection failed while it was used. A failed connect is not retried here: callers ask
+/// again.
 fn was_cut(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -378,7 +376,7 @@ fn was_cut(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// What the server says, or else what went wrong with all its causes.
+/// The message of the server, or else the error with all its causes.
 fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),

@@ -1,7 +1,7 @@
-//! Method, path and query to what is wanted, in the words of RBAC.
+//! Reads method, path and query as attributes of RBAC.
 //!
-//! As `RequestInfoFactory` of k8s.io/apiserver. The segments of the path are those by
-//! which the API routes: both must read the same request.
+//! It follows `RequestInfoFactory` of k8s.io/apiserver. The segments of the path are those of the
+//! router, so that both read the same request.
 
 use axum::extract::Query;
 use http::{Method, Uri};
@@ -15,10 +15,10 @@ use tributary_runtime::selector::Selector;
 
 use crate::api::{fields::Fields, kinds::Resource, path};
 
-/// What a request wants.
+/// What a request wants to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Attributes {
-    /// Something below `/api/<version>` or `/apis/<group>/<version>`.
+    /// A resource below `/api/<version>` or `/apis/<group>/<version>`.
     Resource(Box<ResourceAttributes>),
     /// Any other path.
     Path {
@@ -47,7 +47,7 @@ impl Attributes {
         Self::Resource(Box::new(with_verb(resource, method, uri)))
     }
 
-    /// As a review asks for a resource.
+    /// The attributes of a review for a resource.
     pub(crate) fn resource(&self) -> Option<ResourceAttributes> {
         match self {
             Self::Resource(resource) => Some(resource.as_ref().clone()),
@@ -55,7 +55,7 @@ impl Attributes {
         }
     }
 
-    /// As a review asks for a path.
+    /// The attributes of a review for a path.
     pub(crate) fn path(&self) -> Option<NonResourceAttributes> {
         match self {
             Self::Resource(_) => None,
@@ -74,8 +74,8 @@ fn filled(text: &str) -> Option<String> {
 /// Namespace, resource, name and subresource from what follows the version.
 fn named(group: &str, version: &str, rest: &[&str]) -> ResourceAttributes {
     let (namespace, rest) = match rest {
-        // Of a namespace itself there is `status` and `finalize`; whatever else
-        // follows its name is a resource in it.
+        // A namespace itself has `status` and `finalize`. Any other segment after its name is a
+        // resource in it.
         ["namespaces", namespace, below, ..] if !matches!(*below, "status" | "finalize") => {
             (*namespace, rest.get(2..).unwrap_or_default())
         }
@@ -117,9 +117,8 @@ fn with_verb(mut resource: ResourceAttributes, method: &Method, uri: &Uri) -> Re
     resource
 }
 
-/// The conditions on fields; `None` if there are none or they cannot be read,
-/// which the API will say. They can only narrow what is wanted, so it is safe
-/// to leave them out.
+/// The conditions on fields. `None` if there are none, or if they cannot be read, which the API
+/// reports. They can only narrow the request, so a review without them is safe.
 fn fields(resource: &ResourceAttributes, text: &str) -> Option<Fields> {
     let kind = match resource.resource.as_deref()? {
         "nodes" => Resource::Nodes,
@@ -169,7 +168,7 @@ fn label_requirements(text: &str) -> Option<LabelSelectorAttributes> {
     })
 }
 
-/// Names and values of the query, of which the first counts, as for the API.
+/// Names and values of the query. The first value counts, as for the API.
 struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
@@ -196,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    /// The part of a review that says what is wanted.
+    /// The attributes in a review.
     fn wanted(method: &Method, uri: &str) -> Value {
         let attributes = Attributes::of(method, &uri.parse().unwrap());
         match attributes.resource() {
@@ -307,7 +306,7 @@ mod tests {
         );
     }
 
-    /// As `RequestInfoFactory` of Kubernetes 1.36 reads them.
+    /// As `RequestInfoFactory` of Kubernetes 1.36.
     #[test]
     fn escapes_and_empty_segments_are_read_as_upstream_reads_them() {
         let resource = |namespace: &str, resource: &str, name: &str, subresource: &str| {

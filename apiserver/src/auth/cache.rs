@@ -1,17 +1,16 @@
-//! Answers for a while: bounded, each asked for once however many wait for it.
+//! A cache of reviews, with a limit. Each question is asked once, however many requests wait for
+//! it.
 //!
-//! A failure to ask is never kept, because it is no answer. Whoever waits for
-//! the same question shares the failure, though: they asked at the same time.
+//! A failure is never cached. Requests that wait for the same question share its failure, though.
 //!
-//! While no review of the kind is answered, an answer that is past its time may
-//! stand in for a while longer ([`Hold::spare`], [`Pulse`]). It is asked for again
-//! and again meanwhile, and never replaces an answer.
+//! While no review of the kind is answered, a stale answer may be used for a while longer
+//! ([`Hold::spare`], [`Pulse`]). The question is asked again and again meanwhile, and a stale
+//! answer never replaces a new one.
 //!
 //! # Invariants
 //!
-//! - A question under way is known while somebody waits for it, and no longer.
-//! - Answers that let nobody in have room of their own: strangers can make any
-//!   number of them, and push out none that lets somebody in.
+//! - A question in flight is known while a request waits for it, and no longer. - Denials have
+//! their own limit: strangers can cause any number of them, and evict no approval.
 
 use std::{
     fmt,
@@ -35,33 +34,33 @@ use super::{
 
 mod held;
 
-/// How long a spare answer stands in before the question is asked again.
+/// How long a stale answer is used before the question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// What a question is known by: the hash of all that it depends on. So no token
-/// stays in memory, and every key has the same size.
+/// The key of a question: a hash of everything that the answer depends on. So no token stays in
+/// memory, and all keys have the same size.
 pub(crate) type Key = [u8; 32];
 
-/// The key of a text.
+/// The hash of a text.
 pub(crate) fn key(text: &[u8]) -> Key {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text);
     // SHA-256 has 32 bytes.
     hash.as_ref().try_into().unwrap_or_default()
 }
 
-/// How long an answer is held.
+/// How long an answer is cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hold {
-    /// So long it is taken for what would be answered; zero is not at all.
+    /// How long it is fresh. Zero: it is not cached.
     pub(crate) fresh: Duration,
-    /// So long after that it may stand in while nobody can be asked.
+    /// How long it may be used after that while no review is answered.
     pub(crate) spare: Duration,
-    /// Whether it lets nobody in.
+    /// Whether it is a denial.
     pub(crate) denies: bool,
 }
 
 impl Hold {
-    /// An answer that lets nobody in, for so long and no longer.
+    /// A denial. It is never used when it is stale.
     pub(crate) fn denial(fresh: Duration) -> Self {
         Self {
             fresh,
@@ -71,34 +70,34 @@ impl Hold {
     }
 }
 
-/// Why there is no answer.
+/// Why a question has no answer.
 pub(crate) trait Failure {
-    /// There was no place for the question.
+    /// There was no room for the question.
     fn busy() -> Self;
 
-    /// Whether nobody can be asked, which was found out as [`Pulse`] says. If
-    /// not, a spare answer would be against the word of somebody who was asked.
+    /// Whether no review is answered, as [`Pulse`] defines it. Otherwise a stale answer must not be
+    /// used.
     fn is_outage(&self) -> bool;
 }
 
-/// In which line a question waits for its turn to be asked.
+/// The queue in which a question waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
-    /// Those of callers who showed nothing.
+    /// Questions of anonymous callers.
     Anonymous,
-    /// Those that were not answered lately.
+    /// Questions that were not answered recently.
     New,
-    /// Those whose earlier answer let somebody in, and those of publishers.
+    /// Questions whose earlier answer was an approval, and those of publishers.
     Known,
 }
 
-/// How a question is to be asked.
+/// How a question is asked.
 #[derive(Clone, Debug)]
 pub(crate) struct How {
     pub(crate) lane: Lane,
-    /// Whether there is an answer that may stand in.
+    /// Whether there is a stale answer.
     pub(crate) spare: bool,
-    /// To be set when its turn has come.
+    /// Must be set when its turn has come.
     pub(crate) permitted: Permitted,
 }
 
@@ -106,24 +105,23 @@ pub(crate) struct How {
 pub(crate) struct Cache<V, E> {
     held: Arc<Mutex<Held<V, E>>>,
     settings: Settings,
-    /// Questions for which an answer stood in, and which are under way yet. Each
-    /// has a permit, so there are at most as many.
+    /// Questions that got a stale answer and are still in flight. Each has a permit, which limits
+    /// them.
     late: Arc<Mutex<JoinSet<()>>>,
 }
 
-/// What a cache is made of.
+/// What a cache needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// How many answers that let somebody in are held; the one not used for
-    /// longest makes way.
+    /// The most approvals in the cache. The least recently used one is evicted.
     pub(crate) room: usize,
-    /// How many others.
+    /// The most denials in the cache.
     pub(crate) room_for_denials: usize,
-    /// Counts where an answer had to stand in.
+    /// Counts uses of stale answers.
     pub(crate) spares: Spares,
     /// Whether reviews of this kind are answered.
     pub(crate) pulse: Pulse,
-    /// Where those wait who ask.
+    /// Limits the requests that wait.
     pub(crate) waiting: WaitingRoom,
 }
 
@@ -143,10 +141,10 @@ where
         }
     }
 
-    /// The answer that is held, or else that of `ask`, which says for how long
-    /// it may be held; zero is not at all.
+    /// The cached answer, or else that of `ask`, which also says how long it may be cached. Zero:
+    /// not at all.
     ///
-    /// `ask` is dropped when nobody waits for it any more.
+    /// `ask` is dropped when no request waits for it.
     pub(crate) async fn get<F>(
         &self,
         key: Key,
@@ -191,8 +189,7 @@ where
         question.await
     }
 
-    /// The answer of `ask`, or `spare` if it fails or nothing comes of it because
-    /// nobody can be asked.
+    /// The answer of `ask`, or `spare` if `ask` fails, or if no review is answered.
     fn impatient<F>(
         &self,
         entry: Entry<V, E>,
@@ -217,7 +214,7 @@ where
                     let mut late = lock(&late);
                     while late.try_join_next().is_some() {}
                     if permitted.has_come() {
-                        // What it says counts when it comes.
+                        // The new answer counts when it arrives.
                         late.spawn(ask.map(drop));
                     }
                 }
@@ -231,7 +228,7 @@ where
     }
 }
 
-/// In which line the question of somebody waits.
+/// The queue for a question of this caller.
 fn lane(standing: Standing, known: bool) -> Lane {
     match standing {
         Standing::Anonymous => Lane::Anonymous,
@@ -241,7 +238,7 @@ fn lane(standing: Standing, known: bool) -> Lane {
     }
 }
 
-/// The answer of `ask`, which is held if it may be.
+/// The answer of `ask`, which is cached if it may be.
 async fn settled<V: Clone, E, F>(entry: Entry<V, E>, settings: Settings, ask: F) -> Result<V, E>
 where
     F: Future<Output = Result<(V, Hold), E>>,
@@ -259,8 +256,7 @@ where
     Ok(value)
 }
 
-/// That a question is under way, until this is dropped: when it is answered, or
-/// nobody waits for it.
+/// One question in flight. Dropped when it is answered, or when no request waits for it.
 struct Entry<V, E> {
     held: Arc<Mutex<Held<V, E>>>,
     key: Key,

@@ -1,4 +1,4 @@
-//! The flags about authentication and authorization, to the layer.
+//! Builds the layer from the flags about authentication and authorization.
 
 use std::{path::Path, sync::Arc};
 
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::args::{AuthenticationArgs, AuthorizationArgs};
 
-/// What the flags mean. Exists only if they fit together.
+/// The settings from the flags. A value exists only if they fit together.
 #[derive(Debug)]
 pub(crate) struct AuthConfig {
     keeper: Keeper,
@@ -42,7 +42,7 @@ impl AuthConfig {
     ///
     /// # Errors
     ///
-    /// A flag cannot mean anything, or a file cannot be used.
+    /// A flag is not valid, or a file cannot be used.
     pub(crate) fn new(
         authentication: &AuthenticationArgs,
         authorization: &AuthorizationArgs,
@@ -83,7 +83,7 @@ impl AuthConfig {
         })
     }
 
-    /// Starts what keeps the CAs up to date, and gives the layer.
+    /// Starts the task that keeps the CAs up to date, and returns the layer.
     pub(crate) fn start(
         self,
         clients: Clients,
@@ -115,18 +115,18 @@ impl AuthConfig {
     }
 }
 
-/// The clients with which the Kubernetes API is asked.
+/// The clients for reviews and for the config map.
 pub(crate) struct Clients {
     authentication: Client,
     authorization: Client,
-    /// For the watch of the config map, as whoever asks for tokens.
+    /// For the watch of the config map, with the credentials of token reviews.
     config_map: Client,
 }
 
 impl Clients {
-    /// From the kubeconfig files that the flags name; where they name none, as
-    /// for everything else. Their credentials are read again when they are
-    /// refused, and are among `credentials`.
+    /// Makes the clients from the kubeconfig files that the flags name, or from the general
+    /// configuration. Their credentials are read again when they are refused, and are among
+    /// `credentials`.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Clients {
     }
 }
 
-/// Makes a client of what `file` says now, or else of what `otherwise` does.
+/// Makes a client from what `file` has now, or else from `otherwise`.
 fn reader(
     flag: &'static str,
     file: Option<&Path>,

@@ -1,5 +1,5 @@
-//! `kube-system/extension-apiserver-authentication`: what kube-apiserver tells
-//! aggregated API servers about who signs what (docs/parity.md#authentication).
+//! The config map `kube-system/extension-apiserver-authentication`: the CAs that kube-apiserver
+//! publishes for aggregated API servers (docs/parity.md#authentication).
 
 use std::collections::BTreeMap;
 
@@ -12,34 +12,34 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 pub(crate) const NAME: &str = "extension-apiserver-authentication";
 pub(crate) const FULL_NAME: &str = "configmap kube-system/extension-apiserver-authentication";
 
-/// What is read of a config map.
+/// The fields of a config map that are read.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ConfigMap {
     pub(crate) data: BTreeMap<String, String>,
 }
 
-/// What the config map says, not yet parsed where it is certificates.
+/// The content of the config map. Certificates are not parsed yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// Who signs the certificates of users.
+    /// The CAs of client certificates.
     pub(crate) client_ca: Option<Vec<u8>>,
-    /// Who may speak for users.
+    /// The front proxy.
     pub(crate) proxy: Option<ProxySource>,
 }
 
-/// What makes a front proxy.
+/// How the front proxy is recognized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProxySource {
     /// PEM.
     pub(crate) ca: Vec<u8>,
     /// Any name if empty.
     pub(crate) allowed_names: Vec<String>,
-    /// The headers that are believed.
+    /// The headers that it sets.
     pub(crate) headers: Headers,
 }
 
-/// A value that is not what it should be.
+/// A value that is not valid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadConfigMap {
     #[error("{0} is not a JSON list of strings: {1}")]
@@ -48,7 +48,7 @@ pub(crate) enum BadConfigMap {
     Header(String),
 }
 
-/// Reads the config map; what it does not have is nothing.
+/// Reads the config map. Missing keys are `None`.
 pub(crate) fn read(map: &ConfigMap) -> Result<Found, BadConfigMap> {
     let text = |key: &str| {
         let found = map.data.get(key)?;

@@ -1,9 +1,8 @@
-//! `Impersonate-*` headers: whoever may `impersonate` acts as somebody else.
+//! `Impersonate-*` headers: a user with the permission `impersonate` acts as another user.
 //!
-//! For direct callers; kube-apiserver resolves the headers of those who come
-//! through it. The questions are those of k8s.io/apiserver
-//! `endpoints/filters/impersonation`, without constrained impersonation
-//! (Kubernetes 1.36), which only allows more.
+//! They are for direct callers. kube-apiserver resolves the headers of requests that it forwards.
+//! The permissions are those of k8s.io/apiserver `endpoints/filters/impersonation`, without
+//! constrained impersonation (Kubernetes 1.36), which only allows more.
 
 use http::{HeaderMap, HeaderName};
 use k8s_openapi::api::authorization::v1::ResourceAttributes;
@@ -17,21 +16,21 @@ const GROUP: &str = "impersonate-group";
 const UID: &str = "impersonate-uid";
 const EXTRA: &str = "impersonate-extra-";
 
-/// The group of resources that stand for facts about a user.
+/// The group of resources that stand for attributes of a user.
 const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
 
-/// Who is to be impersonated, and what must be allowed for that.
+/// The user to impersonate, and the necessary permissions.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Wish {
     pub(crate) user: User,
     pub(crate) questions: Vec<Attributes>,
 }
 
-/// The wish that the headers tell, if they do.
+/// The request for impersonation in the headers, if there is one.
 ///
 /// # Errors
 ///
-/// They say something about a user and not which.
+/// The headers have attributes of a user, and no user.
 pub(crate) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, &'static str> {
     let all = |name: &str| -> Vec<String> {
         let values = headers.get_all(name).iter();
@@ -67,7 +66,7 @@ pub(crate) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, &'static str> {
     }))
 }
 
-/// Takes the headers away: they are answered.
+/// Removes the headers after they were handled.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let ours: Vec<HeaderName> = headers
         .keys()
@@ -133,7 +132,7 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     (!namespace.is_empty() && !name.is_empty() && !name.contains(':')).then_some((namespace, name))
 }
 
-/// The groups that somebody of this name always has.
+/// The groups that a user of this name always has.
 fn with_usual_groups(mut user: User) -> User {
     if user.name == User::anonymous().name {
         user.groups.extend(User::anonymous().groups);

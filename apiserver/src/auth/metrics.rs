@@ -1,6 +1,6 @@
-//! What authentication and authorization count: the families that dashboards of
-//! Kubernetes API servers use (k8s.io/apiserver `endpoints/filters/metrics.go`
-//! and `authentication/authenticatorfactory/metrics.go`).
+//! Metrics of authentication and authorization: the families that dashboards of Kubernetes API
+//! servers use (k8s.io/apiserver `endpoints/filters/metrics.go` and
+//! `authentication/authenticatorfactory/metrics.go`).
 
 use std::{
     sync::{
@@ -24,7 +24,7 @@ use tracing::{info, warn};
 
 use super::waiting::WaitingMetrics;
 
-/// Counters of the layer. Cheap to clone; all clones count together.
+/// Metrics of the layer. Cheap to clone; clones share their counters.
 #[derive(Clone, Debug)]
 pub(crate) struct AuthMetrics {
     attempts: Family<Outcome, Gauge>,
@@ -36,17 +36,16 @@ pub(crate) struct AuthMetrics {
     pub(crate) token_reviews: ReviewMetrics,
     /// Of reviews of access.
     pub(crate) access_reviews: ReviewMetrics,
-    /// Of verdicts on tokens.
+    /// Of cached token reviews.
     pub(crate) token_spares: Spares,
-    /// Of decisions on access.
+    /// Of cached decisions on access.
     pub(crate) access_spares: Spares,
-    /// Of requests that wait for either.
+    /// Of requests that wait for a review.
     pub(crate) waiting: WaitingMetrics,
 }
 
-/// Counts answers that are past their time and stand in while the Kubernetes
-/// API cannot be asked, and says in the log when that begins and ends. All
-/// clones are one.
+/// Counts uses of stale answers while the Kubernetes API answers no reviews, and logs when that
+/// begins and ends. Clones share their state.
 #[derive(Clone, Debug)]
 pub(crate) struct Spares {
     review: &'static str,
@@ -146,7 +145,7 @@ impl AuthMetrics {
         new
     }
 
-    /// What never happened is 0: a rule must not wait for the first time.
+    /// Creates each series at 0, because a rule must not wait for the first event.
     fn start_at_zero(&self) {
         for result in ["success", "failure", "error"] {
             drop(self.attempts.get_or_create(&Outcome { result }));
@@ -190,7 +189,7 @@ impl AuthMetrics {
 }
 
 impl Spares {
-    /// Of reviews of one kind; counts for itself alone.
+    /// For reviews of one kind, not registered.
     pub(crate) fn new(review: &'static str) -> Self {
         Self {
             review,
@@ -199,7 +198,7 @@ impl Spares {
         }
     }
 
-    /// A spare stood in.
+    /// A stale answer was used.
     pub(crate) fn used(&self) {
         self.used.inc();
         if !self.stand_in.swap(true, Ordering::Relaxed) {
@@ -211,7 +210,7 @@ impl Spares {
         }
     }
 
-    /// The Kubernetes API has answered.
+    /// The Kubernetes API has answered a review.
     pub(crate) fn not_needed(&self) {
         if self.stand_in.swap(false, Ordering::Relaxed) {
             info!(
@@ -221,7 +220,7 @@ impl Spares {
         }
     }
 
-    /// How often one stood in.
+    /// How often a stale answer was used.
     #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.used.get()
@@ -247,7 +246,7 @@ impl ReviewMetrics {
         new
     }
 
-    /// Counts an answer with this status; none is a failure to get one.
+    /// Counts a response with this status. `None`: there was no response.
     pub(crate) fn asked(&self, code: Option<u16>, took: Duration) {
         let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
         let code = Code { code };
@@ -257,7 +256,7 @@ impl ReviewMetrics {
     }
 }
 
-/// As upstream's `compressUsername`: few names, whoever comes.
+/// As upstream's `compressUsername`: a few names for all users.
 fn compressed(name: &str) -> &'static str {
     match name {
         "admin" => "admin",

@@ -1,4 +1,4 @@
-//! Whether the holder of a token may publish on the bus
+//! Authenticates and authorizes publishers by their tokens
 //! (docs/decisions/0013-who-may-publish.md).
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{
     waiting::{Caller, Standing},
 };
 
-/// What a publisher must be allowed to do, in the words of RBAC.
+/// The permission that a publisher needs, in RBAC.
 const GROUP: &str = "bus.tributary.dev";
 const RESOURCE: &str = "samplestreams";
 const VERB: &str = "create";
@@ -26,26 +26,26 @@ pub(crate) struct Publishing {
     tokens: Arc<Tokens>,
 }
 
-/// Why the holder of a token may not publish.
+/// Why a token may not publish.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MayNot {
-    /// The token is nobody's, or not for this.
+    /// The token is not valid, or not for this audience.
     #[error("the token is not good for audience {audience:?}: {why}")]
     Token { audience: Arc<str>, why: Arc<str> },
-    /// It is somebody's who may not.
+    /// Its user has no permission to publish.
     #[error("{user} may not {VERB} {RESOURCE}.{GROUP}{}{reason}", if reason.is_empty() { "" } else { ": " })]
     Forbidden { user: String, reason: Arc<str> },
-    /// It could not be found out, which says nothing about the token. What failed
-    /// is in the log: a stranger may be told this.
+    /// A review failed, which says nothing about the token. The log has the error: this message
+    /// goes to strangers.
     #[error("unable to review {what}, try again")]
     Unreviewed { what: &'static str },
 }
 
 impl Auth {
-    /// The decision over tokens that are good for `audience`.
+    /// Decides about tokens for `audience`.
     ///
-    /// Reviews of tokens have room of their own, so that a crowd at the bus
-    /// keeps nobody from the API; decisions on access are held together.
+    /// Reviews of tokens have their own limits, so that a crowd on the bus does not block users of
+    /// the API. Decisions on access share their cache.
     pub(crate) fn publishing(&self, audience: &str) -> Publishing {
         Publishing {
             auth: self.clone(),
@@ -55,7 +55,7 @@ impl Auth {
 }
 
 impl Publishing {
-    /// Whose token it is, if they may publish.
+    /// The user of the token, if it may publish.
     pub(crate) async fn publisher(&self, token: &str) -> Result<Arc<User>, MayNot> {
         let verdict = self
             .tokens

@@ -1,10 +1,9 @@
-//! Whether reviews of one kind are answered: what makes an outage
+//! Whether reviews of one kind are answered, which defines an outage
 //! (docs/decisions/0012-reviews-in-an-outage.md).
 //!
-//! An outage is what no review survives. It is found out by one question, and
-//! needs the word of all: the question failed, or its turn has come and nothing
-//! was heard for [`PATIENCE`]; and no review of the kind was answered for as long.
-//! To wait for a turn is no part of that, because strangers can make others wait.
+//! In an outage no review is answered. One question detects it, in two ways: it failed, or its turn
+//! has come and nothing was received for [`PATIENCE`]. In both cases no review of the kind was
+//! answered for as long. Waiting for a turn does not count, because strangers can make others wait.
 
 use std::time::Duration;
 
@@ -13,15 +12,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long nothing may be heard: long for a review, short for those who are
-/// served meanwhile.
+/// How long nothing may be received: long for a review, and short for callers that wait meanwhile.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same where the Kubernetes API says that it has too much to do: strangers
-/// may be the cause, but then some of all reviews are answered.
+/// The same if the Kubernetes API is overloaded. Strangers may be the cause, but then some reviews
+/// are answered.
 pub(crate) const PATIENCE_WITH_TOO_MANY: Duration = Duration::from_secs(5);
 
-/// What is known of all reviews of one kind. Cheap to clone; all clones are one.
+/// The state of all reviews of one kind. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulse(watch::Sender<State>);
 
@@ -29,11 +27,11 @@ pub(crate) struct Pulse(watch::Sender<State>);
 struct State {
     /// When a review was last answered.
     answered: Option<Instant>,
-    /// Whether an outage was found out since.
+    /// Whether an outage was detected since.
     outage: bool,
 }
 
-/// When the turn of a question came. Cheap to clone; all clones are one.
+/// When the turn of a question came. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Permitted(watch::Sender<Option<Instant>>);
 
@@ -50,19 +48,19 @@ impl Default for Permitted {
 }
 
 impl Permitted {
-    /// It comes now.
+    /// The turn comes now.
     pub(crate) fn now(&self) {
         self.0.send_replace(Some(Instant::now()));
     }
 
-    /// Whether it has come.
+    /// Whether the turn has come.
     pub(crate) fn has_come(&self) -> bool {
         self.0.borrow().is_some()
     }
 }
 
 impl Pulse {
-    /// A review was answered, whatever the answer.
+    /// A review was answered, with any result.
     pub(crate) fn answered(&self) {
         self.0.send_modify(|state| {
             state.answered = Some(Instant::now());
@@ -70,8 +68,8 @@ impl Pulse {
         });
     }
 
-    /// A review failed; whether that is an outage, because nothing was answered
-    /// for `quiet`.
+    /// A review failed. Returns whether that is an outage, because nothing was answered for
+    /// `quiet`.
     pub(crate) fn failed(&self, quiet: Duration) -> bool {
         let since = Instant::now().checked_sub(quiet);
         self.0.send_modify(|state| {
@@ -80,14 +78,14 @@ impl Pulse {
         self.0.borrow().outage
     }
 
-    /// Ends when nobody is answered, for a question whose turn is `permitted`: when
-    /// nothing was heard for [`PATIENCE`] since it came, or others have found out
-    /// before it comes.
+    /// Waits for an outage, for a question whose turn is `permitted`: until nothing was received
+    /// for [`PATIENCE`] since its turn came, or until another question has detected the outage
+    /// before.
     pub(crate) async fn silence(&self, permitted: &Permitted) {
         let (mut turn, mut others) = (permitted.0.subscribe(), self.0.subscribe());
         let mut heard = tokio::select! {
             biased;
-            // The senders are ours, so they live.
+            // The senders live as long as this does.
             from = turn.wait_for(Option::is_some) => from.ok().and_then(|from| *from),
             _ = others.wait_for(|state| state.outage) => None,
         };
@@ -121,7 +119,7 @@ mod tests {
         let start = Instant::now();
         tokio::join!(others, pulse.silence(&turn));
         assert_eq!(start.elapsed(), Duration::from_millis(5_500));
-        // Another one need not find out again.
+        // Another question need not detect it again.
         pulse.silence(&Permitted::default()).await;
         pulse.answered();
         assert!(

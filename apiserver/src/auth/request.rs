@@ -1,8 +1,7 @@
-//! What is kept of a request while it waits for reviews, and who its caller is.
+//! What is kept of a request while it waits for reviews, and its caller.
 //!
-//! Whoever waits costs memory; a stranger should cost little. So what nobody reads
-//! any more is dropped before, and what is kept is copied out of the buffer in which
-//! it came.
+//! A waiting request costs memory, and a stranger should cost little. So headers that are no longer
+//! read are dropped, and the rest is copied out of the receive buffer.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
@@ -17,16 +16,15 @@ use super::{
     waiting::{Caller, Standing},
 };
 
-/// The most that is kept of the request of a caller that has proven nothing, in
-/// bytes, with its token: of all that may wait together 16 MiB. With copies in the
-/// review, 48.
+/// The most bytes that are kept of the request of an anonymous caller, including its token: 16 MiB
+/// for all that may wait, and 48 MiB with the copies in reviews.
 pub(super) const KEPT: usize = 32 * 1024;
 
-/// What handlers read, and what the impersonator does.
+/// The headers that handlers read, and those of impersonation.
 const NEEDED: [HeaderName; 3] = [ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH];
 
-/// Drops the headers that nobody reads any more, and copies the rest. Returns how
-/// many bytes are kept.
+/// Drops the headers that are no longer read, and copies the rest. Returns the number of bytes that
+/// are kept.
 pub(super) fn shrink(head: &mut Parts) -> usize {
     let mut bytes = 0;
     let mut kept = HeaderMap::new();
@@ -34,7 +32,7 @@ pub(super) fn shrink(head: &mut Parts) -> usize {
         if !NEEDED.contains(name) && !impersonate::is_ours(name) {
             continue;
         }
-        // What was a value is one.
+        // A copy of a valid value is valid.
         if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
             bytes += name.as_str().len() + copy.len();
             kept.append(name, copy);
@@ -50,12 +48,12 @@ pub(super) fn shrink(head: &mut Parts) -> usize {
     bytes
 }
 
-/// Whoever asks for a review of its token.
+/// The caller for the review of a token.
 pub(super) fn holder(head: &Parts) -> Caller {
     on_its_connection(Standing::Unproven, head)
 }
 
-/// Whoever asks for a decision on `user`.
+/// The caller for a decision on `user`.
 pub(super) fn asker(user: &User, head: &Parts) -> Caller {
     if user.is_anonymous() {
         on_its_connection(Standing::Anonymous, head)
@@ -64,7 +62,7 @@ pub(super) fn asker(user: &User, head: &Parts) -> Caller {
     }
 }
 
-/// The connection counts unless its certificate was good.
+/// The connection counts, unless its certificate was accepted.
 fn on_its_connection(standing: Standing, head: &Parts) -> Caller {
     let peer = head.extensions.get::<Peer>();
     let connection = peer.filter(|_| !was_known(head));
@@ -74,7 +72,7 @@ fn on_its_connection(standing: Standing, head: &Parts) -> Caller {
     }
 }
 
-/// Whether the certificate of the connection was good before.
+/// Whether the certificate of the connection was accepted before.
 pub(super) fn was_known(head: &Parts) -> bool {
     let peer = head.extensions.get::<Peer>();
     let verdict = peer.and_then(|peer| peer.notes.get::<Verdict>());

@@ -13,13 +13,13 @@ use super::{
     waiting::{Caller, WaitingRoom},
 };
 
-/// Good tokens whose verdict is held.
+/// The most valid tokens in the cache.
 const ROOM: usize = 8192;
 
-/// Tokens that are nobody's: strangers make as many as they like.
+/// The most refused tokens in the cache. Strangers can send any number of them.
 const ROOM_FOR_BAD: usize = 2048;
 
-/// Says whose a token is.
+/// Authenticates tokens.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     reviews: Reviews,
@@ -27,22 +27,22 @@ pub(crate) struct Tokens {
     hold: Hold,
     spares: Spares,
     waiting: WaitingRoom,
-    /// Whom tokens are meant for; the Kubernetes API itself if nobody is named.
+    /// The audience of the tokens. `None`: the Kubernetes API itself.
     audience: Option<Arc<str>>,
 }
 
-/// What a review says of a token.
+/// The result of a review of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Whose it is.
+    /// Its user.
     User(Arc<User>),
-    /// It is nobody's, with the reason for people.
+    /// It is refused, with the reason for people.
     Nobody(Arc<str>),
 }
 
 impl Tokens {
-    /// Verdicts are held as `hold` says; only good ones stand in. Those who wait
-    /// for them have places in `waiting`.
+    /// `hold` says how long results are cached. Only valid tokens are used when they are stale.
+    /// `waiting` limits the requests that wait.
     pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares, waiting: WaitingRoom) -> Self {
         let settings = Settings {
             room: ROOM,
@@ -61,7 +61,7 @@ impl Tokens {
         }
     }
 
-    /// The same for tokens that are meant for `audience`, with room of their own.
+    /// The same for tokens for `audience`, with its own limits.
     pub(crate) fn meant_for(&self, audience: Arc<str>) -> Self {
         let (reviews, waiting) = (self.reviews.apart(), self.waiting.apart());
         Self {
@@ -70,12 +70,12 @@ impl Tokens {
         }
     }
 
-    /// Whom tokens are meant for.
+    /// The audience of the tokens.
     pub(crate) fn audience(&self) -> Option<&str> {
         self.audience.as_deref()
     }
 
-    /// The user whose token this is; `None` if it is nobody's.
+    /// The user of this token. `None` if the token is refused.
     pub(crate) async fn user(
         &self,
         token: &str,
@@ -87,7 +87,7 @@ impl Tokens {
         }
     }
 
-    /// Whose token this is, or why it is nobody's.
+    /// The user of this token, or why it is refused.
     pub(crate) async fn verdict(
         &self,
         token: &str,
@@ -105,8 +105,8 @@ impl Tokens {
             };
             async move {
                 let status = reviews.ask(&review, &how).await?;
-                // The error says that the token could not be checked, which
-                // upstream does not hold either.
+                // The error says that the token could not be checked. Upstream does not cache that
+                // either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());
                 let verdict = verdict(status, audience.as_deref());
                 let hold = match verdict {
@@ -122,9 +122,8 @@ impl Tokens {
     }
 }
 
-/// A name without the verdict counts for nothing; nor does one that is not said
-/// to be good for the audience that was asked about, as of an authenticator that
-/// knows no audiences.
+/// A name counts only if the token is authenticated, and only if its audience is confirmed:
+/// authenticators that do not know audiences do not confirm any.
 fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
     let why = status.error.filter(|error| !error.is_empty());
     let why = why.unwrap_or_else(|| "it is nobody's".to_owned());
@@ -152,14 +151,14 @@ fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
     Verdict::User(Arc::new(user.authenticated()))
 }
 
-/// What a request carries.
+/// The token of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
     /// No token.
     Nothing,
-    /// This one.
+    /// A token.
     Token(String),
-    /// One that no token can be: it is not ASCII.
+    /// A value that cannot be a token: it is not ASCII.
     Unreadable,
 }
 
@@ -187,8 +186,8 @@ impl Shown {
     }
 }
 
-/// The token that a request carries, read as upstream reads it: scheme without
-/// case, nothing after the token counts.
+/// The token of a request, read as upstream does: the scheme in any case, and nothing after the
+/// token counts.
 pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let mut words = value.trim().split(' ');

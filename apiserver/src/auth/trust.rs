@@ -1,11 +1,10 @@
-//! What client certificates are checked against, and how it is kept up to date:
-//! from the files of the flags by content, and from the config map
-//! `kube-system/extension-apiserver-authentication` by a watch.
+//! The CAs that verify client certificates, and how they are kept up to date: from the files of the
+//! flags, and from the config map `kube-system/extension-apiserver-authentication` by a watch.
 //!
-//! A flag's CA replaces that of the config map (docs/parity.md#authentication).
-//! What cannot be read or parsed leaves what was in force. Unlike metrics-server
-//! a frontend that may not read the config map does not exit: it answers 503 to
-//! those who show a certificate, says why once in the log, and keeps trying.
+//! A flag's CA replaces that of the config map (docs/parity.md#authentication). If something cannot
+//! be read or parsed, the last valid CAs stay in force. Unlike metrics-server, a frontend that may
+//! not read the config map does not exit: it answers 503 to callers with a certificate, logs the
+//! reason once, and keeps trying.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,51 +25,51 @@ use super::{
     x509::{BadCa, Pool},
 };
 
-/// What is in force.
+/// The CAs in force.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Trust {
-    /// Grows with every change, so that verdicts can be told to be old.
+    /// Grows with every change, so that earlier results are recognized as old.
     pub(crate) generation: u64,
-    /// Who signs the certificates of users.
+    /// The CAs of client certificates.
     pub(crate) clients: Option<Pool>,
-    /// Who may speak for users.
+    /// The front proxy.
     pub(crate) proxy: Option<FrontProxy>,
     /// Whether the config map is needed and has not been read yet.
     pub(crate) pending: bool,
 }
 
-/// [`Trust`] for whoever reads it.
+/// The current [`Trust`], for all readers.
 pub(crate) type Current = Arc<ArcSwap<Trust>>;
 
-/// What the flags say.
+/// The settings from the flags.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// `--client-ca-file`
     pub(crate) client_ca: Option<PathBuf>,
     /// `--requestheader-client-ca-file`
     pub(crate) proxy_ca: Option<PathBuf>,
-    /// `--requestheader-allowed-names`, which counts with the file only.
+    /// `--requestheader-allowed-names`, which counts only with the file.
     pub(crate) allowed_names: Vec<String>,
-    /// The other `--requestheader-*`, which count with the file only.
+    /// The other `--requestheader-*`, which count only with the file.
     pub(crate) headers: Headers,
-    /// Not `--authentication-skip-lookup`.
+    /// False with `--authentication-skip-lookup`.
     pub(crate) lookup: bool,
     /// `--authentication-tolerate-lookup-failure`
     pub(crate) tolerate: bool,
 }
 
-/// The one that keeps [`Trust`] up to date.
+/// Keeps [`Trust`] up to date.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     settings: Settings,
     current: Current,
-    /// The texts that are in force, or were tried last.
+    /// The texts that are in force, or failed last.
     client_ca: Option<Vec<u8>>,
     proxy: Option<ProxySource>,
-    /// The front proxy, whether or not it counts.
+    /// The front proxy of the files, whether it is in force or not.
     made: Option<FrontProxy>,
     files: Looks,
-    /// Whether the config map could not be read when last tried.
+    /// Whether the config map could not be read at the last attempt.
     map_failed: bool,
 }
 
@@ -99,7 +98,7 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// What is in force, now and later.
+    /// The CAs in force, now and later.
     pub(crate) fn current(&self) -> Current {
         Arc::clone(&self.current)
     }
@@ -132,7 +131,7 @@ impl Keeper {
         tokio::join!(watching, taking);
     }
 
-    /// A config map that does not exist is as one that says nothing.
+    /// A missing config map is like an empty one.
     pub(super) fn take(&mut self, map: &ConfigMap) {
         let found = match config_map::read(map) {
             Ok(found) => found,
@@ -176,8 +175,8 @@ impl Keeper {
         self.files.report(look);
     }
 
-    /// Reads the files of the flags; whether one had changed. One that cannot be
-    /// used does not keep the other back.
+    /// Reads the files of the flags. Returns whether one has changed. If one cannot be used, the
+    /// other is still read.
     fn look(&mut self) -> Result<bool, String> {
         let read = |flag: &'static str, path: &PathBuf| {
             let at = format!("{flag}: {}", path.display());
@@ -204,7 +203,7 @@ impl Keeper {
         Ok(clients? | proxy?)
     }
 
-    /// Says whether something changed.
+    /// Logs the change, if there is one.
     fn set_clients(&mut self, ca: Option<Vec<u8>>) -> Result<bool, BadCa> {
         if self.client_ca == ca {
             return Ok(false);
@@ -250,12 +249,12 @@ impl Keeper {
     }
 }
 
-/// What the watch of the config map has said last.
+/// The last result of the watch of the config map.
 #[derive(Debug, Default)]
 enum Told {
     #[default]
     Nothing,
-    /// What it says, nothing if there is none.
+    /// Its content, which is empty if it does not exist.
     Map(ConfigMap),
     /// Why it cannot be read.
     Failed(String),
@@ -279,8 +278,8 @@ async fn watch_map(client: Client, tell: watch::Sender<Told>, stop: Cancellation
     follow(client, (watched, Objects::default()), |map| map, told, stop).await;
 }
 
-/// Whether every user with a certificate is the front proxy, too (kube-apiserver 1.35
-/// refuses to start so).
+/// Whether every client with a certificate is also the front proxy (kube-apiserver 1.35 refuses to
+/// start so).
 fn everybody_is(proxy: Option<&FrontProxy>, clients: Option<&Pool>) -> bool {
     let (Some(proxy), Some(clients)) = (proxy, clients) else {
         return false;

@@ -1,27 +1,26 @@
-//! Who asks.
+//! The user of a request.
 
 use std::collections::BTreeMap;
 
-/// The group of those who may do everything (k8s.io/apiserver `user`).
+/// The group whose members may do everything (k8s.io/apiserver `user`).
 const MASTERS: &str = "system:masters";
 const ANONYMOUS: &str = "system:anonymous";
 const AUTHENTICATED: &str = "system:authenticated";
 const UNAUTHENTICATED: &str = "system:unauthenticated";
 
-/// A user, as an authenticator found it. Handlers find it among the extensions
-/// of a request.
+/// An authenticated user. Handlers find it among the extensions of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) name: String,
     /// A stable identifier; empty for certificates.
     pub(crate) uid: String,
     pub(crate) groups: Vec<String>,
-    /// Further facts, for example to which pod a token belongs.
+    /// More attributes, for example the pod of a token.
     pub(crate) extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
-    /// Whoever has shown nothing.
+    /// The anonymous user.
     pub(crate) fn anonymous() -> Self {
         Self {
             name: ANONYMOUS.to_owned(),
@@ -30,8 +29,7 @@ impl User {
         }
     }
 
-    /// The same in the group of all whose name is known, as every
-    /// authenticator upstream adds it.
+    /// The same in the group of all authenticated users, as every authenticator upstream adds it.
     #[must_use]
     pub(crate) fn authenticated(mut self) -> Self {
         let known = [AUTHENTICATED, UNAUTHENTICATED];
@@ -41,19 +39,18 @@ impl User {
         self
     }
 
-    /// Whether it has shown nothing.
+    /// Whether this is the anonymous user.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.name == ANONYMOUS
     }
 
-    /// The pod to which its token is bound, as those that Kubernetes puts into pods
-    /// are.
+    /// The pod to which the token is bound. Tokens that Kubernetes mounts into pods are bound.
     pub(crate) fn pod(&self) -> Option<&str> {
         let names = self.extra.get("authentication.kubernetes.io/pod-name")?;
         names.first().map(String::as_str)
     }
 
-    /// Whether nothing is forbidden.
+    /// Whether the user may do everything.
     pub(crate) fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)
     }

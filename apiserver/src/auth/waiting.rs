@@ -1,10 +1,8 @@
-//! How many requests may wait for a review, and who may take whose place
-//! (docs/decisions/0022-reviews-are-bounded-and-fair.md).
+//! Limits of requests that wait for a review (docs/decisions/0022-reviews-are-bounded-and-fair.md).
 //!
-//! A request that waits costs memory, and whoever reaches the port can make one
-//! wait. So their number is bounded; those who have proven nothing have a share
-//! that leaves the rest to the others. One for whom there is no place is refused
-//! at once, and may come again.
+//! A waiting request costs memory, and every client that reaches the port can make one wait. So
+//! their number is limited, and callers that have proven nothing have a smaller limit, which leaves
+//! the rest to others. A request over a limit is refused at once, and may be sent again.
 
 use std::sync::Arc;
 
@@ -16,48 +14,47 @@ use prometheus_client::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tributary_runtime::serve::Notes;
 
-/// Requests that wait at one time.
+/// The most requests that wait.
 pub(crate) const IN_ALL: usize = 1_200;
 
-/// Of these, requests whose question was not answered lately. The rest is for
-/// those that go on doing what they did. With what strangers may have it leaves
-/// 500 to callers that are known: more than may be in flight by default.
+/// The most of them whose question was not answered recently. The rest is for known callers.
+/// Together with the limits of strangers it leaves 500 to known callers: more than may be in flight
+/// by default.
 pub(crate) const NEW: usize = 1_000;
 
-/// Of these, requests with a token that no review has called good yet.
+/// The most of them with a token that was not accepted by a review before.
 pub(crate) const UNPROVEN: usize = 400;
 
-/// Of these, requests of callers who showed nothing.
+/// The most of them of anonymous callers.
 pub(crate) const ANONYMOUS: usize = 100;
 
-/// Requests of one connection that has proven nothing.
+/// The most requests of one connection that has proven nothing.
 pub(crate) const ON_ONE_CONNECTION: usize = 4;
 
-/// What is known about whoever a review is for.
+/// What a caller has proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It showed nothing.
+    /// It has no credentials.
     Anonymous,
-    /// It showed a token, which is to be reviewed.
+    /// It has a token that is not reviewed yet.
     Unproven,
-    /// It is known who it is.
+    /// It is authenticated.
     Proven,
-    /// It publishes on the bus, and it is known who it is. The bus bounds the
-    /// number of its streams.
+    /// It is authenticated and publishes on the bus. The bus limits the number of its streams.
     Publisher,
 }
 
-/// Whoever a review is for.
+/// The caller that a review is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
     pub(crate) standing: Standing,
-    /// What is noted about its connection, unless that has proven something: the
-    /// front proxy has many callers on one.
+    /// The notes of its connection, unless the connection is trusted: the front proxy has many
+    /// callers on one.
     pub(crate) connection: Option<Notes>,
 }
 
 impl Caller {
-    /// One whose connection does not count.
+    /// A caller whose connection does not count.
     pub(crate) fn of(standing: Standing) -> Self {
         Self {
             standing,
@@ -66,7 +63,7 @@ impl Caller {
     }
 }
 
-/// The places of requests that wait. Cheap to clone; all clones are one.
+/// The limits of waiting requests. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct WaitingRoom(Arc<Room>);
 
@@ -79,7 +76,7 @@ struct Room {
     metrics: WaitingMetrics,
 }
 
-/// Counters of waiting requests. All clones count together.
+/// Metrics of waiting requests. Clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitingMetrics {
     waiting: Gauge,
@@ -91,18 +88,18 @@ struct Share {
     share: &'static str,
 }
 
-/// A place, until it is dropped.
+/// The permit of one waiting request, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Seat {
     _permits: [Option<OwnedSemaphorePermit>; 4],
     waiting: Gauge,
 }
 
-/// There is no place.
+/// A limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
-/// The places of one connection.
+/// The permits of one connection.
 #[derive(Clone, Debug)]
 struct OnConnection(Arc<Semaphore>);
 
@@ -138,17 +135,17 @@ impl WaitingRoom {
         }))
     }
 
-    /// Another one with as many places.
+    /// A new room with the same limits.
     pub(crate) fn apart(&self) -> Self {
         Self::new(self.0.metrics.clone())
     }
 
-    /// A place for a request of `caller`; `known` if there is an earlier answer
-    /// to its question that let it in, which proves as much as any other.
+    /// A permit for a request of `caller`. `known` means that an earlier answer to its question
+    /// admitted it, which proves as much as a credential.
     ///
     /// # Errors
     ///
-    /// All places that it may have are taken.
+    /// A limit of this caller is reached.
     pub(crate) fn enter(&self, caller: &Caller, known: bool) -> Result<Seat, Full> {
         let room = &*self.0;
         let connection = caller.connection.as_ref().map(OnConnection::of);
@@ -218,12 +215,12 @@ mod tests {
         let anonymous = seats(&room, &Caller::of(Standing::Anonymous), 2_000);
         let unproven = seats(&room, &Caller::of(Standing::Unproven), 2_000);
         assert_eq!((anonymous.len(), unproven.len()), (100, 400));
-        // A token that was good before is as good as a certificate.
+        // A token that was accepted before counts like a certificate.
         let again = room.enter(&Caller::of(Standing::Unproven), true);
         assert!(again.is_ok());
         let proven = seats(&room, &Caller::of(Standing::Proven), 2_000);
         assert_eq!(proven.len(), 500);
-        // Those that go on with what they did have some for themselves.
+        // Known callers have some permits of their own.
         let known = || room.enter(&Caller::of(Standing::Proven), true).ok();
         let known: Vec<_> = (0..2_000).map_while(|_| known()).collect();
         assert_eq!(known.len(), 199);

@@ -1,4 +1,4 @@
-//! Client certificates: verified against a pool of CAs, and whom they name.
+//! Client certificates: verified against a pool of CAs, and read as users.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer as _, x509::Attribut
 
 use super::user::User;
 
-/// CAs that sign client certificates, and certificates that are good themselves.
+/// CAs that sign client certificates, and certificates that are trusted themselves.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<Authorities>);
 
-/// Why a PEM text is no pool of CAs.
+/// Why a PEM text is not a pool of CAs.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadCa {
     #[error("not PEM: {0}")]
@@ -23,7 +23,7 @@ pub(crate) enum BadCa {
     Empty,
 }
 
-/// Why a certificate says nothing about who shows it.
+/// Why a certificate is refused.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(crate) enum BadCertificate {
     #[error(transparent)]
@@ -35,8 +35,8 @@ pub(crate) enum BadCertificate {
 }
 
 impl Pool {
-    /// Reads the certificates of a PEM text. One that cannot be used is passed over,
-    /// as long as there is another.
+    /// Reads the certificates of a PEM text. Those that cannot be used are skipped, as long as
+    /// there is another one.
     pub(crate) fn from_pem(pem: &[u8]) -> Result<Self, BadCa> {
         let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
             .collect::<Result<_, _>>()
@@ -47,7 +47,7 @@ impl Pool {
         Ok(Self(Arc::new(authorities)))
     }
 
-    /// Verifies a chain, the client's own certificate first, for use by a client.
+    /// Verifies a chain for a client. The client's own certificate is first.
     pub(crate) fn verify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -57,14 +57,14 @@ impl Pool {
         verified.map_err(BadCertificate::Invalid)
     }
 
-    /// Whether a CA is in both: the same name and the same key, whatever else its
-    /// certificates say.
+    /// Whether both have a CA with the same name and the same key. The rest of the certificates
+    /// does not matter.
     pub(crate) fn shares_a_ca_with(&self, other: &Self) -> bool {
         self.0.has_one_of(&other.0)
     }
 }
 
-/// The part of a certificate's subject that says who it is.
+/// The part of a certificate's subject that names a user.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Subject {
     /// The last common name, as Go reads it; empty if there is none.
@@ -98,8 +98,7 @@ impl Subject {
     }
 }
 
-/// All that a certificate calls its holder: the common name, if there is one,
-/// and the DNS names.
+/// All names in a certificate: the common name, if there is one, and the DNS names.
 pub(crate) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, BadCertificate> {
     let mut names = vec![Subject::of(certificate)?.common_name];
     names.retain(|name| !name.is_empty());
@@ -118,8 +117,8 @@ pub(crate) fn names(certificate: &CertificateDer<'_>) -> Result<Vec<String>, Bad
     Ok(names)
 }
 
-/// The user that a verified certificate names: the common name, with the
-/// organizations as groups. `None` if it names nobody.
+/// The user that a verified certificate names: the common name, with the organizations as groups.
+/// `None` without a common name.
 pub(crate) fn user(certificate: &CertificateDer<'_>) -> Result<Option<User>, BadCertificate> {
     let subject = Subject::of(certificate)?;
     if subject.common_name.is_empty() {

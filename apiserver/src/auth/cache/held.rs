@@ -1,4 +1,4 @@
-//! What a cache holds: plain data.
+//! The data of a cache.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,20 +6,20 @@ use tokio::time::Instant;
 
 use super::{ASK_AGAIN, Hold, Key, Question, Settings, WeakQuestion};
 
-/// Answers, and questions under way.
+/// Answers, and questions in flight.
 pub(super) struct Held<V, E> {
     answers: HashMap<Key, Answer<V>>,
-    /// Of answers that let somebody in.
+    /// Approvals.
     good: Room,
-    /// Of the others.
+    /// Denials.
     denials: Room,
     uses: u64,
-    /// Kept alive by those who wait.
+    /// The waiting requests keep them alive.
     asking: HashMap<Key, Asking<V, E>>,
     serials: u64,
 }
 
-/// The keys of answers of one sort, by when they were last used.
+/// The keys of one kind of answers, by their last use.
 #[derive(Debug)]
 struct Room {
     most: usize,
@@ -33,15 +33,15 @@ struct Asking<V, E> {
 
 struct Answer<V> {
     value: V,
-    /// When it has to be asked for again.
+    /// When it must be asked again.
     until: Instant,
-    /// When it is worth nothing any more.
+    /// When it must not be used, even as a stale answer.
     spare_until: Instant,
     denies: bool,
     used: u64,
 }
 
-/// What is held for a question.
+/// What the cache has for a question.
 pub(super) enum Found<V> {
     Answer(V),
     Spare(V),
@@ -64,26 +64,26 @@ impl<V, E> Held<V, E> {
         }
     }
 
-    /// How many questions are under way.
+    /// The number of questions in flight.
     #[cfg(test)]
     pub(super) fn asking(&self) -> usize {
         self.asking.len()
     }
 
-    /// How many answers are held, and how many of them are known to be used.
+    /// The number of answers, and the number of entries in the queues of last use.
     #[cfg(test)]
     pub(super) fn sizes(&self) -> (usize, usize) {
         let used = self.good.used.len() + self.denials.used.len();
         (self.answers.len(), used)
     }
 
-    /// A question gets a number that no other has.
+    /// A unique number for a question.
     pub(super) fn next_serial(&mut self) -> u64 {
         self.serials += 1;
         self.serials
     }
 
-    /// The question is under way. It is there: nobody has polled it yet.
+    /// Adds a question in flight. No request has polled it yet.
     pub(super) fn begin(&mut self, key: Key, serial: u64, question: &Question<V, E>)
     where
         V: Clone,
@@ -94,7 +94,7 @@ impl<V, E> Held<V, E> {
             .extend(question.map(|question| (key, Asking { question, serial })));
     }
 
-    /// The question, if somebody waits for it.
+    /// The question, if a request waits for it.
     pub(super) fn under_way(&self, key: &Key) -> Option<Question<V, E>>
     where
         V: Clone,
@@ -103,8 +103,7 @@ impl<V, E> Held<V, E> {
         self.asking.get(key)?.question.upgrade()
     }
 
-    /// The question is not under way any more; only the one with this number, if
-    /// one is given.
+    /// Removes a question in flight. If a number is given, only the question with this number.
     pub(super) fn forget_question(&mut self, key: &Key, serial: Option<u64>) {
         let asking = self.asking.get(key);
         if asking.is_some_and(|it| serial.is_none_or(|serial| serial == it.serial)) {
@@ -149,14 +148,14 @@ impl<V: Clone, E> Held<V, E> {
         found
     }
 
-    /// Nothing is held, not even a spare.
+    /// Removes the answer, also as a stale one.
     pub(super) fn forget(&mut self, key: &Key) {
         if let Some(before) = self.answers.remove(key) {
             self.room(before.denies).used.remove(&before.used);
         }
     }
 
-    /// Lets a spare stand in until it is time to ask again.
+    /// Uses a stale answer until it is time to ask again.
     pub(super) fn go_on(&mut self, key: &Key, now: Instant) {
         if let Some(answer) = self.answers.get_mut(key) {
             answer.until = answer.spare_until.min(now + ASK_AGAIN);
