@@ -1,4 +1,4 @@
-//! Our lease, and the watch of those of our group.
+//! The Lease of this scraper, and the watch of the Leases of its group.
 
 mod read;
 mod spaced;
@@ -45,42 +45,40 @@ use crate::{
     steady::Steady,
 };
 
-/// The label by which the leases of a group are found.
+/// The label that all Leases of a group have.
 const GROUP: &str = "tributary.dev/group";
 
-/// Leases begin with this, followed by the name of their source.
+/// The prefix of the name of a Lease. The name of its source follows.
 const PREFIX: &str = "tributary-";
 
-/// How long the API may take to take or delete our lease.
+/// How long the API may take to write or delete the Lease.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How soon a renewal that failed is tried again.
+/// The wait before a failed renewal is retried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Leases of the dead are deleted one by one, this far apart.
+/// The shortest time between two deletions of expired Leases.
 const CLEAN_EVERY: Duration = LEASE;
 
-/// Leases are listed in pages of so many. A group has fewer, and one Lease may
-/// have more than a megabyte if whoever wrote it means us harm.
+/// The page size for Leases. A group has fewer, and a hostile Lease may have more than a megabyte.
 const PAGE: u32 = 50;
 
-/// After the view has changed it rests for so long: all nodes are ranked anew by
-/// it, and leases can be made to come and go without end.
+/// The shortest time between two changes of the view: each change ranks all nodes again, and Leases
+/// can be created and deleted without end.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// How long the API may take to delete our lease when we leave. If it does not,
-/// the lease runs out.
+/// How long the API may take to delete the Lease at the end. If it takes longer, the Lease expires.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The leases of our group.
+/// The Leases of the group.
 #[derive(Clone)]
 pub(crate) struct Leases {
     client: Client,
-    /// Where they are.
+    /// Their path.
     path: String,
     group: String,
     source: Member,
-    /// The pod of that name.
+    /// The pod of this scraper.
     owner: Option<OwnerReference>,
     clock: Clock,
     metrics: ShareMetrics,
@@ -95,7 +93,7 @@ impl fmt::Debug for Leases {
 }
 
 impl Leases {
-    /// Those of `group` in `namespace`, among which ours is that of `source`.
+    /// The Leases of `group` in `namespace`. The one of `source` is this scraper's.
     pub(crate) fn new(
         client: Client,
         namespace: &str,
@@ -115,8 +113,8 @@ impl Leases {
         }
     }
 
-    /// The same, with our lease deleted by Kubernetes when the pod of this UID is,
-    /// which has the name of the source and is in the namespace of the leases.
+    /// The same, and Kubernetes deletes this scraper's Lease with the pod of this UID. The pod has
+    /// the name of the source and is in the namespace of the Leases.
     pub(crate) fn owned_by(self, pod_uid: Option<String>) -> Self {
         let owner = pod_uid.map(|uid| OwnerReference {
             api_version: "v1".to_owned(),
@@ -128,13 +126,13 @@ impl Leases {
         Self { owner, ..self }
     }
 
-    /// Keeps our lease until `stop`, and at `leave` deletes it, so that others
-    /// take over at once. Says when the state changes and not when it lasts.
+    /// Renews the Lease until `stop`, and deletes it at `leave`, so that others take over at once.
+    /// It logs changes of the state only.
     ///
-    /// A renewal that is under way is finished first: if it were given up, the API
-    /// might apply it after the deletion, and we would live on without being there.
-    /// None begins after `stop`, so none is under way for long after it; what was
-    /// written last is good for much longer than it takes to leave.
+    /// A renewal in flight is finished first. If it were dropped, the API might apply it after the
+    /// deletion, and the Lease would exist without a scraper. No renewal begins after `stop`, so
+    /// none is in flight for long after it. The last renewal is valid for much longer than the rest
+    /// of the shutdown.
     pub(crate) async fn hold(self, stop: CancellationToken, leave: CancellationToken) {
         let acquired = self.clock.now();
         let mut healthy = true;
@@ -204,7 +202,7 @@ impl Leases {
             .await
     }
 
-    /// Sends a request. Of the answer only whether it is one counts.
+    /// Sends a request. Only the success of the response matters.
     async fn send(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -213,8 +211,7 @@ impl Leases {
         self.client.request_text(request).await.map(drop)
     }
 
-    /// Keeps `view` current until `stop`. While the API cannot be reached the
-    /// last view stays.
+    /// Keeps `view` current until `stop`. While the API cannot be reached the last view stays.
     pub(crate) async fn watch(
         self,
         resolution: Duration,
@@ -246,8 +243,8 @@ impl Leases {
         tokio::join!(watching, publishing, cleaning);
     }
 
-    /// What matters of a lease, if it counts. One that does not is counted, and
-    /// some are named: nobody else would say why a scraper is not believed.
+    /// The relevant fields of a Lease, if it counts. Otherwise it is counted, and some are named in
+    /// the log, because no other log says why a scraper is ignored.
     fn read(&self, object: Object) -> Option<Read> {
         let name = object.metadata.name.clone();
         match Read::of(object, &self.group) {
@@ -263,8 +260,8 @@ impl Leases {
         }
     }
 
-    /// Deletes what those leave behind who die without a word under a name that
-    /// does not come again, as pods of a Deployment do.
+    /// Deletes Leases of scrapers that ended without deleting them and whose name does not return,
+    /// as with pods of a Deployment.
     async fn clean(&self, shared: &Shared, stop: &CancellationToken) {
         let next = async || {
             sleep(CLEAN_EVERY).await;
@@ -277,7 +274,7 @@ impl Leases {
         let Some((name, version)) = shared.abandoned() else {
             return;
         };
-        // Only as we know it: whoever renews it meanwhile is not dead.
+        // Only the version that is known: a holder that renews it meanwhile is alive.
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 resource_version: Some(version),
@@ -355,11 +352,11 @@ impl Leases {
     }
 }
 
-/// Whether the leases were listed once, for readiness. Fixed shares need none.
+/// Whether the Leases were listed once, for readiness. Fixed shards need no list.
 ///
 /// # Errors
 ///
-/// The sentence for a probe.
+/// The message for a probe.
 pub(crate) fn listed(view: &watch::Receiver<Option<View>>) -> Result<(), String> {
     match &*view.borrow() {
         Some(view) if view.is_sure() => Ok(()),
@@ -367,7 +364,7 @@ pub(crate) fn listed(view: &watch::Receiver<Option<View>>) -> Result<(), String>
     }
 }
 
-/// The outcome as text: what happened is only ever told.
+/// The result as text, because it is only logged.
 async fn within<T>(
     limit: Duration,
     request: impl Future<Output = Result<T, Error>>,
@@ -396,7 +393,7 @@ impl Shared {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a change. How many leases were dropped, since they are too many.
+    /// Applies a change. Returns how many Leases were dropped, because there are too many.
     fn apply(&self, change: Change<Option<Read>>, now: Timestamp, clock: &Clock) -> u64 {
         let mut membership = self.lock();
         let mut objects = self.objects();
@@ -433,14 +430,14 @@ impl Shared {
         membership.take_dropped()
     }
 
-    /// Name and version of a lease that we are to delete.
+    /// Name and version of a Lease that this scraper should delete.
     fn abandoned(&self) -> Option<(String, String)> {
         let membership = self.lock();
         self.objects().get(membership.abandoned()?).cloned()
     }
 }
 
-/// The lease in the JSON of an object of `group`, as a watch gives it.
+/// The Lease in the JSON of an object of `group`, as a watch returns it.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn read(json: &[u8], group: &str) -> Option<crate::membership::Lease> {
     let json = std::str::from_utf8(json).ok()?;

@@ -1,11 +1,10 @@
-//! Who is there, from the leases of a group as they are seen over time.
+//! The live members of a group, derived from the renewals of its Leases.
 //!
-//! A lease counts by our own clock since it was last *seen to be renewed*; the
-//! dates in it are its holder's and are not compared with ours (clocks differ).
-//! What is seen through a watch that may be broken must not be believed to have
-//! ended, so time counts only while renewals of anybody, ourselves included,
-//! are seen: with the API out of reach the last known members stay in force
-//! (docs/decisions/0009-leases-and-ownership.md).
+//! The time of a Lease counts by the local clock, since its renewal was last *seen*. The dates in a
+//! Lease are by its holder's clock and are not compared with the local one, because clocks differ.
+//! A broken watch must not look like the end of all members. So time counts only while renewals are
+//! seen, of any member, this scraper included. If the API is out of reach, the last known members
+//! stay in force (docs/decisions/0009-leases-and-ownership.md).
 //!
 //! Pure: the date is an argument.
 
@@ -18,34 +17,32 @@ use tributary_model::Timestamp;
 
 use crate::ownership::{Member, Peer, View};
 
-/// A lease counts for so long after it was last seen to be renewed.
+/// How long a Lease counts after its last renewal that was seen.
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
 
 /// How often leases are renewed.
 pub(crate) const RENEW_EVERY: Duration = Duration::from_secs(5);
 
-/// Longer silence than this of everybody is a broken watch, not their end.
+/// If no renewal at all is seen for longer than this, the watch is broken, and no member has ended.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// A lease that was not renewed for so many times its time is its holder's no
-/// more, and the first of the living may delete it.
+/// A Lease that was not renewed for this many times its duration is no longer needed. The first
+/// live member may delete it.
 const ABANDONED_AFTER: u32 = 10;
 
-/// Other members than these are ignored: twice as many as the largest cluster
-/// needs. The oldest leases count, by the date that the API gave them, which no
-/// holder can choose: one who writes leases of scrapers that do not exist comes
-/// after those who were there before, and in every process. We count ourselves
-/// in any case.
+/// The most other members: twice as many as the largest cluster needs. The oldest Leases count, by
+/// the date that the API gave them, which no holder can choose. So Leases of scrapers that do not
+/// exist come after those of existing members, in every process. This scraper always counts itself.
 pub(crate) const MOST_MEMBERS: usize = 128;
 
-/// So many leases are remembered, those of the dead included. Beyond it the dead
-/// go first, and then those that were created last.
+/// The most Leases that are remembered, expired ones included. Beyond it, expired ones are dropped
+/// first, and then the newest.
 pub(crate) const MOST_LEASES: usize = 1_024;
 
-/// One who has scraped for so many resolutions has two samples of every node.
+/// A member that has scraped for this many resolutions has two samples of every node.
 const ESTABLISHED: u32 = 2;
 
-/// A lease as it was read. Its dates are its holder's.
+/// A Lease as it was read. Its dates are by its holder's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) holder: Member,
@@ -60,14 +57,13 @@ struct Seen {
     created: Timestamp,
     renewed: Timestamp,
     established: bool,
-    /// When it was last seen to be renewed.
+    /// When a renewal was last seen.
     at: Timestamp,
-    /// When it begins to count. `None`: it may be left over from somebody long
-    /// dead, and counts when it is renewed.
+    /// When it begins to count. `None`: it may be left over, and counts when it is renewed.
     from: Option<Timestamp>,
 }
 
-/// The leases of a group.
+/// The Leases of a group.
 #[derive(Debug)]
 pub(crate) struct Membership {
     me: Member,
@@ -76,15 +72,14 @@ pub(crate) struct Membership {
     began: Timestamp,
     listed: bool,
     seen: BTreeMap<Member, Seen>,
-    /// When a renewal was last seen, anybody's.
+    /// When a renewal of any Lease was last seen.
     heard_at: Timestamp,
-    /// Leases that were not remembered, or not any longer, since they are too
-    /// many.
+    /// Leases that were dropped, or not remembered, because there are too many.
     dropped: u64,
 }
 
 impl Membership {
-    /// Nobody is known yet.
+    /// No member is known yet.
     pub(crate) fn new(me: Member, resolution: Duration, now: Timestamp) -> Self {
         Self {
             me,
@@ -98,11 +93,11 @@ impl Membership {
         }
     }
 
-    /// Takes in that these are all leases. `today` is our date.
+    /// Replaces all Leases by these. `today` is the local date.
     ///
-    /// Those of the first list count at once, since it is we who are new: but
-    /// one that is past its time by its date is in doubt. If clocks differ this
-    /// doubts a living member until its next renewal, and we scrape too much.
+    /// Those of the first list count at once, because this scraper is the new one. But a Lease that
+    /// has expired by its own date is in doubt. If clocks differ, this doubts a live member until
+    /// its next renewal, and this scraper scrapes too many nodes.
     pub(crate) fn replace(&mut self, leases: Vec<Lease>, now: Timestamp, today: Timestamp) {
         if self.listed {
             let there: BTreeSet<&Member> = leases.iter().map(|lease| &lease.holder).collect();
@@ -127,7 +122,7 @@ impl Membership {
         }
     }
 
-    /// Takes in a lease that is new or was written.
+    /// Adds or updates a Lease.
     pub(crate) fn put(&mut self, lease: Lease, now: Timestamp) {
         let established = self.is_established(&lease);
         let joined = Some(now.plus(self.debounce));
@@ -162,15 +157,15 @@ impl Membership {
         self.seen.insert(lease.holder, seen);
     }
 
-    /// Takes in that a lease was deleted.
+    /// Removes a deleted Lease.
     pub(crate) fn remove(&mut self, holder: &Member) {
         self.seen.remove(holder);
     }
 
-    /// Who is there, and how long it will be until a newcomer counts.
+    /// The current members, and the time until a new member counts.
     ///
-    /// `None` while nothing is known. If that lasts, we are not to believe that we are
-    /// alone: the view is unsure, and we do what nobody does.
+    /// `None` while nothing is known. If that lasts, this scraper must not believe that it is
+    /// alone: the view is unsure, and it scrapes what no other member delivers.
     pub(crate) fn view(&self, now: Timestamp) -> Option<View> {
         if !self.listed {
             return (now >= self.unsure_from()).then(|| View::unsure(Member::clone(&self.me)));
@@ -187,29 +182,28 @@ impl Membership {
         Some(View::new(Member::clone(&self.me), others.collect()))
     }
 
-    /// How many live and do not count, since they are too many.
+    /// How many live scrapers do not count, because there are too many.
     pub(crate) fn ignored(&self, now: Timestamp) -> usize {
         self.living(now).count().saturating_sub(MOST_MEMBERS)
     }
 
-    /// How many leases were dropped, since they are too many, and not asked for
-    /// before.
+    /// How many Leases were dropped since the last call, because there are too many.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Whether the lease of this holder is held.
+    /// Whether the Lease of this holder is known.
     pub(crate) fn holds(&self, holder: &Member) -> bool {
         self.seen.contains_key(holder)
     }
 
-    /// How many leases are held.
+    /// How many Leases are known.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.seen.len()
     }
 
-    /// Those who are there besides us.
+    /// The live members besides this scraper.
     fn living(&self, now: Timestamp) -> impl Iterator<Item = (&Member, &Seen)> {
         self.seen.iter().filter(move |(name, seen)| {
             let counts = seen.from.is_some_and(|from| from <= now);
@@ -217,7 +211,7 @@ impl Membership {
         })
     }
 
-    /// Takes in a lease of somebody new, if there is room.
+    /// Adds the Lease of a new holder, if there is room.
     fn remember(&mut self, holder: Member, seen: Seen) {
         if self.seen.len() >= MOST_LEASES {
             let all = self.seen.iter();
@@ -236,22 +230,21 @@ impl Membership {
         self.seen.insert(holder, seen);
     }
 
-    /// Orders leases: the first are kept.
+    /// The order of Leases: the first ones are kept.
     fn order<'a>(&self, holder: &'a Member, seen: &Seen) -> (bool, Timestamp, &'a Member) {
         let dead = seen.from.is_none() || self.is_dead(seen);
         (dead, seen.created, holder)
     }
 
-    /// When the view changes although nothing is taken in.
+    /// When the view changes without a new event.
     pub(crate) fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let unsure = (!self.listed).then_some(self.unsure_from());
         let joins = self.seen.values().filter_map(|seen| seen.from);
         joins.chain(unsure).filter(|at| *at > now).min()
     }
 
-    /// The holder of a lease that was left behind long ago, while others were
-    /// heard of; for the first by name of those who live, so that one deletes it.
-    /// If that one does not, in as long again, it is for everybody.
+    /// The holder of a Lease that expired long ago, while others were seen. The live member that is
+    /// first by name deletes it. If it does not, any member may after the same time again.
     pub(crate) fn abandoned(&self) -> Option<&Member> {
         let mut before = self.seen.iter().take_while(|(name, _)| **name < self.me);
         let is_ours = before.all(|(_, seen)| self.is_dead(seen));
@@ -271,12 +264,12 @@ impl Membership {
         held.is_some_and(|held| held >= self.established_after)
     }
 
-    /// Others were heard of for the time of a lease after this one fell silent.
+    /// Others were seen for the duration of a Lease after its last renewal.
     fn is_dead(&self, seen: &Seen) -> bool {
         self.silent(seen) >= LEASE
     }
 
-    /// How long others were heard of after this one fell silent.
+    /// How long others were seen after its last renewal.
     fn silent(&self, seen: &Seen) -> Duration {
         self.heard_at.since(seen.at).unwrap_or_default()
     }
@@ -284,8 +277,8 @@ impl Membership {
     fn heard(&mut self, now: Timestamp) {
         let silence = now.since(self.heard_at).unwrap_or_default();
         if silence > SILENCE {
-            // Nobody could be heard: all have their whole time again, but for
-            // those that were dead before.
+            // No renewal could be seen: all get their whole time again, except those that had
+            // expired before.
             let before = self.heard_at;
             for seen in self.seen.values_mut() {
                 if before.since(seen.at).is_none_or(|silent| silent < LEASE) {

@@ -1,17 +1,17 @@
-//! Which nodes this scraper asks, and since when and until when.
+//! Which nodes this scraper scrapes, and from when until when.
 //!
 //! The members of a group are ranked for every node ([`View::rank`]). The first
-//! `--replication-factor` own it, the next stands by
-//! (docs/decisions/0009-leases-and-ownership.md). What is added here is time:
+//! `--replication-factor` own it, and the next one is its standby
+//! (docs/decisions/0009-leases-and-ownership.md). This module adds time:
 //!
-//! - Whoever comes to own a node starts, at the node's next phase if another
-//!   asked it until now: so moves are spread over a resolution, the rhythm of
-//!   the node is kept, and kubelets see no stampede of TLS sessions.
-//! - Whoever loses a node goes on for two resolutions.
-//! - A node that frontends report as overdue is asked by whoever stands by, by
-//!   those whose last scrape of it succeeded, and from the second report on by
-//!   everybody, for a while that doubles if it happens again and again. One who
-//!   cannot reach the node either leaves off and waits longer each time.
+//! - A new owner starts at the node's next phase if another member scraped the node until now. So
+//!   changes are spread over a resolution, the rhythm of the node stays, and kubelets see no burst
+//!   of TLS sessions.
+//! - A former owner goes on for two resolutions.
+//! - A node that frontends report as overdue is scraped by its standby and by the members whose
+//!   last scrape of it succeeded. From the second report on all members scrape it, for a time that
+//!   doubles with each repetition. A member that cannot reach the node either stops, and waits
+//!   longer each time.
 //!
 //! Overlap is harmless and a gap is a fault: in doubt, scrape.
 //!
@@ -38,19 +38,19 @@ pub(crate) use self::{
     view::{Member, Peer, View},
 };
 
-/// A former owner goes on for so many resolutions.
+/// A former owner goes on for this many resolutions.
 const OVERLAP: u32 = 2;
 
-/// What is to be done about a node.
+/// What should be done about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
-    /// It is ours from now on.
+    /// This scraper owns it from now on.
     Own(NodeName, When),
-    /// It is ours, and must not wait for its phase.
+    /// This scraper owns it and must not wait for its phase.
     Hasten(NodeName),
-    /// Nobody else delivers it: scrape it after this time.
+    /// No other member delivers it: scrape it after this time.
     Rescue(NodeName, Duration),
-    /// It is scraped by another, or is gone.
+    /// Another member scrapes it, or it is gone.
     Release(NodeName),
 }
 
@@ -63,14 +63,14 @@ pub(crate) enum When {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Role {
-    /// Others ask it.
+    /// Others scrape it.
     #[default]
     Idle,
-    /// We ask it, and have done so already or not.
+    /// This scraper owns it, and has scraped it already or not.
     Owner { asked: bool },
-    /// It is another's now; we go on until then.
+    /// Another member owns it now. This scraper goes on until then.
     Leaving { until: Timestamp },
-    /// It is another's, who does not deliver; we ask it until then.
+    /// Another member owns it and does not deliver. This scraper scrapes it until then.
     Rescuer { until: Timestamp, delivered: bool },
 }
 
@@ -79,13 +79,13 @@ struct Node {
     rank: usize,
     role: Role,
     reports: Reports,
-    /// Our last scrape of it succeeded.
+    /// The last scrape of it by this scraper succeeded.
     proven: bool,
-    /// The last round in which the node was there.
+    /// The last update of the nodes that had this node.
     round: u64,
 }
 
-/// How many nodes are scraped, and as what.
+/// How many nodes this scraper has in each role.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) owned: usize,
@@ -94,11 +94,11 @@ pub(crate) struct Counts {
     pub(crate) rescued: usize,
 }
 
-/// What one scraper knows of every node.
+/// The state of one scraper for every node.
 ///
 /// # Invariants
 ///
-/// `ends` holds the nodes with a role that ends, and when.
+/// `ends` has the nodes whose role ends, and when.
 #[derive(Debug)]
 pub(crate) struct Ownership {
     replicas: usize,
@@ -107,7 +107,7 @@ pub(crate) struct Ownership {
     nodes: HashMap<NodeName, Node>,
     ends: BTreeSet<(Timestamp, NodeName)>,
     round: u64,
-    /// Nodes to which we may have become something else.
+    /// Nodes for which the role may have changed.
     changed: Vec<NodeName>,
 }
 
@@ -125,15 +125,15 @@ impl Ownership {
         }
     }
 
-    /// Takes in which nodes and members there are, all of both.
+    /// Applies the complete set of nodes and of members.
     pub(crate) fn follow(&mut self, nodes: &[NodeName], view: &View, now: Timestamp) -> Vec<Move> {
         let before = self.view.replace(view.clone());
-        // What was not known then says nothing of who came and went.
+        // The earlier members were unknown, so it is unknown who joined and left.
         let before = before.filter(|before| before.is_sure() == view.is_sure());
         let first = before.is_none();
         let turnover = before.map(|before| view.turnover(&before));
         let changed = turnover.as_ref().is_none_or(|it| it.len() > 0);
-        // It is cheaper to rank anew than to follow many who came and went.
+        // If many joined and left, ranking again is cheaper than following them.
         let turnover = turnover.as_ref().filter(|it| it.len() < view.len());
         self.round += 1;
         let mut moves = Vec::new();
@@ -178,8 +178,8 @@ impl Ownership {
         }
     }
 
-    /// A node that is new to everybody is asked at once, and so is one whose
-    /// owner may be as new as we are.
+    /// A node that is new to all members is scraped at once, and so is one whose owner may be as
+    /// new as this scraper.
     fn when(view: &View, node: &NodeName, first: bool, is_new: bool) -> When {
         let others = view.foremost_other(node.as_str());
         let asked_by_another = if first {
@@ -212,8 +212,7 @@ impl Ownership {
         }
     }
 
-    /// Takes in that a frontend lacks fresh samples of `nodes`. Names that are
-    /// not among ours are skipped.
+    /// A frontend lacks fresh samples of `nodes`. Unknown names are skipped.
     pub(crate) fn overdue(&mut self, nodes: &[impl AsRef<str>], now: Timestamp) -> Vec<Move> {
         let mut moves = Vec::new();
         for name in nodes {
@@ -255,7 +254,7 @@ impl Ownership {
         }
     }
 
-    /// Whether we ask the node for others and have not reached it yet.
+    /// Whether this scraper rescues the node and has not reached it yet.
     pub(crate) fn is_trial(&self, node: &NodeName) -> bool {
         let node = self.nodes.get(node);
         node.is_some_and(|node| {
@@ -269,7 +268,7 @@ impl Ownership {
         })
     }
 
-    /// Takes in what became of a scrape.
+    /// Applies the result of a scrape.
     pub(crate) fn scraped(&mut self, name: &NodeName, good: bool, now: Timestamp) -> Option<Move> {
         let resolution = self.resolution;
         let node = self.nodes.get_mut(name)?;
@@ -288,7 +287,7 @@ impl Ownership {
                 None
             }
             Role::Rescuer { .. } => {
-                // It seems to be the kubelet. Its owner goes on asking.
+                // The kubelet seems to be the cause. Its owner continues to scrape it.
                 node.reports.missed(resolution, now);
                 self.set(name, Role::Idle);
                 Some(Move::Release(name.clone()))
@@ -297,12 +296,12 @@ impl Ownership {
         }
     }
 
-    /// When [`Ownership::tick`] will have something to do.
+    /// When [`Ownership::tick`] must be called next.
     pub(crate) fn next(&self) -> Option<Timestamp> {
         self.ends.first().map(|(at, _)| *at)
     }
 
-    /// Ends what lasts no longer.
+    /// Ends the roles whose time is over.
     pub(crate) fn tick(&mut self, now: Timestamp) -> Vec<Move> {
         let mut moves = Vec::new();
         while self.next().is_some_and(|at| at <= now) {
@@ -318,7 +317,7 @@ impl Ownership {
         moves
     }
 
-    /// How many nodes are scraped here, and as what.
+    /// How many nodes this scraper has in each role.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for node in self.nodes.values() {
@@ -333,7 +332,7 @@ impl Ownership {
         counts
     }
 
-    /// How much is held: of nodes, and of ends.
+    /// The sizes of the maps of nodes and of ends.
     #[cfg(test)]
     pub(crate) fn sizes(&self) -> [usize; 2] {
         [self.nodes.len(), self.ends.len()]

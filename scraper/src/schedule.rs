@@ -1,12 +1,10 @@
-//! When is which node due.
+//! When each node is due.
 //!
-//! Each node has a stable phase within the resolution, a hash of its name, so
-//! that requests are even over time and windows do not wobble, whoever scrapes
-//! (docs/decisions/0008-schedule.md). A node that is new is asked at once and
-//! approaches its phase by intervals between four fifths of the resolution and
-//! all of it: short enough that two samples are there after one resolution, long
-//! enough that the second differs from the first (kubelets measure about every
-//! ten seconds).
+//! Each node has a stable phase within the resolution, a hash of its name. So requests are even
+//! over time and windows do not vary, whichever member scrapes (docs/decisions/0008-schedule.md). A
+//! new node is scraped at once, and approaches its phase by intervals between four fifths of the
+//! resolution and all of it. That is short enough for two samples after one resolution, and long
+//! enough for the second to differ from the first (kubelets measure about every ten seconds).
 //!
 //! Pure: the date is an argument.
 
@@ -19,36 +17,35 @@ use tributary_model::{NodeName, Timestamp};
 
 use crate::shard::stable;
 
-/// New nodes are asked within this time, not all in one instant.
+/// New nodes are scraped within this time, not all at one instant.
 const FIRST_WITHIN_MS: u64 = 1_000;
 
-/// Nodes that are due within the same span of this length are asked together.
-/// Waking up for each of them costs more than asking; against a resolution of
-/// many seconds the delay, which is nearly the same each time, is nothing
-/// (docs/decisions/0015-gathering.md).
+/// Nodes that are due within the same span of this length are scraped together. A wakeup for each
+/// of them costs more than the request, and the delay, which is nearly the same each time, is small
+/// against a resolution of many seconds (docs/decisions/0015-gathering.md).
 const GATHER_MS: u64 = 50;
 
-/// A phase of so long ago may have been left out by a scraper that was leaving.
+/// A phase up to this long ago may have been skipped by a scraper that was stopping.
 const JUST_PASSED_MS: u64 = 3_000;
 
-/// Whose a scrape under way is.
+/// The node of a scrape in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Busy {
-    /// That of a node which is here.
+    /// The node is still here.
     Ours,
     /// The node was removed meanwhile.
     Removed,
-    /// It was removed and came back. It is due then, once the scrape is over.
+    /// It was removed and added again. It is due then, once the scrape is over.
     Back(Timestamp),
 }
 
-/// Nodes and when each is due next.
+/// Nodes, and when each is due next.
 ///
 /// # Invariants
 ///
-/// - `order` and `due` hold the same nodes and times. A node being scraped is in
-///   neither and in `busy`, until that scrape is over, even if it is removed and
-///   comes back meanwhile. So no node is asked twice at one time.
+/// - `order` and `due` have the same nodes and times. A node that is being scraped is in neither,
+///   but in `busy`, until that scrape is over, even if it is removed and added again meanwhile. So
+///   no node is scraped twice at one time.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     resolution_ms: u64,
@@ -68,7 +65,7 @@ impl Schedule {
         }
     }
 
-    /// Takes on a node that is not here yet.
+    /// Adds a new node.
     pub(crate) fn add(&mut self, node: &NodeName, now: Timestamp) {
         if self.is_here(node) {
             return;
@@ -78,11 +75,10 @@ impl Schedule {
         self.admit(node, now.plus(delay));
     }
 
-    /// Takes on a node that another asked until now: it keeps its rhythm, and a
-    /// share that moves is spread over the resolution.
+    /// Adds a node that another member scraped until now. It keeps its rhythm, and a change of
+    /// owners is spread over the resolution.
     ///
-    /// A phase that has just passed counts as now, since the other may have left
-    /// it out.
+    /// A phase that has just passed counts as now, because the other member may have skipped it.
     pub(crate) fn add_at_phase(&mut self, node: &NodeName, now: Timestamp) {
         if self.is_here(node) {
             return;
@@ -97,7 +93,7 @@ impl Schedule {
         self.admit(node, now.plus(wait));
     }
 
-    /// Makes a node that waits due at once.
+    /// Makes a waiting node due at once.
     pub(crate) fn hasten(&mut self, node: &NodeName, now: Timestamp) {
         if let Some(Busy::Back(due)) = self.busy.get_mut(node) {
             *due = now.min(*due);
@@ -108,8 +104,7 @@ impl Schedule {
         }
     }
 
-    /// Forgets a node. A scrape of it that is under way is remembered until it is
-    /// over.
+    /// Removes a node. A scrape of it in flight is remembered until it is over.
     pub(crate) fn remove(&mut self, node: &NodeName) {
         if let Some(busy) = self.busy.get_mut(node) {
             *busy = Busy::Removed;
@@ -119,7 +114,7 @@ impl Schedule {
         }
     }
 
-    /// How many nodes are here, those being asked included.
+    /// The number of nodes, those in flight included.
     #[cfg(test)]
     pub(crate) fn size(&self) -> usize {
         self.order.len().max(self.due.len()) + self.busy.len()
@@ -130,8 +125,7 @@ impl Schedule {
         self.order.first().map(|(due, _)| *due)
     }
 
-    /// When to look for nodes that are due: at the end of the span in which the
-    /// next one is.
+    /// When to check for nodes that are due: at the end of the span of the next one.
     pub(crate) fn wake(&self) -> Option<Timestamp> {
         let due = self.next()?;
         let since = u64::try_from(due.as_millis()).unwrap_or_default();
@@ -139,8 +133,7 @@ impl Schedule {
         Some(due.plus(Duration::from_millis(rest)))
     }
 
-    /// A node that is due, to be scraped now and given back with
-    /// [`Schedule::done`].
+    /// Takes a node that is due. It must be returned with [`Schedule::done`].
     pub(crate) fn take_due(&mut self, now: Timestamp) -> Option<NodeName> {
         if self.next()? > now {
             return None;
@@ -151,8 +144,8 @@ impl Schedule {
         Some(node)
     }
 
-    /// The scrape of `node` that began at `began` is over. Whether its outcome
-    /// counts: not if the node was removed meanwhile, though it came back.
+    /// The scrape of `node` that began at `began` is over. Returns whether its outcome counts: not
+    /// if the node was removed meanwhile, even if it was added again.
     pub(crate) fn done(&mut self, node: &NodeName, began: Timestamp) -> bool {
         match self.busy.remove(node) {
             Some(Busy::Ours) => {
@@ -168,7 +161,7 @@ impl Schedule {
         }
     }
 
-    /// Gives a node back that was due and for which there is no room before `due`.
+    /// Returns a node that was due and cannot be scraped before `due`.
     pub(crate) fn put_off(&mut self, node: &NodeName, due: Timestamp) {
         if self.busy.remove(node).is_some() {
             self.put(node.clone(), due);
@@ -180,8 +173,7 @@ impl Schedule {
         self.due.contains_key(node) || busy.is_some_and(|busy| *busy != Busy::Removed)
     }
 
-    /// Puts in a node that is not here; one that is still being scraped waits for
-    /// the end of that.
+    /// Adds a node that is not here. If a scrape of it is still in flight, it waits for its end.
     fn admit(&mut self, node: &NodeName, due: Timestamp) {
         match self.busy.get_mut(node) {
             Some(busy) => *busy = Busy::Back(due),
@@ -189,7 +181,7 @@ impl Schedule {
         }
     }
 
-    /// How long after a scrape at `began` the next one is due.
+    /// The time from a scrape at `began` to the next one.
     fn interval(&self, node: &NodeName, began: Timestamp) -> Duration {
         let resolution = self.resolution_ms;
         let phase = stable(node.as_str()) % resolution;
@@ -218,8 +210,8 @@ mod tests {
         Timestamp::from_millis(1_795_229_475_000 + millis) // a multiple of 15 s
     }
 
-    /// When `node` is scraped, in milliseconds after its arrival at `from`, if
-    /// every scrape begins `late` after it is due.
+    /// When `node` is scraped, in milliseconds after it was added at `from`, if every scrape begins
+    /// `late` after it is due.
     fn scrapes(node: &str, from: i64, late: i64) -> Vec<i64> {
         let mut schedule = Schedule::new(RESOLUTION);
         schedule.add(&node.into(), at(from));
@@ -336,12 +328,12 @@ mod tests {
         schedule.add(&node, at(3_000));
         assert_eq!(schedule.take_due(at(9_000)), None);
         schedule.hasten(&node, at(3_500));
-        // The outcome is that of before, and says nothing about now.
+        // The outcome is of the earlier node, and says nothing about the new one.
         assert!(!schedule.done(&node, at(2_000)));
         assert_eq!(schedule.take_due(at(3_499)), None);
         assert_eq!(schedule.take_due(at(10_000)), Some(node.clone()));
         assert!(schedule.done(&node, at(10_000)));
-        // Back, and gone again.
+        // Added again, and removed again.
         assert_eq!(schedule.take_due(at(30_000)), Some(node.clone()));
         schedule.remove(&node);
         schedule.add_at_phase(&node, at(31_000));

@@ -1,9 +1,8 @@
-//! The loop: whose turn it is, and what comes of it.
+//! The loop that scrapes nodes when they are due and hands on the results.
 //!
-//! One task per scrape under way, none per node that rests. What is kept of a
-//! kubelet (its connection, the layout of its page) goes into the task and comes
-//! back with its outcome, so there is no lock and never two requests to one
-//! node at once.
+//! There is one task per scrape in flight, and none per idle node. The state of a kubelet (its
+//! connection, the layout of its page) moves into the task and returns with the outcome. So there
+//! is no lock, and never two requests to one node at once.
 
 mod outcome;
 
@@ -30,25 +29,23 @@ use crate::{
     steady::Steady,
 };
 
-/// Scrapes under way at one time. Requests are spread over the resolution, so
-/// this many are only reached if kubelets hang; the others then wait their turn
-/// rather than each taking memory.
+/// The most scrapes in flight. Requests are spread over the resolution, so only hanging kubelets
+/// cause this many. The others then wait, so that they take no memory.
 const MOST_UNDER_WAY: usize = 1_000;
 
-/// First scrapes of nodes that others own and do not deliver, under way at one
-/// time. Where a part of the network is gone everybody tries all of its nodes, in
-/// vain and each for `--kubelet-request-timeout`; that must not take the places
-/// of those that answer.
+/// The most first scrapes in flight of nodes that other members own and do not deliver. If a part
+/// of the network fails, all members try all of its nodes, and each attempt fails after
+/// `--kubelet-request-timeout`. That must not block the nodes that answer.
 const MOST_TRIALS: usize = MOST_UNDER_WAY / 4;
 
-/// For want of a place a trial is put off for so long.
+/// How long such a scrape is postponed at the limit.
 const TRIAL_PUT_OFF: Duration = Duration::from_millis(100);
 
-/// How long scrapes that are under way may take when we leave. Others take the
-/// nodes over then, so no more is lost than a sample.
+/// How long scrapes in flight may take when the scraper stops. Other members take over the nodes
+/// then, so at most one sample is lost.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
-/// What the loop works with.
+/// The tools of the loop.
 #[derive(Debug)]
 pub(crate) struct Scraping {
     pub(crate) client: Arc<Client>,
@@ -60,37 +57,37 @@ pub(crate) struct Scraping {
     pub(crate) share: ShareMetrics,
 }
 
-/// What the loop is told.
+/// The inputs of the loop.
 #[derive(Debug)]
 pub(crate) struct Told {
-    /// Which nodes there are.
+    /// The nodes of the cluster.
     pub(crate) targets: watch::Receiver<Targets>,
-    /// Who shares them. `None` while nothing is known of that.
+    /// The members that share them. `None` while they are unknown.
     pub(crate) view: watch::Receiver<Option<View>>,
-    /// Of which nodes frontends lack samples.
+    /// Nodes of which frontends lack samples.
     pub(crate) overdue: mpsc::Receiver<Vec<String>>,
 }
 
-/// A node that is scraped here.
+/// A node that this scraper scrapes.
 #[derive(Debug)]
 struct Owned {
     target: Arc<Target>,
-    /// `None` while a scrape is under way.
+    /// `None` while a scrape is in flight.
     kubelet: Option<Kubelet>,
-    /// The kind of the last failure, if the last scrape failed: a change is
-    /// logged, a repetition is not.
+    /// The kind of the last failure, if the last scrape failed. A change is logged, a repetition is
+    /// not.
     failing: Option<Reason>,
-    /// Where its numbers are from: a change is logged.
+    /// The endpoint that its numbers are from. A change is logged.
     endpoint: Endpoint,
 }
 
-/// A scrape that is over.
+/// A finished scrape.
 struct Done {
     node: NodeName,
     is_trial: bool,
     kubelet: Kubelet,
     began: Timestamp,
-    /// By the date, for everybody else.
+    /// By the wall clock, for other processes.
     asked_at: Timestamp,
     took: Duration,
     outcome: Result<Decoded, ScrapeError>,
@@ -103,17 +100,17 @@ struct Loop {
     schedule: Schedule,
     owned: HashMap<NodeName, Owned>,
     under_way: JoinSet<Done>,
-    /// Those under way that are trials.
+    /// How many of them are first scrapes of nodes of others.
     trials: usize,
     counts: Counts,
 }
 
-/// Scrapes the nodes of this scraper until `stop`; then lets what is under way
-/// come to its end and gives all nodes back.
+/// Scrapes the nodes of this scraper until `stop`. Then it finishes the scrapes in flight and
+/// releases all nodes.
 ///
 /// # Errors
 ///
-/// A scrape panicked, which is a fault of ours.
+/// A scrape panicked, which is a bug.
 pub(crate) async fn scrape(
     scraping: Scraping,
     mut told: Told,
@@ -161,8 +158,7 @@ impl Loop {
         }
     }
 
-    /// Ends when a node is due and there is room for it, or is not ours any
-    /// more.
+    /// Waits until a node is due and the limit allows a scrape, or until a role ends.
     fn until_due(&self) -> impl Future<Output = ()> + use<> {
         let due = self.schedule.wake();
         let due = due.filter(|_| self.under_way.len() < MOST_UNDER_WAY);
@@ -176,7 +172,7 @@ impl Loop {
         }
     }
 
-    /// Takes in which nodes there are and who shares them, once both are known.
+    /// Applies the nodes and members, once both are known.
     fn follow(&mut self, told: &Told) {
         let targets = told.targets.borrow();
         let view = told.view.borrow();
@@ -205,7 +201,7 @@ impl Loop {
         }
     }
 
-    /// Takes on nodes and gives nodes back, and says so in one line.
+    /// Adds and releases nodes, and logs one line about it.
     fn apply(&mut self, moves: Vec<Move>, targets: &Targets) {
         let now = self.steady.now();
         for change in moves {
@@ -266,7 +262,7 @@ impl Loop {
         self.owned.insert(node.clone(), owned);
     }
 
-    /// Lets what is under way come to its end and gives all nodes back.
+    /// Finishes the scrapes in flight and releases all nodes.
     async fn leave(mut self, told: &Told) -> Result<(), JoinError> {
         let rest = async {
             while let Some(done) = self.under_way.join_next().await {
@@ -274,7 +270,7 @@ impl Loop {
             }
             Ok(())
         };
-        // What takes longer is left unfinished.
+        // Longer scrapes are cancelled.
         timeout(LEAVE_WITHIN, rest).await.unwrap_or(Ok(()))?;
         for node in self.owned.keys() {
             self.scraping.hub.release(node);
@@ -302,8 +298,8 @@ impl Loop {
             self.trials += usize::from(is_trial);
             let asked_at = Timestamp::from_millis(self.scraping.clock.now_millis());
             self.scraping.metrics.under_way.inc();
-            // On the heap, for a connection that rests remembers the task that
-            // read from it last, and with it the memory of its future.
+            // On the heap: an idle connection remembers the task that read from it last, and with
+            // it the memory of its future.
             self.under_way.spawn(Box::pin(async move {
                 let start = Instant::now();
                 let outcome = kubelet.scrape(&target, asked_at).await;
@@ -325,7 +321,7 @@ impl Loop {
         Some((Arc::clone(&owned.target), owned.kubelet.take()?))
     }
 
-    /// Hands on what a scrape gave, if the node is ours and was so all the time.
+    /// Hands on the result of a scrape, if the node was this scraper's all the time.
     fn finish(&mut self, done: Done, told: &Told) {
         let metrics = &self.scraping.metrics;
         metrics.under_way.dec();

@@ -9,8 +9,8 @@
 //!
 //! # Invariants
 //!
-//! - A question in flight is known while a request waits for it, and no longer. - Denials have
-//! their own limit: strangers can cause any number of them, and evict no approval.
+//! - A question in flight is known while a request waits for it, and no longer.
+//! - Denials have their own limit: strangers can cause any number of them, and evict no approval.
 
 use std::{
     fmt,

@@ -1,10 +1,9 @@
-//! Which Lease objects count, and what is read of them.
+//! Which Lease objects count, and their relevant fields.
 //!
-//! Whoever may write Leases in our namespace can make more members of the group.
-//! Who has a pod of ours can write its own, and where a policy says so no other:
-//! so the name of the object says who the holder is, and one that says something
-//! else counts for nobody. What a name may be is bounded, since every node is
-//! ranked by it.
+//! A user who may write Leases in the namespace can add members to the group. A pod of a scraper
+//! can write its own Lease, and none else if a policy forbids it. So the name of the object decides
+//! who the holder is, and an object with another holder does not count. The length of a name is
+//! limited, because every node is ranked by it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,23 +17,22 @@ use crate::membership::{LEASE, Lease};
 /// The longest name of an object.
 const MAX_NAME: usize = 253;
 
-/// A lease that says it lasts longer than so many of ours was not written by any
-/// version of us.
+/// No version of the scraper writes a Lease with a longer duration than this many of ours.
 const MOST_LEASES_LONG: u32 = 20;
 
-/// Why a lease does not count.
+/// Why a Lease does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub(crate) enum BadLease {
-    /// Its holder is not a name that a pod can have.
+    /// Its holder is not a valid name of a pod.
     #[error("the holder is not the name of a pod")]
     Holder,
-    /// It is not called after its holder.
+    /// Its name does not match its holder.
     #[error("the name is not `tributary-` and the holder")]
     Name,
-    /// It is not of our group.
+    /// It is not of this group.
     #[error("the label tributary.dev/group is of another group")]
     Group,
-    /// It does not say when it was renewed, or how long it lasts, or a date in it is none.
+    /// Its renewal time or duration is missing, or a date is not valid.
     #[error("renewTime or leaseDurationSeconds is missing, or a time is out of range")]
     Times,
     /// There are more than are remembered.
@@ -52,7 +50,7 @@ impl BadLease {
         Self::TooMany,
     ];
 
-    /// A word for labels of metrics and fields of logs.
+    /// The value in labels of metrics and fields of logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Holder => "holder",
@@ -64,11 +62,10 @@ impl BadLease {
     }
 }
 
-/// What is read of a Lease object.
+/// The fields of a Lease object that are read.
 ///
-/// Dates as they are written: Kubernetes takes such as jiff has none for
-/// (`9999-12-31T23:59:59Z`), and one that cannot be read must cost its own Lease and no
-/// other.
+/// Dates are strings: Kubernetes accepts some that jiff does not (`9999-12-31T23:59:59Z`), and a
+/// date that cannot be parsed must concern its own Lease only.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Object {
@@ -94,7 +91,7 @@ pub(super) struct Spec {
     pub(super) renew_time: Option<String>,
 }
 
-/// A lease, and the object that it was read from: name and version.
+/// A Lease, with the name and version of its object.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) lease: Lease,
@@ -102,7 +99,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// What matters of an object of `group`.
+    /// The Lease in an object of `group`.
     ///
     /// # Errors
     ///
@@ -130,7 +127,7 @@ impl Read {
         let renewed = date(spec.renew_time.as_ref())?.ok_or(BadLease::Times)?;
         let lease = Lease {
             holder: holder.into(),
-            // Every API gives one. Without it, nothing is older.
+            // Every API server sets one. A Lease without it counts as the newest.
             created: date(metadata.creation_timestamp.as_ref())?
                 .unwrap_or(Timestamp::from_millis(i64::MAX)),
             acquired: date(spec.acquire_time.as_ref())?.unwrap_or(renewed),
@@ -141,9 +138,9 @@ impl Read {
     }
 }
 
-/// A date, if there is one. It may be one that is out of range, or none.
+/// The date, if there is one. It may be out of range, or not valid.
 fn date(text: Option<&String>) -> Result<Option<Timestamp>, BadLease> {
-    // `null`, and so no text, is none.
+    // `null` is not a string, so it is no date.
     let Some(text) = text.filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
@@ -151,8 +148,7 @@ fn date(text: Option<&String>) -> Result<Option<Timestamp>, BadLease> {
     Ok(Some(Timestamp::from_millis(date.as_millisecond())))
 }
 
-/// Whether it is a DNS name as RFC 1123 has it and Kubernetes wants it, which all
-/// names of pods are.
+/// Whether it is a DNS subdomain (RFC 1123), as all names of pods are.
 fn is_name(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_label = |label: &str| {

@@ -1,4 +1,4 @@
-//! A log line at most so often, however often there is reason for it.
+//! Limits a log line to one in a minute.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How far lines are apart at least. What they are about lasts, and is counted.
+/// The shortest time between two lines. A metric counts all events.
 const APART: Duration = Duration::from_mins(1);
 
 /// When a line was last written.

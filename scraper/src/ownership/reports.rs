@@ -1,55 +1,54 @@
-//! What frontends said about a node, and whose turn it is then.
+//! Reports of frontends about a node, and which member rescues it.
 //!
-//! A frontend reports a node when its newest sample is 1.5 resolutions old, and
-//! again after each resolution. Samples are served for three. So ranks are asked
-//! once: at the first report whoever stands by, and at the second, 2.5
-//! resolutions after the sample, everybody. A member may be dead, hang or not
-//! exist at all, and however many of those rank before us, the node is served.
+//! A frontend reports a node when its newest sample is 1.5 resolutions old, and again after each
+//! resolution. Samples are served for three resolutions. So there is one attempt by rank: at the
+//! first report the standby scrapes the node, and at the second one, 2.5 resolutions after the
+//! sample, all members do. A member may have ended, hang, or not exist at all. The node is served,
+//! however many of those rank before this scraper.
 
 use std::time::Duration;
 
 use tributary_model::Timestamp;
 
-/// A node that was not reported for so many resolutions is not overdue any
-/// more, and one that was not for so many has got over it.
+/// A node without a report for the first number of resolutions is no longer overdue. After the
+/// second number its earlier rescues no longer count.
 const STREAK: u32 = 3;
 const RECOVERED: u32 = 64;
 
-/// A rescue lasts so many resolutions the first time, and up to
-/// `2^MOST_DOUBLINGS` times as many.
+/// The first rescue lasts this many resolutions, and later ones up to `2^MOST_DOUBLINGS` times as
+/// many.
 const RESCUE: u32 = 4;
 const MOST_DOUBLINGS: u32 = 3;
 
-/// With so many reports in a row everybody asks the node.
+/// After this many reports in a row all members scrape the node.
 const EVERYBODY_AT: u32 = 2;
 
-/// Those who are not foremost begin within this part of a resolution, not all in
-/// one instant.
+/// Members that are not first begin within this part of a resolution, not all at one instant.
 const SPREAD: u32 = 20;
 
-/// What frontends said about a node.
+/// The reports about a node.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reports {
-    /// How often in a row it was overdue.
+    /// How many reports in a row said that it is overdue.
     count: u32,
     last: Option<Timestamp>,
-    /// Rescues, and those among them that failed at once, since it was well.
+    /// How many rescues there were since it was well, and how many of them failed at once.
     rescues: u32,
     misses: u32,
     not_before: Option<Timestamp>,
 }
 
-/// When one begins who may rescue a node.
+/// When a member that may rescue a node begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
     AtOnce,
-    /// Within this time: many do.
+    /// Within this time, because many members do.
     Within(Duration),
 }
 
 impl Reports {
-    /// Counts a report. Whether it says something new: every frontend reports
-    /// a node once in a resolution.
+    /// Counts a report. Returns whether it is new: every frontend reports a node once in a
+    /// resolution.
     pub(super) fn take(&mut self, resolution: Duration, now: Timestamp) -> bool {
         let ago = self.last.and_then(|last| now.since(last));
         if ago.is_some_and(|ago| ago < resolution * 3 / 4) {
@@ -65,14 +64,14 @@ impl Reports {
         true
     }
 
-    /// Whether the node may still be overdue: the next report is yet to come.
+    /// Whether the node may still be overdue, because the next report is not due yet.
     pub(super) fn are_recent(&self, resolution: Duration, now: Timestamp) -> bool {
         let ago = self.last.and_then(|last| now.since(last));
         ago.is_some_and(|ago| ago <= resolution)
     }
 
-    /// Whether it is our turn. One is `foremost` who stands by, or whose last
-    /// scrape of the node succeeded.
+    /// Whether this scraper should rescue the node. `foremost` means that it is the standby, or
+    /// that its last scrape of the node succeeded.
     pub(super) fn turn(
         &self,
         foremost: bool,
@@ -88,19 +87,19 @@ impl Reports {
         (self.count >= EVERYBODY_AT).then_some(Turn::Within(resolution / SPREAD))
     }
 
-    /// Counts a rescue that begins; how long it lasts.
+    /// Counts a rescue that begins. Returns how long it lasts.
     pub(super) fn rescue(&mut self, resolution: Duration) -> Duration {
         let doublings = self.rescues.min(MOST_DOUBLINGS);
         self.rescues = self.rescues.saturating_add(1);
         resolution * (RESCUE << doublings)
     }
 
-    /// Takes in that a rescue brought a sample.
+    /// A rescue delivered a sample.
     pub(super) fn delivered(&mut self) {
         self.misses = 0;
     }
 
-    /// Takes in that a rescue failed at once: the next one waits longer.
+    /// A rescue failed at once. The next one waits longer.
     pub(super) fn missed(&mut self, resolution: Duration, now: Timestamp) {
         let doublings = self.misses.min(MOST_DOUBLINGS);
         self.misses = self.misses.saturating_add(1);

@@ -1,27 +1,26 @@
-//! What a scraper is to each node, for those who want to know.
+//! The role of a scraper for each node, for the frontends.
 
 use tributary_model::NodeName;
 
 use super::{Ownership, Role};
 
-/// What we are to a node.
+/// The role of this scraper for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// Others scrape it.
     None,
-    /// We scrape it.
+    /// It scrapes the node in the ordinary way.
     Owner,
-    /// We will if its owners do not deliver.
+    /// It scrapes the node if the owners do not deliver it.
     Standby,
-    /// It is another's now; we go on for a moment.
+    /// Another member owns the node now. It goes on for a moment.
     Leaving,
-    /// We scrape it since its owners do not deliver.
+    /// It scrapes the node because the owners do not deliver it.
     Rescuer,
 }
 
 impl Ownership {
-    /// The nodes to which we may have become something else since this was asked
-    /// last, and what we are to them now.
+    /// The nodes whose role may have changed since the last call, with the current role.
     pub(crate) fn news(&mut self) -> Vec<(NodeName, Standing)> {
         let changed = std::mem::take(&mut self.changed);
         changed

@@ -1,4 +1,4 @@
-//! The scrapers that share the nodes, as one of them sees them.
+//! The members of a group as one of them sees them.
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
@@ -11,7 +11,7 @@ pub(crate) type Member = Arc<str>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) name: Member,
-    /// It has been there for so long that it has scraped all of its nodes.
+    /// It has been a member for so long that it has scraped all of its nodes.
     pub(crate) established: bool,
 }
 
@@ -19,17 +19,17 @@ pub(crate) struct Peer {
 ///
 /// # Invariants
 ///
-/// `others` are in the order of their names, each once, and without `me`.
+/// `others` are sorted by name, each once, and without `me`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     me: Member,
     others: Vec<Peer>,
-    /// Whether anybody was looked for with success.
+    /// Whether the members are known.
     sure: bool,
 }
 
 impl View {
-    /// `me` and whoever is there besides.
+    /// `me` and the other members.
     pub(crate) fn new(me: Member, mut others: Vec<Peer>) -> Self {
         others.retain(|other| other.name != me);
         others.sort_by(|a, b| a.name.cmp(&b.name));
@@ -38,21 +38,20 @@ impl View {
         Self { me, others, sure }
     }
 
-    /// `me`, who could not find out who else is there. Others may well be, so we rank
-    /// behind them for every node, and scrape what nobody delivers.
+    /// `me`, while the other members are unknown. Others may well exist. So this scraper ranks
+    /// after them for every node, and scrapes what no other member delivers.
     pub(crate) fn unsure(me: Member) -> Self {
         let sure = false;
         let others = Vec::new();
         Self { me, others, sure }
     }
 
-    /// Whether we know who is there.
+    /// Whether the members are known.
     pub(crate) fn is_sure(&self) -> bool {
         self.sure
     }
 
-    /// The members of fixed shards, called by their numbers. They are always
-    /// there, as far as anybody knows.
+    /// The members of fixed shards, named by their numbers. They always count.
     pub(crate) fn fixed(shard: Shard) -> Self {
         let others = (0..shard.count()).map(|index| Peer {
             name: index.to_string().into(),
@@ -61,7 +60,7 @@ impl View {
         Self::new(shard.index().to_string().into(), others.collect())
     }
 
-    /// How many members rank before us for `node`; 0 for its first owner.
+    /// How many members rank before this scraper for `node`. 0 for its first owner.
     pub(crate) fn rank(&self, node: &str) -> usize {
         if !self.sure {
             return usize::MAX;
@@ -69,15 +68,15 @@ impl View {
         self.ahead(node, self.others.iter().map(|peer| &peer.name))
     }
 
-    /// Our rank for `node`, if it was `rank` before `turnover`. Costs one hash for
-    /// each who came or went, however many members there are.
+    /// This scraper's rank for `node`, if it was `rank` before `turnover`. It costs one hash for
+    /// each member that joined or left, however many members there are.
     pub(crate) fn rank_after(&self, turnover: &Turnover, rank: usize, node: &str) -> usize {
         let came = self.ahead(node, turnover.came.iter());
         let went = self.ahead(node, turnover.went.iter());
         (rank + came).saturating_sub(went)
     }
 
-    /// Who came and who went since `before`, in which we have the same name.
+    /// The members that joined and left since `before`, in which this scraper has the same name.
     pub(crate) fn turnover(&self, before: &Self) -> Turnover {
         let missing = |of: &Self, from: &Self| {
             let lacks = |peer: &&Peer| {
@@ -93,13 +92,13 @@ impl View {
         }
     }
 
-    /// A share of `span` that is ours for `node`, and likely another's not.
+    /// A part of `span` for `node` that differs between members.
     pub(crate) fn share_of(&self, span: Duration, node: &str) -> Duration {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX).max(1);
         Duration::from_millis(Scores::of(node).score(&self.me) % millis)
     }
 
-    /// How many of `members` rank before us for `node`.
+    /// How many of `members` rank before this scraper for `node`.
     fn ahead<'a>(&'a self, node: &str, members: impl Iterator<Item = &'a Member>) -> usize {
         let scores = Scores::of(node);
         let ours = Self::claim(scores, &self.me);
@@ -108,20 +107,20 @@ impl View {
             .count()
     }
 
-    /// The first in rank for `node` but for us.
+    /// The first in rank for `node` except this scraper.
     pub(crate) fn foremost_other(&self, node: &str) -> Option<&Peer> {
         let scores = Scores::of(node);
         let others = self.others.iter();
         others.max_by_key(|other| Self::claim(scores, &other.name))
     }
 
-    /// The members besides us.
+    /// The members besides this scraper.
     #[cfg(test)]
     pub(crate) fn others(&self) -> &[Peer] {
         &self.others
     }
 
-    /// All members in the order of their names, us included.
+    /// All members, sorted by name, this scraper included.
     #[cfg(test)]
     pub(crate) fn members(&self) -> Vec<Member> {
         let others = self.others.iter().map(|peer| Member::clone(&peer.name));
@@ -130,26 +129,25 @@ impl View {
         all
     }
 
-    /// How many members there are, us included.
+    /// The number of members, this scraper included.
     pub(crate) fn len(&self) -> usize {
         self.others.len() + 1
     }
 
-    /// Whether the same members are seen. What is known about them may differ.
+    /// Whether both views have the same members. Their details may differ.
     pub(crate) fn same_members(&self, other: &Self) -> bool {
         let (ours, theirs) = (self.others.iter(), other.others.iter());
         let names = ours.map(|peer| &peer.name);
         self.me == other.me && self.sure == other.sure && names.eq(theirs.map(|peer| &peer.name))
     }
 
-    /// Orders members by how much they want a node. The lower name wins a tie,
-    /// in every process.
+    /// Compares members by their rank for a node. The lower name wins a tie, in every process.
     fn claim(scores: Scores, member: &Member) -> (u64, Reverse<&Member>) {
         (scores.score(member), Reverse(member))
     }
 }
 
-/// Who came and who went between two views.
+/// The members that joined and left between two views.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Turnover {
     came: Vec<Member>,
@@ -157,7 +155,7 @@ pub(crate) struct Turnover {
 }
 
 impl Turnover {
-    /// How many came and went.
+    /// How many joined and left.
     pub(crate) fn len(&self) -> usize {
         self.came.len() + self.went.len()
     }
@@ -183,14 +181,14 @@ mod tests {
 
     #[test]
     fn owners_are_part_of_the_protocol() {
-        // Worked out apart from this code, from the definition in shard.rs.
+        // Computed apart from this code, from the definition in shard.rs.
         let owners: Vec<u32> = (1..=9).map(|n| owner(3, &node(n))).collect();
         assert_eq!(owners, [0, 2, 1, 0, 1, 0, 1, 1, 2]);
     }
 
     #[test]
     fn ranks_by_names_are_part_of_the_protocol() {
-        // Worked out apart from this code, from the definition in shard.rs.
+        // Computed apart from this code, from the definition in shard.rs.
         for (node, expected) in [
             ("node-a", "cdba"),
             ("node-b", "dbca"),

@@ -1,4 +1,4 @@
-//! What is said of a scrape: in our log, in metrics, and to frontends.
+//! Reports the outcome of a scrape: in the log, in metrics, and to frontends.
 
 use tracing::{debug, info, warn};
 use tributary_model::{NodeName, Timestamp};
@@ -12,8 +12,7 @@ use crate::{
     metrics::ScrapeMetrics,
 };
 
-/// A node that says of itself that it is not ready is expected to fail
-/// (docs/parity.md#which-nodes).
+/// A node whose condition Ready is not true is expected to fail (docs/parity.md#which-nodes).
 pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
     let kind = error.reason().as_str();
     let answer = error.excerpt();
