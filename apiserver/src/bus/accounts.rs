@@ -1,11 +1,10 @@
-//! What publishers may hold and send: each one, and all together.
+//! What publishers may store and send: each one, and all together.
 //!
-//! A publisher is whoever was proven to be at the other end, with all of its
-//! streams. What one is refused for being over its budget costs no other
-//! publisher anything, and one that holds and sends little is refused nothing
-//! because others have much. Within a publisher, which may be all scrapers of a
-//! cluster, rosters that are large may take half of the room, so that some
-//! nodes with a great many containers keep no ordinary node out.
+//! A publisher is one proven identity with all of its streams. If it is over its own limit, that
+//! costs no other publisher anything. A publisher that stores and sends little is refused nothing
+//! because of others. Within a publisher, which may be all scrapers of a cluster, large rosters may
+//! take half of the limit, so that a few nodes with very many containers do not block ordinary
+//! nodes.
 
 mod bounds;
 mod faults;
@@ -39,7 +38,7 @@ struct Books {
     room: Room,
 }
 
-/// What is held and was sent.
+/// What is stored and was sent.
 ///
 /// # Invariants
 ///
@@ -52,17 +51,17 @@ struct Holdings {
     claims: usize,
     size: Size,
     large: Size,
-    /// How many streams hold each roster, by its address.
+    /// How many streams have each roster, by its address.
     rosters: BTreeMap<usize, Shared>,
     pace: Pace,
-    /// What is sent within it counts for this publisher alone.
+    /// What is sent within it counts for this publisher only.
     guaranteed: Pace,
     faults: Faults,
     room: Room,
     lines: Lines,
 }
 
-/// What there are bounds of, for all publishers.
+/// What has limits for all publishers together.
 #[derive(Clone, Copy, Debug)]
 enum What {
     Nodes,
@@ -72,8 +71,7 @@ enum What {
     LargeBytes,
 }
 
-/// Spaces the log lines about the streams of a publisher that come and go. Cheap to
-/// clone.
+/// Limits the log lines about streams of a publisher that begin and end. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
     pub(super) came: Arc<Spaced>,
@@ -87,8 +85,8 @@ struct Shared {
     streams: usize,
 }
 
-/// The account of a publisher, as one of its streams has it. Dropping it gives
-/// back the stream; whoever holds nodes and claims gives those back.
+/// The account of a publisher, as one of its streams has it. Dropping it releases the stream. Nodes
+/// and claims must be released by the stream.
 #[derive(Debug)]
 pub(super) struct Account {
     accounts: Accounts,
@@ -115,8 +113,8 @@ impl Holdings {
         }
     }
 
-    /// Whether one more node, with this roster if it has one, is too much for `own`
-    /// or for all, which are `self`.
+    /// Whether one more node, with this roster if it has one, is too much for `own`, or for `self`,
+    /// which counts all publishers.
     fn check(&self, own: &Self, roster: Option<(usize, Size)>) -> Result<(), TooMuch> {
         own.check_against(roster, Whose::Publisher, |_, max| max)?;
         let new = |holdings: &Self| {
@@ -138,7 +136,7 @@ impl Holdings {
         })
     }
 
-    /// Whether one more node is too much, where `open` of each bound is open.
+    /// Whether one more node is too much, if `open` of each limit may be used.
     fn check_against(
         &self,
         roster: Option<(usize, Size)>,
@@ -228,12 +226,12 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// It has too many already, or all have, or too many of its last ones broke the
-    /// rules.
+    /// This publisher, or all together, have too many streams; or too many of its last streams
+    /// broke the rules.
     pub(super) fn open(&self, name: &Arc<str>, now: Instant) -> Result<Account, TooMuch> {
         let mut books = self.lock();
-        // One that came and went is known for as long as it has debts: else to
-        // dial again would be a way to send faster.
+        // A publisher without streams is remembered as long as its rate is over the limit.
+        // Otherwise a new stream would reset it.
         books
             .by
             .retain(|_, own| own.streams > 0 || own.pace.owes(now) || own.faults.owes(now));
@@ -281,11 +279,11 @@ impl Accounts {
 }
 
 impl Account {
-    /// Takes one more node into the account, with its roster if it has one.
+    /// Adds a node to the account, with its roster if it has one.
     ///
     /// # Errors
     ///
-    /// A bound is reached, and nothing is changed.
+    /// A limit is reached, and nothing changes.
     pub(super) fn hold(&self, roster: Option<&Arc<Roster>>) -> Result<(), TooMuch> {
         self.hold_sized(roster.map(|roster| (address(roster), Size::of(roster))))
     }
@@ -300,7 +298,7 @@ impl Account {
         .unwrap_or(Ok(()))
     }
 
-    /// Gives back a node that was held, with the same roster.
+    /// Removes a node that was added with the same roster.
     pub(super) fn release(&self, roster: Option<&Arc<Roster>>) {
         self.release_at(roster.map(address));
     }
@@ -312,12 +310,11 @@ impl Account {
         });
     }
 
-    /// Takes into account that the claims of a stream are `now` instead of
-    /// `before`. Fewer are always possible.
+    /// Changes the number of claims of a stream from `before` to `now`. Fewer are always possible.
     ///
     /// # Errors
     ///
-    /// A bound is reached, and nothing is changed.
+    /// A limit is reached, and nothing changes.
     pub(super) fn claim(&self, before: usize, now: usize) -> Result<(), TooMuch> {
         self.change(|own, all| {
             for (held, of) in [(&*own, Whose::Publisher), (&*all, Whose::All)] {
@@ -334,8 +331,7 @@ impl Account {
         .unwrap_or(Ok(()))
     }
 
-    /// Takes a message of so many bytes into account. Returns until when the
-    /// publisher has to wait, if it has to.
+    /// Counts a message of this many bytes. Returns until when the publisher must wait, if it must.
     pub(super) fn take(&self, bytes: usize, now: Instant) -> Option<Instant> {
         self.change(|own, all| {
             let of_all = if own.guaranteed.spend(bytes, now) {
@@ -348,13 +344,12 @@ impl Account {
         .flatten()
     }
 
-    /// Takes into account that a stream of this publisher broke the rules.
+    /// Counts that a stream of this publisher broke the rules.
     pub(super) fn fault(&self, now: Instant) {
         self.change(|own, _| own.faults.add(now));
     }
 
-    /// Changes the account and that of all. There is one for as long as there is
-    /// a stream.
+    /// Changes the account and that of all. It exists as long as it has a stream.
     fn change<T>(&self, change: impl FnOnce(&mut Holdings, &mut Holdings) -> T) -> Option<T> {
         let mut books = self.accounts.lock();
         let Books { all, by, .. } = &mut *books;
@@ -371,7 +366,7 @@ impl Drop for Account {
     }
 }
 
-/// Names a roster for as long as somebody holds it.
+/// Identifies a roster as long as it is in memory.
 fn address(roster: &Arc<Roster>) -> usize {
     Arc::as_ptr(roster).addr()
 }

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::auth::{MayNot, Publishing, bearer};
 
-/// A first no of a check of an open stream may be a passing trouble of whoever
-/// answers reviews; so it is asked twice, so far apart at most.
+/// An open stream is ended only after two denials, at most this far apart: the first may be a
+/// passing trouble of the authorizer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The longest token that is reviewed, in bytes, as at the API. Those of service accounts
@@ -43,7 +43,7 @@ pub(crate) enum Wanted {
     },
 }
 
-/// The admission of one door. Cheap to clone.
+/// The admission of one listener. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     pub(crate) wanted: Wanted,
@@ -55,7 +55,7 @@ pub(crate) struct Admission {
     pub(crate) spaced: Arc<Spaced>,
 }
 
-/// What a publisher shows.
+/// The proof that a publisher sends.
 #[derive(Clone)]
 pub(super) struct Shown {
     peer: Option<Peer>,
@@ -64,19 +64,19 @@ pub(super) struct Shown {
 
 /// A publisher that was let in.
 pub(super) struct Admitted {
-    /// Whose stream it is, for logs.
+    /// The publisher, for logs.
     pub(super) name: Arc<str>,
-    /// The pod to which its token is bound, if it is to one.
+    /// The pod to which its token is bound, if it is bound to one.
     pub(super) pod: Option<Arc<str>>,
     /// Which nodes it may publish.
     pub(super) share: Share,
-    /// Ends when it may publish no longer, with what it is to be told.
+    /// Ends when the permission ends, with the refusal.
     pub(super) denied: BoxFuture<'static, Status>,
 }
 
 impl Admitted {
-    /// By what it is counted: its name, and the pod if its token says which. So
-    /// scrapers that share an account answer each for itself.
+    /// The name of its account: its own name, and the pod of its token if that is known. So
+    /// scrapers that share a ServiceAccount have separate accounts.
     pub(super) fn account(&self) -> Arc<str> {
         match &self.pod {
             Some(pod) => format!("{} of pod {pod}", self.name).into(),
@@ -88,13 +88,13 @@ impl Admitted {
 /// What a publisher has proven.
 #[derive(Debug, Default)]
 struct Proven {
-    /// What it is called.
+    /// Its names.
     names: Vec<String>,
     /// The pod to which its token is bound.
     pod: Option<Arc<str>>,
 }
 
-/// Why a publisher is not let in.
+/// Why a publisher is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
     #[error("no certificate was shown (--bus-client-certificate)")]
@@ -114,8 +114,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// The word for the counter and the code for the publisher. Every mapping is
-    /// here.
+    /// The label of the metric, and the gRPC status. All mappings are here.
     fn code(&self) -> (&'static str, fn(String) -> Status) {
         match self {
             Self::NoCertificate | Self::Certificate(_) => ("certificate", Status::unauthenticated),
@@ -128,7 +127,7 @@ impl Refused {
         }
     }
 
-    /// Whether this says nothing about the publisher.
+    /// Whether the error says nothing about the publisher.
     fn is_unknown(&self) -> bool {
         matches!(self, Self::Token(MayNot::Unreviewed { .. }))
     }
@@ -142,7 +141,7 @@ impl Shown {
         Self { peer, token }
     }
 
-    /// Where it comes from, for people.
+    /// The address of the peer, for people.
     pub(super) fn from(&self) -> Arc<str> {
         let peer = self.peer.as_ref();
         peer.map_or_else(|| "unknown".into(), |peer| Arc::clone(&peer.name))
@@ -150,7 +149,7 @@ impl Shown {
 }
 
 impl Admission {
-    /// Lets a publisher in, or says what it is to be told.
+    /// Admits a publisher, or returns the refusal.
     pub(super) async fn admit(&self, shown: Shown) -> Result<Admitted, Status> {
         let proven = self.check(&shown).await;
         let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &shown))?;
@@ -162,7 +161,7 @@ impl Admission {
             peer.known();
         }
         let denied = match self.wanted {
-            // What they are cannot change while the connection lives.
+            // This cannot change while the connection is open.
             Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),
             Wanted::Proof { .. } => self.clone().watch(shown).boxed(),
         };
@@ -174,8 +173,8 @@ impl Admission {
         })
     }
 
-    /// Ends when the publisher may publish no longer. That it cannot be found out
-    /// changes nothing: samples go on while the Kubernetes API is away.
+    /// Ends when the publisher may no longer publish. A failed review changes nothing: samples go
+    /// on while the Kubernetes API is down.
     async fn watch(self, shown: Shown) -> Status {
         let mut doubted = false;
         loop {
@@ -191,7 +190,7 @@ impl Admission {
         }
     }
 
-    /// Whoever shows this.
+    /// Authenticates the proof.
     async fn check(&self, shown: &Shown) -> Result<Proven, Refused> {
         let peer = shown.peer.as_ref();
         let mut proven = Proven::default();
@@ -229,7 +228,7 @@ impl Admission {
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
-    /// Counts it, says so if nothing was said just now, and tells the publisher.
+    /// Counts the refusal, logs it at a limited rate, and returns it.
     fn refuse(&self, refused: &Refused, shown: &Shown) -> Status {
         let (reason, status) = refused.code();
         self.metrics.refused(reason);

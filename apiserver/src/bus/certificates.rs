@@ -1,4 +1,4 @@
-//! The certificates of publishers: who signs them and what they may be called.
+//! The certificates of publishers: their CAs and allowed names.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,8 +35,8 @@ impl Certificates {
         })))
     }
 
-    /// What the holder of a chain is called, its own certificate first; or what is
-    /// wrong with it.
+    /// The names in a verified chain, whose first certificate is the publisher's own, or the reason
+    /// why it is refused.
     pub(super) fn names(
         &self,
         chain: &[CertificateDer<'_>],
@@ -61,11 +61,11 @@ impl Certificates {
         last_to_expire(&in_pem(&self.0.current.load().0))
     }
 
-    /// Looks at the file, and takes over what has changed.
+    /// Reads the file again if it has changed.
     ///
     /// # Errors
     ///
-    /// It cannot be used; what was in force stays.
+    /// It cannot be used. The earlier CAs stay in force.
     pub(crate) fn look(&self) -> Result<bool, String> {
         let found = read(&self.0.file)?;
         if found.0 == self.0.current.load().0 {

@@ -1,10 +1,9 @@
-//! The messages of a stream, as bytes, before anything looks into them.
+//! The messages of a stream, as bytes, before they are decoded.
 //!
-//! tonic would decode each message as soon as it is complete and keep its
-//! largest buffer for as long as the stream lives. Here a message is weighed
-//! first, and one that is large waits until there is room for it: so many bytes
-//! of large messages are in memory at a time, for one publisher and for all,
-//! however many streams there are.
+//! tonic would decode each message as soon as it is complete, and keep its largest buffer as long
+//! as the stream lives. Here the size of a message is checked first, and a large one waits until
+//! there is room. So the memory of large messages has a limit, for one publisher and for all,
+//! whatever the number of streams.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -19,25 +18,24 @@ use tokio_util::sync::PollSemaphore;
 use tonic::Status;
 use tributary_proto::limits::MESSAGE_BYTES;
 
-/// A message of more bytes waits for room. The roster of a node that is full
-/// (250 pods with long names) is a third of it.
+/// A longer message waits for room. The roster of a full node (250 pods with long names) has a
+/// third of it.
 const LARGE: usize = 256 << 10;
 
-/// Large messages that all publishers may have in memory at a time: 64 MiB.
+/// The memory for large messages of all publishers: 64 MiB.
 const LARGE_AT_A_TIME: usize = 16;
 
-/// Large messages that one publisher may have in memory at a time: 16 MiB.
+/// The memory for large messages of one publisher: 16 MiB.
 const LARGE_OF_PUBLISHER: usize = 4;
 
-/// How long a large message may take to arrive, once there is room for it. Whoever
-/// is slower keeps others waiting.
+/// How long a large message may take to arrive, once there is room for it. Slower ones block
+/// others.
 const LARGE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What stands before each message: a flag and the length.
+/// The header of each message: a flag and the length.
 const HEAD: usize = 5;
 
-/// Room for the large messages of one publisher, within that for all. Cheap to
-/// clone.
+/// Room for the large messages of one publisher, within the room for all. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     all: Arc<Semaphore>,
@@ -63,14 +61,14 @@ impl Room {
     }
 }
 
-/// A whole message. Its room is free again when it is dropped.
+/// A whole message. Its room is released when it is dropped.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) bytes: Bytes,
     _room: Option<Taken>,
 }
 
-/// Both, in the order in which they were waited for.
+/// Both permits, in the order of waiting.
 #[derive(Debug)]
 struct Taken {
     _own: OwnedSemaphorePermit,
@@ -81,7 +79,7 @@ struct Taken {
 #[derive(Debug)]
 pub(super) struct Frames {
     body: Body,
-    /// What has arrived and was not looked at.
+    /// Bytes that have arrived and were not read.
     chunk: Bytes,
     head: BytesMut,
     under_way: Option<Partial>,
@@ -89,7 +87,7 @@ pub(super) struct Frames {
     all: PollSemaphore,
 }
 
-/// A message of which not all is there.
+/// An incomplete message.
 #[derive(Debug)]
 struct Partial {
     length: usize,
@@ -97,7 +95,7 @@ struct Partial {
     room: Wait,
 }
 
-/// What a message has to wait for.
+/// What a message waits for.
 #[derive(Debug)]
 enum Wait {
     /// Nothing: it is small.
@@ -106,7 +104,7 @@ enum Wait {
     Own,
     /// Room of all.
     All(OwnedSemaphorePermit),
-    /// It has room, and must have arrived by then.
+    /// It has room, and must arrive by then.
     Until(Instant, Taken),
 }
 
@@ -122,12 +120,11 @@ impl Frames {
         }
     }
 
-    /// The next message; `None` at the end of the stream. Dropping the future
-    /// loses nothing.
+    /// The next message. `None` at the end of the stream. It is cancel-safe.
     ///
     /// # Errors
     ///
-    /// What is sent is no message, or one that is too long, or too slow.
+    /// The bytes are not a message, or it is too long or too slow.
     pub(super) async fn next(&mut self) -> Result<Option<Frame>, Status> {
         loop {
             if self.under_way.is_none() && self.has_head() {
@@ -148,7 +145,7 @@ impl Frames {
         }
     }
 
-    /// Moves bytes to the head; whether it is complete.
+    /// Moves bytes to the header. Returns whether it is complete.
     fn has_head(&mut self) -> bool {
         let missing = HEAD.saturating_sub(self.head.len());
         let there = missing.min(self.chunk.len());
@@ -156,7 +153,7 @@ impl Frames {
         self.head.len() == HEAD
     }
 
-    /// What the head says, which is taken.
+    /// Reads and removes the header.
     fn length(&mut self) -> Result<usize, Status> {
         let mut head = std::mem::take(&mut self.head);
         if head.get_u8() != 0 {
@@ -198,7 +195,7 @@ impl Frames {
         }
     }
 
-    /// Moves bytes to the message under way, and takes it when it is complete.
+    /// Moves bytes to the current message, and returns it when it is complete.
     fn fill(&mut self) -> Option<Frame> {
         let partial = self.under_way.as_mut()?;
         let missing = partial.length.saturating_sub(partial.bytes.len());
@@ -218,7 +215,7 @@ impl Frames {
         })
     }
 
-    /// Reads on; `false` at the end of the stream.
+    /// Reads more bytes. `false` at the end of the stream.
     async fn more(&mut self) -> Result<bool, Status> {
         let frame = match &self.under_way {
             Some(Partial {
@@ -231,15 +228,14 @@ impl Frames {
         };
         match frame {
             Some(Ok(frame)) => {
-                // Trailers say nothing.
+                // Trailers are ignored.
                 self.chunk = frame.into_data().unwrap_or_default();
                 Ok(true)
             }
             None if self.under_way.is_some() || !self.head.is_empty() => {
                 Err(Status::internal("the stream ends within a message"))
             }
-            // With an error the connection is gone, and with it whoever would be
-            // answered.
+            // After an error the connection is gone, and there is no peer to answer.
             Some(Err(_)) | None => Ok(false),
         }
     }

@@ -1,4 +1,4 @@
-//! The sockets on which samples are taken.
+//! The sockets of the bus.
 
 use std::{
     collections::BTreeSet, fs::Permissions, os::unix::fs::PermissionsExt as _, path::Path,
@@ -24,18 +24,18 @@ use crate::{
 /// Streams of one connection: a scraper has one.
 const STREAMS_OF_CONNECTION: u32 = 4;
 
-/// What a stream may bring before it is read: a message is 4 MiB at most.
+/// How many bytes a stream may send before they are read: a message has at most 4 MiB.
 const RECEIVE: u32 = 256 << 10;
 
 /// How long a connection may be without a stream.
 const IDLE: Duration = Duration::from_secs(10);
 
 impl Bus {
-    /// Listens at every door and returns where.
+    /// Listens at every address and returns the addresses.
     ///
     /// # Errors
     ///
-    /// A socket cannot be had.
+    /// A socket cannot be opened.
     pub(crate) async fn listen(
         &self,
         tasks: &mut Tasks,
@@ -75,7 +75,7 @@ fn wanted(proof: &Proof, publishing: &Publishing) -> Wanted {
     match proof {
         Proof::None => Wanted::Nothing,
         Proof::Uids(others) => {
-            // Root can become anybody.
+            // Root can become any user.
             let own = [own_uid(), 0];
             Wanted::Uids(own.into_iter().chain(others.iter().copied()).collect())
         }
@@ -98,8 +98,8 @@ async fn bind(door: &BusDoor) -> anyhow::Result<Bound> {
     Ok(bound)
 }
 
-/// Lets only those connect who may: until then the kernel's word on who they are
-/// keeps others out.
+/// Sets the permissions of the socket. Until then the kernel's credentials of the peer keep others
+/// out.
 fn protect(path: &Path, others: &BTreeSet<u32>) -> anyhow::Result<()> {
     let mode = if others.is_empty() { 0o600 } else { 0o660 };
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;

@@ -1,4 +1,4 @@
-//! What the receiving half counts.
+//! Metrics of the receiving component.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -7,7 +7,7 @@ use prometheus_client::{
 };
 use tributary_runtime::serve::ServeMetrics;
 
-/// Why something is refused.
+/// Why a message is refused.
 const REFUSED: [&str; 14] = [
     "roster",
     "reading",
@@ -25,18 +25,18 @@ const REFUSED: [&str; 14] = [
     "protocol",
 ];
 
-/// Counters of the bus. Cheap to clone; all clones count together.
+/// Metrics of the bus. Cheap to clone; clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct BusMetrics {
     /// Streams that are open.
     pub(super) streams: Gauge,
-    /// Nodes whose samples are late.
+    /// Nodes whose samples are overdue.
     pub(super) overdue: Gauge,
     /// Reports of such nodes, over all streams.
     pub(super) reports: Counter,
-    /// Times that a stream had to wait because it sends too fast.
+    /// How often a stream was throttled.
     pub(super) throttled: Counter,
-    /// Of the servers that take streams, together.
+    /// Of all servers that accept streams.
     pub(super) serve: ServeMetrics,
     readings: Family<Outcome, Counter>,
     refused: Family<Reason, Counter>,
@@ -110,7 +110,7 @@ impl BusMetrics {
             "Messages of a later version, which are skipped",
             new.unknown.clone(),
         );
-        // What never happened is 0: a rule must not wait for the first time.
+        // Creates each series at 0, because a rule must not wait for the first event.
         for outcome in ["first", "newer", "repeated", "older", "clock_set"] {
             drop(new.readings.get_or_create(&Outcome { outcome }));
         }

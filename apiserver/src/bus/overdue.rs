@@ -1,8 +1,8 @@
-//! Which nodes lack fresh samples, so that whoever stands by scrapes them
+//! Which nodes lack fresh samples, so that their standbys scrape them
 //! (docs/decisions/0009-leases-and-ownership.md).
 //!
-//! One list for all streams: a frontend does not know who stands by for whom,
-//! and a scraper skips what is not its business.
+//! All streams get one list: a frontend does not know the standbys of a node, and a scraper skips
+//! nodes of others.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,14 +23,14 @@ use crate::{
     store::{Newest, Store},
 };
 
-/// Nodes are looked at eight times in a resolution, but this often at least, so
-/// that a rescue begins soon after the deadline.
+/// Nodes are checked eight times in a resolution, but at least this often, so that a rescue begins
+/// soon after the deadline.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// And this often at most, whatever resolution a publisher says it has.
+/// The shortest interval, whatever resolution a publisher claims.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
 
-/// The nodes without fresh samples, and when each is to be reported next.
+/// The nodes without fresh samples, and when each is reported next.
 #[derive(Debug, Default)]
 pub(crate) struct Overdue {
     next: HashMap<NodeName, Timestamp>,
@@ -39,9 +39,9 @@ pub(crate) struct Overdue {
 impl Overdue {
     /// The nodes to report now, and how many are overdue in all.
     ///
-    /// A node is reported when its newest sample is older than 1.5 resolutions,
-    /// and again after each resolution in which that stays so. One of which
-    /// there is no sample at all has 1.5 resolutions from now on.
+    /// A node is reported when its newest sample is older than 1.5 resolutions, and again after
+    /// each resolution in which it stays overdue. A node without any sample has 1.5 resolutions
+    /// from now.
     fn look(&mut self, nodes: &[(NodeName, Newest)], now: Timestamp) -> (Vec<NodeName>, usize) {
         let (mut report, mut overdue) = (Vec::new(), 0);
         for (name, newest) in nodes {
@@ -69,20 +69,20 @@ impl Overdue {
     }
 }
 
-/// What the log says about overdue nodes. A publisher chooses its resolution, and
-/// with it how often this changes; what is true at last is always said.
+/// The log lines about overdue nodes. A publisher chooses its resolution, and with it how often
+/// this changes. The last state is always logged.
 #[derive(Debug, Default)]
 struct Line {
     spaced: Spaced,
     said: bool,
-    /// What was seen last, and how often that changed without a line.
+    /// The last state, and how often it changed without a log line.
     seen: bool,
     changes: u64,
 }
 
 impl Line {
-    /// Takes in whether nodes are overdue. If that is to be said now, says it, and
-    /// how many changes were not said before.
+    /// Takes the state. If it should be logged now, returns it with the number of changes that were
+    /// not logged.
     fn look(&mut self, overdue: bool) -> Option<(bool, u64)> {
         if self.seen != overdue {
             self.seen = overdue;
@@ -96,11 +96,10 @@ impl Line {
     }
 }
 
-/// A report for every stream. One that is slow misses some; what stays overdue
-/// is reported again.
+/// Reports for every stream. A slow stream misses some; nodes that stay overdue are reported again.
 pub(crate) type Report = Arc<[NodeName]>;
 
-/// Looks for overdue nodes until `stop` and hands them to every stream.
+/// Checks for overdue nodes until `stop` and sends them to every stream.
 pub(crate) async fn report_overdue(
     (catalog, store): (Catalog, Store),
     clock: Clock,
@@ -117,7 +116,7 @@ pub(crate) async fn report_overdue(
         .is_some()
     {
         let nodes = store.newest(catalog.node_names());
-        // Nobody has ever published: there is nobody to tell.
+        // No publisher has ever connected, so no stream needs it.
         let Some(resolution) = nodes.iter().map(|(_, newest)| newest.resolution).min() else {
             continue;
         };
@@ -150,8 +149,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    /// When a node is reported that was last asked at these times, if it is
-    /// looked at every second until 60.
+    /// When a node is reported that was last scraped at these times, if it is checked every second
+    /// until 60.
     fn reports(asked_at: &[i64]) -> Vec<i64> {
         let mut overdue = Overdue::default();
         let reported = |now: &i64| {

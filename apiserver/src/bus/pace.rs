@@ -1,35 +1,35 @@
-//! How fast a stream, a publisher and all of them may send.
+//! How fast a stream, a publisher and all publishers may send.
 //!
-//! Whoever sends faster is read more slowly, and the connection makes it wait:
-//! nothing is lost, and the others are not kept waiting.
+//! A faster sender is throttled: its messages are read later, nothing is lost, and others do not
+//! wait.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tributary_proto::limits::{BURST_BYTES, BYTES_PER_SECOND, LEAST_MESSAGE_BYTES};
 
-/// What may be sent.
+/// A rate limit.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
-    /// At once, in bytes.
+    /// The burst, in bytes.
     pub(super) burst: usize,
-    /// In the long run, in bytes.
+    /// Bytes per second in the long run.
     pub(super) per_second: usize,
 }
 
 impl Rate {
-    /// That of one stream.
+    /// The limit of one stream.
     pub(super) const OF_STREAM: Self = Self {
         burst: BURST_BYTES,
         per_second: BYTES_PER_SECOND,
     };
 }
 
-/// What may still be sent now. Plain data, no clock.
+/// What may be sent now. Plain data, no clock.
 #[derive(Debug)]
 pub(super) struct Pace {
     rate: Rate,
-    /// Below zero while one has to wait.
+    /// Below zero while the sender must wait.
     left: i64,
     since: Instant,
 }
@@ -43,8 +43,7 @@ impl Pace {
         }
     }
 
-    /// Takes a message of so many bytes into account. Returns until when the
-    /// sender has to wait, if it has to.
+    /// Counts a message of this many bytes. Returns until when the sender must wait, if it must.
     pub(super) fn take(&mut self, bytes: usize, now: Instant) -> Option<Instant> {
         self.earn(now);
         self.left = self.left.saturating_sub(cost(bytes));
@@ -55,8 +54,7 @@ impl Pace {
         })
     }
 
-    /// Takes a message of so many bytes into account if it may be sent now; whether
-    /// it may.
+    /// Counts a message of this many bytes if it may be sent now. Returns whether it may.
     pub(super) fn spend(&mut self, bytes: usize, now: Instant) -> bool {
         self.earn(now);
         let left = self.left.saturating_sub(cost(bytes));
@@ -67,7 +65,7 @@ impl Pace {
         may
     }
 
-    /// Whether not all may be sent at once that one who never sent may.
+    /// Whether less than the whole burst may be sent now.
     pub(super) fn owes(&mut self, now: Instant) -> bool {
         self.earn(now);
         self.left < whole(self.rate.burst)
@@ -78,12 +76,12 @@ impl Pace {
         let millis = i64::try_from(passed.as_millis()).unwrap_or(i64::MAX);
         let earned = millis.saturating_mul(whole(self.rate.per_second) / 1_000);
         self.left = self.left.saturating_add(earned).min(whole(self.rate.burst));
-        // What is less than a millisecond counts the next time.
+        // Less than a millisecond counts the next time.
         self.since += Duration::from_millis(millis.unsigned_abs());
     }
 }
 
-/// What a message of so many bytes counts.
+/// The cost of a message of this many bytes.
 fn cost(bytes: usize) -> i64 {
     whole(bytes.max(LEAST_MESSAGE_BYTES))
 }

@@ -1,8 +1,7 @@
-//! What a publisher says after its `Hello`.
+//! The messages of a publisher after its `Hello`.
 //!
-//! Most of it comes from kubelets. So what is wrong with a message is the fault
-//! of the node that it is about: that node is refused, with a reason that
-//! people find, and the stream goes on with the others.
+//! Most of their content comes from kubelets. So a fault in a message is a fault of its node: that
+//! node is refused, with a reason that operators see, and the stream goes on with the other nodes.
 
 use std::sync::Arc;
 
@@ -33,26 +32,26 @@ use crate::{
     store::{FailedScrape, Source},
 };
 
-/// What is known of the publisher after its `Hello`.
+/// The state of a publisher after its `Hello`.
 pub(super) struct Publisher {
     pub(super) source: Source,
     shift: Shift,
     /// The nodes that it may publish.
     share: Share,
     pub(super) rosters: Rosters,
-    /// What it is to nodes.
+    /// Its roles for nodes.
     claims: Claims,
     unknown: Unknown,
     account: Arc<Account>,
-    /// Whether anything of the message under way was refused.
+    /// Whether any part of the current message was refused.
     refused: bool,
 }
 
 /// Why a node is refused.
 pub(super) struct Why {
-    /// For the counter.
+    /// The label of the metric.
     pub(super) reason: &'static str,
-    /// For the publisher.
+    /// The code for the publisher.
     pub(super) kind: Kind,
     /// For people.
     pub(super) message: String,
@@ -180,7 +179,7 @@ impl Publisher {
         None
     }
 
-    /// Asks for the roster of a node of which there is a reading.
+    /// Requests the roster of a node after a reading without one.
     fn ask(&mut self, bus: &Bus, node: &str) -> Option<Response> {
         let node = self.node(bus, node, "reading")?;
         bus.metrics.need_roster();
@@ -216,12 +215,13 @@ impl Publisher {
         };
         let told = share.nodes.len();
         let names = share.nodes.iter().take(SHARE_NODES);
-        // Of which it may speak is seen when somebody asks: labels change.
+        // Whether it may report roles for these nodes is checked when they are read, because labels
+        // change.
         let names = names.filter(|name| is_node_name(name));
         let nodes: Vec<NodeName> = names.map(|name| name.as_str().into()).collect();
         let (before, more) = (self.claims.count(), nodes.len());
         let mut refused = told - more;
-        // As many as there may be, until it is known how many are new.
+        // The most that may be new, until the number of new ones is known.
         if role.is_none() || self.account.claim(before, before + more).is_ok() {
             refused += self.claims.take(role, nodes);
             let booked = if role.is_none() {
@@ -240,12 +240,12 @@ impl Publisher {
         }
     }
 
-    /// When nodes are to be looked for again that did not exist, if there are any.
+    /// When to check again for nodes that did not exist, if there are any.
     pub(super) fn look_at(&self) -> Option<Instant> {
         self.unknown.look_at()
     }
 
-    /// Asks for the roster of a node that exists by now.
+    /// Requests the roster of a node that exists by now.
     pub(super) fn look(&mut self, bus: &Bus) -> Option<Response> {
         let there = |node: &NodeName| bus.catalog.node(node.as_str()).is_some();
         let node = self.unknown.take(there, Instant::now())?;
@@ -253,8 +253,8 @@ impl Publisher {
         Some(need_roster(&node))
     }
 
-    /// The node of a message, if its samples count: it has a name, is one of this
-    /// publisher's, and exists. Of others nothing is kept.
+    /// The node of a message, if its samples count: the name is valid, this publisher may publish
+    /// it, and it exists. Nothing is stored for other nodes.
     fn node(&mut self, bus: &Bus, name: &str, what: &'static str) -> Option<NodeName> {
         if !is_node_name(name) {
             self.count(bus, what);
@@ -264,7 +264,7 @@ impl Publisher {
         if !self.may(bus, name) {
             return None;
         }
-        // Checked already; what is longer is no name.
+        // Its length was checked before. A longer one is not a name.
         let node = node_name(name).ok()?;
         if bus.catalog.nodes_synced() && bus.catalog.node(name).is_none() {
             self.count(bus, "unknown-node");
@@ -275,7 +275,7 @@ impl Publisher {
         Some(node)
     }
 
-    /// Whether anything was refused since this was asked last.
+    /// Whether anything was refused since the last call.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
     }
@@ -285,7 +285,7 @@ impl Publisher {
         self.refused = true;
     }
 
-    /// Whether it may publish `node`; counts it if not.
+    /// Whether it may publish `node`. A denial is counted.
     fn may(&mut self, bus: &Bus, node: &str) -> bool {
         let may = self.share.has(node);
         if !may {
@@ -295,7 +295,7 @@ impl Publisher {
         may
     }
 
-    /// Refuses a node by the name in a message that was not decoded.
+    /// Refuses the node that is named in a message that was not decoded.
     pub(super) fn refuse_unread(
         &mut self,
         bus: &Bus,
@@ -308,21 +308,21 @@ impl Publisher {
         Some(self.refuse(bus, &node, why))
     }
 
-    /// Refuses a node until it sends a roster that can be taken. What was taken of
-    /// it before is served for as long as it is young enough.
+    /// Refuses a node until it sends a valid roster. Its earlier samples are served as long as they
+    /// are fresh enough.
     fn refuse(&mut self, bus: &Bus, node: &NodeName, why: Why) -> Response {
         let refused = (why.reason, refusal(&why).into());
         let new = self.rosters.refuse(node, refused, Instant::now());
         self.say_refused(bus, node, why, new)
     }
 
-    /// Refuses a reading. The next may be well.
+    /// Refuses a reading. The next one may be valid.
     fn refuse_reading(&mut self, bus: &Bus, node: &NodeName, why: Why) -> Response {
         self.say_refused(bus, node, why, true)
     }
 
-    /// Counts and logs a refusal, keeps it for whoever asks for the node, and tells
-    /// the publisher.
+    /// Counts and logs a refusal, stores it for requests for the node, and sends it to the
+    /// publisher.
     fn say_refused(&mut self, bus: &Bus, node: &NodeName, why: Why, new: bool) -> Response {
         self.count(bus, why.reason);
         self.failed(bus, node.as_str(), refusal(&why).into());
@@ -342,13 +342,13 @@ impl Publisher {
         })
     }
 
-    /// A reading came of a node that is refused.
+    /// A reading arrived for a node that is refused.
     fn still_refused(&mut self, bus: &Bus, node: &str, refused: Refused) {
         self.count(bus, refused.reason);
         self.failed(bus, node, refused.message);
     }
 
-    /// Keeps why a node has no samples, for whoever asks for them.
+    /// Stores why a node has no samples, for requests for it.
     fn failed(&self, bus: &Bus, node: &str, message: Arc<str>) {
         let failed = FailedScrape {
             asked_at: Timestamp::from_millis(bus.clock.now_millis()),
@@ -367,7 +367,7 @@ impl Drop for Publisher {
     }
 }
 
-/// Why a node is refused, for whoever asks for its metrics.
+/// Why a node is refused, for requests for its metrics.
 fn refusal(why: &Why) -> String {
     format!("refused by the frontend: {}", why.message)
 }
@@ -377,7 +377,7 @@ fn need_roster(node: &NodeName) -> Response {
     Response::NeedRoster(NeedRoster { node })
 }
 
-/// A kind of failure in the word that scrapers have for it.
+/// The kind of a failure, as scrapers call it.
 fn reason(reason: v1::scrape_failure::Reason) -> &'static str {
     use v1::scrape_failure::Reason;
     match reason {

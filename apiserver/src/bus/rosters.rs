@@ -1,4 +1,4 @@
-//! What one stream holds of its nodes: rosters, and who was refused.
+//! The rosters and refused nodes of one stream.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,15 +8,15 @@ use tributary_proto::{convert::WireRoster, limits::NODES_PER_STREAM};
 
 use super::accounts::{Account, TooMuch, Whose};
 
-/// How long a node stays refused before its roster is asked for again: it may be
-/// well, or what it was over may have room again.
+/// How long a node stays refused before its roster is requested again: it may be valid then, or a
+/// limit may have room again.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
-/// What readings may refer to.
+/// The rosters that readings refer to.
 ///
 /// # Invariants
 ///
-/// Every entry is held in the account, with its roster if it has one.
+/// Every entry is in the account, with its roster if it has one.
 #[derive(Debug)]
 pub(super) struct Rosters {
     held: HashMap<NodeName, Held>,
@@ -32,22 +32,22 @@ enum Held {
 /// A node whose roster was refused.
 #[derive(Clone, Debug)]
 pub(super) struct Refused {
-    /// The word for the counter.
+    /// The label of the metric.
     pub(super) reason: &'static str,
     /// For people.
     pub(super) message: Arc<str>,
     ask_at: Instant,
 }
 
-/// What a reading finds.
+/// The result for a reading.
 #[derive(Debug)]
 pub(super) enum Found<'a> {
     Roster(&'a WireRoster),
-    /// None, and it is to be asked for.
+    /// There is none, and it should be requested.
     Ask,
-    /// None, since the node is refused.
+    /// There is none, because the node is refused.
     Refused(Refused),
-    /// None, and there is no room for one.
+    /// There is none, and there is no room for one.
     Full,
 }
 
@@ -59,8 +59,7 @@ impl Rosters {
         }
     }
 
-    /// Takes the roster of a node instead of the one before. If that is too much,
-    /// the node has none.
+    /// Replaces the roster of a node. If that is over a limit, the node has none.
     pub(super) fn put(&mut self, node: NodeName, wire: WireRoster) -> Result<(), TooMuch> {
         self.remove(node.as_str());
         self.has_room()?;
@@ -69,9 +68,8 @@ impl Rosters {
         Ok(())
     }
 
-    /// Refuses a node: what it had is forgotten, and for a while nothing is asked
-    /// of it. Returns whether it was not refused before. If there is no room to
-    /// remember it, it is as if it had never been heard of.
+    /// Refuses a node: its roster is dropped, and not requested for a while. Returns whether it was
+    /// not refused before. If there is no room to remember it, the node is unknown.
     pub(super) fn refuse(
         &mut self,
         node: &NodeName,
@@ -94,7 +92,7 @@ impl Rosters {
         true
     }
 
-    /// What there is for a reading of `node` that names roster `id`.
+    /// The result for a reading of `node` with roster `id`.
     pub(super) fn find(&mut self, node: &str, id: u64, now: Instant) -> Found<'_> {
         let full = self.has_room().is_err();
         match self.held.get_mut(node) {

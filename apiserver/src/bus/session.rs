@@ -33,8 +33,8 @@ use super::{
 };
 use crate::store::Source;
 
-/// A message of which something is refused counts as so many. It costs as much to
-/// read as any other and brings nothing; a scraper sends few of them.
+/// A message with a refused part counts as this many messages. It costs as much to read and brings
+/// nothing, and a scraper sends few of them.
 const REFUSED_COSTS: usize = 8;
 
 /// A stream under way. Dropping it ends the stream.
@@ -44,10 +44,10 @@ pub(super) struct Session {
     peer: Arc<str>,
     admitted: Admitted,
     publisher: Option<Publisher>,
-    /// When there has to be one.
+    /// When the next message must have arrived.
     hello_by: Instant,
     pace: Pace,
-    /// Until then nothing is read.
+    /// No message is read before this time.
     wait: Option<Instant>,
     overdue: watch::Receiver<Report>,
     ended: bool,
@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Takes messages in until one calls for a response; `None` at the end.
+    /// Handles messages until one needs a response. `None` at the end.
     pub(super) async fn next(&mut self) -> Option<Result<PublishResponse, Status>> {
         if self.ended {
             return None;
@@ -147,7 +147,7 @@ impl Session {
         }
     }
 
-    /// Counts what ended the stream if it was the publisher's doing.
+    /// Counts the end of the stream if the publisher caused it.
     fn unreadable(&self, status: &Status) {
         match status.code() {
             Code::OutOfRange | Code::DeadlineExceeded => self.bus.metrics.refused("message"),
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// Which nodes lack fresh samples.
+    /// The nodes that lack fresh samples.
     fn report(&mut self) -> PublishResponse {
         let report = self.overdue.borrow_and_update();
         let nodes = report.iter().map(ToString::to_string).collect();
@@ -164,7 +164,7 @@ impl Session {
         respond(Response::Overdue(v1::Overdue { nodes }))
     }
 
-    /// Weighs a message, and takes it in if it has no more parts than it may have.
+    /// Checks the size of a message, and handles it if it has no more parts than allowed.
     fn receive(&mut self, frame: &Frame) -> Result<Option<Response>, Status> {
         let weighed = weigh(&frame.bytes).map_err(|error| self.malformed(&error))?;
         let now = Instant::now();
@@ -194,7 +194,7 @@ impl Session {
         self.take(message)
     }
 
-    /// Refuses the node of a message that is not worth decoding.
+    /// Refuses the node of a message that is too large to decode.
     fn unread(
         &mut self,
         weighed: &Weighed<'_>,
@@ -268,7 +268,7 @@ impl Session {
         }))
     }
 
-    /// The name of the source, if it is one, and that of its own pod.
+    /// The name of the source, if it is valid and that of its own pod.
     fn source(&self, hello: &Hello) -> Result<String, Status> {
         let checked = |what, name: &str| plain_name(what, name.to_owned());
         let name = checked("source", &hello.source)
@@ -303,7 +303,7 @@ impl Session {
         Status::invalid_argument(rule)
     }
 
-    /// Counts and logs what ends the stream.
+    /// Counts and logs the error that ends the stream.
     fn refused(&self, reason: &'static str, refused: &str) {
         self.bus.metrics.refused(reason);
         let (peer, publisher) = (&self.peer, &self.admitted.name);
@@ -313,7 +313,7 @@ impl Session {
     }
 }
 
-/// Whether a stream ended so because its publisher broke a rule.
+/// Whether the stream ended because its publisher broke a rule.
 fn breaks_a_rule(status: &Status) -> bool {
     matches!(
         status.code(),

@@ -13,13 +13,13 @@ pub struct Allow {
     nodes: Selector,
 }
 
-/// What is no `--bus-allow`.
+/// Why a `--bus-allow` is not valid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadAllow {
     /// It has no `=`, or nothing before it.
     #[error("should be PUBLISHER=SELECTOR")]
     Form,
-    /// The selector is none.
+    /// The selector is not valid.
     #[error(transparent)]
     Selector(#[from] BadSelector),
 }
@@ -39,7 +39,7 @@ impl FromStr for Allow {
     }
 }
 
-/// All of them.
+/// All rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Shares {
     catalog: Catalog,
@@ -54,13 +54,13 @@ pub(super) enum Share {
 }
 
 impl Shares {
-    /// Labels are those in `catalog`. Without rules, everybody may publish all.
+    /// Labels are those in `catalog`. Without rules, every publisher may publish all nodes.
     pub(crate) fn new(catalog: Catalog, rules: Vec<Allow>) -> Self {
         let rules = rules.into();
         Self { catalog, rules }
     }
 
-    /// The share of whoever has these names; `None` if it is empty.
+    /// The nodes of a publisher with these names. `None` if there are none.
     pub(super) fn of(&self, names: &[String]) -> Option<Share> {
         if self.rules.is_empty() {
             return Some(Share::All);
@@ -74,7 +74,7 @@ impl Shares {
 }
 
 impl Share {
-    /// Whether `node` is in it. One that is not known to exist is not, or not yet.
+    /// Whether `node` is among them. A node that does not exist is not, or not yet.
     pub(super) fn has(&self, node: &str) -> bool {
         let Self::Some(catalog, selectors) = self else {
             return true;

@@ -1,14 +1,14 @@
-//! Times of a publisher by our clock (docs/decisions/0006-clock-of-publishers.md).
+//! Converts times of a publisher to the local clock (docs/decisions/0006-clock-of-publishers.md).
 
-/// By how much a publisher's clock is behind ours, in milliseconds.
+/// By how much a publisher's clock is behind the local one, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shift {
     behind: i64,
     least: i64,
 }
 
-/// How long the first message of a stream may take until it is read, with the reviews
-/// before that. By so much the publisher seems to be further behind than it is.
+/// How long the first message of a stream may take to be read, including the reviews. The publisher
+/// seems to be further behind by this time.
 const LONGEST_HELLO: i64 = 10_000;
 
 impl Shift {
@@ -19,9 +19,9 @@ impl Shift {
         }
     }
 
-    /// A time of the publisher by our clock. What would lie in our future is taken to be
-    /// now: no sample is younger than its arrival. Then the first message took longer
-    /// than this one, and what it told is put right for all that follow.
+    /// A time of the publisher by the local clock. A time in the future becomes now: no sample is
+    /// younger than its arrival. Then the first message took longer than this one, and the shift is
+    /// corrected for all later ones.
     pub(super) fn ours(&mut self, theirs: i64, now: i64) -> i64 {
         let ours = theirs.saturating_add(self.behind);
         if ours > now {
@@ -40,9 +40,9 @@ mod tests {
         // An hour ahead; the first message took two seconds.
         let mut shift = Shift::new(-3_598_000);
         let theirs = 3_600_000;
-        // What was read before that.
+        // A sample from before that.
         assert_eq!(shift.ours(theirs + 1_000, 20_000), 3_000);
-        // 30 ms on its way: it is no younger than that, and the next ones neither.
+        // 30 ms in transit: it is no younger than that, and neither are the next ones.
         assert_eq!(shift.ours(theirs + 25_000, 25_030), 25_030);
         assert_eq!(shift.ours(theirs + 40_000, 40_500), 40_030);
         assert_eq!(shift.ours(theirs + 55_000, 55_010), 55_010);

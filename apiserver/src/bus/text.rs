@@ -1,21 +1,21 @@
-//! What publishers write that people read: names and sentences, in logs, in
-//! answers and on terminals.
+//! Strings of publishers that people read: names and messages, in logs, in responses and on
+//! terminals.
 
 use tributary_model::MAX_NAME;
 
-/// The name of a source, an instance or a group that is none: it could be taken
-/// for something else where it is shown.
+/// An invalid name of a source, an instance or a group: it could be mistaken for something else
+/// where it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} is no name: up to {MAX_NAME} visible characters of ASCII without blanks are")]
 pub(super) struct BadName {
     pub(super) what: &'static str,
 }
 
-/// `name`, which may be empty, checked.
+/// `name`, checked. It may be empty.
 ///
 /// # Errors
 ///
-/// It is too long, or not visible.
+/// It is too long, or has invisible characters.
 pub(super) fn plain_name(what: &'static str, name: String) -> Result<String, BadName> {
     let plain = name.len() <= MAX_NAME && name.bytes().all(|byte| byte.is_ascii_graphic());
     if plain {
@@ -36,8 +36,8 @@ pub(super) fn is_node_name(name: &str) -> bool {
     name.len() <= MAX_NAME && name.split('.').all(label)
 }
 
-/// `text` on one line, without what changes how a terminal shows the rest:
-/// control characters, line separators and marks of direction become blanks.
+/// `text` on one line, without characters that change how a terminal shows the rest: control
+/// characters, line separators and marks of direction become blanks.
 pub(super) fn printable(text: &str) -> String {
     let odd = |c: char| {
         c.is_control()
@@ -46,9 +46,9 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if odd(c) { ' ' } else { c }).collect()
 }
 
-/// Whether a publisher in the pod `pod` may call itself `source`: by the name of
-/// the pod, its host name (which Kubernetes cuts to 63 characters), or one that
-/// begins with the pod's and `/`, for several in one pod.
+/// Whether a publisher in the pod `pod` may call itself `source`: by the name of the pod, by its
+/// host name (which Kubernetes cuts to 63 characters), or by a name that begins with the pod's and
+/// `/`, for several in one pod.
 pub(super) fn is_source_of(source: &str, pod: &str) -> bool {
     const HOST_NAME: usize = 63;
     let host = pod.get(..HOST_NAME).unwrap_or(pod);

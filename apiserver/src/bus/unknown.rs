@@ -1,19 +1,18 @@
-//! Nodes that a publisher speaks of and that do not exist.
+//! Nodes that a publisher names and that do not exist.
 //!
-//! Nothing that is said of them is kept. A publisher may know of a new node
-//! sooner than we do, though, so some names are kept: when the node exists its
-//! roster is asked for, and the newest reading comes with it.
+//! Their samples are not stored. But a publisher may see a new node sooner than this frontend. So
+//! some names are remembered: when the node exists its roster is requested, and the newest reading
+//! comes with it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tributary_model::NodeName;
 
-/// Names that are kept of one stream. What is beyond is asked for at the next
-/// reading of the node.
+/// The most names of one stream. Other nodes are requested at their next reading.
 const MOST: usize = 64;
 
-/// How often they are looked for.
+/// How often they are checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The names of one stream. Pure: the date is an argument.
@@ -36,13 +35,13 @@ impl Unknown {
         self.nodes.retain(|known| known.as_str() != node);
     }
 
-    /// When to look again, if there is anything to look for.
+    /// When to check again, if there is any name.
     pub(super) fn look_at(&self) -> Option<Instant> {
         self.look_at.filter(|_| !self.nodes.is_empty())
     }
 
-    /// A node that is there by now. While there are some, they are taken one after
-    /// another; else it is a while until the next look.
+    /// A node that exists by now. While there are some, they are returned one after another. Then
+    /// there is a pause until the next check.
     pub(super) fn take(
         &mut self,
         there: impl Fn(&NodeName) -> bool,
@@ -50,7 +49,7 @@ impl Unknown {
     ) -> Option<NodeName> {
         let found = self.nodes.iter().position(there);
         let Some(at) = found else {
-            // Whoever is not there after a look is asked for at its next reading.
+            // A node that does not exist at a check is requested at its next reading.
             self.nodes.clear();
             self.look_at = None;
             return None;

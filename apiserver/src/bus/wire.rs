@@ -1,22 +1,22 @@
-//! What a message would become in memory, found without decoding it.
+//! The memory that a message needs when it is decoded, computed without decoding it.
 //!
-//! A pod of two bytes on the wire is 72 in memory, so a message of 4 MiB can be
-//! 150 MiB once it is decoded. Here its fields are walked over, which takes no
-//! memory, and what has more parts than the schema allows is not decoded at all.
+//! A pod of two bytes on the wire has 72 in memory, so a message of 4 MiB can need 150 MiB. This
+//! module walks over the fields, which needs no memory. A message with more parts than the schema
+//! allows is not decoded.
 
 use tributary_model::Roster;
 use tributary_proto::{limits::SHARE_NODES, v1};
 
-/// What a string takes beside its bytes: itself, and what the allocator rounds up.
+/// The memory of a string besides its bytes: its header, and the rounding of the allocator.
 const STRING: usize = size_of::<String>() + 16;
 
 /// The field of a reading that has the names of pods.
 const UNREADABLE: u64 = 17;
 
-/// A message, weighed.
+/// The size of a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Weighed<'a> {
-    /// The node that it is about, if it is about one.
+    /// Its node, if it has one.
     pub(super) node: &'a [u8],
     /// Bytes in memory, or on the wire if that is more.
     pub(super) bytes: usize,
@@ -26,7 +26,7 @@ pub(super) struct Weighed<'a> {
     listed: usize,
 }
 
-/// A message has more parts than it may have.
+/// A message has too many parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TooMany {
     /// Pods or containers in a roster.
@@ -35,18 +35,18 @@ pub(super) enum TooMany {
     /// Entries in the columns of a reading.
     #[error("{0} entries in a column, allowed are {max}", max = Roster::MAX_CONTAINERS)]
     Entries(usize),
-    /// Nodes in a share.
+    /// Nodes in a message about roles.
     #[error("{0} nodes in a share, allowed are {SHARE_NODES}")]
     Nodes(usize),
 }
 
-/// What is no protobuf, or uses of it what the schema does not.
+/// It is not protobuf, or not as the schema allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no message of bus v1")]
 pub(super) struct Malformed;
 
 impl TooMany {
-    /// The word for the counter.
+    /// The label of the metric.
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Containers(..) | Self::Entries(_) => "containers",
@@ -56,7 +56,7 @@ impl TooMany {
 }
 
 impl Weighed<'_> {
-    /// The first bound that the message is over.
+    /// The first limit that the message exceeds.
     pub(super) fn too_many(&self) -> Option<TooMany> {
         let max = Roster::MAX_CONTAINERS;
         if self.containers > max {
@@ -74,11 +74,11 @@ impl Weighed<'_> {
     }
 }
 
-/// Walks over a `PublishRequest`. Of a field that is there twice, both count.
+/// Walks over a `PublishRequest`. If a field occurs twice, both count.
 ///
 /// # Errors
 ///
-/// It cannot be walked over.
+/// It is malformed.
 pub(super) fn weigh(message: &[u8]) -> Result<Weighed<'_>, Malformed> {
     let mut weighed = Weighed::default();
     let mut memory = 0;
@@ -186,7 +186,7 @@ impl<'a> Weighed<'a> {
     }
 }
 
-/// The text in field 1.
+/// The string in field 1.
 fn first(message: &[u8]) -> Result<&[u8], Malformed> {
     let mut text = &[][..];
     for field in Fields(message) {
@@ -208,9 +208,9 @@ struct Field<'a> {
 }
 
 enum Value<'a> {
-    /// A number, whatever its size.
+    /// A number of any size.
     Number,
-    /// A text, a message or a packed column.
+    /// A string, a message or a packed column.
     Bytes(&'a [u8]),
 }
 

@@ -1,4 +1,4 @@
-//! How much publishers may hold and send, and what is said beyond it.
+//! How much publishers may store and send, and the errors beyond it.
 
 use std::{
     ops::{AddAssign, SubAssign},
@@ -13,26 +13,25 @@ use tributary_proto::limits::{
 
 use super::super::pace::Rate;
 
-/// A roster with more containers is large: four times what Kubernetes recommends
-/// for a node.
+/// A roster with more containers is large: four times what Kubernetes recommends for a node.
 const LARGE_CONTAINERS: usize = 1_024;
 
-/// So is one with more bytes of names.
+/// A roster with more bytes of names is large, too.
 const LARGE_BYTES: usize = 128 << 10;
 
-/// What is refused beyond. A roster counts once, however many streams hold it.
+/// The limits. A roster counts once, however many streams have it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) streams: usize,
     /// Nodes on streams: two scrapers for each, and twice for make-before-break.
     pub(super) nodes: usize,
-    /// Nodes of which a stream says who scrapes them.
+    /// Nodes for which a stream reports a role.
     pub(super) claims: usize,
     pub(super) size: Size,
     pub(super) rate: Rate,
 }
 
-/// Several times the largest clusters known.
+/// Several times the largest known clusters.
 pub(super) const OF_PUBLISHER: Limits = Limits {
     streams: STREAMS_PER_PUBLISHER,
     nodes: 4 * NODES_PER_STREAM,
@@ -47,8 +46,8 @@ pub(super) const OF_PUBLISHER: Limits = Limits {
     },
 };
 
-/// Two publishers at their bounds, with which one that is greedy leaves as much
-/// to the others. What is kept for those that hold little says [`open_to`].
+/// Twice the limits of one publisher, so that a greedy one leaves as much to others. [`open_to`] has
+/// what is reserved for publishers that store little.
 pub(super) const OF_ALL: Limits = Limits {
     streams: STREAMS,
     nodes: 8 * NODES_PER_STREAM,
@@ -63,14 +62,13 @@ pub(super) const OF_ALL: Limits = Limits {
     },
 };
 
-/// What a publisher that holds little is never refused on account of others, as
-/// long as there are no more than 64 publishers: so many of all streams, and this
-/// part of all nodes, containers and bytes.
+/// What a publisher that stores little is never refused because of others, if there are at most 64
+/// publishers: this many streams, and this part of all nodes, containers and bytes.
 pub(super) const LITTLE_STREAMS: usize = 2;
 const LITTLE: usize = 256;
 
-/// How much of the bound `max` for all is open to a publisher that will then hold
-/// `own` of it: the last quarter is kept for those that hold little.
+/// How much of the limit `max` for all a publisher may use that will then store `own`. The last
+/// quarter is reserved for those that store little.
 pub(super) fn open_to(own: usize, max: usize) -> usize {
     if own <= max / LITTLE {
         max
@@ -79,27 +77,27 @@ pub(super) fn open_to(own: usize, max: usize) -> usize {
     }
 }
 
-/// `max` without what is kept for publishers that hold little.
+/// `max` without what is reserved for publishers that store little.
 pub(super) fn without_kept(max: usize) -> usize {
     max - max / 4
 }
 
-/// What a publisher may send on account of nobody else: the replay and the samples
-/// of a thousand nodes every 15 s.
+/// The rate that a publisher always has, whatever others send: the replay and the samples of a
+/// thousand nodes every 15 s.
 pub(super) const GUARANTEED: Rate = Rate {
     burst: 16 << 20,
     per_second: 1 << 20,
 };
 
-/// What a roster takes.
+/// The memory of a roster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::bus) struct Size {
     pub(super) containers: usize,
-    /// Of names, with what stands around them in memory.
+    /// Bytes of names, with their overhead in memory.
     pub(super) bytes: usize,
 }
 
-/// Whose bound was reached.
+/// Whose limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::bus) enum Whose {
     Stream,
@@ -107,7 +105,7 @@ pub(in crate::bus) enum Whose {
     All,
 }
 
-/// A bound was reached.
+/// A limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::bus) enum TooMuch {
     #[error("more than {max} streams of {}", whose(*.of))]
@@ -130,7 +128,7 @@ pub(in crate::bus) enum TooMuch {
 }
 
 impl TooMuch {
-    /// Whose bound it is.
+    /// Whose limit it is.
     pub(in crate::bus) fn of(self) -> Whose {
         match self {
             Self::Streams { of, .. }
@@ -153,9 +151,9 @@ fn whose(of: Whose) -> &'static str {
 }
 
 impl Size {
-    /// What `roster` takes.
+    /// The memory of `roster`.
     pub(super) fn of(roster: &Roster) -> Self {
-        // The pod in the roster, and the heads of its two names.
+        // The pod in the roster, and the headers of its two names.
         const POD: usize = 96;
         let pods = roster.pods().iter();
         let pods = pods.map(|pod| POD + pod.key.namespace.len() + pod.key.name.len());

@@ -1,23 +1,23 @@
 //! How often streams of one publisher may break the rules.
 //!
-//! Each costs a connection, a review and a handshake, and the next may follow at
-//! once. No scraper of ours breaks a rule, so this keeps no honest one waiting,
-//! unless it shares its name with one that is not.
+//! Each such stream costs a connection, a review and a handshake, and the next may follow at once.
+//! Our scrapers break no rule, so this delays no honest one, unless it shares its name with a
+//! dishonest one.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// So many streams at once: enough for somebody who tries out a publisher.
+/// This many streams at once: enough for an operator who tests a publisher.
 const AT_ONCE: u32 = 16;
 
-/// And then one more in this time.
+/// Then one more in this time.
 const EACH: Duration = Duration::from_secs(4);
 
-/// What was broken, and not forgotten. Plain data, no clock.
+/// The recent faults. Plain data, no clock.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// When all is forgotten.
+    /// When all are forgotten.
     forgotten_at: Instant,
 }
 
@@ -27,20 +27,20 @@ impl Faults {
     }
 
     pub(super) fn add(&mut self, now: Instant) {
-        // More than there may be at once cannot come: until they are forgotten no
-        // stream begins. Those that are open may all end so.
+        // No more than the limit can be counted: until they are forgotten no stream begins. All
+        // open streams may still end so.
         let most = now + EACH * (2 * AT_ONCE);
         self.forgotten_at = (self.forgotten_at.max(now) + EACH).min(most);
     }
 
-    /// How long the next stream has to wait, if it has to.
+    /// How long the next stream must wait, if it must.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         let owed = self.forgotten_at.saturating_duration_since(now);
         let wait = owed.saturating_sub(EACH * (AT_ONCE - 1));
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Whether anything is not forgotten.
+    /// Whether any fault is remembered.
     pub(super) fn owes(&self, now: Instant) -> bool {
         self.forgotten_at > now
     }
