@@ -1,7 +1,7 @@
 //! The date, as a value.
 //!
-//! Waiting is tokio's business (`tokio::time` can be paused in tests); the date
-//! is not, so it is read through this handle and nowhere else.
+//! tokio does the waiting (`tokio::time` can be paused in tests). The date is read only through
+//! this handle.
 
 use std::{fmt, sync::Arc};
 
@@ -9,12 +9,12 @@ use jiff::Timestamp;
 
 type Tell = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Tells the time.
+/// A clock.
 #[derive(Clone)]
 pub struct Clock {
     now: Tell,
     date: Tell,
-    /// Whether somebody may set it, so that it jumps.
+    /// Whether it may be set, so that it jumps.
     may_jump: bool,
 }
 
@@ -28,7 +28,7 @@ impl Clock {
         Self::told_by(Timestamp::now)
     }
 
-    /// A clock that shows what `tell` says, which may jump.
+    /// A clock with the time of `tell`, which may jump.
     pub fn told_by(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             may_jump: true,
@@ -36,13 +36,12 @@ impl Clock {
         }
     }
 
-    /// A clock that stands still.
+    /// A clock with a fixed time.
     pub fn fixed(at: Timestamp) -> Self {
         Self::without_jumps(move || at)
     }
 
-    /// A clock that shows `origin` now and moves with tokio's time, so that
-    /// advancing that moves the date along.
+    /// A clock that has `origin` now and follows tokio's time, so that tests can advance it.
     pub fn from_tokio(origin: Timestamp) -> Self {
         let start = tokio::time::Instant::now();
         Self::without_jumps(move || origin.saturating_add(start.elapsed()).unwrap_or(origin))
@@ -57,9 +56,9 @@ impl Clock {
         }
     }
 
-    /// A clock that shows the same now and goes on evenly, whatever becomes of
-    /// this one: for ages, which must not jump when a machine's clock is set.
-    /// Its [`Clock::date`] is still that of this one.
+    /// A clock with the same time now that never jumps, whatever happens to this one: for ages,
+    /// which must not change when a machine's clock is set. Its [`Clock::date`] is still that of
+    /// this clock.
     #[must_use]
     pub fn even(&self) -> Self {
         if !self.may_jump {
@@ -71,7 +70,7 @@ impl Clock {
         }
     }
 
-    /// The time: for what is compared with other times of this clock.
+    /// The time, for comparison with other times of this clock.
     pub fn now(&self) -> Timestamp {
         (self.now)()
     }
@@ -81,7 +80,7 @@ impl Clock {
         self.now().as_millisecond()
     }
 
-    /// The date: for what is compared with dates of others, or shown.
+    /// The date, for comparison with dates of others, and for people.
     pub fn date(&self) -> Timestamp {
         (self.date)()
     }

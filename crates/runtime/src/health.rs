@@ -1,8 +1,7 @@
-//! Named checks behind `/livez`, `/readyz` and `/healthz`, in the manner of
-//! every Kubernetes server (docs/parity.md#probes).
+//! Named checks behind `/livez`, `/readyz` and `/healthz`, as every Kubernetes server has them
+//! (docs/parity.md#probes).
 //!
-//! A check is a question asked at request time, not a state kept in step: what
-//! it answers cannot be stale.
+//! A check runs at request time and has no state of its own, so its result cannot be stale.
 
 use std::{
     fmt,
@@ -19,7 +18,7 @@ use axum::{
 };
 use tracing::info;
 
-/// One named question; the answer is `Ok`, or the reason why not.
+/// A named check. The result is `Ok`, or the reason of the failure.
 #[derive(Clone)]
 pub struct Check {
     name: &'static str,
@@ -38,7 +37,7 @@ impl Check {
         }
     }
 
-    /// The check that always passes: the process answers.
+    /// The check that always passes: the process responds.
     pub fn ping() -> Self {
         Self::new("ping", || Ok(()))
     }
@@ -50,14 +49,14 @@ impl fmt::Debug for Check {
     }
 }
 
-/// The checks of one endpoint, in the order in which they are shown.
+/// The checks of one endpoint, in the order of the response.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     name: &'static str,
     checks: Arc<[Check]>,
-    /// Whether reasons are not for everybody.
+    /// Whether reasons are hidden from callers without permission.
     discreet: bool,
-    /// What failed when that was logged last.
+    /// The failures that were logged last.
     told: Arc<Mutex<String>>,
 }
 
@@ -72,7 +71,7 @@ impl Endpoint {
         }
     }
 
-    /// The paths it serves: its own, and one for each check.
+    /// Its paths: its own, and one for each check.
     pub fn paths(&self) -> Vec<String> {
         let own = format!("/{}", self.name);
         let checks = self.checks.iter();
@@ -94,7 +93,7 @@ impl Endpoint {
             .with_state(self)
     }
 
-    /// Everything about every check but those excluded.
+    /// The results of all checks except the excluded ones.
     fn verdict(&self, query: &Query) -> Verdict {
         let mut verdict = Verdict::default();
         let mut unknown: Vec<&str> = query.exclude.iter().map(String::as_str).collect();
@@ -159,8 +158,7 @@ impl Endpoint {
         }
     }
 
-    /// The answer of a failure, in words for those who may know the reason and in
-    /// words for all.
+    /// The response to a failure, with the reasons and without.
     fn failed(&self, open: String, discreet: String) -> Response {
         const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
         if !self.discreet {
@@ -171,8 +169,7 @@ impl Endpoint {
         response
     }
 
-    /// Logs what fails, once per change: the answer goes to whoever asked, who
-    /// may not keep it.
+    /// Logs failures, once per change, because callers may not keep the response.
     fn tell(&self, failing: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if *told == failing {
@@ -182,7 +179,7 @@ impl Endpoint {
             let names = text.lines().filter_map(|line| line.split_once(": "));
             names.map(|(name, _)| name.to_owned()).collect()
         };
-        // A reason may have numbers in it, which are no news.
+        // A reason may have numbers in it, whose changes are not logged.
         let is_news = names(&told) != names(failing);
         failing.clone_into(&mut told);
         if !is_news {
@@ -200,14 +197,14 @@ impl Endpoint {
     }
 }
 
-/// What the checks of an endpoint say.
+/// The results of the checks of an endpoint.
 #[derive(Debug, Default)]
 struct Verdict {
-    /// A line for each that fails, with the reason.
+    /// A line for each failure, with the reason.
     failing: String,
-    /// Everything.
+    /// The whole response.
     open: String,
-    /// Everything but the reasons.
+    /// The whole response without reasons.
     discreet: String,
 }
 
@@ -218,23 +215,23 @@ impl Verdict {
     }
 }
 
-/// What an answer does not say to everybody. Whoever knows the caller takes it
-/// from the extensions of the response.
+/// The full response, which is hidden. A layer that knows the caller may take it from the
+/// extensions of the response.
 #[derive(Clone, Debug)]
 pub struct Withheld(String);
 
 impl Withheld {
-    /// Says it after all.
+    /// The response with reasons.
     pub fn reveal(self, response: &mut Response) {
         *response.body_mut() = Body::from(self.0);
     }
 }
 
-/// What stands in place of a reason, as upstream.
+/// The text in place of a reason, as upstream.
 const WITHHELD: &str = "reason withheld";
 
-/// Routes for all of `endpoints`, which say why a check fails: for a port that is
-/// not open to everybody.
+/// Routes for all of `endpoints` that show why a check fails: for a port that not every client can
+/// reach.
 pub fn router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
     endpoints
         .into_iter()
@@ -243,7 +240,7 @@ pub fn router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
         })
 }
 
-/// The same, but for the reasons, which are [`Withheld`].
+/// The same without reasons, which are [`Withheld`].
 pub fn discreet_router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
     router(endpoints.into_iter().map(|endpoint| Endpoint {
         discreet: true,
@@ -251,8 +248,8 @@ pub fn discreet_router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router 
     }))
 }
 
-/// How many checks a query can leave out: several times those that there are.
-/// Anybody may ask, and each is compared with each check.
+/// The most checks that a query can exclude: several times those that exist. Every client may send
+/// it, and each is compared with each check.
 const EXCLUDED: usize = 64;
 
 #[derive(Debug, Default)]

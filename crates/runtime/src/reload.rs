@@ -1,19 +1,18 @@
 //! Files that may change while a process runs.
 //!
-//! They are looked at by content: Kubernetes replaces mounted secrets by
-//! swapping a symlink, which a watch on the file does not see. Whoever holds
-//! what was made of them has a function that looks, says whether something had
-//! changed, and leaves what is in force as it is if it cannot be used.
+//! They are compared by content: Kubernetes replaces mounted Secrets by swapping a symlink, which a
+//! watch on the file does not see. The owner of the content has a function that reads the files and
+//! returns whether something has changed. If they cannot be used, it keeps the earlier content.
 
 use std::{fmt::Display, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often files are looked at for a change.
+/// How often files are read.
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// Says what looking at files came to, once per change.
+/// Logs the results of reading files, once per change.
 #[derive(Debug)]
 pub struct Looks {
     what: &'static str,
@@ -26,7 +25,7 @@ impl Looks {
         Self { what, failures: 0 }
     }
 
-    /// Takes what a look came to.
+    /// Takes the result of a read.
     pub fn report<E: Display>(&mut self, look: Result<bool, E>) {
         let what = self.what;
         match look {
@@ -38,7 +37,7 @@ impl Looks {
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                // One failure may be files that are half written; two are a fault.
+                // A first failure may be a half-written file. Two are a fault.
                 if self.failures == 2 {
                     warn!(%error, "failed to read {what}; keeping the old one");
                 }
@@ -47,7 +46,7 @@ impl Looks {
     }
 }
 
-/// Looks again and again until `stop`.
+/// Reads the files repeatedly until `stop`.
 pub async fn follow<E: Display>(
     what: &'static str,
     stop: CancellationToken,

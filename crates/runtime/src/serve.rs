@@ -1,9 +1,9 @@
-//! The accept loop: TCP or a Unix socket, TLS, HTTP/1.1 and 2, bounds for those
-//! of whom nothing is known, a drain.
+//! The accept loop: TCP or a Unix socket, TLS, HTTP/1.1 and 2, limits for unknown peers, and
+//! draining.
 //!
-//! The server is given its socket and its end. Per-connection tasks live in a
-//! set inside the loop that accepted them, so nothing outlives it. Whoever comes
-//! is accepted at once: what becomes of the others is said in [`connections`].
+//! The server gets its socket and its stop token. The tasks of connections are in a set inside the
+//! accept loop, so none outlives it. A new connection is accepted at once, and may evict another
+//! one ([`connections`]).
 
 mod body;
 mod connection;
@@ -46,44 +46,44 @@ pub use self::{
     metrics::ServeMetrics,
 };
 
-/// How long to wait when a connection could not be accepted: one that was closed
-/// for it gives its descriptor back as its task ends.
+/// How long to wait when a connection could not be accepted: an evicted one returns its descriptor
+/// when its task ends.
 const SHORTAGE_LASTS: Duration = Duration::from_millis(10);
 
-/// Bounds of a server. The defaults are those of Kubernetes servers
-/// (docs/parity.md#serving) where those are bounded.
+/// Limits of a server. The defaults are those of Kubernetes servers (docs/parity.md#serving), where
+/// they have limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time; for one more another is closed.
+    /// The most connections. One more evicts another.
     pub connections: usize,
-    /// Of those, how many one address may have: an IPv4 address, or the first 64
-    /// bits of an IPv6 address. Those that are [`Standing::Trusted`] do not count.
+    /// The most connections of one address: an IPv4 address, or the first 64 bits of an IPv6
+    /// address. Those that are [`Standing::Trusted`] do not count.
     pub share: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long a connection may be without its first request, after the
     /// handshake.
     pub first_request: Duration,
-    /// How long an HTTP/1 peer may take to send the head of a request, counted
-    /// from the answer before.
+    /// How long an HTTP/1 peer may take to send the head of a request, counted from the end of the
+    /// last response.
     pub request_head: Duration,
     /// How long a connection may be without a request.
     pub idle: Duration,
-    /// How long the head of a request may be, in bytes, with 32 for each header
-    /// field in HTTP/2; what is longer is answered with 431. Room for a user in a
-    /// thousand groups, each of which is a field of 128 bytes from the front proxy.
+    /// The longest head of a request, in bytes, with 32 for each header field in HTTP/2. A longer
+    /// one is answered with 431. It has room for a user in a thousand groups, each of which is a
+    /// field of 128 bytes from the front proxy.
     pub head_bytes: u32,
-    /// Heads at one time, of all connections, that are not whole and of more than a
-    /// frame of HTTP/2, or 16 KiB; a connection that begins one more is closed.
+    /// The most unfinished heads, of all connections, of more than a frame of HTTP/2, or 16 KiB. A
+    /// connection that begins one more is closed.
     pub large_heads: usize,
     /// Whether HTTP/2 is spoken.
     pub http2: bool,
     /// HTTP/2 streams of one connection.
     pub streams: u32,
-    /// How much of its bodies an HTTP/2 peer may send before they are read: on one
-    /// stream, and on all of the connection.
+    /// How many bytes of its bodies an HTTP/2 peer may send before they are read: on one stream,
+    /// and on the connection.
     pub receive: u32,
-    /// How long requests under way may go on once the server stops.
+    /// How long requests in flight may take after the server stops.
     pub drain: Duration,
 }
 
@@ -107,8 +107,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Those of a port for probes and for whoever collects metrics, which anybody
-    /// may reach: few connections, and short ones.
+    /// The limits of a port for probes and Prometheus, which every client can reach: few
+    /// connections, and short ones.
     pub fn admin() -> Self {
         let short = Duration::from_secs(10);
         Self {
@@ -122,19 +122,17 @@ impl Limits {
     }
 }
 
-/// Who is at the other end of a connection; every request carries it as an
-/// extension.
+/// The peer of a connection. Every request has it as an extension.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// An address, or `unix`.
     pub name: Arc<str>,
-    /// The certificates it showed, its own first, of which it proved to hold the
-    /// key; verified against the CA that the server was given, if it was.
+    /// The certificates that it sent, its own first. It has proven that it has the key. They are
+    /// verified against the CA of the server, if it has one.
     pub certificates: Arc<[CertificateDer<'static>]>,
-    /// The user of the process at the other end of a Unix socket, as the kernel
-    /// tells it.
+    /// The user of the process at the other end of a Unix socket, from the kernel.
     pub uid: Option<u32>,
-    /// What the handlers have found out about it.
+    /// Notes of the handlers about it.
     pub notes: Notes,
 }
 
@@ -160,23 +158,22 @@ impl Peer {
     }
 }
 
-/// What handlers note about a connection, for its later requests: at most one
-/// value of each type.
+/// Notes of handlers about a connection, for its later requests: at most one value of each type.
 #[derive(Clone, Debug, Default)]
 pub struct Notes(Arc<Mutex<Extensions>>);
 
 impl Notes {
-    /// What was noted last.
+    /// The last note of this type.
     pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.lock().get().cloned()
     }
 
-    /// What was noted, or else what `make` makes, which is noted by this.
+    /// The note of this type, or else a new one from `make`.
     pub fn get_or_put<T: Clone + Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> T {
         self.lock().get_or_insert_with(make).clone()
     }
 
-    /// Notes it instead of what was noted before.
+    /// Replaces the note of this type.
     pub fn put<T: Clone + Send + Sync + 'static>(&self, note: T) {
         self.lock().insert(note);
     }
@@ -217,24 +214,24 @@ impl fmt::Debug for FirstLook {
 /// A server, ready to run.
 #[derive(Debug)]
 pub struct Server {
-    /// Where connections come from.
+    /// The listener.
     pub listener: Listener,
     /// TLS, unless the address is trusted by itself.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// What finds out from its certificate who a peer is, if anything does so early.
     pub first_look: FirstLook,
-    /// Its bounds.
+    /// The limits.
     pub limits: Limits,
-    /// Its counters.
+    /// The metrics.
     pub metrics: ServeMetrics,
 }
 
 impl Server {
-    /// Serves `router` until `stop`, then lets requests under way finish.
+    /// Serves `router` until `stop`, then waits for requests in flight.
     ///
     /// # Errors
     ///
-    /// The listening socket is beyond use.
+    /// The listening socket failed for good.
     pub async fn run(self, router: Router, stop: CancellationToken) -> io::Result<()> {
         descriptors::raise_limit();
         let connections = Connections::new(
@@ -270,7 +267,7 @@ impl Server {
             if let Some(connection) = self.connection(room, &arrival, &router, &stop) {
                 tasks.spawn(connection.serve(arrival.stream, tls.clone()));
             }
-            // Those that were accepted get their turn before more come.
+            // Accepted connections run before more are accepted.
             yield_now().await;
         }
         drop(self.listener);
@@ -285,7 +282,7 @@ impl Server {
         Ok(())
     }
 
-    /// The connection that came, if it is taken in.
+    /// The new connection, if it is admitted.
     fn connection(
         &self,
         (connections, large_heads): (&Arc<Connections>, &Arc<Semaphore>),
@@ -313,7 +310,7 @@ impl Server {
     }
 }
 
-/// How often lines about connections that cannot be accepted are written.
+/// The shortest time between two log lines about connections that cannot be accepted.
 const SAY_EVERY: Duration = Duration::from_secs(10);
 
 /// Connections that could not be accepted, for the log.

@@ -1,4 +1,4 @@
-//! A log line at most so often, however often there is reason for it.
+//! Limits how often a log line is written.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -7,15 +7,15 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How far lines are apart at least.
+/// The shortest time between two lines.
 const APART: Duration = Duration::from_secs(10);
 
-/// When a line was last said, and how many were not said since.
+/// When a line was last written, and how many were suppressed since.
 #[derive(Debug, Default)]
 pub struct Spaced(Mutex<(Option<Instant>, u64)>);
 
 impl Spaced {
-    /// Whether a line may be said now; if so, how many were left out before it.
+    /// Whether a line may be written now. If so, how many were suppressed before it.
     pub fn may_say(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,8 +1,7 @@
-//! Certificates and CAs from files, and what TLS is made of them.
+//! Certificates and CAs from files, and TLS configurations with them.
 //!
-//! Files are read again when they change, by content ([`crate::reload`]). Key
-//! and certificate are swapped as a pair, and only if they match. A connection
-//! that is open keeps what it was made with.
+//! Files are read again when they change, by content ([`crate::reload`]). Key and certificate are
+//! swapped as a pair, and only if they match. An open connection keeps its own.
 
 mod accept;
 mod authorities;
@@ -39,25 +38,24 @@ pub use self::{
 use self::{short::Short, unverified::Unverified};
 use crate::exit::Misconfigured;
 
-/// Makes aws-lc-rs the provider of every TLS in this process. To be called
-/// first; later calls change nothing.
+/// Makes aws-lc-rs the TLS provider of this process. It must be called first; later calls have no
+/// effect.
 pub fn install_provider() {
-    // An error says that there is one already, and it can only be this one.
+    // An error means that there is a provider already, which can only be this one.
     drop(aws_lc_rs::default_provider().install_default());
 }
 
-/// Whether and how clients prove who they are.
+/// Whether and how clients authenticate by certificate.
 #[derive(Clone, Debug)]
 pub enum ClientCertificates {
-    /// They are not asked.
+    /// They are not asked for one.
     None,
-    /// They may; a certificate that these did not sign is refused.
+    /// They may send one. It is refused unless these CAs signed it.
     Optional(Arc<RootCertStore>),
-    /// They must.
+    /// They must send one.
     Required(Arc<RootCertStore>),
-    /// They may, and whatever certificate they show is taken: the handshake
-    /// proves that they hold its key, and nothing else. Whoever serves them
-    /// checks the chain, and may change its mind while a connection lives.
+    /// They may send any certificate: the handshake only proves that they have its key. The server
+    /// verifies the chain later, and may do it again while the connection is open.
     Unverified,
 }
 

@@ -1,4 +1,4 @@
-//! Bodies of answers: counted, and not for ever.
+//! Bodies of responses: counted, and with a deadline.
 
 use std::{
     any::Any,
@@ -19,11 +19,11 @@ use super::{
     panics,
 };
 
-/// The longest piece that a connection is handed at once. It holds what it was
-/// handed until the peer reads, so this is what a peer that does not read costs.
+/// The longest piece that a connection gets at once. It keeps the piece until the peer reads, so
+/// this is the cost of a peer that does not read.
 const PIECE: usize = 128 << 10;
 
-/// What a body was made of.
+/// The content of a body.
 pub(super) struct Slot(Mutex<Content>);
 
 enum Content {
@@ -60,7 +60,7 @@ impl Slot {
         matches!(*self.lock(), Content::Late)
     }
 
-    /// When the connection last took a part of it, unless nothing is left.
+    /// When the connection last took a part of it. `None` if nothing is left.
     pub(super) fn taken_at(&self) -> Option<Instant> {
         match &*self.lock() {
             Content::Ahead { taken_at, .. } => Some(*taken_at),
@@ -76,9 +76,8 @@ impl Slot {
 /// A body that keeps something until its last piece was handed to the connection.
 pub(super) struct Bounded {
     slot: Arc<Slot>,
-    /// Whether the end comes after the last piece and not with it. hyper asks for the
-    /// end only when the peer allows that piece to be sent in HTTP/2. Until then what
-    /// is kept stays.
+    /// Whether the end comes after the last piece and not with it. hyper polls the end only when
+    /// the peer allows that piece to be sent in HTTP/2. The value is kept until then.
     ends_apart: bool,
     deadline: Option<Deadline>,
 }
@@ -88,7 +87,7 @@ struct Deadline {
     metrics: ServeMetrics,
 }
 
-/// What whoever reads such a body finds at its deadline.
+/// The error of a body after its deadline.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was not complete in time")]
 struct Late;
@@ -129,7 +128,7 @@ impl Bounded {
         &self.slot
     }
 
-    /// Whether it is more than a single piece, or nobody knows.
+    /// Whether it has more than one piece, or an unknown number.
     pub(super) fn is_long(&self) -> bool {
         let piece = u64::try_from(PIECE).unwrap_or(u64::MAX);
         let exact = http_body::Body::size_hint(self).exact();
@@ -177,7 +176,7 @@ impl http_body::Body for Bounded {
         }
         *taken_at = Instant::now();
         let next = if piece.len() > PIECE {
-            // A copy: a part of it would keep all of it in memory.
+            // A copy, because a slice would keep the whole body in memory.
             Bytes::copy_from_slice(&piece.split_to(PIECE))
         } else {
             std::mem::take(piece)
@@ -212,7 +211,7 @@ impl http_body::Body for Bounded {
     }
 }
 
-/// A body that counts as a request under way until it is dropped.
+/// A body that counts as a request in flight until it is dropped.
 pub(super) struct Counted {
     body: Body,
     _open: Open,
@@ -240,7 +239,7 @@ impl http_body::Body for Counted {
         let this = &mut *self;
         let frame = panics::caught(&this.metrics, || Pin::new(&mut this.body).poll_frame(cx));
         frame.unwrap_or_else(|panicked| {
-            // What is left of it cannot be relied on.
+            // The rest of it must not be used.
             this.body = Body::empty();
             Poll::Ready(Some(Err(axum::Error::new(panicked))))
         })

@@ -1,5 +1,4 @@
-//! One connection: TLS, then HTTP in either version, until it ends by itself, has to
-//! make room, or is due.
+//! One connection: TLS, then HTTP in either version, until it ends, is evicted, or reaches a limit.
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, time::Duration};
 
@@ -34,16 +33,14 @@ use super::{
 };
 use crate::{spaced::Spaced, tls::RefusedCertificate};
 
-/// What an HTTP/2 stream may hold for a peer that does not read
-/// (docs/parity.md#serving).
+/// The most buffered bytes of an HTTP/2 stream whose peer does not read (docs/parity.md#serving).
 const SEND_BUFFER: u32 = 256 << 10;
 
-/// How often an HTTP/2 peer that says nothing is asked whether it is there, and how
-/// long it may take to say so.
+/// How often a silent HTTP/2 peer gets a ping, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(15);
 
-/// A connection that was taken in, and what it is served with.
+/// An admitted connection, and what serves it.
 pub(super) struct Connection {
     pub(super) name: Arc<str>,
     pub(super) router: Router,
@@ -52,9 +49,9 @@ pub(super) struct Connection {
     pub(super) metrics: ServeMetrics,
     pub(super) stop: CancellationToken,
     pub(super) line: Line,
-    /// Its room among the others.
+    /// Its place among the connections.
     pub(super) entered: Entered,
-    /// Room for heads that go on.
+    /// Permits for large heads.
     pub(super) large_heads: Arc<Semaphore>,
 }
 
@@ -62,7 +59,7 @@ pub(super) struct Connection {
 #[derive(Clone)]
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
-    /// For lines about certificates that cannot be used.
+    /// Limits log lines about certificates that cannot be used.
     refusals: Arc<Spaced>,
 }
 
@@ -74,8 +71,8 @@ impl Tls {
         }
     }
 
-    /// Says what is wrong with a certificate, where its owner can do something about
-    /// it. What else fails in handshakes is strangers' business.
+    /// Logs what is wrong with a certificate, if its owner can fix it. Other errors of handshakes
+    /// are caused by strangers.
     pub(super) fn say(&self, peer: &str, error: &io::Error) {
         let Some(refused) = RefusedCertificate::cause_of(error) else {
             return;
@@ -88,7 +85,7 @@ impl Tls {
 }
 
 impl Connection {
-    /// Serves it to its end.
+    /// Serves it until it ends.
     pub(super) async fn serve(self, stream: Stream, tls: Option<Tls>) {
         let uid = listener::uid_of(&stream);
         let Some(tls) = tls else {
@@ -174,7 +171,7 @@ impl Connection {
     }
 }
 
-/// What answers the requests of one connection.
+/// Answers the requests of one connection.
 #[derive(Clone)]
 struct Served {
     peer: Peer,
@@ -184,8 +181,8 @@ struct Served {
 }
 
 impl Served {
-    /// The answer to one request. Whoever makes it says with `Connection: close`
-    /// that it should be the last on this connection, as in Go also in HTTP/2.
+    /// The response to one request. With `Connection: close` it is the last one on this connection,
+    /// in HTTP/2, too, as in Go.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
         let open = self.line.begin();
         let version = request.version();

@@ -1,12 +1,11 @@
-//! Which connections a server keeps when there are more than it has room for.
+//! Which connections a server keeps when there are too many.
 //!
-//! Whoever comes is taken in: a probe, or the front proxy, is a stranger until its
-//! first request is there. Where there is no room another connection is closed,
-//! of the address that has most, so that one address cannot take the room of the
-//! others. Of one address goes first who has shown nothing of who it is, and of
-//! those one that is idle; of equals the oldest. So with a room of `n` for an
-//! address a newcomer is closed after `n` others have come at the earliest, which
-//! is what it has for its request.
+//! A new connection is always admitted: a probe, or the front proxy, is a stranger until its first
+//! request arrives. At the limit another connection is evicted, of the address that has most, so
+//! that one address cannot block the others. Of one address, connections without credentials go
+//! first; of those, idle ones; and then the oldest. So with a limit of `n` for an address, a new
+//! connection is evicted after `n` later ones at the earliest. That is the time that it has for its
+//! request.
 
 use std::{
     collections::HashMap,
@@ -21,15 +20,15 @@ use super::{
     metrics::{Reason, ServeMetrics},
 };
 
-/// Whose connections share one room.
+/// A group of connections with a common limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
-    /// Processes of this machine that reach a Unix socket: one room without a
-    /// share, because the directory of the socket says who they are.
+    /// Processes of this machine that reach a Unix socket: one group without a limit of its own,
+    /// because the directory of the socket decides who may connect.
     Local,
     /// One IPv4 address.
     V4([u8; 4]),
-    /// The first 64 bits of IPv6 addresses: who has one address there has all.
+    /// The first 64 bits of IPv6 addresses: a peer with one address there has all.
     V6([u16; 4]),
 }
 
@@ -49,9 +48,9 @@ impl Source {
 /// The connections of one server.
 #[derive(Debug)]
 pub(super) struct Connections {
-    /// How many there may be.
+    /// The most connections.
     most: usize,
-    /// How many of one source, but for those that are trusted.
+    /// The most of one source, except trusted ones.
     share: usize,
     metrics: ServeMetrics,
     open: Mutex<Open>,
@@ -61,7 +60,7 @@ pub(super) struct Connections {
 struct Open {
     next: u64,
     count: usize,
-    /// No source is without a connection.
+    /// Every source has a connection.
     sources: HashMap<Source, Vec<Kept>>,
 }
 
@@ -71,7 +70,7 @@ struct Kept {
     line: Line,
 }
 
-/// A connection among the others, until this is dropped.
+/// One of the connections, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Entered {
     connections: Arc<Connections>,
@@ -80,7 +79,7 @@ pub(super) struct Entered {
 }
 
 impl Connections {
-    /// Room for `most` connections, and for `share` of one source.
+    /// For at most `most` connections, and `share` of one source.
     pub(super) fn new(most: usize, share: usize, metrics: ServeMetrics) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -90,8 +89,8 @@ impl Connections {
         })
     }
 
-    /// Takes in a connection from `source`, in place of another if there is no
-    /// room. `None` if all others are trusted.
+    /// Admits a connection from `source`, and evicts another one at a limit. `None` if all others
+    /// are trusted.
     pub(super) fn enter(self: &Arc<Self>, source: Source, line: Line) -> Option<Entered> {
         let now = Instant::now();
         let mut open = self.lock();
@@ -127,7 +126,7 @@ impl Connections {
         self.evict(&mut open, worst, Reason::Descriptors);
     }
 
-    /// Whether there was one to close.
+    /// Evicts one. Returns whether there was one.
     fn evict(&self, open: &mut Open, worst: Option<(Source, u64)>, reason: Reason) -> bool {
         let kept = worst.and_then(|(source, id)| open.remove(source, id));
         if let Some(kept) = &kept {
@@ -143,7 +142,7 @@ impl Connections {
 }
 
 impl Open {
-    /// How many connections of `source` count for its share.
+    /// How many connections of `source` count.
     fn strangers(&self, source: Source) -> usize {
         let kept = self.sources.get(&source);
         kept.map_or(0, |kept| {
@@ -152,7 +151,7 @@ impl Open {
         })
     }
 
-    /// The connection of `source` that goes first; none that is trusted.
+    /// The connection of `source` that goes first. Trusted ones never do.
     fn worst_of(&self, source: Source, now: Instant) -> Option<(Source, u64)> {
         let kept = self.sources.get(&source)?;
         let worst = kept
@@ -163,8 +162,8 @@ impl Open {
         Some((source, worst.1))
     }
 
-    /// The connection of all that goes first: of the source that has most of the
-    /// lowest standing.
+    /// The connection that goes first of all: of the source that has most of the least trusted
+    /// ones.
     fn worst(&self, now: Instant) -> Option<(Source, u64)> {
         [Standing::Unknown, Standing::Known]
             .into_iter()

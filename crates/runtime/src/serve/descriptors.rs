@@ -3,9 +3,9 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tracing::debug;
 
-/// Raises the limit of open files to what this process may have. Container
-/// runtimes leave it at 1,024 for programs that use `select`, fewer than the
-/// connections that a server takes; Go programs raise it as they start.
+/// Raises the limit of open files to the hard limit. Container runtimes leave the soft limit at
+/// 1,024 for programs that use `select`, which is less than the connections of a server. Go
+/// programs raise it at their start.
 pub(super) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;

@@ -1,8 +1,7 @@
-//! What the head of a request may be, before anybody looks at what it says.
+//! Limits of the head of a request, checked before it is interpreted.
 //!
-//! Its bytes are bounded where it is read. HPACK lets a few bytes on the wire
-//! stand for a field of thousands, so in HTTP/2 the fields are counted too, as
-//! they are in HTTP/1 while it is read.
+//! Its bytes are limited where it is read. HPACK lets a few bytes on the wire stand for a field of
+//! thousands, so in HTTP/2 the fields are counted, too, as they are in HTTP/1 while it is read.
 
 use std::error::Error;
 
@@ -11,19 +10,19 @@ use http::{Request, Response, StatusCode, Version, header::HOST};
 
 use super::path::{self, BadPath};
 
-/// The header fields of one request: enough for somebody in a thousand groups,
-/// each of which is a field of the front proxy.
+/// The most header fields of a request: enough for a user in a thousand groups, each of which is a
+/// field of the front proxy.
 pub(super) const FIELDS: usize = 1_100;
 
 /// The bytes of a path, without the query. The longest that is served has a
 /// namespace of 63 and a name of 253.
 const PATH: usize = 2 << 10;
 
-/// A request of which everybody reads the same path.
+/// The request with a normalized path, so that all readers see the same one.
 ///
 /// # Errors
 ///
-/// The answer to a head that is too large, or that cannot be read.
+/// The response to a head that is too large, or that cannot be read.
 pub(super) fn read<B>(mut request: Request<B>) -> Result<Request<B>, Response<Body>> {
     let (status, why) = if request.headers().len() > FIELDS {
         let why = "the request has too many header fields";
@@ -55,8 +54,8 @@ fn hosts<B>(request: &Request<B>) -> usize {
     request.headers().get_all(HOST).iter().take(2).count()
 }
 
-/// Whether a connection ended with a head that was too large to be read. (One in
-/// HTTP/2 ends only its stream, which nobody hears of.)
+/// Whether a connection ended because a head was too large to be read. (In HTTP/2 it ends only its
+/// stream, which is not visible here.)
 pub(super) fn was_refused(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     error
         .downcast_ref::<hyper::Error>()

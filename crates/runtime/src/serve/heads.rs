@@ -1,10 +1,9 @@
 //! Heads of requests while they are read.
 //!
-//! Nothing is known of a peer whose head is not whole, and it may send the rest as
-//! slowly as it likes. A few bytes in HTTP/2 become large header fields as they are
-//! decoded, so what a connection holds is not what was sent. A head that fits into
-//! one frame is decoded when it is whole. Those that go on need room, of which there
-//! is little, and have to be over soon.
+//! A peer whose head is not complete is unknown, and it may send the rest slowly. A few bytes in
+//! HTTP/2 become large header fields when they are decoded, so a connection can need more memory
+//! than was sent. A head that fits into one frame is decoded when it is complete. Longer heads need
+//! a permit, of which there are few, and have a deadline.
 //!
 //! No client of this server has to send trailers after a request. h2 would keep them,
 //! decoded, until the answer is read, so trailers end the connection. So does a
@@ -30,11 +29,11 @@ use super::{
     metrics::ServeMetrics,
 };
 
-/// What an HTTP/1 peer may send before it is answered, without room: the longest
+/// How many bytes an HTTP/1 peer may send before it is answered, without a permit: the longest
 /// frame of HTTP/2.
 const SMALL: usize = 16 << 10;
 
-/// How long a head may take to be whole once it has room.
+/// How long a head may take once it has a permit.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// The frame header of HTTP/2 (RFC 9113, 4.1).
@@ -47,13 +46,13 @@ const END_HEADERS: u8 = 4;
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream of which no head goes on without room.
+/// A stream with its HTTP bytes. No head goes on without a permit.
 #[derive(Debug)]
 pub(super) struct Heads<S> {
     stream: S,
     line: Line,
     metrics: ServeMetrics,
-    /// For all connections.
+    /// The permits of all connections.
     room: Arc<Semaphore>,
     scanner: Scanner,
     taken: Option<Taken>,
@@ -77,7 +76,7 @@ impl<S> Heads<S> {
         }
     }
 
-    /// Takes room or gives it back, by what was seen last.
+    /// Takes or releases a permit, by what was read last.
     fn settle(&mut self) -> io::Result<()> {
         if let Some(why) = self.scanner.fault() {
             return Err(self.refuse(why));
@@ -113,7 +112,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.line.is_answering() {
-            // In HTTP/1 its head is whole; this read looks whether the peer is there.
+            // In HTTP/1 its head is complete. This read only detects a closed connection.
             this.scanner.answered();
             this.settle()?;
         }
@@ -168,10 +167,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
     }
 }
 
-/// Sees in what arrives whether a head goes on.
+/// Detects in the received bytes whether a head goes on.
 #[derive(Debug)]
 enum Scanner {
-    /// As much of the preface as has come.
+    /// The received part of the preface.
     New(usize),
     One(Lines),
     Two(Frames),
@@ -200,7 +199,7 @@ impl Scanner {
         }
     }
 
-    /// Looks at what arrived.
+    /// Scans received bytes.
     fn scan(&mut self, bytes: &[u8]) {
         match self {
             Self::New(seen) => {
@@ -225,7 +224,7 @@ impl Scanner {
         }
     }
 
-    /// An answer is sent, so in HTTP/1 its request was read.
+    /// A response is sent, so in HTTP/1 its request was read.
     fn answered(&mut self) {
         if let Self::One(lines) = self {
             lines.held = lines.held.min(lines.unfinished);
@@ -263,9 +262,9 @@ impl Lines {
 /// The frames of HTTP/2.
 #[derive(Debug, Default)]
 struct Frames {
-    /// As much of a frame header as has come.
+    /// The received part of a frame header.
     header: Vec<u8>,
-    /// Bytes of the payload that are still to come.
+    /// Remaining bytes of the payload.
     payload: usize,
     /// Whether a head was begun that this frame does not end.
     goes_on: bool,
@@ -322,7 +321,7 @@ mod tests {
         frame
     }
 
-    /// What goes on after each of `pieces`, however they are cut.
+    /// Whether a head goes on after each of `pieces`, however they are cut.
     fn goes_on(pieces: &[Vec<u8>]) -> Vec<bool> {
         let mut seen: Option<Vec<bool>> = None;
         for size in [1, 2, 7, 1_000] {

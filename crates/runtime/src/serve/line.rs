@@ -1,5 +1,4 @@
-//! One connection, for those who answer the requests on it, and when it has to
-//! end.
+//! The handle of a connection: for the handlers of its requests, and for its deadlines.
 
 use std::{
     sync::{
@@ -21,12 +20,12 @@ use super::{
     metrics::{Cut, ServeMetrics},
 };
 
-/// How long a connection may take for a request, or be without its first one,
-/// and still not be the first to go where there is no room. An answer that takes
-/// longer is one that the peer does not read, or one that waits for others.
+/// How long a connection may take for a request, or be without its first one, before it may be
+/// evicted like an idle one. A longer response means that the peer does not read, or that it waits
+/// for others.
 const FRESH: Duration = Duration::from_secs(10);
 
-/// An answer that is being sent. Its owner can drop it to make room for another.
+/// A response that is being sent. Its owner can drop it to make room for another.
 #[derive(Clone, Debug)]
 pub struct Sending {
     slot: Weak<Slot>,
@@ -35,12 +34,12 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// Since when the peer takes nothing of it, if it is not over.
+    /// Since when the peer has read nothing of it, if it is not complete.
     pub fn untaken_since(&self) -> Option<Instant> {
         self.slot.upgrade()?.taken_at()
     }
 
-    /// Whether the connection has dropped it. Never waits, and drops nothing.
+    /// Whether the connection has dropped it. It never waits.
     pub fn is_over(&self) -> bool {
         self.slot.strong_count() == 0
     }
@@ -64,16 +63,16 @@ impl Sending {
     }
 }
 
-/// A body that keeps something until it was handed to the connection.
+/// A body that keeps a value until it was handed to the connection.
 #[derive(Debug)]
 pub struct Kept {
-    /// To be sent.
+    /// The body to send.
     pub body: Body,
-    /// How it gets on.
+    /// Its progress.
     pub sending: Sending,
 }
 
-/// A connection. Every request carries it as an extension.
+/// A connection. Every request has it as an extension.
 #[derive(Clone, Debug)]
 pub struct Line(Arc<Inner>);
 
@@ -95,47 +94,46 @@ struct Inner {
 /// How long a connection may be without a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
-    /// Until the first one has come, after the handshake.
+    /// Until the first request, after the handshake.
     pub(super) first_request: Duration,
-    /// After an answer.
+    /// After a response.
     pub(super) idle: Duration,
 }
 
-/// What is known of who is at the other end.
+/// What the peer has proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Nothing.
     Unknown,
-    /// It has shown who it is.
+    /// Its identity.
     Known,
-    /// It is one that the server works for, such as the front proxy. It is never
-    /// closed to make room for others, and counts for no share.
+    /// It serves the server itself, such as the front proxy. It is never evicted, and does not
+    /// count for a limit of one source.
     Trusted,
 }
 
-/// What a connection is worth among others: the least goes first.
+/// The rank of a connection: the lowest is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Worth {
     pub(super) standing: Standing,
-    /// Whether it has a request under way, or has not had the time for its first.
+    /// Whether it has a request in flight, or has not had the time for its first one.
     active: bool,
-    /// Since when it is idle; of those that are active, since when it is there,
-    /// which nothing that a peer does can renew.
+    /// Since when it is idle. For active ones: since when it is open, which the peer cannot renew.
     since: Instant,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Requests whose answers are not over.
+    /// Requests whose responses are not complete.
     open: usize,
     /// Whether there was a request.
     asked: bool,
-    /// When the last answer was over, or the handshake.
+    /// When the last response, or the handshake, was complete.
     quiet_since: Instant,
-    /// Since when there was no moment without a request.
+    /// Since when there was always a request.
     busy_since: Instant,
     phase: Phase,
-    /// Answers that have to be over at some time; at most one for each stream.
+    /// Responses with a deadline. At most one for each stream.
     bounded: Vec<(Instant, Version, Weak<Slot>)>,
 }
 
@@ -143,19 +141,19 @@ struct State {
 enum Phase {
     Open,
     Leaving,
-    /// The peer was told; cut off then, if it is still there with nothing to
-    /// answer.
+    /// The peer was asked to leave. It is cut off at this time, if it is still connected without a
+    /// request.
     Left(Instant),
-    /// It had to make room for another.
+    /// It was evicted.
     Evicted,
 }
 
-/// What is to be done with a connection.
+/// What should be done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// No more requests; answers under way go on.
+    /// Accept no more requests. Responses in flight go on.
     Leave,
-    /// The end.
+    /// Close it.
     CutOff,
 }
 
@@ -195,7 +193,7 @@ impl Line {
         self.0.trusted.store(is_trusted, Ordering::Relaxed);
     }
 
-    /// What is known of the peer.
+    /// What the peer has proven.
     pub(super) fn standing(&self) -> Standing {
         let has_trust = self.0.trusts.load(Ordering::Relaxed) > 0;
         if has_trust || self.0.trusted.load(Ordering::Relaxed) {
@@ -213,7 +211,7 @@ impl Line {
         version >= Version::HTTP_2 && self.standing() == Standing::Trusted
     }
 
-    /// What the connection is worth `now`.
+    /// The rank of the connection `now`.
     pub(super) fn worth(&self, now: Instant) -> Worth {
         let is_fresh = |since: Instant| now < since + FRESH;
         let state = self.lock();
@@ -229,13 +227,13 @@ impl Line {
         }
     }
 
-    /// Ends the connection, to make room.
+    /// Evicts the connection.
     pub(super) fn evict(&self) {
         self.lock().phase = Phase::Evicted;
         self.0.changed.notify_one();
     }
 
-    /// Waits until it has to make room.
+    /// Waits until it is evicted.
     pub(super) async fn evicted(&self) {
         loop {
             let changed = self.0.changed.notified();
@@ -246,13 +244,13 @@ impl Line {
         }
     }
 
-    /// The handshake is over: the time for the first request begins.
+    /// The handshake is complete: the time for the first request begins.
     pub(super) fn established(&self) {
         self.lock().quiet_since = Instant::now();
     }
 
-    /// Lets the peer send its next request on another connection: GOAWAY in
-    /// HTTP/2. Requests under way are answered.
+    /// Makes the peer send its next request on another connection: GOAWAY in HTTP/2. Requests in
+    /// flight are answered.
     pub fn leave(&self) {
         let mut state = self.lock();
         if state.phase == Phase::Open {
@@ -261,9 +259,9 @@ impl Line {
         }
     }
 
-    /// `body`, which at `deadline` ends with an error, so that the peer sees that
-    /// it is not whole; also if the peer does not read. `kept` is dropped when
-    /// the last of it was handed to the connection, or then.
+    /// `body`, which ends with an error at `deadline`, so that the peer sees that it is not
+    /// complete, even if the peer does not read. `kept` is dropped then, or when the whole body was
+    /// handed to the connection.
     pub fn bound<T: Send + 'static>(
         &self,
         version: Version,
@@ -288,8 +286,8 @@ impl Line {
     }
 
     fn due_at(&self, version: Version, bounded: Bounded, deadline: Option<Instant>) -> Body {
-        // What is short is taken at once, but for HTTP/2, where the peer can forbid
-        // to send a single byte.
+        // A short body is sent at once, except in HTTP/2, where the peer can forbid to send a
+        // single byte.
         let may_wait = version >= Version::HTTP_2 || bounded.is_long();
         let Some(deadline) = deadline.filter(|_| may_wait) else {
             return Body::new(bounded);
@@ -303,7 +301,7 @@ impl Line {
         Body::new(bounded.until(deadline, self.0.metrics.clone()))
     }
 
-    /// A request begins; it is over when what this returns is dropped.
+    /// Begins a request, which ends when the result is dropped.
     pub(super) fn begin(&self) -> Open {
         let mut state = self.lock();
         if state.open == 0 {
@@ -315,12 +313,12 @@ impl Line {
         Open(self.clone())
     }
 
-    /// Whether a request is under way.
+    /// Whether a request is in flight.
     pub(super) fn is_answering(&self) -> bool {
         self.lock().open > 0
     }
 
-    /// Waits until something has to be done.
+    /// Waits until something must be done.
     pub(super) async fn due(&self) -> Due {
         loop {
             let changed = self.0.changed.notified();
@@ -334,7 +332,7 @@ impl Line {
         }
     }
 
-    /// When to look again, unless something is due now.
+    /// When to check again, or what must be done now.
     fn look(&self, now: Instant) -> Result<Instant, Due> {
         let mut state = self.lock();
         let (late, ahead): (Vec<_>, _) = std::mem::take(&mut state.bounded)
@@ -362,7 +360,7 @@ impl Line {
         let is_quiet = state.open == 0 && now >= quiet;
         match state.phase {
             Phase::Evicted => return Err(Due::CutOff),
-            // There is nothing to lose.
+            // No response is lost.
             _ if is_quiet && !state.asked => return Err(Due::CutOff),
             Phase::Left(until) if is_quiet && now >= until => return Err(Due::CutOff),
             Phase::Open if !is_quiet => {}
@@ -399,7 +397,7 @@ impl Drop for Trusted {
     }
 }
 
-/// A request whose answer is not over.
+/// A request whose response is not complete.
 #[derive(Debug)]
 pub(super) struct Open(Line);
 

@@ -1,4 +1,4 @@
-//! What a server counts.
+//! Metrics of a server.
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
@@ -6,14 +6,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What a server counts. Cheap to clone; all clones count together.
+/// Metrics of a server. Cheap to clone; clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct ServeMetrics {
     /// Connections that are open.
     pub open: Gauge,
     /// TLS handshakes that failed.
     pub handshake_errors: Counter,
-    /// Connections that were closed to make room, or not taken in.
+    /// Connections that were evicted or not admitted.
     pub(super) evicted: Family<Evicted, Counter>,
     /// Requests refused for their head: too many header fields, or a path that is
     /// too long.
@@ -22,7 +22,7 @@ pub struct ServeMetrics {
     cut: Family<AnswerCut, Counter>,
     /// Connections that could not be accepted, for lack of descriptors or memory.
     pub(super) accept_errors: Counter,
-    /// Panics of handlers, of the bodies of answers and of connections.
+    /// Panics of handlers, of response bodies and of connections.
     pub(super) panics: Counter,
 }
 
@@ -32,14 +32,14 @@ pub(super) struct Evicted {
     reason: Reason,
 }
 
-/// What there was no room for.
+/// The limit that caused an eviction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reason {
-    /// More connections from this address.
+    /// Connections of this address.
     Share,
-    /// More connections.
+    /// All connections.
     Total,
-    /// More descriptors.
+    /// File descriptors.
     Descriptors,
     /// A newcomer, because all others are trusted.
     Refused,
@@ -89,9 +89,8 @@ impl EncodeLabelValue for Cut {
 }
 
 impl ServeMetrics {
-    /// Registers the counters of the server called `name`, which is a part of the
-    /// names: `tributary_NAME_connections`. The errors of handshakes are left to
-    /// servers that have TLS.
+    /// Registers the metrics of the server `name`, which is a part of their names:
+    /// `tributary_NAME_connections`. Servers with TLS register the errors of handshakes.
     pub fn register(name: &str, registry: &mut Registry) -> Self {
         let metrics = Self::default();
         for reason in [

@@ -1,5 +1,4 @@
-//! A panic is a bug of ours that costs one request or one connection, and is
-//! counted and logged.
+//! A panic is a bug. It costs one request or one connection, and is counted and logged.
 
 use std::{
     any::Any,
@@ -15,20 +14,20 @@ use tracing::error;
 
 use super::metrics::ServeMetrics;
 
-/// What the caller reads, as in Kubernetes.
+/// The text of the response, as in Kubernetes.
 const PANICKED: &str = "This request caused the server to panic. Look in the logs for details.\n";
 
-/// The body of an answer was given up.
+/// The body of a response was abandoned.
 #[derive(Debug, thiserror::Error)]
 #[error("the body of the answer panicked")]
 pub(super) struct Panicked;
 
-/// What `answer` makes, or 500 if it panics.
+/// The response of `answer`, or 500 if it panics.
 pub(super) async fn answer_of<E>(
     answer: impl Future<Output = Result<Response<Body>, E>>,
     metrics: &ServeMetrics,
 ) -> Result<Response<Body>, E> {
-    // What the handlers share is behind locks that go on after a panic.
+    // Shared state of handlers is behind locks that can be used after a panic.
     match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(answer) => answer,
         Err(panic) => {
@@ -38,7 +37,7 @@ pub(super) async fn answer_of<E>(
     }
 }
 
-/// What `work` makes, unless it panics.
+/// The result of `work`, unless it panics.
 pub(super) fn caught<T>(metrics: &ServeMetrics, work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
         count(&*panic, metrics);
@@ -46,7 +45,7 @@ pub(super) fn caught<T>(metrics: &ServeMetrics, work: impl FnOnce() -> T) -> Res
     })
 }
 
-/// Looks how the task of a connection ended.
+/// Checks how the task of a connection ended.
 pub(super) fn look_at(ended: Result<(), JoinError>, metrics: &ServeMetrics) {
     if let Err(error) = ended
         && let Ok(panic) = error.try_into_panic()

@@ -1,10 +1,9 @@
-//! One way to write a path.
+//! The normal form of a path.
 //!
-//! A path can be written in many ways: `%73` is an `s`. Whoever compares it as it
-//! came reads another request than whoever decodes it first, and one of them may be
-//! the one that says who may have it. So it is decoded before anybody looks at it, as
-//! Go does, and written anew with the escapes that it must have. From then on `%2F` is
-//! a slash, and `%2573` is `%73` and nothing else.
+//! A path can be written in many ways: `%73` is an `s`. If one part of the server compares the raw
+//! path and another one decodes it, they see different requests, and one of them may decide about
+//! permissions. So the path is decoded first, as Go does, and encoded again with the necessary
+//! escapes. From then on `%2F` is a slash, and `%2573` is `%73` and nothing else.
 
 use std::borrow::Cow;
 
@@ -14,7 +13,7 @@ use http::{
 };
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
-/// What is written with an escape: all that RFC 3986 does not allow in a path.
+/// Bytes that are escaped: all that RFC 3986 does not allow in a path.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')
@@ -35,13 +34,13 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// Why a path cannot be written anew.
+/// Why a path has no normal form.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BadPath {
     /// A `%` without two hexadecimal digits after it.
     #[error("invalid URL escape in the path")]
     Escape,
-    /// With its escapes it is longer than may be.
+    /// With its escapes it is too long.
     #[error("the URL is too long")]
     TooLong(#[source] InvalidUri),
     /// With a path in the one form its parts do not fit together.
@@ -49,11 +48,11 @@ pub(super) enum BadPath {
     Parts(#[source] InvalidUriParts),
 }
 
-/// `uri` with its path in the one form; absent if it has that.
+/// `uri` with its path in normal form. `None` if it is already.
 ///
 /// # Errors
 ///
-/// There is none for it.
+/// It has no normal form.
 pub(super) fn normal(uri: &Uri) -> Result<Option<Uri>, BadPath> {
     let path = uri.path();
     let written = written(path)?;

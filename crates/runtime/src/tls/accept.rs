@@ -1,4 +1,4 @@
-//! What those who verify a server would say.
+//! Verifies a server certificate as its clients would.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use rustls_pki_types::{
     pem::{self, PemObject as _},
 };
 
-/// What is wrong with a certificate and its key.
+/// Why a certificate and its key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadPair {
     /// The certificate cannot be read.
@@ -22,7 +22,7 @@ pub enum BadPair {
     /// The key cannot be read.
     #[error("the key is not PEM: {0}")]
     Key(pem::Error),
-    /// They are no pair.
+    /// They do not match.
     #[error("certificate and key do not belong together: {0}")]
     Mismatch(rustls::Error),
 }
@@ -45,8 +45,8 @@ pub fn pair(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, BadPair
         .map_err(BadPair::Mismatch)
 }
 
-/// Whether somebody who trusts these CAs takes this chain for the server `name`, at
-/// a time in seconds since the Unix epoch.
+/// Whether a client that trusts these CAs accepts this chain for the server `name`, at a time in
+/// seconds since the Unix epoch.
 ///
 /// # Errors
 ///
@@ -59,7 +59,7 @@ pub fn accepted(
 ) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
     for ca in cas {
-        // One that cannot be read is trusted by nobody.
+        // A CA that cannot be read is not trusted.
         drop(roots.add(ca.clone().into_owned()));
     }
     let unusable = |error: &dyn std::fmt::Display| rustls::Error::General(error.to_string());

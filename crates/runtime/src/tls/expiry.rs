@@ -1,20 +1,20 @@
-//! Until when certificates are good.
+//! When certificates expire.
 
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-/// When the first of a chain runs out, in seconds since the Unix epoch: with it
-/// the chain is good for nothing.
+/// When the first certificate of a chain expires, in seconds since the Unix epoch. The chain is not
+/// valid afterwards.
 pub fn first_to_expire<'a>(chain: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Option<i64> {
     chain.into_iter().filter_map(not_after).min()
 }
 
-/// When the last of some CAs runs out: until then one is trusted.
+/// When the last of some CAs expires: until then one is trusted.
 pub fn last_to_expire<'a>(cas: impl IntoIterator<Item = &'a CertificateDer<'a>>) -> Option<i64> {
     cas.into_iter().filter_map(not_after).max()
 }
 
-/// The certificates in a PEM text that was found good before.
+/// The certificates in a PEM text that was read before.
 pub fn in_pem(pem: &[u8]) -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(pem)
         .filter_map(Result::ok)
@@ -30,7 +30,7 @@ fn not_after(certificate: &CertificateDer<'_>) -> Option<i64> {
 mod tests {
     use super::*;
 
-    /// A certificate that is good until the first of January of a year.
+    /// A certificate that expires on the first of January of a year.
     fn until(year: i32) -> CertificateDer<'static> {
         let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
         params.not_after = rcgen::date_time_ymd(year, 1, 1);

@@ -1,4 +1,4 @@
-//! What is read from PEM files.
+//! Reads PEM files.
 
 use std::{
     fmt, io,
@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use super::{authorities::Refusal, certificate::Certificate};
 use crate::exit::Misconfigured;
 
-/// What is wrong with a certificate, key or CA file.
+/// Why a certificate, key or CA file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BadFile {
     /// It cannot be read.
@@ -19,10 +19,10 @@ pub enum BadFile {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// It is not PEM, or holds none of what it should.
+    /// It is not PEM, or lacks the expected content.
     #[error("{path}: {reason}")]
     Malformed {
         /// The file.
@@ -30,14 +30,14 @@ pub enum BadFile {
         /// What is wrong.
         reason: String,
     },
-    /// The certificate and the key are no pair.
+    /// The certificate and the key do not match.
     #[error("{certificate} and {key} do not belong together: {reason}")]
     Mismatch {
         /// The certificate file.
         certificate: PathBuf,
         /// The key file.
         key: PathBuf,
-        /// What rustls says.
+        /// The error of rustls.
         reason: String,
     },
 }
@@ -87,7 +87,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, BadFile> {
     PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| malformed(path, &error))
 }
 
-/// The CAs of a PEM file as roots of trust.
+/// The CAs of a PEM file, as trusted roots.
 ///
 /// # Errors
 ///
@@ -102,12 +102,12 @@ pub fn roots(path: &Path) -> Result<RootCertStore, BadFile> {
     Ok(roots)
 }
 
-/// A chain, its own certificate first, and the key of that. As rustls does it, for
-/// certificates of any version.
+/// A chain, its own certificate first, with its key. It does what rustls does, for certificates of
+/// any version.
 ///
 /// # Errors
 ///
-/// The key cannot be used, or is that of another certificate.
+/// The key cannot be used, or belongs to another certificate.
 pub fn certified_key(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

@@ -1,7 +1,7 @@
-//! Whether whoever shows a certificate holds its key.
+//! Whether a peer has the key of its certificate.
 //!
-//! As rustls does it, for certificates of any version: rustls reads the key with
-//! webpki, which takes version 3 only.
+//! It does what rustls does, for certificates of any version: rustls reads the key with webpki,
+//! which requires version 3.
 
 use std::{io, sync::Arc};
 
@@ -15,17 +15,16 @@ use webpki::RawPublicKeyEntity;
 
 use super::{authorities::Refusal, certificate::Certificate};
 
-/// Whether the key of a certificate can be used for handshakes: it can be read, and is
-/// long enough.
+/// Whether the key of a certificate can be used for handshakes: it is readable and long enough.
 pub fn has_usable_key(certificate: &CertificateDer<'_>) -> bool {
     Certificate::read(certificate).is_ok_and(|read| read.has_good_key().is_ok())
 }
 
-/// How many characters of a subject are told.
+/// The most characters of a subject in a log line.
 const SUBJECT: usize = 256;
 
-/// The subject of a certificate for people: what a stranger wrote, so escaped and
-/// cut. Empty if it cannot be read.
+/// The subject of a certificate for people: escaped and cut, because a stranger wrote it. Empty if
+/// it cannot be read.
 pub fn subject(certificate: &CertificateDer<'_>) -> String {
     Certificate::read(certificate).map_or_else(|_| String::new(), |read| for_people(&read))
 }
@@ -40,18 +39,18 @@ fn for_people(certificate: &Certificate<'_>) -> String {
 #[derive(Debug, thiserror::Error)]
 #[error("{refusal}")]
 pub struct RefusedCertificate {
-    /// Whom it is about ([`subject`]).
+    /// Its subject ([`subject`]).
     pub subject: String,
-    /// What is wrong with it, and what helps.
+    /// What is wrong with it, and how to fix it.
     pub refusal: Refusal,
 }
 
 impl RefusedCertificate {
-    /// Whether the key of a certificate can be used.
+    /// Checks that the key of a certificate can be used.
     ///
     /// # Errors
     ///
-    /// The certificate cannot be read, or this for its key.
+    /// The certificate cannot be read, or its key cannot be used.
     pub(super) fn unless_usable(certificate: &CertificateDer<'_>) -> Result<(), Error> {
         let read = Certificate::read(certificate)?;
         read.has_good_key().map_err(|refusal| {
@@ -61,7 +60,7 @@ impl RefusedCertificate {
         })
     }
 
-    /// The one because of which a handshake failed.
+    /// The certificate that made a handshake fail.
     pub fn cause_of(error: &io::Error) -> Option<&Self> {
         let error = error.get_ref()?.downcast_ref::<Error>()?;
         let Error::InvalidCertificate(CertificateError::Other(OtherError(error))) = error else {
@@ -71,7 +70,7 @@ impl RefusedCertificate {
     }
 }
 
-/// Whether the key of a certificate has signed a handshake of TLS 1.2.
+/// Verifies that the key of a certificate has signed a handshake of TLS 1.2.
 ///
 /// # Errors
 ///
@@ -99,7 +98,7 @@ pub fn verify_tls12_signature(
     }
 }
 
-/// Whether the key of a certificate has signed a handshake of TLS 1.3.
+/// Verifies that the key of a certificate has signed a handshake of TLS 1.3.
 ///
 /// # Errors
 ///
@@ -115,7 +114,7 @@ pub fn verify_tls13_signature(
 }
 
 impl From<Refusal> for Error {
-    /// rustls's own word where it has one, so that the other side is told.
+    /// rustls's own error where it has one, so that the peer gets the right alert.
     fn from(refusal: Refusal) -> Self {
         let error = match refusal {
             Refusal::Missing => return Self::NoCertificatesPresented,

@@ -1,5 +1,5 @@
-//! Which versions, cipher suites and groups a server speaks, in the words of
-//! metrics-server's flags (docs/parity.md#serving).
+//! The TLS versions, cipher suites and groups of a server, as metrics-server's flags name them
+//! (docs/parity.md#serving).
 
 use std::sync::Arc;
 
@@ -21,22 +21,22 @@ pub struct Policy {
     provider: Arc<CryptoProvider>,
 }
 
-/// What a flag asks for and cannot have.
+/// Why a value of a flag is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPolicy {
-    /// There is no such version.
+    /// The version does not exist.
     #[error("unknown tls version {0:?}")]
     NoVersion(String),
-    /// A version that is given up.
+    /// The version is not supported.
     #[error("--tls-min-version {0}: TLS versions before 1.2 are not supported; use VersionTLS12")]
     OldVersion(String),
-    /// There is no such cipher suite.
+    /// The cipher suite does not exist.
     #[error("Cipher suite {0} not supported or doesn't exist")]
     NoSuite(String),
-    /// A cipher suite of Go's that is not here.
+    /// A cipher suite of Go that is not supported.
     #[error("--tls-cipher-suites {0}: {1}; leave it out")]
     WeakSuite(String, &'static str),
-    /// There is no such group.
+    /// The group does not exist.
     #[error("--tls-curve-preferences: curve preference {0} is not supported")]
     NoCurve(u16),
 }
@@ -47,8 +47,7 @@ impl From<BadPolicy> for Misconfigured {
     }
 }
 
-/// The suites of TLS 1.3. As in Go they are not to be chosen: naming them is
-/// allowed.
+/// The suites of TLS 1.3. As in Go they cannot be chosen, but may be named.
 const TLS13_SUITES: [&str; 3] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -109,12 +108,11 @@ impl Policy {
         }
     }
 
-    /// What the flags say; where they say nothing, TLS 1.2 and later, and all
-    /// suites and groups.
+    /// The policy from the flags. The default is TLS 1.2 and later, with all suites and groups.
     ///
     /// # Errors
     ///
-    /// A value is unknown, or nothing that is safe today.
+    /// A value is unknown, or not safe today.
     pub fn new(min_version: &str, suites: &[String], curves: &[u16]) -> Result<Self, BadPolicy> {
         let versions = match min_version {
             "" | "VersionTLS12" => TLS12_AND_13,
@@ -184,7 +182,7 @@ fn tls12_suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, BadPolicy
     Ok(wanted)
 }
 
-/// Why Go has it and we have not.
+/// Why Go supports it and we do not.
 fn unknown(name: &str) -> BadPolicy {
     let because = |why| BadPolicy::WeakSuite(name.to_owned(), why);
     match name {

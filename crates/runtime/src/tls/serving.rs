@@ -1,4 +1,4 @@
-//! The certificates that a server shows.
+//! The certificates that a server uses.
 
 use std::{
     collections::HashMap,
@@ -25,10 +25,9 @@ use super::{
 };
 use crate::{exit::Misconfigured, reload};
 
-/// A pair for those who ask for certain names: `CERT,KEY[:NAME,..]`.
+/// A pair for certain names: `CERT,KEY[:NAME,..]`.
 ///
-/// A name may begin with `*.` for any one label. Without names, those in the
-/// certificate.
+/// A name may begin with `*.` for any one label. Without names, those in the certificate count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedPair {
     /// The files.
@@ -37,7 +36,7 @@ pub struct NamedPair {
     pub names: Vec<String>,
 }
 
-/// What is no [`NamedPair`], in the words of k8s.io/component-base.
+/// Why a [`NamedPair`] is not valid, in the words of k8s.io/component-base.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadNamedPair {
     /// A colon, and nothing after it.
@@ -71,8 +70,8 @@ impl FromStr for NamedPair {
     }
 }
 
-/// The certificates that a server shows, exchangeable while it runs: one for
-/// everybody, and others for those who ask for their names.
+/// The certificates of a server, which can be replaced while it runs: one for all names, and others
+/// for certain names.
 #[derive(Debug)]
 pub struct ServingCertificate {
     own: Pair,
@@ -117,13 +116,12 @@ impl ServingCertificate {
         Ok(Arc::new(Self::of(Pair::load(files)?)))
     }
 
-    /// A certificate made now, for these names and addresses, signed by itself
-    /// and valid as long as this process lives: for whoever verifies by other
-    /// means or not at all.
+    /// A new self-signed certificate for these names and addresses, valid as long as this process
+    /// lives: for clients that do not verify it, or verify it by other means.
     ///
     /// # Errors
     ///
-    /// A name cannot stand in a certificate.
+    /// A name is not valid in a certificate.
     pub fn self_signed(
         names: impl IntoIterator<Item = String>,
         addresses: impl IntoIterator<Item = IpAddr>,
@@ -140,8 +138,8 @@ impl ServingCertificate {
         })))
     }
 
-    /// The pair `apiserver.crt` and `apiserver.key` in `dir`, as metrics-server
-    /// leaves it there. Made now, as by [`Self::self_signed`], if there is none.
+    /// The pair `apiserver.crt` and `apiserver.key` in `dir`, as metrics-server writes it there. If
+    /// there is none, it is created as by [`Self::self_signed`].
     ///
     /// # Errors
     ///
@@ -167,9 +165,8 @@ impl ServingCertificate {
         Ok(Self::from_files(files)?)
     }
 
-    /// The same, and others for those who ask for their names. Who names a name
-    /// goes before who has it in the certificate, then the first before the
-    /// later.
+    /// The same, with others for certain names. A pair that is configured with a name comes before
+    /// one that has it in the certificate, and then the first comes before the later ones.
     ///
     /// # Errors
     ///
@@ -199,7 +196,7 @@ impl ServingCertificate {
         }
     }
 
-    /// Shows this to everybody from now on; says whether that is something else than
+    /// Uses this certificate for all names from now on. Returns whether it is another one than
     /// before.
     pub fn show(&self, pair: Arc<CertifiedKey>) -> bool {
         let other = self.own.current.load().cert != pair.cert;
@@ -209,13 +206,12 @@ impl ServingCertificate {
         other
     }
 
-    /// Looks at the files until `stop` and takes over what has changed.
+    /// Reads the files again until `stop`, and uses what has changed.
     pub async fn follow_files(self: Arc<Self>, stop: CancellationToken) {
         reload::follow("serving certificate", stop, || self.look()).await;
     }
 
-    /// When the first certificate runs out of all that are shown, in seconds since
-    /// the Unix epoch.
+    /// When the first of all certificates in use expires, in seconds since the Unix epoch.
     pub fn expires(&self) -> Option<i64> {
         let pairs = std::iter::once(&self.own).chain(self.named.iter().map(|(pair, _)| pair));
         pairs
@@ -223,8 +219,8 @@ impl ServingCertificate {
             .min()
     }
 
-    /// Whether something had changed. One pair that cannot be used does not keep
-    /// the others back.
+    /// Reads the files again. Returns whether something has changed. If one pair cannot be used,
+    /// the others are still read.
     pub(super) fn look(&self) -> Result<bool, BadFile> {
         let looks = std::iter::once(&self.own).chain(self.named.iter().map(|(pair, _)| pair));
         let looks: Vec<_> = looks.map(Pair::look).collect();
@@ -238,7 +234,7 @@ impl ServingCertificate {
         }
     }
 
-    /// What is shown to whoever asks for no name.
+    /// The certificate for clients that send no name.
     pub fn shown(&self) -> Arc<CertifiedKey> {
         self.own.current.load_full()
     }
@@ -261,7 +257,7 @@ impl ServingCertificate {
         self.by_name.store(Arc::new(by_name));
     }
 
-    /// The pair for a name that is asked for.
+    /// The pair for a name.
     pub(super) fn named(&self, name: &str) -> Option<Arc<CertifiedKey>> {
         let by_name = self.by_name.load();
         if by_name.is_empty() {
