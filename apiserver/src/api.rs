@@ -1,6 +1,7 @@
 //! The metrics API: `metrics.k8s.io` over the store and the catalog.
 //!
-//! Every path is in [`router`]. A handler reads the query ([`params`]), settles
+//! Every path is in [`router`]; those of kinds come from what is in [`kinds`]. A
+//! handler, in [`kind`], reads the query ([`params`]), settles
 //! the form of the answer ([`accept`]), walks the catalog in pages, asks the store
 //! for the numbers of each page and writes them ([`writer`]). Whatever is refused
 //! is a `Refusal`, which [`status`] alone turns into HTTP.
@@ -16,6 +17,7 @@ mod freshness;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub(crate) mod json;
+mod kind;
 pub(crate) mod kinds;
 mod layers;
 mod nodes;
@@ -51,7 +53,7 @@ use tributary_runtime::{clock::Clock, selector::Selector};
 pub use self::freshness::Freshness;
 use self::{
     budget::Budget,
-    kinds::{GROUP, Version},
+    kinds::{GROUPS, Group, Version},
     openapi::OpenApi,
     path::Asked,
     status::Refusal,
@@ -98,8 +100,9 @@ type Shared = Arc<Api>;
 
 /// [`Api`] for handlers below a version.
 #[derive(Clone, Debug)]
-struct Served {
+pub(crate) struct Served {
     api: Shared,
+    group: &'static Group,
     version: Version,
     /// Of all versions together.
     turns: Turns,
@@ -130,8 +133,6 @@ pub(crate) fn paths(api: Api) -> Router {
         .route("/", any(discovery::root))
         .route("/apis", any(discovery::groups))
         .route("/apis/", any(discovery::groups))
-        .route(&format!("/apis/{GROUP}"), any(discovery::group))
-        .route(&format!("/apis/{GROUP}/"), any(discovery::group))
         .route("/version", any(discovery::version))
         .route("/version/", any(discovery::version))
         .route(debug::NODES, any(debug::nodes))
@@ -139,14 +140,18 @@ pub(crate) fn paths(api: Api) -> Router {
         .merge(descriptions())
         .route_layer(middleware::from_fn(layers::only_get));
     let (turns, budget) = (Turns::default(), Budget::default());
-    for version in Version::ALL {
-        let served = Served {
-            api: Arc::clone(&api),
-            version,
-            turns: turns.clone(),
-            budget: budget.clone(),
-        };
-        router = router.merge(resources(version).with_state(served));
+    for group in &GROUPS {
+        router = router.merge(description(group));
+        for version in group.versions {
+            let served = Served {
+                api: Arc::clone(&api),
+                group,
+                version: *version,
+                turns: turns.clone(),
+                budget: budget.clone(),
+            };
+            router = router.merge(resources(*version).with_state(served));
+        }
     }
     router.fallback(discovery::missing).with_state(api)
 }
@@ -161,9 +166,19 @@ fn descriptions() -> Router<Shared> {
         .with_state(Arc::new(OpenApi::new()))
 }
 
+/// The paths that describe a group.
+fn description(group: &'static Group) -> Router<Shared> {
+    let path = format!("/apis/{}", group.name);
+    Router::new()
+        .route(&path, any(discovery::group))
+        .route(&format!("{path}/"), any(discovery::group))
+        .with_state(group)
+        .route_layer(middleware::from_fn(layers::only_get))
+}
+
 /// The paths of one version. What they ask for is read in [`path`].
 fn resources(version: Version) -> Router<Served> {
-    let base = format!("/apis/{}", version.api_version());
+    let base = format!("/apis/{}", version.api_version);
     Router::new()
         .route(&base, any(resource))
         .route(&format!("{base}/"), any(resource))
@@ -172,16 +187,14 @@ fn resources(version: Version) -> Router<Served> {
 
 /// Whatever is below a version.
 async fn resource(State(served): State<Served>, request: Request) -> Result<Response, Refusal> {
-    let asked = Asked::by(request.uri().path(), served.version);
+    let asked = Asked::by(request.uri().path(), served.group, served.version);
     let asked = asked.ok_or(Refusal::NoSuchPath)?;
     if request.method() != Method::GET {
         return Err(Refusal::Method);
     }
     match asked {
         Asked::Resources => discovery::resources(&served, &request),
-        Asked::Nodes => nodes::list(served, request).await,
-        Asked::Node(name) => nodes::get(&served, name, &request),
-        Asked::Pods(namespace) => pods::list(served, namespace, request).await,
-        Asked::Pod(namespace, name) => pods::get(&served, (namespace, name), &request),
+        Asked::List(kind, namespace) => (kind.list)(served, namespace, request).await,
+        Asked::One(kind, key) => (kind.one)(&served, key, &request),
     }
 }

@@ -29,7 +29,7 @@ use prometheus_client::{
 };
 use tokio::time::Instant;
 
-use crate::api::kinds::{GROUP, Version};
+use crate::api::kinds::{GROUPS, Group};
 
 /// Counters of requests. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
@@ -173,12 +173,16 @@ impl RequestMetrics {
 impl Families {
     /// What never happened is 0: a rule must not wait for the first time.
     fn start_at_zero(&self) {
-        for version in Version::ALL {
-            for resource in ["nodes", "pods"] {
+        for group in &GROUPS {
+            for (version, resource) in group
+                .versions
+                .iter()
+                .flat_map(|version| group.resources().map(move |resource| (version, resource)))
+            {
                 let target = Target {
-                    group: GROUP,
-                    version: version.name(),
-                    resource,
+                    group: group.name,
+                    version: version.name,
+                    resource: resource.plural,
                     scope: "cluster",
                     verb: "LIST",
                     ..Target::NOTHING
@@ -327,26 +331,28 @@ impl Target {
         Self { verb, ..target }
     }
 
-    /// `path` below `/apis/`, if it is of our group. The verb is left open.
+    /// `path` below `/apis/`, if it is of one of our groups. The verb is left open.
     fn resource(path: &str) -> Option<Self> {
         let mut segments = path.split('/');
-        let group = segments.next().filter(|group| *group == GROUP);
-        let version = segments.next()?;
-        let version = Version::ALL.iter().find(|one| one.name() == version);
-        let (_, version) = (group?, version?.name());
+        let group = Group::find(segments.next()?)?;
+        let version = group.version(segments.next()?)?.name;
         let rest: Vec<&str> = segments.take(5).collect();
-        let (resource, scope) = match rest.as_slice() {
-            ["nodes"] => ("nodes", "cluster"),
-            ["nodes", _] => ("nodes", "resource"),
-            ["pods"] | ["namespaces", "", "pods"] => ("pods", "cluster"),
-            ["namespaces", _, "pods"] => ("pods", "namespace"),
-            ["namespaces", _, "pods", _] => ("pods", "resource"),
+        let (name, namespaced, scope) = match rest.as_slice() {
+            [name] => (name, None, "cluster"),
+            [name, _] => (name, Some(false), "resource"),
+            ["namespaces", "", name] => (name, Some(true), "cluster"),
+            ["namespaces", _, name] => (name, Some(true), "namespace"),
+            ["namespaces", _, name, _] => (name, Some(true), "resource"),
             _ => return None,
         };
+        let resource = group.resource(name)?;
+        if namespaced.is_some_and(|namespaced| namespaced != resource.namespaced) {
+            return None;
+        }
         Some(Self {
-            group: GROUP,
+            group: group.name,
             version,
-            resource,
+            resource: resource.plural,
             scope,
             ..Self::NOTHING
         })

@@ -6,10 +6,10 @@
 
 use axum::http::{HeaderMap, header::ACCEPT};
 
-use super::status::Refusal;
+use super::{kinds::Resource, status::Refusal};
 
 /// What is asked for, which decides what may be asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Subject {
     /// JSON as it is, or nothing.
     Document,
@@ -20,9 +20,9 @@ pub(crate) enum Subject {
     /// What is refused, as it is.
     Status,
     /// One object.
-    Object,
+    Object(&'static Resource),
     /// A list of objects.
-    List,
+    List(&'static Resource),
 }
 
 /// How an answer is written down.
@@ -75,7 +75,11 @@ impl Subject {
     fn encodings(self) -> &'static [Encoding] {
         match self {
             Self::Document => &[Encoding::Json],
-            Self::Discovery | Self::Groups | Self::Status | Self::Object | Self::List => {
+            // As kube-apiserver has it of custom resources.
+            Self::Object(resource) | Self::List(resource) if !resource.protobuf => {
+                &[Encoding::Json, Encoding::Yaml]
+            }
+            Self::Discovery | Self::Groups | Self::Status | Self::Object(_) | Self::List(_) => {
                 &[Encoding::Json, Encoding::Yaml, Encoding::Protobuf]
             }
         }
@@ -96,12 +100,11 @@ impl Subject {
             return Some(plain);
         }
         let form = match (clause.kind?, self) {
-            ("Table", Self::Object | Self::List) if encoding != Encoding::Protobuf => {
+            ("Table", Self::Object(_) | Self::List(_)) if encoding != Encoding::Protobuf => {
                 Form::Table(clause.meta()?)
             }
-            ("PartialObjectMetadata", Self::Object) | ("PartialObjectMetadataList", Self::List) => {
-                Form::Partial(clause.meta()?)
-            }
+            ("PartialObjectMetadata", Self::Object(_))
+            | ("PartialObjectMetadataList", Self::List(_)) => Form::Partial(clause.meta()?),
             ("APIGroupDiscoveryList", Self::Groups) if encoding == Encoding::Json => {
                 let aggregated = Some(clause.discovery()?);
                 return Some(Wanted {

@@ -25,8 +25,8 @@ use super::{
     Freshness, Served,
     accept::{self, Encoding, Form, Subject},
     budget::{ITEM, Share},
-    kinds::Resource,
-    objects::Item,
+    kind::Kind,
+    objects::Object,
     page,
     params::Include,
     protobuf::Envelope,
@@ -46,26 +46,24 @@ pub(crate) const WHOLE: usize = 128 * 1024;
 
 /// An answer of which form and time are settled, and nothing is looked up yet.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Answer<K: Kind> {
     /// The time of the request.
     pub(crate) now: Timestamp,
     /// The date then, which may have been set since.
     date: Timestamp,
-    resource: Resource,
-    writer: Writer,
+    writer: Writer<K::Object>,
     freshness: Freshness,
     turns: Turns,
     share: Share,
 }
 
-impl Answer {
+impl<K: Kind> Answer<K> {
     /// Settles how `request` is answered, or refuses it: because the client takes
     /// nothing that we have, or because nobody knows yet which objects exist,
     /// when an empty answer would be a lie.
     pub(crate) fn to(
         request: &Request,
         served: &Served,
-        resource: Resource,
         subject: Subject,
     ) -> Result<Self, Refusal> {
         let wanted = accept::negotiate(request.headers(), subject)?;
@@ -73,21 +71,15 @@ impl Answer {
             Form::Table(_) => Include::read(request.uri())?,
             Form::Plain | Form::Partial(_) => Include::Metadata,
         };
-        let catalog = &served.api.catalog;
-        let synced = match resource {
-            Resource::Nodes => catalog.nodes_synced(),
-            Resource::Pods => catalog.pods_synced(),
-        };
-        if !synced {
-            return Err(Refusal::NotSynced(resource));
+        if !K::is_synced(&served.api) {
+            return Err(Refusal::NotSynced(K::RESOURCE));
         }
         let clock = &served.api.clock;
         let date = Timestamp::from_millis(clock.date().as_millisecond());
-        let writer = Writer::new((served.version, resource), (wanted, include), date);
+        let writer = Writer::new((served.version, K::RESOURCE), (wanted, include), date);
         Ok(Self {
             now: Timestamp::from_millis(clock.now_millis()),
             date,
-            resource,
             writer,
             freshness: served.api.freshness.clone(),
             turns: served.turns.clone(),
@@ -96,7 +88,7 @@ impl Answer {
     }
 
     /// The answer that is `item`.
-    pub(crate) fn one(mut self, item: &Item) -> Response {
+    pub(crate) fn one(mut self, item: &K::Object) -> Response {
         let mut out = Vec::with_capacity(1024);
         self.writer.one(&mut out, item);
         self.freshness
@@ -107,7 +99,7 @@ impl Answer {
     /// The answer that lists the items of `pages`, at most `limit` of them.
     pub(crate) async fn list(
         self,
-        pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
+        pages: impl Iterator<Item = Vec<K::Object>> + Send + 'static,
         limit: Option<usize>,
     ) -> Response {
         if let Some(limit) = limit {
@@ -120,7 +112,7 @@ impl Answer {
 
     /// A part of a list. Held until it is known whether more follows, because the
     /// token stands before the items.
-    async fn part(mut self, pages: impl Iterator<Item = Vec<Item>>, limit: usize) -> Response {
+    async fn part(mut self, pages: impl Iterator<Item = Vec<K::Object>>, limit: usize) -> Response {
         let (mut items, mut turn) = (Vec::new(), self.turns.begin());
         for mut page in pages {
             items.append(&mut page);
@@ -137,8 +129,7 @@ impl Answer {
         items.truncate(limit);
         self.freshness.observe(&items, self.date);
         if more && let Some(last) = items.last() {
-            self.writer
-                .set_token(page::token(self.resource, &last.key()));
+            self.writer.set_token(page::token(K::RESOURCE, &last.key()));
         }
         let mut out = Vec::new();
         self.writer.items(&mut out, &items);
@@ -151,7 +142,7 @@ impl Answer {
 
     async fn all(
         mut self,
-        mut pages: impl Iterator<Item = Vec<Item>> + Send + 'static,
+        mut pages: impl Iterator<Item = Vec<K::Object>> + Send + 'static,
     ) -> Response {
         let most = match self.writer.encoding() {
             Encoding::Json | Encoding::Yaml => WHOLE,
@@ -201,7 +192,7 @@ impl Answer {
 
 /// The answer of these pieces, all that there are. Keeps its share of the budget
 /// until it is sent.
-fn held(writer: &Writer, mut chunks: Vec<Bytes>, share: Share) -> Response {
+fn held<T: Object>(writer: &Writer<T>, mut chunks: Vec<Bytes>, share: Share) -> Response {
     let length = |chunks: &[Bytes]| chunks.iter().map(Bytes::len).sum::<usize>();
     if let Some(Envelope { before, after }) = writer.envelope(length(&chunks)) {
         chunks.insert(0, before.into());
@@ -224,10 +215,10 @@ fn held(writer: &Writer, mut chunks: Vec<Bytes>, share: Share) -> Response {
 }
 
 /// The rest of a list, a chunk per page.
-struct Rest<P> {
+struct Rest<P, T: Object> {
     pages: P,
     /// `None` once the end is written.
-    writer: Option<Writer>,
+    writer: Option<Writer<T>>,
     room: Room,
     turn: Turn,
 }
@@ -246,7 +237,7 @@ impl Default for Room {
 }
 
 impl Room {
-    fn write(&mut self, writer: &mut Writer, chunk: &mut Vec<u8>, items: &[Item]) {
+    fn write<T: Object>(&mut self, writer: &mut Writer<T>, chunk: &mut Vec<u8>, items: &[T]) {
         chunk.reserve(items.len() * self.per_item);
         writer.items(chunk, items);
         if let Some(mean) = chunk.len().checked_div(items.len()) {
@@ -255,7 +246,7 @@ impl Room {
     }
 }
 
-impl<P: Iterator<Item = Vec<Item>>> Rest<P> {
+impl<T: Object, P: Iterator<Item = Vec<T>>> Rest<P, T> {
     async fn chunk(&mut self) -> Option<Bytes> {
         let mut writer = self.writer.take()?;
         let mut out = Vec::new();

@@ -20,7 +20,7 @@ use super::{
     Shared,
     accept::Encoding,
     answer::{PAGE, typed},
-    kinds::Resource,
+    nodes::NODES as NODE_METRICS,
     status::Refusal,
 };
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) async fn nodes(
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::read(&request)?;
     if !api.catalog.nodes_synced() {
-        return Err(Refusal::NotSynced(Resource::Nodes));
+        return Err(Refusal::NotSynced(&NODE_METRICS));
     }
     let now = Timestamp::from_millis(api.clock.now_millis());
     let only = match &wanted.node {
@@ -49,10 +49,7 @@ pub(crate) async fn nodes(
         Some(name) => match api.catalog.node(name) {
             Some(node) => Some(node.name.clone()),
             None => {
-                return Err(Refusal::NoObject {
-                    resource: Resource::Nodes,
-                    name: name.clone(),
-                });
+                return Err(Refusal::NoObject(&NODE_METRICS, name.clone()));
             }
         },
     };

@@ -1,4 +1,4 @@
-//! What is here: the documents by which clients find the group
+//! What is here: the documents by which clients find the groups
 //! (docs/parity.md#discovery).
 
 mod aggregated;
@@ -16,7 +16,7 @@ use super::{
     accept::{self, Encoding, Subject},
     answer,
     json::{self, Indenter},
-    kinds::{GROUP, Version},
+    kinds::{GROUPS, Group, Resource, Version},
     status::Refusal,
     yaml,
 };
@@ -52,7 +52,7 @@ pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
     Ok(answer::typed(Encoding::Json, Body::from(version)))
 }
 
-/// `GET /apis`: the only group, with all that is in it for who asks so.
+/// `GET /apis`: the groups, with all that is in them for who asks so.
 pub(crate) async fn groups(
     State(api): State<Shared>,
     request: Request,
@@ -63,58 +63,86 @@ pub(crate) async fn groups(
         return Ok(aggregated::response(headers, version));
     }
     let address = format!(":{}", api.port);
-    let message = protobuf::groups(&address);
-    let json = format!(
-        concat!(
-            r#"{{"kind":"APIGroupList","groups":[{{{},"#,
-            r#""serverAddressByClientCIDRs":[{{"clientCIDR":"0.0.0.0/0","serverAddress":"{}"}}]}}]}}"#
-        ),
-        group_fields(),
-        address
-    );
+    let message = protobuf::groups(&GROUPS, &address);
+    let groups = GROUPS.iter().map(|group| {
+        format!(
+            r#"{{{},"serverAddressByClientCIDRs":[{{"clientCIDR":"0.0.0.0/0","serverAddress":"{address}"}}]}}"#,
+            group_fields(group)
+        )
+    });
+    let groups: Vec<String> = groups.collect();
+    let groups = groups.join(",");
+    let json = format!(r#"{{"kind":"APIGroupList","groups":[{groups}]}}"#);
     document(headers, json, ("APIGroupList", message))
 }
 
-/// `GET /apis/metrics.k8s.io`: its versions.
-pub(crate) async fn group(request: Request) -> Result<Response, Refusal> {
-    let group = group_fields();
-    let json = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{group}}}"#);
-    document(request.headers(), json, ("APIGroup", protobuf::group()))
+/// `GET /apis/{group}`: its versions.
+pub(crate) async fn group(
+    State(group): State<&'static Group>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    described(group, &request)
 }
 
-/// `GET /apis/metrics.k8s.io/{version}`: its resources. Singular names are empty,
-/// because `node` and `pod` would hide the core resources from kubectl
-/// (docs/parity.md#discovery).
+fn described(group: &Group, request: &Request) -> Result<Response, Refusal> {
+    let fields = group_fields(group);
+    let json = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{fields}}}"#);
+    document(
+        request.headers(),
+        json,
+        ("APIGroup", protobuf::group(group)),
+    )
+}
+
+/// `GET /apis/{group}/{version}`: its resources.
 pub(crate) fn resources(served: &Served, request: &Request) -> Result<Response, Refusal> {
-    let version = served.version.api_version();
+    let Served { group, version, .. } = *served;
+    let resources: Vec<String> = group.resources().map(resource).collect();
     let json = format!(
-        concat!(
-            r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"{}","resources":["#,
-            r#"{{"name":"nodes","singularName":"","namespaced":false,"kind":"NodeMetrics","verbs":["get","list"]}},"#,
-            r#"{{"name":"pods","singularName":"","namespaced":true,"kind":"PodMetrics","verbs":["get","list"]}}]}}"#
-        ),
-        version
+        r#"{{"kind":"APIResourceList","apiVersion":"v1","groupVersion":"{}","resources":[{}]}}"#,
+        version.api_version,
+        resources.join(",")
     );
-    let message = protobuf::resources(version);
+    let message = protobuf::resources(group, version);
     document(request.headers(), json, ("APIResourceList", message))
 }
 
-/// Whatever has no route: a `Status` within the group and below `/version`, the paths
+fn resource(resource: &Resource) -> String {
+    format!(
+        r#"{{"name":"{}","singularName":"{}","namespaced":{},"kind":"{}","verbs":{}{}}}"#,
+        resource.plural,
+        resource.singular,
+        resource.namespaced,
+        resource.kind,
+        names(resource.verbs()),
+        match resource.short {
+            [] => String::new(),
+            short => format!(r#","shortNames":{}"#, names(short)),
+        },
+    )
+}
+
+/// Names that need no escapes, as a list in JSON.
+fn names(names: &[&str]) -> String {
+    format!(r#"["{}"]"#, names.join(r#"",""#))
+}
+
+/// Whatever has no route: a `Status` within a group and below `/version`, the paths
 /// elsewhere. As upstream, any number of slashes may follow these two.
 pub(crate) async fn missing(State(api): State<Shared>, request: Request) -> Response {
     let path = request.uri().path();
     let below = |root: &str| path.strip_prefix(root).filter(|rest| rest.starts_with('/'));
     let below_group = path.strip_prefix("/apis/").and_then(|path| {
-        let rest = path.strip_prefix(GROUP)?;
-        rest.starts_with('/').then_some(rest)
+        let (name, _) = path.split_once('/')?;
+        Some((Group::find(name)?, path.strip_prefix(name)?))
     });
-    let known = below_group.or_else(|| below("/version"));
-    if let Some(rest) = known {
+    let rest = below_group.map(|(_, rest)| rest);
+    if let Some(rest) = rest.or_else(|| below("/version")) {
         let is_root = rest.bytes().all(|byte| byte == b'/');
         return match (is_root, request.method() == Method::GET, below_group) {
             (false, ..) => Refusal::NoSuchPath.into_response(),
             (true, false, _) => Refusal::Method.into_response(),
-            (true, true, Some(_)) => group(request).await.into_response(),
+            (true, true, Some((group, _))) => described(group, &request).into_response(),
             (true, true, None) => version(request).await.into_response(),
         };
     }
@@ -140,28 +168,38 @@ fn document(
     Ok(answer::typed(encoding, Body::from(body)))
 }
 
-/// The fields that all descriptions of the group have.
-fn group_fields() -> String {
-    let version = |version: Version| {
+/// The fields that all descriptions of a group have.
+fn group_fields(group: &Group) -> String {
+    let version = |version: &Version| {
         format!(
             r#"{{"groupVersion":"{}","version":"{}"}}"#,
-            version.api_version(),
-            version.name()
+            version.api_version, version.name
         )
     };
-    let versions = Version::ALL.map(version).join(",");
-    let [preferred, ..] = Version::ALL;
-    let preferred = version(preferred);
-    format!(r#""name":"{GROUP}","versions":[{versions}],"preferredVersion":{preferred}"#)
+    let versions: Vec<String> = group.versions.iter().map(version).collect();
+    let preferred = versions.first().map_or("{}", String::as_str);
+    format!(
+        r#""name":"{}","versions":[{}],"preferredVersion":{preferred}"#,
+        group.name,
+        versions.join(",")
+    )
 }
 
 /// The list of paths, indented for everybody, as upstream writes it.
 fn paths(api: &Shared) -> Vec<u8> {
-    let own = ["/apis".to_owned(), format!("/apis/{GROUP}")].into_iter();
-    let versions = Version::ALL.map(|version| format!("/apis/{}", version.api_version()));
-    let others = ["/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"];
+    let own = GROUPS.iter().flat_map(|group| {
+        let versions = group.versions.iter();
+        let versions = versions.map(|version| format!("/apis/{}", version.api_version));
+        std::iter::once(format!("/apis/{}", group.name)).chain(versions)
+    });
+    let others = [
+        "/apis",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openapi/v3/",
+        "/version",
+    ];
     let mut paths: Vec<String> = own
-        .chain(versions)
         .chain(others.map(str::to_owned))
         .chain(api.beside.iter().cloned())
         .collect();

@@ -1,10 +1,8 @@
-//! Field selectors: `metadata.name`, `metadata.namespace`, and for pods
-//! `spec.nodeName` (docs/parity.md#selection).
+//! Field selectors: `metadata.name`, `metadata.namespace`, and what a resource has
+//! beside them, such as `spec.nodeName` of pods (docs/parity.md#selection).
 //!
 //! The grammar is that of k8s.io/apimachinery `fields`: terms joined by commas,
 //! `\` before a comma, equals sign or backslash that belongs to a value.
-
-use tributary_model::NodeName;
 
 use super::kinds::Resource;
 
@@ -15,23 +13,21 @@ pub(crate) enum Field {
     Name,
     /// `metadata.namespace`; empty for a node.
     Namespace,
-    /// `spec.nodeName`: as the kubelets report it, see [`crate::store::Store::nodes_of`].
-    NodeName,
+    /// One that the resource has beside them, by its path.
+    More(&'static str),
 }
 
 impl Field {
-    const ALL: [Self; 3] = [Self::Name, Self::Namespace, Self::NodeName];
-
-    fn of(resource: Resource) -> impl Iterator<Item = Self> {
-        let known = move |field: &Self| resource == Resource::Pods || *field != Self::NodeName;
-        Self::ALL.into_iter().filter(known)
+    fn of(resource: &'static Resource) -> impl Iterator<Item = Self> {
+        let more = resource.fields.iter().copied().map(Self::More);
+        [Self::Name, Self::Namespace].into_iter().chain(more)
     }
 
     fn path(self) -> &'static str {
         match self {
             Self::Name => "metadata.name",
             Self::Namespace => "metadata.namespace",
-            Self::NodeName => "spec.nodeName",
+            Self::More(path) => path,
         }
     }
 }
@@ -76,7 +72,7 @@ pub(crate) enum BadFields {
 
 impl Fields {
     /// Reads the conditions on objects of `resource`.
-    pub(crate) fn parse(text: &str, resource: Resource) -> Result<Self, BadFields> {
+    pub(crate) fn parse(text: &str, resource: &'static Resource) -> Result<Self, BadFields> {
         let mut parts = split(text);
         // Upstream sorts them, which decides which mistake is told.
         parts.sort_unstable();
@@ -125,20 +121,23 @@ impl Fields {
         self.0.iter().all(|term| match term.field {
             Field::Name => term.meets(name),
             Field::Namespace => term.meets(namespace),
-            Field::NodeName => true,
+            Field::More(_) => true,
         })
     }
 
-    /// Whether there is a condition on the node of a pod.
-    pub(crate) fn needs_node(&self) -> bool {
-        self.0.iter().any(|term| term.field == Field::NodeName)
+    /// Whether there is a condition on another field.
+    pub(crate) fn needs_more(&self) -> bool {
+        let mut terms = self.0.iter();
+        terms.any(|term| matches!(term.field, Field::More(_)))
     }
 
-    /// Whether a pod on this node, if on any, meets the conditions on its node.
-    pub(crate) fn matches_node(&self, node: Option<&NodeName>) -> bool {
-        let node = node.map(NodeName::as_str).unwrap_or_default();
-        let mut terms = self.0.iter();
-        terms.all(|term| term.field != Field::NodeName || term.meets(node))
+    /// Whether an object meets the conditions on other fields; `has` tells whether the
+    /// field at a path has a value.
+    pub(crate) fn matches_more(&self, has: impl Fn(&str, &str) -> bool) -> bool {
+        self.0.iter().all(|term| match term.field {
+            Field::Name | Field::Namespace => true,
+            Field::More(path) => has(path, &term.value) == term.equals,
+        })
     }
 }
 
@@ -148,7 +147,7 @@ impl Term {
     }
 }
 
-fn find(path: &str, resource: Resource) -> Result<Field, BadFields> {
+fn find(path: &str, resource: &'static Resource) -> Result<Field, BadFields> {
     Field::of(resource)
         .find(|field| field.path() == path)
         .ok_or_else(|| {
@@ -207,9 +206,10 @@ fn unescape(value: &str) -> Result<String, BadFields> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{nodes::NODES, pods::PODS};
 
     fn pods(text: &str) -> Result<Fields, String> {
-        Fields::parse(text, Resource::Pods).map_err(|error| error.to_string())
+        Fields::parse(text, &PODS).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -237,16 +237,18 @@ mod tests {
 
     #[test]
     fn a_pod_is_selected_by_its_node() {
-        let (n0, n1) = ("n0".into(), "n1".into());
         let on = pods("spec.nodeName=n1").unwrap();
-        assert!(on.needs_node());
-        assert!(on.matches_node(Some(&n1)));
-        assert!(!on.matches_node(Some(&n0)));
-        assert!(!on.matches_node(None));
         let not_on = pods("spec.nodeName!=n1").unwrap();
-        assert!(!not_on.matches_node(Some(&n1)));
-        assert!(not_on.matches_node(Some(&n0)));
-        assert!(not_on.matches_node(None));
+        assert!(on.needs_more() && not_on.needs_more());
+        assert!(!pods("metadata.name=n1").unwrap().needs_more());
+        for (node, is_on) in [("n1", true), ("n0", false), ("", false)] {
+            let has = |path: &str, value: &str| {
+                assert_eq!(path, "spec.nodeName");
+                node == value
+            };
+            assert_eq!(on.matches_more(has), is_on, "{node}");
+            assert_eq!(not_on.matches_more(has), !is_on, "{node}");
+        }
     }
 
     #[test]
@@ -277,7 +279,7 @@ mod tests {
             assert_eq!(pods(text).unwrap_err(), message);
         }
         assert_eq!(
-            Fields::parse("spec.nodeName=n1", Resource::Nodes)
+            Fields::parse("spec.nodeName=n1", &NODES)
                 .unwrap_err()
                 .to_string(),
             "\"spec.nodeName\" is not a known field selector: \

@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 use tributary_model::Timestamp;
 
-use super::objects::Item;
+use super::objects::Object;
 
 /// The bounds of metrics-server's histogram (docs/parity.md#metrics): from a
 /// second to six minutes, each 1.364 times the one before it, in seconds.
@@ -49,13 +49,13 @@ impl Freshness {
         new
     }
 
-    /// Counts `items`, which are served at `now`. What is of the future, by the
+    /// Counts those of `objects` that were measured, which are served at `now`. What is of the future, by the
     /// kubelet's clock, has the age 0.
-    pub(crate) fn observe(&self, items: &[Item], now: Timestamp) {
+    pub(crate) fn observe<T: Object>(&self, objects: &[T], now: Timestamp) {
         let mut counts = [0_u64; BOUNDS.len() + 1];
         let mut sum = 0_u64;
-        for item in items {
-            let age = now.since(item.at()).unwrap_or_default();
+        for at in objects.iter().filter_map(Object::measured_at) {
+            let age = now.since(at).unwrap_or_default();
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             sum = sum.saturating_add(millis);
             let seconds = age.as_secs_f64();
@@ -100,9 +100,12 @@ mod tests {
     use tributary_model::{Bytes, NanoCores, Usage};
 
     use super::*;
-    use crate::catalog::{Labels, NodeRecord};
+    use crate::{
+        api::nodes::NodeMetrics,
+        catalog::{Labels, NodeRecord},
+    };
 
-    fn measured(millis: i64) -> Item {
+    fn measured(millis: i64) -> NodeMetrics {
         let usage = Usage {
             at: Timestamp::from_millis(millis),
             window: Duration::from_secs(15),
@@ -114,7 +117,10 @@ mod tests {
             name: "n1".into(),
             labels: Labels::default(),
         };
-        Item::Node(Arc::new(record), usage)
+        NodeMetrics {
+            node: Arc::new(record),
+            usage,
+        }
     }
 
     #[test]

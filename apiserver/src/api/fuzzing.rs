@@ -9,8 +9,10 @@ use super::{
     accept::{Subject, negotiate},
     fields::Fields,
     kinds::Resource,
+    nodes::NODES,
     page,
     params::ListParams,
+    pods::PODS,
 };
 
 /// How many kinds of answers [`media_type`] knows.
@@ -24,8 +26,8 @@ pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
         Subject::Discovery,
         Subject::Groups,
         Subject::Status,
-        Subject::Object,
-        Subject::List,
+        Subject::Object(&PODS),
+        Subject::List(&PODS),
     ];
     let subject = *subjects.get(answer)?;
     let wanted = negotiate(headers, subject).ok()?;
@@ -35,7 +37,7 @@ pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
 /// Reads the query of a LIST of either resource; whether it is accepted.
 pub fn list_params(uri: &Uri) -> bool {
     let accepted = |resource| ListParams::read(uri, resource).is_ok();
-    accepted(Resource::Pods) & accepted(Resource::Nodes)
+    accepted(&PODS) & accepted(&NODES)
 }
 
 /// The conditions of a field selector: path, whether it is `=`, value.
@@ -56,10 +58,6 @@ pub fn continue_token(key: &PodKey, pods: bool) -> String {
     page::token(resource(pods), key)
 }
 
-fn resource(pods: bool) -> Resource {
-    if pods {
-        Resource::Pods
-    } else {
-        Resource::Nodes
-    }
+fn resource(pods: bool) -> &'static Resource {
+    if pods { &PODS } else { &NODES }
 }

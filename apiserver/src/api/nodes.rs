@@ -1,48 +1,116 @@
-//! `NodeMetrics`: get and list.
+//! `NodeMetrics`: what nodes use.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{extract::Request, response::Response};
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{NodeName, PodKey, Timestamp, Usage};
 
 use super::{
-    Api, Served,
-    accept::Subject,
-    answer::{Answer, PAGE},
+    Api,
+    answer::PAGE,
     fields::Field,
-    kinds::Resource,
-    objects::Item,
+    kind::Kind,
+    kinds::{METRICS, Resource},
+    objects::{self, Amounts, Object},
+    openapi,
     params::ListParams,
     status::Refusal,
+    table::{UsageColumns, Used},
 };
-use crate::catalog::NodeRecord;
+use crate::catalog::{Labels, NodeRecord};
 
-/// `GET .../nodes`
-pub(crate) async fn list(served: Served, request: Request) -> Result<Response, Refusal> {
-    let params = ListParams::read(request.uri(), Resource::Nodes)?;
-    let answer = Answer::to(&request, &served, Resource::Nodes, Subject::List)?;
-    let limit = params.limit;
-    let pages = Pages::new(served.api, params, answer.now);
-    Ok(answer.list(pages, limit).await)
+/// The resource.
+pub(crate) static NODES: Resource = Resource {
+    group: METRICS,
+    plural: "nodes",
+    // `node` would hide the core resource from kubectl (docs/parity.md#discovery).
+    singular: "",
+    short: &[],
+    kind: "NodeMetrics",
+    namespaced: false,
+    protobuf: true,
+    fields: &[],
+    about: "node",
+    missing: ("node", ""),
+    mark: b'n',
+    schemas: |version| openapi::schemas(include_str!("openapi/nodes.json"), version),
+    package: "io.k8s.metrics.pkg.apis.metrics",
+};
+
+/// A `NodeMetrics`.
+#[derive(Debug)]
+pub(crate) struct NodeMetrics {
+    pub(super) node: Arc<NodeRecord>,
+    pub(super) usage: Usage,
 }
 
-/// `GET .../nodes/{name}`
-pub(crate) fn get(served: &Served, name: String, request: &Request) -> Result<Response, Refusal> {
-    let answer = Answer::to(request, served, Resource::Nodes, Subject::Object)?;
-    let Some(node) = served.api.catalog.node(&name) else {
-        return Err(Refusal::NoObject {
-            resource: Resource::Nodes,
-            name,
-        });
-    };
-    match served.api.store.node(&name, answer.now) {
-        Ok(usage) => Ok(answer.one(&Item::Node(node, usage))),
-        Err(why) => Err(Refusal::NoMetrics {
-            resource: Resource::Nodes,
-            by: served.api.scraped_by(&node.name),
-            name,
-            why,
-        }),
+impl Kind for NodeMetrics {
+    const RESOURCE: &'static Resource = &NODES;
+    type Object = Self;
+
+    fn is_synced(api: &Api) -> bool {
+        api.catalog.nodes_synced()
+    }
+
+    fn get(api: &Arc<Api>, key: PodKey, now: Timestamp) -> Result<Self, Refusal> {
+        let name = &*key.name;
+        let Some(node) = api.catalog.node(name) else {
+            return Err(Refusal::NoObject(&NODES, name.to_owned()));
+        };
+        match api.store.node(name, now) {
+            Ok(usage) => Ok(Self { node, usage }),
+            Err(why) => Err(Refusal::NoMetrics {
+                resource: &NODES,
+                by: api.scraped_by(&node.name),
+                name: name.to_owned(),
+                why,
+            }),
+        }
+    }
+
+    fn pages(
+        api: Arc<Api>,
+        _namespace: Option<String>,
+        params: ListParams,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Vec<Self>> + Send + 'static {
+        Pages::new(api, params, now)
+    }
+}
+
+impl Object for NodeMetrics {
+    type Columns = UsageColumns;
+
+    fn name(&self) -> &str {
+        self.node.name.as_str()
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.node.labels
+    }
+
+    fn measured_at(&self) -> Option<Timestamp> {
+        Some(self.usage.at)
+    }
+
+    fn fields(&self, out: &mut Vec<u8>) {
+        objects::measured(out, self.usage.at, self.usage.window);
+        out.push(b',');
+        self.total().write(out);
+    }
+
+    fn protobuf(&self, out: &mut Vec<u8>) {
+        objects::measured_protobuf(out, self.usage.at, self.usage.window);
+        self.total().protobuf(out, 4);
+    }
+}
+
+impl Used for NodeMetrics {
+    fn total(&self) -> Amounts {
+        (&self.usage).into()
+    }
+
+    fn window(&self) -> Duration {
+        self.usage.window
     }
 }
 
@@ -100,16 +168,16 @@ impl Pages {
 }
 
 impl Iterator for Pages {
-    type Item = Vec<Item>;
+    type Item = Vec<NodeMetrics>;
 
-    fn next(&mut self) -> Option<Vec<Item>> {
+    fn next(&mut self) -> Option<Vec<NodeMetrics>> {
         let records = self.records()?;
         let items = records
             .into_iter()
             .filter(|node| self.wants(node))
             .filter_map(|node| {
                 let usage = self.api.store.node(node.name.as_str(), self.now).ok()?;
-                Some(Item::Node(node, usage))
+                Some(NodeMetrics { node, usage })
             });
         Some(items.collect())
     }

@@ -1,22 +1,90 @@
-//! The objects of the group and how they are written (docs/parity.md#objects).
+//! What an object is to whoever writes it, and what is the same in those of
+//! `metrics.k8s.io` (docs/parity.md#objects).
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 use tributary_model::{Bytes, NanoCores, PodKey, Timestamp, Usage};
 
-use super::{json, quantity, time};
-use crate::{
-    catalog::{Labels, NodeRecord, PodRecord},
-    store::PodUsage,
+use super::{
+    json,
+    protobuf::{message, number, text},
+    quantity, time,
 };
+use crate::catalog::Labels;
 
-/// An object with its metrics: what a list is made of.
-#[derive(Clone, Debug)]
-pub(crate) enum Item {
-    /// A `NodeMetrics`.
-    Node(Arc<NodeRecord>, Usage),
-    /// A `PodMetrics`.
-    Pod(Arc<PodRecord>, PodUsage),
+/// An object that is served: what a list is made of.
+pub(crate) trait Object: Send + Sync + Sized + 'static {
+    /// The columns of a table of such objects.
+    type Columns: Columns<Self>;
+
+    /// Its name.
+    fn name(&self) -> &str;
+
+    /// Its namespace; empty if it has none.
+    #[expect(
+        clippy::unnecessary_literal_bound,
+        reason = "those that have one lend it"
+    )]
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    /// Its name, and its namespace.
+    fn key(&self) -> PodKey {
+        PodKey::new(self.namespace(), self.name())
+    }
+
+    /// Its labels.
+    fn labels(&self) -> &Labels;
+
+    /// When what it tells was measured, if it is a measurement.
+    fn measured_at(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Appends what follows the metadata, each field with a comma in front.
+    fn fields(&self, out: &mut Vec<u8>);
+
+    /// Appends the same as fields of a protobuf message, from 2 on. Nothing, of a
+    /// kind that is not served so.
+    fn protobuf(&self, _out: &mut Vec<u8>) {}
+
+    /// Appends `"metadata":{..}`. `created` is the time of the request, as upstream
+    /// has it: metrics are made when they are asked for.
+    fn metadata(&self, out: &mut Vec<u8>, created: &[u8]) {
+        out.extend_from_slice(br#""metadata":{"name":"#);
+        json::string(out, self.name());
+        if !self.namespace().is_empty() {
+            out.extend_from_slice(br#","namespace":"#);
+            json::string(out, self.namespace());
+        }
+        out.extend_from_slice(br#","creationTimestamp":""#);
+        out.extend_from_slice(created);
+        out.push(b'"');
+        for (at, (key, value)) in self.labels().iter().enumerate() {
+            out.extend_from_slice(if at == 0 { br#","labels":{"# } else { b"," });
+            json::string(out, key);
+            out.push(b':');
+            json::string(out, value);
+        }
+        if !self.labels().is_empty() {
+            out.push(b'}');
+        }
+        out.push(b'}');
+    }
+}
+
+/// The columns of a table.
+pub(crate) trait Columns<T>: Copy + fmt::Debug + Send + Sync + 'static {
+    /// Those of a table whose first row is `first`; `None` if one without rows has
+    /// no columns.
+    fn of(first: Option<&T>) -> Option<Self>;
+
+    /// Appends `"columnDefinitions":[..]`.
+    fn definitions(self, out: &mut Vec<u8>);
+
+    /// Appends `"cells":[..]`, the beginning of a row.
+    fn cells(self, out: &mut Vec<u8>, object: &T);
 }
 
 /// What is used, by resource name.
@@ -37,138 +105,77 @@ impl From<&Usage> for Amounts {
     }
 }
 
-impl Item {
-    /// Its name, and its namespace, which a node has not.
-    pub(crate) fn key(&self) -> PodKey {
-        match self {
-            Self::Node(node, _) => PodKey::new("", node.name.as_str()),
-            Self::Pod(pod, _) => pod.key.clone(),
+impl Amounts {
+    /// Nothing is used.
+    pub(crate) const NONE: Self = Self {
+        cpu: NanoCores(0),
+        memory: Bytes(0),
+        swap: None,
+    };
+
+    /// Both together.
+    pub(crate) fn plus(self, usage: &Usage) -> Self {
+        Self {
+            cpu: NanoCores(self.cpu.0.saturating_add(usage.cpu.0)),
+            memory: Bytes(self.memory.0.saturating_add(usage.memory.0)),
+            swap: match (self.swap, usage.swap) {
+                (Some(one), Some(other)) => Some(Bytes(one.0.saturating_add(other.0))),
+                (one, other) => one.or(other),
+            },
         }
     }
 
-    /// Its name.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Node(node, _) => node.name.as_str(),
-            Self::Pod(pod, _) => &pod.key.name,
+    /// Appends `"usage":{..}`.
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(br#""usage":{"cpu":""#);
+        quantity::cpu(out, self.cpu);
+        out.extend_from_slice(br#"","memory":""#);
+        quantity::bytes(out, self.memory);
+        if let Some(swap) = self.swap {
+            out.extend_from_slice(br#"","swap":""#);
+            quantity::bytes(out, swap);
         }
+        out.extend_from_slice(br#""}"#);
     }
 
-    /// Its namespace; empty for a node.
-    pub(crate) fn namespace(&self) -> &str {
-        match self {
-            Self::Node(..) => "",
-            Self::Pod(pod, _) => &pod.key.namespace,
-        }
-    }
-
-    /// The labels of the Node or Pod.
-    pub(crate) fn labels(&self) -> &Labels {
-        match self {
-            Self::Node(node, _) => &node.labels,
-            Self::Pod(pod, _) => &pod.labels,
-        }
-    }
-
-    /// When it was measured.
-    pub(crate) fn at(&self) -> Timestamp {
-        match self {
-            Self::Node(_, usage) => usage.at,
-            Self::Pod(_, usage) => usage.at,
-        }
-    }
-
-    /// Over which time the CPU use is a mean.
-    pub(crate) fn window(&self) -> Duration {
-        match self {
-            Self::Node(_, usage) => usage.window,
-            Self::Pod(_, usage) => usage.window,
-        }
-    }
-
-    /// All that it uses: of a pod, the sum of its containers.
-    pub(crate) fn total(&self) -> Amounts {
-        match self {
-            Self::Node(_, usage) => usage.into(),
-            Self::Pod(_, usage) => usage.containers().map(|(_, usage)| usage).fold(
-                Amounts {
-                    cpu: NanoCores(0),
-                    memory: Bytes(0),
-                    swap: None,
-                },
-                |sum, usage| Amounts {
-                    cpu: NanoCores(sum.cpu.0.saturating_add(usage.cpu.0)),
-                    memory: Bytes(sum.memory.0.saturating_add(usage.memory.0)),
-                    swap: match (sum.swap, usage.swap) {
-                        (Some(one), Some(other)) => Some(Bytes(one.0.saturating_add(other.0))),
-                        (one, other) => one.or(other),
-                    },
-                },
-            ),
-        }
-    }
-
-    /// Appends `"metadata":{..}`. `created` is the time of the request, as upstream
-    /// has it: metrics are made when they are asked for.
-    pub(crate) fn metadata(&self, out: &mut Vec<u8>, created: &[u8]) {
-        out.extend_from_slice(br#""metadata":{"name":"#);
-        json::string(out, self.name());
-        if let Self::Pod(pod, _) = self {
-            out.extend_from_slice(br#","namespace":"#);
-            json::string(out, &pod.key.namespace);
-        }
-        out.extend_from_slice(br#","creationTimestamp":""#);
-        out.extend_from_slice(created);
-        out.push(b'"');
-        for (at, (key, value)) in self.labels().iter().enumerate() {
-            out.extend_from_slice(if at == 0 { br#","labels":{"# } else { b"," });
-            json::string(out, key);
-            out.push(b':');
-            json::string(out, value);
-        }
-        if !self.labels().is_empty() {
-            out.push(b'}');
-        }
-        out.push(b'}');
-    }
-
-    /// Appends all fields but kind and version.
-    pub(crate) fn fields(&self, out: &mut Vec<u8>, created: &[u8]) {
-        self.metadata(out, created);
-        out.extend_from_slice(br#","timestamp":""#);
-        time::moment(out, self.at());
-        out.extend_from_slice(br#"","window":""#);
-        time::span(out, self.window());
-        out.extend_from_slice(br#"","#);
-        match self {
-            Self::Node(_, usage) => write_usage(out, usage.into()),
-            Self::Pod(_, usage) => {
-                out.extend_from_slice(br#""containers":["#);
-                for (at, (name, usage)) in usage.containers().enumerate() {
-                    out.extend_from_slice(if at == 0 {
-                        br#"{"name":"#
-                    } else {
-                        br#",{"name":"#
-                    });
-                    json::string(out, name.as_str());
-                    out.push(b',');
-                    write_usage(out, usage.into());
-                    out.push(b'}');
-                }
-                out.push(b']');
-            }
+    /// Appends a map of quantities, by name.
+    pub(crate) fn protobuf(self, out: &mut Vec<u8>, field: u8) {
+        amount(out, field, "cpu", |out| quantity::cpu(out, self.cpu));
+        let memory = |out: &mut Vec<u8>| quantity::bytes(out, self.memory);
+        amount(out, field, "memory", memory);
+        if let Some(swap) = self.swap {
+            amount(out, field, "swap", |out| quantity::bytes(out, swap));
         }
     }
 }
 
-fn write_usage(out: &mut Vec<u8>, usage: Amounts) {
-    out.extend_from_slice(br#""usage":{"cpu":""#);
-    quantity::cpu(out, usage.cpu);
-    out.extend_from_slice(br#"","memory":""#);
-    quantity::bytes(out, usage.memory);
-    if let Some(swap) = usage.swap {
-        out.extend_from_slice(br#"","swap":""#);
-        quantity::bytes(out, swap);
-    }
-    out.extend_from_slice(br#""}"#);
+/// Appends `,"timestamp":..,"window":..`: when it was measured, and over which time
+/// the CPU use is a mean.
+pub(crate) fn measured(out: &mut Vec<u8>, at: Timestamp, window: Duration) {
+    out.extend_from_slice(br#","timestamp":""#);
+    time::moment(out, at);
+    out.extend_from_slice(br#"","window":""#);
+    time::span(out, window);
+    out.push(b'"');
+}
+
+/// The same in protobuf.
+pub(crate) fn measured_protobuf(out: &mut Vec<u8>, at: Timestamp, window: Duration) {
+    message(out, 2, |out| moment(out, at));
+    let window = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
+    message(out, 3, |out| number(out, 1, window));
+}
+
+/// A `Time`: whole seconds, as in JSON.
+pub(crate) fn moment(out: &mut Vec<u8>, at: Timestamp) {
+    number(out, 1, at.as_seconds());
+    number(out, 2, 0);
+}
+
+/// An entry of a map: a name, and a message of one text, which is the quantity.
+fn amount(out: &mut Vec<u8>, field: u8, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+    message(out, field, |out| {
+        text(out, 1, name);
+        message(out, 2, |out| message(out, 1, write));
+    });
 }

@@ -18,6 +18,7 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::schemas::in_version as schemas;
 use self::{
     operations::{Dialect, Operation},
     schemas::Schemas,

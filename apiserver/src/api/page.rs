@@ -28,8 +28,8 @@ pub(crate) enum BadToken {
 }
 
 /// The token after `key`; a node has no namespace.
-pub(crate) fn token(resource: Resource, key: &PodKey) -> String {
-    let mut bytes = vec![LAYOUT, mark(resource)];
+pub(crate) fn token(resource: &Resource, key: &PodKey) -> String {
+    let mut bytes = vec![LAYOUT, resource.mark];
     bytes.extend_from_slice(key.namespace.as_bytes());
     bytes.push(b'/');
     bytes.extend_from_slice(key.name.as_bytes());
@@ -37,14 +37,14 @@ pub(crate) fn token(resource: Resource, key: &PodKey) -> String {
 }
 
 /// The key after which a list goes on.
-pub(crate) fn key(resource: Resource, token: &str) -> Result<PodKey, BadToken> {
+pub(crate) fn key(resource: &Resource, token: &str) -> Result<PodKey, BadToken> {
     let bytes = URL_SAFE_NO_PAD
         .decode(token)
         .map_err(|_| BadToken::Unreadable)?;
     let [LAYOUT, marked, key @ ..] = &*bytes else {
         return Err(BadToken::Unreadable);
     };
-    if *marked != mark(resource) {
+    if *marked != resource.mark {
         return Err(BadToken::Resource);
     }
     let key = str::from_utf8(key).map_err(|_| BadToken::Unreadable)?;
@@ -52,39 +52,40 @@ pub(crate) fn key(resource: Resource, token: &str) -> Result<PodKey, BadToken> {
     Ok(PodKey::new(namespace, name))
 }
 
-fn mark(resource: Resource) -> u8 {
-    match resource {
-        Resource::Nodes => b'n',
-        Resource::Pods => b'p',
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::{
+        kinds::{GROUPS, Group},
+        nodes::NODES,
+        pods::PODS,
+    };
 
     #[test]
     fn a_token_holds_the_last_key() {
-        let token = token(Resource::Pods, &PodKey::new("default", "web-1"));
+        let token = token(&PODS, &PodKey::new("default", "web-1"));
         // 0x01 p default/web-1
         assert_eq!(token, "AXBkZWZhdWx0L3dlYi0x");
-        assert_eq!(
-            key(Resource::Pods, &token),
-            Ok(PodKey::new("default", "web-1"))
-        );
+        assert_eq!(key(&PODS, &token), Ok(PodKey::new("default", "web-1")));
+    }
+
+    #[test]
+    fn no_two_resources_have_the_same_mark() {
+        let resources = GROUPS.iter().flat_map(Group::resources);
+        let mut marks: Vec<u8> = resources.map(|resource| resource.mark).collect();
+        let all = marks.len();
+        marks.sort_unstable();
+        marks.dedup();
+        assert_eq!(marks.len(), all);
     }
 
     #[test]
     fn a_token_of_something_else_is_refused() {
-        let of_node = token(Resource::Nodes, &PodKey::new("", "n1"));
-        assert_eq!(key(Resource::Nodes, &of_node), Ok(PodKey::new("", "n1")));
-        assert_eq!(key(Resource::Pods, &of_node), Err(BadToken::Resource));
+        let of_node = token(&NODES, &PodKey::new("", "n1"));
+        assert_eq!(key(&NODES, &of_node), Ok(PodKey::new("", "n1")));
+        assert_eq!(key(&PODS, &of_node), Err(BadToken::Resource));
         for text in ["abc", "", "AQ", "%%%", "AXBub3NsYXNo", "CXBhL2I"] {
-            assert_eq!(
-                key(Resource::Pods, text),
-                Err(BadToken::Unreadable),
-                "{text}"
-            );
+            assert_eq!(key(&PODS, text), Err(BadToken::Unreadable), "{text}");
         }
     }
 }

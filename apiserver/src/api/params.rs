@@ -44,7 +44,7 @@ pub(crate) enum Include {
 
 impl ListParams {
     /// Reads the query of a LIST of `resource`.
-    pub(crate) fn read(uri: &Uri, resource: Resource) -> Result<Self, Refusal> {
+    pub(crate) fn read(uri: &Uri, resource: &'static Resource) -> Result<Self, Refusal> {
         let query = Pairs::of(uri)?;
         // Before everything else: clients that try to watch (WatchList too)
         // fall back to listing when they are refused, and should do so at once.
@@ -213,10 +213,11 @@ impl Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::pods::PODS;
 
     fn list(query: &str) -> Result<ListParams, String> {
         let uri = format!("/pods?{query}").parse().unwrap();
-        ListParams::read(&uri, Resource::Pods).map_err(|refusal| refusal.to_string())
+        ListParams::read(&uri, &PODS).map_err(|refusal| refusal.to_string())
     }
 
     #[test]
@@ -299,7 +300,7 @@ mod tests {
         assert_eq!(params.labels, "app in (web)".parse().unwrap());
         assert_eq!(
             params.fields,
-            Fields::parse("metadata.name=x", Resource::Pods).unwrap()
+            Fields::parse("metadata.name=x", &PODS).unwrap()
         );
         let params = list("continue=AXBkZWZhdWx0L3dlYi0x").unwrap();
         assert_eq!(params.after, Some(PodKey::new("default", "web-1")));

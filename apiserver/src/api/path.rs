@@ -4,22 +4,20 @@
 //! around it, and split. Authorization reads the same [`segments`].
 
 use percent_encoding::percent_decode_str;
+use tributary_model::PodKey;
 
-use super::kinds::{GROUP, Version};
+use super::kinds::{Group, Registered, Version};
 
 /// What is below a version.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// Which resources there are.
     Resources,
-    /// All nodes.
-    Nodes,
-    /// One of this name.
-    Node(String),
-    /// The pods of a namespace, or of all. An empty name is none, as upstream.
-    Pods(Option<String>),
-    /// One in this namespace, of this name.
-    Pod(String, String),
+    /// The objects of a kind: of a namespace, or all. An empty name is none, as
+    /// upstream.
+    List(&'static Registered, Option<String>),
+    /// The one of this namespace and name. The namespace is empty where there are none.
+    One(&'static Registered, PodKey),
 }
 
 /// The segments of a path: of `/`, one that is empty.
@@ -35,27 +33,37 @@ pub(crate) fn decoded(path: &str) -> String {
 }
 
 impl Asked {
-    /// What `path` asks of `version`; nothing if there is no such thing.
-    pub(super) fn by(path: &str, version: Version) -> Option<Self> {
+    /// What `path` asks of a version of a group; nothing if there is no such thing.
+    pub(super) fn by(path: &str, group: &'static Group, version: Version) -> Option<Self> {
         let segments = segments(path);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let ["apis", GROUP, asked, rest @ ..] = segments.as_slice() else {
+        let ["apis", of_group, of_version, rest @ ..] = segments.as_slice() else {
             return None;
         };
-        if *asked != version.name() {
+        if *of_group != group.name || *of_version != version.name {
             return None;
         }
-        Some(match rest {
-            [] => Self::Resources,
-            ["nodes"] => Self::Nodes,
-            ["nodes", name] => Self::Node((*name).to_owned()),
-            ["pods"] | ["namespaces", "", "pods"] => Self::Pods(None),
-            ["namespaces", namespace, "pods"] => Self::Pods(Some((*namespace).to_owned())),
-            ["namespaces", namespace, "pods", name] => {
-                Self::Pod((*namespace).to_owned(), (*name).to_owned())
-            }
+        let (namespace, plural, name) = match rest {
+            [] => return Some(Self::Resources),
+            ["namespaces", namespace, plural] => (Some(*namespace), plural, None),
+            ["namespaces", namespace, plural, name] => (Some(*namespace), plural, Some(*name)),
+            [plural] => (None, plural, None),
+            [plural, name] => (None, plural, Some(*name)),
             _ => return None,
-        })
+        };
+        let kind = group.kind(plural)?;
+        match (kind.resource.namespaced, namespace, name) {
+            (true, Some(namespace), Some(name)) => {
+                Some(Self::One(kind, PodKey::new(namespace, name)))
+            }
+            (true, namespace, None) => {
+                let namespace = namespace.filter(|namespace| !namespace.is_empty());
+                Some(Self::List(kind, namespace.map(str::to_owned)))
+            }
+            (false, None, Some(name)) => Some(Self::One(kind, PodKey::new("", name))),
+            (false, None, None) => Some(Self::List(kind, None)),
+            (true, None, Some(_)) | (false, Some(_), _) => None,
+        }
     }
 }
 
@@ -63,50 +71,72 @@ impl Asked {
 mod tests {
     use super::*;
 
+    fn of(path: &str, group: &str, version: &str) -> Option<Asked> {
+        let group = Group::find(group).unwrap();
+        Asked::by(path, group, group.version(version).unwrap())
+    }
+
     fn asked(below: &str) -> Option<Asked> {
         let path = format!("/apis/metrics.k8s.io/v1beta1{below}");
-        Asked::by(&path, Version::V1Beta1)
+        of(&path, "metrics.k8s.io", "v1beta1")
+    }
+
+    fn kind(plural: &str) -> &'static Registered {
+        Group::find("metrics.k8s.io").unwrap().kind(plural).unwrap()
+    }
+
+    fn nodes() -> Asked {
+        Asked::List(kind("nodes"), None)
+    }
+
+    fn node(name: &str) -> Asked {
+        Asked::One(kind("nodes"), PodKey::new("", name))
+    }
+
+    fn pods(namespace: Option<&str>) -> Asked {
+        Asked::List(kind("pods"), namespace.map(str::to_owned))
     }
 
     fn pod(namespace: &str, name: &str) -> Asked {
-        Asked::Pod(namespace.to_owned(), name.to_owned())
+        Asked::One(kind("pods"), PodKey::new(namespace, name))
     }
 
     /// As go-restful 3.13 routes them for k8s.io/apiserver.
     #[test]
     fn paths_are_read_as_upstream_reads_them() {
-        let node = |name: &str| Some(Asked::Node(name.to_owned()));
-        let all_of = |namespace: &str| Some(Asked::Pods(Some(namespace.to_owned())));
         for (below, what) in [
             ("", Some(Asked::Resources)),
             ("/", Some(Asked::Resources)),
             ("//", Some(Asked::Resources)),
-            ("/nodes", Some(Asked::Nodes)),
-            ("/nodes///", Some(Asked::Nodes)),
-            ("/nodes/n1", node("n1")),
-            ("/nodes/n1//", node("n1")),
-            ("/nodes/..", node("..")),
+            ("/nodes", Some(nodes())),
+            ("/nodes///", Some(nodes())),
+            ("/nodes/n1", Some(node("n1"))),
+            ("/nodes/n1//", Some(node("n1"))),
+            ("/nodes/..", Some(node(".."))),
             ("/nodes//n1", None),
             ("/nodes/n1/status", None),
             ("/nodes/../nodes", None),
             ("//nodes", None),
-            ("/pods", Some(Asked::Pods(None))),
+            ("/pods", Some(pods(None))),
             ("/pods/x", None),
             ("/namespaces", None),
             ("/namespaces/pods", None),
             ("/namespaces/a", None),
             ("/namespaces/a/status", None),
-            ("/namespaces/a/pods", all_of("a")),
-            ("/namespaces/a/pods//", all_of("a")),
-            ("/namespaces/status/pods", all_of("status")),
-            ("/namespaces//pods", Some(Asked::Pods(None))),
-            ("/namespaces//pods/", Some(Asked::Pods(None))),
+            ("/namespaces/a/pods", Some(pods(Some("a")))),
+            ("/namespaces/a/pods//", Some(pods(Some("a")))),
+            ("/namespaces/status/pods", Some(pods(Some("status")))),
+            ("/namespaces//pods", Some(pods(None))),
+            ("/namespaces//pods/", Some(pods(None))),
             ("/namespaces///pods", None),
             ("/namespaces/a//pods", None),
             ("/namespaces/a/pods/x", Some(pod("a", "x"))),
             ("/namespaces//pods/x", Some(pod("", "x"))),
             ("/namespaces/a/pods//x", None),
             ("/namespaces/a/pods/x/log", None),
+            ("/namespaces/a/nodes", None),
+            ("/namespaces/a/nodes/n1", None),
+            ("/namespaces//nodes", None),
             ("/watch/nodes", None),
             ("/nodes;a=b", None),
         ] {
@@ -116,17 +146,16 @@ mod tests {
 
     #[test]
     fn escapes_are_decoded_once_before_the_path_is_split() {
-        let node = |name: &str| Some(Asked::Node(name.to_owned()));
         for (below, what) in [
-            ("/node%73", Some(Asked::Nodes)),
-            ("/nodes/n%31", node("n1")),
-            ("/nodes%2Fn1", node("n1")),
+            ("/node%73", Some(nodes())),
+            ("/nodes/n%31", Some(node("n1"))),
+            ("/nodes%2Fn1", Some(node("n1"))),
             ("/namespaces/a%2Fpods%2Fx", Some(pod("a", "x"))),
             ("/namespaces/a%2Fpods%2Fx/pods/", None),
-            ("/namespaces/%2Fpods", Some(Asked::Pods(None))),
+            ("/namespaces/%2Fpods", Some(pods(None))),
             ("/node%2573", None),
-            ("/nodes/n%2531", node("n%31")),
-            ("/nodes/%ff", node("\u{fffd}")),
+            ("/nodes/n%2531", Some(node("n%31"))),
+            ("/nodes/%ff", Some(node("\u{fffd}"))),
         ] {
             assert_eq!(asked(below), what, "{below}");
         }
@@ -135,7 +164,7 @@ mod tests {
     #[test]
     fn a_version_answers_for_itself() {
         let path = "/%61pis/metrics.k8s.io/v1/nodes";
-        assert_eq!(Asked::by(path, Version::V1), Some(Asked::Nodes));
-        assert_eq!(Asked::by(path, Version::V1Beta1), None);
+        assert_eq!(of(path, "metrics.k8s.io", "v1"), Some(nodes()));
+        assert_eq!(of(path, "metrics.k8s.io", "v1beta1"), None);
     }
 }

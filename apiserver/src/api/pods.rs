@@ -1,62 +1,152 @@
-//! `PodMetrics`: get, and list in one namespace or all.
+//! `PodMetrics`: what pods use, in one namespace or all.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use axum::{extract::Request, response::Response};
 use tributary_model::{NodeName, PodKey, Timestamp};
 
 use super::{
-    Api, Served,
-    accept::Subject,
-    answer::{Answer, PAGE},
+    Api,
+    answer::PAGE,
     fields::{Field, Fields},
-    kinds::Resource,
-    objects::Item,
+    json,
+    kind::Kind,
+    kinds::{METRICS, Resource},
+    objects::{self, Amounts, Object},
+    openapi,
     params::ListParams,
+    protobuf::{message, text},
     status::Refusal,
+    table::{UsageColumns, Used},
 };
-use crate::{catalog::PodRecord, store::NoMetrics};
+use crate::{
+    catalog::{Labels, PodRecord},
+    store::{NoMetrics, PodUsage},
+};
 
-/// `GET .../pods` and `GET .../namespaces/{namespace}/pods`
-pub(crate) async fn list(
-    served: Served,
-    namespace: Option<String>,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let params = ListParams::read(request.uri(), Resource::Pods)?;
-    let answer = Answer::to(&request, &served, Resource::Pods, Subject::List)?;
-    let limit = params.limit;
-    let pages = Pages::new(served.api, namespace, params, answer.now);
-    Ok(answer.list(pages, limit).await)
+/// `spec.nodeName`: the node that the pod is bound to, or, where that is not known,
+/// the first that reported it (docs/parity.md#selection).
+const NODE_NAME: &str = "spec.nodeName";
+
+/// The resource.
+pub(crate) static PODS: Resource = Resource {
+    group: METRICS,
+    plural: "pods",
+    // `pod` would hide the core resource from kubectl (docs/parity.md#discovery).
+    singular: "",
+    short: &[],
+    kind: "PodMetrics",
+    namespaced: true,
+    protobuf: true,
+    fields: &[NODE_NAME],
+    about: "pod",
+    // As it comes.
+    missing: ("pods", ""),
+    mark: b'p',
+    schemas: |version| openapi::schemas(include_str!("openapi/pods.json"), version),
+    package: "io.k8s.metrics.pkg.apis.metrics",
+};
+
+/// A `PodMetrics`.
+#[derive(Debug)]
+pub(crate) struct PodMetrics {
+    pod: Arc<PodRecord>,
+    usage: PodUsage,
 }
 
-/// `GET .../namespaces/{namespace}/pods/{name}`
-pub(crate) fn get(
-    served: &Served,
-    (namespace, name): (String, String),
-    request: &Request,
-) -> Result<Response, Refusal> {
-    let answer = Answer::to(request, served, Resource::Pods, Subject::Object)?;
-    let key = PodKey::new(namespace, name.as_str());
-    let Some(pod) = served.api.catalog.pod(&key) else {
-        return Err(Refusal::NoObject {
-            resource: Resource::Pods,
-            name,
-        });
-    };
-    let asked = [(&key, pod.node.as_ref())];
-    let usage = served.api.store.pods(asked, answer.now).pop();
-    match usage.unwrap_or(Err(NoMetrics::NeverReported)) {
-        Ok(usage) => Ok(answer.one(&Item::Pod(pod, usage))),
-        Err(why) => Err(Refusal::NoMetrics {
-            resource: Resource::Pods,
-            by: {
-                let node = node_of(&served.api, &pod);
-                node.and_then(|node| served.api.scraped_by(&node))
-            },
-            name: key.to_string(),
-            why,
-        }),
+impl Kind for PodMetrics {
+    const RESOURCE: &'static Resource = &PODS;
+    type Object = Self;
+
+    fn is_synced(api: &Api) -> bool {
+        api.catalog.pods_synced()
+    }
+
+    fn get(api: &Arc<Api>, key: PodKey, now: Timestamp) -> Result<Self, Refusal> {
+        let Some(pod) = api.catalog.pod(&key) else {
+            return Err(Refusal::NoObject(&PODS, key.name.as_ref().to_owned()));
+        };
+        let asked = [(&key, pod.node.as_ref())];
+        let usage = api.store.pods(asked, now).pop();
+        match usage.unwrap_or(Err(NoMetrics::NeverReported)) {
+            Ok(usage) => Ok(Self { pod, usage }),
+            Err(why) => Err(Refusal::NoMetrics {
+                resource: &PODS,
+                by: node_of(api, &pod).and_then(|node| api.scraped_by(&node)),
+                name: key.to_string(),
+                why,
+            }),
+        }
+    }
+
+    fn pages(
+        api: Arc<Api>,
+        namespace: Option<String>,
+        params: ListParams,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Vec<Self>> + Send + 'static {
+        Pages::new(api, namespace, params, now)
+    }
+}
+
+impl Object for PodMetrics {
+    type Columns = UsageColumns;
+
+    fn name(&self) -> &str {
+        &self.pod.key.name
+    }
+
+    fn namespace(&self) -> &str {
+        &self.pod.key.namespace
+    }
+
+    fn key(&self) -> PodKey {
+        self.pod.key.clone()
+    }
+
+    fn labels(&self) -> &Labels {
+        &self.pod.labels
+    }
+
+    fn measured_at(&self) -> Option<Timestamp> {
+        Some(self.usage.at)
+    }
+
+    fn fields(&self, out: &mut Vec<u8>) {
+        objects::measured(out, self.usage.at, self.usage.window);
+        out.extend_from_slice(br#","containers":["#);
+        for (at, (name, usage)) in self.usage.containers().enumerate() {
+            out.extend_from_slice(if at == 0 {
+                br#"{"name":"#
+            } else {
+                br#",{"name":"#
+            });
+            json::string(out, name.as_str());
+            out.push(b',');
+            Amounts::from(usage).write(out);
+            out.push(b'}');
+        }
+        out.push(b']');
+    }
+
+    fn protobuf(&self, out: &mut Vec<u8>) {
+        objects::measured_protobuf(out, self.usage.at, self.usage.window);
+        for (name, container) in self.usage.containers() {
+            message(out, 4, |out| {
+                text(out, 1, name.as_str());
+                Amounts::from(container).protobuf(out, 2);
+            });
+        }
+    }
+}
+
+impl Used for PodMetrics {
+    fn total(&self) -> Amounts {
+        let containers = self.usage.containers();
+        containers.fold(Amounts::NONE, |sum, (_, usage)| sum.plus(usage))
+    }
+
+    fn window(&self) -> Duration {
+        self.usage.window
     }
 }
 
@@ -123,27 +213,31 @@ impl Pages {
         let fields = &self.params.fields;
         fields.matches(&pod.key.name, &pod.key.namespace)
             && pod.labels.meet(&self.params.labels)
-            && (!fields.needs_node() || self.runs_on(pod, fields))
+            && (!fields.needs_more() || self.runs_on(pod, fields))
     }
 
     /// Whether `pod` meets the conditions on its node.
     fn runs_on(&self, pod: &PodRecord, fields: &Fields) -> bool {
-        fields.matches_node(node_of(&self.api, pod).as_ref())
+        let node = node_of(&self.api, pod);
+        let node = node.as_ref().map(NodeName::as_str).unwrap_or_default();
+        fields.matches_more(|_, value| value == node)
     }
 }
 
 impl Iterator for Pages {
-    type Item = Vec<Item>;
+    type Item = Vec<PodMetrics>;
 
-    fn next(&mut self) -> Option<Vec<Item>> {
+    fn next(&mut self) -> Option<Vec<PodMetrics>> {
         let mut pods = self.records()?;
         pods.retain(|pod| self.wants(pod));
         let asked = pods.iter().map(|pod| (&pod.key, pod.node.as_ref()));
         let usages = self.api.store.pods(asked, self.now);
-        let items = pods
-            .iter()
-            .zip(usages)
-            .filter_map(|(pod, usage)| Some(Item::Pod(Arc::clone(pod), usage.ok()?)));
+        let items = pods.iter().zip(usages).filter_map(|(pod, usage)| {
+            Some(PodMetrics {
+                pod: Arc::clone(pod),
+                usage: usage.ok()?,
+            })
+        });
         Some(items.collect())
     }
 }

@@ -5,6 +5,8 @@
 
 mod body;
 
+use std::borrow::Cow;
+
 use axum::{
     http::{
         HeaderValue, StatusCode,
@@ -18,7 +20,7 @@ use tributary_model::NodeName;
 pub(crate) use self::body::{Cause, Details, Status};
 use super::{
     accept::{Encoding, Subject},
-    kinds::{GROUP, Resource},
+    kinds::Resource,
 };
 use crate::{facts::Scrapers, store::NoMetrics};
 
@@ -32,8 +34,8 @@ pub(crate) enum Refusal {
     #[error("the server does not allow this method on the requested resource")]
     Method,
     /// Metrics cannot be watched.
-    #[error("watch is not supported on resources of kind \"{}.metrics.k8s.io\"", .0.plural())]
-    Watch(Resource),
+    #[error("watch is not supported on resources of kind {:?}", .0.qualified())]
+    Watch(&'static Resource),
     /// A parameter cannot be read.
     #[error("{0}")]
     BadRequest(String),
@@ -46,19 +48,15 @@ pub(crate) enum Refusal {
     /// The client takes our encodings, but in a form that we cannot make.
     #[error("only the following media types are accepted: {}", names(.0))]
     NotConvertible(&'static [Encoding]),
-    /// There is no such Node or running Pod.
-    #[error("{} {name:?} not found", resource.object())]
-    NoObject {
-        /// What kind of object.
-        resource: Resource,
-        /// The name asked for, without a namespace.
-        name: String,
-    },
+    /// There is no such object: for metrics, no such Node or running Pod. The name
+    /// is without a namespace.
+    #[error("{} {:?} not found", .0.missing.0, .1)]
+    NoObject(&'static Resource, String),
     /// The object exists, and has no metrics.
-    #[error("no metrics for {} {name:?}: {}", resource.singular(), reason(*resource, why, .by.as_ref()))]
+    #[error("no metrics for {} {name:?}: {}", resource.about, reason(resource, why, .by.as_ref()))]
     NoMetrics {
         /// What kind of object.
-        resource: Resource,
+        resource: &'static Resource,
         /// Its name, with the namespace of a pod.
         name: String,
         /// What is known about it.
@@ -67,22 +65,24 @@ pub(crate) enum Refusal {
         by: Option<(NodeName, Scrapers)>,
     },
     /// It is not known yet which objects exist.
-    #[error("the {} list has not been read yet", .0.singular())]
-    NotSynced(Resource),
+    #[error("the {} list has not been read yet", .0.about)]
+    NotSynced(&'static Resource),
 }
 
 /// Why there are no metrics. Who may read a pod's metrics need not look after the
 /// cluster: addresses of nodes and names of scrapers are not for them
 /// (docs/decisions/0022-reviews-are-bounded-and-fair.md).
-fn reason(resource: Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)>) -> String {
-    match (resource, why) {
-        (Resource::Nodes, why) => format!("{why}{}", scraped(by)),
-        (Resource::Pods, NoMetrics::Failed(failure)) => {
+fn reason(resource: &Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)>) -> String {
+    if !resource.namespaced {
+        return format!("{why}{}", scraped(by));
+    }
+    match why {
+        NoMetrics::Failed(failure) => {
             let ago = failure.ago.as_secs();
             format!("the last scrape of its node failed {ago}s ago")
         }
-        (Resource::Pods, NoMetrics::NotOnNode(_)) => "its node does not report it yet".to_owned(),
-        (Resource::Pods, why) => why.to_string(),
+        NoMetrics::NotOnNode(_) => "its node does not report it yet".to_owned(),
+        why => why.to_string(),
     }
 }
 
@@ -110,7 +110,7 @@ impl Refusal {
     /// a new variant does not compile until it has one.
     fn code(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::NoSuchPath | Self::NoObject { .. } | Self::NoMetrics { .. } => {
+            Self::NoSuchPath | Self::NoObject(..) | Self::NoMetrics { .. } => {
                 (StatusCode::NOT_FOUND, "NotFound")
             }
             Self::Method | Self::Watch(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
@@ -125,10 +125,10 @@ impl Refusal {
 
     /// What is refused, in a form that clients can decide on.
     fn details(self) -> Option<Details> {
-        let named = |name: String, group: &'static str, kind: &'static str| Details {
+        let named = |name: String, group: &'static str, kind: Cow<'static, str>| Details {
             name,
             group: group.into(),
-            kind: kind.into(),
+            kind,
             ..Details::default()
         };
         Some(match self {
@@ -136,12 +136,18 @@ impl Refusal {
             Self::NoSuchPath | Self::Method | Self::NotAcceptable(..) | Self::NotSynced(_) => {
                 Details::default()
             }
-            Self::Watch(resource) => named(String::new(), GROUP, resource.plural()),
-            Self::NoObject { resource, name } => named(name, "", resource.object()),
-            Self::NoMetrics { resource, name, .. } => named(name, GROUP, resource.metrics()),
+            Self::Watch(resource) => named(String::new(), resource.group, resource.plural.into()),
+            Self::NoObject(resource, name) => {
+                let (kind, group) = resource.missing;
+                named(name, group, kind.into())
+            }
+            Self::NoMetrics { resource, name, .. } => {
+                let kind = resource.kind.to_ascii_lowercase();
+                named(name, resource.group, kind.into())
+            }
             Self::Invalid(causes) => Details {
                 causes,
-                ..named(String::new(), "meta.k8s.io", "ListOptions")
+                ..named(String::new(), "meta.k8s.io", "ListOptions".into())
             },
         })
     }
@@ -172,7 +178,7 @@ impl IntoResponse for Refusal {
             | Self::Invalid(_)
             | Self::NotAcceptable(..)
             | Self::NotConvertible(_)
-            | Self::NoObject { .. }
+            | Self::NoObject(..)
             | Self::NoMetrics { .. } => None,
         };
         let mut response = Status::from(self).into_response();
@@ -192,7 +198,7 @@ fn names(encodings: &[Encoding]) -> String {
 /// Objects count their streams too, as upstream, though nothing can be watched.
 fn available(subject: Subject, encodings: &[Encoding]) -> String {
     let mut names = names(encodings);
-    if matches!(subject, Subject::Object | Subject::List) {
+    if matches!(subject, Subject::Object(_) | Subject::List(_)) {
         names.push_str(", application/json;stream=watch");
         names.push_str(", application/vnd.kubernetes.protobuf;stream=watch");
     }
@@ -204,7 +210,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::Failure;
+    use crate::{
+        api::{nodes::NODES, pods::PODS},
+        store::Failure,
+    };
 
     fn status(refusal: Refusal) -> String {
         String::from_utf8(Status::from(refusal).json()).unwrap()
@@ -212,10 +221,7 @@ mod tests {
 
     #[test]
     fn a_missing_node_reads_as_upstream_says_it() {
-        let refusal = Refusal::NoObject {
-            resource: Resource::Nodes,
-            name: "zzz".to_owned(),
-        };
+        let refusal = Refusal::NoObject(&NODES, "zzz".to_owned());
         assert_eq!(
             status(refusal),
             concat!(
@@ -230,7 +236,7 @@ mod tests {
     #[test]
     fn a_pod_without_metrics_is_told_why() {
         let refusal = Refusal::NoMetrics {
-            resource: Resource::Pods,
+            resource: &PODS,
             name: "default/web".to_owned(),
             why: NoMetrics::NeverReported,
             by: None,
@@ -263,17 +269,17 @@ mod tests {
         };
         for (resource, why, text) in [
             (
-                Resource::Pods,
+                &PODS,
                 failed.clone(),
                 "no metrics for pod \"x\": the last scrape of its node failed 12s ago",
             ),
             (
-                Resource::Pods,
+                &PODS,
                 NoMetrics::NotOnNode("n3".into()),
                 "no metrics for pod \"x\": its node does not report it yet",
             ),
             (
-                Resource::Nodes,
+                &NODES,
                 failed,
                 "no metrics for node \"x\": last scrape failed 12s ago by scraper-2: dial \
                  10.0.0.7: connection refused (node n3: no connected scraper owns it)",
@@ -285,11 +291,11 @@ mod tests {
 
     #[test]
     fn a_catalog_that_is_not_read_yet_asks_for_patience() {
-        let response = Refusal::NotSynced(Resource::Nodes).into_response();
+        let response = Refusal::NotSynced(&NODES).into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         assert_eq!(
-            Refusal::NotSynced(Resource::Nodes).to_string(),
+            Refusal::NotSynced(&NODES).to_string(),
             "the node list has not been read yet"
         );
     }

@@ -1,24 +1,38 @@
-//! What `kubectl get` shows: a row per object (docs/parity.md#tables).
+//! What `kubectl get` shows of what is used: a row per object (docs/parity.md#tables).
 
-use super::{json, objects::Item, quantity, time};
+use std::time::Duration;
 
-/// Which columns a table has.
+use super::{
+    json,
+    objects::{Amounts, Columns, Object},
+    quantity, time,
+};
+
+/// An object that tells what is used.
+pub(crate) trait Used: Object {
+    /// All that it uses: of a pod, the sum of its containers.
+    fn total(&self) -> Amounts;
+
+    /// Over which time the CPU use is a mean.
+    fn window(&self) -> Duration;
+}
+
+/// Which columns such a table has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Columns {
+pub(crate) struct UsageColumns {
     /// Whether there is one for swap.
     swap: bool,
 }
 
-impl Columns {
-    /// The columns of a table whose first row is `first`.
-    pub(crate) fn of(first: &Item) -> Self {
-        Self {
+impl<T: Used> Columns<T> for UsageColumns {
+    /// As upstream, a table without rows has no columns.
+    fn of(first: Option<&T>) -> Option<Self> {
+        first.map(|first| Self {
             swap: first.total().swap.is_some(),
-        }
+        })
     }
 
-    /// Appends `"columnDefinitions":[..]`.
-    pub(crate) fn definitions(self, out: &mut Vec<u8>) {
+    fn definitions(self, out: &mut Vec<u8>) {
         out.extend_from_slice(
             br#""columnDefinitions":[{"name":"Name","type":"string","format":"name","description":"Name of the resource","priority":0}"#,
         );
@@ -32,11 +46,10 @@ impl Columns {
         out.push(b']');
     }
 
-    /// Appends `{"cells":[..]`, the beginning of a row.
-    pub(crate) fn cells(self, out: &mut Vec<u8>, item: &Item) {
-        let total = item.total();
-        out.extend_from_slice(br#"{"cells":["#);
-        json::string(out, item.name());
+    fn cells(self, out: &mut Vec<u8>, object: &T) {
+        let total = object.total();
+        out.extend_from_slice(br#""cells":["#);
+        json::string(out, object.name());
         out.extend_from_slice(br#",""#);
         quantity::cpu(out, total.cpu);
         out.extend_from_slice(br#"",""#);
@@ -50,7 +63,7 @@ impl Columns {
             }
         }
         out.extend_from_slice(br#"",""#);
-        time::span(out, item.window());
+        time::span(out, object.window());
         out.extend_from_slice(br#""]"#);
     }
 }

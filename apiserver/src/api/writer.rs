@@ -11,7 +11,7 @@ use self::{json::JsonWriter, protobuf::ProtobufWriter, yaml::YamlWriter};
 use super::{
     accept::{Encoding, Wanted},
     kinds::{Resource, Version},
-    objects::Item,
+    objects::Object,
     params::Include,
     protobuf::Envelope,
 };
@@ -23,19 +23,19 @@ use super::{
 /// [`Writer::items`] any number of times and then [`Writer::finish`] once make a
 /// whole list, whatever the pieces; or [`Writer::one`] once, an object.
 #[derive(Debug)]
-pub(crate) enum Writer {
+pub(crate) enum Writer<T: Object> {
     /// In JSON.
-    Json(JsonWriter),
+    Json(JsonWriter<T>),
     /// In YAML.
-    Yaml(YamlWriter),
+    Yaml(YamlWriter<T>),
     /// In Kubernetes protobuf, the [`Writer::envelope`] apart.
-    Protobuf(ProtobufWriter),
+    Protobuf(ProtobufWriter<T>),
 }
 
-impl Writer {
+impl<T: Object> Writer<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, Resource),
+        (version, resource): (Version, &'static Resource),
         (wanted, include): (Wanted, Include),
         now: Timestamp,
     ) -> Self {
@@ -61,7 +61,7 @@ impl Writer {
     }
 
     /// Appends the next items of a list.
-    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
+    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[T]) {
         match self {
             Self::Json(writer) => writer.items(out, items),
             Self::Yaml(writer) => writer.items(out, items),
@@ -79,7 +79,7 @@ impl Writer {
     }
 
     /// Appends a single object; a table of one row if a table was asked for.
-    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
+    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         match self {
             Self::Json(writer) => writer.one(out, item),
             Self::Yaml(writer) => writer.one(out, item),

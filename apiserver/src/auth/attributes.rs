@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use tributary_runtime::selector::Selector;
 
-use crate::api::{fields::Fields, kinds::Resource, path};
+use crate::api::{fields::Fields, kinds::Group, path};
 
 /// What a request wants to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,11 +120,8 @@ fn with_verb(mut resource: ResourceAttributes, method: &Method, uri: &Uri) -> Re
 /// The conditions on fields. `None` if there are none, or if they cannot be read, which the API
 /// reports. They can only narrow the request, so a review without them is safe.
 fn fields(resource: &ResourceAttributes, text: &str) -> Option<Fields> {
-    let kind = match resource.resource.as_deref()? {
-        "nodes" => Resource::Nodes,
-        "pods" => Resource::Pods,
-        _ => return None,
-    };
+    let group = Group::find(resource.group.as_deref()?)?;
+    let kind = group.resource(resource.resource.as_deref()?)?;
     Fields::parse(text, kind).ok()
 }
 

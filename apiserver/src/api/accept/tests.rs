@@ -1,6 +1,10 @@
 use axum::http::HeaderValue;
 
 use super::*;
+use crate::api::pods::PODS;
+
+const OBJECT: Subject = Subject::Object(&PODS);
+const LIST: Subject = Subject::List(&PODS);
 
 /// What a client that says `accept` gets, in a word or two.
 fn asked(accept: &str, subject: Subject) -> String {
@@ -42,31 +46,27 @@ fn whoever_asks_for_nothing_gets_json() {
         form: Form::Plain,
         aggregated: None,
     };
-    assert_eq!(negotiate(&HeaderMap::new(), Subject::List).unwrap(), json);
-    assert_eq!(asked("", Subject::List), "Json");
+    assert_eq!(negotiate(&HeaderMap::new(), LIST).unwrap(), json);
+    assert_eq!(asked("", LIST), "Json");
 }
 
 #[test]
 fn real_clients_get_what_they_prefer() {
     check(&[
-        ("application/json", Subject::List, "Json"),
-        ("*/*", Subject::List, "Json"),
-        ("application/*", Subject::List, "Json"),
-        ("application/yaml", Subject::List, "Yaml"),
+        ("application/json", LIST, "Json"),
+        ("*/*", LIST, "Json"),
+        ("application/*", LIST, "Json"),
+        ("application/yaml", LIST, "Yaml"),
         ("application/json, */*", Subject::Discovery, "Json"),
         (
             "application/vnd.kubernetes.protobuf, */*",
-            Subject::Object,
+            OBJECT,
             "Protobuf",
         ),
-        (
-            "application/vnd.kubernetes.protobuf",
-            Subject::List,
-            "Protobuf",
-        ),
-        ("application/json;stream=watch", Subject::List, "Json"),
-        (TABLES, Subject::List, "Json table V1"),
-        (TABLES, Subject::Object, "Json table V1"),
+        ("application/vnd.kubernetes.protobuf", LIST, "Protobuf"),
+        ("application/json;stream=watch", LIST, "Json"),
+        (TABLES, LIST, "Json table V1"),
+        (TABLES, OBJECT, "Json table V1"),
         (TABLES, Subject::Discovery, "Json"),
         (TABLES, Subject::Status, "Json"),
         (AGGREGATED, Subject::Groups, "Json aggregated v2"),
@@ -76,33 +76,29 @@ fn real_clients_get_what_they_prefer() {
 #[test]
 fn what_we_do_not_have_is_told_from_what_we_cannot_make() {
     check(&[
-        ("application/cbor", Subject::List, "unknown type"),
-        ("text/html", Subject::List, "unknown type"),
+        ("application/cbor", LIST, "unknown type"),
+        ("text/html", LIST, "unknown type"),
         ("application/yaml", Subject::Document, "unknown type"),
         (
             "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "unknown form",
         ),
         (
             "application/json;as=Table;v=v2;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "unknown form",
         ),
         (
             "application/json;as=Table;v=v1;g=other",
-            Subject::List,
+            LIST,
             "unknown form",
         ),
-        ("application/json;as=Table", Subject::List, "unknown form"),
-        (
-            "application/json;stream=nonsense",
-            Subject::List,
-            "unknown form",
-        ),
+        ("application/json;as=Table", LIST, "unknown form"),
+        ("application/json;stream=nonsense", LIST, "unknown form"),
         (
             "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "unknown form",
         ),
         (AGGREGATED, Subject::Discovery, "unknown form"),
@@ -115,12 +111,12 @@ fn a_transformation_that_does_not_fit_is_passed_over() {
     check(&[
         (
             "application/json;as=Nonsense;v=v1;g=meta.k8s.io,*/*",
-            Subject::List,
+            LIST,
             "Json",
         ),
         (
             "application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/yaml",
-            Subject::List,
+            LIST,
             "Yaml",
         ),
         (
@@ -131,17 +127,17 @@ fn a_transformation_that_does_not_fit_is_passed_over() {
         ),
         (
             "application/yaml;as=Table;v=v1beta1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "Yaml table V1Beta1",
         ),
         (
             "application/json;as=PartialObjectMetadataList;v=v1beta1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "Json partial V1Beta1",
         ),
         (
             "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-            Subject::Object,
+            OBJECT,
             "Protobuf partial V1",
         ),
     ]);
@@ -150,29 +146,25 @@ fn a_transformation_that_does_not_fit_is_passed_over() {
 #[test]
 fn quality_decides_and_zero_is_a_refusal() {
     check(&[
-        (
-            "application/json;q=0.5,application/yaml",
-            Subject::List,
-            "Yaml",
-        ),
+        ("application/json;q=0.5,application/yaml", LIST, "Yaml"),
         (
             "application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "Json table V1",
         ),
         (
             "application/json;as=Table;v=v1;g=meta.k8s.io;q=0.1,application/json",
-            Subject::List,
+            LIST,
             "Json",
         ),
         (
             "*/*,application/json;as=Table;v=v1;g=meta.k8s.io",
-            Subject::List,
+            LIST,
             "Json table V1",
         ),
-        ("application/json;q=0", Subject::List, "unknown type"),
-        ("application/json;q=0.0004", Subject::List, "unknown type"),
-        ("application/json;q=nonsense", Subject::List, "Json"),
+        ("application/json;q=0", LIST, "unknown type"),
+        ("application/json;q=0.0004", LIST, "unknown type"),
+        ("application/json;q=nonsense", LIST, "Json"),
     ]);
 }
 

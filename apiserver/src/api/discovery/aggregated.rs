@@ -9,9 +9,12 @@ use axum::{
     response::Response,
 };
 
-use super::super::{
-    document::Document,
-    kinds::{GROUP, Version},
+use super::{
+    super::{
+        document::Document,
+        kinds::{GROUPS, Group, Resource},
+    },
+    names,
 };
 
 /// The document in `version` of `apidiscovery.k8s.io`; 304 for who has it.
@@ -31,31 +34,53 @@ pub(super) fn response(headers: &HeaderMap, version: &str) -> Response {
 }
 
 fn document(version: &str) -> String {
-    let resource = |name: &str, kind: &str, scope: &str| {
-        format!(
-            concat!(
-                r#"{{"resource":"{}","responseKind":{{"group":"","version":"","kind":"{}"}},"#,
-                r#""scope":"{}","singularResource":"","verbs":["get","list"]}}"#
-            ),
-            name, kind, scope
-        )
-    };
-    let nodes = resource("nodes", "NodeMetrics", "Cluster");
-    let pods = resource("pods", "PodMetrics", "Namespaced");
-    let versions = Version::ALL.map(|version| {
-        format!(
-            r#"{{"version":"{}","resources":[{nodes},{pods}],"freshness":"Current"}}"#,
-            version.name()
-        )
-    });
+    let groups: Vec<String> = GROUPS.iter().map(group).collect();
     format!(
         concat!(
             r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/{}","metadata":{{}},"#,
-            r#""items":[{{"metadata":{{"name":"{}"}},"versions":[{}]}}]}}"#,
+            r#""items":[{}]}}"#,
             "\n"
         ),
         version,
-        GROUP,
+        groups.join(",")
+    )
+}
+
+fn group(group: &Group) -> String {
+    let resources: Vec<String> = group.resources().map(resource).collect();
+    let resources = resources.join(",");
+    let versions = group.versions.iter().map(|version| {
+        format!(
+            r#"{{"version":"{}","resources":[{resources}],"freshness":"Current"}}"#,
+            version.name
+        )
+    });
+    let versions: Vec<String> = versions.collect();
+    format!(
+        r#"{{"metadata":{{"name":"{}"}},"versions":[{}]}}"#,
+        group.name,
         versions.join(",")
+    )
+}
+
+fn resource(resource: &Resource) -> String {
+    format!(
+        concat!(
+            r#"{{"resource":"{}","responseKind":{{"group":"","version":"","kind":"{}"}},"#,
+            r#""scope":"{}","singularResource":"{}","verbs":{}{}}}"#
+        ),
+        resource.plural,
+        resource.kind,
+        if resource.namespaced {
+            "Namespaced"
+        } else {
+            "Cluster"
+        },
+        resource.singular,
+        names(resource.verbs()),
+        match resource.short {
+            [] => String::new(),
+            short => format!(r#","shortNames":{}"#, names(short)),
+        },
     )
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::kinds::{GROUP, Resource, Version},
+    super::kinds::{GROUPS, Group, Resource, Version},
     schemas,
 };
 
@@ -38,7 +38,7 @@ struct Action {
     /// List or get.
     list: bool,
     version: Version,
-    kind: &'static str,
+    resource: &'static Resource,
 }
 
 /// Name, type and description of the parameters of a list.
@@ -102,50 +102,75 @@ const PRETTY: (&str, &str, &str) = (
      indicates a browser or command-line HTTP tool (curl and wget).",
 );
 
+/// What documents that are about no objects are, and the names of their schemas.
+const APIS: (&str, &str) = (
+    "available API versions",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
+);
+const GROUP: (&str, &str) = (
+    "information of a group",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
+);
+const RESOURCES: (&str, &str) = (
+    "available resources",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
+);
+const CODE: (&str, &str) = (
+    "the version of this server",
+    "io.k8s.apimachinery.pkg.version.Info",
+);
+
 impl Operation {
     /// All that can be asked.
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![
-            Self::about("/apis/", "getAPIVersions", "available API versions"),
-            Self::about(
-                &format!("/apis/{GROUP}/"),
-                "getMetricsAPIGroup",
-                "information of a group",
-            ),
-            Self::about("/version/", "getCodeVersion", "the version of this server"),
+            Self::about("/apis/", "getAPIVersions", APIS),
+            Self::about("/version/", "getCodeVersion", CODE),
         ];
-        for version in Version::ALL {
-            let base = format!("/apis/{}", version.api_version());
-            let id = format!("getMetrics{}APIResources", camel(version));
-            all.push(Self::about(&format!("{base}/"), &id, "available resources"));
-            let within = format!("{base}/namespaces/{{namespace}}/pods");
-            let (nodes, pods) = (Resource::Nodes, Resource::Pods);
-            for (path, resource, scope, list) in [
-                (format!("{base}/nodes"), nodes, ("", ""), true),
-                (format!("{base}/nodes/{{name}}"), nodes, ("", ""), false),
-                (format!("{base}/pods"), pods, ("", "ForAllNamespaces"), true),
-                (within.clone(), pods, ("Namespaced", ""), true),
-                (
-                    format!("{within}/{{name}}"),
-                    pods,
-                    ("Namespaced", ""),
-                    false,
-                ),
-            ] {
-                all.push(Self::objects(path, (version, resource), scope, list));
+        for group in &GROUPS {
+            let id = format!("get{}APIGroup", group.word);
+            all.push(Self::about(&format!("/apis/{}/", group.name), &id, GROUP));
+            for version in group.versions {
+                let id = format!("get{}APIResources", word(group, *version));
+                let path = format!("/apis/{}/", version.api_version);
+                all.push(Self::about(&path, &id, RESOURCES));
+                for resource in group.resources() {
+                    Self::of_resource(&mut all, (group, *version), resource);
+                }
             }
         }
         all
     }
 
-    /// A document of discovery, or the version.
-    fn about(path: &str, id: &str, what: &str) -> Self {
-        let schema = match id {
-            "getAPIVersions" => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
-            "getMetricsAPIGroup" => "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
-            "getCodeVersion" => "io.k8s.apimachinery.pkg.version.Info",
-            _ => "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
+    /// All that can be asked for of a resource in a version.
+    fn of_resource(
+        all: &mut Vec<Self>,
+        (group, version): (&Group, Version),
+        resource: &'static Resource,
+    ) {
+        let base = format!("/apis/{}", version.api_version);
+        let everywhere = format!("{base}/{}", resource.plural);
+        let mut add = |path: String, scope: (&str, &str), list: bool| {
+            all.push(Self::objects(
+                path,
+                (group, version),
+                (resource, scope),
+                list,
+            ));
         };
+        if !resource.namespaced {
+            add(everywhere.clone(), ("", ""), true);
+            add(format!("{everywhere}/{{name}}"), ("", ""), false);
+            return;
+        }
+        let within = format!("{base}/namespaces/{{namespace}}/{}", resource.plural);
+        add(everywhere, ("", "ForAllNamespaces"), true);
+        add(within.clone(), ("Namespaced", ""), true);
+        add(format!("{within}/{{name}}"), ("Namespaced", ""), false);
+    }
+
+    /// A document of discovery, or the version: what it is, and its schema.
+    fn about(path: &str, id: &str, (what, schema): (&str, &str)) -> Self {
         let tag = match path.trim_matches('/') {
             plain @ ("apis" | "version") => plain.to_owned(),
             path => tag(path.strip_prefix("apis/").unwrap_or(path)),
@@ -162,11 +187,11 @@ impl Operation {
 
     fn objects(
         path: String,
-        (version, resource): (Version, Resource),
-        (before, after): (&str, &str),
+        (group, version): (&Group, Version),
+        (resource, (before, after)): (&'static Resource, (&str, &str)),
         list: bool,
     ) -> Self {
-        let kind = resource.kind();
+        let kind = resource.kind;
         let verb = if list { "list" } else { "read" };
         let objects = if list {
             "objects of kind"
@@ -174,17 +199,17 @@ impl Operation {
             "the specified"
         };
         let of_list = if list { "List" } else { "" };
-        let version_name = version.name();
+        let Resource { package, .. } = resource;
         Self {
             path,
-            id: format!("{verb}Metrics{}{before}{kind}{after}", camel(version)),
+            id: format!("{verb}{}{before}{kind}{after}", word(group, version)),
             description: format!("{verb} {objects} {kind}"),
-            tag: tag(version.api_version()),
-            schema: format!("io.k8s.metrics.pkg.apis.metrics.{version_name}.{kind}{of_list}"),
+            tag: tag(version.api_version),
+            schema: format!("{package}.{}.{kind}{of_list}", version.name),
             action: Some(Action {
                 list,
                 version,
-                kind,
+                resource,
             }),
         }
     }
@@ -202,7 +227,7 @@ impl Operation {
     /// The document of version 3 that it belongs to.
     pub(super) fn document(&self) -> String {
         match &self.action {
-            Some(action) => format!("apis/{}", action.version.api_version()),
+            Some(action) => format!("apis/{}", action.version.api_version),
             None => self.path.trim_matches('/').to_owned(),
         }
     }
@@ -226,9 +251,9 @@ impl Operation {
         let mut item = Map::new();
         if let Some(action) = &self.action {
             let kind = json!({
-                "group": GROUP,
-                "kind": action.kind,
-                "version": action.version.name(),
+                "group": action.resource.group,
+                "kind": action.resource.kind,
+                "version": action.version.name,
             });
             let more = json!({
                 "x-kubernetes-action": if action.list { "list" } else { "get" },
@@ -242,14 +267,16 @@ impl Operation {
     }
 
     fn media_types(&self) -> &'static [&'static str] {
-        if self.path == "/version/" {
-            return &["application/json"];
-        }
-        &[
+        const ALL: &[&str] = &[
             "application/json",
             "application/yaml",
             "application/vnd.kubernetes.protobuf",
-        ]
+        ];
+        match &self.action {
+            Some(action) if !action.resource.protobuf => &["application/json", "application/yaml"],
+            None if self.path == "/version/" => &["application/json"],
+            _ => ALL,
+        }
     }
 
     fn responses(&self, dialect: Dialect) -> Value {
@@ -271,7 +298,7 @@ impl Operation {
     }
 
     fn parameters(&self, action: &Action, dialect: Dialect) -> Value {
-        let name = format!("name of the {}", action.kind);
+        let name = format!("name of the {}", action.resource.kind);
         let in_path = [
             ("name", "string", &*name),
             ("namespace", "string", "object name and auth scope"),
@@ -313,14 +340,19 @@ fn with(mut object: Value, more: Value) -> Value {
     object
 }
 
-fn camel(version: Version) -> &'static str {
-    match version {
-        Version::V1 => "V1",
-        Version::V1Beta1 => "V1beta1",
-    }
+/// `MetricsV1beta1` of version `v1beta1`.
+fn word(group: &Group, version: Version) -> String {
+    let number = version.name.strip_prefix('v').unwrap_or(version.name);
+    format!("{}V{number}", group.word)
 }
 
 /// `metrics.k8s.io/v1` becomes `metrics_v1`.
 fn tag(group_version: &str) -> String {
-    group_version.replacen(".k8s.io", "", 1).replace('/', "_")
+    let (group, version) = group_version.split_once('/').unwrap_or((group_version, ""));
+    let group = group.split('.').next().unwrap_or_default();
+    if version.is_empty() {
+        group.to_owned()
+    } else {
+        format!("{group}_{version}")
+    }
 }

@@ -4,11 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::kinds::Version;
+use super::super::kinds::{GROUPS, Version};
 
 const META: &str = include_str!("meta.json");
-/// Of one version, which is called `VERSION` in it.
-const METRICS: &str = include_str!("metrics.json");
 
 /// How schemas refer to each other in version 2, and in version 3.
 pub(super) const V2: &str = "#/definitions/";
@@ -22,8 +20,11 @@ impl Schemas {
     /// Reads the schemas.
     pub(super) fn new() -> Self {
         let mut all = parse(META);
-        for version in Version::ALL {
-            all.extend(parse(&METRICS.replace("VERSION", version.name())));
+        for group in &GROUPS {
+            for version in group.versions {
+                let schemas = group.resources().map(|resource| resource.schemas);
+                all.extend(schemas.flat_map(|schemas| schemas(*version)));
+            }
         }
         Self(all)
     }
@@ -47,6 +48,11 @@ impl Schemas {
         }
         reached.into()
     }
+}
+
+/// The schemas in `text`, where the version is called `VERSION`.
+pub(crate) fn in_version(text: &str, version: Version) -> Map<String, Value> {
+    parse(&text.replace("VERSION", version.name))
 }
 
 fn parse(text: &str) -> Map<String, Value> {

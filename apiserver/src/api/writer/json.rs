@@ -6,30 +6,32 @@ use super::super::{
     accept::Form,
     json,
     kinds::{Resource, Version},
-    objects::Item,
+    objects::{Columns, Object},
     params::Include,
-    table, time,
+    time,
 };
 
 /// Writes one answer in JSON, in the form that was asked for.
 #[derive(Debug)]
-pub(crate) struct JsonWriter {
+pub(crate) struct JsonWriter<T: Object> {
     version: Version,
-    resource: Resource,
+    resource: &'static Resource,
     form: Form,
     include: Include,
     /// The time of the request, as it is written.
     created: Vec<u8>,
     /// Continues the list.
     token: Option<String>,
-    /// The columns, fixed by the first item; `None` before it.
-    columns: Option<table::Columns>,
+    /// What comes before the items is written.
+    begun: bool,
+    /// The columns of a table, fixed by the first object.
+    columns: Option<T::Columns>,
 }
 
-impl JsonWriter {
+impl<T: Object> JsonWriter<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, Resource),
+        (version, resource): (Version, &'static Resource),
         (form, include): (Form, Include),
         now: Timestamp,
     ) -> Self {
@@ -42,6 +44,7 @@ impl JsonWriter {
             include,
             created,
             token: None,
+            begun: false,
             columns: None,
         }
     }
@@ -51,59 +54,70 @@ impl JsonWriter {
         self.token = Some(token);
     }
 
-    /// Appends the next items of a list.
-    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
+    /// Appends the next objects of a list.
+    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[T]) {
         for item in items {
-            let columns = if let Some(columns) = self.columns {
+            if self.begun {
                 out.push(b',');
-                columns
             } else {
-                let columns = table::Columns::of(item);
-                self.columns = Some(columns);
-                self.begin(out, Some(columns));
-                columns
-            };
-            self.element(out, item, columns);
+                self.begun = true;
+                self.fix_columns(Some(item));
+                self.begin(out);
+            }
+            self.element(out, item);
         }
     }
 
-    /// Appends an item as it stands in a list.
-    pub(super) fn element(&self, out: &mut Vec<u8>, item: &Item, columns: table::Columns) {
+    /// Decides on the columns, if a table was asked for.
+    pub(super) fn fix_columns(&mut self, first: Option<&T>) {
+        if matches!(self.form, Form::Table(_)) {
+            self.columns = T::Columns::of(first);
+        }
+    }
+
+    /// Appends an object as it stands in a list.
+    pub(super) fn element(&self, out: &mut Vec<u8>, item: &T) {
         match self.form {
-            Form::Table(_) => self.row(out, item, columns),
+            Form::Table(_) => self.row(out, item),
             Form::Partial(_) => self.partial(out, item),
             Form::Plain => {
                 out.push(b'{');
-                item.fields(out, &self.created);
+                item.metadata(out, &self.created);
+                item.fields(out);
                 out.push(b'}');
             }
         }
     }
 
-    /// A list of these columns without its items, as a document.
-    pub(super) fn shell(&self, columns: Option<table::Columns>) -> Vec<u8> {
+    /// A list without its items, as a document.
+    pub(super) fn shell(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        self.begin(&mut out, columns);
-        self.end(&mut out, columns);
+        self.begin(&mut out);
+        self.end(&mut out);
         out
     }
 
     /// Appends the end of a list, and its beginning if it has no items.
-    pub(crate) fn finish(&self, out: &mut Vec<u8>) {
-        if self.columns.is_none() {
-            self.begin(out, None);
+    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.begun {
+            self.fix_columns(None);
+            self.begin(out);
         }
-        self.end(out, self.columns);
+        self.end(out);
         out.push(b'\n');
     }
 
-    fn end(&self, out: &mut Vec<u8>, columns: Option<table::Columns>) {
-        let empty = matches!(self.form, Form::Table(_)) && columns.is_none();
-        out.extend_from_slice(if empty { b"null}" } else { b"]}" });
+    /// Whether it is a table that has no columns, and so no rows.
+    fn is_nothing(&self) -> bool {
+        matches!(self.form, Form::Table(_)) && self.columns.is_none()
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self.is_nothing() { b"null}" } else { b"]}" });
     }
 
     /// Appends a single object; a table of one row if a table was asked for.
-    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
+    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         match self.form {
             Form::Plain => self.object(out, item),
             Form::Partial(_) => self.partial(out, item),
@@ -116,9 +130,9 @@ impl JsonWriter {
         out.push(b'\n');
     }
 
-    fn begin(&self, out: &mut Vec<u8>, columns: Option<table::Columns>) {
+    fn begin(&self, out: &mut Vec<u8>) {
         let list = match self.form {
-            Form::Plain => format!("{}List", self.resource.kind()),
+            Form::Plain => format!("{}List", self.resource.kind),
             Form::Table(_) => "Table".to_owned(),
             Form::Partial(_) => "PartialObjectMetadataList".to_owned(),
         };
@@ -129,7 +143,7 @@ impl JsonWriter {
             json::string(out, token);
         }
         out.extend_from_slice(b"},");
-        match (self.form, columns) {
+        match (self.form, self.columns) {
             (Form::Plain | Form::Partial(_), _) => out.extend_from_slice(br#""items":["#),
             (Form::Table(_), None) => {
                 out.extend_from_slice(br#""columnDefinitions":null,"rows":"#);
@@ -144,29 +158,34 @@ impl JsonWriter {
     /// Appends `{"kind":..,"apiVersion":..`.
     fn head(&self, out: &mut Vec<u8>, kind: &str) {
         let version = match self.form {
-            Form::Plain => self.version.api_version(),
+            Form::Plain => self.version.api_version,
             Form::Table(meta) | Form::Partial(meta) => meta.api_version(),
         };
         head(out, kind, version);
     }
 
-    fn object(&self, out: &mut Vec<u8>, item: &Item) {
-        head(out, self.resource.kind(), self.version.api_version());
+    fn object(&self, out: &mut Vec<u8>, item: &T) {
+        head(out, self.resource.kind, self.version.api_version);
         out.push(b',');
-        item.fields(out, &self.created);
+        item.metadata(out, &self.created);
+        item.fields(out);
         out.push(b'}');
     }
 
-    fn partial(&self, out: &mut Vec<u8>, item: &Item) {
+    fn partial(&self, out: &mut Vec<u8>, item: &T) {
         self.head(out, "PartialObjectMetadata");
         out.push(b',');
         item.metadata(out, &self.created);
         out.push(b'}');
     }
 
-    fn row(&self, out: &mut Vec<u8>, item: &Item, columns: table::Columns) {
-        columns.cells(out, item);
-        out.extend_from_slice(br#","object":"#);
+    fn row(&self, out: &mut Vec<u8>, item: &T) {
+        out.push(b'{');
+        if let Some(columns) = self.columns {
+            columns.cells(out, item);
+            out.push(b',');
+        }
+        out.extend_from_slice(br#""object":"#);
         match self.include {
             Include::None => out.extend_from_slice(b"null"),
             Include::Metadata => self.partial(out, item),

@@ -1,20 +1,21 @@
 //! Answers in Kubernetes protobuf (docs/parity.md#encodings).
 
+use std::marker::PhantomData;
+
 use tributary_model::Timestamp;
 
 use super::super::{
     accept::Form,
     kinds::{Resource, Version},
-    objects::{Amounts, Item},
-    protobuf::{self, Envelope, long_message, message, number, text},
-    quantity,
+    objects::{Object, moment},
+    protobuf::{self, Envelope, long_message, message, text},
 };
 
 /// Writes one answer as the message that goes into the envelope.
 #[derive(Debug)]
-pub(crate) struct ProtobufWriter {
+pub(crate) struct ProtobufWriter<T> {
     version: Version,
-    resource: Resource,
+    resource: &'static Resource,
     form: Form,
     /// The time of the request, as it is written.
     created: Vec<u8>,
@@ -24,12 +25,13 @@ pub(crate) struct ProtobufWriter {
     begun: bool,
     /// What is written is one object.
     single: bool,
+    objects: PhantomData<fn(&T)>,
 }
 
-impl ProtobufWriter {
+impl<T: Object> ProtobufWriter<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, Resource),
+        (version, resource): (Version, &'static Resource),
         form: Form,
         now: Timestamp,
     ) -> Self {
@@ -43,6 +45,7 @@ impl ProtobufWriter {
             token: String::new(),
             begun: false,
             single: false,
+            objects: PhantomData,
         }
     }
 
@@ -52,7 +55,7 @@ impl ProtobufWriter {
     }
 
     /// See [`super::Writer::items`].
-    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
+    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[T]) {
         self.begin(out);
         for item in items {
             long_message(out, 2, |out| self.object(out, item));
@@ -65,7 +68,7 @@ impl ProtobufWriter {
     }
 
     /// See [`super::Writer::one`].
-    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
+    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         self.single = true;
         self.object(out, item);
     }
@@ -74,7 +77,7 @@ impl ProtobufWriter {
     pub(crate) fn envelope(&self, length: usize) -> Envelope {
         // There are no tables in protobuf.
         let (version, kind) = match self.form {
-            Form::Plain | Form::Table(_) => (self.version.api_version(), self.resource.kind()),
+            Form::Plain | Form::Table(_) => (self.version.api_version, self.resource.kind),
             Form::Partial(meta) => (meta.api_version(), "PartialObjectMetadata"),
         };
         let list = if self.single { "" } else { "List" };
@@ -87,29 +90,15 @@ impl ProtobufWriter {
         }
     }
 
-    fn object(&self, out: &mut Vec<u8>, item: &Item) {
+    fn object(&self, out: &mut Vec<u8>, item: &T) {
         message(out, 1, |out| self.metadata(out, item));
-        if matches!(self.form, Form::Partial(_)) {
-            return;
-        }
-        message(out, 2, |out| moment(out, item.at()));
-        let window = i64::try_from(item.window().as_nanos()).unwrap_or(i64::MAX);
-        message(out, 3, |out| number(out, 1, window));
-        match item {
-            Item::Node(_, node) => usage(out, 4, node.into()),
-            Item::Pod(_, pod) => {
-                for (name, container) in pod.containers() {
-                    message(out, 4, |out| {
-                        text(out, 1, name.as_str());
-                        usage(out, 2, container.into());
-                    });
-                }
-            }
+        if !matches!(self.form, Form::Partial(_)) {
+            item.protobuf(out);
         }
     }
 
     /// An `ObjectMeta`. The fields that metrics never have are required.
-    fn metadata(&self, out: &mut Vec<u8>, item: &Item) {
+    fn metadata(&self, out: &mut Vec<u8>, item: &T) {
         text(out, 1, item.name());
         // generateName
         out.extend_from_slice(&[0x12, 0]);
@@ -124,28 +113,4 @@ impl ProtobufWriter {
             });
         }
     }
-}
-
-/// A `Time`: whole seconds, as in JSON.
-fn moment(out: &mut Vec<u8>, at: Timestamp) {
-    number(out, 1, at.as_seconds());
-    number(out, 2, 0);
-}
-
-/// A map of quantities, by name.
-fn usage(out: &mut Vec<u8>, field: u8, usage: Amounts) {
-    amount(out, field, "cpu", |out| quantity::cpu(out, usage.cpu));
-    let memory = |out: &mut Vec<u8>| quantity::bytes(out, usage.memory);
-    amount(out, field, "memory", memory);
-    if let Some(swap) = usage.swap {
-        amount(out, field, "swap", |out| quantity::bytes(out, swap));
-    }
-}
-
-/// An entry of that map: a name, and a message of one text, which is the quantity.
-fn amount(out: &mut Vec<u8>, field: u8, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
-    message(out, field, |out| {
-        text(out, 1, name);
-        message(out, 2, |out| message(out, 1, write));
-    });
 }

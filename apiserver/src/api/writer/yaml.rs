@@ -2,22 +2,22 @@
 //! not be held for it.
 
 use super::{
-    super::{objects::Item, table, yaml},
+    super::{objects::Object, yaml},
     json::JsonWriter,
 };
 
 /// Writes one answer in YAML.
 #[derive(Debug)]
-pub(crate) struct YamlWriter {
-    json: JsonWriter,
-    /// The columns, and what comes after the items; `None` before the first.
-    begun: Option<(table::Columns, Vec<u8>)>,
+pub(crate) struct YamlWriter<T: Object> {
+    json: JsonWriter<T>,
+    /// What comes after the items; `None` before the first.
+    end: Option<Vec<u8>>,
 }
 
-impl YamlWriter {
+impl<T: Object> YamlWriter<T> {
     /// What `json` would write, in YAML.
-    pub(crate) fn new(json: JsonWriter) -> Self {
-        Self { json, begun: None }
+    pub(crate) fn new(json: JsonWriter<T>) -> Self {
+        Self { json, end: None }
     }
 
     /// See [`super::Writer::set_token`].
@@ -26,50 +26,48 @@ impl YamlWriter {
     }
 
     /// See [`super::Writer::items`].
-    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[Item]) {
+    pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[T]) {
         let mut json = Vec::new();
         for item in items {
-            let (columns, _) = self
-                .begun
-                .get_or_insert_with(|| begin(out, &self.json, table::Columns::of(item)));
+            if self.end.is_none() {
+                self.json.fix_columns(Some(item));
+                self.end = Some(begin(out, &self.json.shell()));
+            }
             json.clear();
-            self.json.element(&mut json, item, *columns);
+            self.json.element(&mut json, item);
             yaml::element_of_json(out, &json);
         }
     }
 
     /// See [`super::Writer::finish`].
     pub(crate) fn finish(&mut self, out: &mut Vec<u8>) {
-        match self.begun.take() {
-            Some((_, end)) => out.extend_from_slice(&end),
-            None => out.extend_from_slice(&yaml::of_json(&self.json.shell(None))),
+        if let Some(end) = self.end.take() {
+            out.extend_from_slice(&end);
+        } else {
+            self.json.fix_columns(None);
+            out.extend_from_slice(&yaml::of_json(&self.json.shell()));
         }
     }
 
     /// See [`super::Writer::one`].
-    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &Item) {
+    pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         let mut json = Vec::new();
         self.json.one(&mut json, item);
         out.extend_from_slice(&yaml::of_json(&json));
     }
 }
 
-/// Appends what comes before the items. YAML sorts keys, so some fields of the
-/// list come after them: these are returned, with the columns.
-fn begin(
-    out: &mut Vec<u8>,
-    json: &JsonWriter,
-    columns: table::Columns,
-) -> (table::Columns, Vec<u8>) {
+/// Appends what comes before the items of a list that is `shell` without them. YAML
+/// sorts keys, so some fields of the list come after them: these are returned.
+fn begin(out: &mut Vec<u8>, shell: &[u8]) -> Vec<u8> {
     // What comes before is short: kind, version, columns.
     const EMPTY: &[u8] = b": []\n";
-    let shell = yaml::of_json(&json.shell(Some(columns)));
+    let shell = yaml::of_json(shell);
     let at = shell
         .windows(EMPTY.len())
         .position(|window| window == EMPTY)
         .unwrap_or_default();
     out.extend_from_slice(shell.get(..at).unwrap_or_default());
     out.extend_from_slice(b":\n");
-    let end = shell.get(at + EMPTY.len()..).unwrap_or_default();
-    (columns, end.to_vec())
+    shell.get(at + EMPTY.len()..).unwrap_or_default().to_vec()
 }

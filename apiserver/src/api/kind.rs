@@ -1,0 +1,77 @@
+//! What is the same for every kind that is served: GET and LIST.
+
+use std::sync::Arc;
+
+use axum::{extract::Request, response::Response};
+use futures::future::BoxFuture;
+use tributary_model::{PodKey, Timestamp};
+
+use super::{
+    Api, Served, accept::Subject, answer::Answer, kinds::Resource, objects::Object,
+    params::ListParams, status::Refusal,
+};
+
+/// A kind: what its objects are, and where they come from.
+pub(crate) trait Kind: 'static {
+    /// Its names.
+    const RESOURCE: &'static Resource;
+
+    /// An object.
+    type Object: Object;
+
+    /// Whether it is known which objects there are. If not, an empty answer would
+    /// be a lie.
+    fn is_synced(api: &Api) -> bool;
+
+    /// The object of this namespace and name, as of `now`.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or nothing can be said of it.
+    fn get(api: &Arc<Api>, key: PodKey, now: Timestamp) -> Result<Self::Object, Refusal>;
+
+    /// The objects that `params` select, as of `now`, of one namespace or all, page
+    /// by page and in the order of their keys. They begin after the key that
+    /// `params` name. The limit is the caller's.
+    fn pages(
+        api: Arc<Api>,
+        namespace: Option<String>,
+        params: ListParams,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Vec<Self::Object>> + Send + 'static;
+}
+
+/// Lists the objects of a kind, of a namespace or all.
+pub(super) type List =
+    fn(Served, Option<String>, Request) -> BoxFuture<'static, Result<Response, Refusal>>;
+
+/// Answers with the object of this namespace and name.
+pub(super) type One = fn(&Served, PodKey, &Request) -> Result<Response, Refusal>;
+
+/// `GET .../{plural}` and `GET .../namespaces/{namespace}/{plural}`
+pub(super) fn list<K: Kind>(
+    served: Served,
+    namespace: Option<String>,
+    request: Request,
+) -> BoxFuture<'static, Result<Response, Refusal>> {
+    Box::pin(async move {
+        let params = ListParams::read(request.uri(), K::RESOURCE)?;
+        let subject = Subject::List(K::RESOURCE);
+        let answer = Answer::<K>::to(&request, &served, subject)?;
+        let limit = params.limit;
+        let pages = K::pages(served.api, namespace, params, answer.now);
+        Ok(answer.list(pages, limit).await)
+    })
+}
+
+/// `GET .../{plural}/{name}` and `GET .../namespaces/{namespace}/{plural}/{name}`
+pub(super) fn one<K: Kind>(
+    served: &Served,
+    key: PodKey,
+    request: &Request,
+) -> Result<Response, Refusal> {
+    let subject = Subject::Object(K::RESOURCE);
+    let answer = Answer::<K>::to(request, served, subject)?;
+    let object = K::get(&served.api, key, answer.now)?;
+    Ok(answer.one(&object))
+}
