@@ -24,9 +24,10 @@ use axum::{
 use divan::{Bencher, counter::BytesCount};
 use http_body_util::BodyExt as _;
 use tokio::runtime::{Builder, Runtime};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    api::{self, Api, Freshness},
+    api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
     facts::Facts,
     store::{Source, Store},
@@ -176,6 +177,8 @@ fn cluster(size: usize) -> Api {
         node_selector: None,
         port: 443,
         beside: Vec::new(),
+        own: Own::named("frontend-0"),
+        ending: CancellationToken::new(),
     }
 }
 

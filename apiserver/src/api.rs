@@ -10,9 +10,11 @@ mod accept;
 mod answer;
 mod budget;
 mod debug;
+mod digest;
 mod discovery;
 mod document;
 pub(crate) mod fields;
+mod fleet;
 mod freshness;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -33,10 +35,11 @@ pub(crate) mod status;
 mod table;
 mod time;
 mod turns;
+mod watch;
 mod writer;
 mod yaml;
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
@@ -46,8 +49,9 @@ use axum::{
     response::Response,
     routing::any,
 };
+use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
-use tributary_model::NodeName;
+use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::{clock::Clock, selector::Selector};
 
 pub use self::freshness::Freshness;
@@ -58,6 +62,7 @@ use self::{
     path::Asked,
     status::Refusal,
     turns::Turns,
+    watch::Watches,
 };
 use crate::{
     catalog::Catalog,
@@ -85,9 +90,55 @@ pub struct Api {
     pub port: u16,
     /// The paths that are served beside this router, for the list at `/`.
     pub beside: Vec<String>,
+    /// What the frontend knows of itself.
+    pub own: Own,
+    /// Ends what goes on until it is ended.
+    pub ending: CancellationToken,
+}
+
+/// What a frontend knows of itself.
+#[derive(Clone)]
+pub struct Own {
+    /// Its name, which is that of its pod.
+    pub name: Arc<str>,
+    /// Tells until when its serving certificate is good, in seconds since the Unix
+    /// epoch.
+    pub expires: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
+}
+
+impl fmt::Debug for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Own").field(&self.name).finish()
+    }
+}
+
+impl Own {
+    /// What is known of a frontend of this name that has no certificate.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            expires: Arc::new(|| None),
+        }
+    }
+
+    /// Until when its serving certificate is good.
+    fn certificate_expires(&self) -> Option<Timestamp> {
+        let seconds = (self.expires)()?;
+        Some(Timestamp::from_millis(seconds.saturating_mul(1_000)))
+    }
 }
 
 impl Api {
+    /// The nodes that exist and may be shown.
+    fn served_nodes(&self) -> Vec<NodeName> {
+        let Some(selector) = &self.node_selector else {
+            return self.catalog.node_names();
+        };
+        let mut nodes = self.catalog.nodes_after(None, usize::MAX);
+        nodes.retain(|node| node.labels.meet(selector));
+        nodes.iter().map(|node| node.name.clone()).collect()
+    }
+
     /// Who scrapes `node`; nothing if nobody says such things.
     fn scraped_by(&self, node: &NodeName) -> Option<(NodeName, Scrapers)> {
         let told = self.facts.any();
@@ -108,6 +159,8 @@ pub(crate) struct Served {
     turns: Turns,
     /// The same.
     budget: Budget,
+    /// The same.
+    watches: Watches,
 }
 
 /// The API alone: every path, [`finished`].
@@ -139,7 +192,7 @@ pub(crate) fn paths(api: Api) -> Router {
         .with_state(Arc::clone(&api))
         .merge(descriptions())
         .route_layer(middleware::from_fn(layers::only_get));
-    let (turns, budget) = (Turns::default(), Budget::default());
+    let (turns, budget, watches) = (Turns::default(), Budget::default(), Watches::default());
     for group in &GROUPS {
         router = router.merge(description(group));
         for version in group.versions {
@@ -149,6 +202,7 @@ pub(crate) fn paths(api: Api) -> Router {
                 version: *version,
                 turns: turns.clone(),
                 budget: budget.clone(),
+                watches: watches.clone(),
             };
             router = router.merge(resources(*version).with_state(served));
         }

@@ -74,7 +74,7 @@ pub(crate) use self::{
     token::bearer,
     x509::{Pool, names},
 };
-use crate::limits::{Busy, Limits, Place};
+use crate::limits::{self, Busy, Limits, Place};
 
 /// How long the check of a connection's certificates is valid: they may expire while it is open.
 const VERDICT_STANDS: Duration = Duration::from_mins(1);
@@ -192,6 +192,10 @@ impl Inner {
             head.extensions.insert(place);
         }
         let attributes = Attributes::of(&head.method, &head.uri);
+        if attributes.is_watch() {
+            head.extensions
+                .insert(limits::Caller(user.name.as_str().into()));
+        }
         self.authorize(&user, attributes, head).await?;
         head.extensions.insert(user);
         Ok(())

@@ -4,12 +4,13 @@
 //! with its stream, so a name that is shown belongs to somebody who is connected.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tributary_model::NodeName;
@@ -45,11 +46,35 @@ pub struct Scrapers {
     pub rescuers: Vec<Arc<str>>,
 }
 
+/// What a publisher says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publisher {
+    /// Its name.
+    pub source: Arc<str>,
+    /// Its version; empty if it does not say it.
+    pub version: Arc<str>,
+    /// The group of those that share their nodes; empty for the default one.
+    pub group: Arc<str>,
+    /// Different for every start of its process; empty if it does not say it.
+    pub instance: Arc<str>,
+    /// How often it scrapes each node.
+    pub resolution: Duration,
+}
+
 /// What all publishers say. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     said: Arc<RwLock<HashMap<NodeName, Vec<Claim>>>>,
+    /// By stream, in the order in which they began.
+    present: Arc<RwLock<BTreeMap<u64, Publisher>>>,
     streams: Arc<AtomicU64>,
+}
+
+/// A publisher is connected until this is dropped.
+#[derive(Debug)]
+pub struct Present {
+    facts: Facts,
+    stream: u64,
 }
 
 #[derive(Debug)]
@@ -86,6 +111,26 @@ pub struct Claims {
 }
 
 impl Facts {
+    /// Takes in that `publisher` is connected.
+    pub fn arrived(&self, publisher: Publisher) -> Present {
+        let stream = self.streams.fetch_add(1, Ordering::Relaxed);
+        self.present_mut().insert(stream, publisher);
+        Present {
+            facts: self.clone(),
+            stream,
+        }
+    }
+
+    /// Who is connected, once for each stream, in the order in which they came.
+    pub fn publishers(&self) -> Vec<Publisher> {
+        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        present.values().cloned().collect()
+    }
+
+    fn present_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Publisher>> {
+        self.present.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A place for what the publisher `source` says on one stream, of any node.
     pub fn claims(&self, source: Arc<str>) -> Claims {
         self.claims_among(source, |_| true)
@@ -178,6 +223,12 @@ impl Claims {
     }
 }
 
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.facts.present_mut().remove(&self.stream);
+    }
+}
+
 impl Drop for Claims {
     fn drop(&mut self) {
         let nodes = std::mem::take(&mut self.nodes);
@@ -255,6 +306,32 @@ mod tests {
         let nobody = facts.of("n3");
         assert_eq!(nobody.to_string(), "no connected scraper owns it");
         assert!(nobody.is_empty());
+    }
+
+    #[test]
+    fn a_publisher_is_there_as_long_as_each_of_its_streams() {
+        let facts = Facts::default();
+        let publisher = |source: &str, version: &str| Publisher {
+            source: source.into(),
+            version: version.into(),
+            group: "".into(),
+            instance: "".into(),
+            resolution: Duration::from_secs(15),
+        };
+        let first = facts.arrived(publisher("b", "1"));
+        let other = facts.arrived(publisher("a", ""));
+        let again = facts.arrived(publisher("b", "2"));
+        let versions = || -> Vec<(String, String)> {
+            let told = facts.publishers().into_iter();
+            told.map(|it| (it.source.to_string(), it.version.to_string()))
+                .collect()
+        };
+        let pair = |source: &str, version: &str| (source.to_owned(), version.to_owned());
+        assert_eq!(versions(), [pair("b", "1"), pair("a", ""), pair("b", "2")]);
+        drop(first);
+        assert_eq!(versions(), [pair("a", ""), pair("b", "2")]);
+        drop((other, again));
+        assert_eq!(versions(), []);
     }
 
     #[test]

@@ -49,7 +49,7 @@ use tributary_runtime::{
 };
 
 use crate::{
-    api::{Api, Freshness},
+    api::{Api, Freshness, Own},
     args::{Args, BusArgs, SampleArgs},
     auth::{Auth, AuthConfig},
     bus::{Admission, Bus, BusMetrics, Shares, Wanted},
@@ -179,9 +179,9 @@ impl Frontend {
 
         // Answers go out, to those who may have them.
         let coverage = coverage(held, &config, &args.samples);
-        let steps = Steps::to(stop);
-        let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
-        let api = answer(&mut tasks, &config, coverage, (auth, steps), registry).await?;
+        let by = (auth, Steps::to(stop));
+        let (leaving, grace) = (by.1.leaving.clone(), config.serving.shutdown.grace);
+        let api = answer(&mut tasks, (&config, &bus), coverage, by, registry).await?;
         files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
@@ -339,7 +339,7 @@ fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
 /// Serves the API, its probes and `/metrics`.
 async fn answer(
     tasks: &mut Tasks,
-    config: &Config,
+    (config, bus): (&Config, &Bus),
     coverage: Coverage,
     (auth, steps): (Auth, Steps),
     mut registry: Registry,
@@ -356,6 +356,7 @@ async fn answer(
     let watched = probes.iter().flat_map(Endpoint::paths);
     let watched: Vec<String> = watched.chain(["/metrics".to_owned()]).collect();
     let refusing = steps.refusing.clone();
+    let certificate = Arc::clone(&serving.certificate);
     let limits = limits::Limits::new(serving.requests, watched.clone(), refusing);
     let api = api::paths(Api {
         catalog: held.catalog,
@@ -369,6 +370,11 @@ async fn answer(
             .into_iter()
             .chain(["/debug/nodes".to_owned()])
             .collect(),
+        own: Own {
+            name: Arc::clone(&bus.frontend),
+            expires: Arc::new(move || certificate.expires()),
+        },
+        ending: steps.ending.clone(),
     });
     let requests = RequestMetrics::register(&mut registry);
     let server = serving.server(bound, auth.first_look(), &mut registry);

@@ -64,6 +64,17 @@ pub(crate) struct Place {
     taken: Option<Arc<Taken>>,
 }
 
+/// Marks a response that goes on until this moment, whatever `--request-timeout` says,
+/// and takes no place among those that are answered. Its sender limits their number,
+/// and ends them with the process. At this moment they end also where the peer reads
+/// nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LongRunning(pub(crate) Instant);
+
+/// Who asks for something that goes on: each has so much of that.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Arc<str>);
+
 /// There is no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
@@ -175,7 +186,11 @@ pub(crate) async fn bound(
         close(&mut response);
     }
     if let Some(line) = line {
-        let place = response.extensions_mut().remove::<Place>();
+        let mut place = response.extensions_mut().remove::<Place>();
+        let mut deadline = deadline;
+        if let Some(LongRunning(until)) = response.extensions().get() {
+            (place, deadline) = (None, Some(*until));
+        }
         response.extensions_mut().insert(Answered {
             limits,
             line,

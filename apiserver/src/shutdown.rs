@@ -27,6 +27,8 @@ pub(crate) struct Steps {
     pub(crate) leaving: CancellationToken,
     /// New requests are answered with 429.
     pub(crate) refusing: CancellationToken,
+    /// What goes on until it is ended is ended.
+    pub(crate) ending: CancellationToken,
     /// Sockets are closed, requests under way finished.
     pub(crate) stop: CancellationToken,
 }
@@ -37,6 +39,7 @@ impl Steps {
         Self {
             leaving: CancellationToken::new(),
             refusing: CancellationToken::new(),
+            ending: stop.child_token(),
             stop,
         }
     }
@@ -51,6 +54,7 @@ impl Steps {
         let Self {
             leaving,
             refusing,
+            ending,
             stop,
         } = self;
         let steps = async {
@@ -59,6 +63,7 @@ impl Steps {
             sleep(pace.delay).await;
             if pace.send_retry_after {
                 refusing.cancel();
+                ending.cancel();
                 // Whether they are done or out of time: the server finds out.
                 drop(timeout(pace.grace, limits.drained()).await);
             }

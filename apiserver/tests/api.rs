@@ -16,6 +16,9 @@ mod discovery;
 #[path = "api/encodings.rs"]
 mod encodings;
 #[cfg(test)]
+#[path = "api/fleet.rs"]
+mod fleet;
+#[cfg(test)]
 #[path = "api/forms.rs"]
 mod forms;
 #[cfg(test)]

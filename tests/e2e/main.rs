@@ -15,6 +15,7 @@ mod endpoints;
 mod facts;
 mod faults;
 mod flags;
+mod fleet;
 mod frontends;
 mod groups;
 mod layers;

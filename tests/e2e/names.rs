@@ -20,6 +20,8 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--bench",
     "--bin",
     "--dry-run",
+    "--field-selector",
+    "--for",
     "--features",
     "--force",
     "--force-conflicts",

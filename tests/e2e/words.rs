@@ -8,11 +8,12 @@ use crate::repository::{places, prose, read, without_code};
 
 /// What operators read. The help of both binaries is in the pages about flags, which
 /// a test of its own compares with the binaries.
-const READ: [&str; 15] = [
+const READ: [&str; 16] = [
     "README.md",
     "deploy/README.md",
     "docs/ARCHITECTURE.md",
     "docs/BENCHMARKS.md",
+    "docs/FLEET.md",
     "docs/INSTALLING.md",
     "docs/LOGGING.md",
     "docs/METRICS.md",

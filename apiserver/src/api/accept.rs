@@ -23,6 +23,8 @@ pub(crate) enum Subject {
     Object(&'static Resource),
     /// A list of objects.
     List(&'static Resource),
+    /// What becomes of a list: JSON, object by object.
+    Watch,
 }
 
 /// How an answer is written down.
@@ -74,7 +76,7 @@ impl Subject {
     /// What it can be written in, the first for those who do not care.
     fn encodings(self) -> &'static [Encoding] {
         match self {
-            Self::Document => &[Encoding::Json],
+            Self::Document | Self::Watch => &[Encoding::Json],
             // As kube-apiserver has it of custom resources.
             Self::Object(resource) | Self::List(resource) if !resource.protobuf => {
                 &[Encoding::Json, Encoding::Yaml]
@@ -100,10 +102,12 @@ impl Subject {
             return Some(plain);
         }
         let form = match (clause.kind?, self) {
-            ("Table", Self::Object(_) | Self::List(_)) if encoding != Encoding::Protobuf => {
+            ("Table", Self::Object(_) | Self::List(_) | Self::Watch)
+                if encoding != Encoding::Protobuf =>
+            {
                 Form::Table(clause.meta()?)
             }
-            ("PartialObjectMetadata", Self::Object(_))
+            ("PartialObjectMetadata", Self::Object(_) | Self::Watch)
             | ("PartialObjectMetadataList", Self::List(_)) => Form::Partial(clause.meta()?),
             ("APIGroupDiscoveryList", Self::Groups) if encoding == Encoding::Json => {
                 let aggregated = Some(clause.discovery()?);

@@ -25,6 +25,7 @@ use super::{
     Freshness, Served,
     accept::{self, Encoding, Form, Subject},
     budget::{ITEM, Share},
+    digest::Digest,
     kind::Kind,
     objects::Object,
     page,
@@ -110,9 +111,30 @@ impl<K: Kind> Answer<K> {
         self.all(pages).await
     }
 
+    /// The same with a version, if it is all of a list that was asked for
+    /// `from_start`. Held, because the version stands before the items.
+    pub(crate) async fn versioned(
+        self,
+        pages: impl Iterator<Item = Vec<K::Object>> + Send + 'static,
+        limit: Option<usize>,
+        from_start: bool,
+    ) -> Response {
+        let limit = limit.unwrap_or(usize::MAX);
+        self.collected(pages, limit, from_start).await
+    }
+
     /// A part of a list. Held until it is known whether more follows, because the
     /// token stands before the items.
-    async fn part(mut self, pages: impl Iterator<Item = Vec<K::Object>>, limit: usize) -> Response {
+    async fn part(self, pages: impl Iterator<Item = Vec<K::Object>>, limit: usize) -> Response {
+        self.collected(pages, limit, false).await
+    }
+
+    async fn collected(
+        mut self,
+        pages: impl Iterator<Item = Vec<K::Object>>,
+        limit: usize,
+        versioned: bool,
+    ) -> Response {
         let (mut items, mut turn) = (Vec::new(), self.turns.begin());
         for mut page in pages {
             items.append(&mut page);
@@ -130,6 +152,9 @@ impl<K: Kind> Answer<K> {
         self.freshness.observe(&items, self.date);
         if more && let Some(last) = items.last() {
             self.writer.set_token(page::token(K::RESOURCE, &last.key()));
+        } else if versioned {
+            let version = Digest::version_of(&items);
+            self.writer.set_version(version.to_string());
         }
         let mut out = Vec::new();
         self.writer.items(&mut out, &items);

@@ -8,7 +8,7 @@ use tributary_model::{PodKey, Timestamp};
 
 use super::{
     Api, Served, accept::Subject, answer::Answer, kinds::Resource, objects::Object,
-    params::ListParams, status::Refusal,
+    params::ListParams, status::Refusal, watch,
 };
 
 /// A kind: what its objects are, and where they come from.
@@ -39,6 +39,12 @@ pub(crate) trait Kind: 'static {
         params: ListParams,
         now: Timestamp,
     ) -> impl Iterator<Item = Vec<Self::Object>> + Send + 'static;
+
+    /// What is told of an object that there is no more; `None` of kinds that cannot be
+    /// watched.
+    fn gone(_key: &PodKey) -> Option<Self::Object> {
+        None
+    }
 }
 
 /// Lists the objects of a kind, of a namespace or all.
@@ -55,11 +61,17 @@ pub(super) fn list<K: Kind>(
     request: Request,
 ) -> BoxFuture<'static, Result<Response, Refusal>> {
     Box::pin(async move {
-        let params = ListParams::read(request.uri(), K::RESOURCE)?;
+        let mut params = ListParams::read(request.uri(), K::RESOURCE)?;
+        if let Some(watch) = params.watch.take() {
+            return watch::answer::<K>(served, namespace, (params, watch), request).await;
+        }
         let subject = Subject::List(K::RESOURCE);
         let answer = Answer::<K>::to(&request, &served, subject)?;
-        let limit = params.limit;
+        let (limit, from_start) = (params.limit, params.after.is_none());
         let pages = K::pages(served.api, namespace, params, answer.now);
+        if K::RESOURCE.watched {
+            return Ok(answer.versioned(pages, limit, from_start).await);
+        }
         Ok(answer.list(pages, limit).await)
     })
 }

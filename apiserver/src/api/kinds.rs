@@ -5,31 +5,47 @@
 //! and its [`Kind`], and a line here.
 
 use super::{
+    fleet::{FLEET, frontends::MetricsFrontend, nodescrapes::NodeScrape, scrapers::Scraper},
     kind::{self, Kind},
     nodes::NodeMetrics,
     pods::PodMetrics,
 };
 
 /// All groups.
-pub(crate) static GROUPS: [Group; 1] = [Group {
-    name: METRICS,
-    word: "Metrics",
-    // Both have the same fields and meanings (docs/parity.md#discovery).
-    versions: &[
-        Version {
-            name: "v1",
-            api_version: "metrics.k8s.io/v1",
-        },
-        Version {
-            name: "v1beta1",
-            api_version: "metrics.k8s.io/v1beta1",
-        },
-    ],
-    kinds: &[
-        Registered::of::<NodeMetrics>(),
-        Registered::of::<PodMetrics>(),
-    ],
-}];
+pub(crate) static GROUPS: [Group; 2] = [
+    Group {
+        name: METRICS,
+        word: "Metrics",
+        // Both have the same fields and meanings (docs/parity.md#discovery).
+        versions: &[
+            Version {
+                name: "v1",
+                api_version: "metrics.k8s.io/v1",
+            },
+            Version {
+                name: "v1beta1",
+                api_version: "metrics.k8s.io/v1beta1",
+            },
+        ],
+        kinds: &[
+            Registered::of::<NodeMetrics>(),
+            Registered::of::<PodMetrics>(),
+        ],
+    },
+    Group {
+        name: FLEET,
+        word: "Fleet",
+        versions: &[Version {
+            name: "v1alpha1",
+            api_version: "fleet.tributary.dev/v1alpha1",
+        }],
+        kinds: &[
+            Registered::of::<NodeScrape>(),
+            Registered::of::<Scraper>(),
+            Registered::of::<MetricsFrontend>(),
+        ],
+    },
+];
 
 /// The group of resource metrics.
 pub(crate) const METRICS: &str = "metrics.k8s.io";
@@ -84,11 +100,13 @@ pub(crate) struct Resource {
     pub(crate) namespaced: bool,
     /// Whether it is served in protobuf beside JSON and YAML.
     pub(crate) protobuf: bool,
+    /// Whether it can be watched. Lists then have a version.
+    pub(crate) watched: bool,
     /// By which fields objects can be selected, beside name and namespace.
     pub(crate) fields: &'static [&'static str],
     /// One of what it is about, in words.
     pub(crate) about: &'static str,
-    /// The kind and group by which a missing object is called.
+    /// The kind by which a missing object is called, and the group if it is told.
     pub(crate) missing: (&'static str, &'static str),
     /// What its tokens bear, which continue lists of no other resource.
     pub(crate) mark: u8,
@@ -149,7 +167,11 @@ impl Group {
 impl Resource {
     /// What can be done with it.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        &["get", "list"]
+        if self.watched {
+            &["get", "list", "watch"]
+        } else {
+            &["get", "list"]
+        }
     }
 
     /// As upstream names it in refusals: with the group.

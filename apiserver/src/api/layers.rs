@@ -25,6 +25,7 @@ use super::{
     params,
     status::{Refusal, Status},
 };
+use crate::limits::LongRunning;
 
 /// Refuses every method but GET, HEAD too (docs/parity.md#paths-and-methods).
 pub(crate) async fn only_get(request: Request, next: Next) -> Response {
@@ -62,7 +63,8 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         kind.as_bytes()
             .starts_with(Encoding::Json.media_type().as_bytes())
     });
-    if pretty && json && response.status() != StatusCode::NOT_MODIFIED {
+    let events = response.extensions().get::<LongRunning>().is_some();
+    if pretty && json && !events && response.status() != StatusCode::NOT_MODIFIED {
         response = indented(response).await;
     }
     let headers = response.headers_mut();
@@ -108,6 +110,10 @@ pub(crate) struct Long;
 
 impl Predicate for Long {
     fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
+        // Who watches waits for every event.
+        if response.extensions().get::<LongRunning>().is_some() {
+            return false;
+        }
         let told = response.headers().get(CONTENT_LENGTH);
         let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
         let exact = response.body().size_hint().exact();

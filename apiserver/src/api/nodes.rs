@@ -28,6 +28,7 @@ pub(crate) static NODES: Resource = Resource {
     kind: "NodeMetrics",
     namespaced: false,
     protobuf: true,
+    watched: false,
     fields: &[],
     about: "node",
     missing: ("node", ""),

@@ -17,6 +17,10 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
     /// The columns of a table of such objects.
     type Columns: Columns<Self>;
 
+    /// Whether it is made when it is asked for, as upstream has it of metrics: then it
+    /// is as old as the request.
+    const MADE_WHEN_ASKED: bool = true;
+
     /// Its name.
     fn name(&self) -> &str;
 
@@ -49,8 +53,7 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
     /// kind that is not served so.
     fn protobuf(&self, _out: &mut Vec<u8>) {}
 
-    /// Appends `"metadata":{..}`. `created` is the time of the request, as upstream
-    /// has it: metrics are made when they are asked for.
+    /// Appends `"metadata":{..}`. `created` is the time of the request.
     fn metadata(&self, out: &mut Vec<u8>, created: &[u8]) {
         out.extend_from_slice(br#""metadata":{"name":"#);
         json::string(out, self.name());
@@ -58,9 +61,11 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
             out.extend_from_slice(br#","namespace":"#);
             json::string(out, self.namespace());
         }
-        out.extend_from_slice(br#","creationTimestamp":""#);
-        out.extend_from_slice(created);
-        out.push(b'"');
+        if Self::MADE_WHEN_ASKED {
+            out.extend_from_slice(br#","creationTimestamp":""#);
+            out.extend_from_slice(created);
+            out.push(b'"');
+        }
         for (at, (key, value)) in self.labels().iter().enumerate() {
             out.extend_from_slice(if at == 0 { br#","labels":{"# } else { b"," });
             json::string(out, key);

@@ -4,6 +4,8 @@
 //! values counts, unknown parameters are ignored, and the mistakes are told in
 //! Go's words (docs/parity.md#selection).
 
+use std::time::Duration;
+
 use axum::{extract::Query, http::Uri};
 use tributary_model::PodKey;
 use tributary_runtime::selector::Selector;
@@ -16,7 +18,7 @@ use super::{
 };
 
 /// What is listed, and how much of it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListParams {
     /// `labelSelector`
     pub(crate) labels: Selector,
@@ -26,6 +28,21 @@ pub(crate) struct ListParams {
     pub(crate) limit: Option<usize>,
     /// The key that `continue` says to start after.
     pub(crate) after: Option<PodKey>,
+    /// What follows the list, if it is to go on.
+    pub(crate) watch: Option<WatchParams>,
+}
+
+/// How a list goes on.
+#[derive(Clone, Debug)]
+pub(crate) struct WatchParams {
+    /// `resourceVersion`: of the list that the client has.
+    pub(crate) version: String,
+    /// `timeoutSeconds`; `None` if the client sets none.
+    pub(crate) timeout: Option<Duration>,
+    /// `allowWatchBookmarks`
+    pub(crate) bookmarks: bool,
+    /// `sendInitialEvents`: the list comes as events, with a bookmark after it.
+    pub(crate) initial: bool,
 }
 
 /// The requirements of a label selector: each is held against each label of each pod.
@@ -48,7 +65,8 @@ impl ListParams {
         let query = Pairs::of(uri)?;
         // Before everything else: clients that try to watch (WatchList too)
         // fall back to listing when they are refused, and should do so at once.
-        if query.flag("watch") {
+        let watch = query.flag("watch");
+        if watch && !resource.watched {
             return Err(Refusal::Watch(resource));
         }
         let labels: Selector = query
@@ -63,9 +81,11 @@ impl ListParams {
         }
         let fields = Fields::parse(query.text("fieldSelector"), resource)
             .map_err(|error| bad_request(&error))?;
-        query.number("timeoutSeconds")?;
+        let timeout = query.number("timeoutSeconds")?;
         let limit = query.number("limit")?;
-        query.check_versions()?;
+        if !watch {
+            query.check_versions()?;
+        }
         let after = match query.text("continue") {
             "" => None,
             token => Some(page::key(resource, token).map_err(|error| bad_request(&error))?),
@@ -79,6 +99,15 @@ impl ListParams {
                 .filter(|limit| *limit > 0)
                 .map(|limit| limit.min(MAX_LIMIT)),
             after,
+            watch: watch.then(|| WatchParams {
+                version: query.text("resourceVersion").to_owned(),
+                timeout: u64::try_from(timeout)
+                    .ok()
+                    .filter(|seconds| *seconds > 0)
+                    .map(Duration::from_secs),
+                bookmarks: query.flag("allowWatchBookmarks"),
+                initial: query.flag("sendInitialEvents"),
+            }),
         })
     }
 }

@@ -37,6 +37,7 @@ pub(crate) static PODS: Resource = Resource {
     kind: "PodMetrics",
     namespaced: true,
     protobuf: true,
+    watched: false,
     fields: &[NODE_NAME],
     about: "pod",
     // As it comes.

@@ -50,7 +50,7 @@ pub(crate) enum Refusal {
     NotConvertible(&'static [Encoding]),
     /// There is no such object: for metrics, no such Node or running Pod. The name
     /// is without a namespace.
-    #[error("{} {:?} not found", .0.missing.0, .1)]
+    #[error("{} {:?} not found", missing(.0), .1)]
     NoObject(&'static Resource, String),
     /// The object exists, and has no metrics.
     #[error("no metrics for {} {name:?}: {}", resource.about, reason(resource, why, .by.as_ref()))]
@@ -64,6 +64,9 @@ pub(crate) enum Refusal {
         /// The node that it is or runs on, and who scrapes that, if it is known.
         by: Option<(NodeName, Scrapers)>,
     },
+    /// What the client has of a list is not what there was, as far as anybody knows.
+    #[error("the provided resource version is too old: list again")]
+    Expired,
     /// It is not known yet which objects exist.
     #[error("the {} list has not been read yet", .0.about)]
     NotSynced(&'static Resource),
@@ -93,6 +96,14 @@ fn scraped(by: Option<&(NodeName, Scrapers)>) -> String {
     })
 }
 
+/// What a missing object is called.
+fn missing(resource: &Resource) -> String {
+    match resource.missing {
+        (kind, "") => kind.to_owned(),
+        (kind, group) => format!("{kind}.{group}"),
+    }
+}
+
 /// As field.ErrorList prints: brackets around more than one.
 fn sentence(causes: &[Cause]) -> String {
     let all: Vec<String> = causes
@@ -115,6 +126,7 @@ impl Refusal {
             }
             Self::Method | Self::Watch(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
+            Self::Expired => (StatusCode::GONE, "Expired"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
             Self::NotAcceptable(..) | Self::NotConvertible(_) => {
                 (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
@@ -132,7 +144,7 @@ impl Refusal {
             ..Details::default()
         };
         Some(match self {
-            Self::BadRequest(_) | Self::NotConvertible(_) => return None,
+            Self::BadRequest(_) | Self::NotConvertible(_) | Self::Expired => return None,
             Self::NoSuchPath | Self::Method | Self::NotAcceptable(..) | Self::NotSynced(_) => {
                 Details::default()
             }
@@ -179,6 +191,7 @@ impl IntoResponse for Refusal {
             | Self::NotAcceptable(..)
             | Self::NotConvertible(_)
             | Self::NoObject(..)
+            | Self::Expired
             | Self::NoMetrics { .. } => None,
         };
         let mut response = Status::from(self).into_response();

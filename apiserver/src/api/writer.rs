@@ -7,7 +7,8 @@ mod yaml;
 
 use tributary_model::Timestamp;
 
-use self::{json::JsonWriter, protobuf::ProtobufWriter, yaml::YamlWriter};
+pub(crate) use self::json::JsonWriter;
+use self::{protobuf::ProtobufWriter, yaml::YamlWriter};
 use super::{
     accept::{Encoding, Wanted},
     kinds::{Resource, Version},
@@ -57,6 +58,16 @@ impl<T: Object> Writer<T> {
             Self::Json(writer) => writer.set_token(token),
             Self::Yaml(writer) => writer.set_token(token),
             Self::Protobuf(writer) => writer.set_token(token),
+        }
+    }
+
+    /// Says the version of the list, before anything is written.
+    pub(crate) fn set_version(&mut self, version: String) {
+        match self {
+            Self::Json(writer) => writer.set_version(version),
+            Self::Yaml(writer) => writer.set_version(version),
+            // Of no kind that has versions.
+            Self::Protobuf(_) => {}
         }
     }
 

@@ -47,6 +47,14 @@ impl Attributes {
         Self::Resource(Box::new(with_verb(resource, method, uri)))
     }
 
+    /// Whether the request is a watch.
+    pub(crate) fn is_watch(&self) -> bool {
+        match self {
+            Self::Resource(resource) => resource.verb.as_deref() == Some("watch"),
+            Self::Path { .. } => false,
+        }
+    }
+
     /// The attributes of a review for a resource.
     pub(crate) fn resource(&self) -> Option<ResourceAttributes> {
         match self {

@@ -31,7 +31,10 @@ use super::{
     text::{is_source_of, plain_name},
     wire::{TooMany, Weighed, weigh},
 };
-use crate::store::Source;
+use crate::{
+    facts::{self, Present},
+    store::Source,
+};
 
 /// A message with a refused part counts as this many messages. It costs as much to read and brings
 /// nothing, and a scraper sends few of them.
@@ -44,6 +47,8 @@ pub(super) struct Session {
     peer: Arc<str>,
     admitted: Admitted,
     publisher: Option<Publisher>,
+    /// The publisher in the list of those that are connected, as long as the stream lives.
+    present: Option<Present>,
     /// When the next message must have arrived.
     hello_by: Instant,
     pace: Pace,
@@ -90,6 +95,7 @@ impl Session {
             frames,
             peer: from,
             publisher: None,
+            present: None,
             ended: false,
             account: Arc::new(account),
             _trusted: trusted,
@@ -258,9 +264,17 @@ impl Session {
                 "publisher connected"
             );
         }
+        let present = self.bus.facts.arrived(facts::Publisher {
+            source: Arc::clone(&name),
+            version: hello.version.as_str().into(),
+            group: hello.group.as_str().into(),
+            instance: hello.instance.as_str().into(),
+            resolution,
+        });
         let source = Source { name, resolution };
         let held = (self.admitted.share.clone(), Arc::clone(&self.account));
         self.publisher = Some(Publisher::new(&self.bus, source, behind, held));
+        self.present = Some(present);
         Ok(Response::Welcome(Welcome {
             frontend: self.bus.frontend.to_string(),
             protocol: PROTOCOL.min(hello.protocol),
@@ -274,6 +288,7 @@ impl Session {
         let name = checked("source", &hello.source)
             .and_then(|name| checked("instance", &hello.instance).map(|_| name))
             .and_then(|name| checked("group", &hello.group).map(|_| name))
+            .and_then(|name| checked("version", &hello.version).map(|_| name))
             .map_err(|bad| self.broken(&bad.to_string()))?;
         if name.is_empty() {
             return Err(self.broken("a source without a name"));

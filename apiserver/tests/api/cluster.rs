@@ -10,9 +10,10 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode},
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    api::{self, Api, Freshness},
+    api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
     facts::Facts,
     store::{Source, Store},
@@ -78,6 +79,8 @@ impl Cluster {
             node_selector: None,
             port: 10_250,
             beside: vec!["/livez".to_owned(), "/readyz".to_owned()],
+            own: Own::named("frontend-0"),
+            ending: CancellationToken::new(),
         };
         Self {
             api,

@@ -15,7 +15,15 @@ async fn the_group_is_described_with_both_versions() {
     assert_eq!(get(&router, "/apis/metrics.k8s.io/").await, group);
     let address =
         r#""serverAddressByClientCIDRs":[{"clientCIDR":"0.0.0.0/0","serverAddress":":10250"}]"#;
-    let groups = format!(r#"{{"kind":"APIGroupList","groups":[{{{fields},{address}}}]}}"#);
+    let fleet = concat!(
+        r#""name":"fleet.tributary.dev","versions":[{"groupVersion":"fleet.tributary.dev/v1alpha1","version":"v1alpha1"}],"#,
+        r#""preferredVersion":{"groupVersion":"fleet.tributary.dev/v1alpha1","version":"v1alpha1"}"#
+    );
+    let group = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{fleet}}}"#);
+    assert_eq!(get(&router, "/apis/fleet.tributary.dev").await, group);
+    let groups = format!(
+        r#"{{"kind":"APIGroupList","groups":[{{{fields},{address}}},{{{fleet},{address}}}]}}"#
+    );
     assert_eq!(get(&router, "/apis").await, groups);
     assert_eq!(get(&router, "/apis/").await, groups);
 }
@@ -46,6 +54,8 @@ async fn each_version_has_nodes_and_pods() {
 const PATHS: &str = r#"{
   "paths": [
     "/apis",
+    "/apis/fleet.tributary.dev",
+    "/apis/fleet.tributary.dev/v1alpha1",
     "/apis/metrics.k8s.io",
     "/apis/metrics.k8s.io/v1",
     "/apis/metrics.k8s.io/v1beta1",
@@ -89,14 +99,31 @@ fn aggregated(version: &str) -> String {
         r#""resources":[{"resource":"nodes","responseKind":{"group":"","version":"","kind":"NodeMetrics"},"scope":"Cluster","singularResource":"","verbs":["get","list"]},"#,
         r#"{"resource":"pods","responseKind":{"group":"","version":"","kind":"PodMetrics"},"scope":"Namespaced","singularResource":"","verbs":["get","list"]}],"freshness":"Current"}"#,
     );
+    let fleet = [
+        ("nodescrape", "NodeScrape"),
+        ("scraper", "Scraper"),
+        ("metricsfrontend", "MetricsFrontend"),
+    ];
+    let fleet = fleet.map(|(name, kind)| {
+        format!(
+            concat!(
+                r#"{{"resource":"{}s","responseKind":{{"group":"","version":"","kind":"{}"}},"#,
+                r#""scope":"Cluster","singularResource":"{}","verbs":["get","list","watch"]}}"#
+            ),
+            name, kind, name
+        )
+    });
+    let fleet = fleet.join(",");
     format!(
         concat!(
             r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/{version}","metadata":{{}},"#,
-            r#""items":[{{"metadata":{{"name":"metrics.k8s.io"}},"versions":[{{"version":"v1",{resources},{{"version":"v1beta1",{resources}]}}]}}"#,
+            r#""items":[{{"metadata":{{"name":"metrics.k8s.io"}},"versions":[{{"version":"v1",{resources},{{"version":"v1beta1",{resources}]}},"#,
+            r#"{{"metadata":{{"name":"fleet.tributary.dev"}},"versions":[{{"version":"v1alpha1","resources":[{fleet}],"freshness":"Current"}}]}}]}}"#,
             "\n"
         ),
         version = version,
-        resources = resources
+        resources = resources,
+        fleet = fleet
     )
 }
 

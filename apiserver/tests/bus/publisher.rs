@@ -123,6 +123,7 @@ pub(crate) fn hello() -> v1::Hello {
         resolution_ms: 60_000,
         protocol: 1,
         now_ms: Clock::system().now_millis(),
+        version: "0.1.0".to_owned(),
         ..v1::Hello::default()
     }
 }

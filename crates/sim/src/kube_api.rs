@@ -135,9 +135,9 @@ async fn answer(
     if let Some(found) = discovery::discover(path, shared.aggregator.serves()) {
         return Ok(found);
     }
-    let metrics = format!("/apis/{}/", discovery::METRICS);
+    let aggregated = discovery::is_aggregated(path) && shared.aggregator.serves();
     let Some(route) = Route::parse(path) else {
-        if path.starts_with(&metrics) && shared.aggregator.serves() {
+        if aggregated {
             let body = read(body).await?;
             return shared.aggregator.proxy(&parts, body, &caller).await;
         }
@@ -150,7 +150,7 @@ async fn answer(
     }
     authorize(shared, &caller, &route, &parts.method, &query)?;
     let body = read(body).await?;
-    if path.starts_with(&metrics) && shared.aggregator.serves() {
+    if aggregated {
         return shared.aggregator.proxy(&parts, body, &caller).await;
     }
     let call = Call {

@@ -177,6 +177,7 @@ impl Client {
             resolution_ms: self.identity.resolution_ms,
             protocol: PROTOCOL,
             now_ms: self.clock.now_millis(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 }

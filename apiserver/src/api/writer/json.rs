@@ -22,6 +22,8 @@ pub(crate) struct JsonWriter<T: Object> {
     created: Vec<u8>,
     /// Continues the list.
     token: Option<String>,
+    /// The version of the list.
+    list_version: Option<String>,
     /// What comes before the items is written.
     begun: bool,
     /// The columns of a table, fixed by the first object.
@@ -44,6 +46,7 @@ impl<T: Object> JsonWriter<T> {
             include,
             created,
             token: None,
+            list_version: None,
             begun: false,
             columns: None,
         }
@@ -52,6 +55,11 @@ impl<T: Object> JsonWriter<T> {
     /// Says that the list goes on after this part of it.
     pub(crate) fn set_token(&mut self, token: String) {
         self.token = Some(token);
+    }
+
+    /// Says the version of the list.
+    pub(crate) fn set_version(&mut self, version: String) {
+        self.list_version = Some(version);
     }
 
     /// Appends the next objects of a list.
@@ -130,6 +138,50 @@ impl<T: Object> JsonWriter<T> {
         out.push(b'\n');
     }
 
+    /// Appends an event of a watch. Of tables, the first has the columns.
+    pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &str, item: &T) {
+        out.extend_from_slice(br#"{"type":""#);
+        out.extend_from_slice(event.as_bytes());
+        out.extend_from_slice(br#"","object":"#);
+        match self.form {
+            Form::Plain => self.object(out, item),
+            Form::Partial(_) => self.partial(out, item),
+            Form::Table(_) => {
+                if !self.begun {
+                    self.fix_columns(Some(item));
+                }
+                self.head(out, "Table");
+                out.extend_from_slice(br#","metadata":{},"#);
+                match self.columns {
+                    Some(columns) if !self.begun => columns.definitions(out),
+                    _ => out.extend_from_slice(br#""columnDefinitions":null"#),
+                }
+                self.begun = true;
+                out.extend_from_slice(br#","rows":["#);
+                self.row(out, item);
+                out.extend_from_slice(b"]}");
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// Appends the event that the client has all up to `version`; `initial` if these
+    /// are the objects that were there when it began.
+    pub(crate) fn bookmark(&self, out: &mut Vec<u8>, version: &str, initial: bool) {
+        out.extend_from_slice(br#"{"type":"BOOKMARK","object":"#);
+        match self.form {
+            Form::Plain => head(out, self.resource.kind, self.version.api_version),
+            Form::Partial(_) => self.head(out, "PartialObjectMetadata"),
+            Form::Table(_) => self.head(out, "Table"),
+        }
+        out.extend_from_slice(br#","metadata":{"resourceVersion":"#);
+        json::string(out, version);
+        if initial {
+            out.extend_from_slice(br#","annotations":{"k8s.io/initial-events-end":"true"}"#);
+        }
+        out.extend_from_slice(b"}}}\n");
+    }
+
     fn begin(&self, out: &mut Vec<u8>) {
         let list = match self.form {
             Form::Plain => format!("{}List", self.resource.kind),
@@ -138,6 +190,10 @@ impl<T: Object> JsonWriter<T> {
         };
         self.head(out, &list);
         out.extend_from_slice(br#","metadata":{"#);
+        if let Some(version) = &self.list_version {
+            out.extend_from_slice(br#""resourceVersion":"#);
+            json::string(out, version);
+        }
         if let Some(token) = &self.token {
             out.extend_from_slice(br#""continue":"#);
             json::string(out, token);

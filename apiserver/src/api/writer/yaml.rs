@@ -25,6 +25,11 @@ impl<T: Object> YamlWriter<T> {
         self.json.set_token(token);
     }
 
+    /// See [`super::Writer::set_version`].
+    pub(crate) fn set_version(&mut self, version: String) {
+        self.json.set_version(version);
+    }
+
     /// See [`super::Writer::items`].
     pub(crate) fn items(&mut self, out: &mut Vec<u8>, items: &[T]) {
         let mut json = Vec::new();

@@ -75,6 +75,9 @@ pub struct Report {
     pub sampled_at: Option<Timestamp>,
     /// Where on the kubelet the newest sample is from, while it is held.
     pub endpoint: Option<Endpoint>,
+    /// When the kubelet measured the node's CPU that is served, by its own clock, and
+    /// over which time that is a mean.
+    pub measured: Option<(Timestamp, Duration)>,
     /// The last failure, even if it is over.
     pub failed: Option<FailedScrape>,
 }
@@ -82,10 +85,13 @@ pub struct Report {
 impl Points {
     pub(in crate::store) fn report(&self, node: &NodeName, now: Timestamp) -> Report {
         let entry = self.nodes.get(node.as_str());
-        let why_not = self.node(node.as_str(), now).err();
+        let usage = self.node(node.as_str(), now);
+        let measured = usage.as_ref().ok().map(|usage| (usage.at, usage.window));
+        let why_not = usage.err();
         Report {
             state: state(entry, why_not.as_ref(), now),
             why_not,
+            measured,
             resolution: entry.map(|entry| entry.resolution),
             sampled_at: entry.and_then(sampled_at),
             endpoint: entry.and_then(|entry| Some(entry.pairs.as_ref()?.endpoint())),

@@ -7,8 +7,18 @@ use super::status::answer;
 use crate::store::{KINDS, Kind};
 use crate::tls::{Body, full};
 
-/// The group that frontends serve.
-pub(super) const METRICS: &str = "metrics.k8s.io";
+/// The groups that frontends may serve, and their versions, the preferred one first.
+const AGGREGATED: [(&str, &[&str]); 2] = [
+    ("metrics.k8s.io", &["v1", "v1beta1"]),
+    ("fleet.tributary.dev", &["v1alpha1"]),
+];
+
+/// Whether a path is within one of them.
+pub(super) fn is_aggregated(path: &str) -> bool {
+    let below = path.strip_prefix("/apis/");
+    let group = below.and_then(|below| below.split_once('/'));
+    group.is_some_and(|(name, _)| AGGREGATED.iter().any(|(group, _)| *group == name))
+}
 
 /// Groups that only take reviews.
 const REVIEWS: [(&str, &[(&str, &str)]); 2] = [
@@ -65,7 +75,7 @@ fn groups(metrics: bool) -> Vec<Value> {
     names.dedup();
     let mut groups: Vec<Value> = names.into_iter().map(|name| group(name, &["v1"])).collect();
     if metrics {
-        groups.push(group(METRICS, &["v1", "v1beta1"]));
+        groups.extend(AGGREGATED.map(|(name, versions)| group(name, versions)));
     }
     groups
 }

@@ -1,0 +1,98 @@
+//! What to do about a node without metrics, as a word that people can search for.
+//! Each has a section in docs/FLEET.md.
+
+use tributary_model::NoUsage;
+
+use super::nodescrapes::Known;
+use crate::store::{NoMetrics, State};
+
+/// All of them.
+pub(super) const ALL: [&str; 12] = [
+    FRONTEND_LIMIT,
+    KUBELET_ACCESS,
+    KUBELET_ANSWER,
+    KUBELET_CERTIFICATE,
+    KUBELET_PAGE,
+    KUBELET_PAGE_SIZE,
+    KUBELET_STALE,
+    KUBELET_TIMEOUT,
+    KUBELET_UNREACHABLE,
+    NO_SCRAPER,
+    NODE_ADDRESS,
+    SCRAPER_SILENT,
+];
+
+const FRONTEND_LIMIT: &str = "FrontendLimit";
+const KUBELET_ACCESS: &str = "KubeletAccess";
+const KUBELET_ANSWER: &str = "KubeletAnswer";
+const KUBELET_CERTIFICATE: &str = "KubeletCertificate";
+const KUBELET_PAGE: &str = "KubeletPage";
+const KUBELET_PAGE_SIZE: &str = "KubeletPageSize";
+const KUBELET_STALE: &str = "KubeletStale";
+const KUBELET_TIMEOUT: &str = "KubeletTimeout";
+const KUBELET_UNREACHABLE: &str = "KubeletUnreachable";
+const NODE_ADDRESS: &str = "NodeAddress";
+const NO_SCRAPER: &str = "NoScraper";
+const SCRAPER_SILENT: &str = "ScraperSilent";
+
+/// What to do about a node; `None` if nothing is wrong, or waiting is all there is
+/// to do.
+pub(super) fn of(known: &Known) -> Option<&'static str> {
+    let report = &known.report;
+    let failed = || report.failed.as_ref().map(|failed| failed.reason);
+    match report.state {
+        State::Served => None,
+        State::Failing => of_failure(failed()?),
+        State::Late | State::Unreported => unscraped(known),
+        State::Expired if matches!(report.why_not, Some(NoMetrics::NothingNew(_))) => {
+            Some(KUBELET_STALE)
+        }
+        State::Expired => unscraped(known).or(Some(SCRAPER_SILENT)),
+        // The others are mended by the next sample.
+        State::Incomplete => match report.why_not {
+            Some(NoMetrics::NoUsage(
+                NoUsage::NoCpu | NoUsage::NoMemory | NoUsage::ReportedTwice | NoUsage::BadValue,
+            )) => Some(KUBELET_PAGE),
+            _ => None,
+        },
+    }
+}
+
+/// What to do about a kind of failure.
+fn of_failure(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "address" => NODE_ADDRESS,
+        "dial" => KUBELET_UNREACHABLE,
+        "tls" => KUBELET_CERTIFICATE,
+        "auth" => KUBELET_ACCESS,
+        "status" => KUBELET_ANSWER,
+        "timeout" => KUBELET_TIMEOUT,
+        "too-large" => KUBELET_PAGE_SIZE,
+        "malformed" | "empty" => KUBELET_PAGE,
+        "refused" => FRONTEND_LIMIT,
+        _ => return None,
+    })
+}
+
+/// Nobody scrapes it, as far as anybody says.
+fn unscraped(known: &Known) -> Option<&'static str> {
+    let nobody =
+        known.told && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();
+    nobody.then_some(NO_SCRAPER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_remedy_has_a_section() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FLEET.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (_, remedies) = text.split_once("\n## Remedies\n").unwrap();
+        let titles = remedies
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "));
+        assert_eq!(titles.collect::<Vec<_>>(), ALL);
+    }
+}

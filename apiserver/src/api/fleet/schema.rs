@@ -1,0 +1,115 @@
+//! The schemas of this group, from which `kubectl explain` reads: metadata as
+//! everywhere, and a status that each kind describes in a few lines.
+
+use serde_json::{Map, Value, json};
+
+use super::super::kinds::{Resource, Version};
+
+/// A field: name, type, description.
+pub(super) type Field = (&'static str, Type, &'static str);
+
+/// What is in a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Type {
+    /// A text.
+    Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A moment, by RFC 3339.
+    Moment,
+    /// A span, as Go prints it.
+    Span,
+    /// A number of things.
+    Count,
+    /// Texts.
+    Texts,
+    /// More fields.
+    Object(&'static [Field]),
+}
+
+const META: &str = "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.";
+const MORE: &str = "More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
+
+/// The schemas of an object of `resource` and of a list of them.
+pub(super) fn schemas(
+    resource: &Resource,
+    version: Version,
+    (description, status): (&str, &[Field]),
+) -> Map<String, Value> {
+    let Resource { package, kind, .. } = resource;
+    let name = format!("{package}.{}.{kind}", version.name);
+    let known =
+        |kind: String| json!([{ "group": resource.group, "kind": kind, "version": version.name }]);
+    let api_version = json!({
+        "type": "string",
+        "description": format!("APIVersion defines the versioned schema of this representation of an object. {MORE}#resources"),
+    });
+    let kind_field = json!({
+        "type": "string",
+        "description": format!("Kind is a string value representing the REST resource this object represents. {MORE}#types-kinds"),
+    });
+    let object = json!({
+        "type": "object",
+        "description": description,
+        "properties": {
+            "apiVersion": api_version,
+            "kind": kind_field,
+            "metadata": {
+                "$ref": format!("{META}ObjectMeta"),
+                "description": format!("Standard object's metadata. {MORE}#metadata"),
+            },
+            "status": with_description(fields(status), "What is known of it. Read only."),
+        },
+        "x-kubernetes-group-version-kind": known((*kind).to_owned()),
+    });
+    let list = json!({
+        "type": "object",
+        "description": format!("{kind}List is a list of {kind}."),
+        "required": ["items"],
+        "properties": {
+            "apiVersion": api_version,
+            "kind": kind_field,
+            "metadata": {
+                "$ref": format!("{META}ListMeta"),
+                "description": format!("Standard list metadata. {MORE}#types-kinds"),
+            },
+            "items": {
+                "type": "array",
+                "description": "The objects.",
+                "items": { "$ref": format!("#/definitions/{name}") },
+            },
+        },
+        "x-kubernetes-group-version-kind": known(format!("{kind}List")),
+    });
+    Map::from_iter([(format!("{name}List"), list), (name, object)])
+}
+
+fn fields(fields: &[Field]) -> Value {
+    let properties = fields.iter().map(|(name, kind, description)| {
+        (
+            (*name).to_owned(),
+            with_description(kind.schema(), description),
+        )
+    });
+    json!({ "type": "object", "properties": properties.collect::<Map<_, _>>() })
+}
+
+fn with_description(mut schema: Value, description: &str) -> Value {
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("description".to_owned(), description.into());
+    }
+    schema
+}
+
+impl Type {
+    fn schema(self) -> Value {
+        match self {
+            Self::Text | Self::Span => json!({ "type": "string" }),
+            Self::OneOf(words) => json!({ "type": "string", "enum": words }),
+            Self::Moment => json!({ "type": "string", "format": "date-time" }),
+            Self::Count => json!({ "type": "integer", "format": "int64" }),
+            Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Self::Object(inner) => fields(inner),
+        }
+    }
+}

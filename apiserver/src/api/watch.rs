@@ -1,0 +1,359 @@
+//! Watches of kinds that are told from memory: who watches gets what a list would
+//! show, again and again, as far as it changed.
+//!
+//! There is no log of changes: each watch looks at the objects once a second, or less
+//! often if they are many, and compares. So what comes and goes between two looks is
+//! not told. Nothing is remembered of a watch that ended: a client says by the version
+//! of its list ([`digest`](super::digest)) whether it has what there is.
+//!
+//! Bounded in number, for all callers together and for each; in time; and in what
+//! one costs, since many objects are looked at less often.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    convert::Infallible,
+    mem,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use futures::stream;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tributary_model::{PodKey, Timestamp};
+
+use super::{
+    Served,
+    accept::{self, Encoding, Form, Subject},
+    answer,
+    digest::{self, Digest, Version},
+    kind::Kind,
+    objects::Object as _,
+    params::{Include, ListParams, WatchParams},
+    status::Refusal,
+    turns::Turn,
+    writer::JsonWriter,
+};
+use crate::limits::{Busy, Caller, LongRunning};
+
+/// Watches of all callers together.
+const ALL: usize = 32;
+
+/// Watches of one caller. kubectl has one for each object that it waits for.
+const OF_CALLER: usize = 16;
+
+/// How long a watch lasts at most; clients begin another.
+const LONGEST: Duration = Duration::from_mins(30);
+
+/// How long after its end a watch is cut off whose client does not read it.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// How often a watch looks at up to [`AT_ONCE`] objects; at more of them, as much less
+/// often.
+const EVERY: Duration = Duration::from_secs(1);
+const AT_ONCE: usize = 1_000;
+
+/// The watches under way. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Watches {
+    room: Arc<Semaphore>,
+    by_caller: Arc<Mutex<HashMap<Arc<str>, usize>>>,
+}
+
+/// The place of one watch, until this is dropped.
+#[derive(Debug)]
+struct Place {
+    caller: Arc<str>,
+    watches: Watches,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(ALL)),
+            by_caller: Arc::default(),
+        }
+    }
+}
+
+impl Watches {
+    fn enter(&self, caller: Arc<str>) -> Result<Place, Busy> {
+        let permit = Arc::clone(&self.room).try_acquire_owned();
+        let permit = permit.map_err(|_| Busy)?;
+        let mut by_caller = self.callers();
+        let watches = by_caller.entry(Arc::clone(&caller)).or_default();
+        if *watches >= OF_CALLER {
+            return Err(Busy);
+        }
+        *watches += 1;
+        drop(by_caller);
+        Ok(Place {
+            caller,
+            watches: self.clone(),
+            _permit: permit,
+        })
+    }
+
+    fn callers(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.by_caller
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_caller = self.watches.callers();
+        if let Some(watches) = by_caller.get_mut(&self.caller) {
+            *watches -= 1;
+            if *watches == 0 {
+                by_caller.remove(&self.caller);
+            }
+        }
+    }
+}
+
+/// Answers a LIST that wants to go on.
+pub(super) async fn answer<K: Kind>(
+    served: Served,
+    namespace: Option<String>,
+    (params, watch): (ListParams, WatchParams),
+    request: Request,
+) -> Result<Response, Refusal> {
+    let wanted = accept::negotiate(request.headers(), Subject::Watch)?;
+    let include = match wanted.form {
+        Form::Table(_) => Include::read(request.uri())?,
+        Form::Plain | Form::Partial(_) => Include::Metadata,
+    };
+    if !K::is_synced(&served.api) {
+        return Err(Refusal::NotSynced(K::RESOURCE));
+    }
+    let caller = request.extensions().get::<Caller>();
+    let caller = caller.map_or_else(|| "".into(), |caller| Arc::clone(&caller.0));
+    let place = match served.watches.enter(caller) {
+        Ok(place) => place,
+        Err(busy) => return Ok(busy.into_response()),
+    };
+    let now = Timestamp::from_millis(served.api.clock.now_millis());
+    let until = Instant::now() + watch.timeout.unwrap_or(LONGEST).min(LONGEST);
+    let mut watching = Watching::<K> {
+        writer: JsonWriter::new((served.version, K::RESOURCE), (wanted.form, include), now),
+        seen: BTreeMap::new(),
+        round: None,
+        next: Instant::now(),
+        ends: until,
+        ending: served.api.ending.clone(),
+        watch,
+        served,
+        namespace,
+        params,
+        _place: place,
+    };
+    watching.begin().await?;
+    let chunks = stream::unfold(watching, async |mut watching| {
+        let chunk = watching.next().await?;
+        Some((Ok::<_, Infallible>(chunk), watching))
+    });
+    let mut response = answer::typed(Encoding::Json, Body::from_stream(chunks));
+    response.extensions_mut().insert(LongRunning(until + SLACK));
+    Ok(response)
+}
+
+/// A watch under way.
+struct Watching<K: Kind> {
+    served: Served,
+    namespace: Option<String>,
+    params: ListParams,
+    watch: WatchParams,
+    writer: JsonWriter<K::Object>,
+    /// What the client has, by key.
+    seen: BTreeMap<PodKey, Seen>,
+    /// The look under way.
+    round: Option<Round<K::Object>>,
+    /// When to look next.
+    next: Instant,
+    ends: Instant,
+    ending: CancellationToken,
+    _place: Place,
+}
+
+/// What the client has of an object.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// What stands for it.
+    content: u64,
+    /// Whether the look under way has found it.
+    found: bool,
+}
+
+/// A look at all objects.
+struct Round<T> {
+    now: Timestamp,
+    pages: Box<dyn Iterator<Item = Vec<T>> + Send>,
+    turn: Turn,
+    digest: Digest,
+    changed: bool,
+}
+
+impl<K: Kind> Watching<K> {
+    /// Finds out what the client has, by the version of its list.
+    async fn begin(&mut self) -> Result<(), Refusal> {
+        let version = match &*mem::take(&mut self.watch.version) {
+            "" | "0" => return Ok(()),
+            _ if self.watch.initial => return Ok(()),
+            version => Version::parse(version).ok_or(Refusal::Expired)?,
+        };
+        let (mut round, mut scratch) = (self.look(), Vec::new());
+        for objects in round.pages.by_ref() {
+            for object in objects {
+                let content = digest::of(&object, &mut scratch);
+                let key = object.key();
+                round.digest.add((&key.namespace, &key.name), content);
+                self.seen.insert(
+                    key,
+                    Seen {
+                        content,
+                        found: false,
+                    },
+                );
+            }
+            round.turn.over().await;
+        }
+        let current = round.digest.version();
+        if version == current {
+            self.pause();
+        } else if version.has_names_of(current) {
+            // What it has of them is not known: all are told anew.
+            for seen in self.seen.values_mut() {
+                seen.content = !seen.content;
+            }
+        } else {
+            return Err(Refusal::Expired);
+        }
+        Ok(())
+    }
+
+    fn look(&self) -> Round<K::Object> {
+        let api = Arc::clone(&self.served.api);
+        let now = Timestamp::from_millis(api.clock.now_millis());
+        let pages = K::pages(api, self.namespace.clone(), self.params.clone(), now);
+        Round {
+            now,
+            pages: Box::new(pages),
+            turn: self.served.turns.begin(),
+            digest: Digest::default(),
+            changed: false,
+        }
+    }
+
+    fn pause(&mut self) {
+        let times = u32::try_from(self.seen.len() / AT_ONCE).unwrap_or(u32::MAX);
+        self.next = Instant::now() + EVERY.saturating_mul(times.saturating_add(1));
+    }
+
+    /// The next events; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut out = Vec::new();
+        while out.is_empty() {
+            let mut round = match self.round.take() {
+                Some(round) => round,
+                None => self.wait().await?,
+            };
+            if let Some(objects) = round.pages.next() {
+                self.compare(&mut round, &objects, &mut out);
+                round.turn.over().await;
+                self.round = Some(round);
+            } else {
+                self.finish(&round, &mut out);
+                self.pause();
+            }
+        }
+        Some(out.into())
+    }
+
+    /// Waits for the next look; `None` if the watch ends before it.
+    async fn wait(&mut self) -> Option<Round<K::Object>> {
+        tokio::select! {
+            biased;
+            () = self.ending.cancelled() => None,
+            () = sleep_until(self.ends) => None,
+            () = sleep_until(self.next) => Some(self.look()),
+        }
+    }
+
+    /// Tells what is new or has changed of a page of objects.
+    fn compare(&mut self, round: &mut Round<K::Object>, objects: &[K::Object], out: &mut Vec<u8>) {
+        let mut scratch = Vec::new();
+        for object in objects {
+            let content = digest::of(object, &mut scratch);
+            let key = object.key();
+            round.digest.add((&key.namespace, &key.name), content);
+            let found = Seen {
+                content,
+                found: true,
+            };
+            let event = match self.seen.insert(key, found) {
+                None => "ADDED",
+                Some(seen) if seen.content != content => "MODIFIED",
+                Some(_) => continue,
+            };
+            round.changed = true;
+            self.writer.event(out, event, object);
+        }
+    }
+
+    /// Tells what is gone after a look at all objects.
+    fn finish(&mut self, round: &Round<K::Object>, out: &mut Vec<u8>) {
+        let mut gone = Vec::new();
+        self.seen.retain(|key, seen| {
+            let found = mem::take(&mut seen.found);
+            if !found {
+                gone.push(key.clone());
+            }
+            found
+        });
+        let changed = round.changed || !gone.is_empty();
+        for key in gone {
+            let left = K::get(&self.served.api, key.clone(), round.now).ok();
+            if let Some(object) = left.or_else(|| K::gone(&key)) {
+                self.writer.event(out, "DELETED", &object);
+            }
+        }
+        let initial = mem::take(&mut self.watch.initial);
+        if self.watch.bookmarks && (changed || initial) {
+            let version = round.digest.version().to_string();
+            self.writer.bookmark(out, &version, initial);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_has_so_many_watches_and_all_together_have() {
+        let watches = Watches::default();
+        let enter = |caller: &str| watches.enter(caller.into());
+        let mut held: Vec<Place> = (0..OF_CALLER).map(|_| enter("a").unwrap()).collect();
+        assert_eq!(enter("a").unwrap_err(), Busy);
+        held.extend((0..OF_CALLER).map(|_| enter("b").unwrap()));
+        assert_eq!(held.len(), ALL);
+        assert_eq!(enter("c").unwrap_err(), Busy);
+        drop(held.remove(0));
+        held.push(enter("c").unwrap());
+        drop(held);
+        assert!(watches.callers().is_empty());
+        assert!(enter("a").is_ok());
+    }
+}

@@ -1,0 +1,668 @@
+//! `fleet.tributary.dev`: who scrapes what, and what is wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::{Router, body::Body, http::Request};
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use tributary_apiserver::{
+    facts::{Claims, Present, Publisher, Role},
+    store::{FailedScrape, Source},
+};
+use tributary_model::Timestamp;
+
+use crate::cluster::{Cluster, NOW, ask, get, names};
+
+const BASE: &str = "/apis/fleet.tributary.dev/v1alpha1";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+/// What the scrapers say, as long as it is held.
+type Said = (Vec<Claims>, Vec<Present>);
+
+fn publisher(source: &str, version: &str) -> Publisher {
+    Publisher {
+        source: source.into(),
+        version: version.into(),
+        group: "".into(),
+        instance: "7-1".into(),
+        resolution: Duration::from_secs(15),
+    }
+}
+
+fn fail(cluster: &Cluster, node: &str, (reason, message): (&'static str, &str)) {
+    let source = Source {
+        name: "scraper-2".into(),
+        resolution: Duration::from_secs(15),
+    };
+    let failed = FailedScrape {
+        asked_at: Timestamp::from_millis(NOW - 12_000),
+        by: "scraper-2".into(),
+        reason,
+        message: message.into(),
+    };
+    cluster.api.store.fail(&node.into(), failed, &source);
+}
+
+/// The small cluster, in which `n3` cannot be scraped, and two scrapers.
+fn cluster() -> (Cluster, Said) {
+    let cluster = Cluster::small();
+    fail(&cluster, "n3", ("tls", "x509: unknown authority"));
+    let facts = &cluster.api.facts;
+    let present = vec![
+        facts.arrived(publisher("scraper-2", "")),
+        facts.arrived(publisher("scraper-1", "0.1.0")),
+    ];
+    let mut one = facts.claims("scraper-1".into());
+    one.take(Some(Role::Owner), vec!["n1".into()]);
+    one.take(Some(Role::Standby), vec!["n2".into(), "n3".into()]);
+    let mut two = facts.claims("scraper-2".into());
+    two.take(Some(Role::Owner), vec!["n2".into(), "n3".into()]);
+    (cluster, (vec![one, two], present))
+}
+
+async fn object(router: &Router, path: &str) -> Value {
+    serde_json::from_str(&get(router, &format!("{BASE}/{path}")).await).unwrap()
+}
+
+#[tokio::test]
+async fn a_node_is_told_with_who_scrapes_it_and_what_is_wrong() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    assert_eq!(
+        object(&router, "nodescrapes/n3").await,
+        json!({
+            "kind": "NodeScrape",
+            "apiVersion": "fleet.tributary.dev/v1alpha1",
+            "metadata": { "name": "n3" },
+            "status": {
+                "state": "failing",
+                "reason": "tls",
+                "message": "x509: unknown authority",
+                "remedy": "KubeletCertificate",
+                "owner": "scraper-2",
+                "standby": "scraper-1",
+                "scrapers": { "owners": ["scraper-2"], "standby": ["scraper-1"] },
+                "resolution": "15s",
+                "lastFailure": {
+                    "time": "2026-11-21T01:29:34Z",
+                    "reason": "tls",
+                    "message": "x509: unknown authority",
+                    "scraper": "scraper-2",
+                },
+            },
+        })
+    );
+    assert_eq!(
+        object(&router, "nodescrapes/n2").await,
+        json!({
+            "kind": "NodeScrape",
+            "apiVersion": "fleet.tributary.dev/v1alpha1",
+            "metadata": {
+                "name": "n2",
+                "labels": { "kubernetes.io/hostname": "n2", "role": "a" },
+            },
+            "status": {
+                "state": "served",
+                "owner": "scraper-2",
+                "standby": "scraper-1",
+                "scrapers": { "owners": ["scraper-2"], "standby": ["scraper-1"] },
+                "resolution": "15s",
+                "sample": {
+                    "scrapedAt": "2026-11-21T01:29:44Z",
+                    "measuredAt": "2026-11-21T01:29:44Z",
+                    "window": "12.5s",
+                },
+            },
+        })
+    );
+    let missing = ask(&router, &format!("{BASE}/nodescrapes/n9"), &[]).await;
+    assert_eq!(missing.status, 404);
+    let missing: Value = serde_json::from_str(&missing.body).unwrap();
+    assert_eq!(
+        (&missing["message"], &missing["details"]),
+        (
+            &json!("nodescrapes.fleet.tributary.dev \"n9\" not found"),
+            &json!({ "name": "n9", "group": "fleet.tributary.dev", "kind": "nodescrapes" })
+        )
+    );
+}
+
+#[tokio::test]
+async fn scrapers_are_told_by_name_with_what_they_are_to_nodes() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let list = object(&router, "scrapers").await;
+    assert_eq!(list["kind"], "ScraperList");
+    assert_eq!(
+        list["items"],
+        json!([
+            {
+                "metadata": { "name": "scraper-1" },
+                "status": {
+                    "source": "scraper-1",
+                    "version": "0.1.0",
+                    "instance": "7-1",
+                    "resolution": "15s",
+                    "streams": 1,
+                    "nodes": { "owned": 1, "standby": 2, "leaving": 0, "rescued": 0, "unserved": 0 },
+                    "oldestSample": "2026-11-21T01:29:44Z",
+                },
+            },
+            {
+                "metadata": { "name": "scraper-2" },
+                "status": {
+                    "source": "scraper-2",
+                    "instance": "7-1",
+                    "resolution": "15s",
+                    "streams": 1,
+                    "nodes": { "owned": 2, "standby": 0, "leaving": 0, "rescued": 0, "unserved": 1 },
+                    "oldestSample": "2026-11-21T01:29:44Z",
+                },
+            },
+        ])
+    );
+    assert_eq!(
+        object(&router, "scrapers/scraper-1").await["status"],
+        list["items"][0]["status"]
+    );
+    let missing = ask(&router, &format!("{BASE}/scrapers/scraper-3"), &[]).await;
+    assert_eq!(missing.status, 404);
+}
+
+#[tokio::test]
+async fn a_scraper_whose_name_has_a_slash_can_be_named() {
+    let (cluster, _said) = cluster();
+    let _more = cluster.api.facts.arrived(publisher("pod-1/a%b", ""));
+    let router = cluster.router();
+    let scraper = object(&router, "scrapers/pod-1:a:b").await;
+    assert_eq!(scraper["status"]["source"], "pod-1/a%b");
+}
+
+#[tokio::test]
+async fn a_frontend_tells_of_itself() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let list = object(&router, "metricsfrontends").await;
+    assert_eq!(
+        list["items"],
+        json!([{
+            "metadata": { "name": "frontend-0" },
+            "status": {
+                "version": "0.1.0",
+                "coverage": { "nodes": 3, "served": 2, "failing": 1, "unusable": 0, "unreported": 0 },
+                "streams": 2,
+                "oldestSample": "2026-11-21T01:29:44Z",
+            },
+        }])
+    );
+    let other = ask(&router, &format!("{BASE}/metricsfrontends/frontend-1"), &[]).await;
+    assert_eq!(other.status, 404);
+}
+
+/// Titles, which are shown with `-o wide` only, and the cells of each row.
+async fn table(router: &Router, path: &str) -> (Vec<String>, Vec<Vec<String>>) {
+    let answer = ask(router, &format!("{BASE}/{path}"), &[("accept", TABLE)]).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let table: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(table["kind"], "Table");
+    let titles = table["columnDefinitions"].as_array().unwrap();
+    let titles = titles.iter().map(|column| {
+        let name = column["name"].as_str().unwrap();
+        let wide = if column["priority"] == 0 {
+            ""
+        } else {
+            " (wide)"
+        };
+        format!("{name}{wide}")
+    });
+    let text = |cell: &Value| {
+        cell.as_str()
+            .map_or_else(|| cell.to_string(), str::to_owned)
+    };
+    let rows = table["rows"].as_array().unwrap().iter();
+    let rows = rows.map(|row| row["cells"].as_array().unwrap().iter().map(text).collect());
+    (titles.collect(), rows.collect())
+}
+
+#[tokio::test]
+async fn people_see_tables_with_ages() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let (titles, rows) = table(&router, "nodescrapes").await;
+    assert_eq!(
+        titles,
+        [
+            "Name",
+            "State",
+            "Owner",
+            "Standby",
+            "Sample",
+            "Kubelet",
+            "Reason",
+            "Resolution (wide)",
+            "Remedy (wide)",
+            "Failed (wide)",
+            "Message (wide)"
+        ]
+    );
+    assert_eq!(
+        rows,
+        [
+            [
+                "n1",
+                "served",
+                "scraper-1",
+                "<none>",
+                "2s",
+                "0s",
+                "<none>",
+                "15s",
+                "<none>",
+                "<none>",
+                "<none>"
+            ],
+            [
+                "n2",
+                "served",
+                "scraper-2",
+                "scraper-1",
+                "2s",
+                "0s",
+                "<none>",
+                "15s",
+                "<none>",
+                "<none>",
+                "<none>"
+            ],
+            [
+                "n3",
+                "failing",
+                "scraper-2",
+                "scraper-1",
+                "<unknown>",
+                "<unknown>",
+                "tls",
+                "15s",
+                "KubeletCertificate",
+                "12s",
+                "x509: unknown authority"
+            ],
+        ]
+    );
+    let (_, rows) = table(&router, "scrapers").await;
+    assert_eq!(
+        rows[1],
+        [
+            "scraper-2",
+            "<unknown>",
+            "<none>",
+            "2",
+            "0",
+            "0",
+            "1",
+            "2s",
+            "15s",
+            "1",
+            "7-1"
+        ]
+    );
+    let (_, rows) = table(&router, "metricsfrontends").await;
+    assert_eq!(
+        rows,
+        [["frontend-0", "0.1.0", "2/3", "1", "2", "2s", "<unknown>"]]
+    );
+    // Without rows there are columns.
+    let (titles, rows) = table(&router, "nodescrapes?labelSelector=role%3Dz").await;
+    assert_eq!((titles.len(), rows.len()), (11, 0));
+}
+
+#[tokio::test]
+async fn selectors_choose() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    for (query, expected) in [
+        ("fieldSelector=status.state%3Dfailing", &["n3"][..]),
+        ("fieldSelector=status.state!%3Dfailing", &["n1", "n2"]),
+        ("fieldSelector=status.owner%3Dscraper-2", &["n2", "n3"]),
+        (
+            "fieldSelector=status.owner%3Dscraper-2,status.state%3Dserved",
+            &["n2"],
+        ),
+        ("fieldSelector=metadata.name%3Dn1", &["n1"]),
+        ("fieldSelector=metadata.name%3Dn9", &[]),
+        ("labelSelector=role", &["n1", "n2"]),
+        ("labelSelector=role%3Da", &["n2"]),
+    ] {
+        let found = names(&router, &format!("{BASE}/nodescrapes?{query}")).await;
+        assert_eq!(found, expected, "{query}");
+    }
+    let others = format!("{BASE}/scrapers?fieldSelector=metadata.name!%3Dscraper-1");
+    assert_eq!(names(&router, &others).await, ["scraper-2"]);
+    let bad = ask(
+        &router,
+        &format!("{BASE}/scrapers?fieldSelector=status.state%3Dx"),
+        &[],
+    )
+    .await;
+    assert_eq!(bad.status, 400);
+}
+
+#[tokio::test]
+async fn lists_are_paged() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    for (resource, all) in [
+        ("nodescrapes", &["n1", "n2", "n3"][..]),
+        ("scrapers", &["scraper-1", "scraper-2"]),
+    ] {
+        let (mut found, mut token) = (Vec::new(), String::new());
+        loop {
+            let part = object(&router, &format!("{resource}?limit=1&continue={token}")).await;
+            found.push(part["items"][0]["metadata"]["name"].clone());
+            let Some(next) = part["metadata"]["continue"].as_str() else {
+                break;
+            };
+            token = next.to_owned();
+        }
+        assert_eq!(found, all);
+    }
+    let of_nodes = object(&router, "nodescrapes?limit=1").await;
+    let token = of_nodes["metadata"]["continue"].as_str().unwrap();
+    let other = ask(&router, &format!("{BASE}/scrapers?continue={token}"), &[]).await;
+    assert_eq!(other.status, 400);
+}
+
+#[tokio::test]
+async fn protobuf_is_not_served() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let path = format!("{BASE}/nodescrapes");
+    for (accept, status, kind) in [
+        (
+            "application/vnd.kubernetes.protobuf",
+            406,
+            "application/json",
+        ),
+        (
+            "application/vnd.kubernetes.protobuf,application/json",
+            200,
+            "application/json",
+        ),
+        ("application/yaml", 200, "application/yaml"),
+    ] {
+        let answer = ask(&router, &path, &[("accept", accept)]).await;
+        assert_eq!(answer.status, status, "{accept}");
+        if status == 200 {
+            assert_eq!(answer.header("content-type"), Some(kind), "{accept}");
+        }
+    }
+}
+
+/// Whether all that `value` has is in the schema.
+fn is_described(schema: &Value, value: &Value, at: &str) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let field = &schema["properties"][name];
+                assert!(field["description"].is_string(), "{at}.{name}: {field}");
+                is_described(field, value, &format!("{at}.{name}"));
+            }
+        }
+        Value::Array(_) => assert_eq!(schema["type"], "array", "{at}"),
+        Value::Number(_) => assert_eq!(schema["type"], "integer", "{at}"),
+        Value::String(word) => {
+            assert_eq!(schema["type"], "string", "{at}");
+            if let Some(words) = schema["enum"].as_array() {
+                assert!(words.contains(&json!(word)), "{at}: {word}");
+            }
+        }
+        other => panic!("{at}: {other}"),
+    }
+}
+
+#[tokio::test]
+async fn explain_knows_every_field() {
+    let (cluster, _said) = cluster();
+    let mut rescuer = cluster.api.facts.claims("scraper-3".into());
+    rescuer.take(Some(Role::Rescuer), vec!["n3".into()]);
+    rescuer.take(Some(Role::Leaving), vec!["n2".into()]);
+    let router = cluster.router();
+    let document = ask(
+        &router,
+        "/openapi/v3/apis/fleet.tributary.dev/v1alpha1",
+        &[],
+    )
+    .await;
+    let document: Value = serde_json::from_str(&document.body).unwrap();
+    let schemas = &document["components"]["schemas"];
+    for (resource, kind) in [
+        ("nodescrapes", "NodeScrape"),
+        ("scrapers", "Scraper"),
+        ("metricsfrontends", "MetricsFrontend"),
+    ] {
+        let schema = &schemas[format!("dev.tributary.fleet.v1alpha1.{kind}")];
+        let wanted = json!([{
+            "group": "fleet.tributary.dev", "kind": kind, "version": "v1alpha1"
+        }]);
+        assert_eq!(schema["x-kubernetes-group-version-kind"], wanted);
+        let operation = &document["paths"][format!("{BASE}/{resource}")]["get"];
+        assert_eq!(operation["x-kubernetes-group-version-kind"], wanted[0]);
+        let list = object(&router, resource).await;
+        for item in list["items"].as_array().unwrap() {
+            is_described(&schema["properties"]["status"], &item["status"], kind);
+        }
+    }
+}
+
+/// The events of a watch.
+struct Watch(Body);
+
+impl Watch {
+    async fn begin(router: &Router, query: &str) -> Result<Self, (u16, Value)> {
+        let path = format!("{BASE}/nodescrapes?watch=true&{query}");
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        if status == 200 {
+            return Ok(Self(body));
+        }
+        let whole = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        Err((status, serde_json::from_slice(&whole).unwrap()))
+    }
+
+    /// Type, name and state of what is told next; `None` at the end.
+    async fn next(&mut self) -> Option<Vec<(String, String, String)>> {
+        let frame = self.0.frame().await?;
+        let text = String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
+        let event = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let object = &event["object"];
+            assert_eq!(object["kind"], "NodeScrape");
+            assert_eq!(object["apiVersion"], "fleet.tributary.dev/v1alpha1");
+            (
+                text(&event["type"]),
+                text(&object["metadata"]["name"]),
+                text(&object["status"]["state"]),
+            )
+        };
+        Some(text.lines().map(event).collect())
+    }
+}
+
+fn event(kind: &str, name: &str, state: &str) -> (String, String, String) {
+    (kind.to_owned(), name.to_owned(), state.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_tells_what_is_there_and_then_what_changes() {
+    let (cluster, _said) = cluster();
+    let router = cluster.clone().router();
+    let mut watch = Watch::begin(&router, "timeoutSeconds=60").await.unwrap();
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [
+            event("ADDED", "n1", "served"),
+            event("ADDED", "n2", "served"),
+            event("ADDED", "n3", "failing"),
+        ]
+    );
+    fail(&cluster, "n3", ("dial", "connection refused"));
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("MODIFIED", "n3", "failing")]
+    );
+    cluster.api.catalog.remove_node("n1");
+    cluster.node("n4", &[]);
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("ADDED", "n4", "unreported")]
+    );
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("DELETED", "n1", "gone")]
+    );
+    assert_eq!(watch.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_selected_no_longer_is_told_as_gone() {
+    let (cluster, _said) = cluster();
+    let router = cluster.clone().router();
+    let query = "fieldSelector=status.state%3Dunreported";
+    let mut watch = Watch::begin(&router, query).await.unwrap();
+    cluster.node("n4", &[]);
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("ADDED", "n4", "unreported")]
+    );
+    fail(&cluster, "n4", ("dial", "connection refused"));
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("DELETED", "n4", "failing")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_goes_on_where_the_list_ended() {
+    let (cluster, _said) = cluster();
+    let router = cluster.clone().router();
+    let list = object(&router, "nodescrapes").await;
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    assert!(version.parse::<u128>().is_ok(), "{version}");
+    let query = format!("resourceVersion={version}");
+    let mut watch = Watch::begin(&router, &query).await.unwrap();
+    fail(&cluster, "n3", ("dial", "connection refused"));
+    assert_eq!(
+        watch.next().await.unwrap(),
+        [event("MODIFIED", "n3", "failing")]
+    );
+
+    // It has the same objects; what it has of them is not known.
+    let mut watch = Watch::begin(&router, &query).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().len(), 3);
+
+    // One is gone, and it would not be told.
+    cluster.api.catalog.remove_node("n1");
+    let (status, told) = Watch::begin(&router, &query).await.err().unwrap();
+    assert_eq!((status, &told["reason"]), (410, &json!("Expired")));
+    let (status, _) = Watch::begin(&router, "resourceVersion=x")
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(status, 410);
+
+    // A part of a list has no version.
+    let part = object(&router, "nodescrapes?limit=1").await;
+    assert_eq!(part["metadata"].get("resourceVersion"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn informers_get_the_list_as_events_with_a_bookmark_after_it() {
+    let (cluster, _said) = cluster();
+    let router = cluster.clone().router();
+    let query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let mut watch = Watch::begin(&router, query).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().len(), 3);
+    let frame = watch.0.frame().await.unwrap().unwrap().into_data().unwrap();
+    let bookmark: Value = serde_json::from_slice(&frame).unwrap();
+    let list = object(&router, "nodescrapes").await;
+    assert_eq!(
+        bookmark,
+        json!({
+            "type": "BOOKMARK",
+            "object": {
+                "kind": "NodeScrape",
+                "apiVersion": "fleet.tributary.dev/v1alpha1",
+                "metadata": {
+                    "resourceVersion": list["metadata"]["resourceVersion"],
+                    "annotations": { "k8s.io/initial-events-end": "true" },
+                },
+            },
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_table_is_watched_row_by_row_with_its_columns_once() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let request = Request::get(format!("{BASE}/nodescrapes?watch=true"))
+        .header("accept", TABLE)
+        .header("accept-encoding", "gzip")
+        .header("user-agent", "curl/8")
+        .body(Body::empty())
+        .unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(response.headers().get("content-encoding"), None);
+    let frame = response.into_body().frame().await.unwrap().unwrap();
+    let text = String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap();
+    let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<Value> = events.collect();
+    let columns = |event: &Value| {
+        let columns = &event["object"]["columnDefinitions"];
+        columns.as_array().map(Vec::len)
+    };
+    assert_eq!(
+        events.iter().map(columns).collect::<Vec<_>>(),
+        [Some(11), None, None]
+    );
+    let row = &events[2]["object"]["rows"][0];
+    assert_eq!(
+        (&row["cells"][0], &row["cells"][1]),
+        (&json!("n3"), &json!("failing"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_are_bounded_and_end_with_the_process() {
+    let (cluster, _said) = cluster();
+    let router = cluster.clone().router();
+    let mut watches = Vec::new();
+    for _ in 0..16 {
+        watches.push(Watch::begin(&router, "").await.unwrap());
+    }
+    let (status, told) = Watch::begin(&router, "").await.err().unwrap();
+    assert_eq!((status, &told["reason"]), (429, &json!("TooManyRequests")));
+    let mut last = watches.pop().unwrap();
+    last.next().await.unwrap();
+    cluster.api.ending.cancel();
+    assert_eq!(last.next().await, None);
+}
+
+#[tokio::test]
+async fn resource_metrics_are_still_not_watched() {
+    let (cluster, _said) = cluster();
+    let router = cluster.router();
+    let mut statuses = BTreeMap::new();
+    for path in [
+        "/apis/metrics.k8s.io/v1/nodes?watch=true".to_owned(),
+        format!("{BASE}/nodescrapes?watch=false"),
+    ] {
+        let answer = ask(&router, &path, &[]).await;
+        statuses.insert(path, answer.status.as_u16());
+    }
+    assert_eq!(statuses.into_values().collect::<Vec<_>>(), [200, 405]);
+}
