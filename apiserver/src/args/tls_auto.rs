@@ -55,7 +55,7 @@ pub struct TlsAutoArgs {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "v1beta1.metrics.k8s.io,v1.metrics.k8s.io"
+        default_value = "v1beta1.metrics.k8s.io,v1.metrics.k8s.io,v1alpha1.fleet.tributary.dev"
     )]
     pub tls_auto_api_services: Vec<String>,
 

@@ -106,8 +106,12 @@ mod tests {
         assert_eq!(settings.server_name(), "t.ns.svc");
         let names = ["t.ns.svc", "t.ns", "t.ns.svc.cluster.local"];
         assert_eq!(settings.names, names);
-        let both = ["v1beta1.metrics.k8s.io", "v1.metrics.k8s.io"];
-        assert_eq!(settings.api_services, both);
+        let services = [
+            "v1beta1.metrics.k8s.io",
+            "v1.metrics.k8s.io",
+            "v1alpha1.fleet.tributary.dev",
+        ];
+        assert_eq!(settings.api_services, services);
         assert_eq!(settings.renewed_before(), Duration::from_hours(30 * 24));
         assert_eq!(settings.overlap, Duration::from_hours(1));
         let flags = ["--tls-auto=ns/t", "--tls-auto-secret=a"];

@@ -298,13 +298,17 @@ pub(crate) fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
         "metadata": { "namespace": NAMESPACE, "name": FRONTEND },
         "spec": { "type": "ExternalName", "externalName": "localhost" },
     });
-    let versions = VERSIONS.map(|version| {
+    let metrics = VERSIONS.map(|version| ("metrics.k8s.io", version));
+    let served = metrics
+        .into_iter()
+        .chain([("fleet.tributary.dev", "v1alpha1")]);
+    let versions = served.map(|(group, version)| {
         json!({
             "apiVersion": "apiregistration.k8s.io/v1",
             "kind": "APIService",
-            "metadata": { "name": format!("{version}.metrics.k8s.io") },
+            "metadata": { "name": format!("{version}.{group}") },
             "spec": {
-                "group": "metrics.k8s.io",
+                "group": group,
                 "version": version,
                 "groupPriorityMinimum": 100,
                 "versionPriority": if version == "v1" { 200 } else { 100 },

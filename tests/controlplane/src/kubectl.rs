@@ -3,10 +3,15 @@
 use std::{
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use tokio::process::Command;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
 
 use crate::assets::name_of;
 
@@ -17,6 +22,13 @@ pub struct Kubectl {
     kubeconfig: PathBuf,
     /// Where it keeps what it discovered; of this one alone, so that no version reads what another wrote.
     home: PathBuf,
+}
+
+/// A command that goes on.
+#[derive(Debug)]
+pub struct Running {
+    _child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
 }
 
 /// What a command came to.
@@ -51,16 +63,8 @@ impl Kubectl {
     ///
     /// It cannot be started.
     pub async fn run(&self, arguments: &[&str]) -> anyhow::Result<Outcome> {
-        let output = Command::new(&self.program)
-            .arg("--kubeconfig")
-            .arg(&self.kubeconfig)
-            .args(arguments)
-            .env("HOME", &self.home)
-            .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .with_context(|| format!("start {}", self.program.display()))?;
+        let output = self.command(arguments).output().await;
+        let output = output.with_context(|| format!("start {}", self.program.display()))?;
         Ok(Outcome {
             ok: output.status.success(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -78,5 +82,44 @@ impl Kubectl {
         let (name, command) = (self.name(), arguments.join(" "));
         anyhow::ensure!(outcome.ok, "{name} {command}: {}", outcome.stderr);
         Ok(outcome.stdout)
+    }
+
+    /// Starts a command that prints lines until it is dropped.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn start(&self, arguments: &[&str]) -> anyhow::Result<Running> {
+        let child = self.command(arguments).stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("start {}", self.program.display()))?;
+        let printed = child.stdout.take().context("stdout")?;
+        Ok(Running {
+            _child: child,
+            lines: BufReader::new(printed).lines(),
+        })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments)
+            .env("HOME", &self.home)
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+}
+
+impl Running {
+    /// The next line that it prints.
+    ///
+    /// # Errors
+    ///
+    /// It ended, or printed none for a minute.
+    pub async fn line(&mut self) -> anyhow::Result<String> {
+        let line = timeout(Duration::from_mins(1), self.lines.next_line());
+        line.await.context("no line")??.context("ended")
     }
 }

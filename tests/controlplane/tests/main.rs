@@ -5,6 +5,7 @@ mod autoscaling;
 mod claims;
 mod credentials;
 mod discovery;
+mod fleet;
 mod publishers;
 mod python;
 mod reaction;

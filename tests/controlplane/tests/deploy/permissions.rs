@@ -339,7 +339,11 @@ fn is_bound_to_names(rule: &Value) {
     let names: &[&str] = match rule["resources"][0].as_str().unwrap_or_default() {
         "secrets" => &["tributary-serving"],
         "configmaps" => &["tributary-ca"],
-        "apiservices" => &["v1beta1.metrics.k8s.io", "v1.metrics.k8s.io"],
+        "apiservices" => &[
+            "v1beta1.metrics.k8s.io",
+            "v1.metrics.k8s.io",
+            "v1alpha1.fleet.tributary.dev",
+        ],
         _ => return,
     };
     assert_eq!(rule["resourceNames"], serde_json::json!(names), "{rule}");
