@@ -229,88 +229,37 @@ async fn table(router: &Router, path: &str) -> (Vec<String>, Vec<Vec<String>>) {
 async fn people_see_tables_with_ages() {
     let (cluster, _said) = cluster();
     let router = cluster.router();
+    let lines = |rows: &[Vec<String>]| -> Vec<String> {
+        rows.iter().map(|cells| cells.join(" | ")).collect()
+    };
     let (titles, rows) = table(&router, "nodescrapes").await;
     assert_eq!(
-        titles,
-        [
-            "Name",
-            "State",
-            "Owner",
-            "Standby",
-            "Sample",
-            "Kubelet",
-            "Reason",
-            "Resolution (wide)",
-            "Remedy (wide)",
-            "Failed (wide)",
-            "Message (wide)"
-        ]
+        titles.join(" | "),
+        concat!(
+            "Name | State | Owner | Standby | Sample | Kubelet | Reason | ",
+            "Resolution (wide) | Remedy (wide) | Failed (wide) | Message (wide)"
+        )
     );
     assert_eq!(
-        rows,
+        lines(&rows),
         [
-            [
-                "n1",
-                "served",
-                "scraper-1",
-                "<none>",
-                "2s",
-                "0s",
-                "<none>",
-                "15s",
-                "<none>",
-                "<none>",
-                "<none>"
-            ],
-            [
-                "n2",
-                "served",
-                "scraper-2",
-                "scraper-1",
-                "2s",
-                "0s",
-                "<none>",
-                "15s",
-                "<none>",
-                "<none>",
-                "<none>"
-            ],
-            [
-                "n3",
-                "failing",
-                "scraper-2",
-                "scraper-1",
-                "<unknown>",
-                "<unknown>",
-                "tls",
-                "15s",
-                "KubeletCertificate",
-                "12s",
-                "x509: unknown authority"
-            ],
+            "n1 | served | scraper-1 | <none> | 2s | 0s | <none> | 15s | <none> | <none> | <none>",
+            "n2 | served | scraper-2 | scraper-1 | 2s | 0s | <none> | 15s | <none> | <none> | <none>",
+            concat!(
+                "n3 | failing | scraper-2 | scraper-1 | <unknown> | <unknown> | tls | ",
+                "15s | KubeletCertificate | 12s | x509: unknown authority"
+            ),
         ]
     );
     let (_, rows) = table(&router, "scrapers").await;
     assert_eq!(
-        rows[1],
-        [
-            "scraper-2",
-            "<unknown>",
-            "<none>",
-            "2",
-            "0",
-            "0",
-            "1",
-            "2s",
-            "15s",
-            "1",
-            "7-1"
-        ]
+        lines(&rows)[1],
+        "scraper-2 | <unknown> | <none> | 2 | 0 | 0 | 1 | 2s | 15s | 1 | 7-1"
     );
     let (_, rows) = table(&router, "metricsfrontends").await;
     assert_eq!(
-        rows,
-        [["frontend-0", "0.1.0", "2/3", "1", "2", "2s", "<unknown>"]]
+        lines(&rows),
+        ["frontend-0 | 0.1.0 | 2/3 | 1 | 2 | 2s | <unknown>"]
     );
     // Without rows there are columns.
     let (titles, rows) = table(&router, "nodescrapes?labelSelector=role%3Dz").await;
