@@ -298,7 +298,7 @@ fn what_is_deleted_comes_back_as_it_was_and_without_memory_anew() -> anyhow::Res
     })
 }
 
-async fn rolled_out(site: &Site) -> anyhow::Result<()> {
+pub(crate) async fn rolled_out(site: &Site) -> anyhow::Result<()> {
     let rollout = ["rollout", "status", "deploy/tributary", "-n", NAMESPACE];
     let rollout = [&rollout[..], &["--timeout=180s"]].concat();
     site.kubectl.ok(&rollout).await?;

@@ -1,6 +1,7 @@
 //! The certificate that the chart makes: kept by upgrades, renewed in time, changed while requests run.
 
 use crate::{
+    auto::{Polling, rolled_out, told},
     installed::both_own_nodes,
     played,
     rendered::define,
@@ -70,5 +71,42 @@ fn what_the_chart_asks_of_cert_manager_serves_and_while_it_is_renewed() -> anyho
 
         played::renew(&site, "tributary").await?;
         site.new_certificate_without_a_failure().await
+    })
+}
+
+/// Something else in the cluster writes `caBundle`, by an annotation of the user's.
+const INJECTED: [&str; 4] = [
+    "--set",
+    "tls.type=cert-manager,tls.certManager.addInjectorAnnotations=false,replicas=2",
+    "--set",
+    r"apiService.caBundleInjected=true,apiService.annotations.cert-manager\.io/inject-ca-from=tributary-system/tributary",
+];
+
+#[test]
+fn what_another_injects_stays_and_a_change_to_auto_costs_no_request() -> anyhow::Result<()> {
+    on_site(async |site| {
+        define(&site).await?;
+        site.install(&INJECTED).await?;
+        assert_eq!(played::issue(&site).await?, 2);
+        assert_eq!(played::inject(&site).await?, 2);
+        site.available().await?;
+        site.top().await?;
+        let mut polling = Polling::start(&site);
+        site.install(&INJECTED).await?;
+        let ca = held(&site, "tributary-ca", "tls.crt").await?;
+        for version in ["v1beta1", "v1"] {
+            let name = format!("apiservice/{version}.metrics.k8s.io");
+            let bundle = ["get", &name, "-o", "jsonpath={.spec.caBundle}"];
+            assert_eq!(site.kubectl.ok(&bundle).await?, ca, "{version}");
+        }
+        polling.is_well()?;
+
+        let before = held(&site, "tributary-tls", "tls.crt").await?;
+        site.install(&["--set", "tls.type=auto,replicas=2"]).await?;
+        rolled_out(&site).await?;
+        // The certificate of before is served until its successor is trusted everywhere.
+        assert_eq!(held(&site, "tributary-serving", "tls.crt").await?, before);
+        told(&site).await?;
+        polling.end().await
     })
 }
