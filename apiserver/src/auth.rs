@@ -65,13 +65,13 @@ use self::{
     request::was_known,
     token::{Shown, Tokens},
     trust::{Current, Trust},
-    user::User,
     waiting::{Caller, Standing},
 };
 pub(crate) use self::{
     config::{AuthConfig, Clients},
     publishing::{MayNot, Publishing},
     token::bearer,
+    user::User,
     x509::{Pool, names},
 };
 use crate::limits::{self, Busy, Limits, Place};

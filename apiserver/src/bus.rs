@@ -16,6 +16,7 @@ mod metrics;
 mod overdue;
 mod pace;
 mod publisher;
+mod revocation;
 mod rosters;
 mod session;
 mod share;
@@ -32,9 +33,12 @@ use axum::{
     extract::{Request, State},
     routing::post,
 };
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{FutureExt as _, StreamExt as _, stream::BoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status, Streaming, server::Grpc};
 use tonic_prost::ProstCodec;
@@ -49,6 +53,7 @@ use self::{
     admission::Shown,
     frames::Frames,
     overdue::{Report, report_overdue},
+    revocation::{Checked, Checks},
     session::{Open, Session},
 };
 pub(crate) use self::{
@@ -123,10 +128,11 @@ impl Bus {
     }
 
     /// The service as routes, behind `admission`.
-    fn into_router(self, admission: Admission) -> Router {
+    fn into_router(self, admission: Admission, checks: Checks) -> Router {
         let door = Arc::new(Door {
             bus: self,
             admission,
+            checks,
         });
         Router::new()
             .route(&format!("/{SERVICE_NAME}/Publish"), post(publish))
@@ -140,6 +146,7 @@ impl Bus {
 struct Door {
     bus: Bus,
     admission: Admission,
+    checks: Checks,
 }
 
 /// Begins a stream. That it is not let in is said before anything of it is read.
@@ -168,7 +175,7 @@ impl Door {
         // A publisher that has proven nothing waits for reviews, and should cost little.
         head.headers = needed(&head.headers);
         let from = shown.from();
-        let admitted = self.admission.admit(shown).await?;
+        let mut admitted = self.admission.admit(shown).await?;
         let opened = self.bus.accounts.open(&admitted.account(), Instant::now());
         let account = opened.map_err(|full| {
             let reason = if matches!(full, TooMuch::Faults(_)) {
@@ -180,10 +187,22 @@ impl Door {
             Status::resource_exhausted(full.to_string())
         })?;
         let frames = Frames::new(body, &account.room);
+        let (told, denied) = oneshot::channel();
+        let over = CancellationToken::new();
+        let check = Checked {
+            denied: std::mem::replace(&mut admitted.denied, std::future::pending().boxed()),
+            told,
+            over: over.clone(),
+            peer: peer.clone(),
+        };
+        let checked = self.checks.try_send(check);
+        checked.map_err(|_| Status::unavailable("too many streams begin at once"))?;
         let publisher = Open {
             from,
             account,
             trusted: peer.and_then(|peer| peer.trust()),
+            denied,
+            over: over.drop_guard(),
         };
         Ok(Session::new(self.bus.clone(), frames, publisher, admitted))
     }

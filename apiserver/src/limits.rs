@@ -22,6 +22,7 @@ use tokio_util::{
 };
 use tributary_runtime::serve::{Kept, Line};
 
+pub(crate) use self::room::tenant_of;
 use self::room::{Room, Taken};
 use crate::api::status::{Details, Status};
 
@@ -79,6 +80,15 @@ pub(crate) struct Caller(pub(crate) Arc<str>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
+/// Of whom an answer may be dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Of the one who needs room.
+    Own,
+    /// Of anybody who may have to make room for that one.
+    Anybody,
+}
+
 impl Limits {
     /// Bounds for all requests but those to `exempt`, until `refusing`.
     pub(crate) fn new(
@@ -110,6 +120,12 @@ impl Limits {
         Ok(Place {
             taken: taken.map(Arc::new),
         })
+    }
+
+    /// Drops an answer that is not read, for one to `tenant`. False if there is none.
+    pub(crate) fn make_room(&self, tenant: &str, whose: Whose) -> bool {
+        let room = self.0.room.as_ref();
+        room.is_some_and(|room| room.make_room_for(tenant, whose))
     }
 
     /// When no request is under way any more, of those that came before

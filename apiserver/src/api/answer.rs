@@ -84,7 +84,7 @@ impl<K: Kind> Answer<K> {
             writer,
             freshness: served.api.freshness.clone(),
             turns: served.turns.clone(),
-            share: served.budget.share(),
+            share: served.budget.share(request),
         })
     }
 
@@ -183,7 +183,9 @@ impl<K: Kind> Answer<K> {
                 None => self.writer.finish(&mut chunk),
             }
             length += chunk.len();
-            if let Err(busy) = self.share.hold(length) {
+            // What is sent while it is made holds no more than its first part.
+            let whole = items.is_none() || most == usize::MAX;
+            if whole && let Err(busy) = self.share.hold(length) {
                 return busy.into_response();
             }
             if !chunk.is_empty() {

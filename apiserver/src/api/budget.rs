@@ -6,12 +6,19 @@
 //! memory of the process. What finds no room is asked to come again, at once: those
 //! who wait would hold what they have so far, and might wait for each other.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
+use axum::extract::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::answer::WHOLE;
-use crate::limits::Busy;
+use crate::{
+    auth::User,
+    limits::{self, Busy, Limits, Whose},
+};
 
 /// Of all answers together: eleven lists of 150,000 pods in protobuf.
 const ALL: usize = 256 << 20;
@@ -22,14 +29,32 @@ const STEP: usize = 64 << 10;
 /// What an item of a part of a list takes until it is written.
 pub(super) const ITEM: usize = 256;
 
+/// Answers to one user, or to all service accounts of a namespace, have this part of
+/// it at most: a quarter.
+const OF_ONE: usize = 4;
+
 /// The budget. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    /// Steps that are left.
+    steps: Arc<Semaphore>,
+    /// What answers to one tenant may hold, in steps.
+    share: usize,
+    /// What those of each hold. Tenants without any are not kept.
+    of_tenants: Mutex<HashMap<Arc<str>, usize>>,
+}
 
 /// What one answer holds of it, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Share {
     budget: Budget,
+    /// Whose it is.
+    tenant: Arc<str>,
+    /// Lets go of answers that nobody reads, where there is no room.
+    limits: Option<Limits>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -41,14 +66,62 @@ impl Default for Budget {
 
 impl Budget {
     fn of(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / STEP)))
+        let steps = bytes / STEP;
+        Self(Arc::new(Inner {
+            steps: Arc::new(Semaphore::new(steps)),
+            share: steps / OF_ONE,
+            of_tenants: Mutex::default(),
+        }))
     }
 
-    /// For an answer that holds nothing yet.
-    pub(super) fn share(&self) -> Share {
+    /// For the answer to `request`, which holds nothing yet.
+    pub(super) fn share(&self, request: &Request) -> Share {
+        let extensions = request.extensions();
+        let user = extensions.get::<Arc<User>>();
+        let user = user.map_or("", |user| &user.name);
+        self.share_of(user, extensions.get::<Limits>().cloned())
+    }
+
+    fn share_of(&self, user: &str, limits: Option<Limits>) -> Share {
         Share {
             budget: self.clone(),
+            tenant: limits::tenant_of(user).into(),
+            limits,
             permit: None,
+        }
+    }
+}
+
+impl Inner {
+    fn of_tenants(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        let locked = self.of_tenants.lock();
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes `steps` for an answer to `tenant`.
+    ///
+    /// # Errors
+    ///
+    /// Whose answers take up the room.
+    fn take(&self, tenant: &Arc<str>, steps: usize) -> Result<OwnedSemaphorePermit, Whose> {
+        let mut of_tenants = self.of_tenants();
+        let held = of_tenants.get(tenant).copied().unwrap_or_default();
+        let held = held.saturating_add(steps);
+        let many = u32::try_from(steps).map_err(|_| Whose::Own)?;
+        if held > self.share {
+            return Err(Whose::Own);
+        }
+        let permit = Arc::clone(&self.steps).try_acquire_many_owned(many);
+        let permit = permit.map_err(|_| Whose::Anybody)?;
+        of_tenants.insert(Arc::clone(tenant), held);
+        Ok(permit)
+    }
+
+    fn give_back(&self, tenant: &str, steps: usize) {
+        let mut of_tenants = self.of_tenants();
+        match of_tenants.get_mut(tenant) {
+            Some(held) if *held > steps => *held -= steps,
+            _ => drop(of_tenants.remove(tenant)),
         }
     }
 }
@@ -59,22 +132,39 @@ impl Share {
     ///
     /// # Errors
     ///
-    /// There is no room.
+    /// There is no room, also without the answers that nobody reads.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Busy> {
-        let held = self.permit.as_ref();
-        let held = held.map_or(0, OwnedSemaphorePermit::num_permits);
-        let missing = bytes.div_ceil(STEP).saturating_sub(held);
+        let missing = bytes.div_ceil(STEP).saturating_sub(self.held());
         if bytes <= WHOLE || missing == 0 {
             return Ok(());
         }
-        let missing = u32::try_from(missing).map_err(|_| Busy)?;
-        let more = Arc::clone(&self.budget.0).try_acquire_many_owned(missing);
-        let more = more.map_err(|_| Busy)?;
-        match &mut self.permit {
-            Some(permit) => permit.merge(more),
-            none => *none = Some(more),
+        loop {
+            let more = self.budget.0.take(&self.tenant, missing);
+            match (more, &self.limits) {
+                (Ok(more), _) => {
+                    match &mut self.permit {
+                        Some(permit) => permit.merge(more),
+                        none => *none = Some(more),
+                    }
+                    return Ok(());
+                }
+                // Each round drops an answer, so there is an end.
+                (Err(whose), Some(limits)) if limits.make_room(&self.tenant, whose) => {}
+                (Err(_), _) => return Err(Busy),
+            }
         }
-        Ok(())
+    }
+
+    fn held(&self) -> usize {
+        let permit = self.permit.as_ref();
+        permit.map_or(0, OwnedSemaphorePermit::num_permits)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // What it holds itself goes back right after this.
+        self.budget.0.give_back(&self.tenant, self.held());
     }
 }
 
@@ -84,8 +174,9 @@ mod tests {
 
     #[test]
     fn an_answer_takes_what_it_holds_and_gives_it_back() {
-        let budget = Budget::of(1 << 20);
-        let (mut one, mut other) = (budget.share(), budget.share());
+        let budget = Budget::of(4 << 20);
+        let jane = || budget.share_of("jane", None);
+        let (mut one, mut other) = (jane(), jane());
         for kib in [100, 128, 129, 500, 600, 600, 100] {
             assert_eq!(one.hold(kib << 10), Ok(()), "{kib}");
         }
@@ -93,10 +184,38 @@ mod tests {
         assert_eq!(other.hold(600 << 10), Err(Busy));
         assert_eq!(one.hold(2 << 20), Err(Busy));
         // What is small is served.
-        assert_eq!(budget.share().hold(WHOLE), Ok(()));
+        assert_eq!(jane().hold(WHOLE), Ok(()));
         drop(one);
         assert_eq!(other.hold(600 << 10), Ok(()));
         drop(other);
-        assert_eq!(budget.0.available_permits(), 16);
+        assert_eq!(budget.0.steps.available_permits(), 64);
+        assert!(budget.0.of_tenants().is_empty());
+    }
+
+    #[test]
+    fn answers_to_one_tenant_leave_room_for_others() {
+        let budget = Budget::of(4 << 20);
+        let held: Vec<_> = [
+            "system:serviceaccount:shop:a",
+            "system:serviceaccount:shop:b",
+        ]
+        .iter()
+        .map(|user| {
+            let mut share = budget.share_of(user, None);
+            assert_eq!(share.hold(512 << 10), Ok(()));
+            share
+        })
+        .collect();
+        let third = budget
+            .share_of("system:serviceaccount:shop:c", None)
+            .hold(192 << 10);
+        assert_eq!(third, Err(Busy));
+        let mut jane = budget.share_of("jane", None);
+        assert_eq!(jane.hold(1 << 20), Ok(()));
+        drop(held);
+        let third = budget
+            .share_of("system:serviceaccount:shop:c", None)
+            .hold(192 << 10);
+        assert_eq!(third, Ok(()));
     }
 }

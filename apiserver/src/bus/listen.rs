@@ -15,6 +15,7 @@ use tributary_runtime::{
 use super::{
     Bus,
     admission::{Admission, Wanted},
+    revocation::{check, checks},
 };
 use crate::{
     auth::Publishing,
@@ -42,6 +43,12 @@ impl Bus {
         doors: &[BusDoor],
         (publishing, admission): (&Publishing, &Admission),
     ) -> anyhow::Result<Vec<Address>> {
+        let (checks, streams) = checks();
+        let stop = tasks.stop();
+        tasks.spawn("revocations", async move {
+            check(streams, stop).await;
+            Ok(())
+        });
         let mut addresses = Vec::new();
         for door in doors {
             let bound = bind(door).await;
@@ -63,7 +70,8 @@ impl Bus {
                 },
                 metrics: self.metrics.serve.clone(),
             };
-            let (router, stop) = (self.clone().into_router(admission), tasks.stop());
+            let router = self.clone().into_router(admission, checks.clone());
+            let stop = tasks.stop();
             tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });
             addresses.push(bound.address);
         }

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use prost::Message as _;
 use tokio::{
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, sleep_until},
 };
+use tokio_util::sync::DropGuard;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 use tributary_proto::{
@@ -59,6 +60,9 @@ pub(super) struct Session {
     account: Arc<Account>,
     /// The connection is nobody's to close while there is a session on it.
     _trusted: Option<Trusted>,
+    /// Tells that the publisher may publish no longer.
+    denied: oneshot::Receiver<Status>,
+    _over: DropGuard,
 }
 
 /// A publisher that was let in.
@@ -70,6 +74,10 @@ pub(super) struct Open {
     pub(super) account: Account,
     /// That its connection is trusted.
     pub(super) trusted: Option<Trusted>,
+    /// Tells that the publisher may publish no longer.
+    pub(super) denied: oneshot::Receiver<Status>,
+    /// That the stream is not over.
+    pub(super) over: DropGuard,
 }
 
 impl Session {
@@ -80,6 +88,8 @@ impl Session {
             from,
             account,
             trusted,
+            denied,
+            over,
         }: Open,
         admitted: Admitted,
     ) -> Self {
@@ -98,7 +108,9 @@ impl Session {
             present: None,
             ended: false,
             account: Arc::new(account),
+            denied,
             _trusted: trusted,
+            _over: over,
         }
     }
 
@@ -126,7 +138,7 @@ impl Session {
                 () = stop.cancelled() => {
                     return Err(Status::unavailable("the frontend is stopping"));
                 }
-                denied = &mut self.admitted.denied => return Err(denied),
+                Ok(denied) = &mut self.denied => return Err(denied),
                 () = sleep_until(self.hello_by), if self.publisher.is_none() => {
                     self.bus.metrics.refused("hello");
                     return Err(Status::deadline_exceeded("no Hello"));

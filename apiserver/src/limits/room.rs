@@ -10,7 +10,7 @@ use std::{
 use tokio::time::Instant;
 use tributary_runtime::serve::Sending;
 
-use super::Busy;
+use super::{Busy, Whose};
 
 /// One tenant may have this part of all places: a quarter.
 const SHARE: usize = 4;
@@ -110,6 +110,16 @@ impl Room {
         taken.is_ok().then(|| self.taken(tenant))
     }
 
+    /// Drops an answer that nobody reads for what an answer to `tenant` holds: one of
+    /// its own, or of anybody. False if there is none.
+    pub(super) fn make_room_for(&self, tenant: &str, whose: Whose) -> bool {
+        let full = match whose {
+            Whose::Own => Full::Share,
+            Whose::Anybody => Full::All(self.lock().of(tenant)),
+        };
+        self.make_room(full, tenant)
+    }
+
     fn taken(self: &Arc<Self>, tenant: Arc<str>) -> Taken {
         Taken {
             room: Arc::clone(self),
@@ -119,7 +129,7 @@ impl Room {
 
     /// Lets go of an answer, if there is one that may go: where the tenant has its share
     /// one of its own, else of the tenant that has most.
-    fn make_room(&self, full: Full, tenant: &Arc<str>) {
+    fn make_room(&self, full: Full, tenant: &str) -> bool {
         let now = Instant::now();
         // An answer that is over gives its place back, which locks: so nothing is asked
         // of answers while the lock is held.
@@ -130,15 +140,17 @@ impl Room {
             Some((Untaken { places, since }, answer))
         });
         let may_go = untaken.filter(|(untaken, answer)| match full {
-            Full::Share => answer.tenant == *tenant && untaken.since + UNTAKEN <= now,
+            Full::Share => *answer.tenant == *tenant && untaken.since + UNTAKEN <= now,
             Full::All(places) => untaken.may_go_for(places, now),
         });
         let first = may_go.min_by_key(|(untaken, _)| (Reverse(untaken.places), untaken.since));
-        if let Some((_, answer)) = first {
-            answer.sending.cut();
-            let answers = &mut self.lock().answers;
-            answers.retain(|other| !other.sending.is(&answer.sending));
-        }
+        let Some((_, answer)) = first else {
+            return false;
+        };
+        answer.sending.cut();
+        let answers = &mut self.lock().answers;
+        answers.retain(|other| !other.sending.is(&answer.sending));
+        true
     }
 
     pub(super) fn sends(&self, sending: Sending, taken: &Taken) {
@@ -198,7 +210,7 @@ impl Untaken {
 }
 
 /// Whose share the requests of `user` take from.
-fn tenant_of(user: &str) -> &str {
+pub(crate) fn tenant_of(user: &str) -> &str {
     let account = user.strip_prefix(SERVICE_ACCOUNT);
     match account.and_then(|account| account.split_once(':')) {
         Some((_, name)) => user

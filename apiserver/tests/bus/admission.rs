@@ -7,7 +7,7 @@ use tributary_proto::v1::{Hello, publish_request::Message, publish_response::Mes
 use tributary_sim::{ApiFault, Ca, Pki, TokenSpec};
 
 use super::{
-    publisher::{Proof, dial, dial_socket, hello, reading, roster},
+    publisher::{Proof, dial, dial_socket, dial_with_window, hello, reading, roster},
     stage::{SCRAPER, Stage, eventually},
 };
 
@@ -76,6 +76,42 @@ async fn a_token_that_is_revoked_ends_the_stream() {
     let (code, text) = publisher.end().await;
     assert_eq!(code, Code::Unauthenticated, "{text}");
     stage.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_revoked_ends_a_stream_whose_responses_are_not_read() {
+    let stage = Stage::start(&[]).await;
+    let token = stage.token();
+    let proof = Proof::token(&token);
+    let publisher = dial_with_window(&stage, &proof, Some(0)).await.unwrap();
+    publisher.say(Message::Hello(hello())).await;
+    // Its roster is asked for, and the response waits.
+    publisher.say(reading("node-00001", 1_000)).await;
+    eventually(|| async {
+        match stage
+            .metric("tributary_bus_readings_total{outcome=\"first\"}")
+            .await
+        {
+            0 => stage_has(&stage, 1).await,
+            _ => Ok(()),
+        }
+    })
+    .await;
+    stage.cluster.revoke(&token);
+    eventually(|| stage_has(&stage, 0)).await;
+    drop(publisher);
+    stage.stop().await;
+}
+
+/// Whether the frontend has so many streams, and connections of publishers.
+async fn stage_has(stage: &Stage, wanted: u64) -> Result<(), (u64, u64)> {
+    let streams = stage.metric("tributary_bus_streams").await;
+    let connections = stage.metric("tributary_bus_connections").await;
+    if (streams, connections) == (wanted, wanted) {
+        Ok(())
+    } else {
+        Err((streams, connections))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

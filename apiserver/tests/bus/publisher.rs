@@ -60,6 +60,15 @@ pub(crate) struct Publisher {
 
 /// Opens a stream over TLS.
 pub(crate) async fn dial(stage: &Stage, proof: &Proof) -> Result<Publisher, Status> {
+    dial_with_window(stage, proof, None).await
+}
+
+/// The same, with room for so many bytes of responses.
+pub(crate) async fn dial_with_window(
+    stage: &Stage,
+    proof: &Proof,
+    window: Option<u32>,
+) -> Result<Publisher, Status> {
     let mut roots = RootCertStore::empty();
     let ca = stage.cluster.pki().ca(Ca::Bus);
     let ca = CertificateDer::from_pem_slice(ca.as_bytes()).unwrap();
@@ -87,7 +96,7 @@ pub(crate) async fn dial(stage: &Stage, proof: &Proof) -> Result<Publisher, Stat
             tls.connect(name, stream).await.map(TokioIo::new)
         }
     });
-    let endpoint = Endpoint::from_static("http://bus.test");
+    let endpoint = Endpoint::from_static("http://bus.test").initial_stream_window_size(window);
     let channel = endpoint.connect_with_connector(connector).await.unwrap();
     open(channel, proof).await
 }

@@ -137,6 +137,13 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Closes its connection.
+    pub fn close(&self) {
+        if let Some(line) = self.notes.get::<Line>() {
+            line.evict();
+        }
+    }
+
     /// Notes what its certificate says of it now, for when there are more connections
     /// than there is room for. That it was known stays; that it was trusted does not.
     pub fn verified(&self, standing: Standing) {

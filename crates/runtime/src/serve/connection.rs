@@ -26,7 +26,7 @@ use super::{
     connections::Entered,
     head,
     heads::Heads,
-    line::{Due, Line},
+    line::{Due, Line, Standing},
     listener::{self, Stream},
     metrics::ServeMetrics,
     panics,
@@ -142,7 +142,7 @@ impl Connection {
             move |request| served.clone().answer(request)
         });
         let stream = Heads::new(stream, line.clone(), metrics.clone(), self.large_heads);
-        let builder = builder(&self.limits);
+        let builder = builder(&self.limits, line.standing());
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.into_owned());
         let mut stopping = false;
@@ -205,7 +205,12 @@ impl Served {
     }
 }
 
-fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
+/// How many requests that were given up h2 may still have to look at, on a connection
+/// that many users share: one of them must not end it for the others. Its default of 20
+/// is for one user.
+const SHARED_RESETS: usize = 1_000;
+
+fn builder(limits: &Limits, standing: Standing) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -223,9 +228,93 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .max_send_buf_size(usize::try_from(SEND_BUFFER).unwrap_or(usize::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
+    if standing == Standing::Trusted {
+        // Requests of which each is refused for itself are no reason either.
+        builder
+            .http2()
+            .max_pending_accept_reset_streams(SHARED_RESETS)
+            .max_local_error_reset_streams(None);
+    }
     if limits.http2 {
         builder
     } else {
         builder.http1_only()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const HEADERS: u8 = 1;
+    const RST_STREAM: u8 = 3;
+    const GOAWAY: u8 = 7;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let [_, length @ ..] = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let head = [kind, flags];
+        [&length[..], &head, &stream.to_be_bytes(), payload].concat()
+    }
+
+    /// The kind of the first frame that ends the connection or answers `last`, after
+    /// sixty requests that were given up, all in one piece.
+    async fn answer_after_sixty_given_up(standing: Standing) -> u8 {
+        let (mut client, server) = duplex(1 << 20);
+        let service = service_fn(async |_: Request<Incoming>| {
+            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+        });
+        let builder = builder(&Limits::default(), standing);
+        let serving = builder.serve_connection(TokioIo::new(server), service);
+        let mut serving = pin!(serving.into_owned());
+        // GET https://a/
+        let request = [0x82, 0x87, 0x84, 0x41, 1, b'a'];
+        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        sent.extend(frame(4, 0, 0, &[]));
+        for n in 0..60 {
+            let stream = 2 * n + 1;
+            sent.extend(frame(HEADERS, 5, stream, &request));
+            sent.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+        }
+        let last = 121;
+        sent.extend(frame(HEADERS, 5, last, &request));
+        client.write_all(&sent).await.unwrap();
+        let reading = async {
+            loop {
+                let mut head = [0; 9];
+                client.read_exact(&mut head).await.unwrap();
+                let [_, a, b, kind, _, stream @ ..] = head;
+                let mut payload = vec![0; usize::from(u16::from_be_bytes([a, b]))];
+                client.read_exact(&mut payload).await.unwrap();
+                let answers = kind == HEADERS && u32::from_be_bytes(stream) == last;
+                if answers || kind == GOAWAY {
+                    return kind;
+                }
+            }
+        };
+        let answer = async {
+            let mut reading = pin!(reading);
+            loop {
+                tokio::select! {
+                    kind = &mut reading => return kind,
+                    _ = &mut serving => {}
+                }
+            }
+        };
+        timeout(Duration::from_secs(20), answer).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_one_user_gives_up_ends_no_connection_of_many() {
+        assert_eq!(
+            answer_after_sixty_given_up(Standing::Trusted).await,
+            HEADERS
+        );
+        assert_eq!(answer_after_sixty_given_up(Standing::Known).await, GOAWAY);
     }
 }
