@@ -55,7 +55,7 @@ fn what_the_chart_asks_of_cert_manager_serves_and_while_it_is_renewed() -> anyho
         site.install(&["--set", values]).await?;
         // A CA of this release, and by it the certificate.
         assert_eq!(played::issue(&site).await?, 2);
-        assert_eq!(played::inject(&site).await?, 2);
+        assert_eq!(played::inject(&site).await?, 3);
         site.available().await?;
         println!("{}", site.top().await?);
         both_own_nodes(&site).await?;
@@ -88,7 +88,7 @@ fn what_another_injects_stays_and_a_change_to_auto_costs_no_request() -> anyhow:
         define(&site).await?;
         site.install(&INJECTED).await?;
         assert_eq!(played::issue(&site).await?, 2);
-        assert_eq!(played::inject(&site).await?, 2);
+        assert_eq!(played::inject(&site).await?, 3);
         site.available().await?;
         site.top().await?;
         let mut polling = Polling::start(&site);
