@@ -29,7 +29,7 @@ use tower::ServiceExt as _;
 use tributary_apiserver::{
     api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
-    facts::Facts,
+    node_roles::NodeRoles,
     store::{Source, Store},
 };
 use tributary_model::{
@@ -171,7 +171,7 @@ fn cluster(size: usize) -> Api {
     Api {
         catalog,
         store,
-        facts: Facts::default(),
+        node_roles: NodeRoles::default(),
         freshness: Freshness::default(),
         clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
         node_selector: None,

@@ -1,7 +1,7 @@
 //! What a request costs of whose sender nothing is known: from the bytes on a TLS
 //! connection to the last byte of the answer, in a whole frontend.
 //!
-//! Each is the dearest of its kind that the bounds allow; HPACK makes most of them
+//! Each is the dearest of its kind that the limits allow; HPACK makes most of them
 //! a few hundred bytes on the wire. The dearest of all stands in
 //! docs/decisions/0021-before-authentication.md.
 

@@ -22,6 +22,7 @@ pub(crate) mod json;
 mod kind;
 pub(crate) mod kinds;
 mod layers;
+mod list_yield;
 mod nodes;
 mod objects;
 mod openapi;
@@ -34,7 +35,6 @@ mod quantity;
 pub(crate) mod status;
 mod table;
 mod time;
-mod turns;
 mod watch;
 mod writer;
 mod yaml;
@@ -58,15 +58,15 @@ pub use self::freshness::Freshness;
 use self::{
     budget::Budget,
     kinds::{GROUPS, Group, Version},
+    list_yield::ListYield,
     openapi::OpenApi,
     path::Asked,
     status::Refusal,
-    turns::Turns,
     watch::Watches,
 };
 use crate::{
     catalog::Catalog,
-    facts::{Facts, Scrapers},
+    node_roles::{NodeRoles, Scrapers},
     store::Store,
 };
 
@@ -78,7 +78,7 @@ pub struct Api {
     /// What they use.
     pub store: Store,
     /// Who scrapes which node.
-    pub facts: Facts,
+    pub node_roles: NodeRoles,
     /// How old what is served is.
     pub freshness: Freshness,
     /// Tells the time of a request.
@@ -141,22 +141,22 @@ impl Api {
 
     /// Who scrapes `node`; nothing if nobody says such things.
     fn scraped_by(&self, node: &NodeName) -> Option<(NodeName, Scrapers)> {
-        let told = self.facts.any();
-        told.then(|| (node.clone(), self.facts.of(node.as_str())))
+        let known = self.node_roles.any();
+        known.then(|| (node.clone(), self.node_roles.of(node.as_str())))
     }
 }
 
 /// [`Api`] for handlers.
-type Shared = Arc<Api>;
+type SharedApi = Arc<Api>;
 
 /// [`Api`] for handlers below a version.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
-    api: Shared,
+    api: SharedApi,
     group: &'static Group,
     version: Version,
     /// Of all versions together.
-    turns: Turns,
+    list_yield: ListYield,
     /// The same.
     budget: Budget,
     /// The same.
@@ -192,7 +192,8 @@ pub(crate) fn paths(api: Api) -> Router {
         .with_state(Arc::clone(&api))
         .merge(descriptions())
         .route_layer(middleware::from_fn(layers::only_get));
-    let (turns, budget, watches) = (Turns::default(), Budget::default(), Watches::default());
+    let (list_yield, budget, watches) =
+        (ListYield::default(), Budget::default(), Watches::default());
     for group in &GROUPS {
         router = router.merge(description(group));
         for version in group.versions {
@@ -200,7 +201,7 @@ pub(crate) fn paths(api: Api) -> Router {
                 api: Arc::clone(&api),
                 group,
                 version: *version,
-                turns: turns.clone(),
+                list_yield: list_yield.clone(),
                 budget: budget.clone(),
                 watches: watches.clone(),
             };
@@ -211,7 +212,7 @@ pub(crate) fn paths(api: Api) -> Router {
 }
 
 /// The paths of OpenAPI.
-fn descriptions() -> Router<Shared> {
+fn descriptions() -> Router<SharedApi> {
     Router::new()
         .route("/openapi/v2", any(openapi::v2_document))
         .route("/openapi/v3", any(openapi::v3_index))
@@ -221,7 +222,7 @@ fn descriptions() -> Router<Shared> {
 }
 
 /// The paths that describe a group.
-fn description(group: &'static Group) -> Router<Shared> {
+fn description(group: &'static Group) -> Router<SharedApi> {
     let path = format!("/apis/{}", group.name);
     Router::new()
         .route(&path, any(discovery::group))

@@ -51,8 +51,8 @@ use tracing::{debug, warn};
 use tributary_runtime::{
     clock::Clock,
     health::Withheld,
+    log_limiter::LogLimiter,
     serve::{self, FirstLook, Peer},
-    spaced::Spaced,
     tls,
 };
 
@@ -65,7 +65,7 @@ use self::{
     request::was_known,
     token::{Shown, Tokens},
     trust::{Current, Trust},
-    waiting::{Caller, Standing},
+    waiting::{Caller, CallerKind},
 };
 pub(crate) use self::{
     config::{AuthConfig, Clients},
@@ -74,10 +74,10 @@ pub(crate) use self::{
     user::User,
     x509::{Pool, names},
 };
-use crate::limits::{self, Busy, Limits, Place};
+use crate::limits::{self, Busy, Limits, RequestPermit};
 
 /// How long the check of a connection's certificates is valid: they may expire while it is open.
-const VERDICT_STANDS: Duration = Duration::from_mins(1);
+const CHECK_LASTS: Duration = Duration::from_mins(1);
 
 /// A probe is answered within this time, with or without the reason.
 const MAY_KNOW_WITHIN: Duration = Duration::from_secs(1);
@@ -106,17 +106,17 @@ struct Inner {
     clock: Clock,
     metrics: AuthMetrics,
     /// Limits log lines about refused certificates.
-    refusals: Spaced,
+    refusals: LogLimiter,
 }
 
 /// Passes a request on, with its [`User`] among the extensions and without the credentials, or
-/// answers it. A request that passes has a [`Place`] until it is answered.
+/// answers it. A request that passes has a [`RequestPermit`] until it is answered.
 pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next) -> Response {
     // No handler reads a body, and one that waits would take memory.
     let (mut head, _) = request.into_parts();
     match auth.0.admit(&mut head).await {
         Ok(()) => {
-            let place = head.extensions.remove::<Place>();
+            let permit = head.extensions.remove::<RequestPermit>();
             let user = head.extensions.get::<Arc<User>>().map(Arc::clone);
             let uri = head.uri.clone();
             let mut response = next.run(Request::from_parts(head, Body::empty())).await;
@@ -127,8 +127,8 @@ pub(crate) async fn guard(State(auth): State<Auth>, request: Request, next: Next
             {
                 withheld.reveal(&mut response);
             }
-            if let Some(place) = place {
-                response.extensions_mut().insert(place);
+            if let Some(permit) = permit {
+                response.extensions_mut().insert(permit);
             }
             response
         }
@@ -162,7 +162,7 @@ impl Auth {
         let auth = Arc::clone(&self.0);
         FirstLook::new(move |peer| {
             let trust = auth.trust.load_full();
-            peer.verified(auth.verdict(peer, &trust).standing());
+            peer.verified(auth.certificate_check(peer, &trust).standing());
         })
     }
 }
@@ -187,9 +187,9 @@ impl Inner {
         self.metrics.user(&user.name);
         // Here, as upstream: the review of permissions has its request in flight, too.
         if let Some(limits) = head.extensions.get::<Limits>() {
-            let place = limits.enter(head.uri.path(), &user.name, user.is_master());
-            let place = place.map_err(|Busy| Denial::Busy)?;
-            head.extensions.insert(place);
+            let permit = limits.enter(head.uri.path(), &user.name, user.is_master());
+            let permit = permit.map_err(|Busy| Denial::Busy)?;
+            head.extensions.insert(permit);
         }
         let attributes = Attributes::of(&head.method, &head.uri);
         if attributes.is_watch() {
@@ -206,15 +206,18 @@ impl Inner {
     async fn authenticate(&self, head: &mut Parts) -> Result<Arc<User>, Denial> {
         let trust = self.trust.load_full();
         let peer = head.extensions.get::<Peer>();
-        let verdict = peer.map(|peer| self.verdict(peer, &trust));
-        let verdict = verdict.unwrap_or_default();
+        let certificate_check = peer.map(|peer| self.certificate_check(peer, &trust));
+        let certificate_check = certificate_check.unwrap_or_default();
         if let Some(peer) = peer {
-            peer.verified(verdict.standing());
+            peer.verified(certificate_check.standing());
         }
-        let proxied = proxied(&verdict, &trust, &mut head.headers);
+        let proxied = proxied(&certificate_check, &trust, &mut head.headers);
         let shown = Shown::by(&head.headers);
         let kept = request::shrink(head);
-        if let Some(user) = proxied.map(Arc::new).or_else(|| verdict.user.clone()) {
+        if let Some(user) = proxied
+            .map(Arc::new)
+            .or_else(|| certificate_check.user.clone())
+        {
             return Ok(user);
         }
         if kept + shown.len() > request::KEPT {
@@ -225,10 +228,10 @@ impl Inner {
             Shown::Unreadable => return Err(Denial::Unauthorized),
             Shown::Nothing => {}
         }
-        if verdict.pending {
+        if certificate_check.pending {
             return Err(Denial::Unavailable(PENDING));
         }
-        if let Some(error) = &verdict.error {
+        if let Some(error) = &certificate_check.error {
             self.refused(head.extensions.get::<Peer>(), error);
             return Err(Denial::Unauthorized);
         }
@@ -239,7 +242,7 @@ impl Inner {
     fn refused(&self, peer: Option<&Peer>, error: &str) {
         debug!(error, "unable to authenticate the request");
         let Some(peer) = peer else { return };
-        let Some(suppressed) = self.refusals.may_say() else {
+        let Some(suppressed) = self.refusals.allow() else {
             return;
         };
         let subject = peer.certificates.first().map(tls::subject);
@@ -258,37 +261,39 @@ impl Inner {
     }
 
     /// What the certificates of a connection prove. The result is cached for each set of CAs.
-    fn verdict(&self, peer: &Peer, trust: &Trust) -> Verdict {
+    fn certificate_check(&self, peer: &Peer, trust: &Trust) -> CertificateCheck {
         let now = self.clock.date();
-        let before = peer.notes.get::<Verdict>();
-        if let Some(verdict) = &before
-            && verdict.generation == trust.generation
-            && now.as_second().abs_diff(verdict.at) < VERDICT_STANDS.as_secs()
+        let before = peer.notes.get::<CertificateCheck>();
+        if let Some(certificate_check) = &before
+            && certificate_check.generation == trust.generation
+            && now.as_second().abs_diff(certificate_check.at) < CHECK_LASTS.as_secs()
         {
-            return verdict.clone();
+            return certificate_check.clone();
         }
-        let mut verdict = Verdict::find(&peer.certificates, trust, now.as_second());
-        let good = verdict.proxy || verdict.user.is_some();
-        verdict.was_good = good || before.is_some_and(|before| before.was_good);
-        peer.notes.put(verdict.clone());
-        verdict
+        let mut certificate_check =
+            CertificateCheck::find(&peer.certificates, trust, now.as_second());
+        let good = certificate_check.proxy || certificate_check.user.is_some();
+        certificate_check.was_good = good || before.is_some_and(|before| before.was_good);
+        peer.notes.put(certificate_check.clone());
+        certificate_check
     }
 
     /// The user that the request impersonates, or `user`.
     async fn impersonated(&self, user: Arc<User>, head: &mut Parts) -> Result<Arc<User>, Denial> {
-        let wish = impersonate::wish(&head.headers).map_err(|error| Denial::Undecided {
-            uri: target(head),
-            error: error.to_owned(),
-        })?;
-        let Some(wish) = wish else {
+        let requested =
+            impersonate::requested(&head.headers).map_err(|error| Denial::Undecided {
+                uri: target(head),
+                error: error.to_owned(),
+            })?;
+        let Some(requested) = requested else {
             return Ok(user);
         };
-        for question in wish.questions {
+        for question in requested.questions {
             self.authorize(&user, question, head).await?;
         }
-        debug!(by = user.name, user = wish.user.name, "impersonated");
+        debug!(by = user.name, user = requested.user.name, "impersonated");
         impersonate::strip(&mut head.headers);
-        Ok(Arc::new(wish.user))
+        Ok(Arc::new(requested.user))
     }
 
     /// Whether `user`, who may read the probe at `uri`, may also see why it fails. Upstream hides
@@ -308,7 +313,7 @@ impl Inner {
             verb: "get".to_owned(),
             path: format!("/{root}/*"),
         };
-        let caller = Caller::of(Standing::Proven);
+        let caller = Caller::of(CallerKind::Proven);
         let decision = self.access.decide(user, &question, &caller);
         let decision = timeout(MAY_KNOW_WITHIN, decision).await;
         matches!(decision, Ok(Ok(Decision::Allowed)))
@@ -324,7 +329,7 @@ impl Inner {
         let decided = if user.is_master() || self.open.has(&attributes) {
             Ok(Decision::Allowed)
         } else {
-            let caller = request::asker(user, head);
+            let caller = request::client(user, head);
             self.access.decide(user, &attributes, &caller).await
         };
         let (result, answer) = match decided {
@@ -357,16 +362,23 @@ fn target(head: &Parts) -> String {
 
 /// The user that the front proxy names, if the caller is the front proxy. The headers are removed
 /// in any case.
-fn proxied(verdict: &Verdict, trust: &Trust, headers: &mut HeaderMap) -> Option<User> {
-    let told: &Headers = &trust.proxy.as_ref()?.headers;
-    let user = verdict.proxy.then(|| told.user(headers)).flatten();
-    told.strip(headers);
+fn proxied(
+    certificate_check: &CertificateCheck,
+    trust: &Trust,
+    headers: &mut HeaderMap,
+) -> Option<User> {
+    let proxy_headers: &Headers = &trust.proxy.as_ref()?.headers;
+    let user = certificate_check
+        .proxy
+        .then(|| proxy_headers.user(headers))
+        .flatten();
+    proxy_headers.strip(headers);
     user
 }
 
 /// What the certificates of a connection prove.
 #[derive(Clone, Debug, Default)]
-struct Verdict {
+struct CertificateCheck {
     /// The generation of the CAs they were checked against.
     generation: u64,
     /// The time of the check, in seconds since the Unix epoch.
@@ -383,31 +395,31 @@ struct Verdict {
     was_good: bool,
 }
 
-impl Verdict {
+impl CertificateCheck {
     /// The rank of the connection when there are too many. The front proxy carries the requests of
     /// a whole cluster.
-    fn standing(&self) -> serve::Standing {
+    fn standing(&self) -> serve::TrustLevel {
         match (self.proxy, &self.user) {
-            (true, _) => serve::Standing::Trusted,
-            (false, Some(_)) => serve::Standing::Known,
-            (false, None) => serve::Standing::Unknown,
+            (true, _) => serve::TrustLevel::Trusted,
+            (false, Some(_)) => serve::TrustLevel::Known,
+            (false, None) => serve::TrustLevel::Unknown,
         }
     }
 
     fn find(chain: &[CertificateDer<'static>], trust: &Trust, at: i64) -> Self {
-        let mut verdict = Self {
+        let mut certificate_check = Self {
             generation: trust.generation,
             at,
             ..Self::default()
         };
         let Some(own) = chain.first() else {
-            return verdict;
+            return certificate_check;
         };
-        verdict.pending = trust.pending;
+        certificate_check.pending = trust.pending;
         let seconds = u64::try_from(at).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let proxy = trust.proxy.as_ref().map(|proxy| proxy.check(chain, now));
-        verdict.proxy = matches!(proxy, Some(Ok(())));
+        certificate_check.proxy = matches!(proxy, Some(Ok(())));
         let user = trust.clients.as_ref().map(|pool| {
             pool.verify(chain, now)?;
             x509::user(own)
@@ -418,8 +430,8 @@ impl Verdict {
         ];
         let mut errors: Vec<String> = errors.iter().flatten().map(ToString::to_string).collect();
         errors.dedup();
-        verdict.error = (!errors.is_empty()).then(|| errors.join("; ").into());
-        verdict.user = user.and_then(Result::ok).flatten().map(Arc::new);
-        verdict
+        certificate_check.error = (!errors.is_empty()).then(|| errors.join("; ").into());
+        certificate_check.user = user.and_then(Result::ok).flatten().map(Arc::new);
+        certificate_check
     }
 }

@@ -13,13 +13,13 @@ mod certificates;
 mod frames;
 mod listen;
 mod metrics;
+mod node_scope;
 mod overdue;
 mod pace;
 mod publisher;
 mod revocation;
 mod rosters;
 mod session;
-mod share;
 mod shift;
 mod text;
 mod unknown;
@@ -46,7 +46,7 @@ use tributary_proto::{
     limits::MESSAGE_BYTES,
     v1::{PublishRequest, PublishResponse, sample_bus_server::SERVICE_NAME},
 };
-use tributary_runtime::{clock::Clock, serve::Peer, spaced::Spaced};
+use tributary_runtime::{clock::Clock, log_limiter::LogLimiter, serve::Peer};
 
 use self::{
     accounts::{Accounts, TooMuch},
@@ -59,13 +59,13 @@ use self::{
 pub(crate) use self::{
     admission::{Admission, Wanted},
     certificates::Certificates,
-    share::Shares,
+    node_scope::ScopeRules,
 };
 pub use self::{
     metrics::BusMetrics,
-    share::{Allow, BadAllow},
+    node_scope::{Allow, BadAllow},
 };
-use crate::{catalog::Catalog, facts::Facts, store::Store};
+use crate::{catalog::Catalog, node_roles::NodeRoles, store::Store};
 
 /// The service: takes streams and feeds the store.
 #[derive(Clone, Debug)]
@@ -81,12 +81,12 @@ pub struct Bus {
     /// What is counted.
     pub metrics: BusMetrics,
     /// What publishers are to nodes.
-    pub facts: Facts,
+    pub node_roles: NodeRoles,
     /// Ends all streams.
     pub stop: CancellationToken,
     accounts: Accounts,
     /// Spaces the lines about nodes and names that are refused.
-    refusals: Arc<Spaced>,
+    refusals: Arc<LogLimiter>,
     overdue: watch::Sender<Report>,
 }
 
@@ -106,7 +106,7 @@ impl Bus {
             clock,
             frontend,
             metrics,
-            facts: Facts::default(),
+            node_roles: NodeRoles::default(),
             stop,
             accounts: Accounts::default(),
             refusals: Arc::default(),
@@ -129,7 +129,7 @@ impl Bus {
 
     /// The service as routes, behind `admission`.
     fn into_router(self, admission: Admission, checks: Checks) -> Router {
-        let door = Arc::new(Door {
+        let service = Arc::new(BusService {
             bus: self,
             admission,
             checks,
@@ -137,25 +137,25 @@ impl Bus {
         Router::new()
             .route(&format!("/{SERVICE_NAME}/Publish"), post(publish))
             .fallback(async || Status::unimplemented("").into_http::<tonic::body::Body>())
-            .with_state(door)
+            .with_state(service)
     }
 }
 
 /// The service behind one address.
 #[derive(Debug)]
-struct Door {
+struct BusService {
     bus: Bus,
     admission: Admission,
     checks: Checks,
 }
 
-/// Begins a stream. That it is not let in is said before anything of it is read.
+/// Begins a stream. That it is not admitted is said before anything of it is read.
 async fn publish(
-    State(door): State<Arc<Door>>,
+    State(service): State<Arc<BusService>>,
     request: Request,
 ) -> http::Response<tonic::body::Body> {
     let (mut head, body) = request.into_parts();
-    match door.begin(&mut head, body).await {
+    match service.begin(&mut head, body).await {
         Err(refused) => refused.into_http(),
         Ok(session) => {
             let codec = ProstCodec::<PublishResponse, PublishRequest>::default();
@@ -168,7 +168,7 @@ async fn publish(
     }
 }
 
-impl Door {
+impl BusService {
     async fn begin(&self, head: &mut http::request::Parts, body: Body) -> Result<Session, Status> {
         let peer = head.extensions.get::<Peer>().cloned();
         let shown = Shown::new(peer.clone(), &head.headers);
@@ -187,11 +187,11 @@ impl Door {
             Status::resource_exhausted(full.to_string())
         })?;
         let frames = Frames::new(body, &account.room);
-        let (told, denied) = oneshot::channel();
+        let (reported, denied) = oneshot::channel();
         let over = CancellationToken::new();
         let check = Checked {
             denied: std::mem::replace(&mut admitted.denied, std::future::pending().boxed()),
-            told,
+            reported,
             over: over.clone(),
             peer: peer.clone(),
         };

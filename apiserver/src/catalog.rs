@@ -34,9 +34,9 @@ pub(crate) use self::{
     unplaced::{Unplaced, place_pods},
     watch::{Pods, watch_nodes, watch_pods},
 };
-use self::{labels::Shared, pod::Pod, refused::Refused};
+use self::{labels::Interner, pod::Pod, refused::Refused};
 
-/// So many pods are compared with others under one lock.
+/// This many pods are compared with others under one lock.
 const PAGE: usize = 500;
 
 /// What is known of a Node object.
@@ -74,7 +74,7 @@ struct Records {
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     records: Arc<RwLock<Records>>,
-    texts: Arc<Mutex<Shared>>,
+    texts: Arc<Mutex<Interner>>,
     refused: Arc<Refused>,
 }
 
@@ -127,7 +127,7 @@ impl Catalog {
     }
 
     /// Gives a roster the names that are in memory already.
-    pub fn share_names(&self, roster: &mut Arc<Roster>) {
+    pub fn intern_names(&self, roster: &mut Arc<Roster>) {
         let known = |key: &PodKey| match self.pod(key) {
             Some(pod) => pod.key.clone(),
             None => PodKey {
@@ -135,7 +135,7 @@ impl Catalog {
                 name: Arc::clone(&key.name),
             },
         };
-        Roster::share_names(roster, known, |container| {
+        Roster::intern_names(roster, known, |container| {
             self.texts(|texts| texts.text(container.as_str())).into()
         });
     }
@@ -294,8 +294,8 @@ impl Catalog {
         change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn texts<T>(&self, share: impl FnOnce(&mut Shared) -> T) -> T {
-        share(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
+    fn texts<T>(&self, edit: impl FnOnce(&mut Interner) -> T) -> T {
+        edit(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -2,16 +2,16 @@
 //! Secret, renew it, and write its CA where clients read it
 //! (docs/decisions/0030-certificates-that-run-themselves.md).
 //!
-//! [`rules`] decides and knows no API; [`held`] is what the Secret says; [`places`]
+//! [`rules`] decides and knows no API; [`bundle`] is what the Secret says; [`publication`]
 //! are those where the CA is told; [`keeper`] reads, decides, writes and shows; and
 //! [`shown`] is what readiness asks.
 
 mod api;
-mod held;
+mod bundle;
 mod keeper;
 mod metrics;
 mod pem;
-mod places;
+mod publication;
 mod rules;
 mod settings;
 mod shown;

@@ -25,7 +25,7 @@ pub(crate) struct Config {
     pub(crate) serving: Serving,
     /// The certificate that frontends keep themselves, if they do.
     pub(crate) kept: Option<Settings>,
-    pub(crate) bus: Vec<BusDoor>,
+    pub(crate) bus: Vec<BusListener>,
     /// The certificates of publishers, if they are wanted.
     pub(crate) publishers: Option<Certificates>,
     pub(crate) node_selector: Option<Selector>,
@@ -33,7 +33,7 @@ pub(crate) struct Config {
 
 /// Where samples are taken, and how.
 #[derive(Debug)]
-pub(crate) struct BusDoor {
+pub(crate) struct BusListener {
     pub(crate) address: Address,
     /// Without TLS: a Unix socket, or `--bus-insecure`.
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -41,7 +41,7 @@ pub(crate) struct BusDoor {
     pub(crate) proof: Proof,
 }
 
-/// What publishers have to show at a door.
+/// What publishers have to show to a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     /// Nothing.
@@ -90,10 +90,10 @@ fn bus(
     args: &BusArgs,
     certificate: &Arc<ServingCertificate>,
     publishers: Option<&Certificates>,
-) -> Result<Vec<BusDoor>, Misconfigured> {
+) -> Result<Vec<BusListener>, Misconfigured> {
     let tls = server_config(
         Arc::clone(certificate),
-        // Their chains are checked at the door, and again while they publish.
+        // Their chains are checked when they connect, and again while they publish.
         match publishers {
             None => ClientCertificates::None,
             Some(_) => ClientCertificates::Unverified,
@@ -101,7 +101,7 @@ fn bus(
         TLS13,
         &[b"h2"],
     )?;
-    let door = |address: &Address| {
+    let listener = |address: &Address| {
         let (tls, proof) = match address {
             Address::Unix(_) => (
                 None,
@@ -116,13 +116,13 @@ fn bus(
                 (Some(Arc::clone(&tls)), proof)
             }
         };
-        BusDoor {
+        BusListener {
             address: address.clone(),
             tls,
             proof,
         }
     };
-    Ok(args.bus_address.iter().map(door).collect())
+    Ok(args.bus_address.iter().map(listener).collect())
 }
 
 fn selector(text: &str) -> Result<Option<Selector>, Misconfigured> {

@@ -22,11 +22,11 @@ use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::selector::Selector;
 
 use crate::{
-    Held,
-    store::{NoMetrics, Standing},
+    AppState,
+    store::{CoverageCounts, NoMetrics},
 };
 
-/// How long a verdict stands: everybody may ask, and it takes a look at every node.
+/// How long a result stands: everybody may ask, and it takes a look at every node.
 const STANDS: Duration = Duration::from_millis(250);
 
 /// How many nodes are looked at together for an example.
@@ -35,15 +35,15 @@ const EXAMPLES: usize = 256;
 /// Answers the readiness check over samples.
 #[derive(Debug)]
 pub(crate) struct Coverage {
-    pub(crate) held: Held,
+    pub(crate) app: AppState,
     pub(crate) node_selector: Option<Selector>,
     /// The share of nodes that must be answered for, in percent.
     pub(crate) wanted: u8,
     /// The share of nodes that must be served, in percent.
     pub(crate) wanted_served: u8,
     pub(crate) ready: AtomicBool,
-    /// The verdict, and when it was found out.
-    pub(crate) verdict: Mutex<Option<(Instant, Result<(), String>)>>,
+    /// The result, and when it was found out.
+    pub(crate) result: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Coverage {
@@ -51,35 +51,35 @@ impl Coverage {
     /// out at most four times a second, however often it is asked.
     pub(crate) fn check(&self) -> Result<(), String> {
         let now = Instant::now();
-        // Held while it is found out: others would find out the same.
-        let mut verdict = self.verdict.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*verdict {
+        // Locked while it is computed: others would find out the same.
+        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*result {
             Some((at, found)) if now < *at + STANDS => found.clone(),
             _ => {
                 let nodes = self.nodes();
                 let found = self.judge(&nodes);
                 // One about no nodes costs nothing. If it stood, a frontend would be
                 // ready for a moment after its nodes were listed, and serve none.
-                *verdict = (!nodes.is_empty()).then(|| (now, found.clone()));
+                *result = (!nodes.is_empty()).then(|| (now, found.clone()));
                 found
             }
         }
     }
 
     fn judge(&self, nodes: &[NodeName]) -> Result<(), String> {
-        let now = Timestamp::from_millis(self.held.clock.now_millis());
-        let standing = self.held.store.standing(nodes, now);
+        let now = Timestamp::from_millis(self.app.clock.now_millis());
+        let counts = self.app.store.coverage(nodes, now);
         let known = nodes.len();
-        let enough = self.is_enough(known, standing);
+        let enough = self.is_enough(known, counts);
         self.ready.store(enough, Ordering::Relaxed);
         if enough {
             return Ok(());
         }
-        let Standing {
+        let CoverageCounts {
             served,
             failing,
             unusable,
-        } = standing;
+        } = counts;
         let silent = known - served - failing - unusable;
         let example = self.example(nodes, now, failing > 0).unwrap_or_default();
         Err(format!(
@@ -89,12 +89,12 @@ impl Coverage {
     }
 
     /// Whether both shares are reached, or, once ready, half of each.
-    fn is_enough(&self, known: usize, standing: Standing) -> bool {
-        let Standing {
+    fn is_enough(&self, known: usize, counts: CoverageCounts) -> bool {
+        let CoverageCounts {
             served,
             failing,
             unusable,
-        } = standing;
+        } = counts;
         let was_ready = self.ready.load(Ordering::Relaxed);
         let divisor = if was_ready { 2 } else { 1 };
         let reaches = |count: usize, wanted: u8| {
@@ -110,29 +110,29 @@ impl Coverage {
     /// One node without metrics, and why: one that fails, if there is one, since
     /// others may be a matter of time. Looks no further than it must.
     fn example(&self, nodes: &[NodeName], now: Timestamp, any_fails: bool) -> Option<String> {
-        let facts = &self.held.facts;
+        let node_roles = &self.app.node_roles;
         let mut chunks = nodes.chunks(EXAMPLES);
         let (node, why) = chunks.find_map(|nodes| {
-            let reports = self.held.store.reports(nodes, now).into_iter();
+            let reports = self.app.store.reports(nodes, now).into_iter();
             let mut missing = nodes
                 .iter()
                 .zip(reports)
                 .filter_map(|(node, report)| Some((node, report.why_not?)));
             missing.find(|(_, why)| !any_fails || matches!(why, NoMetrics::Failed(_)))
         })?;
-        if !any_fails && !facts.any() {
+        if !any_fails && !node_roles.any() {
             return None;
         }
-        let scrapers = facts.any().then(|| facts.of(node.as_str()));
+        let scrapers = node_roles.any().then(|| node_roles.of(node.as_str()));
         let scrapers = scrapers.map_or_else(String::new, |it| format!("; {it}"));
         Some(format!(" (node {node}: {why}{scrapers})"))
     }
 
     fn nodes(&self) -> Vec<NodeName> {
         let Some(selector) = &self.node_selector else {
-            return self.held.catalog.node_names();
+            return self.app.catalog.node_names();
         };
-        let all = self.held.catalog.nodes_after(None, usize::MAX);
+        let all = self.app.catalog.nodes_after(None, usize::MAX);
         let selected = all.iter().filter(|node| node.labels.meet(selector));
         selected.map(|node| node.name.clone()).collect()
     }
@@ -153,8 +153,8 @@ mod tests {
     use super::*;
     use crate::{
         catalog::{Catalog, Labels, NodeRecord},
-        facts::{Facts, Role},
         kube_api::KubeApi,
+        node_roles::{NodeRoles, Role},
         store::{FailedScrape, Source, Store},
     };
 
@@ -170,11 +170,11 @@ mod tests {
             limits: Limits::default(),
         };
         Coverage {
-            held: Held {
+            app: AppState {
                 shown: None,
                 catalog,
                 store: Store::new(None),
-                facts: Facts::default(),
+                node_roles: NodeRoles::default(),
                 kube: KubeApi::register(&args, &mut Registry::default()),
                 clock: Clock::fixed("2026-11-21T10:00:00Z".parse().unwrap()),
             },
@@ -182,17 +182,17 @@ mod tests {
             wanted: 90,
             wanted_served: 50,
             ready: AtomicBool::new(false),
-            verdict: Mutex::default(),
+            result: Mutex::default(),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_verdict_stands_for_a_moment_however_often_it_is_asked() {
+    async fn a_result_lasts_for_a_moment_however_often_it_is_asked() {
         let coverage = coverage(&["n1"]);
         let missing = "0 of 1 nodes have metrics, 0 fail to be scraped, \
                        0 report nothing usable, 1 were not reported";
         assert_eq!(coverage.check(), Err(missing.to_owned()));
-        coverage.held.catalog.set_nodes(Vec::new());
+        coverage.app.catalog.set_nodes(Vec::new());
         tokio::time::advance(Duration::from_millis(249)).await;
         assert_eq!(coverage.check(), Err(missing.to_owned()));
         tokio::time::advance(Duration::from_millis(1)).await;
@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_verdict_about_no_nodes_does_not_stand_when_nodes_are_listed() {
+    async fn a_result_about_no_nodes_does_not_last_when_nodes_are_listed() {
         let coverage = coverage(&[]);
         assert_eq!(coverage.check(), Ok(()));
-        coverage.held.catalog.set_nodes(vec![NodeRecord {
+        coverage.app.catalog.set_nodes(vec![NodeRecord {
             name: "n1".into(),
             labels: Labels::default(),
         }]);
@@ -233,26 +233,26 @@ mod tests {
             (0, [0, 0, 0], true, true),
         ] {
             let coverage = coverage(&[]);
-            let standing = Standing {
+            let counts = CoverageCounts {
                 served,
                 failing,
                 unusable,
             };
-            let case = format!("{standing:?} of {known}");
-            assert_eq!(coverage.is_enough(known, standing), starts, "{case}");
+            let case = format!("{counts:?} of {known}");
+            assert_eq!(coverage.is_enough(known, counts), starts, "{case}");
             coverage.ready.store(true, Ordering::Relaxed);
-            assert_eq!(coverage.is_enough(known, standing), stays, "ready, {case}");
+            assert_eq!(coverage.is_enough(known, counts), stays, "ready, {case}");
         }
     }
 
     #[test]
-    fn what_is_missing_is_told_with_an_example() {
+    fn what_is_missing_is_named_with_an_example() {
         let coverage = coverage(&["n1", "n2"]);
         let missing = "0 of 2 nodes have metrics, 0 fail to be scraped, \
                        0 report nothing usable, 2 were not reported";
         assert_eq!(coverage.judge(&coverage.nodes()), Err(missing.to_owned()));
-        let mut claims = coverage.held.facts.claims("s1".into());
-        claims.take(Some(Role::Owner), vec!["n1".into()]);
+        let mut stream_roles = coverage.app.node_roles.stream_roles("s1".into());
+        stream_roles.take(Some(Role::Owner), vec!["n1".into()]);
         assert_eq!(
             coverage.judge(&coverage.nodes()),
             Err(format!(
@@ -260,7 +260,7 @@ mod tests {
             ))
         );
         let failed = FailedScrape {
-            asked_at: Timestamp::from_millis(coverage.held.clock.now_millis() - 3_000),
+            asked_at: Timestamp::from_millis(coverage.app.clock.now_millis() - 3_000),
             by: "s2".into(),
             reason: "dial",
             message: "connection refused".into(),
@@ -269,7 +269,7 @@ mod tests {
             name: "s2".into(),
             resolution: Duration::from_secs(15),
         };
-        coverage.held.store.fail(&"n2".into(), failed, &source);
+        coverage.app.store.fail(&"n2".into(), failed, &source);
         assert_eq!(
             coverage.judge(&coverage.nodes()),
             Err(

@@ -87,7 +87,7 @@ impl KubeApi {
 
     fn spawn(&self, tasks: &mut Tasks, metadata: &Client, pods: Pods) {
         let (catalog, store) = (pods.catalog.clone(), pods.store.clone());
-        let held = (catalog.clone(), pods.unplaced.clone());
+        let shared = (catalog.clone(), pods.unplaced.clone());
         let client = self.watches.observe("nodes", metadata);
         let (stop, nodes) = (tasks.stop(), catalog.clone());
         tasks.spawn("nodes", async move {
@@ -102,7 +102,7 @@ impl KubeApi {
         });
         let (stop, client) = (tasks.stop(), metadata.clone());
         tasks.spawn("unplaced", async move {
-            place_pods(client, held, stop).await;
+            place_pods(client, shared, stop).await;
             Ok(())
         });
         let stop = tasks.stop();

@@ -11,9 +11,9 @@ pub mod catalog;
 mod certificates;
 mod config;
 mod coverage;
-pub mod facts;
 mod files;
 mod kube_api;
+pub mod node_roles;
 /// The readers of what callers send, for the fuzz targets in `tests/fuzz`.
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing {
@@ -52,13 +52,13 @@ use crate::{
     api::{Api, Freshness, Own},
     args::{Args, BusArgs, SampleArgs},
     auth::{Auth, AuthConfig},
-    bus::{Admission, Bus, BusMetrics, Shares, Wanted},
+    bus::{Admission, Bus, BusMetrics, ScopeRules, Wanted},
     catalog::Catalog,
     certificates::{Keeper, Shown},
     config::Config,
     coverage::Coverage,
-    facts::Facts,
     kube_api::KubeApi,
+    node_roles::NodeRoles,
     requests::RequestMetrics,
     shutdown::Steps,
     store::Store,
@@ -70,7 +70,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// anyway; this frees their memory.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long tasks may take to end, beyond what requests under way are given.
+/// How long tasks may take to end, beyond what requests in flight are given.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs a frontend until SIGTERM or SIGINT.
@@ -94,10 +94,10 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
 
 /// What a frontend holds, and what tells how old it is.
 #[derive(Clone, Debug)]
-struct Held {
+struct AppState {
     catalog: Catalog,
     store: Store,
-    facts: Facts,
+    node_roles: NodeRoles,
     kube: KubeApi,
     clock: Clock,
     /// Whether there is a serving certificate, where frontends keep it themselves.
@@ -138,7 +138,7 @@ impl Frontend {
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
         // The ages of samples must not jump when the machine's clock is set.
-        let ages = clock.even();
+        let ages = clock.monotonic();
         kube.watch(&mut tasks, &catalog, (&store, &ages)).await?;
 
         // Who asks is known by reviews, and so is who publishes.
@@ -155,30 +155,31 @@ impl Frontend {
             stop.clone(),
         );
         tasks.spawn("overdue", bus.clone().report_overdue());
-        let doors = take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
+        let listeners =
+            take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
         tasks.spawn(
             "expiry",
             expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
         );
 
         // What becomes of them is told.
-        let held = Held {
+        let app = AppState {
             catalog,
             store,
-            facts: bus.facts.clone(),
+            node_roles: bus.node_roles.clone(),
             kube,
             clock: clock.clone(),
             shown,
         };
-        metrics::register(&mut registry, held.clone());
-        let (told, ended) = (held.clone(), stop.clone());
+        metrics::register(&mut registry, app.clone());
+        let (logged, ended) = (app.clone(), stop.clone());
         tasks.spawn("states", async move {
-            states::tell(told, ended).await;
+            states::log_changes(logged, ended).await;
             Ok(())
         });
 
         // Answers go out, to those who may have them.
-        let coverage = coverage(held, &config, &args.samples);
+        let coverage = coverage(app, &config, &args.samples);
         let by = (auth, Steps::to(stop));
         let (leaving, grace) = (by.1.leaving.clone(), config.serving.shutdown.grace);
         let api = answer(&mut tasks, (&config, &bus), coverage, by, registry).await?;
@@ -188,7 +189,7 @@ impl Frontend {
             grace: grace + GRACE,
             leaving,
             api,
-            bus: doors,
+            bus: listeners,
         })
     }
 
@@ -220,14 +221,14 @@ impl Frontend {
 }
 
 /// Whether enough nodes are answered for, as the flags want it.
-fn coverage(held: Held, config: &Config, args: &SampleArgs) -> Coverage {
+fn coverage(app: AppState, config: &Config, args: &SampleArgs) -> Coverage {
     Coverage {
-        held,
+        app,
         node_selector: config.node_selector.clone(),
         wanted: args.readiness_coverage,
         wanted_served: args.readiness_served,
         ready: AtomicBool::new(false),
-        verdict: Mutex::default(),
+        result: Mutex::default(),
     }
 }
 
@@ -264,11 +265,11 @@ async fn take_samples(
 ) -> anyhow::Result<Vec<Address>> {
     let admission = Admission {
         wanted: Wanted::Nothing,
-        shares: Shares::new(catalog.clone(), args.bus_allow.clone()),
+        scope_rules: ScopeRules::new(catalog.clone(), args.bus_allow.clone()),
         recheck: args.bus_recheck_interval,
         clock: bus.clock.clone(),
         metrics: bus.metrics.clone(),
-        spaced: Arc::default(),
+        log_limiter: Arc::default(),
     };
     let publishing = auth.publishing(&args.bus_token_audience);
     bus.listen(tasks, &config.bus, (&publishing, &admission))
@@ -294,12 +295,12 @@ async fn expire(
 }
 
 fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
-    let catalog = coverage.held.catalog.clone();
+    let catalog = coverage.app.catalog.clone();
     let KubeApi {
         watches,
         credentials,
         ..
-    } = coverage.held.kube.clone();
+    } = coverage.app.kube.clone();
     let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
         let catalog = catalog.clone();
         move || {
@@ -316,7 +317,7 @@ fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
             .then_some(())
             .ok_or_else(|| "process is shutting down".to_owned())
     };
-    let shown = coverage.held.shown.clone();
+    let shown = coverage.app.shown.clone();
     let certificate = shown.map(|shown| Check::new("serving-certificate", move || shown.check()));
     let ready = [
         Check::ping(),
@@ -351,7 +352,7 @@ async fn answer(
     let address = bound.address.clone();
     info!(%address, "serving the API");
     files::register(&mut registry, config);
-    let held = coverage.held.clone();
+    let app = coverage.app.clone();
     let probes = probes(coverage, auth.clone(), steps.clone());
     let watched = probes.iter().flat_map(Endpoint::paths);
     let watched: Vec<String> = watched.chain(["/metrics".to_owned()]).collect();
@@ -359,11 +360,11 @@ async fn answer(
     let certificate = Arc::clone(&serving.certificate);
     let limits = limits::Limits::new(serving.requests, watched.clone(), refusing);
     let api = api::paths(Api {
-        catalog: held.catalog,
-        store: held.store,
-        facts: held.facts,
+        catalog: app.catalog,
+        store: app.store,
+        node_roles: app.node_roles,
         freshness: Freshness::register(&mut registry),
-        clock: held.clock,
+        clock: app.clock,
         node_selector: config.node_selector.clone(),
         port: port_of(&address),
         beside: watched
@@ -379,7 +380,7 @@ async fn answer(
     let requests = RequestMetrics::register(&mut registry);
     let server = serving.server(bound, auth.first_look(), &mut registry);
     let router = api
-        .merge(health::discreet_router(probes))
+        .merge(health::router_without_reasons(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
         .layer(middleware::from_fn_with_state(auth, auth::guard))
         .layer(middleware::from_fn_with_state(

@@ -1,4 +1,4 @@
-//! What bounds requests: how many there are at a time, how long they take, and
+//! What limits requests: how many there are at a time, how long they take, and
 //! what becomes of them at the end of the process
 //! (docs/parity.md#flags-about-requests, docs/parity.md#stopping).
 
@@ -20,7 +20,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tributary_runtime::serve::{Kept, Line};
+use tributary_runtime::serve::{ConnectionHandle, Kept};
 
 pub(crate) use self::room::tenant_of;
 use self::room::{Room, Taken};
@@ -41,7 +41,7 @@ pub(crate) struct Settings {
 /// short, strangers get them, and they have no place.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The bounds, in force. Cheap to clone.
+/// The limits, in force. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits(Arc<Inner>);
 
@@ -55,13 +55,13 @@ struct Inner {
     exempt: Vec<String>,
     /// No new request is answered from then on.
     refusing: CancellationToken,
-    under_way: TaskTracker,
+    in_flight: TaskTracker,
 }
 
 /// A place among the requests that are answered. Handed on with the response, so
 /// that it is kept until the last of the body is sent.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct RequestPermit {
     taken: Option<Arc<Taken>>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) enum Whose {
 }
 
 impl Limits {
-    /// Bounds for all requests but those to `exempt`, until `refusing`.
+    /// Limits for all requests but those to `exempt`, until `refusing`.
     pub(crate) fn new(
         settings: Settings,
         exempt: Vec<String>,
@@ -101,7 +101,7 @@ impl Limits {
             exempt,
             room: settings.in_flight.map(Room::new),
             refusing,
-            under_way: TaskTracker::new(),
+            in_flight: TaskTracker::new(),
         }))
     }
 
@@ -110,14 +110,19 @@ impl Limits {
     /// # Errors
     ///
     /// There is none, or the user has its share.
-    pub(crate) fn enter(&self, path: &str, user: &str, privileged: bool) -> Result<Place, Busy> {
+    pub(crate) fn enter(
+        &self,
+        path: &str,
+        user: &str,
+        privileged: bool,
+    ) -> Result<RequestPermit, Busy> {
         let taken = match self.0.room.as_ref().filter(|_| !self.is_exempt(path)) {
             None => None,
             // They need none, so nobody has to make room for them.
             Some(room) if privileged => room.take_free(user),
             Some(room) => Some(room.take(user)?),
         };
-        Ok(Place {
+        Ok(RequestPermit {
             taken: taken.map(Arc::new),
         })
     }
@@ -128,11 +133,11 @@ impl Limits {
         room.is_some_and(|room| room.make_room_for(tenant, whose))
     }
 
-    /// When no request is under way any more, of those that came before
+    /// When no request is in flight, of those that came before
     /// `refusing`.
     pub(crate) async fn drained(&self) {
-        self.0.under_way.close();
-        self.0.under_way.wait().await;
+        self.0.in_flight.close();
+        self.0.in_flight.wait().await;
     }
 
     /// What a request to `path` holds until it is answered.
@@ -146,7 +151,7 @@ impl Limits {
         } else if self.0.refusing.is_cancelled() {
             Err(Busy)
         } else {
-            Ok(Some(self.0.under_way.token()))
+            Ok(Some(self.0.in_flight.token()))
         }
     }
 
@@ -173,14 +178,14 @@ pub(crate) async fn bound(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Ok(under_way) = limits.begin(request.uri().path()) else {
+    let Ok(in_flight) = limits.begin(request.uri().path()) else {
         let mut response = too_many(SHUTTING_DOWN, 5);
         close(&mut response);
         return response;
     };
     let version = request.version();
     let is_last = limits.is_last(version);
-    let line = request.extensions().get::<Line>().cloned();
+    let connection = request.extensions().get::<ConnectionHandle>().cloned();
     request.extensions_mut().insert(limits.clone());
     let deadline = limits
         .0
@@ -201,19 +206,19 @@ pub(crate) async fn bound(
     if is_last {
         close(&mut response);
     }
-    if let Some(line) = line {
-        let mut place = response.extensions_mut().remove::<Place>();
+    if let Some(connection) = connection {
+        let mut permit = response.extensions_mut().remove::<RequestPermit>();
         let mut deadline = deadline;
         if let Some(LongRunning(until)) = response.extensions().get() {
-            (place, deadline) = (None, Some(*until));
+            (permit, deadline) = (None, Some(*until));
         }
         response.extensions_mut().insert(Answered {
             limits,
-            line,
+            connection,
             version,
             deadline,
-            place,
-            _under_way: under_way,
+            permit,
+            _in_flight: in_flight,
         });
     }
     response
@@ -223,11 +228,11 @@ pub(crate) async fn bound(
 #[derive(Clone)]
 struct Answered {
     limits: Limits,
-    line: Line,
+    connection: ConnectionHandle,
     version: Version,
     deadline: Option<Instant>,
-    place: Option<Place>,
-    _under_way: Option<TaskTrackerToken>,
+    permit: Option<RequestPermit>,
+    _in_flight: Option<TaskTrackerToken>,
 }
 
 /// The layer around all those that change what is sent: what an answer holds, it
@@ -241,12 +246,12 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
         let (version, deadline) = (answered.version, answered.deadline);
         // Without a place it makes room for none.
         let taken = answered
-            .place
+            .permit
             .as_ref()
-            .and_then(|place| place.taken.clone());
+            .and_then(|permit| permit.taken.clone());
         let room = answered.limits.0.room.clone();
-        let line = answered.line.clone();
-        let Kept { body, sending } = line.bound(version, body, deadline, answered);
+        let connection = answered.connection.clone();
+        let Kept { body, sending } = connection.bound(version, body, deadline, answered);
         if let (Some(room), Some(taken)) = (room, taken) {
             room.sends(sending, &taken);
         }

@@ -1,4 +1,4 @@
-//! The `tributary-apiserver` binary: a door into [`tributary_apiserver::run`].
+//! The `tributary-apiserver` binary: calls [`tributary_apiserver::run`].
 
 use std::process::ExitCode;
 

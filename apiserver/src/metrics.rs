@@ -11,7 +11,7 @@ use prometheus_client::{
 use tributary_model::Timestamp;
 
 use crate::{
-    Held,
+    AppState,
     catalog::{Catalog, Kind},
     store::{Remembered, State},
 };
@@ -21,18 +21,18 @@ use crate::{
 const QUANTILES: [(&str, usize); 4] = [("0.5", 50), ("0.9", 90), ("0.99", 99), ("1", 100)];
 
 /// Registers what is known of the store and the catalog.
-pub(crate) fn register(registry: &mut Registry, held: Held) {
-    registry.register_collector(Box::new(Sizes(held)));
+pub(crate) fn register(registry: &mut Registry, app: AppState) {
+    registry.register_collector(Box::new(Sizes(app)));
 }
 
 #[derive(Debug)]
-struct Sizes(Held);
+struct Sizes(AppState);
 
 impl Collector for Sizes {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Self(held) = self;
-        let (nodes, pods) = held.catalog.len();
-        let (stored, containers) = held.store.held();
+        let Self(app) = self;
+        let (nodes, pods) = app.catalog.len();
+        let (stored, containers) = app.store.sizes();
         for (name, help, size) in [
             ("tributary_catalog_nodes", "Nodes that exist", nodes),
             ("tributary_catalog_pods", "Pods that exist and run", pods),
@@ -47,11 +47,11 @@ impl Collector for Sizes {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        encode_labels(&mut encoder, &held.catalog)?;
-        encode_remembered(&mut encoder, held.store.remembered())?;
-        encode_refused(&mut encoder, held.store.refused())?;
-        let now = Timestamp::from_millis(held.clock.now_millis());
-        let states = held.store.states(&held.catalog.node_names(), now);
+        encode_labels(&mut encoder, &app.catalog)?;
+        encode_remembered(&mut encoder, app.store.remembered())?;
+        encode_refused(&mut encoder, app.store.refused())?;
+        let now = Timestamp::from_millis(app.clock.now_millis());
+        let states = app.store.states(&app.catalog.node_names(), now);
         encode_states(&mut encoder, &states)?;
         let ages = states.into_iter().filter_map(|(_, age)| age);
         encode_ages(&mut encoder, ages.collect())
@@ -135,7 +135,7 @@ fn encode_ages(
     Ok(())
 }
 
-/// The age that so many percent of the sorted `ages` do not pass.
+/// The age that this many percent of the sorted `ages` do not pass.
 fn at_percent(ages: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (ages.len() * percent).div_ceil(100);
     ages.get(rank.saturating_sub(1)).copied()

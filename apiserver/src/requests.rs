@@ -107,8 +107,8 @@ fn sizes() -> Histogram {
 impl RequestMetrics {
     /// Registers the counters; names and help texts exist only here.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let under_way = Family::<Kind, Gauge>::default();
-        let of = |request_kind| under_way.get_or_create_owned(&Kind { request_kind });
+        let in_flight = Family::<Kind, Gauge>::default();
+        let of = |request_kind| in_flight.get_or_create_owned(&Kind { request_kind });
         let new = Families {
             reading: of("readOnly"),
             writing: of("mutating"),
@@ -141,8 +141,8 @@ impl RequestMetrics {
         );
         api.register(
             "current_inflight_requests",
-            "Requests under way",
-            under_way.clone(),
+            "Requests in flight",
+            in_flight.clone(),
         );
         api.register(
             "request_terminations",
@@ -153,13 +153,13 @@ impl RequestMetrics {
         Self(Arc::new(new))
     }
 
-    fn begin(&self, target: Target) -> UnderWay {
+    fn begin(&self, target: Target) -> InFlight {
         let gauge = match target.verb {
             "GET" | "LIST" | "WATCH" => &self.0.reading,
             _ => &self.0.writing,
         };
         gauge.inc();
-        UnderWay {
+        InFlight {
             gauge: gauge.clone(),
             metrics: self.clone(),
             target,
@@ -227,15 +227,15 @@ pub(crate) async fn measure(
     next: Next,
 ) -> Response {
     let target = Target::of(request.method(), request.uri());
-    let mut under_way = metrics.begin(target);
+    let mut in_flight = metrics.begin(target);
     let response = next.run(request).await;
-    under_way.code = Some(response.status());
-    response.map(|body| Body::new(Measured { body, under_way }))
+    in_flight.code = Some(response.status());
+    response.map(|body| Body::new(Measured { body, in_flight }))
 }
 
 /// A request that is counted when this is dropped, if it got an answer.
 #[derive(Debug)]
-struct UnderWay {
+struct InFlight {
     metrics: RequestMetrics,
     target: Target,
     start: Instant,
@@ -244,7 +244,7 @@ struct UnderWay {
     sent: u64,
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.gauge.dec();
         if let Some(code) = self.code {
@@ -258,7 +258,7 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 struct Measured {
     body: Body,
-    under_way: UnderWay,
+    in_flight: InFlight,
 }
 
 impl http_body::Body for Measured {
@@ -273,7 +273,7 @@ impl http_body::Body for Measured {
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             let sent = frame.data_ref().map_or(0, Bytes::len);
             let sent = u64::try_from(sent).unwrap_or(u64::MAX);
-            self.under_way.sent = self.under_way.sent.saturating_add(sent);
+            self.in_flight.sent = self.in_flight.sent.saturating_add(sent);
         }
         polled
     }

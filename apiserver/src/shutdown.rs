@@ -29,7 +29,7 @@ pub(crate) struct Steps {
     pub(crate) refusing: CancellationToken,
     /// What goes on until it is ended is ended.
     pub(crate) ending: CancellationToken,
-    /// Sockets are closed, requests under way finished.
+    /// Sockets are closed, requests in flight finished.
     pub(crate) stop: CancellationToken,
 }
 

@@ -11,64 +11,64 @@ use tracing::{info, warn};
 use tributary_model::{NodeName, Timestamp};
 
 use crate::{
-    Held,
-    facts::Facts,
+    AppState,
+    node_roles::NodeRoles,
     store::{Report, State},
 };
 
 /// How often nodes are looked at. Each look asks the store for every node, and a
 /// state lasts for many seconds.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// So many lines are written in a [`SPAN`]. What changes beyond is summed up at
+/// This many lines are written in a [`SPAN`]. What changes beyond is summed up at
 /// its end: with a whole pool of nodes the first say enough.
 const LINES: usize = 20;
 const SPAN: Duration = Duration::from_mins(1);
 
 /// Writes a line when a node changes its state, until `stop`.
-pub(crate) async fn tell(held: Held, stop: CancellationToken) {
+pub(crate) async fn log_changes(app: AppState, stop: CancellationToken) {
     let mut watch = Watch::default();
-    let sleep = || tokio::time::sleep(LOOK_EVERY);
+    let sleep = || tokio::time::sleep(POLL_INTERVAL);
     while stop.run_until_cancelled(sleep()).await.is_some() {
-        if !held.catalog.nodes_synced() {
+        if !app.catalog.nodes_synced() {
             continue;
         }
-        let now = Timestamp::from_millis(held.clock.now_millis());
-        let nodes = held.catalog.node_names();
-        let states = held.store.states(&nodes, now);
+        let now = Timestamp::from_millis(app.clock.now_millis());
+        let nodes = app.catalog.node_names();
+        let states = app.store.states(&nodes, now);
         let states = states.into_iter().map(|(state, _)| state);
         let seen: Vec<_> = nodes.into_iter().zip(states).collect();
-        let (changes, untold) = watch.look(&seen, now);
+        let (changes, suppressed) = watch.changes(&seen, now);
         for change in changes {
-            let report = held.store.reports(std::slice::from_ref(&change.node), now);
+            let report = app.store.reports(std::slice::from_ref(&change.node), now);
             if let Some(report) = report.into_iter().next() {
-                say(&change, &report, &held.facts, now);
+                log_change(&change, &report, &app.node_roles, now);
             }
         }
-        if untold > 0 {
-            sum_up(untold, &watch);
+        if suppressed > 0 {
+            log_summary(suppressed, &watch);
         }
     }
 }
 
-fn say(change: &Change, report: &Report, facts: &Facts, now: Timestamp) {
+fn log_change(change: &Change, report: &Report, node_roles: &NodeRoles, now: Timestamp) {
     let Change {
         node,
         before,
         state,
     } = change;
-    let scrapers = facts.of(node.as_str());
+    let scrapers = node_roles.of(node.as_str());
     let age = report.sampled_at.and_then(|at| now.since(at));
     let age_s = age.map(|age| age.as_secs());
     let lost = matches!(state, State::Failing | State::Expired | State::Unreported);
     if let Some(error) = report.why_not.as_ref().filter(|_| lost) {
-        warn!(%node, %before, %state, age_s, %scrapers, %error, "node no longer has metrics");
+        warn!(%node, state_before = %before, %state, age_s, %scrapers, %error, "node no longer has metrics");
     } else {
-        info!(%node, %before, %state, age_s, %scrapers, "state of the node");
+        info!(%node, state_before = %before, %state, age_s, %scrapers, "state of the node");
     }
 }
 
-fn sum_up(untold: usize, watch: &Watch) {
+fn log_summary(suppressed: usize, watch: &Watch) {
     let count = |state| {
         watch
             .known
@@ -85,7 +85,7 @@ fn sum_up(untold: usize, watch: &Watch) {
         count(State::Failing),
     );
     info!(
-        changes = untold,
+        changes = suppressed,
         served, late, incomplete, unreported, expired, failing, "more nodes changed their state"
     );
 }
@@ -104,22 +104,22 @@ struct Watch {
     known: HashMap<NodeName, State>,
     /// When the span began, and what it had so far.
     span: Option<Timestamp>,
-    told: usize,
-    untold: usize,
+    logged: usize,
+    suppressed: usize,
 }
 
 impl Watch {
     /// Takes in how all nodes are now. Returns the changes to tell one by one, and
     /// how many others there were in a span that is over.
-    fn look(&mut self, seen: &[(NodeName, State)], now: Timestamp) -> (Vec<Change>, usize) {
+    fn changes(&mut self, seen: &[(NodeName, State)], now: Timestamp) -> (Vec<Change>, usize) {
         let over = self
             .span
             .is_none_or(|from| now.since(from).is_none_or(|age| age >= SPAN));
-        let mut untold = 0;
+        let mut suppressed = 0;
         if over {
             self.span = Some(now);
-            self.told = 0;
-            untold = std::mem::take(&mut self.untold);
+            self.logged = 0;
+            suppressed = std::mem::take(&mut self.suppressed);
         }
         let mut changes = Vec::new();
         let all = seen.len();
@@ -136,22 +136,22 @@ impl Watch {
             if before == *state || begins {
                 continue;
             }
-            if self.told < LINES {
-                self.told += 1;
+            if self.logged < LINES {
+                self.logged += 1;
                 changes.push(Change {
                     node: node.clone(),
                     before,
                     state: *state,
                 });
             } else {
-                self.untold += 1;
+                self.suppressed += 1;
             }
         }
         if self.known.len() > all {
             let there: HashSet<&NodeName> = seen.iter().map(|(node, _)| node).collect();
             self.known.retain(|node, _| there.contains(node));
         }
-        (changes, untold)
+        (changes, suppressed)
     }
 }
 
@@ -163,10 +163,10 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    fn look(watch: &mut Watch, states: &[(&str, State)], seconds: i64) -> Vec<String> {
+    fn changes(watch: &mut Watch, states: &[(&str, State)], seconds: i64) -> Vec<String> {
         let seen = states.iter().map(|(node, state)| ((*node).into(), *state));
         let seen: Vec<_> = seen.collect();
-        let (changes, _) = watch.look(&seen, at(seconds));
+        let (changes, _) = watch.changes(&seen, at(seconds));
         let line = |change: &Change| {
             let Change {
                 node,
@@ -179,22 +179,22 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_once() {
+    fn a_change_is_reported_once() {
         use State::{Failing, Incomplete, Late, Served, Unreported};
         let mut watch = Watch::default();
         let start = [("n1", Unreported), ("n2", Served)];
-        assert_eq!(look(&mut watch, &start, 0), ["n2: unreported to served"]);
+        assert_eq!(changes(&mut watch, &start, 0), ["n2: unreported to served"]);
         let next = [("n1", Incomplete), ("n2", Served)];
-        assert_eq!(look(&mut watch, &next, 1), [""; 0]);
+        assert_eq!(changes(&mut watch, &next, 1), [""; 0]);
         let next = [("n1", Served), ("n2", Late)];
         let lines = ["n1: incomplete to served", "n2: served to late"];
-        assert_eq!(look(&mut watch, &next, 2), lines);
-        assert_eq!(look(&mut watch, &next, 3), [""; 0]);
+        assert_eq!(changes(&mut watch, &next, 2), lines);
+        assert_eq!(changes(&mut watch, &next, 3), [""; 0]);
         let next = [("n2", Failing)];
-        assert_eq!(look(&mut watch, &next, 4), ["n2: late to failing"]);
-        // One that went and came back begins anew.
+        assert_eq!(changes(&mut watch, &next, 4), ["n2: late to failing"]);
+        // One that went and came back begins again.
         let next = [("n1", Served), ("n2", Failing)];
-        assert_eq!(look(&mut watch, &next, 5), ["n1: unreported to served"]);
+        assert_eq!(changes(&mut watch, &next, 5), ["n1: unreported to served"]);
     }
 
     #[test]
@@ -204,13 +204,13 @@ mod tests {
             let names = (0..5_000).map(|n| NodeName::from(format!("n{n}").as_str()));
             names.map(|node| (node, state)).collect()
         };
-        let (changes, untold) = watch.look(&all(State::Served), at(0));
-        assert_eq!((changes.len(), untold), (20, 0));
-        let (changes, untold) = watch.look(&all(State::Late), at(30));
-        assert_eq!((changes.len(), untold), (0, 0));
-        let (changes, untold) = watch.look(&all(State::Late), at(60));
-        assert_eq!((changes.len(), untold), (0, 4_980 + 5_000));
-        let (changes, untold) = watch.look(&all(State::Served), at(61));
-        assert_eq!((changes.len(), untold), (20, 0));
+        let (changes, suppressed) = watch.changes(&all(State::Served), at(0));
+        assert_eq!((changes.len(), suppressed), (20, 0));
+        let (changes, suppressed) = watch.changes(&all(State::Late), at(30));
+        assert_eq!((changes.len(), suppressed), (0, 0));
+        let (changes, suppressed) = watch.changes(&all(State::Late), at(60));
+        assert_eq!((changes.len(), suppressed), (0, 4_980 + 5_000));
+        let (changes, suppressed) = watch.changes(&all(State::Served), at(61));
+        assert_eq!((changes.len(), suppressed), (20, 0));
     }
 }

@@ -18,7 +18,7 @@ use self::points::Points;
 pub(crate) use self::{outcome::Newest, pairs::Taken, points::Remembered};
 pub use self::{
     outcome::{FailedScrape, Failure, NoMetrics, PodUsage},
-    points::{Report, Source, Standing, State},
+    points::{CoverageCounts, Report, Source, State},
 };
 
 /// The samples for many threads. The lock lives and dies inside one call.
@@ -44,7 +44,7 @@ impl Store {
         }
     }
 
-    /// Takes in that a scrape failed. What is held stays.
+    /// Takes in that a scrape failed. What is stored stays.
     pub fn fail(&self, node: &NodeName, failed: FailedScrape, source: &Source) {
         self.write(|points| points.fail(node, failed, source));
     }
@@ -127,17 +127,17 @@ impl Store {
         self.read(|points| points.key(pod))
     }
 
-    /// `roster`, or the equal one that is held for `node`: one copy in memory.
-    pub fn share_roster(&self, node: &NodeName, roster: Arc<Roster>) -> Arc<Roster> {
+    /// `roster`, or the equal one that is stored for `node`: one copy in memory.
+    pub fn intern_roster(&self, node: &NodeName, roster: Arc<Roster>) -> Arc<Roster> {
         match self.read(|points| points.roster(node.as_str())) {
-            Some(held) if held == roster => held,
+            Some(sizes) if sizes == roster => sizes,
             _ => roster,
         }
     }
 
     /// How `nodes` stand.
-    pub fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
-        self.read(|points| points.standing(nodes, now))
+    pub fn coverage(&self, nodes: &[NodeName], now: Timestamp) -> CoverageCounts {
+        self.read(|points| points.coverage(nodes, now))
     }
 
     /// What is known of each of `nodes`, in the same order, for people: callers
@@ -148,7 +148,7 @@ impl Store {
     }
 
     /// How each of `nodes` stands, in the same order, and how old its newest sample
-    /// is, if one is held.
+    /// is, if one is stored.
     pub fn states(&self, nodes: &[NodeName], now: Timestamp) -> Vec<(State, Option<Duration>)> {
         let nodes = nodes.iter();
         self.read(|points| nodes.map(|node| points.state(node, now)).collect())
@@ -160,13 +160,13 @@ impl Store {
         self.read(|points| points.newest(nodes))
     }
 
-    /// How much is held of containers that the newest pages of their nodes lack.
+    /// How much is stored of containers that the newest pages of their nodes lack.
     pub(crate) fn remembered(&self) -> Remembered {
         self.read(Points::remembered)
     }
 
-    /// How many nodes and containers are held.
-    pub fn held(&self) -> (usize, usize) {
+    /// How many nodes and containers are stored.
+    pub fn sizes(&self) -> (usize, usize) {
         self.read(Points::count)
     }
 

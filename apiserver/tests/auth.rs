@@ -1,4 +1,4 @@
-//! Who is let in, and how they are served, over real TLS, against a simulated
+//! Who is admitted, and how they are served, over real TLS, against a simulated
 //! cluster.
 
 #![expect(

@@ -171,7 +171,7 @@ fn start(dir: &std::path::Path, address: SocketAddr, delay: &str) -> Running {
     Running(child)
 }
 
-/// After so many attempts the first complaint about each kind of object is old.
+/// After this many attempts the first complaint about each kind of object is old.
 const ATTEMPTS: usize = 8;
 
 #[test]

@@ -1,9 +1,9 @@
-//! The contract between the halves: bus v1.
+//! The contract between the components: bus v1.
 //!
 //! - [`v1`]: the messages and the service, generated from `bus/v1/bus.proto`
 //! - [`convert`]: the model's types to messages and back, side by side so that
 //!   they cannot drift
-//! - [`limits`]: the bounds of a stream, and the protocol version
+//! - [`limits`]: the limits of a stream, and the protocol version
 //! - [`measure`]: how long a message is, before it is sent
 
 pub mod convert;

@@ -1,4 +1,4 @@
-//! The bounds of the bus. What is over one is refused for the node that it is
+//! The limits of the bus. What is over one is refused for the node that it is
 //! about; the stream goes on. Only what no kubelet can bring about ends it.
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub const BYTES_PER_SECOND: usize = 16 << 20;
 /// What it may send at once: the replay of as many nodes as it may have.
 pub const BURST_BYTES: usize = 256 << 20;
 
-/// A message counts as one of so many bytes at least.
+/// A message counts as one of this many bytes at least.
 pub const LEAST_MESSAGE_BYTES: usize = 4 << 10;
 
 /// How long a publisher may take until its `Hello`.

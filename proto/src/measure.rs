@@ -1,6 +1,6 @@
 //! How long a message is, before it is sent.
 //!
-//! The model's bounds on a node are such that nothing of one can be too long. This
+//! The model's limits on a node are such that nothing of one can be too long. This
 //! is the second line: a frontend, or the encoder on the way to it, ends the whole
 //! stream for one message that is.
 

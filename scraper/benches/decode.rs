@@ -3,7 +3,7 @@
 //! the lines, read the floats).
 //!
 //! `remembered` is the page of a node whose roster did not change, which is
-//! nearly every page; `anew` is the first of a node.
+//! nearly every page; `first_page` is the first of a node.
 
 #![expect(
     clippy::format_push_string,
@@ -98,7 +98,7 @@ fn remembered(bencher: Bencher<'_, '_>, named: &str) {
 }
 
 #[divan::bench(args = PAGES)]
-fn anew(bencher: Bencher<'_, '_>, named: &str) {
+fn first_page(bencher: Bencher<'_, '_>, named: &str) {
     let (page, node) = (page(named), NodeName::from("node-00001"));
     bencher
         .counter(BytesCount::of_slice(&page))

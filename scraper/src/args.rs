@@ -38,7 +38,7 @@ pub struct Args {
 
     #[expect(missing_docs, reason = "would become a part of --help")]
     #[command(flatten)]
-    pub share: ShareArgs,
+    pub assignment: AssignmentArgs,
 
     #[expect(missing_docs, reason = "would become a part of --help")]
     #[command(flatten)]
@@ -185,7 +185,7 @@ pub struct KubeletArgs {
 /// Flags about who scrapes what.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Sharing the work")]
-pub struct ShareArgs {
+pub struct AssignmentArgs {
     /// The name of this scraper, as reported to frontends. Unique in the cluster.
     #[arg(long, value_name = "NAME", env = "HOSTNAME")]
     pub source_name: String,

@@ -5,14 +5,14 @@
 //! freshness, and slows nobody else; one that is new gets the two newest
 //! readings of every node first.
 //!
-//! - [`hub`]: what is held for newcomers, and the mailboxes
+//! - [`hub`]: what is stored for new frontends, and the mailboxes
 //! - [`mailbox`]: what one frontend has not been sent
 //! - [`outbox`]: the messages of one stream, in order
 //! - [`client`]: one stream to one frontend
-//! - [`mod@line`]: the streams to one frontend, one after another
+//! - [`mod@frontend_link`]: the streams to one frontend, one after another
 //! - [`credentials`]: tokens, certificates and CAs, followed as they change
 //! - [`dial`]: connections: TLS, Unix socket
-//! - [`doors`]: the frontends behind what `--frontend` says
+//! - [`frontend_address`]: the frontends behind what `--frontend` says
 //! - [`names`]: the addresses behind names, looked up again and again
 //! - [`endpoints`]: the frontends behind a Service, as they come and go
 //! - [`supervisor`]: one client per frontend, for as long as it exists
@@ -20,10 +20,10 @@
 pub(crate) mod client;
 pub(crate) mod credentials;
 pub(crate) mod dial;
-pub(crate) mod doors;
 pub(crate) mod endpoints;
+pub(crate) mod frontend_address;
+mod frontend_link;
 pub(crate) mod hub;
-mod line;
 mod mailbox;
 pub(crate) mod names;
 mod outbox;

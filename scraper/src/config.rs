@@ -20,9 +20,9 @@ pub use self::{
     service_account::{BadServiceAccount, ServiceAccount},
 };
 use crate::{
-    args::{Args, ByteSize, GoDuration, KubeletArgs, ShareArgs},
+    args::{Args, AssignmentArgs, ByteSize, GoDuration, KubeletArgs},
     kubelet::{Limits, PAGE_LIMITS, Security},
-    nodes::Rules,
+    nodes::AddressRules,
     shard::{BadShard, Shard},
 };
 
@@ -50,7 +50,7 @@ pub struct Config {
     /// A label selector; empty for all nodes.
     pub(crate) node_selector: String,
     /// How kubelets are found.
-    pub(crate) rules: Rules,
+    pub(crate) rules: AddressRules,
     /// How they are spoken to.
     pub(crate) security: Security,
     /// What we are called.
@@ -60,7 +60,7 @@ pub struct Config {
     /// With whom we share.
     pub(crate) group: String,
     /// How we share.
-    pub(crate) share: Share,
+    pub(crate) sharding: Sharding,
     /// How many scrapers ask each node, at least one.
     pub(crate) replicas: usize,
     /// Where we publish, at least one.
@@ -75,7 +75,7 @@ pub struct Config {
 
 /// How the members of a group know of each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Share {
+pub enum Sharding {
     /// By flags.
     Fixed(Shard),
     /// By leases.
@@ -216,8 +216,8 @@ impl TryFrom<Args> for Config {
             args.scrape.metric_resolution,
             args.kubelet.kubelet_request_timeout,
         )?;
-        let share = share(&args.share)?;
-        let replicas = usize::try_from(args.share.replication_factor).unwrap_or(usize::MAX);
+        let sharding = sharding(&args.assignment)?;
+        let replicas = usize::try_from(args.assignment.replication_factor).unwrap_or(usize::MAX);
         if replicas == 0 {
             return Err(BadConfig::NoReplica);
         }
@@ -229,17 +229,17 @@ impl TryFrom<Args> for Config {
             max_page: max_page(args.kubelet.kubelet_max_page_size)?,
             fallback: args.kubelet.kubelet_fallback,
             node_selector: selector(&args.scrape.node_selector)?,
-            rules: Rules {
+            rules: AddressRules {
                 // An empty list is one empty word to clap.
                 address_types: types.into_iter().filter(|kind| !kind.is_empty()).collect(),
                 port: args.kubelet.kubelet_port,
                 use_status_port: args.kubelet.kubelet_use_node_status_port,
             },
             security,
-            source_name: name("source-name", args.share.source_name)?,
-            pod_uid: args.share.pod_uid.filter(|uid| !uid.is_empty()),
-            group: name("group", args.share.group)?,
-            share,
+            source_name: name("source-name", args.assignment.source_name)?,
+            pod_uid: args.assignment.pod_uid.filter(|uid| !uid.is_empty()),
+            group: name("group", args.assignment.group)?,
+            sharding,
             replicas,
             frontends,
             bus,
@@ -346,7 +346,7 @@ fn selector(text: &str) -> Result<String, BadSelector> {
     text.parse::<Selector>().map(|_| text.to_owned())
 }
 
-fn share(args: &ShareArgs) -> Result<Share, BadConfig> {
+fn sharding(args: &AssignmentArgs) -> Result<Sharding, BadConfig> {
     let shard = match (args.shard_index, args.shard_count) {
         (Some(index), Some(count)) => Shard::new(index, count)?,
         (None, Some(count)) => Shard::of_pod(&args.source_name, count)?,
@@ -355,10 +355,10 @@ fn share(args: &ShareArgs) -> Result<Share, BadConfig> {
             lease_name("--group", &args.group, 63)?;
             lease_name("--source-name", &args.source_name, 240)?;
             let namespace = args.lease_namespace.clone();
-            return Ok(Share::Leases { namespace });
+            return Ok(Sharding::Leases { namespace });
         }
     };
-    Ok(Share::Fixed(shard))
+    Ok(Sharding::Fixed(shard))
 }
 
 /// The group is the value of a label, the source a part of a name: what both

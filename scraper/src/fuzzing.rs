@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tributary_model::Timestamp;
 
-use crate::{members, membership::Membership};
+use crate::{leases, membership::Membership};
 
 /// The members of a group, from Lease objects.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Group {
 
     /// Takes in a Lease, as JSON, as a watch does.
     pub fn put(&mut self, json: &[u8]) {
-        if let Some(lease) = members::read(json, "default") {
+        if let Some(lease) = leases::read(json, "default") {
             self.membership.put(lease, self.now);
         }
     }

@@ -12,7 +12,7 @@ use tributary_runtime::{
     tasks::Tasks,
 };
 
-use crate::config::{Config, Share};
+use crate::config::{Config, Sharding};
 
 /// Where leases are if neither a flag nor a pod says so.
 const SYSTEM: &str = "kube-system";
@@ -78,9 +78,9 @@ impl KubeApi {
 
 /// Where the leases of our group are.
 pub(crate) fn lease_namespace(config: &Config, kube: &KubeConfig) -> String {
-    match (&config.share, &config.kube.kubeconfig) {
+    match (&config.sharding, &config.kube.kubeconfig) {
         (
-            Share::Leases {
+            Sharding::Leases {
                 namespace: Some(namespace),
             },
             _,

@@ -11,9 +11,10 @@ pub mod config;
 pub mod fuzzing;
 mod kube_api;
 pub mod kubelet;
-mod members;
+mod leases;
 mod membership;
 mod metrics;
+mod monotonic;
 pub mod nodes;
 mod ownership;
 mod schedule;
@@ -21,7 +22,6 @@ mod scrape;
 pub mod shard;
 #[cfg(test)]
 mod simulation;
-mod steady;
 
 use std::{sync::Arc, time::Duration};
 
@@ -47,20 +47,20 @@ use crate::{
     bus::{
         client::{Client, Identity},
         credentials::{Credentials, Files},
-        doors::Naming,
         endpoints::{Found, watch_endpoints},
+        frontend_address::TlsNaming,
         hub::Hub,
         names,
         supervisor::{Frontends, supervise},
     },
-    config::{Config, Frontend, Share},
+    config::{Config, Frontend, Sharding},
     kube_api::{KubeApi, lease_namespace, lease_owner},
     kubelet::Client as KubeletClient,
-    members::Leases,
-    metrics::{BusMetrics, ScrapeMetrics, ShareMetrics, TokenMetrics},
+    leases::Leases,
+    metrics::{AssignmentMetrics, BusMetrics, ScrapeMetrics, TokenMetrics},
     nodes::{Targets, watch_nodes},
     ownership::View,
-    scrape::{Scraping, Told, scrape},
+    scrape::{Inputs, Scraping, scrape},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -113,16 +113,16 @@ impl Scraper {
         tls::install_provider();
         let kube = runtime_kube::config(&config.kube).await?;
         let kubelets = KubeletClient::new(&config.security, &kube, config.limits())?;
-        let certificates = kubelets.told_in(Expirations::default());
+        let certificates = kubelets.register_expiry(Expirations::default());
         let mut tasks = Tasks::new(stop.clone());
         let mut registry = runtime_metrics::registry(VERSION);
         let bus_metrics = BusMetrics::register(&mut registry);
-        let share = ShareMetrics::register(&mut registry);
+        let assignment = AssignmentMetrics::register(&mut registry);
         let api = KubeApi::register(&config.kube, &mut registry);
         api.follow(&mut tasks);
         let leaving = Leaving::default();
         // Ages must not jump when the machine's clock is set.
-        let even = clock.even();
+        let monotonic = clock.monotonic();
 
         // What is shown to kubelets is kept new.
         let token_metrics = TokenMetrics::register(&mut registry);
@@ -135,7 +135,7 @@ impl Scraper {
         let targets = find_targets(&mut tasks, &config, &api).await?;
 
         // They are shared out among the members of our group.
-        let members = (share.clone(), leaving.told.clone());
+        let members = (assignment.clone(), leaving.drained.clone());
         let namespace = lease_namespace(&config, &kube);
         let owner = lease_owner(&config, &kube);
         let named = (namespace.as_str(), owner, clock.clone());
@@ -150,10 +150,10 @@ impl Scraper {
             hub: hub.clone(),
             replicas: config.replicas,
             resolution: config.resolution,
-            clock: even.clone(),
-            share: share.clone(),
+            clock: monotonic.clone(),
+            assignment: assignment.clone(),
         };
-        let told = Told {
+        let inputs = Inputs {
             targets: targets.clone(),
             view: view.clone(),
             overdue,
@@ -161,19 +161,19 @@ impl Scraper {
         let (ended, scraped) = (stop.clone(), leaving.scraped.clone().drop_guard());
         tasks.spawn("scrapes", async move {
             let _scraped = scraped;
-            Ok(scrape(scraping, told, ended).await?)
+            Ok(scrape(scraping, inputs, ended).await?)
         });
 
         // From the hub they go to every frontend.
-        let told = (certificates, &mut registry);
+        let expiry = (certificates, &mut registry);
         let publisher = Client {
             hub,
             identity: Identity::new(&config, &clock),
-            credentials: find_credentials(&mut tasks, &config, told),
-            clock: even,
+            credentials: find_credentials(&mut tasks, &config, expiry),
+            clock: monotonic,
             metrics: bus_metrics.clone(),
             overdue: reports,
-            share,
+            assignment,
         };
         feed_frontends(&mut tasks, &config, &api, publisher, leaving).await?;
 
@@ -226,7 +226,7 @@ fn find_credentials(
         pair: config.bus.pair.clone(),
         token: config.bus.token_file.clone(),
     });
-    credentials.told_in(certificates).register(registry);
+    credentials.register_expiry(certificates).register(registry);
     let (following, stop) = (credentials.clone(), tasks.stop());
     tasks.spawn("credentials", async move {
         following.follow(stop).await;
@@ -246,14 +246,14 @@ async fn feed_frontends(
     let found = find_frontends(tasks, config, api).await?;
     let frontends = Frontends {
         urls: config.frontends.clone(),
-        naming: Naming {
+        naming: TlsNaming {
             server_name: config.bus.server_name.clone(),
             tls: config.bus.ca_file.is_some(),
         },
         lookup: names::system(),
     };
     tasks.spawn("bus", async move {
-        let _told = leaving.told.drop_guard();
+        let _drained = leaving.drained.drop_guard();
         supervise(frontends, found, publisher, leaving.scraped).await;
         Ok(())
     });
@@ -291,7 +291,7 @@ struct Leaving {
     /// No more readings will come.
     scraped: CancellationToken,
     /// Frontends have them all.
-    told: CancellationToken,
+    drained: CancellationToken,
 }
 
 /// Starts what keeps the members of our group known.
@@ -300,11 +300,11 @@ async fn find_members(
     config: &Config,
     api: &KubeApi,
     (namespace, pod_uid, clock): (&str, Option<String>, Clock),
-    (metrics, told): (ShareMetrics, CancellationToken),
+    (metrics, drained): (AssignmentMetrics, CancellationToken),
 ) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
     let (sender, view) = watch::channel(None);
     let stop = tasks.stop();
-    if let Share::Fixed(shard) = &config.share {
+    if let Sharding::Fixed(shard) = &config.sharding {
         sender.send_replace(Some(View::fixed(*shard)));
         tasks.spawn("shards", async move {
             // They do not change, but whoever waits for changes must not
@@ -325,7 +325,7 @@ async fn find_members(
         Ok(())
     });
     tasks.spawn("lease", async move {
-        leases.hold(stopping, told).await;
+        leases.hold(stopping, drained).await;
         Ok(())
     });
     Ok(view)
@@ -346,13 +346,13 @@ fn probes(
         0 => Err("no frontend has taken our stream".to_owned()),
         _ => Ok(()),
     };
-    let [active, let_in] = api.checks();
+    let [active, admitted] = api.checks();
     let ready = vec![
         Check::ping(),
         Check::new("node-informer-sync", listed),
-        Check::new("lease-informer-sync", move || members::listed(&view)),
+        Check::new("lease-informer-sync", move || leases::listed(&view)),
         active,
-        let_in,
+        admitted,
         Check::new("bus-connected", connected),
     ];
     [

@@ -1,4 +1,4 @@
-//! The `tributary-scraper` binary: a door into [`tributary_scraper::run`].
+//! The `tributary-scraper` binary: calls [`tributary_scraper::run`].
 
 use std::process::ExitCode;
 

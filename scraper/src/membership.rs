@@ -260,8 +260,8 @@ impl Membership {
 
     /// By the holder's own dates, so that no clocks are compared.
     fn is_established(&self, lease: &Lease) -> bool {
-        let held = lease.renewed.since(lease.acquired);
-        held.is_some_and(|held| held >= self.established_after)
+        let stored = lease.renewed.since(lease.acquired);
+        stored.is_some_and(|stored| stored >= self.established_after)
     }
 
     /// Others were seen for the duration of a Lease after its last renewal.

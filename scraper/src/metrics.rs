@@ -19,7 +19,7 @@ pub(crate) use self::words::node_refused;
 use self::words::{KINDS, NODE_REFUSED, kind};
 use crate::{
     kubelet::{PageCounters, Reason, decode::Refused},
-    members::BadLease,
+    leases::BadLease,
     ownership::{Counts, Move, When},
 };
 
@@ -64,7 +64,7 @@ impl BusMetrics {
             new.known.clone(),
         );
         bus.register(
-            "frontends_left_out",
+            "frontends_skipped",
             "Frontends that this scraper knows and does not send to, because there are too many",
             new.left_out.clone(),
         );
@@ -161,8 +161,8 @@ impl BusMetrics {
 pub(crate) struct ScrapeMetrics {
     /// Nodes that this scraper asks.
     pub(crate) nodes: Gauge,
-    /// Scrapes under way.
-    pub(crate) under_way: Gauge,
+    /// Scrapes in flight.
+    pub(crate) in_flight: Gauge,
     /// How long kubelets take, those that fail too.
     pub(crate) duration: Histogram,
     outcomes: Family<Outcome, Counter>,
@@ -185,7 +185,7 @@ impl ScrapeMetrics {
     pub(crate) fn register(registry: &mut Registry, pages: PageCounters) -> Self {
         let new = Self {
             nodes: Gauge::default(),
-            under_way: Gauge::default(),
+            in_flight: Gauge::default(),
             // 1 ms to 16 s.
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
             outcomes: Family::default(),
@@ -198,7 +198,7 @@ impl ScrapeMetrics {
             "Nodes that this scraper scrapes",
             new.nodes.clone(),
         );
-        scrape.register("under_way", "Scrapes in flight", new.under_way.clone());
+        scrape.register("in_flight", "Scrapes in flight", new.in_flight.clone());
         scrape.register_with_unit(
             "duration",
             "How long kubelets take to answer, failures included",
@@ -263,7 +263,7 @@ impl ScrapeMetrics {
 pub(crate) struct TokenMetrics {
     /// Requests that gave no token.
     pub(crate) failures: Counter,
-    /// When the newest token runs out, in seconds since 1970.
+    /// When the newest token expires, in seconds since 1970.
     pub(crate) expires: Gauge,
 }
 
@@ -287,12 +287,12 @@ impl TokenMetrics {
 
 /// What sharing the work counts. Clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ShareMetrics {
+pub(crate) struct AssignmentMetrics {
     /// Scrapers of our group, us included.
     pub(crate) members: Gauge,
     /// Failed renewals of this scraper's Lease.
     pub(crate) lease_failures: Counter,
-    /// Leases of the dead that we deleted.
+    /// Expired leases that we deleted.
     pub(crate) leases_cleaned: Counter,
     /// Scrapers that live and do not count, since they are too many.
     pub(crate) members_ignored: Gauge,
@@ -300,7 +300,7 @@ pub(crate) struct ShareMetrics {
     /// Reports of overdue nodes that came faster than they were read.
     pub(crate) reports_dropped: Counter,
     nodes: Family<Role, Gauge>,
-    moves: Family<Kind, Counter>,
+    changes: Family<Kind, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -313,31 +313,31 @@ struct Ignored {
     reason: &'static str,
 }
 
-impl ShareMetrics {
+impl AssignmentMetrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
-        let share = registry.sub_registry_with_prefix("tributary_share");
-        share.register(
+        let assignment = registry.sub_registry_with_prefix("tributary_assignment");
+        assignment.register(
             "members",
             "Members of the group, including this scraper",
             new.members.clone(),
         );
-        share.register(
+        assignment.register(
             "lease_failures",
             "Failed renewals of this scraper's Lease",
             new.lease_failures.clone(),
         );
-        share.register(
+        assignment.register(
             "leases_cleaned",
             "Expired Leases that this scraper deleted",
             new.leases_cleaned.clone(),
         );
-        share.register(
+        assignment.register(
             "members_ignored",
             "Scrapers that do not count as members, because there are too many",
             new.members_ignored.clone(),
         );
-        share.register(
+        assignment.register(
             "leases_ignored",
             "Leases of the group that do not count, by reason",
             new.leases_ignored.clone(),
@@ -345,23 +345,29 @@ impl ShareMetrics {
         for reason in BadLease::ALL.map(BadLease::as_str) {
             drop(new.leases_ignored.get_or_create(&Ignored { reason }));
         }
-        share.register(
+        assignment.register(
             "overdue_reports_dropped",
             "Reports of overdue nodes that arrived faster than they were read",
             new.reports_dropped.clone(),
         );
-        share.register(
+        assignment.register(
             "nodes",
             "Nodes by the role of this scraper: owner, standby, leaving, rescuer",
             new.nodes.clone(),
         );
-        share.register(
-            "moves",
+        assignment.register(
+            "changes",
             "Changes of this scraper's nodes, by kind",
-            new.moves.clone(),
+            new.changes.clone(),
         );
-        for kind in ["own_at_once", "own_at_phase", "hasten", "rescue", "release"] {
-            drop(new.moves.get_or_create(&Kind { kind }));
+        for kind in [
+            "own_at_once",
+            "own_at_phase",
+            "expedite",
+            "rescue",
+            "release",
+        ] {
+            drop(new.changes.get_or_create(&Kind { kind }));
         }
         new.count(Counts::default());
         new
@@ -384,11 +390,11 @@ impl ShareMetrics {
         let kind = match change {
             Move::Own(_, When::AtOnce) => "own_at_once",
             Move::Own(_, When::AtPhase) => "own_at_phase",
-            Move::Hasten(_) => "hasten",
+            Move::Expedite(_) => "expedite",
             Move::Rescue(..) => "rescue",
             Move::Release(_) => "release",
         };
-        self.moves.get_or_create(&Kind { kind }).inc();
+        self.changes.get_or_create(&Kind { kind }).inc();
     }
 
     pub(crate) fn count(&self, counts: Counts) {

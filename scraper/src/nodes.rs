@@ -13,7 +13,7 @@ use tributary_runtime::kube::{Change, Watched, keep};
 
 use self::object::Node;
 pub(crate) use self::target::path_of;
-pub use self::target::{NoAddress, Rules, Target};
+pub use self::target::{AddressRules, NoAddress, Target};
 
 /// The nodes that are scraped, whoever scrapes them.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,7 @@ fn is_named(target: &Target) -> bool {
 pub async fn watch_nodes(
     client: Client,
     selector: &str,
-    rules: Rules,
+    rules: AddressRules,
     targets: watch::Sender<Targets>,
     stop: CancellationToken,
 ) {

@@ -17,8 +17,8 @@
 //!
 //! Pure: the date is an argument.
 
+mod node_role;
 mod reports;
-mod standing;
 mod view;
 
 use std::{
@@ -29,13 +29,13 @@ use std::{
 
 use tributary_model::{NodeName, Timestamp};
 
+pub(crate) use self::{
+    node_role::NodeRole,
+    view::{Member, Peer, View},
+};
 use self::{
     reports::{Reports, Turn},
     view::Turnover,
-};
-pub(crate) use self::{
-    standing::Standing,
-    view::{Member, Peer, View},
 };
 
 /// A former owner goes on for this many resolutions.
@@ -47,7 +47,7 @@ pub(crate) enum Move {
     /// This scraper owns it from now on.
     Own(NodeName, When),
     /// This scraper owns it and must not wait for its phase.
-    Hasten(NodeName),
+    Expedite(NodeName),
     /// No other member delivers it: scrape it after this time.
     Rescue(NodeName, Duration),
     /// Another member scrapes it, or it is gone.
@@ -181,7 +181,7 @@ impl Ownership {
     /// A node that is new to all members is scraped at once, and so is one whose owner may be as
     /// new as this scraper.
     fn when(view: &View, node: &NodeName, first: bool, is_new: bool) -> When {
-        let others = view.foremost_other(node.as_str());
+        let others = view.first_peer(node.as_str());
         let asked_by_another = if first {
             others.is_some_and(|other| other.established)
         } else {
@@ -228,7 +228,7 @@ impl Ownership {
             match role {
                 Role::Owner { asked: false } => {
                     self.set(&name, Role::Owner { asked: true });
-                    moves.push(Move::Hasten(name.clone()));
+                    moves.push(Move::Expedite(name.clone()));
                 }
                 Role::Idle => {
                     if let Some(turn) = reports.turn(foremost, self.resolution, now) {

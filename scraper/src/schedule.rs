@@ -94,7 +94,7 @@ impl Schedule {
     }
 
     /// Makes a waiting node due at once.
-    pub(crate) fn hasten(&mut self, node: &NodeName, now: Timestamp) {
+    pub(crate) fn expedite(&mut self, node: &NodeName, now: Timestamp) {
         if let Some(Busy::Back(due)) = self.busy.get_mut(node) {
             *due = now.min(*due);
         }
@@ -291,16 +291,16 @@ mod tests {
     #[test]
     fn a_node_that_is_hastened_is_due_at_once_and_others_are_not() {
         let mut schedule = Schedule::new(RESOLUTION);
-        let (hastened, other) = (NodeName::from("n1"), NodeName::from("n2"));
-        schedule.add(&hastened, at(0));
+        let (expedited, other) = (NodeName::from("n1"), NodeName::from("n2"));
+        schedule.add(&expedited, at(0));
         let began = schedule.next().unwrap();
-        assert_eq!(schedule.take_due(began), Some(hastened.clone()));
-        schedule.hasten(&hastened, began); // is being scraped
-        schedule.done(&hastened, began);
+        assert_eq!(schedule.take_due(began), Some(expedited.clone()));
+        schedule.expedite(&expedited, began); // is being scraped
+        schedule.done(&expedited, began);
         schedule.add(&other, at(100_000));
         let now = Timestamp::from_millis(began.as_millis() + 2_000);
-        schedule.hasten(&hastened, now);
-        assert_eq!(schedule.take_due(now), Some(hastened));
+        schedule.expedite(&expedited, now);
+        assert_eq!(schedule.take_due(now), Some(expedited));
         assert_eq!(schedule.take_due(now), None);
     }
 
@@ -327,7 +327,7 @@ mod tests {
         schedule.remove(&node);
         schedule.add(&node, at(3_000));
         assert_eq!(schedule.take_due(at(9_000)), None);
-        schedule.hasten(&node, at(3_500));
+        schedule.expedite(&node, at(3_500));
         // The outcome is of the earlier node, and says nothing about the new one.
         assert!(!schedule.done(&node, at(2_000)));
         assert_eq!(schedule.take_due(at(3_499)), None);
@@ -358,7 +358,7 @@ mod tests {
         for (due, wake) in [(-51, -50), (-50, -50), (-49, 0), (-1, 0)] {
             let mut schedule = Schedule::new(RESOLUTION);
             schedule.add(&"n1".into(), at(0));
-            schedule.hasten(&"n1".into(), at(due));
+            schedule.expedite(&"n1".into(), at(due));
             assert_eq!(schedule.wake(), Some(at(wake)), "{due}");
         }
         assert_eq!(Schedule::new(RESOLUTION).wake(), None);

@@ -22,21 +22,21 @@ use self::outcome::{count_refused, tell, to_wire};
 use crate::{
     bus::hub::Hub,
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
-    metrics::{ScrapeMetrics, ShareMetrics},
+    metrics::{AssignmentMetrics, ScrapeMetrics},
+    monotonic::MonotonicClock,
     nodes::{Target, Targets},
     ownership::{Counts, Move, Ownership, View, When},
     schedule::Schedule,
-    steady::Steady,
 };
 
 /// The most scrapes in flight. Requests are spread over the resolution, so only hanging kubelets
 /// cause this many. The others then wait, so that they take no memory.
-const MOST_UNDER_WAY: usize = 1_000;
+const MAX_IN_FLIGHT: usize = 1_000;
 
 /// The most first scrapes in flight of nodes that other members own and do not deliver. If a part
 /// of the network fails, all members try all of its nodes, and each attempt fails after
 /// `--kubelet-request-timeout`. That must not block the nodes that answer.
-const MOST_TRIALS: usize = MOST_UNDER_WAY / 4;
+const MOST_TRIALS: usize = MAX_IN_FLIGHT / 4;
 
 /// How long such a scrape is postponed at the limit.
 const TRIAL_PUT_OFF: Duration = Duration::from_millis(100);
@@ -54,12 +54,12 @@ pub(crate) struct Scraping {
     pub(crate) resolution: Duration,
     pub(crate) clock: Clock,
     pub(crate) metrics: ScrapeMetrics,
-    pub(crate) share: ShareMetrics,
+    pub(crate) assignment: AssignmentMetrics,
 }
 
 /// The inputs of the loop.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct Inputs {
     /// The nodes of the cluster.
     pub(crate) targets: watch::Receiver<Targets>,
     /// The members that share them. `None` while they are unknown.
@@ -95,11 +95,11 @@ struct Done {
 
 struct Loop {
     scraping: Scraping,
-    steady: Steady,
+    monotonic: MonotonicClock,
     ownership: Ownership,
     schedule: Schedule,
     owned: HashMap<NodeName, Owned>,
-    under_way: JoinSet<Done>,
+    in_flight: JoinSet<Done>,
     /// How many of them are first scrapes of nodes of others.
     trials: usize,
     counts: Counts,
@@ -113,7 +113,7 @@ struct Loop {
 /// A scrape panicked, which is a bug.
 pub(crate) async fn scrape(
     scraping: Scraping,
-    mut told: Told,
+    mut inputs: Inputs,
     stop: CancellationToken,
 ) -> Result<(), JoinError> {
     let mut this = Loop::new(scraping);
@@ -121,38 +121,38 @@ pub(crate) async fn scrape(
         let wait = this.until_due();
         tokio::select! {
             () = stop.cancelled() => break,
-            changed = told.targets.changed() => {
+            changed = inputs.targets.changed() => {
                 if changed.is_err() {
                     break; // whoever watches the nodes has ended
                 }
-                this.follow(&told);
+                this.follow(&inputs);
             }
-            changed = told.view.changed() => {
+            changed = inputs.view.changed() => {
                 if changed.is_err() {
                     break;
                 }
-                this.follow(&told);
+                this.follow(&inputs);
             }
-            Some(nodes) = told.overdue.recv() => this.overdue(&nodes, &told),
-            Some(done) = this.under_way.join_next() => this.finish(done?, &told),
+            Some(nodes) = inputs.overdue.recv() => this.overdue(&nodes, &inputs),
+            Some(done) = this.in_flight.join_next() => this.finish(done?, &inputs),
             () = wait => {
-                this.tick(&told);
+                this.tick(&inputs);
                 this.begin_due();
             }
         }
     }
-    this.leave(&told).await
+    this.leave(&inputs).await
 }
 
 impl Loop {
     fn new(scraping: Scraping) -> Self {
         Self {
-            steady: Steady::new(&scraping.clock),
+            monotonic: MonotonicClock::new(&scraping.clock),
             ownership: Ownership::new(scraping.replicas, scraping.resolution),
             schedule: Schedule::new(scraping.resolution),
             scraping,
             owned: HashMap::new(),
-            under_way: JoinSet::new(),
+            in_flight: JoinSet::new(),
             trials: 0,
             counts: Counts::default(),
         }
@@ -161,9 +161,9 @@ impl Loop {
     /// Waits until a node is due and the limit allows a scrape, or until a role ends.
     fn until_due(&self) -> impl Future<Output = ()> + use<> {
         let due = self.schedule.wake();
-        let due = due.filter(|_| self.under_way.len() < MOST_UNDER_WAY);
+        let due = due.filter(|_| self.in_flight.len() < MAX_IN_FLIGHT);
         let next = due.into_iter().chain(self.ownership.next()).min();
-        let wait = next.map(|next| next.since(self.steady.now()).unwrap_or_default());
+        let wait = next.map(|next| next.since(self.monotonic.now()).unwrap_or_default());
         async move {
             match wait {
                 Some(wait) => sleep(wait).await,
@@ -173,9 +173,9 @@ impl Loop {
     }
 
     /// Applies the nodes and members, once both are known.
-    fn follow(&mut self, told: &Told) {
-        let targets = told.targets.borrow();
-        let view = told.view.borrow();
+    fn follow(&mut self, inputs: &Inputs) {
+        let targets = inputs.targets.borrow();
+        let view = inputs.view.borrow();
         let Some(view) = view.as_ref().filter(|_| targets.listed()) else {
             return;
         };
@@ -185,34 +185,34 @@ impl Loop {
             }
         }
         let nodes: Vec<NodeName> = targets.iter().map(|target| target.node.clone()).collect();
-        let moves = self.ownership.follow(&nodes, view, self.steady.now());
+        let moves = self.ownership.follow(&nodes, view, self.monotonic.now());
         self.apply(moves, &targets);
     }
 
-    fn overdue(&mut self, nodes: &[String], told: &Told) {
-        let moves = self.ownership.overdue(nodes, self.steady.now());
-        self.apply(moves, &told.targets.borrow());
+    fn overdue(&mut self, nodes: &[String], inputs: &Inputs) {
+        let moves = self.ownership.overdue(nodes, self.monotonic.now());
+        self.apply(moves, &inputs.targets.borrow());
     }
 
-    fn tick(&mut self, told: &Told) {
-        let moves = self.ownership.tick(self.steady.now());
+    fn tick(&mut self, inputs: &Inputs) {
+        let moves = self.ownership.tick(self.monotonic.now());
         if !moves.is_empty() {
-            self.apply(moves, &told.targets.borrow());
+            self.apply(moves, &inputs.targets.borrow());
         }
     }
 
     /// Adds and releases nodes, and logs one line about it.
     fn apply(&mut self, moves: Vec<Move>, targets: &Targets) {
-        let now = self.steady.now();
+        let now = self.monotonic.now();
         for change in moves {
-            self.scraping.share.moved(&change);
+            self.scraping.assignment.moved(&change);
             match change {
                 Move::Own(node, when) => self.take_on(&node, targets, (when, now)),
                 Move::Rescue(node, after) => {
                     debug!(%node, "overdue, and rescued");
                     self.take_on(&node, targets, (When::AtOnce, now.plus(after)));
                 }
-                Move::Hasten(node) => self.schedule.hasten(&node, now),
+                Move::Expedite(node) => self.schedule.expedite(&node, now),
                 Move::Release(node) => {
                     self.owned.remove(&node);
                     self.schedule.remove(&node);
@@ -221,11 +221,11 @@ impl Loop {
                 }
             }
         }
-        self.scraping.hub.share(self.ownership.news());
+        self.scraping.hub.publish_roles(self.ownership.news());
         let counts = self.ownership.counts();
         if counts != self.counts {
             self.counts = counts;
-            self.scraping.share.count(counts);
+            self.scraping.assignment.count(counts);
             let nodes = self.owned.len();
             self.scraping
                 .metrics
@@ -237,10 +237,10 @@ impl Loop {
                 rescued,
                 standby,
             } = counts;
-            let of = targets.len();
+            let all_nodes = targets.len();
             info!(
                 nodes,
-                of, owned, leaving, rescued, standby, "nodes of this scraper"
+                all_nodes, owned, leaving, rescued, standby, "nodes of this scraper"
             );
         }
     }
@@ -263,10 +263,10 @@ impl Loop {
     }
 
     /// Finishes the scrapes in flight and releases all nodes.
-    async fn leave(mut self, told: &Told) -> Result<(), JoinError> {
+    async fn leave(mut self, inputs: &Inputs) -> Result<(), JoinError> {
         let rest = async {
-            while let Some(done) = self.under_way.join_next().await {
-                self.finish(done?, told);
+            while let Some(done) = self.in_flight.join_next().await {
+                self.finish(done?, inputs);
             }
             Ok(())
         };
@@ -281,8 +281,8 @@ impl Loop {
 
     /// Begins every scrape that is due.
     fn begin_due(&mut self) {
-        while self.under_way.len() < MOST_UNDER_WAY {
-            let began = self.steady.now();
+        while self.in_flight.len() < MAX_IN_FLIGHT {
+            let began = self.monotonic.now();
             let Some(node) = self.schedule.take_due(began) else {
                 return;
             };
@@ -297,10 +297,10 @@ impl Loop {
             };
             self.trials += usize::from(is_trial);
             let asked_at = Timestamp::from_millis(self.scraping.clock.now_millis());
-            self.scraping.metrics.under_way.inc();
+            self.scraping.metrics.in_flight.inc();
             // On the heap: an idle connection remembers the task that read from it last, and with
             // it the memory of its future.
-            self.under_way.spawn(Box::pin(async move {
+            self.in_flight.spawn(Box::pin(async move {
                 let start = Instant::now();
                 let outcome = kubelet.scrape(&target, asked_at).await;
                 Done {
@@ -322,9 +322,9 @@ impl Loop {
     }
 
     /// Hands on the result of a scrape, if the node was this scraper's all the time.
-    fn finish(&mut self, done: Done, told: &Told) {
+    fn finish(&mut self, done: Done, inputs: &Inputs) {
         let metrics = &self.scraping.metrics;
-        metrics.under_way.dec();
+        metrics.in_flight.dec();
         metrics.duration.observe(done.took.as_secs_f64());
         self.trials -= usize::from(done.is_trial);
         if !self.schedule.done(&done.node, done.began) {
@@ -360,9 +360,9 @@ impl Loop {
                 self.scraping.hub.fail(node, failure);
             }
         }
-        let moves = self.ownership.scraped(node, good, self.steady.now());
+        let moves = self.ownership.scraped(node, good, self.monotonic.now());
         if moves.is_some() {
-            self.apply(moves.into_iter().collect(), &told.targets.borrow());
+            self.apply(moves.into_iter().collect(), &inputs.targets.borrow());
         }
     }
 }

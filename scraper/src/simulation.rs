@@ -64,7 +64,7 @@ fn for_seeds(seeds: Range<u64>, test: impl Fn(u64) -> f64) -> f64 {
 }
 
 #[test]
-fn one_trouble_at_a_time_is_seen_by_nobody() {
+fn one_trouble_at_a_time_is_seen_by_no_client() {
     one_trouble_at_a_time(0..100);
 }
 
@@ -101,7 +101,7 @@ fn a_kubelet_is_asked_once_at_a_time_and_served_if_scrapes_take_long() {
 }
 
 #[test]
-fn whoever_can_reach_a_node_scrapes_it_in_the_end_whatever_happens() {
+fn a_member_that_can_reach_a_node_scrapes_it_in_the_end_whatever_happens() {
     storms(0..100);
 }
 

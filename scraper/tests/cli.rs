@@ -158,7 +158,7 @@ fn start(dir: &std::path::Path, address: SocketAddr, user: &str) -> Running {
     Running(child)
 }
 
-/// After so many attempts of three clients the first complaints are old.
+/// After this many attempts of three clients the first complaints are old.
 const ATTEMPTS: usize = 9;
 
 #[test]

@@ -262,7 +262,7 @@ async fn a_page_that_is_cut_short_is_not_half_a_page() {
 }
 
 #[tokio::test]
-async fn other_pages_are_told_apart() {
+async fn other_pages_are_recognized() {
     let html = ok(b"<html>\n", "content-type: text/html\r\n");
     assert_eq!(
         failure(move || Answer::Whole(html.clone())).await,
@@ -280,7 +280,7 @@ async fn other_pages_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_kubelet_that_is_slow_is_given_up_and_asked_anew() {
+async fn a_kubelet_that_is_slow_is_given_up_and_asked_again() {
     let server = Server::tls(&["127.0.0.1"], |request| match request {
         1 => Answer::Hang,
         2 => Answer::ThenHang(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nnode".to_vec()),
@@ -374,7 +374,7 @@ async fn a_certificate_of_another_node_is_refused_if_names_are_verified() {
 }
 
 #[tokio::test]
-async fn what_a_node_makes_us_ask_is_not_told_to_others() {
+async fn what_a_node_makes_us_ask_is_not_shown_to_others() {
     let secret = br#"{"kind":"SecretList","items":[{"data":"aHVudGVyMg=="}]}"#;
     for answer in [
         ok(secret, "content-type: application/json\r\n"),
@@ -408,8 +408,8 @@ async fn insecure_tls_trusts_anybody() {
         insecure_tls: true,
         ..Security::default()
     };
-    let nobody = Config::new("https://cluster.test".parse().unwrap());
-    let client = Client::new(&security, &nobody, limits(PATIENT)).unwrap();
+    let anonymous = Config::new("https://cluster.test".parse().unwrap());
+    let client = Client::new(&security, &anonymous, limits(PATIENT)).unwrap();
     is_the_page(
         Kubelet::new(client)
             .scrape(&target(&server), ASKED_AT)
@@ -456,7 +456,7 @@ async fn the_client_certificate_is_shown_and_the_token_for_the_api_is_not() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_told_apart_from_nowhere_to_go() {
+async fn no_listener_differs_from_no_route() {
     let server = Server::plain(|_| page()).await;
     let mut kubelet = kubelet(&server);
     let mut nowhere = target(&server);

@@ -117,9 +117,9 @@ async fn frontends_give_the_same_bytes_for_the_same_readings() {
     all_served(&stack, &stack.front(1)).await;
     // The creation time is that of the request, so it is taken out.
     let answer = |index| {
-        let asker = stack.front(index);
+        let client = stack.front(index);
         async move {
-            let mut items = asker.ok(PODS).await?.items();
+            let mut items = client.ok(PODS).await?.items();
             for item in &mut items {
                 item["metadata"]["creationTimestamp"].take();
             }

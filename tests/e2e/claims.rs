@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::{Builder, Fault, NodeSpec, PodSpec, Usage};
 
 use super::{PODS, steady};
@@ -43,9 +43,9 @@ fn lie(stack: &Stack) {
 }
 
 /// How many pods are served with how much CPU.
-async fn served(asker: &Asker) -> Result<BTreeMap<String, usize>, String> {
+async fn served(client: &Client) -> Result<BTreeMap<String, usize>, String> {
     let mut served = BTreeMap::new();
-    for item in asker.ok(PODS).await?.items() {
+    for item in client.ok(PODS).await?.items() {
         let usage = item["containers"][0]["usage"]["cpu"].as_str().unwrap();
         *served.entry(usage.to_owned()).or_default() += 1;
     }
@@ -60,10 +60,10 @@ fn expected(usages: &[(&str, usize)]) -> BTreeMap<String, usize> {
 }
 
 /// Waits until pods are served like this.
-async fn is_served(asker: &Asker, usages: &[(&str, usize)]) {
+async fn is_served(client: &Client, usages: &[(&str, usize)]) {
     let expected = expected(usages);
     eventually(|| async {
-        let served = served(asker).await?;
+        let served = served(client).await?;
         if served == expected {
             Ok(())
         } else {
@@ -73,7 +73,7 @@ async fn is_served(asker: &Asker, usages: &[(&str, usize)]) {
     .await;
 }
 
-/// Waits until so many nodes are seen to claim pods of others, and returns how many
+/// Waits until this many nodes are seen to claim pods of others, and returns how many
 /// pods were refused so far.
 async fn refused(stack: &Stack, nodes: u64) -> u64 {
     let front = stack.front(0);

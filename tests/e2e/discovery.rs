@@ -1,13 +1,13 @@
 //! Scrapers find frontends by the endpoint slices of their Service.
 
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::ApiFault;
 
 use super::{all_served, scraped_again, steady};
 
 const SCRAPERS: usize = 2;
 
-async fn has_streams(front: &Asker, count: u64) {
+async fn has_streams(front: &Client, count: u64) {
     eventually(|| async {
         let metrics = front.ok("/metrics").await?;
         match metrics.metric("tributary_bus_streams") {

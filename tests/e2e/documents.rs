@@ -124,9 +124,9 @@ fn every_alert_has_a_section_in_the_runbook_and_a_test() {
     }
 }
 
-/// The names of all functions in a folder, and below.
-fn functions(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in fs::read_dir(folder).unwrap() {
+/// The names of all functions in a directory, and below.
+fn functions(directory: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {

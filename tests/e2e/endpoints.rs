@@ -1,7 +1,7 @@
-//! Kubelets of other versions, through both halves.
+//! Kubelets of other versions, through both components.
 
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::Serves;
 
 use super::{NODES, PODS, all_served, steady};
@@ -18,13 +18,13 @@ const KUBELETS: [(&str, Serves, Option<&str>); 3] = [
 ];
 
 /// What is known of a node.
-async fn debug(front: &Asker, node: &str) -> Result<Value, String> {
+async fn debug(front: &Client, node: &str) -> Result<Value, String> {
     let answer = front.ok(&format!("/debug/nodes?node={node}")).await?;
     Ok(answer.json()["nodes"][0].take())
 }
 
 /// Waits until a node is read from this endpoint.
-async fn read_from(front: &Asker, node: &str, endpoint: Option<&str>) {
+async fn read_from(front: &Client, node: &str, endpoint: Option<&str>) {
     eventually(|| async {
         let known = debug(front, node).await?;
         if known["state"] == "served" && known["endpoint"].as_str() == endpoint {
@@ -49,7 +49,7 @@ fn nanocores(quantity: &str) -> Option<u64> {
 
 /// Waits until every pod has its memory, and CPU as far as whole seconds allow at a
 /// resolution of half a second.
-async fn measured(front: &Asker) {
+async fn measured(front: &Client) {
     eventually(|| async {
         let pods = front.ok(PODS).await?.items();
         for pod in &pods {

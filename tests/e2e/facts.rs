@@ -1,7 +1,7 @@
 //! Every frontend knows who scrapes a node, who would, and what went wrong.
 
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::Fault;
 
 use super::{NODES, all_served, steady};
@@ -10,7 +10,7 @@ const NODE_COUNT: usize = 6;
 const BAD: &str = "node-00002";
 
 /// What a frontend says of the nodes that `query` selects.
-async fn debug(front: &Asker, query: &str) -> Result<Vec<Value>, String> {
+async fn debug(front: &Client, query: &str) -> Result<Vec<Value>, String> {
     let answer = front.ok(&format!("/debug/nodes{query}")).await?;
     Ok(answer.json()["nodes"].as_array().unwrap().clone())
 }
@@ -21,10 +21,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 
 /// Waits until a frontend says of every node who owns it and who stands by, and
 /// returns that.
-async fn shared_out(front: &Asker, scrapers: usize) -> Vec<(String, String, String)> {
+async fn assignments(front: &Client, scrapers: usize) -> Vec<(String, String, String)> {
     eventually(|| async {
         let nodes = debug(front, "").await?;
-        let told = nodes.iter().map(|node| {
+        let assigned = nodes.iter().map(|node| {
             let (owners, standby) = (&node["owners"], &node["standby"]);
             let count = |list: &Value| list.as_array().map(Vec::len);
             let standbys = scrapers.min(2) - 1;
@@ -36,11 +36,11 @@ async fn shared_out(front: &Asker, scrapers: usize) -> Vec<(String, String, Stri
             let name = |list: &Value| list[0].as_str().unwrap_or_default().to_owned();
             Ok((text(node, "node").to_owned(), name(owners), name(standby)))
         });
-        let told: Vec<_> = told.collect::<Result<_, String>>()?;
-        if told.len() == NODE_COUNT {
-            Ok(told)
+        let assigned: Vec<_> = assigned.collect::<Result<_, String>>()?;
+        if assigned.len() == NODE_COUNT {
+            Ok(assigned)
         } else {
-            Err(format!("{} nodes", told.len()))
+            Err(format!("{} nodes", assigned.len()))
         }
     })
     .await
@@ -53,27 +53,27 @@ async fn all_frontends_know_who_scrapes_what() {
     for front in &fronts {
         all_served(&stack, front).await;
     }
-    let told = shared_out(&fronts[0], 2).await;
-    assert_eq!(shared_out(&fronts[1], 2).await, told);
-    for (node, owner, standby) in &told {
+    let assigned = assignments(&fronts[0], 2).await;
+    assert_eq!(assignments(&fronts[1], 2).await, assigned);
+    for (node, owner, standby) in &assigned {
         assert_ne!(owner, standby, "{node}");
     }
-    println!("{told:?}");
+    println!("{assigned:?}");
 
     // Whoever is left owns all, and nobody stands by.
     stack.end_scraper(1).await;
     for front in &fronts {
-        let told = shared_out(front, 1).await;
+        let assigned = assignments(front, 1).await;
         assert!(
-            told.iter().all(|(_, owner, _)| owner == "scraper-0"),
-            "{told:?}"
+            assigned.iter().all(|(_, owner, _)| owner == "scraper-0"),
+            "{assigned:?}"
         );
     }
     stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_fails_is_told_with_the_reason_and_who_tried() {
+async fn a_node_that_fails_is_reported_with_the_reason_and_the_scraper() {
     let stack = Stack::leased(steady(NODE_COUNT, 1), 1, 1).await;
     let front = stack.front(0);
     all_served(&stack, &front).await;

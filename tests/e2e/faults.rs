@@ -104,7 +104,7 @@ async fn a_clock_that_is_set_forth_and_back_costs_a_moment() {
     let path = format!("{NODES}/{BAD}");
     let timestamp = |answer: serde_json::Value| answer["timestamp"].as_str().map(str::to_owned);
     let ahead = timestamp(front.ok(&path).await.unwrap().json());
-    // Back again: what was held is worth nothing, once the scraper has asked
+    // Back again: what was stored is worth nothing, once the scraper has asked
     // so much later that it cannot be a matter of clocks out of step.
     stack.cluster.set_fault(BAD, Fault::None).await.unwrap();
     eventually(|| async {

@@ -3,7 +3,7 @@
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::args::Args as ScraperArgs;
 
-/// Flags, each with a value that metrics-server takes; `F` and `S` for the halves
+/// Flags, each with a value that metrics-server takes; `F` and `S` for the components
 /// that take it, `-` for none.
 const FLAGS: &str = "
     FS kubeconfig=/k | -S metric-resolution=15s | FS version
@@ -78,21 +78,21 @@ fn every_flag_of_metrics_server_is_taken_or_refused_with_a_reason() {
     assert_eq!(flags.len(), 103);
     for (takers, flag) in flags {
         let name = flag[0].split('=').next().unwrap();
-        for (half, said) in [
+        for (component, said) in [
             ('F', said::<FrontendArgs>(&["frontend"], &flag)),
             (
                 'S',
                 said::<ScraperArgs>(&["scraper", "--source-name=s"], &flag),
             ),
         ] {
-            if takers.contains(half) {
-                assert_eq!(said, "", "{half} {name}");
+            if takers.contains(component) {
+                assert_eq!(said, "", "{component} {name}");
             } else {
-                let told = flag.iter().any(|flag| {
+                let rejected = flag.iter().any(|flag| {
                     let name = flag.split('=').next().unwrap();
                     said.starts_with(&format!("error: {name}: "))
                 });
-                assert!(told, "{half} {name}: {said}");
+                assert!(rejected, "{component} {name}: {said}");
             }
         }
     }

@@ -1,14 +1,14 @@
 //! The fleet, over TLS and through both components.
 
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 
 use super::{all_served, steady};
 
 const BASE: &str = "/apis/fleet.tributary.dev/v1alpha1";
 const NODE_COUNT: usize = 6;
 
-async fn items(front: &Asker, resource: &str) -> Result<Vec<Value>, String> {
+async fn items(front: &Client, resource: &str) -> Result<Vec<Value>, String> {
     let answer = front.ok(&format!("{BASE}/{resource}")).await?;
     Ok(answer.json()["items"].as_array().unwrap().clone())
 }
@@ -25,15 +25,15 @@ fn without_times(mut items: Vec<Value>) -> Vec<Value> {
 }
 
 /// What both frontends say of nodes and scrapers, once they say the same.
-async fn agreed(fronts: &[Asker; 2]) -> (Vec<Value>, Vec<Value>) {
-    let told = |node: &Value| {
+async fn agreed(fronts: &[Client; 2]) -> (Vec<Value>, Vec<Value>) {
+    let reported = |node: &Value| {
         let status = &node["status"];
         status["state"] == "served" && status["owner"].is_string() && status["standby"].is_string()
     };
     eventually(|| async {
         let nodes = without_times(items(&fronts[0], "nodescrapes").await?);
         let scrapers = without_times(items(&fronts[0], "scrapers").await?);
-        if nodes.len() != NODE_COUNT || !nodes.iter().all(told) || scrapers.len() != 2 {
+        if nodes.len() != NODE_COUNT || !nodes.iter().all(reported) || scrapers.len() != 2 {
             return Err(format!("{nodes:?} {scrapers:?}"));
         }
         let others = [
@@ -60,7 +60,7 @@ fn assert_scraper(scraper: &Value, owned: usize) {
     assert_eq!(status["nodes"]["standby"], NODE_COUNT - owned, "{scraper}");
 }
 
-async fn assert_describes_itself(front: &Asker) {
+async fn assert_describes_itself(front: &Client) {
     let own = items(front, "metricsfrontends").await.unwrap();
     assert_eq!(own.len(), 1, "{own:?}");
     let status = &own[0]["status"];

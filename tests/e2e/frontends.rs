@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::ApiFault;
 
 use super::{NODES, PODS, all_served, scraped_again, steady};
@@ -56,8 +56,8 @@ async fn a_killed_frontend_is_full_again_before_the_next_cycle() {
 }
 
 /// The time of each node's sample.
-async fn timestamps(asker: &Asker) -> BTreeMap<String, String> {
-    let items = asker.ok(NODES).await.unwrap().items();
+async fn timestamps(client: &Client) -> BTreeMap<String, String> {
+    let items = client.ok(NODES).await.unwrap().items();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let sample = |item: &Value| (text(&item["metadata"]["name"]), text(&item["timestamp"]));
     items.iter().map(sample).collect()

@@ -165,8 +165,8 @@ const OTHERS: &[&str] = &[
 fn what_the_kubernetes_api_says_is_read_by_one_reader() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let (mut others, mut by_the_reader) = (Vec::new(), 0);
-    for folder in ["apiserver/src", "scraper/src", "crates/runtime/src"] {
-        for path in sources(&root.join(folder)) {
+    for directory in ["apiserver/src", "scraper/src", "crates/runtime/src"] {
+        for path in sources(&root.join(directory)) {
             let text = fs::read_to_string(&path).unwrap();
             let name = path.strip_prefix(root).unwrap().display().to_string();
             by_the_reader += text.matches("from_json").count();
@@ -181,9 +181,9 @@ fn what_the_kubernetes_api_says_is_read_by_one_reader() {
     assert!(by_the_reader > 10, "{by_the_reader}");
 }
 
-/// The files in a folder, without those that are tests alone.
-fn sources(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).unwrap();
+/// The files in a directory, without those that are tests alone.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     let paths = paths.filter(|path| path.file_stem().is_some_and(|name| name != "tests"));
     paths

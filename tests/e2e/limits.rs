@@ -27,7 +27,7 @@ fn page(more: &str) -> Fault {
     Fault::Page(Bytes::from(format!("{node}{more}")))
 }
 
-/// A line for each of so many pods of one container.
+/// A line for each of this many pods of one container.
 fn containers(count: usize, names: impl Fn(usize) -> (String, String)) -> String {
     let mut page = String::new();
     for number in 0..count {
@@ -58,7 +58,7 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
         assert!(pods.len() >= PODS_OF_OTHERS, "{what}: {pods:?}");
         lists += 1;
     }
-    // What the others are told is new, and not what was held.
+    // What the others are told is new, and not what was stored.
     scraped_again(&stack, "node-00001", 2).await;
     if let Expected::Refused(reason) = expected {
         eventually(|| async {

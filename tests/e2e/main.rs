@@ -1,4 +1,4 @@
-//! Both halves against a simulated cluster.
+//! Both components against a simulated cluster.
 
 #![expect(
     clippy::indexing_slicing,
@@ -32,12 +32,13 @@ mod repository;
 mod shards;
 mod silence;
 mod skew;
+mod tokens;
 mod words;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::{Builder, Cluster, Usage};
 
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
@@ -65,7 +66,7 @@ fn names(items: &[Value]) -> BTreeSet<String> {
 }
 
 /// Waits until every pod of the cluster is served, and every node.
-async fn all_served(stack: &Stack, asker: &Asker) {
+async fn all_served(stack: &Stack, client: &Client) {
     let pods = stack.cluster.pods();
     let pods: BTreeSet<String> = pods
         .into_iter()
@@ -74,8 +75,8 @@ async fn all_served(stack: &Stack, asker: &Asker) {
     let nodes: BTreeSet<String> = stack.cluster.nodes().into_iter().collect();
     eventually(|| async {
         let served = (
-            names(&asker.ok(PODS).await?.items()),
-            names(&asker.ok(NODES).await?.items()),
+            names(&client.ok(PODS).await?.items()),
+            names(&client.ok(NODES).await?.items()),
         );
         if served == (pods.clone(), nodes.clone()) {
             return Ok(());

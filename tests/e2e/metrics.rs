@@ -28,7 +28,7 @@ fn documented(title: &str) -> Families {
 }
 
 /// The families of an answer in the text format 0.0.4.
-fn told(answer: &Answer) -> Families {
+fn exposed(answer: &Answer) -> Families {
     let text = text(answer);
     let mut families = Families::new();
     let mut current = String::new();
@@ -62,21 +62,21 @@ fn text(answer: &Answer) -> &str {
     std::str::from_utf8(&answer.body).unwrap()
 }
 
-fn compare(what: &str, told: &Families) {
+fn compare(what: &str, exposed: &Families) {
     let mut listed = documented(what);
     listed.extend(documented("Both"));
     for (name, family) in &listed {
         assert_eq!(
-            told.get(name),
+            exposed.get(name),
             Some(family),
             "{what}: {name} of the document"
         );
     }
-    for name in told.keys() {
+    for name in exposed.keys() {
         let is_listed = listed.contains_key(name);
         assert!(is_listed, "{what}: {name} is not in the document");
     }
-    println!("{what}: {} families", told.len());
+    println!("{what}: {} families", exposed.len());
 }
 
 /// The number of a series.
@@ -92,7 +92,7 @@ async fn the_document_lists_every_metric_and_no_other() {
     all_served(&stack, &front).await;
     front.ok(NODES).await.unwrap();
     let answer = front.ok("/metrics").await.unwrap();
-    compare("Frontend", &told(&answer));
+    compare("Frontend", &exposed(&answer));
     let text = text(&answer);
     let served = ["served", "late"].map(|state| format!("tributary_nodes{{state=\"{state}\"}}"));
     let served = served.iter().map(|series| number(text, series));
@@ -102,6 +102,9 @@ async fn the_document_lists_every_metric_and_no_other() {
     // Three nodes and six pods at least, and three nodes.
     let freshness = "tributary_api_metric_freshness_seconds_count";
     assert!(number(text, freshness) >= 12.0, "{text}");
-    compare("Scraper", &told(&stack.scraper_admin(0, "/metrics").await));
+    compare(
+        "Scraper",
+        &exposed(&stack.scraper_admin(0, "/metrics").await),
+    );
     stack.stop().await;
 }

@@ -23,6 +23,8 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--field-selector",
     "--for",
     "--features",
+    "--field-selector",
+    "--for",
     "--force",
     "--force-conflicts",
     "--idle",

@@ -229,7 +229,7 @@ fn a_start_that_moves_without_a_restart_costs_nothing() {
 }
 
 #[test]
-fn no_rate_goes_across_a_restart_that_is_told_late() {
+fn no_rate_goes_across_a_restart_that_is_reported_late() {
     let epoch = f64::from(1_790_000_000);
     let page = |at, total| Page::asked_at(at).pod("p", total, Some(at));
     let pages = [
@@ -479,8 +479,8 @@ fn pods_are_served_where_the_node_has_no_lines() {
     are(node, &["the kubelet reports no CPU time"; 3]);
     are(pod, &[POD_WAITS, "100m/15s", "100m/15s"]);
     let now = Timestamp::from_millis((BEGIN + 31) * 1_000);
-    let standing = pipeline.store.standing(&["n1".into()], now);
-    assert_eq!((standing.served, standing.unusable), (1, 0));
+    let coverage = pipeline.store.coverage(&["n1".into()], now);
+    assert_eq!((coverage.served, coverage.unusable), (1, 0));
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn assert_connected(stack: &Stack) {
     }
 }
 
-/// Waits until every scraper has begun so many streams, and each frontend has one
+/// Waits until every scraper has begun this many streams, and each frontend has one
 /// of each again. Looks at the connections all the while.
 async fn followed(stack: &Stack, streams: u64) {
     eventually(|| async {
@@ -60,7 +60,7 @@ async fn followed(stack: &Stack, streams: u64) {
     }
 }
 
-/// Every answer of a kubelet came to both frontends, but for those on their way
+/// Every answer of a kubelet came to both frontends, except those on their way
 /// and those that had to make way for a newer one.
 async fn nothing_is_lost(stack: &Stack, nodes: u64) {
     for front in 0..FRONTENDS {
@@ -101,13 +101,13 @@ async fn a_token_is_replaced_without_losing_a_reading() {
         stack.cluster.revoke(&old);
         old = new;
     }
-    nobody_was_cut_off(&stack, 6).await;
+    no_client_was_cut_off(&stack, 6).await;
     nothing_is_lost(&stack, 4).await;
     stack.stop().await;
 }
 
 /// Longer than it takes to cut off who shows what is good no longer.
-async fn nobody_was_cut_off(stack: &Stack, streams: u64) {
+async fn no_client_was_cut_off(stack: &Stack, streams: u64) {
     scraped_again(stack, "node-00001", 10).await;
     followed(stack, streams).await;
     assert_eq!(begun(stack).await, [streams; SCRAPERS]);
@@ -166,7 +166,7 @@ async fn certificates_and_their_cas_are_replaced_without_losing_a_reading() {
     // Frontends look at it every ten seconds, and then at who has shown what.
     scraped_again(&stack, "node-00001", 30).await;
     followed(&stack, 6).await;
-    // Streams go on. One may be begun anew for another reason: a machine that
+    // Streams go on. One may be begun again for another reason: a machine that
     // stands still for seconds costs streams, which loses nothing either.
     for (now, before) in begun(&stack).await.iter().zip(&before) {
         assert!(

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::{Cluster, Fault, NodeSpec, PodSpec, Usage};
 
 use super::{NODES, PODS};
@@ -108,7 +108,7 @@ async fn show(stack: &Stack, page: &'static [u8]) {
     super::scraped_again(stack, "real-node", 2).await;
 }
 
-async fn served(front: &Asker) -> Result<Vec<String>, Vec<String>> {
+async fn served(front: &Client) -> Result<Vec<String>, Vec<String>> {
     let ask = async |path| front.ok(path).await.map_err(|error| vec![error]);
     let mut lines: Vec<String> = ask(PODS).await?.items().iter().map(pod).collect();
     lines.extend(ask(NODES).await?.items().iter().map(node));

@@ -3,7 +3,7 @@
 use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_runtime::clock::Clock;
 
 use super::{NODES, PODS, all_served, steady};
@@ -45,7 +45,7 @@ fn oldest(items: &[Value]) -> Duration {
 /// resolution and two seconds.
 async fn nothing_is_missing(stack: &Stack, what: &str, count: u64) {
     let before = requests(stack);
-    let fronts: Vec<Asker> = (0..FRONTENDS).map(|index| stack.front(index)).collect();
+    let fronts: Vec<Client> = (0..FRONTENDS).map(|index| stack.front(index)).collect();
     let (lists, age) = (Cell::new(0), Cell::new(Duration::ZERO));
     eventually(|| async {
         for front in &fronts {
@@ -74,29 +74,29 @@ async fn nothing_is_missing(stack: &Stack, what: &str, count: u64) {
 }
 
 fn leases(stack: &Stack) -> Vec<bool> {
-    let held = |index: usize| {
+    let stored = |index: usize| {
         let name = format!("tributary-scraper-{index}");
         stack
             .cluster
             .object("leases", "kube-system", &name)
             .is_some()
     };
-    (0..=SCRAPERS).map(held).collect()
+    (0..=SCRAPERS).map(stored).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_misses_a_scraper_that_is_killed() {
+async fn no_sample_is_missing_when_a_scraper_is_killed() {
     let mut stack = started().await;
     nothing_is_missing(&stack, "all run", 1).await;
     stack.kill_scraper(0).await;
     nothing_is_missing(&stack, "one was killed", 4).await;
-    // Those who live are there. What is left of the dead is cleared away some time.
+    // Those who live are there. What is left of the ended ones is cleared away some time.
     assert_eq!(leases(&stack)[1..], [true, true, false]);
     stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_misses_a_scraper_that_leaves_or_notices_one_that_joins() {
+async fn no_sample_is_missing_when_a_scraper_leaves_or_joins() {
     let mut stack = started().await;
     stack.end_scraper(1).await;
     assert_eq!(leases(&stack), [true, false, true, false]);

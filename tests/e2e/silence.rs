@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tributary_e2e::{ask::Asker, patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_runtime::kube::Limits;
 use tributary_sim::{ApiFault, NodeSpec, PodSpec, Usage};
 
@@ -28,7 +28,7 @@ async fn started(limits: Limits) -> Stack {
 }
 
 /// The number of a series that a frontend tells.
-async fn told(front: &Asker, series: &str) -> f64 {
+async fn metric(front: &Client, series: &str) -> f64 {
     let metrics = front.ok("/metrics").await.unwrap();
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix(series));
@@ -36,21 +36,21 @@ async fn told(front: &Asker, series: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_starts_while_lists_are_not_answered_is_in_sync_without_a_restart() {
+async fn a_start_while_lists_are_not_answered_ends_in_sync_without_a_restart() {
     let mut stack = Stack::impatient(steady(2, 2), LIMITS).await;
     for plural in WATCHED {
-        // Of both halves the first: both watch nodes.
+        // Of both components the first: both watch nodes.
         stack.cluster.leave_unanswered(plural, 2);
     }
     stack.join_frontend().await;
     stack.join_scraper().await;
     all_served(&stack, &stack.front(0)).await;
-    // The others have one who asks, and asked twice in vain.
+    // The others have one who asks, and failed twice.
     for plural in ["nodes", "pods", "leases", "endpointslices"] {
         assert_eq!(stack.cluster.still_to_be_unanswered(plural), 0, "{plural}");
     }
     let failures = "tributary_watch_failures_total{watch=\"pods\"} ";
-    assert!(told(&stack.front(0), failures).await >= 2.0);
+    assert!(metric(&stack.front(0), failures).await >= 2.0);
     stack.stop().await;
 }
 
@@ -75,7 +75,7 @@ async fn watches_whose_connections_died_without_a_word_are_begun_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_api_that_hangs_is_told_by_readiness_after_a_while_and_stops_nothing() {
+async fn an_api_that_hangs_fails_readiness_after_a_while_and_stops_nothing() {
     let limits = Limits {
         unready: Duration::from_secs(6),
         ..LIMITS
@@ -94,7 +94,7 @@ async fn an_api_that_hangs_is_told_by_readiness_after_a_while_and_stops_nothing(
     })
     .await;
     let silence = "tributary_watch_silence_seconds{watch=\"nodes\"} ";
-    assert!(told(&front, silence).await >= 6.0);
+    assert!(metric(&front, silence).await >= 6.0);
     // What is known stays in force.
     all_served(&stack, &front).await;
     stack.cluster.set_api_fault(ApiFault::None).await;
@@ -111,7 +111,7 @@ async fn an_api_that_hangs_is_told_by_readiness_after_a_while_and_stops_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_is_not_known_to_the_api_any_more_says_so_and_goes_on() {
+async fn a_client_whose_credentials_are_refused_says_so_and_goes_on() {
     let stack = started(LIMITS).await;
     let front = stack.front(0);
     all_served(&stack, &front).await;
@@ -120,7 +120,7 @@ async fn whoever_is_not_known_to_the_api_any_more_says_so_and_goes_on() {
         |client: &str| format!("tributary_kube_credentials_refused_total{{client=\"{client}\"}}");
     let watches = format!("{} ", refused("watches"));
     eventually(|| async {
-        let front = told(&front, &watches).await >= 1.0;
+        let front = metric(&front, &watches).await >= 1.0;
         let nodes = stack.of_scraper(0, &refused("nodes")).await;
         let leases = stack.of_scraper(0, &refused("leases")).await;
         match (front, nodes, leases) {

@@ -1,10 +1,15 @@
-//! Documents and help keep to docs/GLOSSARY.md: no word that it says not to use.
+//! Documents, help, names, logs and metrics keep to docs/GLOSSARY.md: no word that it says not
+//! to use.
 //!
-//! Names in code, metrics and log fields are not read yet: what stands between
-//! backticks, or in a block of code, may have any word. Decisions tell of what was
-//! thought at their time and are not read either.
+//! In documents, what stands between backticks, or in a block of code, may have any word: a
+//! name of ours is looked at where it is defined. Decisions tell of what was thought at their
+//! time and are not read.
 
-use crate::repository::{places, prose, read, without_code};
+use crate::{
+    references::sources,
+    repository::{code, has_end, places, prose, read, without_code},
+    tokens::{Token, tokens, words_of},
+};
 
 /// What operators read. The help of both binaries is in the pages about flags, which
 /// a test of its own compares with the binaries.
@@ -89,5 +94,104 @@ fn documents_and_help_have_no_word_that_the_glossary_replaces() {
             }
         }
     }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// Names of other crates: collectors of `prometheus_client`.
+const FOREIGN: [&str; 3] = ["Collector", "collector", "register_collector"];
+
+/// The words of a name that the glossary replaces.
+fn replaced<'a>(name: &str, words: &'a [String]) -> Option<&'a String> {
+    let parts = words_of(name);
+    let is_ours = !FOREIGN.contains(&name);
+    words.iter().find(|word| is_ours && has(&parts, word))
+}
+
+/// Every Rust source, as (path, text).
+fn rust() -> impl Iterator<Item = (String, String)> {
+    let sources = sources().into_iter().filter(|path| has_end(path, "rs"));
+    sources.map(|path| {
+        let text = read(&path);
+        (path, text)
+    })
+}
+
+#[test]
+fn names_in_code_have_no_word_that_the_glossary_replaces() {
+    let words = not_to_use();
+    let (mut found, mut names) = (Vec::new(), 0);
+    for (path, text) in rust() {
+        for (line, token) in tokens(&text) {
+            let Token::Name(name) = token else { continue };
+            names += 1;
+            let word = replaced(name, &words);
+            found.extend(word.map(|word| format!("{path}:{line}: {name}: {word}")));
+        }
+        let file = path
+            .rsplit('/')
+            .next()
+            .and_then(|name| name.strip_suffix(".rs"));
+        let word = file.and_then(|name| replaced(name, &words));
+        found.extend(word.map(|word| format!("{path}: {word}")));
+    }
+    assert!(names > 100_000, "{names} names");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// What both binaries are made of.
+const PRODUCT: [&str; 5] = [
+    "apiserver/src/",
+    "scraper/src/",
+    "crates/runtime/src/",
+    "crates/model/src/",
+    "proto/src/",
+];
+
+/// A source without the module of its tests.
+fn without_tests(text: &str) -> &str {
+    let end = text.find("#[cfg(test)]\nmod ");
+    end.map_or(text, |end| text.split_at(end).0)
+}
+
+#[test]
+fn logs_and_errors_have_no_word_that_the_glossary_replaces() {
+    let words = not_to_use();
+    let is_product = |path: &str| {
+        let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
+        !is_test && PRODUCT.iter().any(|product| path.starts_with(product))
+    };
+    let (mut found, mut texts) = (Vec::new(), 0);
+    for (path, text) in rust().filter(|(path, _)| is_product(path)) {
+        for (line, token) in tokens(without_tests(&text)) {
+            let Token::Text(text) = token else { continue };
+            texts += 1;
+            let text = text.to_lowercase().replace(['_', '-'], " ");
+            for word in words.iter().filter(|word| has(&text, word)) {
+                found.push(format!("{path}:{line}: {word}: {text}"));
+            }
+        }
+    }
+    assert!(texts > 2_000, "{texts} texts");
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn metrics_labels_and_log_fields_have_no_word_that_the_glossary_replaces() {
+    let words = not_to_use();
+    let (mut found, mut names) = (Vec::new(), 0);
+    for path in ["docs/METRICS.md", "docs/LOGGING.md"] {
+        let text = read(path);
+        let rows = prose(&text).filter(|(_, line)| line.starts_with("| `"));
+        for (number, row) in rows {
+            for name in code(row) {
+                names += 1;
+                let name = name.replace(['_', '-'], " ");
+                for word in words.iter().filter(|word| has(&name, word)) {
+                    found.push(format!("{path}:{number}: {name}: {word}"));
+                }
+            }
+        }
+    }
+    assert!(names > 200, "{names} names");
     assert!(found.is_empty(), "{}", found.join("\n"));
 }

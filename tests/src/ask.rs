@@ -21,7 +21,7 @@ use tributary_sim::{Ca, Cluster, Credential};
 /// A caller with a client certificate. A connection of its own for every
 /// request: it must not matter to the answer.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct Client {
     address: SocketAddr,
     tls: Arc<ClientConfig>,
     /// Whom it tells to act for, and as a member of which group.
@@ -65,7 +65,7 @@ impl Answer {
     }
 }
 
-impl Asker {
+impl Client {
     /// An administrator, at the Kubernetes API.
     pub fn admin(cluster: &Cluster) -> Self {
         let pki = cluster.pki();

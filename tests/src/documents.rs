@@ -92,12 +92,12 @@ fn entry(arg: &Arg) -> String {
 }
 
 /// What the chart has to know to route flags and to let the last of a kind win.
-fn kinds(halves: &[(&str, &Command)]) -> String {
+fn kinds(components: &[(&str, &Command)]) -> String {
     let mut text = "# Written by `cargo run -p tributary-e2e --bin documents`.\n\
                     # none: a switch; optional: a switch that may have a value; one, many: values.\n"
         .to_owned();
-    for (half, command) in halves {
-        text.extend([*half, ":\n"]);
+    for (component, command) in components {
+        text.extend([*component, ":\n"]);
         let mut lines: Vec<String> = Vec::new();
         for arg in flags(command) {
             let kind = kind(arg);

@@ -1,4 +1,4 @@
-//! The harness: both halves in one process, against a simulated cluster.
+//! The harness: both components in one process, against a simulated cluster.
 //!
 //! - [`documents`]: files of the repository that follow from the code
 //! - [`stack`]: a cluster, scrapers and frontends, and their end

@@ -27,7 +27,7 @@ use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Builder, Ca, Cluster, Endpoint, FrontendTrust};
 
 use crate::{
-    ask::{Answer, Asker, plain},
+    ask::{Answer, Client, plain},
     patience::eventually,
 };
 
@@ -72,12 +72,12 @@ struct Front {
 
 /// Where a frontend was.
 #[derive(Debug)]
-pub struct Place {
+pub struct Addresses {
     api: SocketAddr,
     bus: Address,
 }
 
-/// Both halves and a cluster. To be ended with [`Stack::stop`].
+/// Both components and a cluster. To be ended with [`Stack::stop`].
 #[derive(Debug)]
 pub struct Stack {
     /// The cluster.
@@ -88,14 +88,14 @@ pub struct Stack {
     resolution: Duration,
     /// How long the Kubernetes API may take.
     limits: Limits,
-    /// By how many seconds the clocks of both halves are off.
+    /// By how many seconds the clocks of both components are off.
     clocks_off: Arc<AtomicI64>,
     scrapers: Vec<Option<Process>>,
     frontends: Vec<Option<Front>>,
 }
 
 impl Stack {
-    /// Starts the cluster, and so many of each half. Samples are served for
+    /// Starts the cluster, and this many of each half. Samples are served for
     /// three resolutions, as by default.
     pub async fn start(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         Self::with(cluster, (scrapers, frontends), &[], RESOLUTION).await
@@ -107,7 +107,7 @@ impl Stack {
         Self::with(cluster, (scrapers, frontends), &[], resolution).await
     }
 
-    /// So many scrapers that find each other by leases and frontends by
+    /// This many scrapers that find each other by leases and frontends by
     /// endpoint slices, at a resolution of two seconds; all may come and go.
     pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(2);
@@ -118,7 +118,7 @@ impl Stack {
         stack
     }
 
-    /// So many of each half, and samples are served for minutes, for tests in which they
+    /// This many of each half, and samples are served for minutes, for tests in which they
     /// must not go because the machine is slow.
     pub async fn patient(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let flags = &["--max-sample-age=5m"];
@@ -167,18 +167,18 @@ impl Stack {
     }
 
     /// An administrator's client.
-    pub fn admin(&self) -> Asker {
-        Asker::admin(&self.cluster)
+    pub fn admin(&self) -> Client {
+        Client::admin(&self.cluster)
     }
 
     /// A client of the frontend `index`, as the aggregator is one.
-    pub fn front(&self, index: usize) -> Asker {
-        Asker::front_proxy(&self.cluster, self.api(index))
+    pub fn front(&self, index: usize) -> Client {
+        Client::front_proxy(&self.cluster, self.api(index))
     }
 
     /// Somebody without a certificate, at the frontend `index`.
-    pub fn stranger(&self, index: usize) -> Asker {
-        Asker::stranger(&self.cluster, self.api(index))
+    pub fn stranger(&self, index: usize) -> Client {
+        Client::stranger(&self.cluster, self.api(index))
     }
 
     /// A number that a scraper tells of itself; a counter that never counted is
@@ -202,7 +202,7 @@ impl Stack {
     }
 
     /// Ends a frontend; its connections are cut off, not drained.
-    pub async fn kill_frontend(&mut self, index: usize) -> Place {
+    pub async fn kill_frontend(&mut self, index: usize) -> Addresses {
         let front = self.frontends.get_mut(index).and_then(Option::take);
         let mut front = front.expect("a frontend that runs");
         front.process.running.shutdown().await;
@@ -211,7 +211,7 @@ impl Stack {
         for address in std::iter::once(front.api).chain(socket_of(&front.bus)) {
             eventually(|| async move { TcpListener::bind(address).await }).await;
         }
-        Place {
+        Addresses {
             api: front.api,
             bus: front.bus,
         }
@@ -234,7 +234,7 @@ impl Stack {
     }
 
     /// Starts a frontend again where it was.
-    pub async fn restart_frontend(&mut self, index: usize, at: Place) {
+    pub async fn restart_frontend(&mut self, index: usize, at: Addresses) {
         let front = self.frontend(at.api, &at.bus).await;
         if let Some(place) = self.frontends.get_mut(index) {
             *place = Some(front);
@@ -293,14 +293,14 @@ impl Stack {
         self.cluster.stop().await;
     }
 
-    /// Sets the clocks of the machines of both halves, so many seconds off.
+    /// Sets the clocks of the machines of both components, this many seconds off.
     pub fn set_clocks(&self, seconds: i64) {
         self.clocks_off.store(seconds, Ordering::Relaxed);
     }
 
     fn clock(&self) -> Clock {
         let (off, machine) = (Arc::clone(&self.clocks_off), Clock::system());
-        Clock::told_by(move || {
+        Clock::from_fn(move || {
             let off = SignedDuration::from_secs(off.load(Ordering::Relaxed));
             machine.now().saturating_add(off).expect("a date")
         })
@@ -369,7 +369,7 @@ impl Stack {
         Front { process, api, bus }
     }
 
-    /// Of so many fixed shards, this one, which is told of each frontend.
+    /// Of this many fixed shards, this one, which is told of each frontend.
     fn shard(&self, index: usize, count: usize) -> Vec<String> {
         let shard = [
             format!("--shard-index={index}"),
@@ -385,7 +385,7 @@ impl Stack {
         shard.into_iter().chain(frontends).collect()
     }
 
-    async fn scraper(&self, index: usize, share: &[String]) -> Process {
+    async fn scraper(&self, index: usize, sharding: &[String]) -> Process {
         let paths = self.cluster.paths();
         let pki = self.cluster.pki();
         let (certificate, key) = pki
@@ -411,7 +411,7 @@ impl Stack {
             flags.push(flag("--bus-client-certificate", &certificate));
             flags.push(flag("--bus-client-key", &key));
         }
-        flags.extend_from_slice(share);
+        flags.extend_from_slice(sharding);
         let mut args = ScraperArgs::try_parse_from(flags).expect("flags");
         args.kube.limits = self.limits;
         let config = Config::try_from(args).expect("flags that fit together");

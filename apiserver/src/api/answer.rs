@@ -3,8 +3,8 @@
 //! A list is made while it is sent: one page is looked up, written and handed to
 //! the connection, then the next. So neither a lock nor a core is held for long,
 //! and a list of the whole cluster never exists in memory as such. Protobuf is
-//! the exception: its length comes first, so all of it is held, in some 150 bytes
-//! per pod. Those that are held have a [`budget`](super::budget) together.
+//! the exception: its length comes first, so all of it is stored, in some 150 bytes
+//! per pod. Those that are stored have a [`budget`](super::budget) together.
 
 use std::convert::Infallible;
 
@@ -24,15 +24,15 @@ use tributary_model::Timestamp;
 use super::{
     Freshness, Served,
     accept::{self, Encoding, Form, Subject},
-    budget::{ITEM, Share},
+    budget::{ITEM, Reservation},
     digest::Digest,
     kind::Kind,
+    list_yield::{ListTurn, ListYield},
     objects::Object,
     page,
     params::Include,
     protobuf::Envelope,
     status::Refusal,
-    turns::{Turn, Turns},
     writer::Writer,
 };
 
@@ -54,8 +54,8 @@ pub(crate) struct Answer<K: Kind> {
     date: Timestamp,
     writer: Writer<K::Object>,
     freshness: Freshness,
-    turns: Turns,
-    share: Share,
+    list_yield: ListYield,
+    reservation: Reservation,
 }
 
 impl<K: Kind> Answer<K> {
@@ -83,8 +83,8 @@ impl<K: Kind> Answer<K> {
             date,
             writer,
             freshness: served.api.freshness.clone(),
-            turns: served.turns.clone(),
-            share: served.budget.share(request),
+            list_yield: served.list_yield.clone(),
+            reservation: served.budget.reservation(request),
         })
     }
 
@@ -94,7 +94,7 @@ impl<K: Kind> Answer<K> {
         self.writer.one(&mut out, item);
         self.freshness
             .observe(std::slice::from_ref(item), self.date);
-        held(&self.writer, vec![out.into()], self.share)
+        complete_response(&self.writer, vec![out.into()], self.reservation)
     }
 
     /// The answer that lists the items of `pages`, at most `limit` of them.
@@ -123,7 +123,7 @@ impl<K: Kind> Answer<K> {
         self.collected(pages, limit, from_start).await
     }
 
-    /// A part of a list. Held until it is known whether more follows, because the
+    /// A part of a list. Kept until it is known whether more follows, because the
     /// token stands before the items.
     async fn part(self, pages: impl Iterator<Item = Vec<K::Object>>, limit: usize) -> Response {
         self.collected(pages, limit, false).await
@@ -135,17 +135,17 @@ impl<K: Kind> Answer<K> {
         limit: usize,
         versioned: bool,
     ) -> Response {
-        let (mut items, mut turn) = (Vec::new(), self.turns.begin());
+        let (mut items, mut list_turn) = (Vec::new(), self.list_yield.begin());
         for mut page in pages {
             items.append(&mut page);
-            if let Err(busy) = self.share.hold(items.len() * ITEM) {
+            if let Err(busy) = self.reservation.hold(items.len() * ITEM) {
                 return busy.into_response();
             }
             if items.len() > limit {
                 break;
             }
             // A selector may have to look at very many for very few.
-            turn.over().await;
+            list_turn.yield_if_due().await;
         }
         let more = items.len() > limit;
         items.truncate(limit);
@@ -159,8 +159,8 @@ impl<K: Kind> Answer<K> {
         let mut out = Vec::new();
         self.writer.items(&mut out, &items);
         self.writer.finish(&mut out);
-        match self.share.hold(items.len() * ITEM + out.len()) {
-            Ok(()) => held(&self.writer, vec![out.into()], self.share),
+        match self.reservation.hold(items.len() * ITEM + out.len()) {
+            Ok(()) => complete_response(&self.writer, vec![out.into()], self.reservation),
             Err(busy) => busy.into_response(),
         }
     }
@@ -173,8 +173,8 @@ impl<K: Kind> Answer<K> {
             Encoding::Json | Encoding::Yaml => WHOLE,
             Encoding::Protobuf => usize::MAX,
         };
-        let (mut chunks, mut length, mut room) = (Vec::new(), 0, Room::default());
-        let mut turn = self.turns.begin();
+        let (mut chunks, mut length, mut room) = (Vec::new(), 0, BufferEstimate::default());
+        let mut list_turn = self.list_yield.begin();
         while length < most {
             let mut chunk = Vec::new();
             let items = pages.next();
@@ -185,27 +185,27 @@ impl<K: Kind> Answer<K> {
             length += chunk.len();
             // What is sent while it is made holds no more than its first part.
             let whole = items.is_none() || most == usize::MAX;
-            if whole && let Err(busy) = self.share.hold(length) {
+            if whole && let Err(busy) = self.reservation.hold(length) {
                 return busy.into_response();
             }
             if !chunk.is_empty() {
-                // What is held for long holds little more than it must.
+                // What is stored for long holds little more than it must.
                 if chunk.capacity() - chunk.len() > chunk.len() / 8 {
                     chunk.shrink_to_fit();
                 }
                 chunks.push(Bytes::from(chunk));
             }
             if items.is_none() {
-                return held(&self.writer, chunks, self.share);
+                return complete_response(&self.writer, chunks, self.reservation);
             }
-            turn.over().await;
+            list_turn.yield_if_due().await;
         }
         let encoding = self.writer.encoding();
         let rest = Rest {
             pages,
             writer: Some(self.writer),
             room,
-            turn,
+            list_turn,
         };
         let rest = stream::unfold(rest, |mut rest| async {
             let chunk = rest.chunk().await?;
@@ -219,7 +219,11 @@ impl<K: Kind> Answer<K> {
 
 /// The answer of these pieces, all that there are. Keeps its share of the budget
 /// until it is sent.
-fn held<T: Object>(writer: &Writer<T>, mut chunks: Vec<Bytes>, share: Share) -> Response {
+fn complete_response<T: Object>(
+    writer: &Writer<T>,
+    mut chunks: Vec<Bytes>,
+    reservation: Reservation,
+) -> Response {
     let length = |chunks: &[Bytes]| chunks.iter().map(Bytes::len).sum::<usize>();
     if let Some(Envelope { before, after }) = writer.envelope(length(&chunks)) {
         chunks.insert(0, before.into());
@@ -230,7 +234,7 @@ fn held<T: Object>(writer: &Writer<T>, mut chunks: Vec<Bytes>, share: Share) -> 
         return typed(writer.encoding(), Body::from(chunks.concat()));
     }
     let chunks = chunks.into_iter().map(move |chunk| {
-        let _held = &share;
+        let _reserved = &reservation;
         Ok::<_, Infallible>(chunk)
     });
     let chunks = stream::iter(chunks);
@@ -246,24 +250,24 @@ struct Rest<P, T: Object> {
     pages: P,
     /// `None` once the end is written.
     writer: Option<Writer<T>>,
-    room: Room,
-    turn: Turn,
+    room: BufferEstimate,
+    list_turn: ListTurn,
 }
 
 /// How much memory the next page of a list will take: as the one before it, and
 /// a little more, because growing would copy what is written already.
-struct Room {
+struct BufferEstimate {
     per_item: usize,
 }
 
-impl Default for Room {
+impl Default for BufferEstimate {
     /// Longer than most.
     fn default() -> Self {
         Self { per_item: 320 }
     }
 }
 
-impl Room {
+impl BufferEstimate {
     fn write<T: Object>(&mut self, writer: &mut Writer<T>, chunk: &mut Vec<u8>, items: &[T]) {
         chunk.reserve(items.len() * self.per_item);
         writer.items(chunk, items);
@@ -279,7 +283,7 @@ impl<T: Object, P: Iterator<Item = Vec<T>>> Rest<P, T> {
         let mut out = Vec::new();
         // Pages of which nothing is served make no chunk.
         while out.is_empty() {
-            self.turn.over().await;
+            self.list_turn.yield_if_due().await;
             let Some(items) = self.pages.next() else {
                 writer.finish(&mut out);
                 return Some(out.into());

@@ -1,4 +1,4 @@
-//! How many bytes of answers are held at a time.
+//! How many bytes of answers are stored at a time.
 //!
 //! Most lists are made while they are sent. Some have to be whole before their
 //! first byte: protobuf has its length in front, and a part of a list its token.
@@ -42,14 +42,14 @@ struct Inner {
     /// Steps that are left.
     steps: Arc<Semaphore>,
     /// What answers to one tenant may hold, in steps.
-    share: usize,
+    reservation: usize,
     /// What those of each hold. Tenants without any are not kept.
     of_tenants: Mutex<HashMap<Arc<str>, usize>>,
 }
 
 /// What one answer holds of it, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Reservation {
     budget: Budget,
     /// Whose it is.
     tenant: Arc<str>,
@@ -69,21 +69,21 @@ impl Budget {
         let steps = bytes / STEP;
         Self(Arc::new(Inner {
             steps: Arc::new(Semaphore::new(steps)),
-            share: steps / OF_ONE,
+            reservation: steps / OF_ONE,
             of_tenants: Mutex::default(),
         }))
     }
 
     /// For the answer to `request`, which holds nothing yet.
-    pub(super) fn share(&self, request: &Request) -> Share {
+    pub(super) fn reservation(&self, request: &Request) -> Reservation {
         let extensions = request.extensions();
         let user = extensions.get::<Arc<User>>();
         let user = user.map_or("", |user| &user.name);
         self.share_of(user, extensions.get::<Limits>().cloned())
     }
 
-    fn share_of(&self, user: &str, limits: Option<Limits>) -> Share {
-        Share {
+    fn share_of(&self, user: &str, limits: Option<Limits>) -> Reservation {
+        Reservation {
             budget: self.clone(),
             tenant: limits::tenant_of(user).into(),
             limits,
@@ -105,28 +105,28 @@ impl Inner {
     /// Whose answers take up the room.
     fn take(&self, tenant: &Arc<str>, steps: usize) -> Result<OwnedSemaphorePermit, Whose> {
         let mut of_tenants = self.of_tenants();
-        let held = of_tenants.get(tenant).copied().unwrap_or_default();
-        let held = held.saturating_add(steps);
+        let reserved = of_tenants.get(tenant).copied().unwrap_or_default();
+        let reserved = reserved.saturating_add(steps);
         let many = u32::try_from(steps).map_err(|_| Whose::Own)?;
-        if held > self.share {
+        if reserved > self.reservation {
             return Err(Whose::Own);
         }
         let permit = Arc::clone(&self.steps).try_acquire_many_owned(many);
         let permit = permit.map_err(|_| Whose::Anybody)?;
-        of_tenants.insert(Arc::clone(tenant), held);
+        of_tenants.insert(Arc::clone(tenant), reserved);
         Ok(permit)
     }
 
     fn give_back(&self, tenant: &str, steps: usize) {
         let mut of_tenants = self.of_tenants();
         match of_tenants.get_mut(tenant) {
-            Some(held) if *held > steps => *held -= steps,
+            Some(reserved) if *reserved > steps => *reserved -= steps,
             _ => drop(of_tenants.remove(tenant)),
         }
     }
 }
 
-impl Share {
+impl Reservation {
     /// The answer holds `bytes` now. What is small is free: the bound on requests in
     /// flight is enough for that, and it is served whatever becomes of the rest.
     ///
@@ -134,7 +134,7 @@ impl Share {
     ///
     /// There is no room, also without the answers that nobody reads.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Busy> {
-        let missing = bytes.div_ceil(STEP).saturating_sub(self.held());
+        let missing = bytes.div_ceil(STEP).saturating_sub(self.reserved());
         if bytes <= WHOLE || missing == 0 {
             return Ok(());
         }
@@ -155,16 +155,16 @@ impl Share {
         }
     }
 
-    fn held(&self) -> usize {
+    fn reserved(&self) -> usize {
         let permit = self.permit.as_ref();
         permit.map_or(0, OwnedSemaphorePermit::num_permits)
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         // What it holds itself goes back right after this.
-        self.budget.0.give_back(&self.tenant, self.held());
+        self.budget.0.give_back(&self.tenant, self.reserved());
     }
 }
 
@@ -195,15 +195,15 @@ mod tests {
     #[test]
     fn answers_to_one_tenant_leave_room_for_others() {
         let budget = Budget::of(4 << 20);
-        let held: Vec<_> = [
+        let reserved: Vec<_> = [
             "system:serviceaccount:shop:a",
             "system:serviceaccount:shop:b",
         ]
         .iter()
         .map(|user| {
-            let mut share = budget.share_of(user, None);
-            assert_eq!(share.hold(512 << 10), Ok(()));
-            share
+            let mut reservation = budget.share_of(user, None);
+            assert_eq!(reservation.hold(512 << 10), Ok(()));
+            reservation
         })
         .collect();
         let third = budget
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(third, Err(Busy));
         let mut jane = budget.share_of("jane", None);
         assert_eq!(jane.hold(1 << 20), Ok(()));
-        drop(held);
+        drop(reserved);
         let third = budget
             .share_of("system:serviceaccount:shop:c", None)
             .hold(192 << 10);

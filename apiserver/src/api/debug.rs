@@ -17,14 +17,14 @@ use serde_json::Value;
 use tributary_model::{Endpoint, NodeName, Timestamp};
 
 use super::{
-    Shared,
+    SharedApi,
     accept::Encoding,
     answer::{PAGE, typed},
     nodes::NODES as NODE_METRICS,
     status::Refusal,
 };
 use crate::{
-    facts::Scrapers,
+    node_roles::Scrapers,
     store::{Report, State as NodeState},
 };
 
@@ -36,7 +36,7 @@ pub(crate) const NODES: &str = "/debug/nodes";
 /// `?node=` asks for one, `?state=` for those in a state. `?limit=` is the most
 /// to send; if there are more, `continue` at the end is what to ask for next.
 pub(crate) async fn nodes(
-    State(api): State<Shared>,
+    State(api): State<SharedApi>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let wanted = Wanted::read(&request)?;
@@ -110,7 +110,7 @@ impl Wanted {
 
 /// The document in pieces, one for each page of nodes.
 struct Pages {
-    api: Shared,
+    api: SharedApi,
     now: Timestamp,
     wanted: Wanted,
     only: Option<NodeName>,
@@ -148,8 +148,8 @@ impl Pages {
                 return true;
             }
             self.wanted.limit -= 1;
-            let scrapers = self.api.facts.of(name.as_str());
-            let node = Told::new(&name, &report, &scrapers, self.now);
+            let scrapers = self.api.node_roles.of(name.as_str());
+            let node = NodeReport::new(&name, &report, &scrapers, self.now);
             out.push_str(if self.last.is_some() { ",\n" } else { "\n" });
             // Nothing in it can fail to be written.
             out.push_str(&serde_json::to_string(&node).unwrap_or_default());
@@ -187,7 +187,7 @@ impl Iterator for Pages {
 /// A node, as it is told.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told<'a> {
+struct NodeReport<'a> {
     node: &'a str,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -224,7 +224,7 @@ struct Failure<'a> {
     by: &'a str,
 }
 
-impl<'a> Told<'a> {
+impl<'a> NodeReport<'a> {
     fn new(name: &'a NodeName, report: &'a Report, scrapers: &'a Scrapers, now: Timestamp) -> Self {
         let fallback = report.endpoint.filter(|it| *it != Endpoint::default());
         let names = |list: &'a [Arc<str>]| list.iter().map(|name| &**name).collect();

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_contents_are_told_apart() {
+    fn names_and_contents_are_distinguished() {
         let before = version(&[("a", 1), ("b", 2)]);
         assert_eq!(version(&[("a", 1), ("b", 2)]), before);
         let changed = version(&[("a", 1), ("b", 3)]);

@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{
-    Served, Shared,
+    Served, SharedApi,
     accept::{self, Encoding, Subject},
     answer,
     json::{self, Indenter},
@@ -22,7 +22,10 @@ use super::{
 };
 
 /// `GET /`: every path.
-pub(crate) async fn root(State(api): State<Shared>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn root(
+    State(api): State<SharedApi>,
+    request: Request,
+) -> Result<Response, Refusal> {
     accept::negotiate(request.headers(), Subject::Document)?;
     Ok(answer::typed(Encoding::Json, Body::from(paths(&api))))
 }
@@ -54,7 +57,7 @@ pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
 
 /// `GET /apis`: the groups, with all that is in them for who asks so.
 pub(crate) async fn groups(
-    State(api): State<Shared>,
+    State(api): State<SharedApi>,
     request: Request,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
@@ -129,7 +132,7 @@ fn names(names: &[&str]) -> String {
 
 /// Whatever has no route: a `Status` within a group and below `/version`, the paths
 /// elsewhere. As upstream, any number of slashes may follow these two.
-pub(crate) async fn missing(State(api): State<Shared>, request: Request) -> Response {
+pub(crate) async fn missing(State(api): State<SharedApi>, request: Request) -> Response {
     let path = request.uri().path();
     let below = |root: &str| path.strip_prefix(root).filter(|rest| rest.starts_with('/'));
     let below_group = path.strip_prefix("/apis/").and_then(|path| {
@@ -186,7 +189,7 @@ fn group_fields(group: &Group) -> String {
 }
 
 /// The list of paths, indented for everybody, as upstream writes it.
-fn paths(api: &Shared) -> Vec<u8> {
+fn paths(api: &SharedApi) -> Vec<u8> {
     let own = GROUPS.iter().flat_map(|group| {
         let versions = group.versions.iter();
         let versions = versions.map(|version| format!("/apis/{}", version.api_version));

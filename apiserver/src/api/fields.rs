@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_in_upstreams_words() {
+    fn mistakes_are_reported_in_upstreams_words() {
         for (text, message) in [
             (
                 "bogus",

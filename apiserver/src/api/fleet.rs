@@ -25,7 +25,7 @@ pub(crate) const FLEET: &str = "fleet.tributary.dev";
 const PACKAGE: &str = "dev.tributary.fleet";
 
 /// An object of this group: metadata and a status.
-trait Told: Object {
+trait Reported: Object {
     /// Whether the field at `path`, one of those of the resource, has `value`.
     fn has(&self, path: &str, value: &str) -> bool;
 
@@ -40,7 +40,7 @@ trait Told: Object {
 }
 
 /// The objects that `params` select of a few, which are sorted by name.
-fn selected<T: Told>(mut objects: Vec<T>, params: &ListParams) -> Vec<T> {
+fn selected<T: Reported>(mut objects: Vec<T>, params: &ListParams) -> Vec<T> {
     let after = params.after.as_ref().map(|key| &*key.name);
     objects.retain(|object| {
         after.is_none_or(|after| object.name() > after) && object.is_selected(params)

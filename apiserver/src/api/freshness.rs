@@ -19,9 +19,9 @@ use tributary_model::Timestamp;
 
 use super::objects::Object;
 
-/// The bounds of metrics-server's histogram (docs/parity.md#metrics): from a
+/// The limits of metrics-server's histogram (docs/parity.md#metrics): from a
 /// second to six minutes, each 1.364 times the one before it, in seconds.
-const BOUNDS: [f64; 20] = [
+const BUCKETS: [f64; 20] = [
     1.0, 1.364, 1.86, 2.538, 3.461, 4.721, 6.44, 8.784, 11.982, 16.343, 22.292, 30.406, 41.474,
     56.57, 77.162, 105.248, 143.559, 195.814, 267.091, 364.312,
 ];
@@ -33,7 +33,7 @@ pub struct Freshness(Arc<Ages>);
 #[derive(Debug, Default)]
 struct Ages {
     /// By bound; the last has none.
-    counts: [AtomicU64; BOUNDS.len() + 1],
+    counts: [AtomicU64; BUCKETS.len() + 1],
     sum_millis: AtomicU64,
 }
 
@@ -52,14 +52,14 @@ impl Freshness {
     /// Counts those of `objects` that were measured, which are served at `now`. What is of the future, by the
     /// kubelet's clock, has the age 0.
     pub(crate) fn observe<T: Object>(&self, objects: &[T], now: Timestamp) {
-        let mut counts = [0_u64; BOUNDS.len() + 1];
+        let mut counts = [0_u64; BUCKETS.len() + 1];
         let mut sum = 0_u64;
         for at in objects.iter().filter_map(Object::measured_at) {
             let age = now.since(at).unwrap_or_default();
             let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
             sum = sum.saturating_add(millis);
             let seconds = age.as_secs_f64();
-            let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+            let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
             if let Some(count) = counts.get_mut(bucket) {
                 *count += 1;
             }
@@ -73,9 +73,9 @@ impl Freshness {
     }
 
     fn snapshot(&self) -> Vec<(f64, u64)> {
-        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        let buckets = BUCKETS.into_iter().chain([f64::INFINITY]);
         let counts = self.0.counts.iter();
-        bounds
+        buckets
             .zip(counts.map(|count| count.load(Ordering::Relaxed)))
             .collect()
     }
@@ -131,8 +131,8 @@ mod tests {
         let items = ages.map(|age| measured(1_000_000 - age));
         freshness.observe(&items, Timestamp::from_millis(1_000_000));
         freshness.observe(&[measured(1_000_500)], Timestamp::from_millis(1_000_000));
-        let mut told = String::new();
-        text::encode(&mut told, &registry).unwrap();
+        let mut rendered = String::new();
+        text::encode(&mut rendered, &registry).unwrap();
         for line in [
             "# TYPE tributary_api_metric_freshness_seconds histogram\n",
             "_sum 417.001\n",
@@ -144,7 +144,7 @@ mod tests {
             "_bucket{le=\"364.312\"} 5\n",
             "_bucket{le=\"+Inf\"} 6\n",
         ] {
-            assert!(told.contains(line), "{line:?} is not in {told}");
+            assert!(rendered.contains(line), "{line:?} is not in {rendered}");
         }
     }
 }

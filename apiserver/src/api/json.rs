@@ -101,7 +101,7 @@ pub(crate) fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
 }
 
 /// Turns compact JSON into JSON with two spaces per level, in pieces of any
-/// size, so that a streamed list need not be held for it.
+/// size, so that a streamed list need not be stored for it.
 ///
 /// Prints as Go's `json.Indent` does: empty objects and arrays stay closed.
 #[derive(Debug, Default)]

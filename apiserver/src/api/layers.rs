@@ -114,11 +114,11 @@ impl Predicate for Long {
         if response.extensions().get::<LongRunning>().is_some() {
             return false;
         }
-        let told = response.headers().get(CONTENT_LENGTH);
-        let told = told.and_then(|length| length.to_str().ok()?.parse().ok());
+        let content_length = response.headers().get(CONTENT_LENGTH);
+        let content_length = content_length.and_then(|length| length.to_str().ok()?.parse().ok());
         let exact = response.body().size_hint().exact();
         let whole = u64::try_from(WHOLE).unwrap_or(u64::MAX);
-        told.or(exact).is_none_or(|length| length > whole)
+        content_length.or(exact).is_none_or(|length| length > whole)
     }
 }
 

@@ -13,7 +13,7 @@ use super::kinds::Resource;
 const LAYOUT: u8 = 1;
 
 /// The most items in one answer of a paged list, whatever `limit` says: they are
-/// held until it is known whether more follow. Clients go on by the token.
+/// kept until it is known whether more follow. Clients go on by the token.
 pub(crate) const MAX_LIMIT: usize = 10_000;
 
 /// Why a token does not continue this list.

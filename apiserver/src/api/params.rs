@@ -45,7 +45,7 @@ pub(crate) struct WatchParams {
     pub(crate) initial: bool,
 }
 
-/// The requirements of a label selector: each is held against each label of each pod.
+/// The requirements of a label selector: each is compared with each label of each pod.
 const MAX_REQUIREMENTS: usize = 128;
 
 /// What a row of a table carries beside its cells.
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_none_are_told_in_gos_words() {
+    fn numbers_that_are_none_are_refused_in_gos_words() {
         for (query, message) in [
             (
                 "timeoutSeconds=abc",

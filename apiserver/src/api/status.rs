@@ -22,7 +22,7 @@ use super::{
     accept::{Encoding, Subject},
     kinds::Resource,
 };
-use crate::{facts::Scrapers, store::NoMetrics};
+use crate::{node_roles::Scrapers, store::NoMetrics};
 
 /// Why a request gets no answer, by what the client should do about it.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ pub(crate) enum Refusal {
     /// There is no such path.
     #[error("the server could not find the requested resource")]
     NoSuchPath,
-    /// The path is there, but for GET alone.
+    /// The path exists only for GET.
     #[error("the server does not allow this method on the requested resource")]
     Method,
     /// Metrics cannot be watched.
@@ -183,7 +183,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let header = match self {
             Self::Method | Self::Watch(_) => Some((ALLOW, "GET")),
-            // client-go waits for so many seconds and asks again by itself.
+            // client-go waits for this many seconds and asks again by itself.
             Self::NotSynced(_) => Some((RETRY_AFTER, "1")),
             Self::NoSuchPath
             | Self::BadRequest(_)
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_without_metrics_is_told_why() {
+    fn a_pod_without_metrics_gets_the_reason() {
         let refusal = Refusal::NoMetrics {
             resource: &PODS,
             name: "default/web".to_owned(),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_is_not_told_of_scrapers_and_addresses() {
+    fn a_tenant_sees_no_scrapers_and_addresses() {
         let failed = NoMetrics::Failed(Failure {
             ago: Duration::from_secs(12),
             by: "scraper-2".to_owned(),

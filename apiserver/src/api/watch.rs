@@ -37,10 +37,10 @@ use super::{
     answer,
     digest::{self, Digest, Version},
     kind::Kind,
+    list_yield::ListTurn,
     objects::Object as _,
     params::{Include, ListParams, WatchParams},
     status::Refusal,
-    turns::Turn,
     writer::JsonWriter,
 };
 use crate::limits::{Busy, Caller, LongRunning};
@@ -62,7 +62,7 @@ const SLACK: Duration = Duration::from_secs(5);
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1_000;
 
-/// The watches under way. Cheap to clone; all clones are one.
+/// The watches in flight. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub(super) struct Watches {
     room: Arc<Semaphore>,
@@ -169,7 +169,7 @@ pub(super) async fn answer<K: Kind>(
     Ok(response)
 }
 
-/// A watch under way.
+/// A watch in flight.
 struct Watching<K: Kind> {
     served: Served,
     namespace: Option<String>,
@@ -178,7 +178,7 @@ struct Watching<K: Kind> {
     writer: JsonWriter<K::Object>,
     /// What the client has, by key.
     seen: BTreeMap<PodKey, Seen>,
-    /// The look under way.
+    /// The look in flight.
     round: Option<Round<K::Object>>,
     /// When to look next.
     next: Instant,
@@ -192,7 +192,7 @@ struct Watching<K: Kind> {
 struct Seen {
     /// What stands for it.
     content: u64,
-    /// Whether the look under way has found it.
+    /// Whether the look in flight has found it.
     found: bool,
 }
 
@@ -200,7 +200,7 @@ struct Seen {
 struct Round<T> {
     now: Timestamp,
     pages: Box<dyn Iterator<Item = Vec<T>> + Send>,
-    turn: Turn,
+    turn: ListTurn,
     digest: Digest,
     changed: bool,
 }
@@ -227,13 +227,13 @@ impl<K: Kind> Watching<K> {
                     },
                 );
             }
-            round.turn.over().await;
+            round.turn.yield_if_due().await;
         }
         let current = round.digest.version();
         if version == current {
             self.pause();
         } else if version.has_names_of(current) {
-            // What it has of them is not known: all are told anew.
+            // What it has of them is not known: all are told again.
             for seen in self.seen.values_mut() {
                 seen.content = !seen.content;
             }
@@ -250,7 +250,7 @@ impl<K: Kind> Watching<K> {
         Round {
             now,
             pages: Box::new(pages),
-            turn: self.served.turns.begin(),
+            turn: self.served.list_yield.begin(),
             digest: Digest::default(),
             changed: false,
         }
@@ -271,7 +271,7 @@ impl<K: Kind> Watching<K> {
             };
             if let Some(objects) = round.pages.next() {
                 self.compare(&mut round, &objects, &mut out);
-                round.turn.over().await;
+                round.turn.yield_if_due().await;
                 self.round = Some(round);
             } else {
                 self.finish(&round, &mut out);
@@ -342,17 +342,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_has_so_many_watches_and_all_together_have() {
+    fn watches_of_a_caller_and_of_all_have_a_limit() {
         let watches = Watches::default();
         let enter = |caller: &str| watches.enter(caller.into());
-        let mut held: Vec<Place> = (0..OF_CALLER).map(|_| enter("a").unwrap()).collect();
+        let mut kept: Vec<Place> = (0..OF_CALLER).map(|_| enter("a").unwrap()).collect();
         assert_eq!(enter("a").unwrap_err(), Busy);
-        held.extend((0..OF_CALLER).map(|_| enter("b").unwrap()));
-        assert_eq!(held.len(), ALL);
+        kept.extend((0..OF_CALLER).map(|_| enter("b").unwrap()));
+        assert_eq!(kept.len(), ALL);
         assert_eq!(enter("c").unwrap_err(), Busy);
-        drop(held.remove(0));
-        held.push(enter("c").unwrap());
-        drop(held);
+        drop(kept.remove(0));
+        kept.push(enter("c").unwrap());
+        drop(kept);
         assert!(watches.callers().is_empty());
         assert!(enter("a").is_ok());
     }

@@ -1,8 +1,9 @@
 //! The flags of metrics-server that a frontend does not have.
 
-use tributary_runtime::args::foreign::{self, Flag, Verdict};
+use tributary_runtime::args::foreign::{self, Flag, Treatment};
 
-const KUBELETS: Verdict = Verdict::Refused("belongs to tributary-scraper, which scrapes kubelets");
+const KUBELETS: Treatment =
+    Treatment::Refused("belongs to tributary-scraper, which scrapes kubelets");
 
 const FLAGS: [Flag; 20] = [
     Flag("metric-resolution", KUBELETS),
@@ -17,43 +18,43 @@ const FLAGS: [Flag; 20] = [
     Flag("deprecated-kubelet-completely-insecure", KUBELETS),
     Flag(
         "advertise-address",
-        Verdict::Ignored("the address is that of the Service"),
+        Treatment::Ignored("the address is that of the Service"),
     ),
     Flag(
         "external-hostname",
-        Verdict::Ignored("answers contain no addresses of this server"),
+        Treatment::Ignored("answers contain no addresses of this server"),
     ),
     Flag(
         "livez-grace-period",
-        Verdict::Ignored("/livez passes from the start"),
+        Treatment::Ignored("/livez passes from the start"),
     ),
     Flag(
         "max-mutating-requests-inflight",
-        Verdict::Ignored("nothing can be changed; see --max-requests-inflight"),
+        Treatment::Ignored("nothing can be changed; see --max-requests-inflight"),
     ),
     Flag(
         "min-request-timeout",
-        Verdict::Ignored("it is about watches, and there are none"),
+        Treatment::Ignored("it is about watches, and there are none"),
     ),
     Flag(
         "shutdown-watch-termination-grace-period",
-        Verdict::Ignored("it is about watches, and there are none"),
+        Treatment::Ignored("it is about watches, and there are none"),
     ),
     Flag(
         "storage-initialization-timeout",
-        Verdict::Ignored("there is no storage"),
+        Treatment::Ignored("there is no storage"),
     ),
     Flag(
         "permit-address-sharing",
-        Verdict::IgnoredSwitch("the address is always shared (SO_REUSEADDR)"),
+        Treatment::IgnoredSwitch("the address is always shared (SO_REUSEADDR)"),
     ),
     Flag(
         "cors-allowed-origins",
-        Verdict::Refused("browsers are not served; use a proxy in front"),
+        Treatment::Refused("browsers are not served; use a proxy in front"),
     ),
     Flag(
         "strict-transport-security-directives",
-        Verdict::Refused("browsers are not served; use a proxy in front"),
+        Treatment::Refused("browsers are not served; use a proxy in front"),
     ),
 ];
 

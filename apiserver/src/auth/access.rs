@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::api::authorization::v1::{SubjectAccessReview, SubjectAccessReviewSpec};
 
 use super::{
-    ask::{Reviews, Unreviewed},
+    ask::{ReviewError, Reviews},
     attributes::Attributes,
-    cache::{self, Cache, Hold, How, Settings},
-    metrics::Spares,
+    cache::{self, Cache, How, Settings, Ttl},
+    metrics::StaleAnswers,
     user::User,
     waiting::{Caller, WaitingRoom},
 };
@@ -20,7 +20,7 @@ const ROOM: usize = 8192;
 const ROOM_FOR_DENIALS: usize = 2048;
 
 /// Decisions on questions of more bytes are not cached, as upstream.
-const LONGEST_HELD: usize = 10_000;
+const LONGEST_CACHED: usize = 10_000;
 
 /// A decision of the authorizer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub(crate) enum Decision {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Holds {
     /// Approvals.
-    pub(crate) allowed: Hold,
+    pub(crate) allowed: Ttl,
     /// Denials. They are never used when they are stale.
     pub(crate) denied: Duration,
 }
@@ -44,30 +44,30 @@ pub(crate) struct Holds {
 #[derive(Debug)]
 pub(crate) struct Access {
     reviews: Reviews,
-    decisions: Cache<Decision, Unreviewed>,
-    holds: Holds,
+    decisions: Cache<Decision, ReviewError>,
+    ttls: Holds,
 }
 
 impl Access {
-    /// `holds` says how long decisions are cached, and `waiting` limits the requests that wait for
+    /// `ttls` says how long decisions are cached, and `waiting` limits the requests that wait for
     /// them.
     pub(crate) fn new(
         reviews: Reviews,
-        holds: Holds,
-        spares: Spares,
+        ttls: Holds,
+        stale_answers: StaleAnswers,
         waiting: WaitingRoom,
     ) -> Self {
         let settings = Settings {
             room: ROOM,
             room_for_denials: ROOM_FOR_DENIALS,
-            spares,
+            stale_answers,
             pulse: reviews.pulse().clone(),
             waiting,
         };
         Self {
             reviews,
             decisions: Cache::new(settings),
-            holds,
+            ttls,
         }
     }
 
@@ -77,15 +77,15 @@ impl Access {
         user: &User,
         attributes: &Attributes,
         caller: &Caller,
-    ) -> Result<Decision, Unreviewed> {
+    ) -> Result<Decision, ReviewError> {
         let review = SubjectAccessReview {
             spec: spec(user, attributes),
             ..SubjectAccessReview::default()
         };
         // The whole question is the key. Serializing it cannot fail, because it is all strings.
         let question = serde_json::to_vec(&review.spec).unwrap_or_default();
-        let holds = if question.len() < LONGEST_HELD {
-            self.holds
+        let ttls = if question.len() < LONGEST_CACHED {
+            self.ttls
         } else {
             Holds::default()
         };
@@ -94,11 +94,11 @@ impl Access {
             async move {
                 let status = reviews.ask(&review, &how).await?;
                 if status.allowed && status.denied != Some(true) {
-                    return Ok((Decision::Allowed, holds.allowed));
+                    return Ok((Decision::Allowed, ttls.allowed));
                 }
                 let reason = status.reason.unwrap_or_default();
-                let hold = Hold::denial(holds.denied);
-                Ok((Decision::Denied(reason.into()), hold))
+                let ttl = Ttl::denial(ttls.denied);
+                Ok((Decision::Denied(reason.into()), ttl))
             }
         };
         let key = cache::key(&question);

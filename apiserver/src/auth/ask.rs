@@ -65,7 +65,7 @@ const LINES_APART: Duration = Duration::from_secs(10);
 /// answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
-pub(crate) struct Unreviewed {
+pub(crate) struct ReviewError {
     text: Arc<str>,
     why: Why,
 }
@@ -80,7 +80,7 @@ enum Why {
     Failed,
 }
 
-impl Unreviewed {
+impl ReviewError {
     /// Whether it failed only because of too many other reviews.
     pub(crate) fn is_busy(&self) -> bool {
         self.why == Why::Busy
@@ -94,10 +94,10 @@ impl Unreviewed {
     }
 }
 
-impl Failure for Unreviewed {
+impl Failure for ReviewError {
     fn busy() -> Self {
         Self {
-            text: "too many reviews are under way".into(),
+            text: "too many reviews are in flight".into(),
             why: Why::Busy,
         }
     }
@@ -203,15 +203,15 @@ impl Reviews {
         &self,
         review: &K,
         how: &How,
-    ) -> Result<K::Status, Unreviewed> {
+    ) -> Result<K::Status, ReviewError> {
         let deadline = Instant::now() + DEADLINE;
         let permit = timeout_at(deadline, self.permits.acquire(how.lane)).await;
-        let permit = permit.map_err(|_| Unreviewed::busy())?;
+        let permit = permit.map_err(|_| ReviewError::busy())?;
         how.permitted.now();
         let mut last = None;
         let tries = async {
-            if how.spare {
-                self.tries_beside_a_spare(review, &mut last).await
+            if how.stale {
+                self.tries_beside_a_stale_answer(review, &mut last).await
             } else {
                 self.tries(review, &mut last).await
             }
@@ -221,7 +221,7 @@ impl Reviews {
         let answer = answer.unwrap_or_else(|_| {
             let outage = self.pulse.failed(PATIENCE);
             let why = if outage { Why::Outage } else { Why::Failed };
-            Err(Unreviewed::no_answer(last, why))
+            Err(ReviewError::no_answer(last, why))
         });
         if let Err(error) = &answer {
             self.log(&K::kind(&()), error);
@@ -234,7 +234,7 @@ impl Reviews {
         &self,
         review: &K,
         last: &mut Option<String>,
-    ) -> Result<K::Status, Unreviewed> {
+    ) -> Result<K::Status, ReviewError> {
         let mut delays = DELAYS.into_iter();
         loop {
             let error = match self.once(review).await {
@@ -242,7 +242,7 @@ impl Reviews {
                 Err(error) => error,
             };
             let text = words(&error);
-            match delays.next().filter(|_| may_pass(&error)) {
+            match delays.next().filter(|_| is_retryable(&error)) {
                 Some(delay) => {
                     *last = Some(text);
                     sleep(jittered(delay).max(asked_for(&error))).await;
@@ -254,11 +254,11 @@ impl Reviews {
 
     /// The same for a question with a stale answer. It returns at once if no review is answered,
     /// and retries until the deadline otherwise.
-    async fn tries_beside_a_spare<K: Review>(
+    async fn tries_beside_a_stale_answer<K: Review>(
         &self,
         review: &K,
         last: &mut Option<String>,
-    ) -> Result<K::Status, Unreviewed> {
+    ) -> Result<K::Status, ReviewError> {
         loop {
             let error = match self.once(review).await {
                 Ok(answer) => return Ok(answer),
@@ -299,16 +299,16 @@ impl Reviews {
         Ok(answer.status.unwrap_or_default())
     }
 
-    fn failure(&self, error: &kube::Error, text: String) -> Unreviewed {
+    fn failure(&self, error: &kube::Error, text: String) -> ReviewError {
         let outage = quiet(error).is_some_and(|quiet| self.pulse.failed(quiet));
-        Unreviewed {
+        ReviewError {
             text: text.into(),
             why: if outage { Why::Outage } else { Why::Failed },
         }
     }
 
     /// Logs the error now and then, because callers do not see it.
-    fn log(&self, kind: &str, error: &Unreviewed) {
+    fn log(&self, kind: &str, error: &ReviewError) {
         let now = Instant::now();
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.is_none_or(|at| at + LINES_APART <= now) {
@@ -335,7 +335,7 @@ fn asked_for(error: &kube::Error) -> Duration {
 }
 
 /// Whether a retry may help: upstream's `DefaultShouldRetry`.
-fn may_pass(error: &kube::Error) -> bool {
+fn is_retryable(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             matches!(status.code, 429 | 500 | 504) || !asked_for(error).is_zero()

@@ -4,7 +4,7 @@
 //! A failure is never cached. Requests that wait for the same question share its failure, though.
 //!
 //! While no review of the kind is answered, a stale answer may be used for a while longer
-//! ([`Hold::spare`], [`Pulse`]). The question is asked again and again meanwhile, and a stale
+//! ([`Ttl::stale`], [`Pulse`]). The question is asked again and again meanwhile, and a stale
 //! answer never replaces a new one.
 //!
 //! # Invariants
@@ -25,14 +25,14 @@ use futures::{
 };
 use tokio::{task::JoinSet, time::Instant};
 
-use self::held::{Found, Held};
+use self::entries::{Entries, Found};
 use super::{
-    metrics::Spares,
+    metrics::StaleAnswers,
     pulse::{Permitted, Pulse},
-    waiting::{Caller, Standing, WaitingRoom},
+    waiting::{Caller, CallerKind, WaitingRoom},
 };
 
-mod held;
+mod entries;
 
 /// How long a stale answer is used before the question is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -50,21 +50,21 @@ pub(crate) fn key(text: &[u8]) -> Key {
 
 /// How long an answer is cached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Hold {
+pub(crate) struct Ttl {
     /// How long it is fresh. Zero: it is not cached.
     pub(crate) fresh: Duration,
     /// How long it may be used after that while no review is answered.
-    pub(crate) spare: Duration,
+    pub(crate) stale: Duration,
     /// Whether it is a denial.
     pub(crate) denies: bool,
 }
 
-impl Hold {
+impl Ttl {
     /// A denial. It is never used when it is stale.
     pub(crate) fn denial(fresh: Duration) -> Self {
         Self {
             fresh,
-            spare: Duration::ZERO,
+            stale: Duration::ZERO,
             denies: true,
         }
     }
@@ -96,14 +96,14 @@ pub(crate) enum Lane {
 pub(crate) struct How {
     pub(crate) lane: Lane,
     /// Whether there is a stale answer.
-    pub(crate) spare: bool,
+    pub(crate) stale: bool,
     /// Must be set when its turn has come.
     pub(crate) permitted: Permitted,
 }
 
 /// Answers by question.
 pub(crate) struct Cache<V, E> {
-    held: Arc<Mutex<Held<V, E>>>,
+    entries: Arc<Mutex<Entries<V, E>>>,
     settings: Settings,
     /// Questions that got a stale answer and are still in flight. Each has a permit, which limits
     /// them.
@@ -118,7 +118,7 @@ pub(crate) struct Settings {
     /// The most denials in the cache.
     pub(crate) room_for_denials: usize,
     /// Counts uses of stale answers.
-    pub(crate) spares: Spares,
+    pub(crate) stale_answers: StaleAnswers,
     /// Whether reviews of this kind are answered.
     pub(crate) pulse: Pulse,
     /// Limits the requests that wait.
@@ -135,7 +135,7 @@ where
 {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
-            held: Arc::new(Mutex::new(Held::new(&settings))),
+            entries: Arc::new(Mutex::new(Entries::new(&settings))),
             settings,
             late: Arc::default(),
         }
@@ -152,36 +152,36 @@ where
         ask: impl FnOnce(How) -> F,
     ) -> Result<V, E>
     where
-        F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
+        F: Future<Output = Result<(V, Ttl), E>> + Send + 'static,
     {
         let (question, _seat) = {
-            let mut held = lock(&self.held);
-            let spare = match held.find(&key, Instant::now()) {
+            let mut entries = lock(&self.entries);
+            let stale = match entries.find(&key, Instant::now()) {
                 Found::Answer(value) => return Ok(value),
-                Found::Spare(value) => Some(value),
+                Found::Stale(value) => Some(value),
                 Found::Nothing => None,
             };
-            let seat = self.settings.waiting.enter(caller, spare.is_some());
+            let seat = self.settings.waiting.enter(caller, stale.is_some());
             let seat = seat.map_err(|_| E::busy())?;
-            let question = held.under_way(&key).unwrap_or_else(|| {
+            let question = entries.in_flight(&key).unwrap_or_else(|| {
                 let how = How {
-                    lane: lane(caller.standing, spare.is_some()),
-                    spare: spare.is_some(),
+                    lane: lane(caller.kind, stale.is_some()),
+                    stale: stale.is_some(),
                     permitted: Permitted::default(),
                 };
                 let permitted = how.permitted.clone();
                 let entry = Entry {
-                    held: Arc::clone(&self.held),
+                    entries: Arc::clone(&self.entries),
                     key,
-                    serial: held.next_serial(),
+                    serial: entries.next_serial(),
                 };
                 let serial = entry.serial;
-                let question = match spare {
+                let question = match stale {
                     None => settled(entry, self.settings.clone(), ask(how)).boxed(),
-                    Some(spare) => self.impatient(entry, (spare, permitted), ask(how)).boxed(),
+                    Some(stale) => self.impatient(entry, (stale, permitted), ask(how)).boxed(),
                 };
                 let question = question.shared();
-                held.begin(key, serial, &question);
+                entries.begin(key, serial, &question);
                 question
             });
             (question, seat)
@@ -189,19 +189,19 @@ where
         question.await
     }
 
-    /// The answer of `ask`, or `spare` if `ask` fails, or if no review is answered.
+    /// The answer of `ask`, or `stale` if `ask` fails, or if no review is answered.
     fn impatient<F>(
         &self,
         entry: Entry<V, E>,
-        (spare, permitted): (V, Permitted),
+        (stale, permitted): (V, Permitted),
         ask: F,
     ) -> impl Future<Output = Result<V, E>> + Send + use<V, E, F>
     where
-        F: Future<Output = Result<(V, Hold), E>> + Send + 'static,
+        F: Future<Output = Result<(V, Ttl), E>> + Send + 'static,
     {
         let (late, settings) = (Arc::clone(&self.late), self.settings.clone());
         async move {
-            let held = Arc::clone(&entry.held);
+            let entries = Arc::clone(&entry.entries);
             let key = entry.key;
             let mut ask = settled(entry, settings.clone(), ask).boxed();
             tokio::select! {
@@ -219,58 +219,58 @@ where
                     }
                 }
             }
-            let mut held = lock(&held);
-            held.forget_question(&key, None);
-            held.go_on(&key, Instant::now());
-            settings.spares.used();
-            Ok(spare)
+            let mut entries = lock(&entries);
+            entries.forget_question(&key, None);
+            entries.go_on(&key, Instant::now());
+            settings.stale_answers.used();
+            Ok(stale)
         }
     }
 }
 
 /// The queue for a question of this caller.
-fn lane(standing: Standing, known: bool) -> Lane {
-    match standing {
-        Standing::Anonymous => Lane::Anonymous,
-        Standing::Publisher => Lane::Known,
-        Standing::Unproven | Standing::Proven if known => Lane::Known,
-        Standing::Unproven | Standing::Proven => Lane::New,
+fn lane(kind: CallerKind, known: bool) -> Lane {
+    match kind {
+        CallerKind::Anonymous => Lane::Anonymous,
+        CallerKind::Publisher => Lane::Known,
+        CallerKind::Unproven | CallerKind::Proven if known => Lane::Known,
+        CallerKind::Unproven | CallerKind::Proven => Lane::New,
     }
 }
 
 /// The answer of `ask`, which is cached if it may be.
 async fn settled<V: Clone, E, F>(entry: Entry<V, E>, settings: Settings, ask: F) -> Result<V, E>
 where
-    F: Future<Output = Result<(V, Hold), E>>,
+    F: Future<Output = Result<(V, Ttl), E>>,
 {
     let answer = ask.await;
-    let (value, hold) = answer?;
-    settings.spares.not_needed();
-    let mut answers = lock(&entry.held);
+    let (value, ttl) = answer?;
+    settings.stale_answers.not_needed();
+    let mut answers = lock(&entry.entries);
     answers.forget_question(&entry.key, Some(entry.serial));
-    if hold.fresh.is_zero() {
+    if ttl.fresh.is_zero() {
         answers.forget(&entry.key);
     } else {
-        answers.keep(entry.key, value.clone(), hold, Instant::now());
+        answers.keep(entry.key, value.clone(), ttl, Instant::now());
     }
     Ok(value)
 }
 
 /// One question in flight. Dropped when it is answered, or when no request waits for it.
 struct Entry<V, E> {
-    held: Arc<Mutex<Held<V, E>>>,
+    entries: Arc<Mutex<Entries<V, E>>>,
     key: Key,
     serial: u64,
 }
 
 impl<V, E> Drop for Entry<V, E> {
     fn drop(&mut self) {
-        lock(&self.held).forget_question(&self.key, Some(self.serial));
+        lock(&self.entries).forget_question(&self.key, Some(self.serial));
     }
 }
 
-fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(entries: &Mutex<T>) -> MutexGuard<'_, T> {
+    entries.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<V, E> fmt::Debug for Cache<V, E> {

@@ -11,7 +11,7 @@ use tributary_runtime::{
     exit::Misconfigured,
     kube::{self as runtime_kube, Watches},
     kube_credentials::KubeCredentials,
-    spaced::Spaced,
+    log_limiter::LogLimiter,
     tasks::Tasks,
 };
 
@@ -19,7 +19,7 @@ use super::{
     Auth, Inner,
     access::{Access, Holds, OpenPaths},
     ask::Reviews,
-    cache::Hold,
+    cache::Ttl,
     front_proxy::Headers,
     metrics::AuthMetrics,
     token::Tokens,
@@ -33,7 +33,7 @@ use crate::args::{AuthenticationArgs, AuthorizationArgs};
 pub(crate) struct AuthConfig {
     keeper: Keeper,
     open: OpenPaths,
-    hold_tokens: Hold,
+    token_ttl: Ttl,
     hold_access: Holds,
 }
 
@@ -65,9 +65,9 @@ impl AuthConfig {
             tolerate: authentication.authentication_tolerate_lookup_failure,
         })?;
         let open = OpenPaths::new(&authorization.authorization_always_allow_paths);
-        let hold = |fresh| Hold {
+        let ttl = |fresh| Ttl {
             fresh,
-            spare: authorization.review_outage_ttl,
+            stale: authorization.review_outage_ttl,
             denies: false,
         };
         Ok(Self {
@@ -75,9 +75,9 @@ impl AuthConfig {
             open: open.map_err(|error| {
                 Misconfigured::new(format!("--authorization-always-allow-paths: {error}"))
             })?,
-            hold_tokens: hold(authentication.authentication_token_webhook_cache_ttl),
+            token_ttl: ttl(authentication.authentication_token_webhook_cache_ttl),
             hold_access: Holds {
-                allowed: hold(authorization.authorization_webhook_cache_authorized_ttl),
+                allowed: ttl(authorization.authorization_webhook_cache_authorized_ttl),
                 denied: authorization.authorization_webhook_cache_unauthorized_ttl,
             },
         })
@@ -95,15 +95,15 @@ impl AuthConfig {
         let tokens = Reviews::new(clients.authentication, metrics.token_reviews.clone());
         let access = Reviews::new(clients.authorization, metrics.access_reviews.clone());
         let waiting = WaitingRoom::new(metrics.waiting.clone());
-        let spares = (metrics.token_spares.clone(), metrics.access_spares.clone());
+        let stale_answers = (metrics.stale_tokens.clone(), metrics.stale_access.clone());
         let auth = Auth(Arc::new(Inner {
             trust: self.keeper.current(),
-            tokens: Tokens::new(tokens, self.hold_tokens, spares.0, waiting.clone()),
-            access: Access::new(access, self.hold_access, spares.1, waiting),
+            tokens: Tokens::new(tokens, self.token_ttl, stale_answers.0, waiting.clone()),
+            access: Access::new(access, self.hold_access, stale_answers.1, waiting),
             open: self.open,
             clock,
             metrics,
-            refusals: Spaced::default(),
+            refusals: LogLimiter::default(),
         }));
         let stop = tasks.stop();
         let keeper = self.keeper;

@@ -185,7 +185,7 @@ mod tests {
             let values = values.iter().map(ToString::to_string).collect();
             (key.to_owned(), values)
         };
-        let told = User {
+        let expected = User {
             name: "system:serviceaccount:a:b".to_owned(),
             uid: "defc152c".to_owned(),
             groups: ["dev", "ops, and more", "system:authenticated"]
@@ -197,11 +197,11 @@ mod tests {
             ]
             .into(),
         };
-        assert_eq!(usual().user(&sent), Some(told));
+        assert_eq!(usual().user(&sent), Some(expected));
     }
 
     #[test]
-    fn without_a_name_nobody_is_told() {
+    fn without_a_name_no_user_is_known() {
         assert_eq!(usual().user(&headers(&[("X-Remote-Group", "dev")])), None);
         assert_eq!(usual().user(&headers(&[("X-Remote-User", "")])), None);
     }

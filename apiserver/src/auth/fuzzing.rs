@@ -52,10 +52,10 @@ pub fn front_proxied(headers: &HeaderMap) -> Option<Named> {
 
 /// As whom a direct caller wants to act; absent without such headers.
 pub fn impersonated(headers: &HeaderMap) -> Option<Result<Impersonated, &'static str>> {
-    let wish = impersonate::wish(headers).transpose()?;
-    Some(wish.map(|wish| Impersonated {
-        user: wish.user.into(),
-        questions: wish.questions.len(),
+    let requested = impersonate::requested(headers).transpose()?;
+    Some(requested.map(|requested| Impersonated {
+        user: requested.user.into(),
+        questions: requested.questions.len(),
     }))
 }
 

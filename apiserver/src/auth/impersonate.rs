@@ -21,7 +21,7 @@ const AUTHENTICATION: (&str, &str) = ("authentication.k8s.io", "v1");
 
 /// The user to impersonate, and the necessary permissions.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Wish {
+pub(crate) struct ImpersonationRequest {
     pub(crate) user: User,
     pub(crate) questions: Vec<Attributes>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Wish {
 /// # Errors
 ///
 /// The headers have attributes of a user, and no user.
-pub(crate) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, &'static str> {
+pub(crate) fn requested(headers: &HeaderMap) -> Result<Option<ImpersonationRequest>, &'static str> {
     let all = |name: &str| -> Vec<String> {
         let values = headers.get_all(name).iter();
         let texts = values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -60,7 +60,7 @@ pub(crate) fn wish(headers: &HeaderMap) -> Result<Option<Wish>, &'static str> {
             .extend(all(key.as_str()));
     }
     let questions = questions(&user);
-    Ok(Some(Wish {
+    Ok(Some(ImpersonationRequest {
         user: with_usual_groups(user),
         questions,
     }))
@@ -166,8 +166,8 @@ mod tests {
             .collect()
     }
 
-    fn asked(wish: &Wish) -> Vec<Value> {
-        let questions = wish.questions.iter();
+    fn asked(requested: &ImpersonationRequest) -> Vec<Value> {
+        let questions = requested.questions.iter();
         questions
             .map(|question| serde_json::to_value(question.resource().unwrap()).unwrap())
             .collect()
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn every_part_of_a_user_must_be_allowed() {
-        let wish = wish(&headers(&[
+        let requested = requested(&headers(&[
             ("Impersonate-User", "jane"),
             ("Impersonate-Group", "dev"),
             ("Impersonate-Group", "ops"),
@@ -185,7 +185,7 @@ mod tests {
         .unwrap()
         .unwrap();
         assert_eq!(
-            asked(&wish),
+            asked(&requested),
             [
                 json!({"verb": "impersonate", "resource": "users", "name": "jane"}),
                 json!({"verb": "impersonate", "resource": "groups", "name": "dev"}),
@@ -197,7 +197,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            wish.user,
+            requested.user,
             User {
                 name: "jane".to_owned(),
                 uid: "1".to_owned(),
@@ -212,14 +212,14 @@ mod tests {
     #[test]
     fn a_service_account_brings_its_groups() {
         let sent = headers(&[("Impersonate-User", "system:serviceaccount:kube-system:hpa")]);
-        let wish = wish(&sent).unwrap().unwrap();
+        let requested = requested(&sent).unwrap().unwrap();
         assert_eq!(
-            asked(&wish),
+            asked(&requested),
             [json!({"verb": "impersonate", "resource": "serviceaccounts",
                 "namespace": "kube-system", "name": "hpa"})]
         );
         assert_eq!(
-            wish.user.groups,
+            requested.user.groups,
             [
                 "system:serviceaccounts",
                 "system:serviceaccounts:kube-system",
@@ -229,9 +229,9 @@ mod tests {
     }
 
     #[test]
-    fn facts_about_nobody_are_refused_and_no_headers_are_no_wish() {
-        assert!(wish(&headers(&[("Impersonate-Group", "system:masters")])).is_err());
-        assert!(wish(&headers(&[("Impersonate-Other", "x")])).is_err());
-        assert_eq!(wish(&headers(&[("Accept", "*/*")])), Ok(None));
+    fn headers_without_a_user_are_refused_and_no_headers_impersonate_no_user() {
+        assert!(requested(&headers(&[("Impersonate-Group", "system:masters")])).is_err());
+        assert!(requested(&headers(&[("Impersonate-Other", "x")])).is_err());
+        assert_eq!(requested(&headers(&[("Accept", "*/*")])), Ok(None));
     }
 }

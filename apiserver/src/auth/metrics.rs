@@ -37,9 +37,9 @@ pub(crate) struct AuthMetrics {
     /// Of reviews of access.
     pub(crate) access_reviews: ReviewMetrics,
     /// Of cached token reviews.
-    pub(crate) token_spares: Spares,
+    pub(crate) stale_tokens: StaleAnswers,
     /// Of cached decisions on access.
-    pub(crate) access_spares: Spares,
+    pub(crate) stale_access: StaleAnswers,
     /// Of requests that wait for a review.
     pub(crate) waiting: WaitingMetrics,
 }
@@ -47,7 +47,7 @@ pub(crate) struct AuthMetrics {
 /// Counts uses of stale answers while the Kubernetes API answers no reviews, and logs when that
 /// begins and ends. Clones share their state.
 #[derive(Clone, Debug)]
-pub(crate) struct Spares {
+pub(crate) struct StaleAnswers {
     review: &'static str,
     used: Counter,
     stand_in: Arc<AtomicBool>,
@@ -92,10 +92,10 @@ fn review_seconds() -> Histogram {
 impl AuthMetrics {
     /// Registers the counters; names and help texts exist only here.
     pub(crate) fn register(registry: &mut Registry) -> Self {
-        let spares = Family::<Review, Counter>::default();
-        let spares_of = |review| Spares {
-            used: spares.get_or_create(&Review { review }).clone(),
-            ..Spares::new(review)
+        let stale_answers = Family::<Review, Counter>::default();
+        let stale_answers_of = |review| StaleAnswers {
+            used: stale_answers.get_or_create(&Review { review }).clone(),
+            ..StaleAnswers::new(review)
         };
         let new = Self {
             attempts: Family::default(),
@@ -105,14 +105,14 @@ impl AuthMetrics {
             decision_seconds: Family::new_with_constructor(outcome_seconds),
             token_reviews: ReviewMetrics::register(registry, "authn"),
             access_reviews: ReviewMetrics::register(registry, "authz"),
-            token_spares: spares_of("token"),
-            access_spares: spares_of("access"),
+            stale_tokens: stale_answers_of("token"),
+            stale_access: stale_answers_of("access"),
             waiting: WaitingMetrics::register(registry),
         };
         registry.register(
-            "tributary_auth_spare_answers",
+            "tributary_auth_stale_answers",
             "Reviews that the Kubernetes API did not answer and for which an earlier answer stood in, by kind",
-            spares,
+            stale_answers,
         );
         // Gauges, though they only grow: the encoder gives every counter the
         // suffix `_total`, which these two do not have upstream.
@@ -188,7 +188,7 @@ impl AuthMetrics {
     }
 }
 
-impl Spares {
+impl StaleAnswers {
     /// For reviews of one kind, not registered.
     pub(crate) fn new(review: &'static str) -> Self {
         Self {

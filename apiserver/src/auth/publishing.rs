@@ -9,9 +9,9 @@ use super::{
     Auth,
     access::Decision,
     attributes::Attributes,
-    token::{Tokens, Verdict},
+    token::{Authentication, Tokens},
     user::User,
-    waiting::{Caller, Standing},
+    waiting::{Caller, CallerKind},
 };
 
 /// The permission that a publisher needs, in RBAC.
@@ -30,7 +30,7 @@ pub(crate) struct Publishing {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum MayNot {
     /// The token is not valid, or not for this audience.
-    #[error("the token is not good for audience {audience:?}: {why}")]
+    #[error("the token is not valid for audience {audience:?}: {why}")]
     Token { audience: Arc<str>, why: Arc<str> },
     /// Its user has no permission to publish.
     #[error("{user} may not {VERB} {RESOURCE}.{GROUP}{}{reason}", if reason.is_empty() { "" } else { ": " })]
@@ -38,7 +38,7 @@ pub(crate) enum MayNot {
     /// A review failed, which says nothing about the token. The log has the error: this message
     /// goes to strangers.
     #[error("unable to review {what}, try again")]
-    Unreviewed { what: &'static str },
+    ReviewError { what: &'static str },
 }
 
 impl Auth {
@@ -57,13 +57,13 @@ impl Auth {
 impl Publishing {
     /// The user of the token, if it may publish.
     pub(crate) async fn publisher(&self, token: &str) -> Result<Arc<User>, MayNot> {
-        let verdict = self
+        let authentication = self
             .tokens
-            .verdict(token, &Caller::of(Standing::Unproven))
+            .authenticate(token, &Caller::of(CallerKind::Unproven))
             .await;
-        let user = match verdict.map_err(|_| MayNot::Unreviewed { what: "the token" })? {
-            Verdict::User(user) => user,
-            Verdict::Nobody(why) => {
+        let user = match authentication.map_err(|_| MayNot::ReviewError { what: "the token" })? {
+            Authentication::User(user) => user,
+            Authentication::Refused(why) => {
                 let audience = self.tokens.audience().unwrap_or_default().into();
                 return Err(MayNot::Token { audience, why });
             }
@@ -78,14 +78,14 @@ impl Publishing {
             version: Some("v1".to_owned()),
             ..ResourceAttributes::default()
         }));
-        let publisher = Caller::of(Standing::Publisher);
+        let publisher = Caller::of(CallerKind::Publisher);
         match self.auth.0.access.decide(&user, &wanted, &publisher).await {
             Ok(Decision::Allowed) => Ok(user),
             Ok(Decision::Denied(reason)) => Err(MayNot::Forbidden {
                 user: user.name.clone(),
                 reason,
             }),
-            Err(_) => Err(MayNot::Unreviewed { what: "access" }),
+            Err(_) => Err(MayNot::ReviewError { what: "access" }),
         }
     }
 }

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_an_outage_if_nobody_was_answered_for_a_while() {
+    async fn a_failure_is_an_outage_if_no_review_was_answered_for_a_while() {
         let pulse = Pulse::default();
         pulse.answered();
         advance(Duration::from_millis(999)).await;

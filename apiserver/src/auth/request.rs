@@ -11,9 +11,9 @@ use http::{
 use tributary_runtime::serve::Peer;
 
 use super::{
-    Verdict, impersonate,
+    CertificateCheck, impersonate,
     user::User,
-    waiting::{Caller, Standing},
+    waiting::{Caller, CallerKind},
 };
 
 /// The most bytes that are kept of the request of an anonymous caller, including its token: 16 MiB
@@ -50,24 +50,24 @@ pub(super) fn shrink(head: &mut Parts) -> usize {
 
 /// The caller for the review of a token.
 pub(super) fn holder(head: &Parts) -> Caller {
-    on_its_connection(Standing::Unproven, head)
+    on_its_connection(CallerKind::Unproven, head)
 }
 
 /// The caller for a decision on `user`.
-pub(super) fn asker(user: &User, head: &Parts) -> Caller {
+pub(super) fn client(user: &User, head: &Parts) -> Caller {
     if user.is_anonymous() {
-        on_its_connection(Standing::Anonymous, head)
+        on_its_connection(CallerKind::Anonymous, head)
     } else {
-        Caller::of(Standing::Proven)
+        Caller::of(CallerKind::Proven)
     }
 }
 
 /// The connection counts, unless its certificate was accepted.
-fn on_its_connection(standing: Standing, head: &Parts) -> Caller {
+fn on_its_connection(kind: CallerKind, head: &Parts) -> Caller {
     let peer = head.extensions.get::<Peer>();
     let connection = peer.filter(|_| !was_known(head));
     Caller {
-        standing,
+        kind,
         connection: connection.map(|peer| peer.notes.clone()),
     }
 }
@@ -75,8 +75,8 @@ fn on_its_connection(standing: Standing, head: &Parts) -> Caller {
 /// Whether the certificate of the connection was accepted before.
 pub(super) fn was_known(head: &Parts) -> bool {
     let peer = head.extensions.get::<Peer>();
-    let verdict = peer.and_then(|peer| peer.notes.get::<Verdict>());
-    verdict.is_some_and(|verdict| verdict.was_good)
+    let check = peer.and_then(|peer| peer.notes.get::<CertificateCheck>());
+    check.is_some_and(|check| check.was_good)
 }
 
 #[cfg(test)]

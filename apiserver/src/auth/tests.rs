@@ -16,8 +16,8 @@ use prometheus_client::registry::Registry;
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use tributary_runtime::{
     clock::Clock,
-    serve::{Notes, Peer},
-    spaced::Spaced,
+    log_limiter::LogLimiter,
+    serve::{ConnectionNotes, Peer},
 };
 use tributary_sim::{Ca, Pki};
 
@@ -25,7 +25,7 @@ use super::{
     Inner,
     access::{Access, Holds, OpenPaths},
     ask::Reviews,
-    cache::Hold,
+    cache::Ttl,
     front_proxy::{FrontProxy, Headers},
     metrics::AuthMetrics,
     token::Tokens,
@@ -34,9 +34,9 @@ use super::{
     x509::Pool,
 };
 
-const HOLD: Hold = Hold {
+const TTL: Ttl = Ttl {
     fresh: Duration::from_secs(10),
-    spare: Duration::from_mins(10),
+    stale: Duration::from_mins(10),
     denies: false,
 };
 
@@ -46,19 +46,19 @@ fn layer(client: Client, trust: Trust) -> Inner {
     let tokens = Reviews::new(client.clone(), metrics.token_reviews.clone());
     let access = Reviews::new(client, metrics.access_reviews.clone());
     let holds = Holds {
-        allowed: HOLD,
-        denied: HOLD.fresh,
+        allowed: TTL,
+        denied: TTL.fresh,
     };
     let waiting = WaitingRoom::new(metrics.waiting.clone());
-    let spares = (metrics.token_spares.clone(), metrics.access_spares.clone());
+    let stale_answers = (metrics.stale_tokens.clone(), metrics.stale_access.clone());
     Inner {
         trust: Arc::new(ArcSwap::from_pointee(trust)),
-        tokens: Tokens::new(tokens, HOLD, spares.0, waiting.clone()),
-        access: Access::new(access, holds, spares.1, waiting),
+        tokens: Tokens::new(tokens, TTL, stale_answers.0, waiting.clone()),
+        access: Access::new(access, holds, stale_answers.1, waiting),
         open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
         clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
         metrics,
-        refusals: Spaced::default(),
+        refusals: LogLimiter::default(),
     }
 }
 
@@ -100,7 +100,7 @@ fn connection(certificates: Vec<CertificateDer<'static>>) -> Peer {
         name: "test".into(),
         certificates: certificates.into(),
         uid: None,
-        notes: Notes::default(),
+        notes: ConnectionNotes::default(),
     }
 }
 

@@ -6,9 +6,9 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 
 use super::{
-    ask::{Reviews, Unreviewed},
-    cache::{self, Cache, Hold, How, Settings},
-    metrics::Spares,
+    ask::{ReviewError, Reviews},
+    cache::{self, Cache, How, Settings, Ttl},
+    metrics::StaleAnswers,
     user::User,
     waiting::{Caller, WaitingRoom},
 };
@@ -23,9 +23,9 @@ const ROOM_FOR_BAD: usize = 2048;
 #[derive(Debug)]
 pub(crate) struct Tokens {
     reviews: Reviews,
-    verdicts: Cache<Verdict, Unreviewed>,
-    hold: Hold,
-    spares: Spares,
+    authentications: Cache<Authentication, ReviewError>,
+    ttl: Ttl,
+    stale_answers: StaleAnswers,
     waiting: WaitingRoom,
     /// The audience of the tokens. `None`: the Kubernetes API itself.
     audience: Option<Arc<str>>,
@@ -33,29 +33,34 @@ pub(crate) struct Tokens {
 
 /// The result of a review of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Authentication {
     /// Its user.
     User(Arc<User>),
     /// It is refused, with the reason for people.
-    Nobody(Arc<str>),
+    Refused(Arc<str>),
 }
 
 impl Tokens {
-    /// `hold` says how long results are cached. Only valid tokens are used when they are stale.
+    /// `ttl` says how long results are cached. Only valid tokens are used when they are stale.
     /// `waiting` limits the requests that wait.
-    pub(crate) fn new(reviews: Reviews, hold: Hold, spares: Spares, waiting: WaitingRoom) -> Self {
+    pub(crate) fn new(
+        reviews: Reviews,
+        ttl: Ttl,
+        stale_answers: StaleAnswers,
+        waiting: WaitingRoom,
+    ) -> Self {
         let settings = Settings {
             room: ROOM,
             room_for_denials: ROOM_FOR_BAD,
-            spares: spares.clone(),
+            stale_answers: stale_answers.clone(),
             pulse: reviews.pulse().clone(),
             waiting: waiting.clone(),
         };
         Self {
             reviews,
-            verdicts: Cache::new(settings),
-            hold,
-            spares,
+            authentications: Cache::new(settings),
+            ttl,
+            stale_answers,
             waiting,
             audience: None,
         }
@@ -66,7 +71,7 @@ impl Tokens {
         let (reviews, waiting) = (self.reviews.apart(), self.waiting.apart());
         Self {
             audience: Some(audience),
-            ..Self::new(reviews, self.hold, self.spares.clone(), waiting)
+            ..Self::new(reviews, self.ttl, self.stale_answers.clone(), waiting)
         }
     }
 
@@ -80,21 +85,21 @@ impl Tokens {
         &self,
         token: &str,
         caller: &Caller,
-    ) -> Result<Option<Arc<User>>, Unreviewed> {
-        match self.verdict(token, caller).await? {
-            Verdict::User(user) => Ok(Some(user)),
-            Verdict::Nobody(_) => Ok(None),
+    ) -> Result<Option<Arc<User>>, ReviewError> {
+        match self.authenticate(token, caller).await? {
+            Authentication::User(user) => Ok(Some(user)),
+            Authentication::Refused(_) => Ok(None),
         }
     }
 
     /// The user of this token, or why it is refused.
-    pub(crate) async fn verdict(
+    pub(crate) async fn authenticate(
         &self,
         token: &str,
         caller: &Caller,
-    ) -> Result<Verdict, Unreviewed> {
+    ) -> Result<Authentication, ReviewError> {
         let ask = |how: How| {
-            let (reviews, hold) = (self.reviews.clone(), self.hold);
+            let (reviews, ttl) = (self.reviews.clone(), self.ttl);
             let audience = self.audience.clone();
             let review = TokenReview {
                 spec: TokenReviewSpec {
@@ -108,35 +113,35 @@ impl Tokens {
                 // The error says that the token could not be checked. Upstream does not cache that
                 // either.
                 let failed = status.error.as_ref().is_some_and(|error| !error.is_empty());
-                let verdict = verdict(status, audience.as_deref());
-                let hold = match verdict {
-                    _ if failed => Hold::default(),
-                    Verdict::User(_) => hold,
-                    Verdict::Nobody(_) => Hold::denial(hold.fresh),
+                let authentication = authentication_of(status, audience.as_deref());
+                let ttl = match authentication {
+                    _ if failed => Ttl::default(),
+                    Authentication::User(_) => ttl,
+                    Authentication::Refused(_) => Ttl::denial(ttl.fresh),
                 };
-                Ok((verdict, hold))
+                Ok((authentication, ttl))
             }
         };
         let key = cache::key(token.as_bytes());
-        self.verdicts.get(key, caller, ask).await
+        self.authentications.get(key, caller, ask).await
     }
 }
 
 /// A name counts only if the token is authenticated, and only if its audience is confirmed:
 /// authenticators that do not know audiences do not confirm any.
-fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
+fn authentication_of(status: TokenReviewStatus, audience: Option<&str>) -> Authentication {
     let why = status.error.filter(|error| !error.is_empty());
-    let why = why.unwrap_or_else(|| "it is nobody's".to_owned());
+    let why = why.unwrap_or_else(|| "it belongs to no user".to_owned());
     let good = status.authenticated == Some(true);
     let Some(user) = status.user.filter(|_| good) else {
-        return Verdict::Nobody(why.into());
+        return Authentication::Refused(why.into());
     };
     let audiences = status.audiences.unwrap_or_default();
     if audience.is_some_and(|wanted| !audiences.iter().any(|it| it == wanted)) {
-        return Verdict::Nobody("it is meant for others".into());
+        return Authentication::Refused("its audience is another one".into());
     }
     let Some(name) = user.username else {
-        return Verdict::Nobody(why.into());
+        return Authentication::Refused(why.into());
     };
     let extra = user.extra.unwrap_or_default();
     let user = User {
@@ -148,7 +153,7 @@ fn verdict(status: TokenReviewStatus, audience: Option<&str>) -> Verdict {
             .map(|(key, values)| (key.to_lowercase(), values))
             .collect(),
     };
-    Verdict::User(Arc::new(user.authenticated()))
+    Authentication::User(Arc::new(user.authenticated()))
 }
 
 /// The token of a request.

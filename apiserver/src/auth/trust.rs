@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use tributary_runtime::{
     exit::Misconfigured,
     kube::{Change, Objects, Stale, Watched, follow},
-    reload::{LOOK_EVERY, Looks},
+    reload::{POLL_INTERVAL, ReloadReporter},
 };
 
 use super::{
@@ -68,7 +68,7 @@ pub(crate) struct Keeper {
     proxy: Option<ProxySource>,
     /// The front proxy of the files, whether it is in force or not.
     made: Option<FrontProxy>,
-    files: Looks,
+    files: ReloadReporter,
     /// Whether the config map could not be read at the last attempt.
     map_failed: bool,
 }
@@ -91,7 +91,7 @@ impl Keeper {
             client_ca: None,
             proxy: None,
             made: None,
-            files: Looks::new("client CA"),
+            files: ReloadReporter::new("client CA"),
             map_failed: false,
         };
         keeper.look().map_err(Misconfigured::new)?;
@@ -105,24 +105,24 @@ impl Keeper {
 
     /// Follows the files and the config map until `stop`.
     pub(crate) async fn follow(mut self, client: Client, stop: CancellationToken) {
-        let (tell, mut told) = watch::channel(Told::default());
+        let (updates, mut update) = watch::channel(MapUpdate::default());
         let watching = self.settings.needs_map();
         let watching = async {
             if watching {
-                watch_map(client, tell, stop.clone()).await;
+                watch_map(client, updates, stop.clone()).await;
             } else {
                 stop.cancelled().await;
             }
         };
         let taking = async {
-            let mut look = tokio::time::interval(LOOK_EVERY);
+            let mut look = tokio::time::interval(POLL_INTERVAL);
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
-                    Ok(()) = told.changed() => match &*told.borrow_and_update() {
-                        Told::Nothing => {}
-                        Told::Map(map) => self.take(map),
-                        Told::Failed(error) => self.failed(error),
+                    Ok(()) = update.changed() => match &*update.borrow_and_update() {
+                        MapUpdate::Nothing => {}
+                        MapUpdate::Map(map) => self.take(map),
+                        MapUpdate::Failed(error) => self.failed(error),
                     },
                     _ = look.tick() => self.look_again(),
                 }
@@ -237,7 +237,7 @@ impl Keeper {
         change(&mut trust);
         trust.generation += 1;
         trust.proxy.clone_from(&self.made);
-        if everybody_is(trust.proxy.as_ref(), trust.clients.as_ref()) {
+        if all_are_trusted(trust.proxy.as_ref(), trust.clients.as_ref()) {
             trust.proxy = None;
             warn!(
                 "one CA signs the certificates of users and of the front proxy, and any name may be \
@@ -251,7 +251,7 @@ impl Keeper {
 
 /// The last result of the watch of the config map.
 #[derive(Debug, Default)]
-enum Told {
+enum MapUpdate {
     #[default]
     Nothing,
     /// Its content, which is empty if it does not exist.
@@ -260,27 +260,36 @@ enum Told {
     Failed(String),
 }
 
-async fn watch_map(client: Client, tell: watch::Sender<Told>, stop: CancellationToken) {
+async fn watch_map(client: Client, updates: watch::Sender<MapUpdate>, stop: CancellationToken) {
     let path = format!("/api/v1/namespaces/{}/configmaps", config_map::NAMESPACE);
     let watched = Watched {
         fields: format!("metadata.name={}", config_map::NAME),
         ..Watched::all("configmaps", path)
     };
-    let told = |told: Result<Change<ConfigMap>, Stale>| {
-        let now = match told {
-            Ok(Change::Replace(maps)) => Told::Map(maps.into_iter().next().unwrap_or_default()),
-            Ok(Change::Put(map)) => Told::Map(map),
-            Ok(Change::Remove(_)) => Told::Map(ConfigMap::default()),
-            Err(error) => Told::Failed(error.to_string()),
+    let update = |update: Result<Change<ConfigMap>, Stale>| {
+        let now = match update {
+            Ok(Change::Replace(maps)) => {
+                MapUpdate::Map(maps.into_iter().next().unwrap_or_default())
+            }
+            Ok(Change::Put(map)) => MapUpdate::Map(map),
+            Ok(Change::Remove(_)) => MapUpdate::Map(ConfigMap::default()),
+            Err(error) => MapUpdate::Failed(error.to_string()),
         };
-        tell.send_replace(now);
+        updates.send_replace(now);
     };
-    follow(client, (watched, Objects::default()), |map| map, told, stop).await;
+    follow(
+        client,
+        (watched, Objects::default()),
+        |map| map,
+        update,
+        stop,
+    )
+    .await;
 }
 
 /// Whether every client with a certificate is also the front proxy (kube-apiserver 1.35 refuses to
 /// start so).
-fn everybody_is(proxy: Option<&FrontProxy>, clients: Option<&Pool>) -> bool {
+fn all_are_trusted(proxy: Option<&FrontProxy>, clients: Option<&Pool>) -> bool {
     let (Some(proxy), Some(clients)) = (proxy, clients) else {
         return false;
     };

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tributary_runtime::serve::Notes;
+use tributary_runtime::serve::ConnectionNotes;
 
 /// The most requests that wait.
 pub(crate) const IN_ALL: usize = 1_200;
@@ -33,7 +33,7 @@ pub(crate) const ON_ONE_CONNECTION: usize = 4;
 
 /// What a caller has proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum CallerKind {
     /// It has no credentials.
     Anonymous,
     /// It has a token that is not reviewed yet.
@@ -47,17 +47,17 @@ pub(crate) enum Standing {
 /// The caller that a review is for.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    pub(crate) standing: Standing,
+    pub(crate) kind: CallerKind,
     /// The notes of its connection, unless the connection is trusted: the front proxy has many
     /// callers on one.
-    pub(crate) connection: Option<Notes>,
+    pub(crate) connection: Option<ConnectionNotes>,
 }
 
 impl Caller {
     /// A caller whose connection does not count.
-    pub(crate) fn of(standing: Standing) -> Self {
+    pub(crate) fn of(kind: CallerKind) -> Self {
         Self {
-            standing,
+            kind,
             connection: None,
         }
     }
@@ -80,12 +80,12 @@ struct Room {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct WaitingMetrics {
     waiting: Gauge,
-    refused: Family<Share, Counter>,
+    refused: Family<LimitLabel, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Share {
-    share: &'static str,
+struct LimitLabel {
+    limit: &'static str,
 }
 
 /// The permit of one waiting request, until it is dropped.
@@ -117,8 +117,8 @@ impl WaitingMetrics {
             "Requests refused because too many waited for reviews, by the share that was full",
             new.refused.clone(),
         );
-        for share in ["all", "new", "unproven", "anonymous", "connection"] {
-            drop(new.refused.get_or_create(&Share { share }));
+        for limit in ["all", "new", "unproven", "anonymous", "connection"] {
+            drop(new.refused.get_or_create(&LimitLabel { limit }));
         }
         new
     }
@@ -149,20 +149,20 @@ impl WaitingRoom {
     pub(crate) fn enter(&self, caller: &Caller, known: bool) -> Result<Seat, Full> {
         let room = &*self.0;
         let connection = caller.connection.as_ref().map(OnConnection::of);
-        let own = match caller.standing {
-            Standing::Anonymous => Some(("anonymous", &room.anonymous, connection)),
-            Standing::Unproven if !known => Some(("unproven", &room.unproven, connection)),
-            Standing::Unproven | Standing::Proven | Standing::Publisher => None,
+        let own = match caller.kind {
+            CallerKind::Anonymous => Some(("anonymous", &room.anonymous, connection)),
+            CallerKind::Unproven if !known => Some(("unproven", &room.unproven, connection)),
+            CallerKind::Unproven | CallerKind::Proven | CallerKind::Publisher => None,
         };
         let mut permits = [None, None, None, None];
-        let [on_connection, of_share, of_new, of_all] = &mut permits;
-        if let Some((share, places, connection)) = own {
+        let [on_connection, of_limit, of_new, of_all] = &mut permits;
+        if let Some((limit, places, connection)) = own {
             if let Some(OnConnection(places)) = connection {
                 *on_connection = Some(self.take(&places, "connection")?);
             }
-            *of_share = Some(self.take(places, share)?);
+            *of_limit = Some(self.take(places, limit)?);
         }
-        if caller.standing != Standing::Publisher {
+        if caller.kind != CallerKind::Publisher {
             if !known {
                 *of_new = Some(self.take(&room.new, "new")?);
             }
@@ -178,18 +178,18 @@ impl WaitingRoom {
     fn take(
         &self,
         places: &Arc<Semaphore>,
-        share: &'static str,
+        limit: &'static str,
     ) -> Result<OwnedSemaphorePermit, Full> {
         Arc::clone(places).try_acquire_owned().map_err(|_| {
             let refused = &self.0.metrics.refused;
-            refused.get_or_create(&Share { share }).inc();
+            refused.get_or_create(&LimitLabel { limit }).inc();
             Full
         })
     }
 }
 
 impl OnConnection {
-    fn of(notes: &Notes) -> Self {
+    fn of(notes: &ConnectionNotes) -> Self {
         notes.get_or_put(|| Self(Arc::new(Semaphore::new(ON_ONE_CONNECTION))))
     }
 }
@@ -212,24 +212,36 @@ mod tests {
     #[test]
     fn strangers_leave_room_for_those_who_are_known() {
         let room = WaitingRoom::new(WaitingMetrics::default());
-        let anonymous = seats(&room, &Caller::of(Standing::Anonymous), 2_000);
-        let unproven = seats(&room, &Caller::of(Standing::Unproven), 2_000);
+        let anonymous = seats(&room, &Caller::of(CallerKind::Anonymous), 2_000);
+        let unproven = seats(&room, &Caller::of(CallerKind::Unproven), 2_000);
         assert_eq!((anonymous.len(), unproven.len()), (100, 400));
         // A token that was accepted before counts like a certificate.
-        let again = room.enter(&Caller::of(Standing::Unproven), true);
+        let again = room.enter(&Caller::of(CallerKind::Unproven), true);
         assert!(again.is_ok());
-        let proven = seats(&room, &Caller::of(Standing::Proven), 2_000);
+        let proven = seats(&room, &Caller::of(CallerKind::Proven), 2_000);
         assert_eq!(proven.len(), 500);
         // Known callers have some permits of their own.
-        let known = || room.enter(&Caller::of(Standing::Proven), true).ok();
+        let known = || room.enter(&Caller::of(CallerKind::Proven), true).ok();
         let known: Vec<_> = (0..2_000).map_while(|_| known()).collect();
         assert_eq!(known.len(), 199);
-        assert!(room.enter(&Caller::of(Standing::Publisher), false).is_ok());
+        assert!(
+            room.enter(&Caller::of(CallerKind::Publisher), false)
+                .is_ok()
+        );
         assert_eq!(room.0.metrics.waiting.get(), 1_200);
         drop((anonymous, unproven, proven, known, again));
         assert_eq!(room.0.metrics.waiting.get(), 0);
-        assert!(room.enter(&Caller::of(Standing::Anonymous), false).is_ok());
-        let refused = |share| room.0.metrics.refused.get_or_create(&Share { share }).get();
+        assert!(
+            room.enter(&Caller::of(CallerKind::Anonymous), false)
+                .is_ok()
+        );
+        let refused = |limit| {
+            room.0
+                .metrics
+                .refused
+                .get_or_create(&LimitLabel { limit })
+                .get()
+        };
         assert_eq!(
             ["all", "new", "unproven", "anonymous", "connection"].map(refused),
             [1, 1, 1, 1, 0]
@@ -239,18 +251,21 @@ mod tests {
     #[test]
     fn a_connection_that_has_proven_nothing_has_four_places() {
         let room = WaitingRoom::new(WaitingMetrics::default());
-        let on = |notes: &Notes, standing| Caller {
-            standing,
+        let on = |notes: &ConnectionNotes, kind| Caller {
+            kind,
             connection: Some(notes.clone()),
         };
-        let (one, other) = (Notes::default(), Notes::default());
-        let mut taken = seats(&room, &on(&one, Standing::Unproven), 10);
+        let (one, other) = (ConnectionNotes::default(), ConnectionNotes::default());
+        let mut taken = seats(&room, &on(&one, CallerKind::Unproven), 10);
         assert_eq!(taken.len(), 4);
-        assert!(room.enter(&on(&one, Standing::Anonymous), false).is_err());
-        assert!(room.enter(&on(&one, Standing::Unproven), true).is_ok());
-        assert!(room.enter(&on(&one, Standing::Proven), false).is_ok());
-        assert!(room.enter(&on(&other, Standing::Anonymous), false).is_ok());
+        assert!(room.enter(&on(&one, CallerKind::Anonymous), false).is_err());
+        assert!(room.enter(&on(&one, CallerKind::Unproven), true).is_ok());
+        assert!(room.enter(&on(&one, CallerKind::Proven), false).is_ok());
+        assert!(
+            room.enter(&on(&other, CallerKind::Anonymous), false)
+                .is_ok()
+        );
         taken.pop();
-        assert!(room.enter(&on(&one, Standing::Anonymous), false).is_ok());
+        assert!(room.enter(&on(&one, CallerKind::Anonymous), false).is_ok());
     }
 }

@@ -6,8 +6,8 @@
 //! take half of the limit, so that a few nodes with very many containers do not block ordinary
 //! nodes.
 
-mod bounds;
 mod faults;
+mod limits;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,14 +16,14 @@ use std::{
 
 use tokio::time::Instant;
 use tributary_model::Roster;
-use tributary_runtime::spaced::Spaced;
+use tributary_runtime::log_limiter::LogLimiter;
 
-pub(super) use self::bounds::{TooMuch, Whose};
+pub(super) use self::limits::{TooMuch, Whose};
 use self::{
-    bounds::{
+    faults::Faults,
+    limits::{
         GUARANTEED, LITTLE_STREAMS, Limits, OF_ALL, OF_PUBLISHER, Size, open_to, without_kept,
     },
-    faults::Faults,
 };
 use super::{frames::Room, pace::Pace};
 
@@ -74,9 +74,9 @@ enum What {
 /// Limits the log lines about streams of a publisher that begin and end. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lines {
-    pub(super) came: Arc<Spaced>,
-    pub(super) went: Arc<Spaced>,
-    pub(super) synced: Arc<Spaced>,
+    pub(super) came: Arc<LogLimiter>,
+    pub(super) went: Arc<LogLimiter>,
+    pub(super) synced: Arc<LogLimiter>,
 }
 
 #[derive(Debug)]
@@ -317,14 +317,14 @@ impl Account {
     /// A limit is reached, and nothing changes.
     pub(super) fn claim(&self, before: usize, now: usize) -> Result<(), TooMuch> {
         self.change(|own, all| {
-            for (held, of) in [(&*own, Whose::Publisher), (&*all, Whose::All)] {
-                let max = held.limits.claims;
-                if now > before && held.claims - before + now > max {
+            for (stored, of) in [(&*own, Whose::Publisher), (&*all, Whose::All)] {
+                let max = stored.limits.claims;
+                if now > before && stored.claims - before + now > max {
                     return Err(TooMuch::Nodes { max, of });
                 }
             }
-            for held in [own, all] {
-                held.claims = held.claims - before + now;
+            for stored in [own, all] {
+                stored.claims = stored.claims - before + now;
             }
             Ok(())
         })

@@ -12,12 +12,12 @@ use rustls_pki_types::UnixTime;
 use tokio::time::sleep;
 use tonic::Status;
 use tracing::warn;
-use tributary_runtime::{clock::Clock, serve::Peer, spaced::Spaced};
+use tributary_runtime::{clock::Clock, log_limiter::LogLimiter, serve::Peer};
 
 use super::{
     BusMetrics,
     certificates::Certificates,
-    share::{Share, Shares},
+    node_scope::{NodeScope, ScopeRules},
 };
 use crate::auth::{MayNot, Publishing, bearer};
 
@@ -29,7 +29,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// have some 1,000.
 const LONGEST_TOKEN: usize = 32 << 10;
 
-/// What a door wants to see of a publisher.
+/// What a listener requires of a publisher.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     /// Nothing: `--bus-insecure`.
@@ -47,12 +47,12 @@ pub(crate) enum Wanted {
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     pub(crate) wanted: Wanted,
-    pub(crate) shares: Shares,
+    pub(crate) scope_rules: ScopeRules,
     /// How often an open stream is checked again.
     pub(crate) recheck: Duration,
     pub(crate) clock: Clock,
     pub(crate) metrics: BusMetrics,
-    pub(crate) spaced: Arc<Spaced>,
+    pub(crate) log_limiter: Arc<LogLimiter>,
 }
 
 /// The proof that a publisher sends.
@@ -62,14 +62,14 @@ pub(super) struct Shown {
     token: Option<Arc<str>>,
 }
 
-/// A publisher that was let in.
+/// A publisher that was admitted.
 pub(super) struct Admitted {
     /// The publisher, for logs.
     pub(super) name: Arc<str>,
     /// The pod to which its token is bound, if it is bound to one.
     pub(super) pod: Option<Arc<str>>,
     /// Which nodes it may publish.
-    pub(super) share: Share,
+    pub(super) node_scope: NodeScope,
     /// Ends when the permission ends, with the refusal.
     pub(super) denied: BoxFuture<'static, Status>,
 }
@@ -122,14 +122,14 @@ impl Refused {
             Self::Token(MayNot::Forbidden { .. }) | Self::NoShare(_) => {
                 ("forbidden", Status::permission_denied)
             }
-            Self::Token(MayNot::Unreviewed { .. }) => ("unreviewed", Status::unavailable),
+            Self::Token(MayNot::ReviewError { .. }) => ("unreviewed", Status::unavailable),
             Self::Uid(_) | Self::NoUid => ("uid", Status::permission_denied),
         }
     }
 
     /// Whether the error says nothing about the publisher.
     fn is_unknown(&self) -> bool {
-        matches!(self, Self::Token(MayNot::Unreviewed { .. }))
+        matches!(self, Self::Token(MayNot::ReviewError { .. }))
     }
 }
 
@@ -153,7 +153,7 @@ impl Admission {
     pub(super) async fn admit(&self, shown: Shown) -> Result<Admitted, Status> {
         let proven = self.check(&shown).await;
         let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &shown))?;
-        let share = self.shares.of(&names).ok_or_else(|| {
+        let node_scope = self.scope_rules.of(&names).ok_or_else(|| {
             let refused = Refused::NoShare(names.join(", "));
             self.refuse(&refused, &shown)
         })?;
@@ -168,7 +168,7 @@ impl Admission {
         Ok(Admitted {
             name: names.join(", ").into(),
             pod,
-            share,
+            node_scope,
             denied,
         })
     }
@@ -232,7 +232,7 @@ impl Admission {
     fn refuse(&self, refused: &Refused, shown: &Shown) -> Status {
         let (reason, status) = refused.code();
         self.metrics.refused(reason);
-        if let Some(suppressed) = self.spaced.may_say() {
+        if let Some(suppressed) = self.log_limiter.allow() {
             warn!(peer = %shown.from(), reason, %refused, suppressed, "publisher refused");
         }
         status(refused.to_string())

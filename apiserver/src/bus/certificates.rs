@@ -56,7 +56,7 @@ impl Certificates {
         ))
     }
 
-    /// When the last of the CAs runs out, in seconds since the Unix epoch.
+    /// When the last of the CAs expires, in seconds since the Unix epoch.
     pub(crate) fn expire(&self) -> Option<i64> {
         last_to_expire(&in_pem(&self.0.current.load().0))
     }

@@ -82,7 +82,7 @@ pub(super) struct Frames {
     /// Bytes that have arrived and were not read.
     chunk: Bytes,
     head: BytesMut,
-    under_way: Option<Partial>,
+    in_flight: Option<Partial>,
     own: PollSemaphore,
     all: PollSemaphore,
 }
@@ -114,7 +114,7 @@ impl Frames {
             body,
             chunk: Bytes::new(),
             head: BytesMut::with_capacity(HEAD),
-            under_way: None,
+            in_flight: None,
             own: PollSemaphore::new(Arc::clone(&room.own)),
             all: PollSemaphore::new(Arc::clone(&room.all)),
         }
@@ -127,13 +127,13 @@ impl Frames {
     /// The bytes are not a message, or it is too long or too slow.
     pub(super) async fn next(&mut self) -> Result<Option<Frame>, Status> {
         loop {
-            if self.under_way.is_none() && self.has_head() {
+            if self.in_flight.is_none() && self.has_head() {
                 let length = self.length()?;
                 if length <= self.chunk.len() && length <= LARGE {
                     let bytes = self.chunk.split_to(length);
                     return Ok(Some(Frame { bytes, _room: None }));
                 }
-                self.under_way = Some(Partial::new(length));
+                self.in_flight = Some(Partial::new(length));
             }
             self.make_room().await;
             if let Some(frame) = self.fill() {
@@ -158,7 +158,7 @@ impl Frames {
         let mut head = std::mem::take(&mut self.head);
         if head.get_u8() != 0 {
             return Err(Status::internal(
-                "a compressed message, which nobody asked for",
+                "a compressed message, which was not negotiated",
             ));
         }
         let length = usize::try_from(head.get_u32()).unwrap_or(usize::MAX);
@@ -170,9 +170,9 @@ impl Frames {
         Ok(length)
     }
 
-    /// Waits until the message under way may be read.
+    /// Waits until the current message may be read.
     async fn make_room(&mut self) {
-        let Some(partial) = &mut self.under_way else {
+        let Some(partial) = &mut self.in_flight else {
             return;
         };
         if matches!(partial.room, Wait::Own)
@@ -197,14 +197,14 @@ impl Frames {
 
     /// Moves bytes to the current message, and returns it when it is complete.
     fn fill(&mut self) -> Option<Frame> {
-        let partial = self.under_way.as_mut()?;
+        let partial = self.in_flight.as_mut()?;
         let missing = partial.length.saturating_sub(partial.bytes.len());
         let there = missing.min(self.chunk.len());
         partial.bytes.extend_from_slice(&self.chunk.split_to(there));
         if there < missing {
             return None;
         }
-        let partial = self.under_way.take()?;
+        let partial = self.in_flight.take()?;
         let room = match partial.room {
             Wait::Until(_, taken) => Some(taken),
             _ => None,
@@ -217,7 +217,7 @@ impl Frames {
 
     /// Reads more bytes. `false` at the end of the stream.
     async fn more(&mut self) -> Result<bool, Status> {
-        let frame = match &self.under_way {
+        let frame = match &self.in_flight {
             Some(Partial {
                 room: Wait::Until(by, _),
                 ..
@@ -232,7 +232,7 @@ impl Frames {
                 self.chunk = frame.into_data().unwrap_or_default();
                 Ok(true)
             }
-            None if self.under_way.is_some() || !self.head.is_empty() => {
+            None if self.in_flight.is_some() || !self.head.is_empty() => {
                 Err(Status::internal("the stream ends within a message"))
             }
             // After an error the connection is gone, and there is no peer to answer.

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     auth::Publishing,
-    config::{BusDoor, Proof},
+    config::{BusListener, Proof},
 };
 
 /// Streams of one connection: a scraper has one.
@@ -40,7 +40,7 @@ impl Bus {
     pub(crate) async fn listen(
         &self,
         tasks: &mut Tasks,
-        doors: &[BusDoor],
+        listeners: &[BusListener],
         (publishing, admission): (&Publishing, &Admission),
     ) -> anyhow::Result<Vec<Address>> {
         let (checks, streams) = checks();
@@ -50,17 +50,17 @@ impl Bus {
             Ok(())
         });
         let mut addresses = Vec::new();
-        for door in doors {
-            let bound = bind(door).await;
-            let bound = bound.with_context(|| format!("--bus-address {}", door.address))?;
+        for listener in listeners {
+            let bound = bind(listener).await;
+            let bound = bound.with_context(|| format!("--bus-address {}", listener.address))?;
             let admission = Admission {
-                wanted: wanted(&door.proof, publishing),
+                wanted: wanted(&listener.proof, publishing),
                 ..admission.clone()
             };
             info!(address = %bound.address, "accepting samples");
             let server = Server {
                 listener: bound.listener,
-                tls: door.tls.clone(),
+                tls: listener.tls.clone(),
                 first_look: FirstLook::default(),
                 limits: Limits {
                     streams: STREAMS_OF_CONNECTION,
@@ -94,9 +94,9 @@ fn wanted(proof: &Proof, publishing: &Publishing) -> Wanted {
     }
 }
 
-async fn bind(door: &BusDoor) -> anyhow::Result<Bound> {
-    let bound = Listener::bind(&door.address).await?;
-    match (&door.address, &door.proof) {
+async fn bind(listener: &BusListener) -> anyhow::Result<Bound> {
+    let bound = Listener::bind(&listener.address).await?;
+    match (&listener.address, &listener.proof) {
         (Address::Unix(path), Proof::Uids(others)) => protect(path, others)?,
         (Address::Tcp(_), Proof::None) => {
             warn!(address = %bound.address, "--bus-insecure: any client that reaches this address may publish");
@@ -111,8 +111,8 @@ async fn bind(door: &BusDoor) -> anyhow::Result<Bound> {
 fn protect(path: &Path, others: &BTreeSet<u32>) -> anyhow::Result<()> {
     let mode = if others.is_empty() { 0o600 } else { 0o660 };
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;
-    let folder = path.parent().map(std::fs::metadata).transpose()?;
-    let mode = folder.map_or(0, |folder| folder.permissions().mode());
+    let directory = path.parent().map(std::fs::metadata).transpose()?;
+    let mode = directory.map_or(0, |directory| directory.permissions().mode());
     let (writable, sticky) = (mode & 0o002 != 0, mode & 0o1000 != 0);
     if writable && !sticky {
         warn!(

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_model::{NodeName, Timestamp};
 use tributary_proto::limits::OVERDUE_NODES;
-use tributary_runtime::{clock::Clock, spaced::Spaced};
+use tributary_runtime::{clock::Clock, log_limiter::LogLimiter};
 
 use super::BusMetrics;
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// Nodes are checked eight times in a resolution, but at least this often, so that a rescue begins
 /// soon after the deadline.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The shortest interval, whatever resolution a publisher claims.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_millis(50);
@@ -42,7 +42,7 @@ impl Overdue {
     /// A node is reported when its newest sample is older than 1.5 resolutions, and again after
     /// each resolution in which it stays overdue. A node without any sample has 1.5 resolutions
     /// from now.
-    fn look(&mut self, nodes: &[(NodeName, Newest)], now: Timestamp) -> (Vec<NodeName>, usize) {
+    fn take(&mut self, nodes: &[(NodeName, Newest)], now: Timestamp) -> (Vec<NodeName>, usize) {
         let (mut report, mut overdue) = (Vec::new(), 0);
         for (name, newest) in nodes {
             let patience = newest.resolution * 3 / 2;
@@ -72,23 +72,23 @@ impl Overdue {
 /// The log lines about overdue nodes. A publisher chooses its resolution, and with it how often
 /// this changes. The last state is always logged.
 #[derive(Debug, Default)]
-struct Line {
-    spaced: Spaced,
+struct OverdueLog {
+    log_limiter: LogLimiter,
     said: bool,
     /// The last state, and how often it changed without a log line.
     seen: bool,
     changes: u64,
 }
 
-impl Line {
+impl OverdueLog {
     /// Takes the state. If it should be logged now, returns it with the number of changes that were
     /// not logged.
-    fn look(&mut self, overdue: bool) -> Option<(bool, u64)> {
+    fn take(&mut self, overdue: bool) -> Option<(bool, u64)> {
         if self.seen != overdue {
             self.seen = overdue;
             self.changes += 1;
         }
-        if self.said == overdue || self.spaced.may_say().is_none() {
+        if self.said == overdue || self.log_limiter.allow().is_none() {
             return None;
         }
         self.said = overdue;
@@ -108,8 +108,8 @@ pub(crate) async fn report_overdue(
     stop: CancellationToken,
 ) {
     let mut overdue = Overdue::default();
-    let mut line = Line::default();
-    let mut wait = LOOK_EVERY;
+    let mut log = OverdueLog::default();
+    let mut wait = POLL_INTERVAL;
     while stop
         .run_until_cancelled(tokio::time::sleep(wait))
         .await
@@ -120,13 +120,13 @@ pub(crate) async fn report_overdue(
         let Some(resolution) = nodes.iter().map(|(_, newest)| newest.resolution).min() else {
             continue;
         };
-        wait = (resolution / 8).clamp(LOOK_AT_MOST_EVERY, LOOK_EVERY);
+        wait = (resolution / 8).clamp(LOOK_AT_MOST_EVERY, POLL_INTERVAL);
         let now = Timestamp::from_millis(clock.now_millis());
-        let (report, count) = overdue.look(&nodes, now);
+        let (report, count) = overdue.take(&nodes, now);
         metrics
             .overdue
             .set(i64::try_from(count).unwrap_or(i64::MAX));
-        match line.look(count > 0) {
+        match log.take(count > 0) {
             Some((true, suppressed)) => {
                 warn!(nodes = count, suppressed, "nodes are overdue");
             }
@@ -162,7 +162,7 @@ mod tests {
                     .map(|at_| at(*at_)),
                 resolution: RESOLUTION,
             };
-            let (report, _) = overdue.look(&[("n1".into(), newest)], at(*now));
+            let (report, _) = overdue.take(&[("n1".into(), newest)], at(*now));
             !report.is_empty()
         };
         (0..=60).filter(reported).collect()
@@ -193,7 +193,7 @@ mod tests {
             .collect();
         let mut sizes = Vec::new();
         for now in 16..19 {
-            let (report, count) = overdue.look(&nodes, at(now));
+            let (report, count) = overdue.take(&nodes, at(now));
             assert_eq!(count, 5_000);
             sizes.push(report.len());
         }
@@ -202,13 +202,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn however_often_it_changes_there_are_few_lines_and_the_last_is_true() {
-        let mut line = Line::default();
+        let mut log = OverdueLog::default();
         let mut lines = Vec::new();
         // Ten changes a second for 25 seconds, and then none.
-        for look in 0..400_u32 {
-            let overdue = look < 250 && look.is_multiple_of(2);
-            if let Some((overdue, suppressed)) = line.look(overdue) {
-                lines.push((look / 10, overdue, suppressed));
+        for take in 0..400_u32 {
+            let overdue = take < 250 && take.is_multiple_of(2);
+            if let Some((overdue, suppressed)) = log.take(overdue) {
+                lines.push((take / 10, overdue, suppressed));
             }
             tokio::time::advance(Duration::from_millis(100)).await;
         }
@@ -230,8 +230,8 @@ mod tests {
             asked_at: Some(at(0)),
             resolution: RESOLUTION,
         };
-        overdue.look(&[("n1".into(), newest), ("n2".into(), newest)], at(20));
-        overdue.look(&[("n2".into(), newest)], at(21));
+        overdue.take(&[("n1".into(), newest), ("n2".into(), newest)], at(20));
+        overdue.take(&[("n2".into(), newest)], at(21));
         assert_eq!(overdue.next.len(), 1);
     }
 }

@@ -20,15 +20,15 @@ use tributary_proto::{
 use super::{
     Bus,
     accounts::{Account, TooMuch, Whose},
+    node_scope::NodeScope,
     rosters::{Found, Refused, Rosters},
-    share::Share,
     shift::Shift,
     text::{is_node_name, printable},
     unknown::Unknown,
     wire::TooMany,
 };
 use crate::{
-    facts::{Claims, Role},
+    node_roles::{Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 
@@ -37,10 +37,10 @@ pub(super) struct Publisher {
     pub(super) source: Source,
     shift: Shift,
     /// The nodes that it may publish.
-    share: Share,
+    node_scope: NodeScope,
     pub(super) rosters: Rosters,
     /// Its roles for nodes.
-    claims: Claims,
+    stream_roles: StreamRoles,
     unknown: Unknown,
     account: Arc<Account>,
     /// Whether any part of the current message was refused.
@@ -113,15 +113,17 @@ impl Publisher {
         bus: &Bus,
         source: Source,
         behind: i64,
-        (share, account): (Share, Arc<Account>),
+        (node_scope, account): (NodeScope, Arc<Account>),
     ) -> Self {
-        let allowed = share.clone();
+        let allowed = node_scope.clone();
         let may = move |node: &str| allowed.has(node);
         Self {
-            claims: bus.facts.claims_among(Arc::clone(&source.name), may),
+            stream_roles: bus
+                .node_roles
+                .stream_roles_among(Arc::clone(&source.name), may),
             source,
             shift: Shift::new(behind),
-            share,
+            node_scope,
             rosters: Rosters::new(Arc::clone(&account)),
             unknown: Unknown::default(),
             account,
@@ -140,8 +142,8 @@ impl Publisher {
         let taken = taken.map_err(|invalid| Why::invalid("roster", &invalid));
         let put = taken.and_then(|(_, mut wire)| {
             bus.metrics.roster();
-            wire.roster = bus.store.share_roster(&node, wire.roster);
-            bus.catalog.share_names(&mut wire.roster);
+            wire.roster = bus.store.intern_roster(&node, wire.roster);
+            bus.catalog.intern_names(&mut wire.roster);
             let node = bus.catalog.share_node(&node);
             Ok(self.rosters.put(node, wire)?)
         });
@@ -205,32 +207,32 @@ impl Publisher {
         self.unknown.forget(&released.node);
     }
 
-    pub(super) fn share(&mut self, bus: &Bus, share: &v1::Share) {
-        let role = match share.role() {
+    pub(super) fn take_roles(&mut self, bus: &Bus, roles: &v1::Share) {
+        let role = match roles.role() {
             v1::share::Role::Unspecified => None,
             v1::share::Role::Owner => Some(Role::Owner),
             v1::share::Role::Standby => Some(Role::Standby),
             v1::share::Role::Leaving => Some(Role::Leaving),
             v1::share::Role::Rescuer => Some(Role::Rescuer),
         };
-        let told = share.nodes.len();
-        let names = share.nodes.iter().take(SHARE_NODES);
+        let sent = roles.nodes.len();
+        let names = roles.nodes.iter().take(SHARE_NODES);
         // Whether it may report roles for these nodes is checked when they are read, because labels
         // change.
         let names = names.filter(|name| is_node_name(name));
         let nodes: Vec<NodeName> = names.map(|name| name.as_str().into()).collect();
-        let (before, more) = (self.claims.count(), nodes.len());
-        let mut refused = told - more;
+        let (before, more) = (self.stream_roles.count(), nodes.len());
+        let mut refused = sent - more;
         // The most that may be new, until the number of new ones is known.
         if role.is_none() || self.account.claim(before, before + more).is_ok() {
-            refused += self.claims.take(role, nodes);
+            refused += self.stream_roles.take(role, nodes);
             let booked = if role.is_none() {
                 before
             } else {
                 before + more
             };
             // Fewer are always possible.
-            self.account.claim(booked, self.claims.count()).ok();
+            self.account.claim(booked, self.stream_roles.count()).ok();
         } else {
             refused += more;
         }
@@ -287,7 +289,7 @@ impl Publisher {
 
     /// Whether it may publish `node`. A denial is counted.
     fn may(&mut self, bus: &Bus, node: &str) -> bool {
-        let may = self.share.has(node);
+        let may = self.node_scope.has(node);
         if !may {
             self.count(bus, "node");
             debug!(source = %self.source.name, node, "not a node of this publisher");
@@ -331,7 +333,7 @@ impl Publisher {
             kind,
             message,
         } = why;
-        if new && let Some(suppressed) = bus.refusals.may_say() {
+        if new && let Some(suppressed) = bus.refusals.allow() {
             let source = &self.source.name;
             warn!(%source, %node, reason, message, suppressed, "node refused");
         }
@@ -363,7 +365,7 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         // Fewer are always possible.
-        self.account.claim(self.claims.count(), 0).ok();
+        self.account.claim(self.stream_roles.count(), 0).ok();
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) struct Checked {
     /// Resolves when the publisher may publish no longer.
     pub(super) denied: BoxFuture<'static, Status>,
     /// Tells the stream why.
-    pub(super) told: oneshot::Sender<Status>,
+    pub(super) reported: oneshot::Sender<Status>,
     /// The stream is over.
     pub(super) over: CancellationToken,
     /// Whose connection is closed in the end.
@@ -45,7 +45,7 @@ impl Checked {
             () = self.over.cancelled() => return,
             status = self.denied => status,
         };
-        drop(self.told.send(status));
+        drop(self.reported.send(status));
         let ended = timeout(WITHIN, self.over.cancelled()).await;
         if ended.is_err()
             && let Some(peer) = self.peer

@@ -19,12 +19,12 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Every entry is in the account, with its roster if it has one.
 #[derive(Debug)]
 pub(super) struct Rosters {
-    held: HashMap<NodeName, Held>,
+    entries: HashMap<NodeName, Entry>,
     account: Arc<Account>,
 }
 
 #[derive(Debug)]
-enum Held {
+enum Entry {
     Roster(WireRoster),
     Refused(Refused),
 }
@@ -54,7 +54,7 @@ pub(super) enum Found<'a> {
 impl Rosters {
     pub(super) fn new(account: Arc<Account>) -> Self {
         Self {
-            held: HashMap::new(),
+            entries: HashMap::new(),
             account,
         }
     }
@@ -64,7 +64,7 @@ impl Rosters {
         self.remove(node.as_str());
         self.has_room()?;
         self.account.hold(Some(&wire.roster))?;
-        self.held.insert(node, Held::Roster(wire));
+        self.entries.insert(node, Entry::Roster(wire));
         Ok(())
     }
 
@@ -76,18 +76,18 @@ impl Rosters {
         (reason, message): (&'static str, Arc<str>),
         now: Instant,
     ) -> bool {
-        let refused = Held::Refused(Refused {
+        let refused = Entry::Refused(Refused {
             reason,
             message,
             ask_at: now + ASK_AGAIN,
         });
-        if let Some(held @ Held::Refused(_)) = self.held.get_mut(node.as_str()) {
-            *held = refused;
+        if let Some(known @ Entry::Refused(_)) = self.entries.get_mut(node.as_str()) {
+            *known = refused;
             return false;
         }
         self.remove(node.as_str());
         if self.has_room().is_ok() && self.account.hold(None).is_ok() {
-            self.held.insert(node.clone(), refused);
+            self.entries.insert(node.clone(), refused);
         }
         true
     }
@@ -95,30 +95,32 @@ impl Rosters {
     /// The result for a reading of `node` with roster `id`.
     pub(super) fn find(&mut self, node: &str, id: u64, now: Instant) -> Found<'_> {
         let full = self.has_room().is_err();
-        match self.held.get_mut(node) {
-            Some(Held::Roster(wire)) if wire.id == id => Found::Roster(wire),
-            Some(Held::Refused(refused)) if now < refused.ask_at => Found::Refused(refused.clone()),
-            Some(Held::Refused(refused)) => {
+        match self.entries.get_mut(node) {
+            Some(Entry::Roster(wire)) if wire.id == id => Found::Roster(wire),
+            Some(Entry::Refused(refused)) if now < refused.ask_at => {
+                Found::Refused(refused.clone())
+            }
+            Some(Entry::Refused(refused)) => {
                 refused.ask_at = now + ASK_AGAIN;
                 Found::Ask
             }
             None if full => Found::Full,
-            Some(Held::Roster(_)) | None => Found::Ask,
+            Some(Entry::Roster(_)) | None => Found::Ask,
         }
     }
 
     pub(super) fn remove(&mut self, node: &str) {
-        if let Some(held) = self.held.remove(node) {
-            self.account.release(held.roster());
+        if let Some(entry) = self.entries.remove(node) {
+            self.account.release(entry.roster());
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.held.len()
+        self.entries.len()
     }
 
     fn has_room(&self) -> Result<(), TooMuch> {
-        if self.held.len() < NODES_PER_STREAM {
+        if self.entries.len() < NODES_PER_STREAM {
             return Ok(());
         }
         Err(TooMuch::Nodes {
@@ -128,7 +130,7 @@ impl Rosters {
     }
 }
 
-impl Held {
+impl Entry {
     fn roster(&self) -> Option<&Arc<tributary_model::Roster>> {
         match self {
             Self::Roster(wire) => Some(&wire.roster),
@@ -139,8 +141,8 @@ impl Held {
 
 impl Drop for Rosters {
     fn drop(&mut self) {
-        for held in self.held.values() {
-            self.account.release(held.roster());
+        for entry in self.entries.values() {
+            self.account.release(entry.roster());
         }
     }
 }

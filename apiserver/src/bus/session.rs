@@ -33,7 +33,7 @@ use super::{
     wire::{TooMany, Weighed, weigh},
 };
 use crate::{
-    facts::{self, Present},
+    node_roles::{self, Present},
     store::Source,
 };
 
@@ -41,7 +41,7 @@ use crate::{
 /// nothing, and a scraper sends few of them.
 const REFUSED_COSTS: usize = 8;
 
-/// A stream under way. Dropping it ends the stream.
+/// An open stream. Dropping it ends the stream.
 pub(super) struct Session {
     bus: Bus,
     frames: Frames,
@@ -65,7 +65,7 @@ pub(super) struct Session {
     _over: DropGuard,
 }
 
-/// A publisher that was let in.
+/// A publisher that was admitted.
 #[derive(Debug)]
 pub(super) struct Open {
     /// Where it comes from, for people.
@@ -241,10 +241,10 @@ impl Session {
             Request::Reading(reading) => return Ok(publisher.reading(&self.bus, &reading)),
             Request::ScrapeFailure(failure) => publisher.failure(&self.bus, failure),
             Request::Released(released) => publisher.released(&released),
-            Request::Share(share) => publisher.share(&self.bus, &share),
+            Request::Share(roles) => publisher.take_roles(&self.bus, &roles),
             Request::Synced(v1::Synced {}) => {
                 let (source, nodes) = (&publisher.source.name, publisher.rosters.len());
-                if let Some(suppressed) = self.account.lines.synced.may_say() {
+                if let Some(suppressed) = self.account.lines.synced.allow() {
                     info!(%source, nodes, suppressed, "publisher has sent its replay");
                 }
             }
@@ -270,13 +270,13 @@ impl Session {
             theirs => self.bus.clock.now_millis().saturating_sub(theirs),
         };
         let (peer, publisher) = (&self.peer, &self.admitted.name);
-        if let Some(suppressed) = self.account.lines.came.may_say() {
+        if let Some(suppressed) = self.account.lines.came.allow() {
             info!(
                 source = %name, %peer, %publisher, behind_ms = behind, suppressed,
                 "publisher connected"
             );
         }
-        let present = self.bus.facts.arrived(facts::Publisher {
+        let present = self.bus.node_roles.arrived(node_roles::Publisher {
             source: Arc::clone(&name),
             version: hello.version.as_str().into(),
             group: hello.group.as_str().into(),
@@ -284,8 +284,8 @@ impl Session {
             resolution,
         });
         let source = Source { name, resolution };
-        let held = (self.admitted.share.clone(), Arc::clone(&self.account));
-        self.publisher = Some(Publisher::new(&self.bus, source, behind, held));
+        let account = (self.admitted.node_scope.clone(), Arc::clone(&self.account));
+        self.publisher = Some(Publisher::new(&self.bus, source, behind, account));
         self.present = Some(present);
         Ok(Response::Welcome(Welcome {
             frontend: self.bus.frontend.to_string(),
@@ -334,7 +334,7 @@ impl Session {
     fn refused(&self, reason: &'static str, refused: &str) {
         self.bus.metrics.refused(reason);
         let (peer, publisher) = (&self.peer, &self.admitted.name);
-        if let Some(suppressed) = self.bus.refusals.may_say() {
+        if let Some(suppressed) = self.bus.refusals.allow() {
             warn!(%peer, %publisher, reason, refused, suppressed, "publisher refused");
         }
     }
@@ -373,7 +373,7 @@ impl Drop for Session {
         self.bus.metrics.streams.dec();
         let source = self.publisher.as_ref();
         let source = source.map_or("unknown", |publisher| &*publisher.source.name);
-        if let Some(suppressed) = self.account.lines.went.may_say() {
+        if let Some(suppressed) = self.account.lines.went.allow() {
             info!(source, peer = %self.peer, suppressed, "publisher disconnected");
         }
     }

@@ -13,7 +13,7 @@ use tributary_model::NodeName;
 const MOST: usize = 64;
 
 /// How often they are checked.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The names of one stream. Pure: the date is an argument.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Unknown {
             return;
         }
         self.nodes.push(node);
-        self.look_at.get_or_insert(now + LOOK_EVERY);
+        self.look_at.get_or_insert(now + POLL_INTERVAL);
     }
 
     pub(super) fn forget(&mut self, node: &str) {
@@ -72,8 +72,8 @@ mod tests {
             unknown.put(name.into(), start);
         }
         unknown.forget("n3");
-        assert_eq!(unknown.look_at(), Some(start + LOOK_EVERY));
-        let later = start + LOOK_EVERY;
+        assert_eq!(unknown.look_at(), Some(start + POLL_INTERVAL));
+        let later = start + POLL_INTERVAL;
         let there = |node: &NodeName| node.as_str() == "n2";
         assert_eq!(unknown.take(there, later), Some("n2".into()));
         assert_eq!(unknown.look_at(), Some(later));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_names_are_kept_and_no_more() {
+    async fn kept_names_have_a_limit() {
         let now = Instant::now();
         let mut unknown = Unknown::default();
         for n in 0..1_000 {

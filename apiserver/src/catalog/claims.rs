@@ -19,16 +19,16 @@ use super::{Catalog, PodRecord};
 use crate::store::Store;
 
 /// How often rosters that have changed are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Pods that are looked up under one lock.
 const PAGE: usize = 500;
 
-/// A node is named when it made claims at so many looks in a row, a minute. A pod
+/// A node is named when it made claims at this many looks in a row, a minute. A pod
 /// that is recreated elsewhere may be on two pages for a moment.
 const LOOKS: u32 = 12;
 
-/// So many nodes are named at a look. With a whole pool of them the first say
+/// This many nodes are named at a look. With a whole pool of them the first say
 /// enough, and the others are counted in one line.
 const LINES: usize = 3;
 
@@ -45,7 +45,7 @@ struct Claims {
 /// Looks for claims until `stop`.
 pub(crate) async fn watch_claims(catalog: Catalog, store: Store, stop: CancellationToken) {
     let mut watch = Watch::default();
-    let sleep = || tokio::time::sleep(LOOK_EVERY);
+    let sleep = || tokio::time::sleep(POLL_INTERVAL);
     while stop.run_until_cancelled(sleep()).await.is_some() {
         look(&catalog, &store, &mut watch).await;
     }

@@ -9,7 +9,7 @@ use serde::{
 use tributary_runtime::selector::Selector;
 
 /// Labels of a pod that take more, keys and values together, are not kept. Kubernetes
-/// bounds each and not how many there are: one pod may have a megabyte of them, and a
+/// limits each and not how many there are: one pod may have a megabyte of them, and a
 /// frontend has all pods in memory. Real ones have some hundred bytes.
 pub(crate) const MOST_OF_POD: usize = 8 << 10;
 
@@ -128,7 +128,7 @@ pub(super) fn of_node<'de, D: Deserializer<'de>>(from: D) -> Result<Labels, D::E
     from.deserialize_map(Bounded(MOST_OF_NODE))
 }
 
-/// Reads labels up to so many bytes.
+/// Reads labels up to this many bytes.
 struct Bounded(usize);
 
 impl<'de> Visitor<'de> for Bounded {
@@ -165,16 +165,16 @@ impl fmt::Debug for Labels {
 /// Texts of which equal ones share memory: the pods of a deployment have the
 /// same labels, and those of a namespace its name.
 #[derive(Debug)]
-pub(super) struct Shared {
+pub(super) struct Interner {
     texts: HashSet<Arc<str>>,
-    /// How many there may be before those that nobody has any more go.
+    /// How many there may be before those that are no longer used go.
     sweep_at: usize,
 }
 
 /// As many texts are kept without looking whether anybody has them.
 const FEW: usize = 1_024;
 
-impl Default for Shared {
+impl Default for Interner {
     fn default() -> Self {
         Self {
             texts: HashSet::default(),
@@ -183,7 +183,7 @@ impl Default for Shared {
     }
 }
 
-impl Shared {
+impl Interner {
     /// `text`, or the equal one that is known.
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
@@ -289,18 +289,18 @@ mod tests {
 
     #[test]
     fn equal_labels_share_memory_and_nobodys_go() {
-        let mut shared = Shared::default();
+        let mut interner = Interner::default();
         let labels = || Labels::from_iter([("app", "web")]);
-        let kept = shared.labels(labels());
-        let again = shared.labels(labels());
+        let kept = interner.labels(labels());
+        let again = interner.labels(labels());
         assert!(Arc::ptr_eq(
             kept.0.as_ref().unwrap(),
             again.0.as_ref().unwrap()
         ));
         for number in 0..3 * FEW {
-            drop(shared.text(&number.to_string()));
+            drop(interner.text(&number.to_string()));
         }
-        assert!(shared.texts.len() <= FEW + 1, "{}", shared.texts.len());
-        assert!(shared.texts.contains("app\0web\0"));
+        assert!(interner.texts.len() <= FEW + 1, "{}", interner.texts.len());
+        assert!(interner.texts.contains("app\0web\0"));
     }
 }

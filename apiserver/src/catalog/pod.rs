@@ -8,7 +8,7 @@ use super::{PodRecord, uid::Uid};
 
 /// A pod that the API server told of.
 #[derive(Clone, Debug)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) pod: PodRecord,
     /// Tells it from an earlier one of the same name.
     pub(super) uid: Uid,
@@ -46,8 +46,8 @@ impl Pod {
     }
 }
 
-impl From<Told> for Pod {
-    fn from(Told { pod, uid }: Told) -> Self {
+impl From<Reported> for Pod {
+    fn from(Reported { pod, uid }: Reported) -> Self {
         Self {
             record: Arc::new(pod),
             uid: uid.short(),
@@ -58,7 +58,7 @@ impl From<Told> for Pod {
 impl From<PodRecord> for Pod {
     fn from(pod: PodRecord) -> Self {
         let uid = Uid::from("");
-        Told { pod, uid }.into()
+        Reported { pod, uid }.into()
     }
 }
 

@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// So many bytes of labels are kept.
+    /// This many bytes of labels are kept.
     fn most(self) -> usize {
         match self {
             Self::Nodes => MOST_OF_NODE,
@@ -69,7 +69,7 @@ impl Refused {
         }
         let of_kind = self.of(kind);
         of_kind.count.fetch_add(1, Ordering::Relaxed);
-        if of_kind.may_say() {
+        if of_kind.allow() {
             let (kind, limit) = (kind.as_str(), kind.most());
             warn!(
                 kind, %name, limit,
@@ -92,7 +92,7 @@ impl Refused {
 }
 
 impl OfKind {
-    fn may_say(&self) -> bool {
+    fn allow(&self) -> bool {
         let now = Instant::now();
         let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let may = last.is_none_or(|last| now >= last + APART);
@@ -110,7 +110,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pods_hide_nothing_that_is_said_of_a_node() {
         let refused = Refused::default();
-        let say = |kind| refused.of(kind).may_say();
+        let say = |kind| refused.of(kind).allow();
         assert!(say(Kind::Pods));
         assert!(say(Kind::Nodes));
         assert!(!say(Kind::Pods) && !say(Kind::Nodes));

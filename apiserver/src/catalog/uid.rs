@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_text_is_told_from_the_next() {
+    fn any_other_text_differs_from_the_next() {
         for text in ["", "u-1", "+3c8a1c4-5f0e-4d3a-9d60-1b2f3a4c5d6e"] {
             assert_eq!(Uid::from(text), Uid::from(text));
             assert_ne!(Uid::from(text), Uid::from("u-2"), "{text}");

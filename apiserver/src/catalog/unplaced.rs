@@ -28,7 +28,7 @@ use super::{Catalog, uid::Uid};
 
 /// How often pods are asked for, and how many then, one after the other: as much as
 /// an API server does not feel.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MOST: usize = 64;
 
 /// Nothing is asked for so long after a request was refused or failed.
@@ -104,10 +104,10 @@ pub(crate) async fn place_pods(
     stop: CancellationToken,
 ) {
     let mut after = None;
-    let mut pause = LOOK_EVERY;
+    let mut pause = POLL_INTERVAL;
     let mut is_said = false;
     while let Some(()) = stop.run_until_cancelled(tokio::time::sleep(pause)).await {
-        pause = LOOK_EVERY;
+        pause = POLL_INTERVAL;
         let pods = unplaced.next(after.as_ref());
         after = pods.last().map(|(key, _)| key.clone());
         if !pods.is_empty() && !is_said {

@@ -15,7 +15,7 @@ use tributary_runtime::{
 
 use super::{
     Catalog, Labels, NodeRecord, PodRecord, Unplaced, labels,
-    pod::{Pod, Told},
+    pod::{Pod, Reported},
     printed::{Printed, PrintedPod},
     refused::Kind,
 };
@@ -69,7 +69,7 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    fn apply(&self, change: Change<Told>) {
+    fn apply(&self, change: Change<Reported>) {
         match change {
             Change::Replace(pods) => {
                 let gone = self.catalog.set(pods.into_iter().map(Pod::from));
@@ -79,16 +79,16 @@ impl Pods {
                 }
                 self.store.question_all();
             }
-            Change::Put(Told { pod, uid }) => {
+            Change::Put(Reported { pod, uid }) => {
                 let (key, node) = (pod.key.clone(), pod.node.clone());
-                if let Some(before) = self.catalog.put(Told { pod, uid }.into()) {
+                if let Some(before) = self.catalog.put(Reported { pod, uid }.into()) {
                     self.deleted(&before);
                 }
                 if let Some(node) = node {
                     self.store.bound(&key, &node);
                 }
             }
-            Change::Remove(Told { pod, .. }) => {
+            Change::Remove(Reported { pod, .. }) => {
                 self.unplaced.forget(&pod.key);
                 match self.catalog.remove_pod(&pod.key) {
                     Some(known) if known.node.is_some() => self.deleted(&known),
@@ -106,22 +106,22 @@ impl Pods {
         }
     }
 
-    fn told(&self, pod: PrintedPod) -> Told {
+    fn reported(&self, pod: PrintedPod) -> Reported {
         let uid = pod.uid;
-        let pod = sharing(pod, &self.catalog, &self.store, &self.unplaced);
-        Told { pod, uid }
+        let pod = interned(pod, &self.catalog, &self.store, &self.unplaced);
+        Reported { pod, uid }
     }
 }
 
 /// Watches running pods into `pods` until `stop`.
 pub(crate) async fn watch_pods(client: Client, pods: Pods, stop: CancellationToken) {
     let read = (running_pods(), Printed::default());
-    let (told, apply) = (|pod| pods.told(pod), |change| pods.apply(change));
-    keep_decoded(client, read, told, apply, stop).await;
+    let (reported, apply) = (|pod| pods.reported(pod), |change| pods.apply(change));
+    keep_decoded(client, read, reported, apply, stop).await;
 }
 
 /// The pod with the names and labels that are in memory already.
-fn sharing(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplaced) -> PodRecord {
+fn interned(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplaced) -> PodRecord {
     catalog.look_at_labels(Kind::Pods, &pod.key, &pod.labels);
     let reported = store.key(&pod.key);
     let node = match &pod.node {

@@ -14,16 +14,16 @@ use tributary_runtime::{clock::Clock, tls::ServingCertificate};
 
 use super::{
     api::{Api, Failed, Write},
-    held::{Found, Held, capped},
+    bundle::{Bundle, Found, capped},
     metrics::Metrics,
-    places::{Place, Places, Told},
+    publication::{Place, Publication, Published},
     rules::{self, CannotMake, Step},
     settings::Settings,
     shown::Shown,
 };
 
 /// How often the keeper checks.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How long the start waits for the first check.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
@@ -44,14 +44,14 @@ const MOST_OF_NAME: usize = 100;
 pub(crate) struct Keeper {
     settings: Settings,
     api: Api,
-    places: Places,
+    publication: Publication,
     manager: String,
     certificate: Arc<ServingCertificate>,
     clock: Clock,
     metrics: Metrics,
     shown: Shown,
     /// The last valid certificates that were read or written.
-    remembered: Option<Held>,
+    remembered: Option<Bundle>,
     /// Failures that were already logged, and APIServices that verify nothing.
     said: HashSet<String>,
 }
@@ -100,7 +100,7 @@ impl Keeper {
         let api = Api::new(client);
         let manager = manager(frontend);
         Self {
-            places: Places::new(api.clone(), manager.clone()),
+            publication: Publication::new(api.clone(), manager.clone()),
             manager,
             settings,
             api,
@@ -127,7 +127,7 @@ impl Keeper {
     /// Checks repeatedly until `stop`.
     pub(crate) async fn follow(mut self, stop: CancellationToken) {
         // Tests have an overlap of seconds, for which ten seconds would be too long.
-        let every = LOOK_EVERY.min(self.settings.overlap / 4);
+        let every = POLL_INTERVAL.min(self.settings.overlap / 4);
         while stop.run_until_cancelled(sleep(every)).await.is_some() {
             if stop.run_until_cancelled(self.look()).await.is_none() {
                 return;
@@ -159,30 +159,30 @@ impl Keeper {
         let (secret, date) = self.api.get::<Secret>(&path).await?;
         let now = date.unwrap_or_else(|| self.clock.date());
         self.reckon(now);
-        let held = match Held::read(secret.as_ref()) {
-            Found::Good(held) => held,
+        let bundle = match Bundle::read(secret.as_ref()) {
+            Found::Good(bundle) => bundle,
             lost => {
-                let (held, step) = self.without(lost, now).await?;
-                self.write(secret.as_ref(), held, step).await?;
+                let (bundle, step) = self.without(lost, now).await?;
+                self.write(secret.as_ref(), bundle, step).await?;
                 return Ok(true);
             }
         };
         self.said.remove(DAMAGED);
         // What cannot be used is shown by those only who have nothing better.
-        let good = rules::is_good(&held, now, &self.settings);
+        let good = rules::is_good(&bundle, now, &self.settings);
         if good || self.remembered.is_none() {
-            self.show(&held);
+            self.show(&bundle);
             self.reckon(now);
         }
-        if !good && let Some(restored) = self.restored(&held.cas, now) {
+        if !good && let Some(restored) = self.restored(&bundle.cas, now) {
             self.write(secret.as_ref(), restored, Step::Restore).await?;
             return Ok(true);
         }
-        let told = good && self.tell(&held, now).await;
-        if told {
-            self.shown.is_told();
+        let published = good && self.publish(&bundle, now).await;
+        if published {
+            self.shown.is_published();
         }
-        match rules::next(&held, now, told, &self.settings)? {
+        match rules::next(&bundle, now, published, &self.settings)? {
             None => Ok(false),
             Some((next, step)) => {
                 self.write(secret.as_ref(), next, step).await?;
@@ -192,7 +192,7 @@ impl Keeper {
     }
 
     /// What to write where the Secret says nothing that can be used.
-    async fn without(&mut self, lost: Found, now: Timestamp) -> Result<(Held, Step), Trouble> {
+    async fn without(&mut self, lost: Found, now: Timestamp) -> Result<(Bundle, Step), Trouble> {
         let cas = match lost {
             Found::Damaged(error, cas) => {
                 if self.said.insert(DAMAGED.to_owned()) {
@@ -202,24 +202,24 @@ impl Keeper {
             }
             Found::Nothing | Found::Good(_) => Vec::new(),
         };
-        if let Some(held) = self.restored(&cas, now) {
-            return Ok((held, Step::Restore));
+        if let Some(bundle) = self.restored(&cas, now) {
+            return Ok((bundle, Step::Restore));
         }
-        if let Some(held) = self.of_before(now).await? {
-            let cas = capped([held.cas.clone(), cas].concat());
-            return Ok((Held { cas, ..held }, Step::Adopt));
+        if let Some(bundle) = self.of_before(now).await? {
+            let cas = capped([bundle.cas.clone(), cas].concat());
+            return Ok((Bundle { cas, ..bundle }, Step::Adopt));
         }
         let new = rules::replacement(cas, now, &self.settings)?;
         Ok((new, Step::Replace))
     }
 
     /// What `--tls-auto-adopt` names, if it is there and good.
-    async fn of_before(&mut self, now: Timestamp) -> Result<Option<Held>, Failed> {
+    async fn of_before(&mut self, now: Timestamp) -> Result<Option<Bundle>, Failed> {
         let Some(name) = self.settings.adopted.clone() else {
             return Ok(None);
         };
         let (secret, _) = self.api.get::<Secret>(&self.path(&name)).await?;
-        let adopted = rules::adopted(Held::read(secret.as_ref()), now, &self.settings);
+        let adopted = rules::adopted(Bundle::read(secret.as_ref()), now, &self.settings);
         if secret.is_some() && adopted.is_none() && self.said.insert(NOT_GOOD.to_owned()) {
             warn!(
                 secret = name,
@@ -231,25 +231,30 @@ impl Keeper {
 
     /// What is remembered, if it is good yet, and the CAs that are there beside its own.
     /// Those count from now: who shows a certificate of theirs may not know yet.
-    fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Held> {
-        let good = |held: &&Held| rules::is_good(held, now, &self.settings);
-        let held = self.remembered.as_ref().filter(good)?;
-        let others = there.iter().any(|ca| !held.cas.contains(ca));
-        Some(Held {
-            cas: capped([&held.cas[..], there].concat()),
+    fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Bundle> {
+        let good = |bundle: &&Bundle| rules::is_good(bundle, now, &self.settings);
+        let bundle = self.remembered.as_ref().filter(good)?;
+        let others = there.iter().any(|ca| !bundle.cas.contains(ca));
+        Some(Bundle {
+            cas: capped([&bundle.cas[..], there].concat()),
             serving_since: if others {
                 Some(now)
             } else {
-                held.serving_since
+                bundle.serving_since
             },
-            ..held.clone()
+            ..bundle.clone()
         })
     }
 
-    /// Writes `held` if the Secret has not changed since it was read, and serves it.
-    async fn write(&mut self, read: Option<&Secret>, held: Held, step: Step) -> Result<(), Failed> {
+    /// Writes `bundle` if the Secret has not changed since it was read, and serves it.
+    async fn write(
+        &mut self,
+        read: Option<&Secret>,
+        bundle: Bundle,
+        step: Step,
+    ) -> Result<(), Failed> {
         let path = self.path(&self.settings.secret);
-        let (annotations, data) = held.written();
+        let (annotations, data) = bundle.written();
         if let Some(read) = read {
             let version = &read.metadata.resource_version;
             let metadata = json!({ "resourceVersion": version, "annotations": annotations });
@@ -275,46 +280,57 @@ impl Keeper {
             step = step.name(),
             "serving certificate: the Secret is written"
         );
-        self.show(&held);
+        self.show(&bundle);
         Ok(())
     }
 
-    fn show(&mut self, held: &Held) {
-        if self.certificate.show(Arc::clone(&held.serving.certified)) {
+    fn show(&mut self, bundle: &Bundle) {
+        if self.certificate.show(Arc::clone(&bundle.serving.certified)) {
             info!("serving certificate replaced");
         }
-        self.remembered = Some(held.clone());
+        self.remembered = Some(bundle.clone());
     }
 
     /// Finds out how long what is shown is good yet.
     fn reckon(&self, now: Timestamp) {
-        let lasts = |held| rules::lasts(held, now, &self.settings);
+        let lasts = |bundle| rules::lasts(bundle, now, &self.settings);
         self.shown.lasts(self.remembered.as_ref().and_then(lasts));
     }
 
     /// Tells the CAs to all who verify; whether all have them.
-    async fn tell(&mut self, held: &Held, now: Timestamp) -> bool {
+    async fn publish(&mut self, bundle: &Bundle, now: Timestamp) -> bool {
         let mut all = true;
         let settings = self.settings.clone();
         for name in &settings.api_services {
-            let place = Place::ApiService(name);
-            let told = self.places.tell(place, &held.cas, (now, &settings)).await;
-            if matches!(told, Ok(Told::VerifiesNobody))
-                && self.said.insert(format!("{name} verifies nobody"))
+            let target = Place::ApiService(name);
+            let published = self
+                .publication
+                .publish(target, &bundle.cas, (now, &settings))
+                .await;
+            if matches!(published, Ok(Published::VerifiesNothing))
+                && self.said.insert(format!("{name} verifies nothing"))
             {
                 warn!(
-                    "apiservice {name} has insecureSkipTLSVerify: nobody verifies frontends by it"
+                    "apiservice {name} has insecureSkipTLSVerify: kube-apiserver does not verify frontends"
                 );
             }
-            all &= self.is_told(told, "apiservice", name);
+            all &= self.is_published(published, "apiservice", name);
         }
-        let place = Place::ConfigMap;
-        let told = self.places.tell(place, &held.cas, (now, &settings)).await;
-        all & self.is_told(told, "configmap", &settings.config_map)
+        let target = Place::ConfigMap;
+        let published = self
+            .publication
+            .publish(target, &bundle.cas, (now, &settings))
+            .await;
+        all & self.is_published(published, "configmap", &settings.config_map)
     }
 
-    fn is_told(&mut self, told: Result<Told, Failed>, kind: &'static str, name: &str) -> bool {
-        match told {
+    fn is_published(
+        &mut self,
+        published: Result<Published, Failed>,
+        kind: &'static str,
+        name: &str,
+    ) -> bool {
+        match published {
             Ok(_) => self.succeeded(kind, name),
             Err(failed) => {
                 self.failed(kind, name, &failed.into());

@@ -30,9 +30,9 @@ mod tests {
     #[test]
     fn what_is_written_is_what_others_write_and_is_read_again() {
         let made = issue(&["a.test".to_owned()], 0, 1).unwrap();
-        let held = in_pem(made.ca.as_bytes());
-        assert_eq!(text(&held), made.ca.replace("\r\n", "\n"));
-        let both = [held.clone(), in_pem(made.certificate.as_bytes())].concat();
+        let stored = in_pem(made.ca.as_bytes());
+        assert_eq!(text(&stored), made.ca.replace("\r\n", "\n"));
+        let both = [stored.clone(), in_pem(made.certificate.as_bytes())].concat();
         assert_eq!(in_pem(text(&both).as_bytes()), both);
         assert_eq!(text(&[]), "");
     }

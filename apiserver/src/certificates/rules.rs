@@ -12,7 +12,7 @@ use rustls_pki_types::CertificateDer;
 use tributary_runtime::tls::{accepted, first_to_expire, in_pem, issue, last_to_expire};
 
 use super::{
-    held::{Found, Held, Pair, capped},
+    bundle::{Bundle, Found, Pair, capped},
     settings::Settings,
 };
 
@@ -83,15 +83,15 @@ impl fmt::Display for CannotMake {
 }
 
 /// Whether all clients that trust these CAs accept the certificate.
-pub(super) fn is_good(held: &Held, now: Timestamp, settings: &Settings) -> bool {
-    takes(&held.cas, &held.serving, settings.server_name(), now)
+pub(super) fn is_good(bundle: &Bundle, now: Timestamp, settings: &Settings) -> bool {
+    takes(&bundle.cas, &bundle.serving, settings.server_name(), now)
 }
 
 /// How long it is good yet, if it is.
-pub(super) fn lasts(held: &Held, now: Timestamp, settings: &Settings) -> Option<Duration> {
-    let left = end(held, now, settings).saturating_sub(now.as_second());
+pub(super) fn lasts(bundle: &Bundle, now: Timestamp, settings: &Settings) -> Option<Duration> {
+    let left = end(bundle, now, settings).saturating_sub(now.as_second());
     let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
-    is_good(held, now, settings).then_some(left)
+    is_good(bundle, now, settings).then_some(left)
 }
 
 /// The first pair, or another in the place of what cannot be used. Those of before
@@ -100,9 +100,9 @@ pub(super) fn replacement(
     before: Vec<CertificateDer<'static>>,
     now: Timestamp,
     settings: &Settings,
-) -> Result<Held, CannotMake> {
+) -> Result<Bundle, CannotMake> {
     let (serving, ca) = make(now, settings)?;
-    Ok(Held {
+    Ok(Bundle {
         serving,
         next: None,
         cas: capped([vec![ca], before].concat()),
@@ -114,11 +114,11 @@ pub(super) fn replacement(
 
 /// What was found in the Secret of before, if it is good: to be renewed at once, for
 /// those who verify trust it, and its CA may have a key somewhere.
-pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Option<Held> {
+pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Option<Bundle> {
     let Found::Good(before) = before else {
         return None;
     };
-    is_good(&before, now, settings).then(|| Held {
+    is_good(&before, now, settings).then(|| Bundle {
         next: None,
         next_trusted_since: None,
         serving_since: Some(now),
@@ -127,72 +127,72 @@ pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Opt
     })
 }
 
-/// What to hold instead, if anything. `told` says that everybody who verifies has
-/// the CAs that are held now.
+/// What to hold instead, if anything. `published` says that everybody who verifies has
+/// the CAs that are stored now.
 pub(super) fn next(
-    held: &Held,
+    bundle: &Bundle,
     now: Timestamp,
-    told: bool,
+    published: bool,
     settings: &Settings,
-) -> Result<Option<(Held, Step)>, CannotMake> {
-    let good = |pair: &Pair| takes(&held.cas, pair, settings.server_name(), now);
-    if !good(&held.serving) {
-        if let Some(next) = held.next.clone().filter(good) {
-            return Ok(Some((served(held, next, now), Step::Serve)));
+) -> Result<Option<(Bundle, Step)>, CannotMake> {
+    let good = |pair: &Pair| takes(&bundle.cas, pair, settings.server_name(), now);
+    if !good(&bundle.serving) {
+        if let Some(next) = bundle.next.clone().filter(good) {
+            return Ok(Some((served(bundle, next, now), Step::Serve)));
         }
-        let new = replacement(held.cas.clone(), now, settings)?;
+        let new = replacement(bundle.cas.clone(), now, settings)?;
         return Ok(Some((new, Step::Replace)));
     }
-    if let Some(next) = &held.next {
+    if let Some(next) = &bundle.next {
         if !good(next) {
-            let without = Held {
+            let without = Bundle {
                 next: None,
                 next_trusted_since: None,
-                ..held.clone()
+                ..bundle.clone()
             };
             return Ok(Some((without, Step::GiveUp)));
         }
-        return Ok(change(held, next, now, told, settings));
+        return Ok(change(bundle, next, now, published, settings));
     }
-    let in_use = in_use(held, now, settings);
-    if in_use.len() < held.cas.len() {
-        return Ok(settle(held, in_use, now, settings));
+    let in_use = in_use(bundle, now, settings);
+    if in_use.len() < bundle.cas.len() {
+        return Ok(settle(bundle, in_use, now, settings));
     }
-    if !is_due(held, now, settings) {
+    if !is_due(bundle, now, settings) {
         return Ok(None);
     }
     let (next, ca) = make(now, settings)?;
-    let with = Held {
+    let with = Bundle {
         next: Some(next),
-        cas: capped([held.cas.clone(), vec![ca]].concat()),
+        cas: capped([bundle.cas.clone(), vec![ca]].concat()),
         next_trusted_since: None,
         renew: false,
-        ..held.clone()
+        ..bundle.clone()
     };
     Ok(Some((with, Step::Make)))
 }
 
 /// A next pair waits until all clients trust its CA, and then for one overlap.
 fn change(
-    held: &Held,
+    bundle: &Bundle,
     next: &Pair,
     now: Timestamp,
-    told: bool,
+    published: bool,
     settings: &Settings,
-) -> Option<(Held, Step)> {
-    if !told {
+) -> Option<(Bundle, Step)> {
+    if !published {
         return None;
     }
-    match held.next_trusted_since.filter(|since| *since <= now) {
+    match bundle.next_trusted_since.filter(|since| *since <= now) {
         None => {
-            let trusted = Held {
+            let trusted = Bundle {
                 next_trusted_since: Some(now),
-                ..held.clone()
+                ..bundle.clone()
             };
             Some((trusted, Step::Trust))
         }
         Some(since) if is_over(since, settings.overlap, now) => {
-            Some((served(held, next.clone(), now), Step::Serve))
+            Some((served(bundle, next.clone(), now), Step::Serve))
         }
         Some(_) => None,
     }
@@ -200,23 +200,23 @@ fn change(
 
 /// Earlier CAs stay for one overlap.
 fn settle(
-    held: &Held,
+    bundle: &Bundle,
     in_use: Vec<CertificateDer<'static>>,
     now: Timestamp,
     settings: &Settings,
-) -> Option<(Held, Step)> {
-    match held.serving_since.filter(|since| *since <= now) {
+) -> Option<(Bundle, Step)> {
+    match bundle.serving_since.filter(|since| *since <= now) {
         None => {
-            let counted = Held {
+            let counted = Bundle {
                 serving_since: Some(now),
-                ..held.clone()
+                ..bundle.clone()
             };
             Some((counted, Step::Count))
         }
         Some(since) if is_over(since, settings.overlap, now) => {
-            let settled = Held {
+            let settled = Bundle {
                 cas: in_use,
-                ..held.clone()
+                ..bundle.clone()
             };
             Some((settled, Step::Settle))
         }
@@ -224,39 +224,40 @@ fn settle(
     }
 }
 
-fn served(held: &Held, next: Pair, now: Timestamp) -> Held {
-    Held {
+fn served(bundle: &Bundle, next: Pair, now: Timestamp) -> Bundle {
+    Bundle {
         serving: next,
         next: None,
         next_trusted_since: None,
         serving_since: Some(now),
-        ..held.clone()
+        ..bundle.clone()
     }
 }
 
 /// The CAs that verify the pair that is served.
-fn in_use(held: &Held, now: Timestamp, settings: &Settings) -> Vec<CertificateDer<'static>> {
+fn in_use(bundle: &Bundle, now: Timestamp, settings: &Settings) -> Vec<CertificateDer<'static>> {
     let name = settings.server_name();
-    let signs =
-        |ca: &&CertificateDer<'static>| takes(std::slice::from_ref(*ca), &held.serving, name, now);
-    held.cas.iter().filter(signs).cloned().collect()
+    let signs = |ca: &&CertificateDer<'static>| {
+        takes(std::slice::from_ref(*ca), &bundle.serving, name, now)
+    };
+    bundle.cas.iter().filter(signs).cloned().collect()
 }
 
 /// Whether a renewal should begin.
-fn is_due(held: &Held, now: Timestamp, settings: &Settings) -> bool {
-    let lacks = |name: &String| !takes(&held.cas, &held.serving, name, now);
-    if held.renew || settings.names.iter().any(lacks) {
+fn is_due(bundle: &Bundle, now: Timestamp, settings: &Settings) -> bool {
+    let lacks = |name: &String| !takes(&bundle.cas, &bundle.serving, name, now);
+    if bundle.renew || settings.names.iter().any(lacks) {
         return true;
     }
-    let left = end(held, now, settings).saturating_sub(now.as_second());
+    let left = end(bundle, now, settings).saturating_sub(now.as_second());
     left <= i64::try_from(settings.renewed_before().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// When what is served is not good any longer, if it is good now: in seconds.
-fn end(held: &Held, now: Timestamp, settings: &Settings) -> i64 {
+fn end(bundle: &Bundle, now: Timestamp, settings: &Settings) -> i64 {
     let ends = [
-        first_to_expire(held.serving.chain()),
-        last_to_expire(&in_use(held, now, settings)),
+        first_to_expire(bundle.serving.chain()),
+        last_to_expire(&in_use(bundle, now, settings)),
     ];
     ends.into_iter().flatten().min().unwrap_or_default()
 }

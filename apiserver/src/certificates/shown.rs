@@ -16,7 +16,7 @@ struct State {
     /// Until when what is shown is good.
     good_until: Option<Instant>,
     /// Whether all who verify were told the CA once.
-    told: bool,
+    published: bool,
 }
 
 impl Shown {
@@ -32,22 +32,22 @@ impl Shown {
                 "no good serving certificate: the Secret could not be read or written".to_owned(),
             );
         }
-        state.told.then_some(()).ok_or_else(|| {
+        state.published.then_some(()).ok_or_else(|| {
             "not all who verify have the CA of the serving certificate: an APIService or the \
              ConfigMap could not be read or written"
                 .to_owned()
         })
     }
 
-    /// What is shown is good for so long from now on, or not good.
+    /// What is shown is valid for so long from now on, or not good.
     pub(super) fn lasts(&self, lasts: Option<Duration>) {
         let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         self.state().good_until = until;
     }
 
     /// All who verify have its CA.
-    pub(super) fn is_told(&self) {
-        self.state().told = true;
+    pub(super) fn is_published(&self) {
+        self.state().published = true;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -81,7 +81,7 @@ impl TryFrom<&ServingArgs> for Serving {
             sharing: if args.permit_port_sharing {
                 Sharing::Processes
             } else {
-                Sharing::Nobody
+                Sharing::Exclusive
             },
             tls,
             certificate,
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_those_of_metrics_server_but_for_the_end() {
+    fn the_defaults_are_those_of_metrics_server_except_the_end() {
         let serving = read(&[]).unwrap();
         let Settings {
             in_flight,
@@ -185,12 +185,12 @@ mod tests {
     #[test]
     fn zero_stands_for_no_bound() {
         let serving = read(&["--max-requests-inflight=0", "--request-timeout=0"]).unwrap();
-        let bounds = (serving.requests.in_flight, serving.requests.timeout);
-        assert_eq!(bounds, (None, None));
+        let limits = (serving.requests.in_flight, serving.requests.timeout);
+        assert_eq!(limits, (None, None));
     }
 
     #[test]
-    fn what_cannot_be_is_told_as_in_metrics_server() {
+    fn what_cannot_be_is_refused_as_in_metrics_server() {
         for (flag, sentence) in [
             (
                 "--max-requests-inflight=-1",

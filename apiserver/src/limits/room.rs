@@ -13,7 +13,7 @@ use tributary_runtime::serve::Sending;
 use super::{Busy, Whose};
 
 /// One tenant may have this part of all places: a quarter.
-const SHARE: usize = 4;
+const USER_SHARE: usize = 4;
 
 /// An answer may be dropped for another request when the peer took nothing of it for
 /// this long.
@@ -31,8 +31,8 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 /// create any number.
 #[derive(Debug)]
 pub(super) struct Room {
-    share: usize,
-    places: Mutex<Places>,
+    per_user: usize,
+    permits: Mutex<Places>,
 }
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ struct Answer {
 #[derive(Clone, Copy, Debug)]
 struct Untaken {
     /// How many places its tenant has.
-    places: usize,
+    permits: usize,
     since: Instant,
 }
 
@@ -75,11 +75,11 @@ enum Full {
 }
 
 impl Room {
-    pub(super) fn new(places: usize) -> Arc<Self> {
+    pub(super) fn new(permits: usize) -> Arc<Self> {
         Arc::new(Self {
-            share: (places / SHARE).max(1),
-            places: Mutex::new(Places {
-                free: places,
+            per_user: (permits / USER_SHARE).max(1),
+            permits: Mutex::new(Places {
+                free: permits,
                 of_tenants: HashMap::new(),
                 answers: Vec::new(),
             }),
@@ -94,11 +94,11 @@ impl Room {
     /// There is none, or the tenant has its share.
     pub(super) fn take(self: &Arc<Self>, user: &str) -> Result<Taken, Busy> {
         let tenant: Arc<str> = tenant_of(user).into();
-        let Err(full) = self.lock().take(&tenant, self.share) else {
+        let Err(full) = self.lock().take(&tenant, self.per_user) else {
             return Ok(self.taken(tenant));
         };
         self.make_room(full, &tenant);
-        let taken = self.lock().take(&tenant, self.share);
+        let taken = self.lock().take(&tenant, self.per_user);
         taken.map_err(|_| Busy)?;
         Ok(self.taken(tenant))
     }
@@ -106,7 +106,7 @@ impl Room {
     /// The same, and no answer is dropped for it.
     pub(super) fn take_free(self: &Arc<Self>, user: &str) -> Option<Taken> {
         let tenant: Arc<str> = tenant_of(user).into();
-        let taken = self.lock().take(&tenant, self.share);
+        let taken = self.lock().take(&tenant, self.per_user);
         taken.is_ok().then(|| self.taken(tenant))
     }
 
@@ -136,14 +136,14 @@ impl Room {
         let answers = self.lock().answers.clone();
         let untaken = answers.iter().filter_map(|answer| {
             let since = answer.sending.untaken_since()?;
-            let places = self.lock().of(&answer.tenant);
-            Some((Untaken { places, since }, answer))
+            let permits = self.lock().of(&answer.tenant);
+            Some((Untaken { permits, since }, answer))
         });
         let may_go = untaken.filter(|(untaken, answer)| match full {
             Full::Share => *answer.tenant == *tenant && untaken.since + UNTAKEN <= now,
-            Full::All(places) => untaken.may_go_for(places, now),
+            Full::All(permits) => untaken.may_go_for(permits, now),
         });
-        let first = may_go.min_by_key(|(untaken, _)| (Reverse(untaken.places), untaken.since));
+        let first = may_go.min_by_key(|(untaken, _)| (Reverse(untaken.permits), untaken.since));
         let Some((_, answer)) = first else {
             return false;
         };
@@ -164,7 +164,7 @@ impl Room {
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,10 +173,10 @@ impl Places {
         self.of_tenants.get(tenant).copied().unwrap_or_default()
     }
 
-    fn take(&mut self, tenant: &Arc<str>, share: usize) -> Result<(), Full> {
+    fn take(&mut self, tenant: &Arc<str>, per_user: usize) -> Result<(), Full> {
         let has = self.of(tenant);
         // First, so that a tenant who has its share takes from nobody.
-        if has >= share {
+        if has >= per_user {
             return Err(Full::Share);
         }
         let free = self.free.checked_sub(1).ok_or(Full::All(has))?;
@@ -201,9 +201,9 @@ impl Drop for Taken {
 }
 
 impl Untaken {
-    /// Whether it may be dropped `now` for a tenant that has `places`.
-    fn may_go_for(self, places: usize, now: Instant) -> bool {
-        let has_more = self.places > places.saturating_add(1);
+    /// Whether it may be dropped `now` for a tenant that has `permits`.
+    fn may_go_for(self, permits: usize, now: Instant) -> bool {
+        let has_more = self.permits > permits.saturating_add(1);
         let after = if has_more { UNTAKEN_OF_MANY } else { UNTAKEN };
         now >= self.since + after
     }
@@ -252,18 +252,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_left_untaken_goes_sooner_for_those_who_have_less() {
         let since = Instant::now();
-        let goes = |places, for_places, ms| {
+        let goes = |permits, for_places, ms| {
             let now = since + Duration::from_millis(ms);
-            Untaken { places, since }.may_go_for(for_places, now)
+            Untaken { permits, since }.may_go_for(for_places, now)
         };
         // Two places against none: with one more, the other still has less.
         assert_eq!([99, 100, 999].map(|ms| goes(2, 0, ms)), [false, true, true]);
         assert_eq!([99, 100, 999].map(|ms| goes(9, 7, ms)), [false, true, true]);
         // It would have as many, or has more already.
-        for (places, for_places) in [(1, 0), (9, 8), (2, 9)] {
+        for (permits, for_places) in [(1, 0), (9, 8), (2, 9)] {
             let at = [100, 999, 1_000];
-            let goes = at.map(|ms| goes(places, for_places, ms));
-            assert_eq!(goes, [false, false, true], "{places} {for_places}");
+            let goes = at.map(|ms| goes(permits, for_places, ms));
+            assert_eq!(goes, [false, false, true], "{permits} {for_places}");
         }
     }
 }

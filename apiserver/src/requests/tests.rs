@@ -6,7 +6,7 @@ use tower::ServiceExt as _;
 use super::*;
 
 /// Verb, version, resource, scope and subresource.
-fn told(method: &str, uri: &str) -> [&'static str; 5] {
+fn labels(method: &str, uri: &str) -> [&'static str; 5] {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let target = Target::of(&method, &uri.parse().unwrap());
     let group = if target.resource.is_empty() {
@@ -27,7 +27,7 @@ fn told(method: &str, uri: &str) -> [&'static str; 5] {
 }
 
 #[test]
-fn requests_are_told_apart_as_upstream_does() {
+fn requests_are_distinguished_as_upstream_does() {
     const V1: &str = "/apis/metrics.k8s.io/v1";
     const BETA: &str = "/apis/metrics.k8s.io/v1beta1";
     for (method, uri, expected) in [
@@ -79,14 +79,14 @@ fn requests_are_told_apart_as_upstream_does() {
         ("GET", "/metrics", ["GET", "", "", "", "/metrics"]),
         ("GET", V1, ["GET", "", "", "", "/apis"]),
     ] {
-        assert_eq!(told(method, uri), expected, "{method} {uri}");
+        assert_eq!(labels(method, uri), expected, "{method} {uri}");
     }
 }
 
 #[test]
 fn what_a_client_makes_up_is_no_label() {
     for uri in ["/", "/nope", "/readyzzz", "/debug/nodesandmore"] {
-        assert_eq!(told("GET", uri), ["GET", "", "", "", ""], "{uri}");
+        assert_eq!(labels("GET", uri), ["GET", "", "", "", ""], "{uri}");
     }
     for uri in [
         "/apis/made.up/v1/nodes",
@@ -94,9 +94,9 @@ fn what_a_client_makes_up_is_no_label() {
         "/apis/metrics.k8s.io/v1/lots",
         "/apis/metrics.k8s.io/v1/namespaces/a/pods/b/c/d",
     ] {
-        assert_eq!(told("GET", uri), ["GET", "", "", "", "/apis"], "{uri}");
+        assert_eq!(labels("GET", uri), ["GET", "", "", "", "/apis"], "{uri}");
     }
-    assert_eq!(told("BREW", "/metrics")[0], "other");
+    assert_eq!(labels("BREW", "/metrics")[0], "other");
 }
 
 /// What is shown after a request to `uri`, whose answer is `body`.
@@ -109,22 +109,22 @@ async fn shown(uri: &str, code: u16, body: &'static str) -> String {
         .layer(middleware::from_fn_with_state(metrics, measure));
     let request = Request::get(uri).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
-    let under_way = "apiserver_current_inflight_requests{request_kind=\"readOnly\"} ";
-    assert!(exposition(&registry).contains(&format!("{under_way}1\n")));
+    let in_flight = "apiserver_current_inflight_requests{request_kind=\"readOnly\"} ";
+    assert!(exposition(&registry).contains(&format!("{in_flight}1\n")));
     assert!(!exposition(&registry).contains("apiserver_request_total{"));
     assert_eq!(
         response.into_body().collect().await.unwrap().to_bytes(),
         body
     );
     let text = exposition(&registry);
-    assert!(text.contains(&format!("{under_way}0\n")), "{text}");
+    assert!(text.contains(&format!("{in_flight}0\n")), "{text}");
     text
 }
 
 fn exposition(registry: &Registry) -> String {
-    let mut told = String::new();
-    text::encode(&mut told, registry).unwrap();
-    told
+    let mut labels = String::new();
+    text::encode(&mut labels, registry).unwrap();
+    labels
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn a_request_that_was_turned_away_is_counted_as_that() {
 }
 
 #[tokio::test]
-async fn a_request_that_nobody_waited_for_is_not_under_way_any_more() {
+async fn a_request_that_the_client_gave_up_is_no_longer_in_flight() {
     let mut registry = Registry::default();
     let metrics = RequestMetrics::register(&mut registry);
     drop(metrics.begin(Target::of(&Method::GET, &Uri::from_static("/metrics"))));

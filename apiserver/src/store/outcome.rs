@@ -59,7 +59,7 @@ pub enum NoMetrics {
     /// No scraper has said anything about it.
     #[error("no scraper has reported it yet")]
     NeverReported,
-    /// The scrape fails, and what was held is too old to be served.
+    /// The scrape fails, and what was stored is too old to be served.
     #[error("{0}")]
     Failed(Failure),
     /// Nobody scraped it for too long, and nobody says why.

@@ -35,11 +35,11 @@ pub(in crate::store) use self::{
 pub(crate) enum Taken {
     /// The first of its node.
     First,
-    /// Newer than what was held.
+    /// Newer than what was stored.
     Newer,
-    /// It says what is held already.
+    /// It says what is stored already.
     Repeated,
-    /// Asked for before what is held; it may have supplied earlier samples.
+    /// Asked for before what is stored; it may have supplied earlier samples.
     Older,
     /// The clock of the node, or of a container, was set.
     ClockSet,
@@ -156,7 +156,7 @@ impl Pairs {
         let mut lost = Lost::default();
         for in_both in merge(&self.roster, &reading.roster) {
             match in_both {
-                Merged::Held(at, pod, name) => {
+                Merged::AppState(at, pod, name) => {
                     if let Some(row) = self.rows.get(at)
                         && !self.deleted.is_on_page(pod, self.asked_at)
                     {
@@ -165,8 +165,8 @@ impl Pairs {
                 }
                 Merged::Both(at, new) => {
                     let point = columns.point(new);
-                    let held = self.rows.get(at);
-                    rows.push(match held {
+                    let stored = self.rows.get(at);
+                    rows.push(match stored {
                         Some(row) => follow(*row, &point),
                         None => Row::first(&point, page),
                     });
@@ -202,7 +202,7 @@ impl Pairs {
                     let (point, asked) = (reading.columns.point(old), (page, reading.asked_at));
                     self.gone.take_older((pod, name), &point, asked, &mut lost);
                 }
-                Merged::New(..) | Merged::Held(..) => {}
+                Merged::New(..) | Merged::AppState(..) => {}
             }
         }
         self.node.take_older(&point_of(&reading.point), page);
@@ -223,7 +223,7 @@ impl Pairs {
         &self.node
     }
 
-    /// What is held of each container.
+    /// What is stored of each container.
     pub(super) fn rows(&self) -> &[Row] {
         &self.rows
     }
@@ -233,7 +233,7 @@ impl Pairs {
         self.gone.len()
     }
 
-    /// What is held of a pod that the newest page lacks.
+    /// What is stored of a pod that the newest page lacks.
     pub(super) fn gone(&self, pod: &PodKey) -> Option<&GonePod> {
         self.gone.get(pod)
     }
@@ -285,18 +285,18 @@ fn point_of(node: &NodePoint) -> ContainerPoint {
 
 /// A container of two rosters, with its rows.
 enum Merged<'a> {
-    Held(usize, &'a PodKey, &'a ContainerName),
+    AppState(usize, &'a PodKey, &'a ContainerName),
     Both(usize, usize),
     New(usize, &'a PodKey, &'a ContainerName),
 }
 
 /// The containers of both rosters. Both are sorted, so they are walked side by side,
 /// once.
-fn merge<'a>(held: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Merged<'a>> {
-    let mut held = held.rows().peekable();
+fn merge<'a>(stored: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Merged<'a>> {
+    let mut stored = stored.rows().peekable();
     let mut new = new.rows().peekable();
     std::iter::from_fn(move || {
-        let order = match (held.peek(), new.peek()) {
+        let order = match (stored.peek(), new.peek()) {
             (None, None) => return None,
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(_)) => std::cmp::Ordering::Greater,
@@ -306,15 +306,15 @@ fn merge<'a>(held: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Merged<'
         };
         Some(match order {
             std::cmp::Ordering::Less => {
-                let (row, pod, container) = held.next()?;
-                Merged::Held(row, pod, container)
+                let (row, pod, container) = stored.next()?;
+                Merged::AppState(row, pod, container)
             }
             std::cmp::Ordering::Greater => {
                 let (row, pod, container) = new.next()?;
                 Merged::New(row, pod, container)
             }
             std::cmp::Ordering::Equal => {
-                let ((at, ..), (row, ..)) = held.next().zip(new.next())?;
+                let ((at, ..), (row, ..)) = stored.next().zip(new.next())?;
                 Merged::Both(at, row)
             }
         })

@@ -2,11 +2,11 @@
 //! `&mut self`: no lock, no clock, no task.
 
 mod claims;
-mod held;
+mod coverage;
 mod index;
 mod nodes;
 mod report;
-mod standing;
+mod view;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,13 +14,13 @@ use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::{
     claims::Claims,
-    held::{Held, HeldPod},
     index::{Found, Index},
     nodes::{Entry, Nodes},
+    view::{NodeView, PodView},
 };
 pub use self::{
+    coverage::CoverageCounts,
     report::{Report, State},
-    standing::Standing,
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
@@ -49,7 +49,7 @@ pub(super) struct Points {
     remembered: Remembered,
 }
 
-/// How much is held of containers that the newest pages of their nodes lack.
+/// How much is stored of containers that the newest pages of their nodes lack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Remembered {
     /// How many there are.
@@ -97,7 +97,7 @@ impl Points {
         };
         entry.resolution = source.resolution;
         entry.first_asked_at.get_or_insert(reading.asked_at);
-        entry.is_told_old = false;
+        entry.is_reported_old = false;
         let taken = match &mut entry.pairs {
             None => {
                 // What was wrong until now is said until there is something to serve.
@@ -150,7 +150,7 @@ impl Points {
             let Some(age) = entry.too_old(now, max_age) else {
                 return;
             };
-            if entry.pairs.is_some() && !std::mem::replace(&mut entry.is_told_old, true) {
+            if entry.pairs.is_some() && !std::mem::replace(&mut entry.is_reported_old, true) {
                 expired += 1;
             }
             if age > REMEMBERED.max(entry.max_age(max_age))
@@ -170,9 +170,9 @@ impl Points {
 
     pub(super) fn node(&self, node: &str, now: Timestamp) -> Result<Usage, NoMetrics> {
         let entry = self.nodes.get(node).ok_or(NoMetrics::NeverReported)?;
-        let held = self.held(entry, now)?;
-        held.usage(held.pairs.node())?
-            .map_err(|reason| held.because(NoMetrics::NoUsage(reason), reason))
+        let view = self.view(entry, now)?;
+        view.usage(view.pairs.node())?
+            .map_err(|reason| view.because(NoMetrics::NoUsage(reason), reason))
     }
 
     /// What each of `pods` used, in the same order.
@@ -186,54 +186,54 @@ impl Points {
         let (keys, bound): (Vec<_>, Vec<_>) = pods.into_iter().unzip();
         let found = self.index.all(&self.nodes, &keys);
         let asked = keys.into_iter().zip(bound).zip(found);
-        let held: Vec<_> = asked
-            .map(|((pod, bound), found)| self.held_at(pod, bound, found, now))
+        let view: Vec<_> = asked
+            .map(|((pod, bound), found)| self.view_at(pod, bound, found, now))
             .collect();
-        held.into_iter().map(|held| held?.usage_of_pod()).collect()
+        view.into_iter().map(|view| view?.usage_of_pod()).collect()
     }
 
-    /// What is held of a pod that is bound to this node, and was found there or
+    /// What is stored of a pod that is bound to this node, and was found there or
     /// elsewhere. Without a node, what was found counts.
-    fn held_at<'a>(
+    fn view_at<'a>(
         &'a self,
         key: &PodKey,
         bound: Option<&NodeName>,
         found: Option<Found<'a>>,
         now: Timestamp,
-    ) -> Result<HeldPod<'a>, NoMetrics> {
+    ) -> Result<PodView<'a>, NoMetrics> {
         let is_its = |entry: &Entry| bound.is_none_or(|bound| entry.name.is(bound));
         if let Some(Found { entry, pod }) = found
             && is_its(entry)
         {
-            return Ok(HeldPod::of(self.held(entry, now)?, pod));
+            return Ok(PodView::of(self.view(entry, now)?, pod));
         }
         // Nobody reports it, or others do. Its node may, too, or say why it does not.
         let bound = bound.ok_or(NoMetrics::NeverReported)?;
         let entry = self.nodes.get(bound.as_str());
-        let held = self.held(entry.ok_or(NoMetrics::NeverReported)?, now)?;
-        if let Some(pod) = held.pairs.roster().find(key) {
-            return Ok(HeldPod::of(held, pod));
+        let view = self.view(entry.ok_or(NoMetrics::NeverReported)?, now)?;
+        if let Some(pod) = view.pairs.roster().find(key) {
+            return Ok(PodView::of(view, pod));
         }
-        let gone = held
+        let gone = view
             .pairs
             .gone(key)
-            .filter(|gone| held.is_missed_briefly(gone));
+            .filter(|gone| view.is_missed_briefly(gone));
         let why = || {
-            if held.pairs.is_unreadable(key) {
+            if view.pairs.is_unreadable(key) {
                 NoMetrics::Unreadable
             } else {
                 NoMetrics::NotOnNode(bound.clone())
             }
         };
-        gone.and_then(|gone| HeldPod::of_gone(held, gone))
+        gone.and_then(|gone| PodView::of_gone(view, gone))
             .ok_or_else(why)
     }
 
-    fn held<'a>(&self, entry: &'a Entry, now: Timestamp) -> Result<Held<'a>, NoMetrics> {
+    fn view<'a>(&self, entry: &'a Entry, now: Timestamp) -> Result<NodeView<'a>, NoMetrics> {
         let max_age = entry.max_age(self.max_age);
         let since = now.minus(max_age);
         let pairs = entry.fresh(since, now)?;
-        Ok(Held::new(entry, pairs, since, (now, max_age)))
+        Ok(NodeView::new(entry, pairs, since, (now, max_age)))
     }
 
     /// Takes in that a pod does not exist any longer, which was on this node.
@@ -246,7 +246,7 @@ impl Points {
         }
     }
 
-    /// How much is held of containers that the newest pages of their nodes lack.
+    /// How much is stored of containers that the newest pages of their nodes lack.
     pub(super) fn remembered(&self) -> Remembered {
         self.remembered
     }
@@ -282,7 +282,7 @@ impl Points {
         nodes.into_iter().map(newest).collect()
     }
 
-    /// Nodes and containers that are held.
+    /// Nodes and containers that are stored.
     pub(super) fn count(&self) -> (usize, usize) {
         let pairs = self.nodes.all().filter_map(|entry| entry.pairs.as_ref());
         pairs.fold((0, 0), |(nodes, containers), pairs| {

@@ -17,7 +17,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// `node` reports the pods, each with so many MiB.
+/// `node` reports the pods, each with this many MiB.
 fn report(cluster: &Cluster, node: &str, pods: &[((&'static str, &'static str), u64)]) {
     let pods: Vec<_> = pods
         .iter()

@@ -15,7 +15,7 @@ use tower::ServiceExt as _;
 use tributary_apiserver::{
     api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
-    facts::Facts,
+    node_roles::NodeRoles,
     store::{Source, Store},
 };
 use tributary_model::{
@@ -73,7 +73,7 @@ impl Cluster {
         let api = Api {
             catalog: Catalog::default(),
             store: Store::new(None),
-            facts: Facts::default(),
+            node_roles: NodeRoles::default(),
             freshness: Freshness::default(),
             clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
             node_selector: None,

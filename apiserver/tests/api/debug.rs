@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tributary_apiserver::{
-    facts::{Claims, Role},
+    node_roles::{Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 use tributary_model::{Columns, Endpoint, NodePoint, Reading, Remarks, RosterBuilder, Timestamp};
@@ -14,8 +14,8 @@ use crate::cluster::{Cluster, NOW, ask};
 const BASE: &str = "/apis/metrics.k8s.io/v1beta1";
 
 /// The small cluster, in which `n3` cannot be scraped. What the scrapers say
-/// stands as long as their claims are held.
-fn cluster() -> (Cluster, [Claims; 2]) {
+/// stands as long as their claims are stored.
+fn cluster() -> (Cluster, [StreamRoles; 2]) {
     let cluster = Cluster::small();
     let source = Source {
         name: "scraper-2".into(),
@@ -28,10 +28,10 @@ fn cluster() -> (Cluster, [Claims; 2]) {
         message: "x509: unknown authority".into(),
     };
     cluster.api.store.fail(&"n3".into(), failed, &source);
-    let mut one = cluster.api.facts.claims("scraper-1".into());
+    let mut one = cluster.api.node_roles.stream_roles("scraper-1".into());
     one.take(Some(Role::Owner), vec!["n1".into()]);
     one.take(Some(Role::Standby), vec!["n2".into(), "n3".into()]);
-    let mut two = cluster.api.facts.claims("scraper-2".into());
+    let mut two = cluster.api.node_roles.stream_roles("scraper-2".into());
     two.take(Some(Role::Owner), vec!["n2".into(), "n3".into()]);
     (cluster, [one, two])
 }
@@ -55,7 +55,7 @@ fn names(answer: &Value) -> (Vec<&str>, Option<&str>) {
 }
 
 #[tokio::test]
-async fn a_node_is_told_with_who_scrapes_it_and_what_went_wrong() {
+async fn a_node_is_reported_with_its_scrapers_and_its_failure() {
     let (cluster, _claims) = cluster();
     assert_eq!(
         debug(&cluster, "?node=n3").await,
@@ -87,7 +87,7 @@ async fn a_node_is_told_with_who_scrapes_it_and_what_went_wrong() {
 }
 
 #[tokio::test]
-async fn where_a_node_is_read_is_told_if_it_is_elsewhere() {
+async fn the_endpoint_of_a_node_is_reported_if_it_is_not_the_default() {
     let (cluster, _claims) = cluster();
     for endpoint in Endpoint::ALL {
         let reading = Reading {
@@ -106,13 +106,13 @@ async fn where_a_node_is_read_is_told_if_it_is_elsewhere() {
             resolution: Duration::from_secs(15),
         };
         cluster.api.store.take(reading, &source);
-        let told = match endpoint {
+        let expected = match endpoint {
             Endpoint::Resource => Value::Null,
             Endpoint::ResourceV1alpha1 => "/metrics/resource/v1alpha1".into(),
             Endpoint::StatsSummary => "/stats/summary".into(),
         };
         let (_, n2) = debug(&cluster, "?node=n2").await;
-        assert_eq!(n2["nodes"][0]["endpoint"], told);
+        assert_eq!(n2["nodes"][0]["endpoint"], expected);
     }
 }
 
@@ -132,7 +132,7 @@ async fn nodes_come_in_pages_or_all_at_once_or_by_state() {
 }
 
 #[tokio::test]
-async fn very_many_nodes_are_all_told() {
+async fn very_many_nodes_are_all_sent() {
     let (cluster, _claims) = cluster();
     for n in 0..1_200 {
         cluster.node(&format!("m{n:04}"), &[]);
@@ -172,7 +172,7 @@ async fn what_cannot_be_meant_is_refused() {
 
 #[tokio::test]
 async fn a_refusal_says_who_scrapes_the_node() {
-    let (cluster, claims) = cluster();
+    let (cluster, stream_roles) = cluster();
     let message = async |path: &str| {
         let answer = ask(&cluster.clone().router(), &format!("{BASE}{path}"), &[]).await;
         assert_eq!(answer.status, 404);
@@ -189,7 +189,7 @@ async fn a_refusal_says_who_scrapes_the_node() {
         message("/namespaces/default/pods/new").await,
         "no metrics for pod \"default/new\": no scraper has reported it yet"
     );
-    let [one, two] = claims;
+    let [one, two] = stream_roles;
     drop(two);
     assert_eq!(
         message("/nodes/n3").await,

@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    facts::{Claims, Present, Publisher, Role},
+    node_roles::{Present, Publisher, Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 use tributary_model::Timestamp;
@@ -17,8 +17,8 @@ use crate::cluster::{Cluster, NOW, ask, get, names};
 const BASE: &str = "/apis/fleet.tributary.dev/v1alpha1";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
-/// What the scrapers say, as long as it is held.
-type Said = (Vec<Claims>, Vec<Present>);
+/// What the scrapers say, as long as it is stored.
+type Said = (Vec<StreamRoles>, Vec<Present>);
 
 fn publisher(source: &str, version: &str) -> Publisher {
     Publisher {
@@ -48,15 +48,15 @@ fn fail(cluster: &Cluster, node: &str, (reason, message): (&'static str, &str)) 
 fn cluster() -> (Cluster, Said) {
     let cluster = Cluster::small();
     fail(&cluster, "n3", ("tls", "x509: unknown authority"));
-    let facts = &cluster.api.facts;
+    let node_roles = &cluster.api.node_roles;
     let present = vec![
-        facts.arrived(publisher("scraper-2", "")),
-        facts.arrived(publisher("scraper-1", "0.1.0")),
+        node_roles.arrived(publisher("scraper-2", "")),
+        node_roles.arrived(publisher("scraper-1", "0.1.0")),
     ];
-    let mut one = facts.claims("scraper-1".into());
+    let mut one = node_roles.stream_roles("scraper-1".into());
     one.take(Some(Role::Owner), vec!["n1".into()]);
     one.take(Some(Role::Standby), vec!["n2".into(), "n3".into()]);
-    let mut two = facts.claims("scraper-2".into());
+    let mut two = node_roles.stream_roles("scraper-2".into());
     two.take(Some(Role::Owner), vec!["n2".into(), "n3".into()]);
     (cluster, (vec![one, two], present))
 }
@@ -66,7 +66,7 @@ async fn object(router: &Router, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_node_is_told_with_who_scrapes_it_and_what_is_wrong() {
+async fn a_node_is_reported_with_its_scrapers_and_what_is_wrong() {
     let (cluster, _said) = cluster();
     let router = cluster.router();
     assert_eq!(
@@ -129,7 +129,7 @@ async fn a_node_is_told_with_who_scrapes_it_and_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn scrapers_are_told_by_name_with_what_they_are_to_nodes() {
+async fn scrapers_are_listed_by_name_with_their_roles() {
     let (cluster, _said) = cluster();
     let router = cluster.router();
     let list = object(&router, "scrapers").await;
@@ -173,7 +173,7 @@ async fn scrapers_are_told_by_name_with_what_they_are_to_nodes() {
 #[tokio::test]
 async fn a_scraper_whose_name_has_a_slash_can_be_named() {
     let (cluster, _said) = cluster();
-    let _more = cluster.api.facts.arrived(publisher("pod-1/a%b", ""));
+    let _more = cluster.api.node_roles.arrived(publisher("pod-1/a%b", ""));
     let router = cluster.router();
     let scraper = object(&router, "scrapers/pod-1:a:b").await;
     assert_eq!(scraper["status"]["source"], "pod-1/a%b");
@@ -373,7 +373,7 @@ fn is_described(schema: &Value, value: &Value, at: &str) {
 #[tokio::test]
 async fn explain_knows_every_field() {
     let (cluster, _said) = cluster();
-    let mut rescuer = cluster.api.facts.claims("scraper-3".into());
+    let mut rescuer = cluster.api.node_roles.stream_roles("scraper-3".into());
     rescuer.take(Some(Role::Rescuer), vec!["n3".into()]);
     rescuer.take(Some(Role::Leaving), vec!["n2".into()]);
     let router = cluster.router();
@@ -477,7 +477,7 @@ async fn a_watch_tells_what_is_there_and_then_what_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_selected_no_longer_is_told_as_gone() {
+async fn what_is_selected_no_longer_is_sent_as_deleted() {
     let (cluster, _said) = cluster();
     let router = cluster.clone().router();
     let query = "fieldSelector=status.state%3Dunreported";
@@ -515,8 +515,8 @@ async fn a_watch_goes_on_where_the_list_ended() {
 
     // One is gone, and it would not be told.
     cluster.api.catalog.remove_node("n1");
-    let (status, told) = Watch::begin(&router, &query).await.err().unwrap();
-    assert_eq!((status, &told["reason"]), (410, &json!("Expired")));
+    let (status, reported) = Watch::begin(&router, &query).await.err().unwrap();
+    assert_eq!((status, &reported["reason"]), (410, &json!("Expired")));
     let (status, _) = Watch::begin(&router, "resourceVersion=x")
         .await
         .err()
@@ -593,8 +593,11 @@ async fn watches_are_bounded_and_end_with_the_process() {
     for _ in 0..16 {
         watches.push(Watch::begin(&router, "").await.unwrap());
     }
-    let (status, told) = Watch::begin(&router, "").await.err().unwrap();
-    assert_eq!((status, &told["reason"]), (429, &json!("TooManyRequests")));
+    let (status, reported) = Watch::begin(&router, "").await.err().unwrap();
+    assert_eq!(
+        (status, &reported["reason"]),
+        (429, &json!("TooManyRequests"))
+    );
     let mut last = watches.pop().unwrap();
     last.next().await.unwrap();
     cluster.api.ending.cancel();

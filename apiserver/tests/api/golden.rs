@@ -1,5 +1,5 @@
 //! What metrics-server v0.9.0 answered on a real control plane, reproduced
-//! request by request: status, length, content type and text, but for the numbers
+//! request by request: status, length, content type and text, except the numbers
 //! of the moment. What is different on purpose is in [`DIFFERENCES`], and nothing
 //! else.
 
@@ -255,12 +255,12 @@ async fn every_recorded_answer_is_reproduced_or_differs_on_purpose() {
         }
         compared += 1;
         let answer = recorded.asked(&router).await;
-        let verdict = recorded.check(&answer);
+        let result = recorded.check(&answer);
         match recorded.difference() {
-            None => assert_eq!(verdict, Ok(()), "{}", recorded.title),
+            None => assert_eq!(result, Ok(()), "{}", recorded.title),
             Some(difference) => {
                 let (end, ours, why) = difference;
-                assert!(verdict.is_err(), "{end} is as recorded, though {why}");
+                assert!(result.is_err(), "{end} is as recorded, though {why}");
                 assert!(answer.body.contains(ours), "{end}: {}", answer.body);
                 let theirs = recorded.body.unwrap();
                 assert!(!theirs.contains(ours), "{end}: {theirs}");

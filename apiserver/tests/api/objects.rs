@@ -202,7 +202,7 @@ async fn people_get_indented_json() {
 }
 
 #[tokio::test]
-async fn names_are_written_so_that_nobody_can_break_out_of_them() {
+async fn names_are_written_so_that_they_cannot_break_out_of_quotes() {
     let cluster = Cluster::empty();
     cluster.pod("default", "odd", &[("a", "<b>&\"c\"")]);
     let odd = container(("default", "odd"), "c", (12_500, 1, None));

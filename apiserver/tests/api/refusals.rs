@@ -84,7 +84,7 @@ async fn objects_without_metrics_are_not_found_and_it_is_said_why() {
 }
 
 #[tokio::test]
-async fn the_last_failure_of_a_node_is_told() {
+async fn the_last_failure_of_a_node_is_sent() {
     let cluster = Cluster::small();
     let source = Source {
         name: "scraper-2".into(),
@@ -111,7 +111,7 @@ async fn the_last_failure_of_a_node_is_told() {
 }
 
 #[tokio::test]
-async fn before_the_lists_are_read_nobody_is_told_that_there_is_nothing() {
+async fn before_the_lists_are_read_no_client_gets_an_empty_list() {
     let router = Cluster::unread().router();
     for (path, what) in [
         ("/nodes", "node"),
@@ -251,7 +251,7 @@ async fn watching_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn parameters_that_cannot_be_read_are_told() {
+async fn parameters_that_cannot_be_read_are_reported() {
     for (query, message) in [
         (
             "labelSelector=!!!",
@@ -299,7 +299,7 @@ async fn parameters_that_cannot_be_read_are_told() {
 }
 
 #[tokio::test]
-async fn parameters_that_do_not_fit_together_are_told() {
+async fn parameters_that_do_not_fit_together_are_reported() {
     let answer = refused("/nodes?resourceVersionMatch=Bogus").await;
     assert_eq!(answer.status, 422);
     assert_eq!(
@@ -325,7 +325,7 @@ fn unreadable(message: &str, reason: &str, details: &str, code: u16) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_we_have_is_told_what_we_have() {
+async fn a_client_that_accepts_no_format_gets_the_list_of_formats() {
     let router = Cluster::small().router();
     let unknown = "406: Not Acceptable\n\nAvailable representations: application/json, \
          application/yaml, application/vnd.kubernetes.protobuf, application/json;stream=watch, \

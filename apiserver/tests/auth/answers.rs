@@ -23,7 +23,7 @@ fn json(status: u16, body: &str) -> Answer {
     }
 }
 
-/// As recorded from metrics-server v0.9.0, but for the reason, of which the
+/// As recorded from metrics-server v0.9.0, except the reason, of which the
 /// simulated cluster gives none.
 fn denied(user: &str) -> Answer {
     json(
@@ -41,7 +41,7 @@ fn denied(user: &str) -> Answer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_front_proxy_is_believed_and_nobody_else() {
+async fn only_the_front_proxy_is_believed() {
     let stage = Stage::ready(&[]).await;
     let other = Pki::new().unwrap();
     let pki = stage.cluster.pki();
@@ -107,9 +107,9 @@ async fn the_front_proxy_is_believed_and_nobody_else() {
 async fn a_certificate_without_its_key_gets_no_answer() {
     let stage = Stage::ready(&[]).await;
     let pki = stage.cluster.pki();
-    let [shown, held] = ["front-proxy-client", "somebody"]
+    let [shown, owner] = ["front-proxy-client", "somebody"]
         .map(|name| pki.client(Ca::FrontProxy, name, &[]).unwrap());
-    let thief = Caller::showing(&shown, &held)
+    let thief = Caller::showing(&shown, &owner)
         .header("X-Remote-User", "root")
         .header("X-Remote-Group", "system:masters");
     for thief in [thief.clone(), thief.tls12()] {
@@ -131,7 +131,7 @@ async fn users_get_what_rbac_gives_them() {
     let token = |spec| Caller::stranger().bearer(&cluster.mint(spec));
     let expired = TokenSpec::new("root").lifetime(Duration::ZERO);
     let elsewhere = TokenSpec::new("root").audience("somewhere-else");
-    let nobody = Caller::stranger();
+    let anonymous = Caller::stranger();
     for (what, caller, path, status) in [
         ("x509", &jane, NODES, 200),
         ("x509, not that", &jane, "/apis/metrics.k8s.io/v1/pods", 403),
@@ -144,12 +144,12 @@ async fn users_get_what_rbac_gives_them() {
         ),
         ("expired", &token(expired), NODES, 401),
         ("other audience", &token(elsewhere), NODES, 401),
-        ("made up", &nobody.clone().bearer("made.up"), NODES, 401),
-        ("nobody, open", &nobody, "/livez", 200),
-        ("nobody, below what is open", &nobody, "/livez/ping", 403),
-        ("nobody, allowed", &nobody, "/apis", 200),
-        ("nobody", &nobody, "/metrics", 403),
-        ("nobody", &nobody, NODES, 403),
+        ("made up", &anonymous.clone().bearer("made.up"), NODES, 401),
+        ("nobody, open", &anonymous, "/livez", 200),
+        ("nobody, below what is open", &anonymous, "/livez/ping", 403),
+        ("nobody, allowed", &anonymous, "/apis", 200),
+        ("nobody", &anonymous, "/metrics", 403),
+        ("nobody", &anonymous, NODES, 403),
     ] {
         let got = caller.get(stage.api, path).await;
         assert_eq!(got.status, status, "{what}: {got:?}");
@@ -162,7 +162,7 @@ async fn users_get_what_rbac_gives_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_answered_is_held_and_counted() {
+async fn what_is_answered_is_cached_and_counted() {
     let hold = [
         "--authentication-token-webhook-cache-ttl=1h",
         "--authorization-webhook-cache-authorized-ttl=1h",

@@ -57,8 +57,8 @@ impl Caller {
     }
 
     /// Somebody who shows one certificate and signs with the key of another.
-    pub(crate) fn showing(shown: &Credential, held: &Credential) -> Self {
-        Self::of(&shown.certificate, &held.key)
+    pub(crate) fn showing(shown: &Credential, owner: &Credential) -> Self {
+        Self::of(&shown.certificate, &owner.key)
     }
 
     /// Somebody with this certificate and this key.
@@ -91,12 +91,12 @@ impl Caller {
     }
 
     /// Connects.
-    pub(crate) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Line> {
+    pub(crate) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Connection> {
         let stream = self.secured(address, b"http/1.1").await?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut task = JoinSet::new();
         task.spawn(async move { drop(connection.await) });
-        Ok(Line {
+        Ok(Connection {
             sender,
             headers: self.headers.clone(),
             _task: task,
@@ -150,13 +150,13 @@ impl Caller {
 }
 
 /// A connection that stays.
-pub(crate) struct Line {
+pub(crate) struct Connection {
     sender: SendRequest<Empty<Bytes>>,
     headers: Vec<(String, String)>,
     _task: JoinSet<()>,
 }
 
-impl Line {
+impl Connection {
     /// GETs `path`.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
         Ok(self.whole(path).await?.1)

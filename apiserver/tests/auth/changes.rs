@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tributary_sim::{ApiFault, Ca, Pki};
 
 use super::{
-    caller::{Answer, Caller, Line},
+    caller::{Answer, Caller, Connection},
     stage::{NODES, Stage, eventually},
 };
 
@@ -22,7 +22,7 @@ struct Traffic {
 }
 
 impl Traffic {
-    fn on(mut line: Line) -> Self {
+    fn on(mut line: Connection) -> Self {
         let (end, answers) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let mut running = JoinSet::new();
         running.spawn({
@@ -44,7 +44,7 @@ impl Traffic {
         }
     }
 
-    /// Waits for so many more answers.
+    /// Waits for this many more answers.
     async fn goes_on(&self, more: u64) {
         let until = self.answers.load(Ordering::Relaxed) + more;
         eventually(|| async {

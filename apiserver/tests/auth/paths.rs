@@ -47,8 +47,8 @@ const LIST_PODS_OF_A: &str =
 async fn what_is_authorized_is_what_is_served() {
     let stage = Stage::ready(&[]).await;
     let root = Caller::stranger().bearer(&stage.root());
-    let nobody = stage.cluster.mint(TokenSpec::new("nobody"));
-    let nobody = Caller::stranger().bearer(&nobody);
+    let anonymous = stage.cluster.mint(TokenSpec::new("nobody"));
+    let anonymous = Caller::stranger().bearer(&anonymous);
     for (below, denied, status) in PATHS {
         for base in [
             "/apis/metrics.k8s.io/v1beta1",
@@ -56,7 +56,7 @@ async fn what_is_authorized_is_what_is_served() {
             "/apis%2Fmetrics.k8s.io%2Fv1beta1",
         ] {
             let path = format!("{base}{below}");
-            let answer = nobody.get(stage.api, &path).await;
+            let answer = anonymous.get(stage.api, &path).await;
             assert_eq!(answer.status, 403, "{path}: {answer:?}");
             assert!(answer.body.contains(denied), "{path}: {answer:?}");
             let answer = root.get(stage.api, &path).await;

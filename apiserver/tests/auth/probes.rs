@@ -35,7 +35,7 @@ async fn hungry() -> Stage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_may_are_told_why_a_probe_fails_and_others_that_it_does() {
+async fn permitted_callers_see_why_a_probe_fails_and_others_that_it_does() {
     let stage = hungry().await;
     let cluster = &stage.cluster;
     let user = |name| Caller::with(cluster.pki(), Ca::Cluster, name);
@@ -93,9 +93,9 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
         ),
         ("text/html", "application/json", "{\n  \"kind\": \"Status\""),
     ] {
-        let nobody = Caller::stranger().header("Accept", accept);
-        let unknown = nobody.clone().bearer("made.up");
-        for (caller, status) in [(nobody, 403), (unknown, 401)] {
+        let anonymous = Caller::stranger().header("Accept", accept);
+        let unknown = anonymous.clone().bearer("made.up");
+        for (caller, status) in [(anonymous, 403), (unknown, 401)] {
             let mut line = caller.connect(stage.api).await.unwrap();
             let (headers, answer) = line.whole(NODES).await.unwrap();
             assert_eq!(answer.status, status, "{accept}");
@@ -104,7 +104,7 @@ async fn a_denial_comes_in_what_the_client_prefers_and_with_its_name() {
             assert_eq!(headers["audit-id"].len(), 36, "{accept}");
         }
     }
-    // As recorded from metrics-server v0.9.0, but for the name of the request.
+    // As recorded from metrics-server v0.9.0, except the name of the request.
     let mut line = Caller::stranger().connect(stage.api).await.unwrap();
     let (headers, _) = line.whole("/livez?verbose").await.unwrap();
     assert_eq!(headers["cache-control"], "no-cache, private");
@@ -182,12 +182,12 @@ async fn nothing_hangs_while_the_lists_have_not_been_read() {
         .client(Ca::Cluster, "root", &["system:masters"])
         .unwrap();
     let root = Caller::showing(&root, &root);
-    let nobody = Caller::stranger();
+    let anonymous = Caller::stranger();
     for (caller, path, status, text) in [
-        (&nobody, "/livez", 200, "ok"),
-        (&nobody, "/healthz", 200, "ok"),
+        (&anonymous, "/livez", 200, "ok"),
+        (&anonymous, "/healthz", 200, "ok"),
         (
-            &nobody,
+            &anonymous,
             "/readyz",
             500,
             "[-]node-informer-sync failed: reason withheld\n",

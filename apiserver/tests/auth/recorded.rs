@@ -1,4 +1,4 @@
-//! The probes of metrics-server v0.9.0, as recorded, and ours: the same but for
+//! The probes of metrics-server v0.9.0, as recorded, and ours: the same except
 //! the parts that are checked.
 
 use std::collections::BTreeSet;
@@ -90,7 +90,7 @@ fn checks(body: &str) -> (Vec<&str>, &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn probes_answer_as_recorded_but_for_the_parts_that_are_checked() {
+async fn probes_answer_as_recorded_except_the_parts_that_are_checked() {
     // Of no nodes all are served.
     let cluster = Cluster::builder().nodes(0).start().await.unwrap();
     let stage = Stage::beside(cluster, &[]).await;

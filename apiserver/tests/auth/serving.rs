@@ -70,7 +70,7 @@ pub(crate) async fn shown(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_asks_for_a_name_sees_its_certificate() {
+async fn a_client_that_asks_for_a_name_sees_its_certificate() {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::new().unwrap();
     let pair = pki.server(Ca::Bus, &["metrics.test".to_owned()]).unwrap();
@@ -119,7 +119,7 @@ async fn a_user_in_a_thousand_groups_has_room() {
 const FLOOD: usize = 600;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strangers_without_a_request_keep_nobody_out() {
+async fn strangers_without_a_request_keep_no_client_out() {
     let stage = Stage::ready(&[]).await;
     let user = Caller::with(stage.cluster.pki(), Ca::Cluster, "jane");
     let lines = [
@@ -165,7 +165,7 @@ async fn stuck(stage: &Stage, users: &[&'static str]) -> JoinSet<Answer> {
     asking
 }
 
-/// One request that is under way where there is room for one: another was
+/// One request that is in flight where there is room for one: another was
 /// refused.
 async fn one_stuck(stage: &Stage) -> (JoinSet<Answer>, Answer) {
     let mut asking = stuck(stage, &["jane", "bob"]).await;
@@ -181,7 +181,7 @@ const TOO_MANY: &str = concat!(
 );
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_requests_than_allowed_are_told_to_come_again() {
+async fn more_requests_than_allowed_have_to_retry_later() {
     let stage = Stage::ready(&["--max-requests-inflight=1"]).await;
     let (mut stuck, refused) = one_stuck(&stage).await;
     assert_eq!((refused.status, &*refused.body), (429, TOO_MANY));
@@ -325,7 +325,7 @@ async fn an_answer_that_takes_too_long_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_leaves_says_so_first_and_serves_on() {
+async fn a_frontend_that_stops_says_so_first_and_still_serves() {
     let mut stage = Stage::ready(&["--shutdown-delay-duration=1s"]).await;
     let root = Caller::stranger().bearer(&stage.root());
     let mut line = root.connect(stage.api).await.unwrap();

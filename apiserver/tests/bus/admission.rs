@@ -1,4 +1,4 @@
-//! Who is let in, and for how long.
+//! Who is admitted, and for how long.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -11,7 +11,7 @@ use super::{
     stage::{SCRAPER, Stage, eventually},
 };
 
-/// Code and text of a refusal at the door.
+/// Code and text of a refusal of a stream.
 async fn refusal(stage: &Stage, proof: &Proof) -> (Code, String) {
     match dial(stage, proof).await {
         Ok(_) => panic!("let in"),
@@ -20,7 +20,7 @@ async fn refusal(stage: &Stage, proof: &Proof) -> (Code, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_for_the_bus_of_somebody_who_may_is_wanted_by_default() {
+async fn a_token_for_the_bus_is_required_by_default() {
     let stage = Stage::start(&[]).await;
     dial(&stage, &stage.good()).await.unwrap().greet().await;
 
@@ -28,10 +28,10 @@ async fn a_token_for_the_bus_of_somebody_who_may_is_wanted_by_default() {
     let text = "no token was shown (--bus-token-file)";
     assert_eq!(nothing, (Code::Unauthenticated, text.to_owned()));
 
-    let good_for_the_api = stage.cluster.mint(TokenSpec::new(SCRAPER));
-    let (code, text) = refusal(&stage, &Proof::token(&good_for_the_api)).await;
+    let api_token = stage.cluster.mint(TokenSpec::new(SCRAPER));
+    let (code, text) = refusal(&stage, &Proof::token(&api_token)).await;
     assert_eq!(code, Code::Unauthenticated);
-    let start = "the token is not good for audience \"tributary-bus\": ";
+    let start = "the token is not valid for audience \"tributary-bus\": ";
     assert!(text.starts_with(start), "{text}");
 
     let (code, _) = refusal(&stage, &Proof::token("made up")).await;
@@ -103,7 +103,7 @@ async fn a_token_that_is_revoked_ends_a_stream_whose_responses_are_not_read() {
     stage.stop().await;
 }
 
-/// Whether the frontend has so many streams, and connections of publishers.
+/// Whether the frontend has this many streams, and connections of publishers.
 async fn stage_has(stage: &Stage, wanted: u64) -> Result<(), (u64, u64)> {
     let streams = stage.metric("tributary_bus_streams").await;
     let connections = stage.metric("tributary_bus_connections").await;
@@ -265,7 +265,7 @@ async fn a_unix_socket_is_for_our_own_user() {
     let stage = Stage::start(&["--bus-allow=uid:4711="]).await;
     let mode = std::fs::metadata(&stage.socket).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o600);
-    // We are let in as ourselves, and have no nodes then.
+    // We are admitted as ourselves, and have no nodes then.
     let status = dial_socket(&stage.socket).await.err().unwrap();
     assert_eq!(status.code(), Code::PermissionDenied);
     let own = format!(

@@ -67,7 +67,7 @@ async fn publisher(stage: &Stage) -> Publisher {
     publisher
 }
 
-/// What is answered next, but for reports of overdue nodes.
+/// What is answered next, except reports of overdue nodes.
 async fn answer(publisher: &mut Publisher) -> Answer {
     loop {
         match publisher.hear().await.unwrap().unwrap() {
@@ -88,7 +88,7 @@ async fn refusal(publisher: &mut Publisher) -> (String, Reason, String) {
     }
 }
 
-/// A roster of one pod with so many containers.
+/// A roster of one pod with this many containers.
 fn crowd(node: &str, containers: usize) -> Message {
     Message::Roster(v1::Roster {
         node: node.to_owned(),
@@ -135,8 +135,8 @@ async fn one_node_is_refused(bad: Message, why: (Reason, &str), counter: &str) {
     let text = format!("by publisher: refused by the frontend: {message}");
     assert_eq!(status, 404);
     assert!(body.contains(&text.replace('"', "\\\"")), "{body}");
-    let told = stage.get("/debug/nodes?node=node-00001").await.body;
-    assert!(told.contains("\"reason\":\"refused\""), "{told}");
+    let details = stage.get("/debug/nodes?node=node-00001").await.body;
+    assert!(details.contains("\"reason\":\"refused\""), "{details}");
     // Other nodes of the same stream, and of another publisher, are served.
     publisher.say(roster(NODE, "web")).await;
     let at = neighbour.at + 500;

@@ -1,4 +1,4 @@
-//! Publishers that were let in and do what they should not.
+//! Publishers that were admitted and do what they should not.
 
 use std::time::Duration;
 
@@ -116,7 +116,7 @@ async fn names_that_could_be_taken_for_something_else_end_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_sends_too_fast_is_slowed_down_and_hurts_nobody() {
+async fn a_publisher_that_sends_too_fast_is_throttled_and_hurts_no_other() {
     let stage = Stage::start(&[]).await;
     let fast = publisher(&stage).await;
     let mut slow = publisher(&stage).await;
@@ -158,11 +158,11 @@ async fn whoever_sends_too_fast_is_slowed_down_and_hurts_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_publisher_has_so_many_streams_and_no_more() {
+async fn streams_of_one_publisher_have_a_limit() {
     let stage = Stage::start(&[]).await;
-    let mut held = Vec::new();
+    let mut stored = Vec::new();
     for _ in 0..128 {
-        held.push(publisher(&stage).await);
+        stored.push(publisher(&stage).await);
     }
     let status = dial_socket(&stage.socket).await.err().unwrap();
     assert_eq!(status.code(), Code::ResourceExhausted);
@@ -172,7 +172,7 @@ async fn one_publisher_has_so_many_streams_and_no_more() {
     let token = stage.good();
     let mut other = super::publisher::dial(&stage, &token).await.unwrap();
     other.greet().await;
-    held.pop();
+    stored.pop();
     eventually(|| async { dial_socket(&stage.socket).await.map(drop) }).await;
     stage.stop().await;
 }

@@ -52,7 +52,7 @@ impl Proof {
     }
 }
 
-/// A stream that the frontend has let in.
+/// A stream that the frontend has admitted.
 pub(crate) struct Publisher {
     pub(crate) send: mpsc::Sender<PublishRequest>,
     receive: Streaming<PublishResponse>,
@@ -63,7 +63,7 @@ pub(crate) async fn dial(stage: &Stage, proof: &Proof) -> Result<Publisher, Stat
     dial_with_window(stage, proof, None).await
 }
 
-/// The same, with room for so many bytes of responses.
+/// The same, with room for this many bytes of responses.
 pub(crate) async fn dial_with_window(
     stage: &Stage,
     proof: &Proof,

@@ -24,7 +24,7 @@ pub(crate) const SCRAPER: &str = "system:serviceaccount:kube-system:scraper";
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     pub(crate) api: SocketAddr,
-    /// The door over TLS.
+    /// The listener over TLS.
     pub(crate) bus: SocketAddr,
     /// The Unix socket.
     pub(crate) socket: PathBuf,

@@ -62,11 +62,11 @@ pub(crate) struct DemoArgs {
 
     /// How long a process that has ended stays away.
     ///
-    /// Longer than 15s, and the others see the lease of a scraper run out.
+    /// Longer than 15s, and the others see the lease of a scraper expire.
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = pause)]
     pub(crate) restart_after: Duration,
 
-    /// The folder to work in: kubeconfig, processes.json, certificates, logs.
+    /// The directory to work in: kubeconfig, processes.json, certificates, logs.
     ///
     /// It is made if it does not exist, and stays. Without this flag it is a
     /// temporary one that is removed at the end.
@@ -154,7 +154,7 @@ mod tests {
             panic!("{role:?}");
         };
         assert_eq!(role.parent, 7);
-        assert_eq!(role.args.share.source_name, "scraper-1");
+        assert_eq!(role.args.assignment.source_name, "scraper-1");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Writes the files into the cluster's folder.
+    /// Writes the files into the cluster's directory.
     ///
     /// # Errors
     ///

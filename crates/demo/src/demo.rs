@@ -16,8 +16,8 @@ use tributary_sim::{Ca, Cluster, FRONTEND_NAME, FrontendTrust, KubeletAuth};
 use crate::{
     args::DemoArgs,
     credentials::Credentials,
-    door::{Door, connector},
-    folder::Folder,
+    directory::Directory,
+    http_client::{HttpClient, connector},
     output::Output,
     plan::{Kind, plan, publish},
     processes::{Processes, Step, how},
@@ -29,7 +29,7 @@ use crate::{
 
 /// How often the screen is drawn.
 const TICK: Duration = Duration::from_secs(1);
-/// Without a screen, every so many ticks are a line.
+/// Without a screen, one line per this many ticks.
 const TICKS_PER_LINE: u64 = 5;
 /// How long the simulated cluster may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -48,9 +48,9 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
     let clock = Clock::system();
     let mut output = Output::new(clock.clone());
-    let folder = Folder::open(args.dir.as_deref())?;
-    output.event(&format!("working in {}", folder.path().display()))?;
-    let cluster = simulate(&args, folder.path()).await?;
+    let directory = Directory::open(args.dir.as_deref())?;
+    output.event(&format!("working in {}", directory.path().display()))?;
+    let cluster = simulate(&args, directory.path()).await?;
     let (nodes, pods) = (count(args.nodes.into(), "node"), count(args.pods(), "pod"));
     let api = cluster.api_url();
     output.event(&format!(
@@ -67,7 +67,7 @@ pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
         args,
         clock,
         output,
-        folder,
+        directory,
         cluster,
         credentials,
         processes,
@@ -106,7 +106,7 @@ struct Demo {
     args: DemoArgs,
     clock: Clock,
     output: Output,
-    folder: Folder,
+    directory: Directory,
     cluster: Cluster,
     credentials: Credentials,
     processes: Processes,
@@ -122,7 +122,7 @@ impl Demo {
     async fn live(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         self.route()?;
         for index in 0..self.processes.all().len() {
-            self.processes.start(index, &self.folder)?;
+            self.processes.start(index, &self.directory)?;
         }
         let pid = std::process::id();
         self.output.event(&format!(
@@ -157,12 +157,12 @@ impl Demo {
         let mut watchers = JoinSet::new();
         for (index, process) in self.processes.all().iter().enumerate() {
             let (kind, address) = (process.spec.kind, process.spec.look_at);
-            let door = match kind {
-                Kind::Scraper => Door::plain(address),
-                Kind::Frontend => Door::tls(address, &tls),
+            let client = match kind {
+                Kind::Scraper => HttpClient::plain(address),
+                Kind::Frontend => HttpClient::tls(address, &tls),
             };
             let wake = Arc::clone(&process.wake);
-            watchers.spawn(watch::follow(index, kind, door, wake, tell.clone()));
+            watchers.spawn(watch::follow(index, kind, client, wake, tell.clone()));
         }
         Ok(watchers)
     }
@@ -177,18 +177,18 @@ impl Demo {
                 let pid = process.pid.unwrap_or_default();
                 let mut text = format!("{name} (pid {pid}) {}", how(&status));
                 let by_itself = status.is_ok_and(|status| status.code().is_some());
-                let last = self.folder.last_line(&name);
+                let last = self.directory.last_line(&name);
                 if by_itself && !last.is_empty() {
                     text.push_str(": ");
                     text.push_str(&last);
                 }
-                let pause = self.processes.ended(index, &self.folder)?;
+                let pause = self.processes.ended(index, &self.directory)?;
                 self.route()?;
                 self.output
                     .event(&format!("{text}; starts again in {} s", pause.as_secs()))?;
             }
             Step::Due { index } => {
-                self.processes.start(index, &self.folder)?;
+                self.processes.start(index, &self.directory)?;
                 if let Some(process) = self.processes.get_mut(index) {
                     let pid = process.pid.unwrap_or_default();
                     let text = format!("{} started again as pid {pid}", process.spec.name);
@@ -207,7 +207,7 @@ impl Demo {
         };
         let was_ready = process.is_ready();
         let before = std::mem::replace(&mut process.seen, seen);
-        let told = match (before.map(|seen| seen.what), &process.seen) {
+        let message = match (before.map(|seen| seen.what), &process.seen) {
             (Some(What::Scraper(before)), Some(now)) if !self.asking.is_empty() => {
                 match &now.what {
                     What::Scraper(now) => status::changed(&before, now),
@@ -216,9 +216,9 @@ impl Demo {
             }
             _ => None,
         };
-        if let Some(told) = told {
+        if let Some(message) = message {
             self.output
-                .event(&format!("{} {told}", process.spec.name))?;
+                .event(&format!("{} {message}", process.spec.name))?;
         }
         let changed = process.is_ready() != was_ready;
         if process.pid.is_some() && complete && !process.arrived {
@@ -241,7 +241,7 @@ impl Demo {
     fn is_complete(&self, seen: &Seen) -> bool {
         seen.ready
             && match &seen.what {
-                What::Scraper(share) => share.frontends == usize::from(self.args.frontends),
+                What::Scraper(counts) => counts.frontends == usize::from(self.args.frontends),
                 What::Frontend { served, .. } => self.is_all(served),
             }
     }
@@ -292,13 +292,13 @@ impl Demo {
         let Ok(tls) = connector(&credentials.paths.cluster_ca, &credentials.admin) else {
             return false;
         };
-        let door = Door::tls(self.cluster.api_address(), &tls);
-        ask(&door).await.is_ok_and(|served| self.is_all(&served))
+        let client = HttpClient::tls(self.cluster.api_address(), &tls);
+        ask(&client).await.is_ok_and(|served| self.is_all(&served))
     }
 
     /// Says that the demo may be used.
     fn open(&mut self) -> anyhow::Result<()> {
-        let kubeconfig = self.folder.kubeconfig();
+        let kubeconfig = self.directory.kubeconfig();
         self.asking = tries::asking(&kubeconfig, &self.cluster, &self.credentials);
         let after = self.up.elapsed().as_secs_f64();
         self.output.event(&format!(
@@ -340,26 +340,26 @@ impl Demo {
             resolution: self.args.resolution.to_string(),
             nodes,
             pods: self.args.pods(),
-            folder: self.folder.path(),
+            directory: self.directory.path(),
             rows: self.meters.rows(&self.processes, nodes, now),
             tries: self.tries(),
             events: self.output.events(),
         }
     }
 
-    /// Ends the processes, the cluster and the folder, in this order, all of
+    /// Ends the processes, the cluster and the directory, in this order, all of
     /// them whatever goes wrong.
     async fn end(mut self) -> anyhow::Result<()> {
-        let told = self.output.event("stopping");
+        let message = self.output.event("stopping");
         let drawn = self.draw();
         self.cluster.set_frontends(Vec::new());
         self.processes.end().await;
-        let forgotten = self.folder.write_processes(&[]);
+        let forgotten = self.directory.write_processes(&[]);
         // Its sockets close with the process, if not now.
         drop(timeout(GRACE, self.cluster.stop()).await);
-        self.folder.close()?;
+        self.directory.close()?;
         forgotten?;
         drawn?;
-        Ok(told?)
+        Ok(message?)
     }
 }

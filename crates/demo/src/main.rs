@@ -9,8 +9,8 @@
 mod args;
 mod credentials;
 mod demo;
-mod door;
-mod folder;
+mod directory;
+mod http_client;
 mod output;
 mod plan;
 mod processes;

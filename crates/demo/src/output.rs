@@ -43,7 +43,7 @@ impl Output {
     ///
     /// # Errors
     ///
-    /// Nobody reads any more.
+    /// No reader is left.
     pub(crate) fn event(&mut self, text: &str) -> io::Result<()> {
         let text = format!("{} {text}", self.clock.now().strftime("%H:%M:%SZ"));
         if !self.drawn {

@@ -124,7 +124,7 @@ pub(crate) fn publish(cluster: &Cluster, frontends: &[(&Spec, bool)]) -> anyhow:
     Ok(cluster.set_endpoints((NAMESPACE, SERVICE), BUS, &endpoints)?)
 }
 
-/// The flags that all scrapers have, but for their certificate.
+/// The flags that all scrapers have, except their certificate.
 fn scraper(
     args: &DemoArgs,
     cluster: &Cluster,
@@ -151,7 +151,7 @@ fn scraper(
     ]
 }
 
-/// The flags that all frontends have, but for their certificate.
+/// The flags that all frontends have, except their certificate.
 fn frontend(credentials: &Credentials, pair: &PairFiles) -> Vec<String> {
     let paths = &credentials.paths;
     vec![
@@ -179,14 +179,14 @@ struct Ports {
 
 impl Ports {
     fn reserve(args: &DemoArgs) -> anyhow::Result<Self> {
-        // Held until all are chosen, or one would be given twice.
-        let mut held = Vec::new();
+        // Kept until all are chosen, or one would be given twice.
+        let mut stored = Vec::new();
         let mut port = |last: u8| -> anyhow::Result<SocketAddr> {
             let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
             let listener = TcpListener::bind(address)
                 .with_context(|| format!("find a free port on {}", address.ip()))?;
             let found = listener.local_addr()?;
-            held.push(listener);
+            stored.push(listener);
             Ok(found)
         };
         // At most 64 of each, so these do not meet.

@@ -23,7 +23,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    folder::{Entry, Folder},
+    directory::{Directory, Entry},
     plan::{Kind, Spec},
     watch::Seen,
 };
@@ -133,13 +133,13 @@ impl Processes {
     /// # Errors
     ///
     /// It cannot be started.
-    pub(crate) fn start(&mut self, index: usize, folder: &Folder) -> anyhow::Result<()> {
+    pub(crate) fn start(&mut self, index: usize, directory: &Directory) -> anyhow::Result<()> {
         let Some(process) = self.all.get_mut(index) else {
             return Ok(());
         };
         let name = &process.spec.name;
         let first = process.pid.is_none() && process.restarts == 0 && process.hasty == 0;
-        let log = folder
+        let log = directory
             .open_log(name, first)
             .with_context(|| format!("open the log of {name}"))?;
         let child = Command::new(&self.program)
@@ -163,7 +163,7 @@ impl Processes {
         process.seen = None;
         process.wake.notify_one();
         self.steps.spawn(mind(index, child, self.ending.clone()));
-        self.write(folder)
+        self.write(directory)
     }
 
     /// The next thing that happens; never anything while nothing runs.
@@ -179,7 +179,11 @@ impl Processes {
     /// # Errors
     ///
     /// `processes.json` cannot be written.
-    pub(crate) fn ended(&mut self, index: usize, folder: &Folder) -> anyhow::Result<Duration> {
+    pub(crate) fn ended(
+        &mut self,
+        index: usize,
+        directory: &Directory,
+    ) -> anyhow::Result<Duration> {
         let Some(process) = self.all.get_mut(index) else {
             return Ok(self.pause);
         };
@@ -197,7 +201,7 @@ impl Processes {
             let waited = ending.run_until_cancelled(tokio::time::sleep(pause)).await;
             waited.map_or(Step::Stopped, |()| Step::Due { index })
         });
-        self.write(folder)?;
+        self.write(directory)?;
         Ok(pause)
     }
 
@@ -207,7 +211,7 @@ impl Processes {
         while self.steps.join_next().await.is_some() {}
     }
 
-    fn write(&self, folder: &Folder) -> anyhow::Result<()> {
+    fn write(&self, directory: &Directory) -> anyhow::Result<()> {
         let entry = |process| {
             let Process {
                 spec,
@@ -223,7 +227,7 @@ impl Processes {
                 restarts: *restarts,
             }
         };
-        folder.write_processes(&self.all.iter().map(entry).collect::<Vec<_>>())
+        directory.write_processes(&self.all.iter().map(entry).collect::<Vec<_>>())
     }
 }
 

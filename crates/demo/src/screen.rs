@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
-use crate::watch::Share;
+use crate::watch::ScraperCounts;
 
 /// Everything that the table tells.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Frame<'a> {
     /// How many nodes and pods exist.
     pub(crate) nodes: usize,
     pub(crate) pods: usize,
-    pub(crate) folder: &'a Path,
+    pub(crate) directory: &'a Path,
     pub(crate) rows: Vec<Row>,
     /// Commands, once the API answers.
     pub(crate) tries: Vec<String>,
@@ -38,7 +38,7 @@ pub(crate) struct Row {
 /// What a process does of the whole, as far as it was seen.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View {
-    Scraper(Option<Share>),
+    Scraper(Option<ScraperCounts>),
     Frontend(Option<Fed>),
     None,
 }
@@ -71,7 +71,7 @@ pub(crate) fn render(frame: &Frame<'_>) -> String {
         resolution,
         nodes,
         pods,
-        folder,
+        directory,
         rows,
         tries,
         events,
@@ -80,7 +80,7 @@ pub(crate) fn render(frame: &Frame<'_>) -> String {
         "Tributary demo: {nodes} nodes with {pods} pods, each node asked every {resolution}; up {}\n\
          working in {}\n\n",
         span(*up),
-        folder.display(),
+        directory.display(),
     );
     text += &table(&scrapers(rows));
     text.push('\n');
@@ -108,18 +108,18 @@ fn scrapers(rows: &[Row]) -> Vec<Vec<String>> {
     let header = ["KNOWS", "OWNS", "STANDS BY", "RESCUES", "LEAVES", "FEEDS"];
     let mut lines = vec![header_of("SCRAPER", &header)];
     for row in rows {
-        let View::Scraper(share) = row.view else {
+        let View::Scraper(counts) = row.view else {
             continue;
         };
-        let of = |what: fn(&Share) -> usize| or_dash(share.as_ref().map(what));
+        let of = |what: fn(&ScraperCounts) -> usize| or_dash(counts.as_ref().map(what));
         let mut line = process(row);
         line.extend([
-            of(|share| share.members),
-            of(|share| share.owned),
-            of(|share| share.standby),
-            of(|share| share.rescued),
-            of(|share| share.leaving),
-            of(|share| share.frontends),
+            of(|counts| counts.members),
+            of(|counts| counts.owned),
+            of(|counts| counts.standby),
+            of(|counts| counts.rescued),
+            of(|counts| counts.leaving),
+            of(|counts| counts.frontends),
         ]);
         lines.push(line);
     }
@@ -198,12 +198,12 @@ pub(crate) fn line(frame: &Frame<'_>) -> String {
     }
     text += " scrapers own";
     for row in &frame.rows {
-        let View::Scraper(share) = row.view else {
+        let View::Scraper(counts) = row.view else {
             continue;
         };
-        write!(text, " {}", or_dash(share.map(|share| share.owned))).ok();
-        if let Some(share) = share.filter(|share| share.rescued > 0) {
-            write!(text, "+{}", share.rescued).ok();
+        write!(text, " {}", or_dash(counts.map(|counts| counts.owned))).ok();
+        if let Some(counts) = counts.filter(|counts| counts.rescued > 0) {
+            write!(text, "+{}", counts.rescued).ok();
         }
     }
     text.push(',');

@@ -9,7 +9,7 @@ use crate::{
     plan::Kind,
     processes::{Process, Processes},
     screen::{Fed, Row, Usage, View},
-    watch::{Served, Share, What},
+    watch::{ScraperCounts, Served, What},
 };
 
 /// Over how many looks CPU is averaged: `/proc` counts hundredths of a second,
@@ -111,7 +111,7 @@ fn row(process: &Process, usage: Option<Usage>, now: i64) -> Row {
         (Some(_), Some(_)) => "not ready",
     };
     let view = match process.seen.as_ref().map(|seen| &seen.what) {
-        Some(What::Scraper(share)) => View::Scraper(Some(*share)),
+        Some(What::Scraper(counts)) => View::Scraper(Some(*counts)),
         Some(What::Frontend {
             streams,
             overdue,
@@ -144,7 +144,7 @@ fn ages(served: &Served, now: i64) -> Option<(i64, i64)> {
 
 /// What is worth a line when a scraper's share has become another. Shares that
 /// it gives up little by little are not.
-pub(crate) fn changed(before: &Share, now: &Share) -> Option<String> {
+pub(crate) fn changed(before: &ScraperCounts, now: &ScraperCounts) -> Option<String> {
     let mut parts = Vec::new();
     if before.members != now.members {
         parts.push(format!("knows {}", count(now.members, "scraper")));
@@ -184,30 +184,30 @@ mod tests {
     }
 
     #[test]
-    fn a_share_that_becomes_another_is_told_in_words() {
-        let before = Share {
+    fn a_changed_assignment_is_reported_in_words() {
+        let before = ScraperCounts {
             members: 3,
             owned: 7,
             standby: 6,
             rescued: 1,
-            ..Share::default()
+            ..ScraperCounts::default()
         };
         assert_eq!(changed(&before, &before), None);
-        let rescuing = Share {
+        let rescuing = ScraperCounts {
             rescued: 4,
             ..before
         };
-        let told = changed(&before, &rescuing);
-        assert_eq!(told.as_deref(), Some("rescues 4 nodes"));
-        let taken_over = Share {
+        let message = changed(&before, &rescuing);
+        assert_eq!(message.as_deref(), Some("rescues 4 nodes"));
+        let taken_over = ScraperCounts {
             members: 2,
             owned: 11,
             rescued: 0,
             ..before
         };
-        let told = changed(&rescuing, &taken_over);
+        let message = changed(&rescuing, &taken_over);
         assert_eq!(
-            told.as_deref(),
+            message.as_deref(),
             Some("knows 2 scrapers; owns 11 nodes, was 7")
         );
     }

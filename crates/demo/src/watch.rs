@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    door::{Door, Session},
+    http_client::{HttpClient, Session},
     plan::Kind,
 };
 
@@ -24,7 +24,7 @@ const CALM: Duration = Duration::from_secs(1);
 /// How often one that is not ready yet is looked at, to see when it is.
 const EAGER: Duration = Duration::from_millis(100);
 /// The part of the time that looking may take, so that a large demo measures
-/// the product and not the demo: one in so many.
+/// the product and not the demo: one in this many.
 const SHARE: u32 = 10;
 
 /// What was seen of a process.
@@ -38,7 +38,7 @@ pub(crate) struct Seen {
 /// What depends on the kind.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
-    Scraper(Share),
+    Scraper(ScraperCounts),
     Frontend {
         /// Scrapers that send samples.
         streams: usize,
@@ -50,7 +50,7 @@ pub(crate) enum What {
 
 /// What a scraper does of the whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Share {
+pub(crate) struct ScraperCounts {
     /// Scrapers that it knows of, itself included.
     pub(crate) members: usize,
     /// Nodes that it owns.
@@ -65,11 +65,16 @@ pub(crate) struct Share {
     pub(crate) frontends: usize,
 }
 
-impl Share {
+impl ScraperCounts {
     fn read(page: &str) -> Self {
-        let nodes = |role| gauge(page, &format!("tributary_share_nodes{{role=\"{role}\"}}"));
+        let nodes = |role| {
+            gauge(
+                page,
+                &format!("tributary_assignment_nodes{{role=\"{role}\"}}"),
+            )
+        };
         Self {
-            members: gauge(page, "tributary_share_members"),
+            members: gauge(page, "tributary_assignment_members"),
             owned: nodes("owner"),
             standby: nodes("standby"),
             rescued: nodes("rescuer"),
@@ -93,13 +98,13 @@ pub(crate) struct Served {
 pub(crate) async fn follow(
     index: usize,
     kind: Kind,
-    door: Door,
+    client: HttpClient,
     wake: Arc<Notify>,
     tell: mpsc::Sender<(usize, Option<Seen>)>,
 ) {
     loop {
         let start = Instant::now();
-        let seen = look(kind, &door).await.ok();
+        let seen = look(kind, &client).await.ok();
         let pause = match &seen {
             Some(Seen { ready: true, .. }) => CALM.max(start.elapsed() * (SHARE - 1)),
             Some(_) | None => EAGER,
@@ -112,13 +117,13 @@ pub(crate) async fn follow(
     }
 }
 
-async fn look(kind: Kind, door: &Door) -> anyhow::Result<Seen> {
-    let mut session = door.open().await?;
+async fn look(kind: Kind, client: &HttpClient) -> anyhow::Result<Seen> {
+    let mut session = client.open().await?;
     let (status, _) = session.get("/readyz").await?;
     let (_, metrics) = session.get("/metrics").await?;
     let metrics = String::from_utf8_lossy(&metrics);
     let what = match kind {
-        Kind::Scraper => What::Scraper(Share::read(&metrics)),
+        Kind::Scraper => What::Scraper(ScraperCounts::read(&metrics)),
         Kind::Frontend => What::Frontend {
             streams: gauge(&metrics, "tributary_bus_streams"),
             overdue: gauge(&metrics, "tributary_bus_nodes_overdue"),
@@ -131,13 +136,13 @@ async fn look(kind: Kind, door: &Door) -> anyhow::Result<Seen> {
     })
 }
 
-/// What a user of the API at this door is given.
+/// What a user of the API at this address is given.
 ///
 /// # Errors
 ///
 /// It does not answer.
-pub(crate) async fn ask(door: &Door) -> anyhow::Result<Served> {
-    served(&mut door.open().await?).await
+pub(crate) async fn ask(client: &HttpClient) -> anyhow::Result<Served> {
+    served(&mut client.open().await?).await
 }
 
 async fn served(session: &mut Session) -> anyhow::Result<Served> {
@@ -182,18 +187,18 @@ mod tests {
 
     #[test]
     fn a_gauge_is_found_by_its_whole_name() {
-        let page = "# TYPE tributary_share_nodes gauge\n\
-                    tributary_share_nodes{role=\"owner\"} 7\n\
-                    tributary_share_nodes{role=\"rescuer\"} 2\n\
-                    tributary_share_members_total 9\n\
-                    tributary_share_members 3\n\
+        let page = "# TYPE tributary_assignment_nodes gauge\n\
+                    tributary_assignment_nodes{role=\"owner\"} 7\n\
+                    tributary_assignment_nodes{role=\"rescuer\"} 2\n\
+                    tributary_assignment_members_total 9\n\
+                    tributary_assignment_members 3\n\
                     # EOF\n";
-        let expected = Share {
+        let expected = ScraperCounts {
             members: 3,
             owned: 7,
             rescued: 2,
-            ..Share::default()
+            ..ScraperCounts::default()
         };
-        assert_eq!(Share::read(page), expected);
+        assert_eq!(ScraperCounts::read(page), expected);
     }
 }

@@ -24,7 +24,7 @@ mod real {
     /// How often the demo scrapes each node, in seconds.
     const RESOLUTION: f64 = 10.0;
 
-    /// A demo of 3 nodes with 2 pods each, whose temporary folder is in ours.
+    /// A demo of 3 nodes with 2 pods each, whose temporary directory is in ours.
     struct Demo {
         child: Child,
         lines: Lines<BufReader<ChildStdout>>,
@@ -77,8 +77,8 @@ mod real {
     }
 
     /// Name, role, pid and restarts of each process.
-    fn processes(folder: &Path) -> Vec<(String, String, Option<i32>, u64)> {
-        let text = std::fs::read_to_string(folder.join("processes.json")).unwrap();
+    fn processes(directory: &Path) -> Vec<(String, String, Option<i32>, u64)> {
+        let text = std::fs::read_to_string(directory.join("processes.json")).unwrap();
         let all: Vec<Value> = serde_json::from_str(&text).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let pid = |value: &Value| Some(i32::try_from(value.as_i64()?).unwrap());
@@ -94,8 +94,8 @@ mod real {
             .collect()
     }
 
-    fn pids(folder: &Path) -> Vec<i32> {
-        let all = processes(folder).into_iter();
+    fn pids(directory: &Path) -> Vec<i32> {
+        let all = processes(directory).into_iter();
         all.map(|(_, _, pid, _)| pid.unwrap()).collect()
     }
 
@@ -110,9 +110,9 @@ mod real {
         let mut demo = Demo::start();
         let kubeconfig = PathBuf::from(demo.line_with("kubeconfig: ").await);
         assert!(kubeconfig.is_file());
-        let folder = kubeconfig.parent().unwrap();
+        let directory = kubeconfig.parent().unwrap();
 
-        let before = processes(folder);
+        let before = processes(directory);
         let names: Vec<(&str, &str)> = before
             .iter()
             .map(|(name, role, _, _)| (name.as_str(), role.as_str()))
@@ -127,7 +127,7 @@ mod real {
                 ("frontend-1", "frontend"),
             ]
         );
-        for pid in pids(folder) {
+        for pid in pids(directory) {
             assert_eq!(parent_of(pid), Some(demo.pid()), "{pid}");
         }
 
@@ -138,7 +138,7 @@ mod real {
         let pid: i32 = pid.parse().unwrap();
         assert_ne!(pid, victim);
         let frontend = ("frontend-0".to_owned(), "frontend".to_owned(), Some(pid), 1);
-        assert_eq!(processes(folder)[3], frontend);
+        assert_eq!(processes(directory)[3], frontend);
         // Ready is full: of three nodes each counts for more than a tenth.
         let took = demo.line_with("frontend-0 is ready ").await;
         println!("killed with -9, a frontend is full again {took}");
@@ -146,7 +146,7 @@ mod real {
         let seconds: f64 = seconds.parse().unwrap();
         assert!(seconds < RESOLUTION, "not before the next cycle: {took}");
 
-        let last = pids(folder);
+        let last = pids(directory);
         let status = demo.end(Signal::TERM).await;
         assert_eq!(status.code(), Some(0));
         for pid in last {
@@ -158,9 +158,9 @@ mod real {
     #[tokio::test]
     async fn a_demo_that_is_killed_takes_its_processes_along() {
         let mut demo = Demo::start();
-        let folder = PathBuf::from(demo.line_with("working in ").await);
+        let directory = PathBuf::from(demo.line_with("working in ").await);
         demo.line_with("started 3 scrapers and 2 frontends").await;
-        let pids = pids(&folder);
+        let pids = pids(&directory);
         #[expect(
             deprecated,
             reason = "unsound for who lies about his descriptor; an OwnedFd does not"

@@ -2,7 +2,7 @@
 //! turns two points into a usage.
 //!
 //! This crate does no I/O, reads no clock and holds no lock, and it has no
-//! dependency that could. Both halves and the wire schema speak its types, so a
+//! dependency that could. Both components and the wire schema speak its types, so a
 //! rule that must hold everywhere (a total is not a rate, missing is not zero,
 //! a roster has no duplicate) is written once, here.
 //!

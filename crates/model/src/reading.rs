@@ -154,14 +154,14 @@ const MISSING: u64 = u64::MAX;
 const NEVER: i64 = i64::MIN;
 
 impl Columns {
-    /// Columns for so many containers, nothing reported yet.
+    /// Columns for this many containers, nothing reported yet.
     pub fn missing(containers: usize) -> Self {
         let mut columns = Self::default();
         columns.reset(containers);
         columns
     }
 
-    /// Makes these columns for so many containers again, nothing reported,
+    /// Makes these columns for this many containers again, nothing reported,
     /// keeping the memory.
     pub fn reset(&mut self, containers: usize) {
         for column in [&mut self.cpu, &mut self.memory, &mut self.swap] {

@@ -104,7 +104,7 @@ impl Roster {
     /// The most bytes that all names of one node may have: the namespace and name
     /// of every pod, and the name of every container. [`Roster::MAX_CONTAINERS`]
     /// fit with 52 bytes each; 500 pods of four containers with the longest names
-    /// that Kubernetes allows have 284,000. With both bounds a roster fits into a
+    /// that Kubernetes allows have 284,000. With both limits a roster fits into a
     /// message of the bus, whatever it holds.
     pub const MAX_NAME_BYTES: usize = 1 << 20;
 
@@ -146,7 +146,7 @@ impl Roster {
     /// Replaces names by equal ones that are in memory already, so that they are
     /// there once. What is not equal is not taken, and a roster that others hold
     /// too is left as it is.
-    pub fn share_names(
+    pub fn intern_names(
         roster: &mut Arc<Self>,
         keys: impl Fn(&PodKey) -> PodKey,
         containers: impl Fn(&ContainerName) -> ContainerName,
@@ -259,7 +259,7 @@ struct Room {
 }
 
 impl Room {
-    /// What is taken with one container more, and so many bytes of names.
+    /// What is taken with one container more, and this many bytes of names.
     fn take(self, bytes: usize) -> Result<Self, InvalidRoster> {
         let taken = Self {
             containers: self.containers + 1,
@@ -310,7 +310,7 @@ fn no_name(what: &'static str, wanted: &'static str, name: &str) -> InvalidRoste
 
 fn widen(count: u32) -> usize {
     // Lossless on every platform that tokio runs on; zero would be caught by
-    // the bounds of the slice it indexes.
+    // the limits of the slice it indexes.
     usize::try_from(count).unwrap_or_default()
 }
 

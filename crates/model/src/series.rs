@@ -5,7 +5,7 @@
 //! or with another one for each container; and it was *seen*: asked for, by the
 //! clock of whoever keeps the series. Stamps are compared with stamps of the same
 //! series and moments of asking with each other. Only two spans, one of each, are
-//! held against one another: that is how a step of the node's clock is found.
+//! compared with one another: that is how a step of the node's clock is found.
 //! docs/decisions/0026-time.md has the rules.
 
 use std::{cmp::Ordering, time::Duration};
@@ -107,23 +107,23 @@ impl Series {
         };
         self.is_missing = cpu.is_none();
         let Some(new) = cpu else { return };
-        let Some((held, sight)) = self.newest.zip(self.sight) else {
+        let Some((newest, sight)) = self.newest.zip(self.sight) else {
             *self = Self::first(cpu, started, asked);
             return;
         };
-        if self.is_late((held, sight), new, asked) {
+        if self.is_late((newest, sight), new, asked) {
             self.fill_in(new, asked.resolution);
             return;
         }
         self.started = begun(started, new);
-        if new.at == held.at {
+        if new.at == newest.at {
             if self.is_stepped {
                 // What came between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
             }
             self.repeat(new, sight, asked);
         } else {
-            self.follow(new, (held, sight), asked);
+            self.follow(new, (newest, sight), asked);
         }
         self.drop_what_was_before_the_start();
     }
@@ -138,13 +138,13 @@ impl Series {
         let is_missing = self.is_missing;
         match self.newest.zip(self.sight) {
             None => *self = Self::first(cpu, started, asked),
-            Some((held, sight)) => match new.at.cmp(&held.at) {
-                Ordering::Greater if fits((held, sight), new, asked) => {
+            Some((newest, sight)) => match new.at.cmp(&newest.at) {
+                Ordering::Greater if fits((newest, sight), new, asked) => {
                     self.started = begun(started, new);
-                    self.follow(new, (held, sight), asked);
+                    self.follow(new, (newest, sight), asked);
                 }
                 Ordering::Equal => self.repeat(new, sight, asked),
-                Ordering::Less if precedes(new, (held, sight), asked) => {
+                Ordering::Less if precedes(new, (newest, sight), asked) => {
                     self.fill_in(new, asked.resolution);
                 }
                 Ordering::Greater | Ordering::Less => {}
@@ -154,15 +154,15 @@ impl Series {
         self.is_missing = is_missing;
     }
 
-    /// Whether `new` is an older sample than `held` although its page was asked for
+    /// Whether `new` is an older sample than `newest` although its page was asked for
     /// later: two scrapers asked at almost the same moment, and the clock of one is
     /// ahead. Otherwise the clock was set back.
-    fn is_late(&self, (held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
-        let Some(back) = held.at.since(new.at).filter(|back| !back.is_zero()) else {
+    fn is_late(&self, (newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+        let Some(back) = newest.at.since(new.at).filter(|back| !back.is_zero()) else {
             return false;
         };
         let oldest = match self.earlier.filter(|_| !self.is_stepped) {
-            Some(earlier) => held.at.since(earlier.at).unwrap_or_default(),
+            Some(earlier) => newest.at.since(earlier.at).unwrap_or_default(),
             None => UNKNOWN_GAP,
         };
         asked.at <= sight.at.plus(SLACK) && back <= oldest.max(SLACK)
@@ -170,7 +170,7 @@ impl Series {
 
     /// The same sample again, which two scrapers may have seen.
     fn repeat(&mut self, new: CpuPoint, sight: Sight, asked: Asked) {
-        let total = self.newest.map_or(new.total, |held| held.total);
+        let total = self.newest.map_or(new.total, |newest| newest.total);
         self.newest = Some(CpuPoint {
             total: total.max(new.total),
             ..new
@@ -184,13 +184,13 @@ impl Series {
     }
 
     /// A sample that is not the newest one again.
-    fn follow(&mut self, new: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) {
-        let is_close = is_close(held, new, asked.resolution);
-        if self.started.is_some_and(|started| started >= held.at)
-            || self.has_fallen(held, new, is_close)
+    fn follow(&mut self, new: CpuPoint, (newest, sight): (CpuPoint, Sight), asked: Asked) {
+        let is_close = is_close(newest, new, asked.resolution);
+        if self.started.is_some_and(|started| started >= newest.at)
+            || self.has_fallen(newest, new, is_close)
         {
             *self = Self::first(Some(new), self.started, asked);
-        } else if fits((held, sight), new, asked) {
+        } else if fits((newest, sight), new, asked) {
             if self.is_stepped {
                 // The one between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
@@ -204,13 +204,13 @@ impl Series {
         }
     }
 
-    /// Whether the counter began anew. Of two scrapers that ask at the same moment and
+    /// Whether the counter began again. Of two scrapers that ask at the same moment and
     /// stamp by clocks that differ a little, the one may stamp later what it read
     /// earlier: then the point before tells.
-    fn has_fallen(&self, held: CpuPoint, new: CpuPoint, is_close: bool) -> bool {
+    fn has_fallen(&self, newest: CpuPoint, new: CpuPoint, is_close: bool) -> bool {
         let before = self.earlier.filter(|_| !self.is_stepped);
         let is_below = |point: CpuPoint| new.total < point.total;
-        is_below(held) && (!is_close || before.is_some_and(is_below))
+        is_below(newest) && (!is_close || before.is_some_and(is_below))
     }
 
     /// After a sample that did not fit to the one before: `new` fits to the odd one
@@ -233,9 +233,9 @@ impl Series {
 
     /// Makes `new` the newest.
     fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
-        let held = self.newest;
+        let newest = self.newest;
         if !is_close {
-            self.earlier = held;
+            self.earlier = newest;
         } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
             // One that is close after the other all the time: wait for one that is not.
             return;
@@ -258,7 +258,7 @@ impl Series {
             && !is_close(between, newest, resolution)
             && self.earlier.is_none_or(is_older)
         {
-            // A counter that fell after it began anew, and what was before is of the
+            // A counter that fell after it began again, and what was before is of the
             // run that was over.
             self.earlier = Some(between).filter(|between| between.total <= newest.total);
         }
@@ -297,8 +297,8 @@ fn is_long(one: CpuPoint, two: CpuPoint) -> bool {
 /// Whether as much time passed between the stamps as between the moments of asking,
 /// as far as can be known: a sample was there for up to the gap before it was seen,
 /// and may be stamped a moment after it was asked for.
-fn fits((held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
-    let Some(stamped) = new.at.since(held.at) else {
+fn fits((newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+    let Some(stamped) = new.at.since(newest.at) else {
         return false;
     };
     let passed = asked.since(sight.at);
@@ -308,9 +308,9 @@ fn fits((held, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
     stamped > Duration::ZERO && (least..=most).contains(&stamped)
 }
 
-/// Whether `old` may be the sample before `held`, or one between that and it, on a page
+/// Whether `old` may be the sample before `newest`, or one between that and it, on a page
 /// that was asked for earlier: as [`fits`], the other way round.
-fn precedes(old: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) -> bool {
+fn precedes(old: CpuPoint, (newest, sight): (CpuPoint, Sight), asked: Asked) -> bool {
     let before = Sight {
         at: asked.at,
         ..asked.of_unknown_gap().sight()
@@ -320,7 +320,7 @@ fn precedes(old: CpuPoint, (held, sight): (CpuPoint, Sight), asked: Asked) -> bo
         gap: Some(sight.gap),
         ..asked
     };
-    fits((old, before), held, seen)
+    fits((old, before), newest, seen)
 }
 
 impl Asked {

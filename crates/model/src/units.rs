@@ -20,7 +20,7 @@ pub struct Bytes(pub u64);
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment so many milliseconds after the Unix epoch.
+    /// The moment this many milliseconds after the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }

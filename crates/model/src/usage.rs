@@ -46,7 +46,7 @@ pub enum NoUsage {
     /// The counter fell without a new start time being given.
     #[error("the CPU counter went back")]
     CounterWentBack,
-    /// The container started anew between the points.
+    /// The container started again between the points.
     #[error("restarted since the previous sample")]
     Restarted,
     /// More CPU than the node has: garbage in, or a sum that lost a part for a while.
@@ -76,7 +76,7 @@ pub struct Rules {
 /// any has.
 pub const MOST_CORES: NanoCores = NanoCores(4_096 * NANOS_PER_SECOND);
 
-/// The most that is believed of a node with so many CPUs, in thousandths: twice as
+/// The most that is believed of a node with this many CPUs, in thousandths: twice as
 /// much and one more, since the moments of two samples are not exact.
 pub fn most_of(millis: u64) -> NanoCores {
     let most = millis.saturating_mul(2).saturating_add(1_000);

@@ -25,11 +25,11 @@ impl Clock {
         reason = "the one place that may ask the machine"
     )]
     pub fn system() -> Self {
-        Self::told_by(Timestamp::now)
+        Self::from_fn(Timestamp::now)
     }
 
     /// A clock with the time of `tell`, which may jump.
-    pub fn told_by(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+    pub fn from_fn(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             may_jump: true,
             ..Self::without_jumps(tell)
@@ -60,7 +60,7 @@ impl Clock {
     /// which must not change when a machine's clock is set. Its [`Clock::date`] is still that of
     /// this clock.
     #[must_use]
-    pub fn even(&self) -> Self {
+    pub fn monotonic(&self) -> Self {
         if !self.may_jump {
             return self.clone();
         }
@@ -114,18 +114,18 @@ mod tests {
         let (set, origin) = (Arc::new(AtomicI64::new(0)), Timestamp::UNIX_EPOCH);
         let seconds = Arc::clone(&set);
         let tell = move || Timestamp::from_second(seconds.load(Ordering::Relaxed)).unwrap();
-        let even = Clock::told_by(tell).even();
+        let monotonic = Clock::from_fn(tell).monotonic();
         set.store(-3_600, Ordering::Relaxed);
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(even.now(), origin + Duration::from_secs(5));
-        assert_eq!(even.date(), origin - Duration::from_hours(1));
-        assert_eq!(even.even().now(), even.now());
+        assert_eq!(monotonic.now(), origin + Duration::from_secs(5));
+        assert_eq!(monotonic.date(), origin - Duration::from_hours(1));
+        assert_eq!(monotonic.monotonic().now(), monotonic.now());
     }
 
     #[tokio::test]
     async fn a_clock_that_stands_still_is_even() {
         let at = Timestamp::from_second(7).unwrap();
-        assert_eq!(Clock::fixed(at).even().now(), at);
-        assert_eq!(Clock::fixed(at).even().date(), at);
+        assert_eq!(Clock::fixed(at).monotonic().now(), at);
+        assert_eq!(Clock::fixed(at).monotonic().date(), at);
     }
 }

@@ -26,7 +26,7 @@ const UNITS: [(&str, i64); 8] = [
 ];
 
 impl GoDuration {
-    /// So many seconds.
+    /// This many seconds.
     pub const fn from_secs(seconds: i64) -> Self {
         Self(seconds.saturating_mul(NANOS_PER_SECOND))
     }

@@ -55,9 +55,9 @@ pub struct Endpoint {
     name: &'static str,
     checks: Arc<[Check]>,
     /// Whether reasons are hidden from callers without permission.
-    discreet: bool,
+    without_reasons: bool,
     /// The failures that were logged last.
-    told: Arc<Mutex<String>>,
+    last_logged: Arc<Mutex<String>>,
 }
 
 impl Endpoint {
@@ -66,8 +66,8 @@ impl Endpoint {
         Self {
             name,
             checks: checks.into(),
-            discreet: false,
-            told: Arc::default(),
+            without_reasons: false,
+            last_logged: Arc::default(),
         }
     }
 
@@ -94,46 +94,43 @@ impl Endpoint {
     }
 
     /// The results of all checks except the excluded ones.
-    fn verdict(&self, query: &Query) -> Verdict {
-        let mut verdict = Verdict::default();
+    fn result(&self, query: &Query) -> ProbeResult {
+        let mut result = ProbeResult::default();
         let mut unknown: Vec<&str> = query.exclude.iter().map(String::as_str).collect();
         for check in self.checks.iter() {
             let name = check.name;
             if query.exclude.iter().any(|excluded| excluded == name) {
                 unknown.retain(|excluded| *excluded != name);
-                verdict.say(format_args!("[+]{name} excluded: ok"));
+                result.say(format_args!("[+]{name} excluded: ok"));
             } else if let Err(reason) = (check.ask)() {
-                line(&mut verdict.failing, format_args!("{name}: {reason}"));
+                line(&mut result.failing, format_args!("{name}: {reason}"));
+                line(&mut result.open, format_args!("[-]{name} failed: {reason}"));
                 line(
-                    &mut verdict.open,
-                    format_args!("[-]{name} failed: {reason}"),
-                );
-                line(
-                    &mut verdict.discreet,
+                    &mut result.without_reasons,
                     format_args!("[-]{name} failed: {WITHHELD}"),
                 );
             } else {
-                verdict.say(format_args!("[+]{name} ok"));
+                result.say(format_args!("[+]{name} ok"));
             }
         }
         if !unknown.is_empty() {
             let names = unknown.join("\",\"");
-            verdict.say(format_args!(
+            result.say(format_args!(
                 "warn: some health checks cannot be excluded: no matches for \"{names}\""
             ));
         }
-        let passed = verdict.failing.is_empty();
+        let passed = result.failing.is_empty();
         let end = if passed { "passed" } else { "failed" };
-        verdict.say(format_args!("{} check {end}", self.name));
-        verdict
+        result.say(format_args!("{} check {end}", self.name));
+        result
     }
 
     fn respond(&self, query: &Query) -> Response {
-        let Verdict {
+        let ProbeResult {
             failing,
             open,
-            discreet,
-        } = self.verdict(query);
+            without_reasons,
+        } = self.result(query);
         if query.exclude.is_empty() {
             self.tell(&failing);
         }
@@ -141,7 +138,7 @@ impl Endpoint {
             let text = if query.verbose { open } else { "ok".to_owned() };
             plain(StatusCode::OK, text)
         } else {
-            self.failed(open, discreet)
+            self.failed(open, without_reasons)
         }
     }
 
@@ -159,20 +156,23 @@ impl Endpoint {
     }
 
     /// The response to a failure, with the reasons and without.
-    fn failed(&self, open: String, discreet: String) -> Response {
+    fn failed(&self, open: String, without_reasons: String) -> Response {
         const FAILED: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
-        if !self.discreet {
+        if !self.without_reasons {
             return plain(FAILED, open);
         }
-        let mut response = plain(FAILED, discreet);
+        let mut response = plain(FAILED, without_reasons);
         response.extensions_mut().insert(Withheld(open));
         response
     }
 
     /// Logs failures, once per change, because callers may not keep the response.
     fn tell(&self, failing: &str) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if *told == failing {
+        let mut last_logged = self
+            .last_logged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *last_logged == failing {
             return;
         }
         let names = |text: &str| -> Vec<String> {
@@ -180,8 +180,8 @@ impl Endpoint {
             names.map(|(name, _)| name.to_owned()).collect()
         };
         // A reason may have numbers in it, whose changes are not logged.
-        let is_news = names(&told) != names(failing);
-        failing.clone_into(&mut told);
+        let is_news = names(&last_logged) != names(failing);
+        failing.clone_into(&mut last_logged);
         if !is_news {
             return;
         }
@@ -199,19 +199,19 @@ impl Endpoint {
 
 /// The results of the checks of an endpoint.
 #[derive(Debug, Default)]
-struct Verdict {
+struct ProbeResult {
     /// A line for each failure, with the reason.
     failing: String,
     /// The whole response.
     open: String,
     /// The whole response without reasons.
-    discreet: String,
+    without_reasons: String,
 }
 
-impl Verdict {
+impl ProbeResult {
     fn say(&mut self, text: fmt::Arguments<'_>) {
         line(&mut self.open, text);
-        line(&mut self.discreet, text);
+        line(&mut self.without_reasons, text);
     }
 }
 
@@ -241,9 +241,9 @@ pub fn router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
 }
 
 /// The same without reasons, which are [`Withheld`].
-pub fn discreet_router(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
+pub fn router_without_reasons(endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
     router(endpoints.into_iter().map(|endpoint| Endpoint {
-        discreet: true,
+        without_reasons: true,
         ..endpoint
     }))
 }
@@ -358,7 +358,7 @@ mod tests {
                 "internal server error: 2 of 3 nodes\n",
             ),
         ] {
-            let router = discreet_router([Endpoint::new("readyz", checks())]);
+            let router = router_without_reasons([Endpoint::new("readyz", checks())]);
             let request = || Request::get(path).body(Body::empty()).unwrap();
             let response = router.clone().oneshot(request()).await.unwrap();
             assert_eq!(text(response).await, withheld);

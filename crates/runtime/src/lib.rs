@@ -14,7 +14,7 @@
 //! - [`selector`]: label selectors, as `kubectl -l` takes them
 //! - [`serve`]: the accept loop: TCP or Unix socket, TLS, HTTP, a cap, a drain
 //! - [`signal`]: SIGTERM and SIGINT
-//! - [`spaced`]: log lines at most so often
+//! - [`log_limiter`]: log lines at most so often
 //! - [`tasks`]: the owner of every task
 //! - [`tls`]: certificates and CAs from files
 
@@ -27,11 +27,11 @@ pub mod health;
 pub mod kube;
 pub mod kube_credentials;
 pub mod log;
+pub mod log_limiter;
 pub mod metrics;
 pub mod reload;
 pub mod selector;
 pub mod serve;
 pub mod signal;
-pub mod spaced;
 pub mod tasks;
 pub mod tls;

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn open_metrics_is_told_by_its_type_and_ends_with_its_mark() {
+    async fn open_metrics_has_its_type_and_ends_with_its_mark() {
         let (headers, body) = ask(("accept", "application/openmetrics-text")).await;
         assert_eq!(
             headers["content-type"],

@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// How often files are read.
-pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Logs the results of reading files, once per change.
 #[derive(Debug)]
-pub struct Looks {
+pub struct ReloadReporter {
     what: &'static str,
     failures: u32,
 }
 
-impl Looks {
+impl ReloadReporter {
     /// For the files of `what`.
     pub const fn new(what: &'static str) -> Self {
         Self { what, failures: 0 }
@@ -52,9 +52,9 @@ pub async fn follow<E: Display>(
     stop: CancellationToken,
     mut look: impl FnMut() -> Result<bool, E>,
 ) {
-    let mut looks = Looks::new(what);
+    let mut looks = ReloadReporter::new(what);
     while stop
-        .run_until_cancelled(tokio::time::sleep(LOOK_EVERY))
+        .run_until_cancelled(tokio::time::sleep(POLL_INTERVAL))
         .await
         .is_some()
     {

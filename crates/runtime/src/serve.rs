@@ -9,9 +9,9 @@ mod body;
 mod connection;
 mod connections;
 mod descriptors;
+mod handle;
 mod head;
 mod heads;
-mod line;
 mod listener;
 mod metrics;
 mod panics;
@@ -37,11 +37,11 @@ use tracing::{debug, warn};
 use self::{
     connection::{Connection, Tls},
     connections::Connections,
-    line::Patience,
+    handle::Patience,
     listener::{Accepted, Arrival},
 };
 pub use self::{
-    line::{Kept, Line, Sending, Standing, Trusted},
+    handle::{ConnectionHandle, Kept, Sending, TrustLevel, Trusted},
     listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
     metrics::ServeMetrics,
 };
@@ -57,8 +57,8 @@ pub struct Limits {
     /// The most connections. One more evicts another.
     pub connections: usize,
     /// The most connections of one address: an IPv4 address, or the first 64 bits of an IPv6
-    /// address. Those that are [`Standing::Trusted`] do not count.
-    pub share: usize,
+    /// address. Those that are [`TrustLevel::Trusted`] do not count.
+    pub per_source: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
     /// How long a connection may be without its first request, after the
@@ -91,7 +91,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
-            share: 512,
+            per_source: 512,
             handshake: Duration::from_secs(10),
             first_request: Duration::from_secs(10),
             request_head: Duration::from_secs(32),
@@ -113,7 +113,7 @@ impl Limits {
         let short = Duration::from_secs(10);
         Self {
             connections: 512,
-            share: 64,
+            per_source: 64,
             large_heads: 16,
             request_head: short,
             idle: short,
@@ -133,43 +133,43 @@ pub struct Peer {
     /// The user of the process at the other end of a Unix socket, from the kernel.
     pub uid: Option<u32>,
     /// Notes of the handlers about it.
-    pub notes: Notes,
+    pub notes: ConnectionNotes,
 }
 
 impl Peer {
     /// Closes its connection.
     pub fn close(&self) {
-        if let Some(line) = self.notes.get::<Line>() {
-            line.evict();
+        if let Some(handle) = self.notes.get::<ConnectionHandle>() {
+            handle.evict();
         }
     }
 
     /// Notes what its certificate says of it now, for when there are more connections
     /// than there is room for. That it was known stays; that it was trusted does not.
-    pub fn verified(&self, standing: Standing) {
-        if let Some(line) = self.notes.get::<Line>() {
-            line.verified(standing);
+    pub fn verified(&self, trust: TrustLevel) {
+        if let Some(handle) = self.notes.get::<ConnectionHandle>() {
+            handle.verified(trust);
         }
     }
 
     /// Notes that it has shown in another way who it is.
     pub fn known(&self) {
-        if let Some(line) = self.notes.get::<Line>() {
-            line.known();
+        if let Some(handle) = self.notes.get::<ConnectionHandle>() {
+            handle.known();
         }
     }
 
-    /// The same as [`Standing::Trusted`], for as long as what this returns is there.
+    /// The same as [`TrustLevel::Trusted`], for as long as what this returns is there.
     pub fn trust(&self) -> Option<Trusted> {
-        self.notes.get::<Line>().map(Trusted::new)
+        self.notes.get::<ConnectionHandle>().map(Trusted::new)
     }
 }
 
 /// Notes of handlers about a connection, for its later requests: at most one value of each type.
 #[derive(Clone, Debug, Default)]
-pub struct Notes(Arc<Mutex<Extensions>>);
+pub struct ConnectionNotes(Arc<Mutex<Extensions>>);
 
-impl Notes {
+impl ConnectionNotes {
     /// The last note of this type.
     pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
         self.lock().get().cloned()
@@ -243,7 +243,7 @@ impl Server {
         descriptors::raise_limit();
         let connections = Connections::new(
             self.limits.connections,
-            self.limits.share,
+            self.limits.per_source,
             self.metrics.clone(),
         );
         let tls = self.tls.clone().map(Tls::new);
@@ -301,8 +301,8 @@ impl Server {
             first_request: self.limits.first_request,
             idle: self.limits.idle,
         };
-        let line = Line::new(patience, self.metrics.clone());
-        let entered = connections.enter(arrival.source, line.clone())?;
+        let handle = ConnectionHandle::new(patience, self.metrics.clone());
+        let entered = connections.enter(arrival.source, handle.clone())?;
         Some(Connection {
             name: Arc::clone(&arrival.name),
             router: router.clone(),
@@ -310,7 +310,7 @@ impl Server {
             limits: self.limits,
             metrics: self.metrics.clone(),
             stop: stop.clone(),
-            line,
+            handle,
             entered,
             large_heads: Arc::clone(large_heads),
         })

@@ -1,4 +1,4 @@
-//! How cAdvisor, in the kubelet, measures one container: on a clock of its own, which nobody who asks can hasten.
+//! How cAdvisor, in the kubelet, measures one container: on a clock of its own, which no request can speed up.
 //!
 //! From google/cadvisor lib v0.60.5, `manager/container.go`: `housekeeping` measures at the start of a container and
 //! then after `nextHousekeepingInterval`, which is `jitter(interval, 1.0)`: the interval times a number that is uniform

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::aggregator::Aggregator;
 use crate::clock::SimClock;
-use crate::door::Door;
+use crate::gate::Gate;
 use crate::identity::{Attributes, Identity, TokenSpec};
 use crate::kubelet::{Fault, Gzip, Kubelet, KubeletAuth, KubeletStats, Page, Serves};
 use crate::pki::{Paths, Pki};
@@ -148,10 +148,10 @@ pub struct Cluster {
     /// Holds the kubelets' port on an address of its own, so that no other cluster takes it.
     _port: TcpListener,
     api: SocketAddr,
-    api_door: Arc<Door>,
+    api_gate: Arc<Gate>,
     paths: Paths,
     tasks: Mutex<JoinSet<()>>,
-    /// Keeps the folder unless the caller named one.
+    /// Keeps the directory unless the caller named one.
     _dir: Option<TempDir>,
 }
 
@@ -171,7 +171,7 @@ impl Cluster {
         &self.shared.pki
     }
 
-    /// The files in the cluster's folder.
+    /// The files in the cluster's directory.
     pub fn paths(&self) -> &Paths {
         &self.paths
     }
@@ -229,7 +229,7 @@ impl Cluster {
             .api_fault
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = fault;
-        self.api_door.set(fault != ApiFault::Refuse).await;
+        self.api_gate.set(fault != ApiFault::Refuse).await;
     }
 
     /// Ends every watch, as a kube-apiserver does from time to time.

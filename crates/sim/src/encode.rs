@@ -20,15 +20,15 @@ pub(crate) fn base64_url(data: &[u8]) -> String {
 /// The inverse of [`base64_url`]; `None` for anything that is not its output.
 pub(crate) fn base64_url_decode(text: &str) -> Option<Vec<u8>> {
     let mut data = Vec::with_capacity(text.len());
-    let (mut bits, mut held) = (0_u32, 0_u32);
+    let (mut bits, mut stored) = (0_u32, 0_u32);
     for byte in text.bytes() {
         let digit = URL_SAFE.iter().position(|known| *known == byte)?;
         bits = (bits << 6) | u32::try_from(digit).ok()?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            data.push(u8::try_from((bits >> held) & 0xff).ok()?);
-            bits &= (1 << held) - 1;
+        stored += 6;
+        if stored >= 8 {
+            stored -= 8;
+            data.push(u8::try_from((bits >> stored) & 0xff).ok()?);
+            bits &= (1 << stored) - 1;
         }
     }
     Some(data)

@@ -57,7 +57,7 @@ pub struct TokenSpec {
     pub groups: Vec<String>,
     /// Who may be shown the token; [`API_AUDIENCE`] when empty.
     pub audiences: Vec<String>,
-    /// How long it is good for; for ever when absent.
+    /// How long it is valid for; for ever when absent.
     pub lifetime: Option<Duration>,
     /// The pod it is bound to, told by TokenReview as `authentication.kubernetes.io/pod-name`.
     pub pod: Option<String>,
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_good_for_its_audience_until_it_ends() {
+    fn a_token_is_valid_for_its_audience_until_it_expires() {
         let mut access = Access::default();
         let spec = TokenSpec::new(SCRAPER)
             .audience("tributary-bus")

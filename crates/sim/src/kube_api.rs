@@ -31,7 +31,7 @@ pub(crate) use self::status::Refusal;
 pub(crate) use self::write::Written;
 use crate::Error;
 use crate::cluster::{ApiFault, Shared};
-use crate::door::Door;
+use crate::gate::Gate;
 use crate::identity::Identity;
 use crate::kubelet::bearer;
 use crate::pki::Ca;
@@ -52,7 +52,7 @@ pub(crate) fn find_kind(plural: &str) -> Option<&'static Kind> {
 /// Opens the API on a free port of 127.0.0.1.
 pub(crate) async fn start(
     shared: &Arc<Shared>,
-    door: Arc<Door>,
+    gate: Arc<Gate>,
     tasks: &mut JoinSet<()>,
 ) -> Result<SocketAddr, Error> {
     let failed = |source| Error::Listen {
@@ -75,7 +75,7 @@ pub(crate) async fn start(
     let shared = Arc::clone(shared);
     tasks.spawn(async move {
         let serve = |stream| connection(Arc::clone(&shared), Arc::clone(&config), stream);
-        door.run(address, listener, CONNECTIONS, serve).await;
+        gate.run(address, listener, CONNECTIONS, serve).await;
     });
     Ok(address)
 }

@@ -24,7 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::Shared;
-use crate::door::Door;
+use crate::gate::Gate;
 use crate::identity::{Attributes, Identity};
 use crate::tls::{self, Body, full};
 use crate::{Ca, Error, Pki};
@@ -68,7 +68,7 @@ pub struct KubeletStats {
     pub requests: u64,
     /// TCP connections that were opened.
     pub connections: u64,
-    /// The headers of the newest request; hyper bounds them to 100.
+    /// The headers of the newest request; hyper limits them to 100.
     pub last_headers: HeaderMap,
     /// The path and query of the newest request.
     pub last_path: String,
@@ -86,7 +86,7 @@ pub(crate) struct Kubelet {
     shared: Arc<Shared>,
     fault: Mutex<Fault>,
     serves: Mutex<Serves>,
-    door: Door,
+    gate: Gate,
     replayed: AtomicUsize,
     stats: Mutex<KubeletStats>,
 }
@@ -98,7 +98,7 @@ impl Kubelet {
         tls: Arc<ServerConfig>,
         shared: Arc<Shared>,
     ) -> Arc<Self> {
-        let door = Door::new(shared.stop.child_token());
+        let gate = Gate::new(shared.stop.child_token());
         Arc::new(Self {
             name: name.to_owned(),
             address,
@@ -106,7 +106,7 @@ impl Kubelet {
             shared,
             fault: Mutex::new(Fault::None),
             serves: Mutex::default(),
-            door,
+            gate,
             replayed: AtomicUsize::new(0),
             stats: Mutex::default(),
         })
@@ -142,7 +142,7 @@ impl Kubelet {
 
     /// Ends the listener and every connection.
     pub(crate) fn stop(&self) {
-        self.door.stop();
+        self.gate.stop();
     }
 
     /// Changes the fault and returns when it is in force for connections and requests that come from now on.
@@ -155,7 +155,7 @@ impl Kubelet {
             fault,
         );
         if cuts || before.cuts() {
-            self.door.set(open).await;
+            self.gate.set(open).await;
         }
     }
 
@@ -177,7 +177,7 @@ impl Kubelet {
 
     /// Accepts connections until the kubelet is stopped.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
-        self.door
+        self.gate
             .run(self.address, listener, CONNECTIONS, |stream| {
                 Arc::clone(&self).connection(stream)
             })

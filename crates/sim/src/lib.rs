@@ -4,14 +4,14 @@
 //! whose load follows closed formulas, and an aggregator that proxies `metrics.k8s.io` to frontends as kube-apiserver
 //! does. Everything can change while it runs, and every kubelet can be made to misbehave ([`Fault`]).
 //!
-//! It knows nothing of Tributary: both halves talk to it over the network, as they would to a real cluster.
+//! It knows nothing of Tributary: both components talk to it over the network, as they would to a real cluster.
 
 mod aggregator;
 mod cadvisor;
 mod clock;
 mod cluster;
-mod door;
 mod encode;
+mod gate;
 mod identity;
 mod kube_api;
 mod kubelet;

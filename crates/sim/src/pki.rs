@@ -57,7 +57,7 @@ impl Credential {
 /// Where [`Pki::write`] and the cluster put their files.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// The folder of all the others.
+    /// The directory of all the others.
     pub dir: PathBuf,
     /// Signs kube-apiserver's, kubelets' and clients' certificates.
     pub cluster_ca: PathBuf,

@@ -315,7 +315,7 @@ impl Store {
         Some(stored)
     }
 
-    /// The events after `version` that are still held, and a receiver of those to come; `None` when some are gone.
+    /// The events after `version` that are still stored, and a receiver of those to come; `None` when some are gone.
     pub(crate) fn watch(
         &self,
         kind: &Kind,

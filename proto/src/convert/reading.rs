@@ -181,14 +181,14 @@ fn remarks(wire: &v1::Reading, roster: &WireRoster, node: &NodeName) -> Result<R
 }
 
 fn unreadable(wire: &v1::Reading, node: &NodeName) -> Result<Box<[PodKey]>, Invalid> {
-    let told = wire.unreadable_pods.iter().take(Remarks::MAX_UNREADABLE);
+    let unreadable = wire.unreadable_pods.iter().take(Remarks::MAX_UNREADABLE);
     let key = |pod: &PodName| {
         let is_name = is_dns_label(&pod.namespace) && is_dns_subdomain(&pod.name);
         is_name.then(|| PodKey::new(pod.namespace.as_str(), pod.name.as_str()))
     };
-    let told: Option<BTreeSet<PodKey>> = told.map(key).collect();
-    let told = told.ok_or_else(|| Invalid::PodName { node: node.clone() })?;
-    Ok(told.into_iter().collect())
+    let unreadable: Option<BTreeSet<PodKey>> = unreadable.map(key).collect();
+    let unreadable = unreadable.ok_or_else(|| Invalid::PodName { node: node.clone() })?;
+    Ok(unreadable.into_iter().collect())
 }
 
 fn withheld_to_wire(reason: NoUsage) -> Withheld {

@@ -1,8 +1,8 @@
 //! The flags of metrics-server that a scraper does not have.
 
-use tributary_runtime::args::foreign::{self, Flag, Verdict};
+use tributary_runtime::args::foreign::{self, Flag, Treatment};
 
-const API: Verdict = Verdict::Refused("belongs to tributary-apiserver, which serves the API");
+const API: Treatment = Treatment::Refused("belongs to tributary-apiserver, which serves the API");
 
 const FLAGS: [Flag; 47] = [
     Flag("advertise-address", API),

@@ -19,14 +19,14 @@ use tributary_runtime::clock::Clock;
 use super::{
     credentials::{Access, Credentials, Unusable},
     dial::{DialError, dial},
-    doors::Door,
+    frontend_address::FrontendAddress,
+    frontend_link::Progress,
     hub::Hub,
-    line::Progress,
     outbox::Outbox,
 };
 use crate::{
     config::Config,
-    metrics::{BusMetrics, ShareMetrics, node_refused},
+    metrics::{AssignmentMetrics, BusMetrics, node_refused},
 };
 
 /// Who this scraper is, and what its streams share.
@@ -63,7 +63,7 @@ pub(crate) struct Client {
     pub(crate) metrics: BusMetrics,
     /// Where word of overdue nodes goes.
     pub(crate) overdue: mpsc::Sender<Vec<String>>,
-    pub(crate) share: ShareMetrics,
+    pub(crate) assignment: AssignmentMetrics,
 }
 
 /// Why a stream ended.
@@ -101,15 +101,15 @@ impl Ended {
 }
 
 impl Client {
-    /// Publishes to `door` until the stream ends, which it does in order after
+    /// Publishes to `frontend_address` until the stream ends, which it does in order after
     /// `closing`. `progress` is told how far it has come.
     pub(super) async fn publish(
         &self,
-        (door, access): (&Door, &Access),
+        (frontend_address, access): (&FrontendAddress, &Access),
         closing: CancellationToken,
         progress: Progress,
     ) -> Result<(), Ended> {
-        let channel = dial(door, access).await?;
+        let channel = dial(frontend_address, access).await?;
         let mut bus = SampleBusClient::new(channel)
             .max_encoding_message_size(MESSAGE_BYTES)
             .max_decoding_message_size(MESSAGE_BYTES);
@@ -126,7 +126,7 @@ impl Client {
         });
         let mut request = Request::new(requests);
         // Nobody on the way may read it.
-        if let Some(token) = access.token.as_ref().filter(|_| door.is_tls()) {
+        if let Some(token) = access.token.as_ref().filter(|_| frontend_address.is_tls()) {
             let metadata = request.metadata_mut();
             metadata.insert("authorization", token.clone());
         }
@@ -134,16 +134,16 @@ impl Client {
         while let Some(response) = responses.message().await? {
             match response.message {
                 Some(Message::Welcome(welcome)) => {
-                    info!(%door, frontend = welcome.frontend, "frontend connected");
+                    info!(%frontend_address, frontend = welcome.frontend, "frontend connected");
                     progress.welcomed();
                 }
                 Some(Message::NeedRoster(wanted)) => {
                     mailbox.leave_roster_wanted(&wanted.node.into());
                 }
                 Some(Message::Overdue(overdue)) => self.overdue(overdue),
-                Some(Message::NodeRefused(refused)) => self.refused(door, refused),
+                Some(Message::NodeRefused(refused)) => self.refused(frontend_address, refused),
                 // A later version may say what this one does not know.
-                None => debug!(%door, "message skipped"),
+                None => debug!(%frontend_address, "message skipped"),
             }
         }
         Err(Ended::Closed)
@@ -154,18 +154,18 @@ impl Client {
     fn overdue(&self, mut overdue: Overdue) {
         overdue.nodes.truncate(OVERDUE_NODES);
         if self.overdue.try_send(overdue.nodes).is_err() {
-            self.share.reports_dropped.inc();
+            self.assignment.reports_dropped.inc();
         }
     }
 
     /// Says once why a frontend does not take a node. Its other nodes go on.
-    fn refused(&self, door: &Door, refused: NodeRefused) {
+    fn refused(&self, frontend_address: &FrontendAddress, refused: NodeRefused) {
         let reason = refused.reason();
         self.metrics.node_refused(reason);
         if self.hub.refused(&refused.node, reason) {
             let (node, reason) = (refused.node, node_refused(reason));
             let error = failure_text(refused.message);
-            warn!(%door, node, reason, error, "the frontend refused a node");
+            warn!(%frontend_address, node, reason, error, "the frontend refused a node");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Files are looked at again and again, by content. When they have changed, every
 //! stream is followed by one with the new credentials, so a token is replaced
-//! long before it runs out: the kubelet renews it after four fifths of its time.
+//! long before it expires: the kubelet renews it after four fifths of its time.
 //! What cannot be used leaves what is known in force; what is missing at the
 //! start is waited for.
 
@@ -25,7 +25,7 @@ use tributary_runtime::{
 };
 
 /// How often files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Where the credentials are.
 #[derive(Clone, Debug, Default)]
@@ -105,23 +105,23 @@ impl Credentials {
     }
 
     /// With the certificates by which we and frontends know each other.
-    pub(crate) fn told_in(&self, expirations: Expirations) -> Expirations {
+    pub(crate) fn register_expiry(&self, expirations: Expirations) -> Expirations {
         let (ca, pair) = (self.clone(), self.clone());
         expirations
             .with("bus-ca", move || ca.ca_expires())
             .with("bus-client", move || pair.pair_expires())
     }
 
-    /// When the last of the CAs runs out that are in force.
+    /// When the last of the CAs expires that are in force.
     fn ca_expires(&self) -> Option<i64> {
-        let held = self.0.current.borrow().clone()?;
-        tls::last_to_expire(&tls::in_pem(held.material.ca.as_deref()?))
+        let stored = self.0.current.borrow().clone()?;
+        tls::last_to_expire(&tls::in_pem(stored.material.ca.as_deref()?))
     }
 
-    /// When the certificate runs out that is shown.
+    /// When the certificate expires that is shown.
     fn pair_expires(&self) -> Option<i64> {
-        let held = self.0.current.borrow().clone()?;
-        let (chain, _) = held.material.pair.as_ref()?;
+        let stored = self.0.current.borrow().clone()?;
+        let (chain, _) = stored.material.pair.as_ref()?;
         tls::first_to_expire(&tls::in_pem(chain))
     }
 
@@ -134,7 +134,7 @@ impl Credentials {
     pub(crate) async fn follow(self, stop: CancellationToken) {
         // One failure may be a pair that is half written; two are a fault.
         let mut failures = 0_u32;
-        let sleep = || tokio::time::sleep(LOOK_EVERY);
+        let sleep = || tokio::time::sleep(POLL_INTERVAL);
         while stop.run_until_cancelled(sleep()).await.is_some() {
             match self.look() {
                 Ok((_, changed)) => {
@@ -158,9 +158,9 @@ impl Credentials {
         let lock = self.0.looking.lock();
         let _looking = lock.unwrap_or_else(PoisonError::into_inner);
         let material = self.0.files.read()?;
-        let held = self.0.current.borrow().clone();
-        if let Some(held) = held.filter(|held| held.material == material) {
-            return Ok((held, false));
+        let stored = self.0.current.borrow().clone();
+        if let Some(stored) = stored.filter(|stored| stored.material == material) {
+            return Ok((stored, false));
         }
         let access = Arc::new(self.0.files.access(material)?);
         let before = self.0.current.send_replace(Some(Arc::clone(&access)));
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_again_and_told_of_once() {
+    fn a_token_is_read_again_and_logged_once() {
         let (_dir, credentials, path) = token("one\n");
         assert_eq!(shown(&credentials), b"Bearer one");
         let mut changes = credentials.changes();

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use super::{
     credentials::{Access, Unusable},
-    doors::Door,
+    frontend_address::FrontendAddress,
 };
 
 /// How long a connection may take to stand, TLS included.
@@ -52,34 +52,37 @@ fn innermost(error: &tonic::transport::Error) -> String {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// Connects to `door`.
-pub(super) async fn dial(door: &Door, access: &Access) -> Result<Channel, DialError> {
+/// Connects to `frontend_address`.
+pub(super) async fn dial(
+    frontend_address: &FrontendAddress,
+    access: &Access,
+) -> Result<Channel, DialError> {
     let endpoint = Endpoint::from_static("http://bus.tributary.dev")
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .keep_alive_while_idle(true);
-    let tls = match door {
-        Door::Tcp {
+    let tls = match frontend_address {
+        FrontendAddress::Tcp {
             tls: Some(name), ..
         } => Some(tls(name, access)?),
         _ => None,
     };
-    let door = door.clone();
+    let frontend_address = frontend_address.clone();
     let connector = tower::service_fn(move |_: Uri| {
-        let (door, tls) = (door.clone(), tls.clone());
-        async move { connect(door, tls).await.map(TokioIo::new) }
+        let (frontend_address, tls) = (frontend_address.clone(), tls.clone());
+        async move { connect(frontend_address, tls).await.map(TokioIo::new) }
     });
     Ok(endpoint.connect_with_connector(connector).await?)
 }
 
 async fn connect(
-    door: Door,
+    frontend_address: FrontendAddress,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 ) -> io::Result<Box<dyn Stream>> {
-    match door {
-        Door::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
-        Door::Tcp { host, port, .. } => {
+    match frontend_address {
+        FrontendAddress::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        FrontendAddress::Tcp { host, port, .. } => {
             let stream = TcpStream::connect((host.as_str(), port)).await?;
             stream.set_nodelay(true)?;
             match tls {

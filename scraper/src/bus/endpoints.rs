@@ -157,8 +157,8 @@ impl Slices {
             };
             for (who, host) in &slice.endpoints {
                 let place = (slice.ipv6, host, port);
-                let held = best.entry(who.as_ref().unwrap_or(host)).or_insert(place);
-                *held = place.min(*held);
+                let stored = best.entry(who.as_ref().unwrap_or(host)).or_insert(place);
+                *stored = place.min(*stored);
             }
         }
         let best = best.into_values();

@@ -9,11 +9,11 @@ use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::{ScrapeFailure, node_refused};
 
 use super::mailbox::Mailbox;
-use crate::{metrics::BusMetrics, ownership::Standing};
+use crate::{metrics::BusMetrics, ownership::NodeRole};
 
-/// What is held of one node, for a frontend that is new.
+/// What is stored of one node, for a frontend that is new.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Held {
+pub(super) struct NodeHistory {
     pub(super) older: Option<Arc<Reading>>,
     pub(super) newest: Option<Arc<Reading>>,
     /// The last failure, if nothing succeeded since.
@@ -22,9 +22,9 @@ pub(super) struct Held {
 
 #[derive(Debug, Default)]
 struct Inner {
-    nodes: HashMap<NodeName, Held>,
+    nodes: HashMap<NodeName, NodeHistory>,
     /// What we are to the nodes to which we are something.
-    standings: HashMap<NodeName, Standing>,
+    roles: HashMap<NodeName, NodeRole>,
     /// Why frontends refuse some of the nodes.
     refused: HashMap<NodeName, node_refused::Reason>,
     mailboxes: Vec<Arc<Mailbox>>,
@@ -37,13 +37,13 @@ pub(crate) struct Hub {
     metrics: BusMetrics,
 }
 
-/// A place in the hub for one stream: its mailbox, and what was held when it
+/// A place in the hub for one stream: its mailbox, and what was stored when it
 /// began. Dropping it closes the mailbox.
 #[derive(Debug)]
 pub(super) struct Subscription {
     hub: Hub,
     pub(super) mailbox: Arc<Mailbox>,
-    pub(super) replay: Vec<(NodeName, Held)>,
+    pub(super) replay: Vec<(NodeName, NodeHistory)>,
 }
 
 impl Hub {
@@ -58,17 +58,17 @@ impl Hub {
     pub(crate) fn publish(&self, reading: Reading) {
         let reading = Arc::new(reading);
         let mut inner = self.lock();
-        let held = inner.nodes.entry(reading.node.clone()).or_default();
+        let history = inner.nodes.entry(reading.node.clone()).or_default();
         // One that brings no new sample takes the place of the newest, so that
-        // the two that are held are different ones.
-        if let Some(newest) = held.newest.replace(Arc::clone(&reading))
+        // the two that are stored are different ones.
+        if let Some(newest) = history.newest.replace(Arc::clone(&reading))
             && newest.newest_at() < reading.newest_at()
         {
-            held.older = Some(newest);
+            history.older = Some(newest);
         }
-        held.failure = None;
+        history.failure = None;
         for mailbox in &inner.mailboxes {
-            mailbox.leave_reading(Arc::clone(&reading));
+            mailbox.put_reading(Arc::clone(&reading));
         }
     }
 
@@ -76,39 +76,39 @@ impl Hub {
     pub(crate) fn fail(&self, node: &NodeName, failure: ScrapeFailure) {
         let failure = Arc::new(failure);
         let mut inner = self.lock();
-        let held = inner.nodes.entry(node.clone()).or_default();
-        held.failure = Some(Arc::clone(&failure));
+        let history = inner.nodes.entry(node.clone()).or_default();
+        history.failure = Some(Arc::clone(&failure));
         for mailbox in &inner.mailboxes {
             mailbox.leave_failure(node, Arc::clone(&failure));
         }
     }
 
-    /// Forgets a node that is not scraped here any more.
+    /// Forgets a node that is no longer scraped here.
     pub(crate) fn release(&self, node: &NodeName) {
         let mut inner = self.lock();
         inner.nodes.remove(node);
         inner.refused.remove(node);
         for mailbox in &inner.mailboxes {
-            mailbox.leave_release(node);
+            mailbox.put_release(node);
         }
     }
 
     /// Leaves word of what we are to nodes, as far as that is new.
-    pub(crate) fn share(&self, standings: Vec<(NodeName, Standing)>) {
+    pub(crate) fn publish_roles(&self, roles: Vec<(NodeName, NodeRole)>) {
         let mut inner = self.lock();
-        let mut news = Vec::with_capacity(standings.len());
-        for (node, standing) in standings {
+        let mut news = Vec::with_capacity(roles.len());
+        for (node, standing) in roles {
             let before = match standing {
-                Standing::None => inner.standings.remove(&node),
-                _ => inner.standings.insert(node.clone(), standing),
+                NodeRole::None => inner.roles.remove(&node),
+                _ => inner.roles.insert(node.clone(), standing),
             };
-            if before.unwrap_or(Standing::None) != standing {
+            if before.unwrap_or(NodeRole::None) != standing {
                 news.push((node, standing));
             }
         }
         if !news.is_empty() {
             for mailbox in &inner.mailboxes {
-                mailbox.leave_standings(&news);
+                mailbox.put_roles(&news);
             }
         }
     }
@@ -129,15 +129,15 @@ impl Hub {
         let mailbox = Arc::new(Mailbox::new(self.metrics.clone()));
         let mut inner = self.lock();
         inner.mailboxes.push(Arc::clone(&mailbox));
-        let standings = inner.standings.iter();
-        let standings: Vec<_> = standings.map(|(node, is)| (node.clone(), *is)).collect();
-        mailbox.leave_standings(&standings);
+        let roles = inner.roles.iter();
+        let roles: Vec<_> = roles.map(|(node, is)| (node.clone(), *is)).collect();
+        mailbox.put_roles(&roles);
         let nodes = inner.nodes.iter();
         Subscription {
             hub: self.clone(),
             mailbox,
             replay: nodes
-                .map(|(node, held)| (node.clone(), held.clone()))
+                .map(|(node, history)| (node.clone(), history.clone()))
                 .collect(),
         }
     }
@@ -175,19 +175,19 @@ mod tests {
             hub.publish(reading("n1", asked, sample));
         }
         let mut place = hub.subscribe();
-        let (_, held) = place.replay.pop().unwrap();
+        let (_, history) = place.replay.pop().unwrap();
         let asked = |reading: Option<Arc<Reading>>| reading.unwrap().asked_at;
-        assert_eq!(asked(held.newest), Timestamp::from_millis(5));
-        assert_eq!(asked(held.older), Timestamp::from_millis(3));
+        assert_eq!(asked(history.newest), Timestamp::from_millis(5));
+        assert_eq!(asked(history.older), Timestamp::from_millis(3));
     }
 
     #[test]
-    fn a_failure_is_held_until_the_next_success() {
+    fn a_failure_is_kept_until_the_next_success() {
         let hub = Hub::default();
         hub.publish(reading("n1", 1, 10));
         hub.fail(&"n1".into(), ScrapeFailure::default());
-        let (_, held) = hub.subscribe().replay.pop().unwrap();
-        assert!(held.failure.is_some() && held.newest.is_some());
+        let (_, history) = hub.subscribe().replay.pop().unwrap();
+        assert!(history.failure.is_some() && history.newest.is_some());
         hub.publish(reading("n1", 2, 20));
         assert!(hub.subscribe().replay[0].1.failure.is_none());
     }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::ScrapeFailure;
 
-use crate::{metrics::BusMetrics, ownership::Standing};
+use crate::{metrics::BusMetrics, ownership::NodeRole};
 
 /// What is new about one node.
 #[derive(Debug, Default, PartialEq)]
@@ -21,7 +21,7 @@ pub(super) struct News {
     pub(super) reading: Option<Arc<Reading>>,
     /// A failure after that reading.
     pub(super) failure: Option<Arc<ScrapeFailure>>,
-    /// Not scraped here any more. What came before it need not be told.
+    /// No longer scraped here. What came before it need not be told.
     pub(super) released: bool,
     /// The frontend lacks the roster of the newest reading.
     pub(super) roster_wanted: bool,
@@ -33,7 +33,7 @@ struct Waiting {
     order: VecDeque<NodeName>,
     news: HashMap<NodeName, News>,
     /// What we have become to which nodes.
-    standings: HashMap<NodeName, Standing>,
+    roles: HashMap<NodeName, NodeRole>,
 }
 
 /// The mail of one frontend.
@@ -53,7 +53,7 @@ impl Mailbox {
     }
 
     /// Leaves a reading, in place of an unread one of the same node.
-    pub(super) fn leave_reading(&self, reading: Arc<Reading>) {
+    pub(super) fn put_reading(&self, reading: Arc<Reading>) {
         let node = reading.node.clone();
         let replaced = self.leave(&node, |news| {
             news.failure = None;
@@ -73,9 +73,9 @@ impl Mailbox {
         });
     }
 
-    /// Leaves word that a node is not scraped here any more, beside an unread
+    /// Leaves word that a node is no longer scraped here, beside an unread
     /// reading: it may be the last that anybody has.
-    pub(super) fn leave_release(&self, node: &NodeName) {
+    pub(super) fn put_release(&self, node: &NodeName) {
         self.leave(node, |news| {
             news.failure = None;
             news.released = true;
@@ -88,16 +88,16 @@ impl Mailbox {
     }
 
     /// Leaves word of what we have become to nodes.
-    pub(super) fn leave_standings(&self, standings: &[(NodeName, Standing)]) {
+    pub(super) fn put_roles(&self, roles: &[(NodeName, NodeRole)]) {
         let mut waiting = self.lock();
-        waiting.standings.extend(standings.iter().cloned());
+        waiting.roles.extend(roles.iter().cloned());
         drop(waiting);
         self.arrived.notify_one();
     }
 
     /// All that we have become to nodes, without waiting.
-    pub(super) fn take_standings(&self) -> HashMap<NodeName, Standing> {
-        std::mem::take(&mut self.lock().standings)
+    pub(super) fn take_roles(&self) -> HashMap<NodeName, NodeRole> {
+        std::mem::take(&mut self.lock().roles)
     }
 
     /// The oldest news, without waiting.
@@ -109,7 +109,7 @@ impl Mailbox {
     }
 
     /// Waits until there is something to take.
-    pub(super) async fn filled(&self) {
+    pub(super) async fn wait_nonempty(&self) {
         loop {
             // Registered before looking, so that nothing left in between is
             // missed.
@@ -123,7 +123,7 @@ impl Mailbox {
 
     pub(super) fn is_empty(&self) -> bool {
         let waiting = self.lock();
-        waiting.order.is_empty() && waiting.standings.is_empty()
+        waiting.order.is_empty() && waiting.roles.is_empty()
     }
 
     /// How many nodes have news.
@@ -196,7 +196,7 @@ mod tests {
     fn the_newest_of_a_node_takes_the_place_of_an_unread_one() {
         let mailbox = Mailbox::default();
         for (node, asked) in [("n1", 1), ("n2", 2), ("n1", 3)] {
-            mailbox.leave_reading(Arc::new(reading(node, asked, asked)));
+            mailbox.put_reading(Arc::new(reading(node, asked, asked)));
         }
         assert_eq!(mailbox.len(), 2);
         let (node, news) = mailbox.try_take().unwrap();
@@ -211,27 +211,27 @@ mod tests {
     fn a_failure_stands_beside_the_reading_before_it_and_goes_with_the_next() {
         let mailbox = Mailbox::default();
         let failure = Arc::new(ScrapeFailure::default());
-        mailbox.leave_reading(Arc::new(reading("n1", 1, 1)));
+        mailbox.put_reading(Arc::new(reading("n1", 1, 1)));
         mailbox.leave_failure(&"n1".into(), Arc::clone(&failure));
         let (_, news) = mailbox.try_take().unwrap();
         assert!(news.reading.is_some() && news.failure.is_some());
         mailbox.leave_failure(&"n1".into(), failure);
-        mailbox.leave_reading(Arc::new(reading("n1", 2, 2)));
+        mailbox.put_reading(Arc::new(reading("n1", 2, 2)));
         assert!(mailbox.try_take().unwrap().1.failure.is_none());
     }
 
     #[tokio::test]
     async fn who_waits_is_woken() {
         let mailbox = Arc::new(Mailbox::default());
-        let ((), ()) = tokio::join!(mailbox.filled(), async {
+        let ((), ()) = tokio::join!(mailbox.wait_nonempty(), async {
             tokio::task::yield_now().await;
-            mailbox.leave_release(&"n1".into());
+            mailbox.put_release(&"n1".into());
         });
         assert!(mailbox.try_take().unwrap().1.released);
-        let ((), ()) = tokio::join!(mailbox.filled(), async {
+        let ((), ()) = tokio::join!(mailbox.wait_nonempty(), async {
             tokio::task::yield_now().await;
-            mailbox.leave_standings(&[("n1".into(), Standing::Owner)]);
+            mailbox.put_roles(&[("n1".into(), NodeRole::Owner)]);
         });
-        assert_eq!(mailbox.take_standings().len(), 1);
+        assert_eq!(mailbox.take_roles().len(), 1);
     }
 }

@@ -28,10 +28,10 @@ use tributary_proto::{
 };
 
 use super::{
-    hub::{Held, Hub, Subscription},
+    hub::{Hub, NodeHistory, Subscription},
     mailbox::{Mailbox, News},
 };
-use crate::{metrics::BusMetrics, ownership::Standing};
+use crate::{metrics::BusMetrics, ownership::NodeRole};
 
 /// How long the first news waits for others: for every time that something is
 /// sent, both ends wake up, encrypt or decrypt, and call the kernel.
@@ -108,11 +108,11 @@ impl Outbox {
             }
             if let Some((node, news)) = self.place.mailbox.try_take() {
                 self.prepare(&node, news);
-            } else if let Some((node, held)) = self.place.replay.pop() {
-                self.prepare_replay(&node, held);
+            } else if let Some((node, history)) = self.place.replay.pop() {
+                self.prepare_replay(&node, history);
             } else if self.synced {
-                let filled = self.place.mailbox.filled();
-                self.closing.run_until_cancelled(filled).await?;
+                let wait_nonempty = self.place.mailbox.wait_nonempty();
+                self.closing.run_until_cancelled(wait_nonempty).await?;
                 // What else comes shortly goes along.
                 self.closing.run_until_cancelled(sleep(GATHER)).await;
             } else {
@@ -124,12 +124,12 @@ impl Outbox {
 
     /// What we have become to nodes: one message, or a few, for each role.
     fn prepare_standings(&mut self) {
-        let standings = self.place.mailbox.take_standings();
-        if standings.is_empty() {
+        let roles = self.place.mailbox.take_roles();
+        if roles.is_empty() {
             return;
         }
         let mut nodes: BTreeMap<i32, Vec<String>> = BTreeMap::new();
-        for (node, standing) in standings {
+        for (node, standing) in roles {
             let role = i32::from(role(standing));
             nodes.entry(role).or_default().push(node.to_string());
         }
@@ -164,13 +164,13 @@ impl Outbox {
         }
     }
 
-    fn prepare_replay(&mut self, node: &NodeName, held: Held) {
-        let readings = [held.older, held.newest];
+    fn prepare_replay(&mut self, node: &NodeName, history: NodeHistory) {
+        let readings = [history.older, history.newest];
         for reading in readings.into_iter().flatten() {
             self.prepare_reading(&reading);
         }
         let news = News {
-            failure: held.failure,
+            failure: history.failure,
             ..News::default()
         };
         self.prepare(node, news);
@@ -234,13 +234,13 @@ fn too_large(reading: &Reading, bytes: usize, longest: usize) -> ScrapeFailure {
     }
 }
 
-fn role(standing: Standing) -> Role {
+fn role(standing: NodeRole) -> Role {
     match standing {
-        Standing::None => Role::Unspecified,
-        Standing::Owner => Role::Owner,
-        Standing::Standby => Role::Standby,
-        Standing::Leaving => Role::Leaving,
-        Standing::Rescuer => Role::Rescuer,
+        NodeRole::None => Role::Unspecified,
+        NodeRole::Owner => Role::Owner,
+        NodeRole::Standby => Role::Standby,
+        NodeRole::Leaving => Role::Leaving,
+        NodeRole::Rescuer => Role::Rescuer,
     }
 }
 

@@ -8,9 +8,9 @@ use tracing::warn;
 
 use super::{
     client::Client,
-    doors::{Door, Naming},
     endpoints::Found,
-    line::keep_publishing,
+    frontend_address::{FrontendAddress, TlsNaming},
+    frontend_link::keep_publishing,
     names::{self, Addresses, Lookup, Name},
 };
 use crate::{config::Frontend, metrics::BusMetrics};
@@ -22,7 +22,7 @@ const MOST_FRONTENDS: usize = 64;
 /// What flags say about frontends.
 pub(crate) struct Frontends {
     pub(crate) urls: Vec<Frontend>,
-    pub(crate) naming: Naming,
+    pub(crate) naming: TlsNaming,
     /// How the names among them become addresses.
     pub(crate) lookup: Lookup,
 }
@@ -35,9 +35,9 @@ impl Frontends {
         })
     }
 
-    fn doors(&self, found: &Found, resolved: &Addresses) -> Vec<Door> {
-        let doors = |url| self.naming.doors(url, found, resolved);
-        self.urls.iter().flat_map(doors).collect()
+    fn frontend_addresses(&self, found: &Found, resolved: &Addresses) -> Vec<FrontendAddress> {
+        let frontend_addresses = |url| self.naming.frontend_addresses(url, found, resolved);
+        self.urls.iter().flat_map(frontend_addresses).collect()
     }
 }
 
@@ -52,16 +52,21 @@ pub(crate) async fn supervise(
     let names = frontends.names();
     let (_lookups, mut resolved) = names::follow(names, &frontends.lookup, &client.metrics);
     // A client ends when its guard is dropped.
-    let mut clients: BTreeMap<Door, DropGuard> = BTreeMap::new();
+    let mut clients: BTreeMap<FrontendAddress, DropGuard> = BTreeMap::new();
     let mut running = JoinSet::new();
     loop {
-        let doors = frontends.doors(&found.borrow_and_update(), &resolved.borrow_and_update());
-        let doors = at_most(MOST_FRONTENDS, doors, &client.metrics);
-        clients.retain(|door, _| doors.contains(door));
-        for door in doors {
-            clients.entry(door.clone()).or_insert_with(|| {
+        let frontend_addresses =
+            frontends.frontend_addresses(&found.borrow_and_update(), &resolved.borrow_and_update());
+        let frontend_addresses = at_most(MOST_FRONTENDS, frontend_addresses, &client.metrics);
+        clients.retain(|frontend_address, _| frontend_addresses.contains(frontend_address));
+        for frontend_address in frontend_addresses {
+            clients.entry(frontend_address.clone()).or_insert_with(|| {
                 let gone = CancellationToken::new();
-                running.spawn(keep_publishing(door, client.clone(), gone.clone()));
+                running.spawn(keep_publishing(
+                    frontend_address,
+                    client.clone(),
+                    gone.clone(),
+                ));
                 gone.drop_guard()
             });
         }
@@ -77,17 +82,21 @@ pub(crate) async fn supervise(
 }
 
 /// The first `most` of these, each once. What is left out is counted.
-fn at_most(most: usize, mut doors: Vec<Door>, metrics: &BusMetrics) -> Vec<Door> {
-    doors.sort_unstable();
-    doors.dedup();
-    let left_out = doors.len().saturating_sub(most);
-    let told = metrics.frontends_left_out(left_out);
-    if left_out > 0 && told != left_out {
+fn at_most(
+    most: usize,
+    mut frontend_addresses: Vec<FrontendAddress>,
+    metrics: &BusMetrics,
+) -> Vec<FrontendAddress> {
+    frontend_addresses.sort_unstable();
+    frontend_addresses.dedup();
+    let left_out = frontend_addresses.len().saturating_sub(most);
+    let previous = metrics.frontends_left_out(left_out);
+    if left_out > 0 && previous != left_out {
         warn!(left_out, most, "too many frontends, skipping some");
     }
-    doors.truncate(most);
-    metrics.frontends_known(doors.len());
-    doors
+    frontend_addresses.truncate(most);
+    metrics.frontends_known(frontend_addresses.len());
+    frontend_addresses
 }
 
 #[cfg(test)]
@@ -104,7 +113,7 @@ mod tests {
             credentials::{Credentials, Files},
             hub::Hub,
         },
-        metrics::ShareMetrics,
+        metrics::AssignmentMetrics,
     };
 
     /// A scraper's client that has nothing to say.
@@ -126,7 +135,7 @@ mod tests {
             clock: Clock::system(),
             metrics: BusMetrics::default(),
             overdue: mpsc::channel(1).0,
-            share: ShareMetrics::default(),
+            assignment: AssignmentMetrics::default(),
         }
     }
 
@@ -140,7 +149,7 @@ mod tests {
         let service = service.clone();
         let frontends = Frontends {
             urls: urls.into(),
-            naming: Naming {
+            naming: TlsNaming {
                 server_name: None,
                 tls: true,
             },
@@ -182,12 +191,17 @@ mod tests {
     #[test]
     fn frontends_beyond_the_most_are_counted_and_not_fed() {
         let metrics = BusMetrics::default();
-        let door = |name: &str| Door::Unix(name.into());
-        let doors = vec![door("/c"), door("/a"), door("/b"), door("/a")];
-        let fed = at_most(2, doors.clone(), &metrics);
-        assert_eq!(fed, [door("/a"), door("/b")]);
+        let frontend_address = |name: &str| FrontendAddress::Unix(name.into());
+        let frontend_addresses = vec![
+            frontend_address("/c"),
+            frontend_address("/a"),
+            frontend_address("/b"),
+            frontend_address("/a"),
+        ];
+        let fed = at_most(2, frontend_addresses.clone(), &metrics);
+        assert_eq!(fed, [frontend_address("/a"), frontend_address("/b")]);
         assert_eq!(metrics.frontends_left_out(0), 1);
-        assert_eq!(at_most(3, doors, &metrics).len(), 3);
+        assert_eq!(at_most(3, frontend_addresses, &metrics).len(), 3);
         assert_eq!(metrics.frontends_left_out(0), 0);
     }
 }

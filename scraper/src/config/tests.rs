@@ -19,7 +19,7 @@ fn is_refused(args: &[&str], message: &str) {
 }
 
 #[test]
-fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
+fn kubelet_flags_that_do_not_fit_are_refused_as_by_metrics_server() {
     let (ca, key, cert) = (
         "--kubelet-certificate-authority=a",
         "--kubelet-client-key=k",
@@ -73,7 +73,7 @@ fn kubelet_flags_that_do_not_fit_are_told_as_by_metrics_server() {
 }
 
 #[test]
-fn times_that_do_not_fit_are_told_as_by_metrics_server() {
+fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
     let faults: [(&[&str], &str); _] = [
         (
             &["--kubelet-request-timeout=0", "--metric-resolution=1s"],
@@ -108,7 +108,7 @@ fn times_that_do_not_fit_are_told_as_by_metrics_server() {
 }
 
 #[test]
-fn the_page_of_a_kubelet_has_a_limit_within_bounds() {
+fn the_page_limit_of_a_kubelet_has_a_minimum_and_a_maximum() {
     for (given, bytes) in [
         ("64Ki", 65_536),
         ("64Mi", 67_108_864),
@@ -150,7 +150,7 @@ fn what_the_flags_say_is_what_is_done() {
     assert!(config.rules.use_status_port);
     assert_eq!(config.rules.port, 1);
     assert_eq!(config.node_selector, "a=b");
-    assert_eq!(config.share, Share::Fixed(Shard::new(1, 2).unwrap()));
+    assert_eq!(config.sharding, Sharding::Fixed(Shard::new(1, 2).unwrap()));
     assert_eq!(config.replicas, 1);
     assert_eq!(config.frontends.len(), 2);
     let pair = PairFiles {
@@ -233,8 +233,11 @@ fn a_share_must_be_there_and_names_must_be_names() {
 #[test]
 fn members_find_each_other_by_leases_unless_shards_are_fixed() {
     let namespace = None;
-    assert_eq!(config(&[]).unwrap().share, Share::Leases { namespace });
+    assert_eq!(
+        config(&[]).unwrap().sharding,
+        Sharding::Leases { namespace }
+    );
     let namespace = Some("tributary".to_owned());
     let config = config(&["--lease-namespace=tributary"]).unwrap();
-    assert_eq!(config.share, Share::Leases { namespace });
+    assert_eq!(config.sharding, Sharding::Leases { namespace });
 }

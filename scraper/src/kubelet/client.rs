@@ -17,7 +17,7 @@ use tributary_model::Endpoint;
 use tributary_runtime::{exit::Misconfigured, metrics::Expirations, tasks::Tasks};
 
 use super::{
-    connection::{Connection, FarEnd},
+    connection::{Connection, Peer},
     credentials::{Access, Credentials, Security},
     failure::{Reason, ScrapeError, Stage},
     pages::{Page, PageCounters, Pages},
@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// With the certificates by which we and kubelets know each other.
-    pub(crate) fn told_in(self: &Arc<Self>, expirations: Expirations) -> Expirations {
+    pub(crate) fn register_expiry(self: &Arc<Self>, expirations: Expirations) -> Expirations {
         let (authority, own) = (Arc::clone(self), Arc::clone(self));
         expirations
             .with("kubelet-ca", move || {
@@ -151,7 +151,7 @@ impl Client {
         let access = self.credentials.access();
         let authorization = self.credentials.authorization(&access).await;
         let authorization = authorization.map_err(|error| ScrapeError::new(Reason::Auth, error))?;
-        let end = FarEnd {
+        let end = Peer {
             host: Arc::clone(host),
             port: target.port,
             node: self.verify_node_name.then(|| target.node.clone()),
@@ -181,7 +181,7 @@ impl Client {
 
     async fn attempt(
         &self,
-        (end, request): (FarEnd, Request<Empty<Bytes>>),
+        (end, request): (Peer, Request<Empty<Bytes>>),
         access: &Access,
         kept: Option<Connection>,
         stage: &mut Stage,
@@ -205,7 +205,7 @@ impl Client {
 }
 
 fn request(
-    end: &FarEnd,
+    end: &Peer,
     path: &PathAndQuery,
     authorization: Option<&HeaderValue>,
 ) -> Request<Empty<Bytes>> {
@@ -222,7 +222,7 @@ fn request(
 }
 
 /// Host and port, an IPv6 address in brackets (docs/parity.md#address).
-fn host(end: &FarEnd) -> HeaderValue {
+fn host(end: &Peer) -> HeaderValue {
     let (open, close) = if end.host.contains(':') {
         ("[", "]")
     } else {

@@ -51,12 +51,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 /// A connection between two requests.
 pub(super) struct Connection {
     wire: Box<dyn Wire>,
-    end: FarEnd,
+    end: Peer,
 }
 
 /// Where a connection leads, and with whose credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct FarEnd {
+pub(super) struct Peer {
     pub(super) host: Arc<str>,
     pub(super) port: u16,
     /// The node whose name its certificate must have, if that is verified.
@@ -96,13 +96,13 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 impl Connection {
     /// Where this leads.
-    pub(super) fn end(&self) -> &FarEnd {
+    pub(super) fn end(&self) -> &Peer {
         &self.end
     }
 
     /// Dials. `limit` is the time that all addresses of a name have together.
     pub(super) async fn dial(
-        end: FarEnd,
+        end: Peer,
         access: &Access,
         limit: Duration,
         stage: &mut Stage,
@@ -182,7 +182,7 @@ impl Exchange {
 
 /// Tries the addresses of a name in their order, each for its part of the time:
 /// one that swallows packets must not hide one that answers.
-async fn connect(end: &FarEnd, limit: Duration) -> Result<TcpStream, ScrapeError> {
+async fn connect(end: &Peer, limit: Duration) -> Result<TcpStream, ScrapeError> {
     let found = lookup_host((&*end.host, end.port)).await;
     let addresses: Vec<SocketAddr> = found
         .map_err(|error| {

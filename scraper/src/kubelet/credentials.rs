@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use tributary_runtime::{
     exit::Misconfigured,
-    reload::{LOOK_EVERY, Looks},
+    reload::{POLL_INTERVAL, ReloadReporter},
     tls::{PairFiles, first_to_expire, in_pem, last_to_expire},
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Credentials {
     sources: Sources,
     requested: Option<Requested>,
     current: ArcSwap<Access>,
-    looks: Mutex<(Instant, Looks)>,
+    looks: Mutex<(Instant, ReloadReporter)>,
 }
 
 /// What one connection and one request need.
@@ -107,8 +107,8 @@ impl Credentials {
             requested: security.token.clone().map(Requested::new),
             current: ArcSwap::from_pointee(access),
             looks: Mutex::new((
-                Instant::now() + LOOK_EVERY,
-                Looks::new("credentials for kubelets"),
+                Instant::now() + POLL_INTERVAL,
+                ReloadReporter::new("credentials for kubelets"),
             )),
         })
     }
@@ -156,7 +156,7 @@ impl Credentials {
         }
     }
 
-    /// When the last of the authorities runs out that are in force.
+    /// When the last of the authorities expires that are in force.
     pub(super) fn authority_expires(&self) -> Option<i64> {
         match (
             &self.sources.verify,
@@ -170,7 +170,7 @@ impl Credentials {
         }
     }
 
-    /// When the certificate runs out that is shown.
+    /// When the certificate expires that is shown.
     pub(super) fn certificate_expires(&self) -> Option<i64> {
         first_to_expire(&in_pem(
             self.current.load().material.certificate.as_deref()?,
@@ -183,23 +183,23 @@ impl Credentials {
         let (next, _) = &mut *self.looks();
         let is_time = now >= *next;
         if is_time {
-            *next = now + LOOK_EVERY;
+            *next = now + POLL_INTERVAL;
         }
         is_time
     }
 
-    fn looks(&self) -> MutexGuard<'_, (Instant, Looks)> {
+    fn looks(&self) -> MutexGuard<'_, (Instant, ReloadReporter)> {
         self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A few small files, from memory as a rule: not worth another thread.
     fn look(&self) {
-        let held = self.current.load();
+        let stored = self.current.load();
         let found = self.sources.read().and_then(|material| {
-            if material == held.material {
+            if material == stored.material {
                 return Ok(false);
             }
-            let access = Access::new(&self.sources, material, Some(&held))?;
+            let access = Access::new(&self.sources, material, Some(&stored))?;
             self.current.store(Arc::new(access));
             Ok(true)
         });

@@ -8,7 +8,7 @@
 //! is read against that: every line is predicted, its labels are compared with
 //! the names of the predicted row, and the numbers go straight into columns.
 //! No line of an unchanged page is hashed, looked up or allocated for. At the
-//! first line that is not as predicted the page is read anew, twice: [`mod@learn`]
+//! first line that is not as predicted the page is read again, twice: [`mod@learn`]
 //! makes the layout, then its numbers are read by that.
 //!
 //! What cannot be used is refused in the smallest unit, the series, and
@@ -29,7 +29,7 @@ use tributary_model::{NoUsage, NodeName, Reading, Remarks, Roster, RosterBuilder
 pub use self::learn::MAX_LINES;
 pub use self::refused::{Refusals, Refused};
 use self::{
-    fill::{Fill, Filled, Place, Trust},
+    fill::{Fill, Filled, LayoutSource, RowRef},
     learn::{Learnt, learn},
 };
 use super::exposition::Exposition;
@@ -40,7 +40,7 @@ pub struct Layout {
     roster: Arc<Roster>,
     /// Of each line about a container, in the order of the page: at most
     /// [`MAX_LINES`]. `None` before there was a page that has lines.
-    places: Option<Box<[Place]>>,
+    row_refs: Option<Box<[RowRef]>>,
 }
 
 /// What a page says.
@@ -82,7 +82,7 @@ pub enum Undecodable {
     /// More containers than a node may have.
     #[error("more than {} containers on the page", Roster::MAX_CONTAINERS)]
     TooManyContainers,
-    /// More lines about containers than so many containers have.
+    /// More lines about containers than this many containers have.
     #[error("more than {MAX_LINES} lines about containers on the page")]
     TooManyLines,
     /// More bytes of names than a node may have.
@@ -106,7 +106,7 @@ impl Default for Layout {
     fn default() -> Self {
         Self {
             roster: RosterBuilder::default().build(),
-            places: None,
+            row_refs: None,
         }
     }
 }
@@ -126,7 +126,7 @@ impl Layout {
     ) -> Result<Decoded, Undecodable> {
         let filled = match self.read_as_before(page, asked_at) {
             Some(filled) => filled,
-            None => self.read_anew(page, asked_at)?,
+            None => self.read_again(page, asked_at)?,
         };
         if !filled.is_of_use {
             return Err(why_nothing(page, filled));
@@ -180,35 +180,44 @@ impl Layout {
     }
 
     fn read_as_before(&self, page: &[u8], asked_at: Timestamp) -> Option<Filled> {
-        let places = self.places.as_ref()?;
-        self.fill(places, Trust::Before, asked_at).page(page).ok()
+        let row_refs = self.row_refs.as_ref()?;
+        self.fill(row_refs, LayoutSource::Before, asked_at)
+            .page(page)
+            .ok()
     }
 
-    fn read_anew(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
+    fn read_again(&mut self, page: &[u8], asked_at: Timestamp) -> Result<Filled, Undecodable> {
         let Learnt {
             roster,
-            places,
+            row_refs,
             torn,
         } = learn(page, &self.roster)?;
-        self.keep(roster, Some(places));
-        let places = self.places.as_deref().unwrap_or_default();
+        self.keep(roster, Some(row_refs));
+        let row_refs = self.row_refs.as_deref().unwrap_or_default();
         // What was learnt from this very page cannot be wrong about it.
-        let filled = self.fill(places, Trust::Learnt, asked_at).page(page);
+        let filled = self
+            .fill(row_refs, LayoutSource::Learnt, asked_at)
+            .page(page);
         let mut filled = filled.unwrap_or_default();
         filled.unreadable = torn;
         Ok(filled)
     }
 
     /// Remembers what a page is about. The roster stays if its content does.
-    fn keep(&mut self, roster: Arc<Roster>, places: Option<Box<[Place]>>) {
+    fn keep(&mut self, roster: Arc<Roster>, row_refs: Option<Box<[RowRef]>>) {
         if *roster != *self.roster {
             self.roster = roster;
         }
-        self.places = places;
+        self.row_refs = row_refs;
     }
 
-    fn fill<'a>(&'a self, places: &'a [Place], trust: Trust, asked_at: Timestamp) -> Fill<'a> {
-        Fill::new(&self.roster, places, trust, asked_at)
+    fn fill<'a>(
+        &'a self,
+        row_refs: &'a [RowRef],
+        layout_source: LayoutSource,
+        asked_at: Timestamp,
+    ) -> Fill<'a> {
+        Fill::new(&self.roster, row_refs, layout_source, asked_at)
     }
 }
 

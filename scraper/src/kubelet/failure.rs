@@ -209,7 +209,7 @@ impl ScrapeError {
             return Self::new(Reason::Tls, format!("TLS: {error}"));
         };
         let hint = match wrong {
-            // A CA that was made anew has its old name and another key.
+            // A CA that was made again has its old name and another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "certificate signed by unknown authority \
                  (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
@@ -352,11 +352,11 @@ mod tests {
         assert_eq!(
             said(Refusal::NoNames),
             "x509: certificate has no subject alternative name, for which X.509 version 1 has no \
-             room (issue it anew with one, as by `openssl x509 -req -extfile`)"
+             room (issue it again with one, as by `openssl x509 -req -extfile`)"
         );
         assert_eq!(
             said(Refusal::WeakKey(1024)),
-            "x509: RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)"
+            "x509: RSA key of 1024 bits (issue the certificate again with a key of 2048 bits or more)"
         );
         assert_eq!(
             said(Refusal::BadAuthority(Box::new(Refusal::Expired))),

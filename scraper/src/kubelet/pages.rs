@@ -122,7 +122,7 @@ impl Pages {
 struct Buffers(Mutex<Vec<Vec<u8>>>);
 
 impl Buffers {
-    /// So many are kept: pages are read at the same time by a few tasks only.
+    /// This many are kept: pages are read at the same time by a few tasks only.
     const KEPT: usize = 16;
     /// A buffer that grew over this, by an odd page, is let go.
     const LARGEST_KEPT: usize = 256 << 10;
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn there_is_room_for_so_many_large_pages_and_the_next_waits() {
+    async fn large_pages_have_a_limit_and_the_next_one_waits() {
         let pages = Pages::new(4 << 20);
         let mut taken = Vec::new();
         for _ in 0..16 {

@@ -48,7 +48,7 @@ fn renew(membership: &mut Membership, holders: &[&str], from: i64, to: i64) {
 }
 
 #[test]
-fn whoever_is_on_the_first_list_counts_at_once() {
+fn members_on_the_first_list_count_at_once() {
     let membership = listed(&[lease("a", 99), lease("b", 86), lease("me", 98)]);
     assert_eq!(others(&membership, 100), ["a", "b"]);
 }
@@ -124,7 +124,7 @@ fn while_the_api_cannot_be_reached_the_last_known_stay() {
 }
 
 #[test]
-fn an_api_that_comes_back_does_not_raise_the_dead() {
+fn an_api_that_comes_back_revives_no_expired_member() {
     let mut membership = listed(&[lease("a", 99), lease("b", 99)]);
     renew(&mut membership, &["b", "me"], 105, 120);
     assert_eq!(others(&membership, 120), ["b"]);
@@ -206,7 +206,7 @@ fn of_too_many_members_those_count_whose_leases_are_oldest() {
 }
 
 #[test]
-fn of_too_many_leases_the_dead_go_first_and_then_the_newest() {
+fn of_too_many_leases_the_expired_go_first_and_then_the_newest() {
     let mut all = vec![created("dead", 1, -900), created("a", 2, 99)];
     all.extend((0..1_022).map(|n| created(&format!("fake-{n:04}"), 50, 99)));
     let mut membership = listed(&all);
@@ -224,7 +224,7 @@ fn of_too_many_leases_the_dead_go_first_and_then_the_newest() {
 }
 
 #[test]
-fn nobody_is_taken_for_gone_while_nobody_is_heard() {
+fn no_member_expires_while_no_lease_is_seen() {
     let mut membership = listed(&[lease("a", 99), lease("z", 99)]);
     // An hour without the API; then one is heard, and the other not yet.
     membership.put(lease("z", 3_700), at(3_700));

@@ -11,7 +11,7 @@ use super::object::Node;
 
 /// How the kubelet of a node is found, from the flags.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct AddressRules {
     /// `--kubelet-preferred-address-types`, the first choice first.
     pub address_types: Arc<[String]>,
     /// `--kubelet-port`
@@ -89,7 +89,7 @@ const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
 /// The longest path that a node may ask for.
 const MAX_PATH: usize = 1_024;
 
-impl Rules {
+impl AddressRules {
     /// The target of a node (docs/parity.md#address, docs/parity.md#path).
     pub(super) fn target(&self, node: &Node) -> Target {
         let name = NodeName::from(node.name.as_str());

@@ -5,8 +5,8 @@ use tributary_sim::nulled;
 
 use super::*;
 
-fn rules(types: &[&str]) -> Rules {
-    Rules {
+fn rules(types: &[&str]) -> AddressRules {
+    AddressRules {
         address_types: types.iter().map(|kind| (*kind).to_owned()).collect(),
         port: 10_250,
         use_status_port: false,
@@ -188,7 +188,7 @@ fn a_node_cannot_lead_us_elsewhere_by_its_annotation_address_or_port() {
     let port = |port: i32| {
         let mut object = full();
         object["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = port.into();
-        let rules = Rules {
+        let rules = AddressRules {
             use_status_port: true,
             ..rules(&["Hostname"])
         };
@@ -216,7 +216,7 @@ fn only_the_condition_ready_makes_a_node_ready() {
 }
 
 #[test]
-fn a_change_is_told_only_if_it_is_one() {
+fn a_change_is_reported_only_if_it_is_one() {
     let target = |name: &str| {
         let object = json!({ "metadata": { "name": name } });
         rules(&["Hostname"]).target(&node(&object))

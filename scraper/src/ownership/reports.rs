@@ -21,7 +21,7 @@ const RESCUE: u32 = 4;
 const MOST_DOUBLINGS: u32 = 3;
 
 /// After this many reports in a row all members scrape the node.
-const EVERYBODY_AT: u32 = 2;
+const ALL_RESCUE_AT: u32 = 2;
 
 /// Members that are not first begin within this part of a resolution, not all at one instant.
 const SPREAD: u32 = 20;
@@ -84,7 +84,7 @@ impl Reports {
         if foremost {
             return Some(Turn::AtOnce);
         }
-        (self.count >= EVERYBODY_AT).then_some(Turn::Within(resolution / SPREAD))
+        (self.count >= ALL_RESCUE_AT).then_some(Turn::Within(resolution / SPREAD))
     }
 
     /// Counts a rescue that begins. Returns how long it lasts.

@@ -73,7 +73,7 @@ fn the_only_member_owns_every_node_at_once() {
 /// Others may be there whom it cannot see, so it does not ask all nodes a second time;
 /// and it may be alone, so it leaves none unserved.
 #[test]
-fn one_who_does_not_know_who_is_there_owns_nothing_and_rescues_what_nobody_delivers() {
+fn a_scraper_without_members_owns_nothing_and_rescues_what_no_other_delivers() {
     let unsure = View::unsure("a".into());
     let mut lost = Ownership::new(1, RESOLUTION);
     assert_eq!(follow(&mut lost, &unsure, 0), []);
@@ -96,13 +96,13 @@ fn one_who_does_not_know_who_is_there_owns_nothing_and_rescues_what_nobody_deliv
 }
 
 #[test]
-fn a_newcomer_starts_each_node_at_its_phase_if_others_have_scraped_it() {
-    let mut newcomer = Ownership::new(1, RESOLUTION);
-    let moves = follow(&mut newcomer, &view("b", &["a", "c"], true), 0);
+fn a_new_member_starts_each_node_at_its_phase_if_others_have_scraped_it() {
+    let mut joining = Ownership::new(1, RESOLUTION);
+    let moves = follow(&mut joining, &view("b", &["a", "c"], true), 0);
     assert_eq!(moves, [own("n2", When::AtPhase), own("n4", When::AtPhase)]);
     // When all start together nobody has, and two samples are wanted soon.
-    let mut newcomer = Ownership::new(1, RESOLUTION);
-    let moves = follow(&mut newcomer, &view("b", &["a", "c"], false), 0);
+    let mut joining = Ownership::new(1, RESOLUTION);
+    let moves = follow(&mut joining, &view("b", &["a", "c"], false), 0);
     assert_eq!(moves, [own("n2", When::AtOnce), own("n4", When::AtOnce)]);
 }
 
@@ -155,7 +155,7 @@ fn two_owners_are_two_if_so_wanted() {
 }
 
 #[test]
-fn a_new_node_is_asked_at_once_and_a_gone_one_not_any_more() {
+fn a_new_node_is_scraped_at_once_and_a_removed_one_no_longer() {
     let mut owner = Ownership::new(1, RESOLUTION);
     let view = view("b", &["a", "c"], true);
     owner.follow(&[NodeName::from("n2")], &view, at(0));
@@ -167,7 +167,7 @@ fn a_new_node_is_asked_at_once_and_a_gone_one_not_any_more() {
 }
 
 #[test]
-fn whoever_stands_by_rescues_at_the_first_report() {
+fn a_standby_rescues_at_the_first_report() {
     let mut standby = member("a");
     assert_eq!(standby.overdue(&["n2", "unknown"], at(30)), rescue("n2"));
     assert_eq!(standby.counts().rescued, 1);
@@ -193,7 +193,7 @@ fn the_third_in_rank_rescues_if_the_second_does_not() {
 }
 
 #[test]
-fn everybody_rescues_at_the_second_report_whatever_ranks_before() {
+fn all_members_rescue_at_the_second_report_whatever_their_rank() {
     // A hundred members that do not exist, and us, the last in rank by chance.
     let fakes: Vec<String> = (0..100).map(|n| format!("0-fake-{n:04}")).collect();
     let mut members: Vec<&str> = fakes.iter().map(String::as_str).collect();
@@ -296,8 +296,8 @@ fn a_rescuer_that_becomes_the_owner_just_goes_on() {
 #[test]
 fn an_owner_that_waits_for_the_phase_is_hastened_once() {
     let mut owner = member("b");
-    let hasten = vec![Move::Hasten("n2".into())];
-    assert_eq!(owner.overdue(&["n2"], at(5)), hasten);
+    let expedite = vec![Move::Expedite("n2".into())];
+    assert_eq!(owner.overdue(&["n2"], at(5)), expedite);
     assert_eq!(owner.overdue(&["n2"], at(20)), []);
     // One that has asked knows best.
     assert_eq!(owner.scraped(&"n4".into(), false, at(6)), None);
@@ -305,7 +305,7 @@ fn an_owner_that_waits_for_the_phase_is_hastened_once() {
 }
 
 /// What `ownership` has become to which nodes since this was asked last.
-fn news(ownership: &mut Ownership) -> Vec<(String, Standing)> {
+fn news(ownership: &mut Ownership) -> Vec<(String, NodeRole)> {
     let mut news: Vec<_> = ownership.news().into_iter().collect();
     news.sort_by(|a, b| a.0.cmp(&b.0));
     news.dedup();
@@ -316,7 +316,7 @@ fn news(ownership: &mut Ownership) -> Vec<(String, Standing)> {
 
 #[test]
 fn what_we_are_to_a_node_is_news_when_it_changes() {
-    let told = |all: &[(&str, Standing)]| -> Vec<(String, Standing)> {
+    let expected = |all: &[(&str, NodeRole)]| -> Vec<(String, NodeRole)> {
         all.iter()
             .map(|(node, standing)| ((*node).to_owned(), *standing))
             .collect()
@@ -324,33 +324,33 @@ fn what_we_are_to_a_node_is_news_when_it_changes() {
     let mut a = member("a");
     assert_eq!(
         news(&mut a),
-        told(&[
-            ("n2", Standing::Standby),
-            ("n4", Standing::None),
-            ("n5", Standing::None)
+        expected(&[
+            ("n2", NodeRole::Standby),
+            ("n4", NodeRole::None),
+            ("n5", NodeRole::None)
         ])
     );
     assert_eq!(news(&mut a), []);
     a.overdue(&["n2"], at(20));
-    assert_eq!(news(&mut a), told(&[("n2", Standing::Rescuer)]));
+    assert_eq!(news(&mut a), expected(&[("n2", NodeRole::Rescuer)]));
     assert_eq!(a.scraped(&"n2".into(), true, at(21)), None);
     assert_eq!(news(&mut a), []);
     a.tick(at(90));
-    assert_eq!(news(&mut a), told(&[("n2", Standing::Standby)]));
+    assert_eq!(news(&mut a), expected(&[("n2", NodeRole::Standby)]));
     follow(&mut a, &view("a", &["a", "c"], true), 100);
     assert_eq!(
         news(&mut a),
-        told(&[
-            ("n2", Standing::Owner),
-            ("n4", Standing::Standby),
-            ("n5", Standing::Standby)
+        expected(&[
+            ("n2", NodeRole::Owner),
+            ("n4", NodeRole::Standby),
+            ("n5", NodeRole::Standby)
         ])
     );
     follow(&mut a, &view("a", &["a", "b", "c"], true), 110);
     let leaving = news(&mut a);
-    assert_eq!(leaving[0], ("n2".to_owned(), Standing::Leaving));
+    assert_eq!(leaving[0], ("n2".to_owned(), NodeRole::Leaving));
     a.follow(&[], &view("a", &["a", "b", "c"], true), at(120));
-    assert_eq!(news(&mut a)[0], ("n2".to_owned(), Standing::None));
+    assert_eq!(news(&mut a)[0], ("n2".to_owned(), NodeRole::None));
 }
 
 #[test]

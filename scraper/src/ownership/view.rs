@@ -108,7 +108,7 @@ impl View {
     }
 
     /// The first in rank for `node` except this scraper.
-    pub(crate) fn foremost_other(&self, node: &str) -> Option<&Peer> {
+    pub(crate) fn first_peer(&self, node: &str) -> Option<&Peer> {
         let scores = Scores::of(node);
         let others = self.others.iter();
         others.max_by_key(|other| Self::claim(scores, &other.name))
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rank_that_follows_who_comes_and_goes_is_the_rank_worked_out_anew() {
+    fn a_rank_that_follows_joins_and_leaves_is_the_rank_computed_again() {
         let view = |members: std::ops::Range<u32>| {
             let peer = |index: u32| Peer {
                 name: format!("scraper-{index}").into(),
@@ -311,6 +311,6 @@ mod tests {
         };
         let view = View::new("a".into(), vec![peer("b"), peer("a"), peer("b")]);
         assert_eq!(view.len(), 2);
-        assert_eq!(view.foremost_other("n"), Some(&peer("b")));
+        assert_eq!(view.first_peer("n"), Some(&peer("b")));
     }
 }

@@ -45,18 +45,18 @@ fn stage() -> Stage {
         resolution: RESOLUTION,
         clock: Clock::system(),
         metrics: metrics.clone(),
-        share: ShareMetrics::default(),
+        assignment: AssignmentMetrics::default(),
     };
-    let (targets, told_targets) = watch::channel(Targets::default());
-    let (view, told_view) = watch::channel(None);
-    let (overdue, told_overdue) = mpsc::channel(4);
-    let told = Told {
-        targets: told_targets,
-        view: told_view,
-        overdue: told_overdue,
+    let (targets, targets_input) = watch::channel(Targets::default());
+    let (view, view_input) = watch::channel(None);
+    let (overdue, overdue_input) = mpsc::channel(4);
+    let inputs = Inputs {
+        targets: targets_input,
+        view: view_input,
+        overdue: overdue_input,
     };
     let mut scrapes = JoinSet::new();
-    scrapes.spawn(scrape(scraping, told, CancellationToken::new()));
+    scrapes.spawn(scrape(scraping, inputs, CancellationToken::new()));
     Stage {
         targets,
         view,
@@ -103,7 +103,7 @@ async fn a_node_that_goes_and_comes_back_is_not_asked_while_its_scrape_lasts() {
     let apart = again - began;
     assert!(apart >= TIMEOUT, "asked again after {apart:?}");
     assert!(apart < TIMEOUT * 2, "asked again after {apart:?}");
-    assert_eq!(stage.metrics.under_way.get(), 1);
+    assert_eq!(stage.metrics.in_flight.get(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,7 +132,7 @@ async fn nodes_of_others_that_do_not_answer_leave_room_for_ours() {
     // As after a part of the network is gone.
     stage.overdue.send(theirs).await.unwrap();
     sleep(Duration::from_secs(3)).await;
-    assert_eq!(stage.metrics.under_way.get(), 250);
+    assert_eq!(stage.metrics.in_flight.get(), 250);
     let (_second, again) = asked(&ours).await;
     assert!(again - began <= RESOLUTION, "{:?}", again - began);
 }

@@ -324,7 +324,7 @@ impl World {
         })
     }
 
-    /// Whether nothing is held that grows without end.
+    /// Whether nothing is stored that grows without end.
     pub(super) fn is_bounded(&self) -> bool {
         let nodes = self.nodes.len();
         self.scrapers.iter().all(|it| it.is_bounded(nodes))

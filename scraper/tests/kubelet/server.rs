@@ -123,7 +123,7 @@ impl Server {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Waits until so many connections were closed from here.
+    /// Waits until this many connections were closed from here.
     pub(crate) async fn closed(&self, count: usize) {
         let mut closed = self.closed.clone();
         closed.wait_for(|closed| *closed >= count).await.unwrap();

@@ -79,7 +79,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_name = "FILE", requires = "results")]
     pub(crate) report: Option<PathBuf>,
 
-    /// The folder of the programs `tributary-scraper` and `tributary-apiserver`.
+    /// The directory of the programs `tributary-scraper` and `tributary-apiserver`.
     #[arg(long, default_value = "target/release")]
     pub(crate) programs: PathBuf,
 

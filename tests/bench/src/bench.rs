@@ -77,17 +77,17 @@ async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
         if (is_peer && args.peer == Peer::None) || (!is_peer && args.peer == Peer::Only) {
             continue;
         }
-        let folder = tempfile::tempdir()?;
-        let cluster = Running::start(size, args.control_plane, folder.path()).await?;
+        let directory = tempfile::tempdir()?;
+        let cluster = Running::start(size, args.control_plane, directory.path()).await?;
         let subject = if is_peer {
             Subject::metrics_server(args, &cluster.at)
         } else {
             Subject::tributary(args, &cluster.at)
         };
-        let measured = measure(args, size, &subject?, &cluster.at, folder.path()).await;
+        let measured = measure(args, size, &subject?, &cluster.at, directory.path()).await;
         if measured.is_err() {
             // What the programs said is all there is to go by.
-            let kept = folder.keep();
+            let kept = directory.keep();
             writeln!(std::io::stderr(), "logs are in {}", kept.display())?;
         }
         runs.push(measured?);

@@ -30,7 +30,7 @@ const ITEM: &[u8] = b"\"window\":";
 
 /// How a server is reached.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct HttpClient {
     address: SocketAddr,
     tls: TlsConnector,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Answer {
     pub(crate) items: usize,
 }
 
-impl Door {
+impl HttpClient {
     /// To `address`, with the certificate of the front proxy in `dir`.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{client::Door, results::Latency};
+use crate::{client::HttpClient, results::Latency};
 
 /// What is asked, and how.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -47,7 +47,7 @@ pub(crate) struct Plan {
 /// Where the clients of a plan are with it.
 struct Work {
     plan: Plan,
-    door: Door,
+    api: HttpClient,
     next: AtomicU32,
     started: Instant,
 }
@@ -67,12 +67,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 }
 
 async fn ask(plan: Plan) -> anyhow::Result<Latency> {
-    let door = Door::new(plan.address, &plan.dir)?;
+    let api = HttpClient::new(plan.address, &plan.dir)?;
     let name = plan.name.clone();
     let connections = plan.connections;
     let work = Arc::new(Work {
         plan,
-        door,
+        api,
         next: AtomicU32::new(0),
         // Once everybody is connected.
         started: Instant::now() + Duration::from_millis(500),
@@ -94,7 +94,7 @@ async fn ask(plan: Plan) -> anyhow::Result<Latency> {
 /// Takes requests until there are no more. Returns how long each took, and the
 /// length of the longest answer.
 async fn client(work: Arc<Work>) -> anyhow::Result<(Vec<Duration>, usize)> {
-    let mut session = work.door.open().await?;
+    let mut session = work.api.open().await?;
     let plan = &work.plan;
     let (mut took, mut bytes) = (Vec::new(), 0);
     sleep_until(work.started).await;

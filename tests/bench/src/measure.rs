@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::{
-    client::{Door, Session},
+    client::{HttpClient, Session},
     cluster::{Size, Where},
     load::{self, Plan},
     process::{Process, loopback_bytes},
@@ -50,7 +50,7 @@ pub(crate) struct Bench<'a> {
     processes: Vec<Process>,
     /// Of the first frontend.
     api: SocketAddr,
-    door: Door,
+    client: HttpClient,
 }
 
 impl<'a> Bench<'a> {
@@ -74,7 +74,7 @@ impl<'a> Bench<'a> {
             logs,
             processes: subject.start(logs)?,
             api,
-            door: Door::new(api, &at.dir)?,
+            client: HttpClient::new(api, &at.dir)?,
         };
         let arrived = bench.arrive(started, Duration::from_millis(250)).await?;
         let start = Start {
@@ -107,7 +107,7 @@ impl<'a> Bench<'a> {
             for process in &mut self.processes {
                 process.still_runs()?;
             }
-            if let Ok(mut session) = self.door.open().await {
+            if let Ok(mut session) = self.client.open().await {
                 while self.step(&mut session, &mut arrival, started).await {}
                 if arrival.nodes && self.has_all(&mut session).await {
                     arrival.complete = started.elapsed().as_secs_f64();
@@ -152,7 +152,7 @@ impl<'a> Bench<'a> {
         self.processes.iter().map(Process::cpu).collect()
     }
 
-    /// What it costs while nobody asks, over so many cycles.
+    /// What it costs while nobody asks, over this many cycles.
     ///
     /// # Errors
     ///

@@ -114,11 +114,11 @@ impl Day {
             self.made * 7 % NODES,
             self.made * 11 / NODES % PODS_PER_NODE,
         );
-        let (pods, held) = self.nodes.get_mut(node).context("no such node")?;
+        let (pods, stored) = self.nodes.get_mut(node).context("no such node")?;
         let old = pods.get_mut(pod).context("no such pod")?;
         self.catalog.remove_pod(old);
         *old = new;
-        *held = roster(pods)?;
+        *stored = roster(pods)?;
         Ok(())
     }
 

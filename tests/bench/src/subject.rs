@@ -195,9 +195,9 @@ fn file(at: &Where, name: &str) -> String {
 /// Ports that are free now, on an address that nobody else looks at.
 fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
-    let held: Vec<TcpListener> = (0..count)
+    let stored: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind((address, 0)))
         .collect::<Result<_, _>>()?;
-    let found: Result<_, _> = held.iter().map(TcpListener::local_addr).collect();
+    let found: Result<_, _> = stored.iter().map(TcpListener::local_addr).collect();
     Ok(found?)
 }

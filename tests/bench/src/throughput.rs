@@ -1,4 +1,4 @@
-//! How many answers per second, by `wrk`: closed loop, so many connections.
+//! How many answers per second, by `wrk`: closed loop, this many connections.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::results::Throughput;
 /// How long one measurement takes.
 const SECONDS: u32 = 5;
 
-/// Asks for `path` over so many connections as often as answers come.
+/// Asks for `path` over this many connections as often as answers come.
 ///
 /// # Errors
 ///

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What `build` makes, if `KUBEBUILDER_ASSETS` names no other folder.
+/// What `build` makes, if `KUBEBUILDER_ASSETS` names no other directory.
 const BUILT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/bin");
 
 /// Programs without which nothing here works.
@@ -17,7 +17,7 @@ const NEEDED: [&str; 4] = [
     "kubectl",
 ];
 
-/// A program is in no folder that was looked at.
+/// A program is in no directory that was looked at.
 #[derive(Debug)]
 pub struct Missing {
     program: &'static str,
@@ -68,7 +68,7 @@ impl Assets {
     ///
     /// It is in none of the folders.
     pub fn program(&self, program: &'static str) -> Result<PathBuf, Missing> {
-        let mut paths = self.folders.iter().map(|folder| folder.join(program));
+        let mut paths = self.folders.iter().map(|directory| directory.join(program));
         paths.find(|path| path.is_file()).ok_or_else(|| Missing {
             program,
             looked_in: self.folders.clone(),
@@ -90,12 +90,12 @@ impl Assets {
         }
         let path = env::var_os("PATH").unwrap_or_default();
         let mut versioned = BTreeSet::new();
-        for folder in env::split_paths(&path) {
-            // Where several versions are installed, the one on PATH is a link into the folder of all of them.
-            let real = fs::canonicalize(folder.join("kubectl"));
+        for directory in env::split_paths(&path) {
+            // Where several versions are installed, the one on PATH is a link into the directory of all of them.
+            let real = fs::canonicalize(directory.join("kubectl"));
             let real = real.ok().and_then(|path| path.parent().map(Path::to_owned));
-            for folder in [Some(folder), real].into_iter().flatten() {
-                versioned.extend(versions_in(&folder));
+            for directory in [Some(directory), real].into_iter().flatten() {
+                versioned.extend(versions_in(&directory));
             }
         }
         found.extend(versioned);
@@ -103,8 +103,8 @@ impl Assets {
     }
 }
 
-fn versions_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+fn versions_in(directory: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
         .filter(|path| name_of(path).starts_with("kubectl.1."))

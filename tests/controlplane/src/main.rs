@@ -1,4 +1,4 @@
-//! A control plane with simulated nodes and our halves, for a person to try, until Ctrl-C. `up` builds what it needs.
+//! A control plane with simulated nodes and our components, for a person to try, until Ctrl-C. `up` builds what it needs.
 
 use std::{io::Write as _, time::Duration};
 

@@ -159,7 +159,7 @@ fn machine() -> anyhow::Result<()> {
     );
     let path = std::env::var_os("PATH").unwrap_or_default();
     for program in NEEDED {
-        let there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        let there = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
         anyhow::ensure!(
             there,
             "a real node needs {program} on PATH: apt-get install containerd crun util-linux"

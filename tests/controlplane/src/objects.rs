@@ -71,7 +71,7 @@ pub async fn namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Makes a service account and returns a token of it, good for an hour.
+/// Makes a service account and returns a token of it, valid for an hour.
 ///
 /// # Errors
 ///
@@ -90,7 +90,7 @@ pub async fn service_account(
     token(client, (namespace, name), &[]).await
 }
 
-/// A token of a service account for these audiences, good for an hour; without any, for the API itself.
+/// A token of a service account for these audiences, valid for an hour; without any, for the API itself.
 ///
 /// # Errors
 ///

@@ -218,11 +218,11 @@ pub async fn client(kubeconfig: &Path) -> anyhow::Result<Client> {
     Ok(Client::try_from(config)?)
 }
 
-/// Ports that are free now. All are held until the last is known, so they differ.
+/// Ports that are free now. All are stored until the last is known, so they differ.
 fn free_ports() -> anyhow::Result<[u16; 3]> {
     let listen = || TcpListener::bind("127.0.0.1:0");
-    let held = [listen()?, listen()?, listen()?];
-    let [a, b, c] = held.each_ref().map(TcpListener::local_addr);
+    let stored = [listen()?, listen()?, listen()?];
+    let [a, b, c] = stored.each_ref().map(TcpListener::local_addr);
     Ok([a?.port(), b?.port(), c?.port()])
 }
 

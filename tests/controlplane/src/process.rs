@@ -1,4 +1,4 @@
-//! A program that runs until it is told to stop, or until nobody wants it any more.
+//! A program that runs until it is told to stop, or until it is no longer needed.
 
 use std::{
     fs::{self, File},

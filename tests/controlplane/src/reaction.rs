@@ -1,4 +1,4 @@
-//! From a step in load to what the autoscaler makes of it, in seconds, with our halves and with metrics-server.
+//! From a step in load to what the autoscaler makes of it, in seconds, with our components and with metrics-server.
 //!
 //! Each pipeline has a control plane of its own, so that several run side by side on the same machine. Its nodes are the
 //! simulator's, whose kubelets measure as cAdvisor does. docs/REACTION.md says what is measured, and how.

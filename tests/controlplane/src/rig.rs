@@ -1,4 +1,4 @@
-//! A control plane, simulated nodes, pods on them, and our halves: all that a test needs.
+//! A control plane, simulated nodes, pods on them, and our components: all that a test needs.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,7 @@ use tributary_sim::Cluster;
 
 use crate::{
     assets::Assets,
-    halves::Halves,
+    components::Components,
     kubectl::Kubectl,
     node::{Certificate, RealNode},
     objects::{apply, set_status},
@@ -65,7 +65,7 @@ pub struct Rig {
     /// The control plane.
     pub plane: Plane,
     /// Ours.
-    pub halves: Halves,
+    pub components: Components,
     assets: Assets,
     real: Mutex<Vec<RealNode>>,
     following: JoinSet<anyhow::Result<()>>,
@@ -107,13 +107,13 @@ impl Rig {
         let followed = Arc::clone(&workloads);
         following.spawn(async move { followed.follow().await });
         let pace = (size.scrapers, size.resolution);
-        let halves = Halves::start(&plane, &client, &cluster, pace).await?;
+        let components = Components::start(&plane, &client, &cluster, pace).await?;
         Ok(Self {
             client,
             workloads,
             cluster,
             plane,
-            halves,
+            components,
             assets,
             real: Mutex::default(),
             following,
@@ -195,7 +195,7 @@ impl Rig {
         for node in real {
             nodes = nodes.and(node.stop().await);
         }
-        let halves = self.halves.stop().await;
+        let components = self.components.stop().await;
         self.following.shutdown().await;
         drop(self.workloads);
         let plane = self.plane.stop().await;
@@ -203,7 +203,7 @@ impl Rig {
             cluster.stop().await;
         }
         self.dir.close()?;
-        ran.and(nodes).and(halves).and(plane)
+        ran.and(nodes).and(components).and(plane)
     }
 }
 

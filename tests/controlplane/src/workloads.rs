@@ -49,7 +49,7 @@ struct Running {
 /// What an app needs of one of its containers.
 #[derive(Clone, Copy, Debug)]
 enum Demand {
-    /// So many milli-cores in all its pods together.
+    /// This many milli-cores in all its pods together.
     Together(u64),
     /// So much in each.
     Each(Level),

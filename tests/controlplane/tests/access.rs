@@ -57,8 +57,10 @@ fn a_service_account_without_a_role_and_a_stranger_read_nothing() -> anyhow::Res
     rig::share(async |rig| {
         with_pods(&rig, "strangers").await?;
         let token = service_account(&rig.client, "strangers", "nobody").await?;
-        let nobody = rig.kubectl_as(&rig.plane.kubeconfig_of("nobody", &token)?)?;
-        let refused = nobody.run(&["top", "pods", "-n", "strangers"]).await?;
+        let unauthorized = rig.kubectl_as(&rig.plane.kubeconfig_of("nobody", &token)?)?;
+        let refused = unauthorized
+            .run(&["top", "pods", "-n", "strangers"])
+            .await?;
         assert_eq!(
             refused.stderr,
             "Error from server (Forbidden): pods.metrics.k8s.io is forbidden: User \
@@ -101,7 +103,7 @@ fn an_administrator_may_look_with_the_eyes_of_another() -> anyhow::Result<()> {
 fn at_the_frontend(rig: &Rig) -> [String; 2] {
     let ca = rig.cluster.paths().bus_ca.display();
     [
-        format!("--server=https://{}", rig.halves.api),
+        format!("--server=https://{}", rig.components.api),
         format!("--certificate-authority={ca}"),
     ]
 }
@@ -175,7 +177,7 @@ fn a_token_past_its_time_is_nobodys() -> anyhow::Result<()> {
         let [server, ca] = at_the_frontend(&rig);
         let past = [&[server.as_str(), &ca], &through[..]].concat();
 
-        // The same token, but for its time; kube-apiserver forgives one minute.
+        // The same token, except its time; kube-apiserver forgives one minute.
         let good = reader_until(&rig, "expired", 5).await?;
         for command in [&through[..], &past] {
             let list: serde_json::Value = serde_json::from_str(&good.ok(command).await?)?;
@@ -220,7 +222,7 @@ fn a_token_dies_with_its_account() -> anyhow::Result<()> {
 
         let accounts = Api::<ServiceAccount>::namespaced(rig.client.clone(), "dismissed");
         accounts.delete("reader", &DeleteParams::default()).await?;
-        // What was found out about a token is held for some seconds.
+        // What was found out about a token is stored for some seconds.
         eventually("the token is refused", async || {
             let refused = reader.run(&past).await?;
             let unauthorized = refused.stderr.contains("must be logged in");
@@ -236,7 +238,7 @@ async fn shows(rig: &Rig, who: &Credential) -> anyhow::Result<Client> {
     let pem = |text: &str| json!(k8s_openapi::ByteString(text.as_bytes().to_vec()));
     let ca = rig.cluster.pki().ca(Ca::Bus);
     let cluster = json!({
-        "server": format!("https://{}", rig.halves.api),
+        "server": format!("https://{}", rig.components.api),
         "certificate-authority-data": pem(ca),
     });
     let user = json!({

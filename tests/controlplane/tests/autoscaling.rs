@@ -61,7 +61,7 @@ async fn start(rig: &Rig, name: &str, metric: &Value) -> anyhow::Result<()> {
     .await
 }
 
-/// Waits until the Deployment has so many pods.
+/// Waits until the Deployment has this many pods.
 async fn scaled_to(rig: &Rig, name: &str, wanted: i32) -> anyhow::Result<()> {
     let deployments = Api::<Deployment>::namespaced(rig.client.clone(), name);
     eventually("the deployment is scaled", || async {

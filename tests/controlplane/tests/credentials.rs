@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tributary_controlplane::{
-    halves::{KUBELET_READER, NAMESPACE},
+    components::{KUBELET_READER, NAMESPACE},
     kubectl::Kubectl,
     objects::{namespace, service_account},
     patience::eventually,
@@ -48,8 +48,8 @@ fn what_a_kubelet_sees_reads_measurements_and_does_nothing_else() -> anyhow::Res
         let tokens = shown(&rig).await?;
         let other = "credentials";
         namespace(&rig.client, other).await?;
-        let nobody = service_account(&rig.client, other, "nobody").await?;
-        let nobody = kubectl(&rig, "nobody", &nobody)?;
+        let unauthorized = service_account(&rig.client, other, "nobody").await?;
+        let unauthorized = kubectl(&rig, "nobody", &unauthorized)?;
         for token in &tokens {
             let seen = kubectl(&rig, "seen-by-kubelets", token)?;
             let who = [
@@ -64,7 +64,7 @@ fn what_a_kubelet_sees_reads_measurements_and_does_nothing_else() -> anyhow::Res
             );
             // What every account may, and one thing more.
             for place in [NAMESPACE, other] {
-                let (all, more) = (may(&nobody, place).await?, may(&seen, place).await?);
+                let (all, more) = (may(&unauthorized, place).await?, may(&seen, place).await?);
                 assert!(all.len() > 3 && all.is_subset(&more), "{all:?}, {more:?}");
                 let more: Vec<_> = more.difference(&all).map(String::as_str).collect();
                 assert_eq!(more, ["nodes/metrics [] [] [get]"], "in {place}");

@@ -8,7 +8,7 @@ use kube::{Api, api::DeleteParams};
 use serde_json::json;
 use tokio::{io::AsyncReadExt as _, net::TcpListener, time::timeout};
 use tributary_controlplane::{
-    halves::{BUS_SERVICE, NAMESPACE},
+    components::{BUS_SERVICE, NAMESPACE},
     objects::apply,
     patience::eventually,
     rig::{Rig, Size, share},
@@ -47,8 +47,8 @@ async fn dialled(rig: &Rig) -> anyhow::Result<()> {
     });
     apply(&rig.client, &slice).await?;
 
-    // Held, so that each that comes is another scraper.
-    let mut held = Vec::new();
+    // Kept open, so that each that comes is another scraper.
+    let mut stored = Vec::new();
     let name = format!("{BUS_SERVICE}.{NAMESPACE}.svc");
     for _ in 0..Size::SMALL.scrapers {
         let accepted = timeout(Duration::from_secs(30), listener.accept()).await;
@@ -63,9 +63,9 @@ async fn dialled(rig: &Rig) -> anyhow::Result<()> {
                 .any(|part| part == name.as_bytes()),
             "dialled under another name than {name}"
         );
-        held.push(stream);
+        stored.push(stream);
     }
-    drop(held);
+    drop(stored);
 
     let slices: Api<EndpointSlice> = Api::namespaced(rig.client.clone(), NAMESPACE);
     slices.delete(SLICE, &DeleteParams::default()).await?;

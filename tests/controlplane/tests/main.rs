@@ -1,4 +1,4 @@
-//! Both halves on a real control plane. Without its programs every test fails and says how to get them.
+//! Both components on a real control plane. Without its programs every test fails and says how to get them.
 
 mod access;
 mod autoscaling;

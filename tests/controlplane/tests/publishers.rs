@@ -10,7 +10,7 @@ use tokio::{
     net::TcpStream,
 };
 use tributary_controlplane::{
-    halves::{AUDIENCE, NAMESPACE},
+    components::{AUDIENCE, NAMESPACE},
     objects::{grant, service_account, token},
     patience::eventually,
     rig::{Rig, share},
@@ -54,7 +54,7 @@ fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
         let name = "stranger";
         account(&rig, name).await?;
         let shown = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
-        let stranger = rig.halves.stranger(&rig.cluster, name, &shown).await?;
+        let stranger = rig.components.stranger(&rig.cluster, name, &shown).await?;
         is_denied(stranger.admin).await?;
 
         let rules = json!([
@@ -91,7 +91,7 @@ fn a_token_for_another_audience_is_refused() -> anyhow::Result<()> {
         grant(&rig.client, (NAMESPACE, name), rules).await?;
         for (which, audiences) in [("astray-api", &[][..]), ("astray-other", &["others"][..])] {
             let shown = token(&rig.client, (NAMESPACE, name), audiences).await?;
-            let stranger = rig.halves.stranger(&rig.cluster, which, &shown).await?;
+            let stranger = rig.components.stranger(&rig.cluster, which, &shown).await?;
             is_denied(stranger.admin).await?;
             stranger.stop().await?;
         }

@@ -6,13 +6,13 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tributary_controlplane::{
-    halves::VERSIONS,
+    components::VERSIONS,
     rig::{self, Rig},
 };
 
 use crate::with_pods;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
+const DIRECTORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/python");
 
 /// Made by `run`.
 const PYTHON: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.venv/bin/python");
@@ -24,7 +24,7 @@ async fn seen(rig: &Rig, namespace: &str) -> anyhow::Result<Value> {
         "no {PYTHON}: run tests/controlplane/run, which makes it"
     );
     let output = Command::new(PYTHON)
-        .arg(Path::new(FOLDER).join("metrics.py"))
+        .arg(Path::new(DIRECTORY).join("metrics.py"))
         .arg(rig.plane.kubeconfig())
         .arg(namespace)
         .kill_on_drop(true)

@@ -1,4 +1,4 @@
-//! The measurement of docs/REACTION.md, small: every figure is there, for our halves and for metrics-server.
+//! The measurement of docs/REACTION.md, small: every figure is there, for our components and for metrics-server.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tributary_controlplane::{
-    halves::{KUBELET_READER, NAMESPACE},
+    components::{KUBELET_READER, NAMESPACE},
     node::{Account, Certificate, pod},
     objects::{apply, grant, namespace},
     patience::eventually,
@@ -19,7 +19,7 @@ use crate::get;
 
 /// 50 milli-cores and 50 MiB, a fifth and a tenth more or less.
 const BURNT: RangeInclusive<f64> = 0.040..=0.060;
-const HELD: RangeInclusive<f64> = 45.0..=55.0;
+const STORED: RangeInclusive<f64> = 45.0..=55.0;
 
 /// How far what is reported may be from what the kernel gave, in cores.
 const EXACT: f64 = 0.010;
@@ -88,8 +88,8 @@ async fn measured_right(rig: &Rig) -> anyhow::Result<()> {
         seen = burnt_right(rig, &account) => seen?,
     }
     let pod = get(rig, "namespaces/real/pods/holds").await?;
-    let held = amount(text(&pod, "/containers/0/usage/memory"))? / f64::from(1 << 20);
-    assert!(HELD.contains(&held), "not 50Mi: {pod}");
+    let stored = amount(text(&pod, "/containers/0/usage/memory"))? / f64::from(1 << 20);
+    assert!(STORED.contains(&stored), "not 50Mi: {pod}");
     let node = get(rig, "nodes/real").await?;
     assert!(amount(text(&node, "/usage/cpu"))? > 0.05, "{node}");
     Ok(())
@@ -153,7 +153,7 @@ async fn shown(rig: &Rig) -> anyhow::Result<()> {
         };
         let millis = column("burns", 1, "m").context(top.clone())?;
         let mebibytes = column("holds", 2, "Mi").context(top.clone())?;
-        let right = BURNT.contains(&(millis / 1_000.0)) && HELD.contains(&mebibytes);
+        let right = BURNT.contains(&(millis / 1_000.0)) && STORED.contains(&mebibytes);
         anyhow::ensure!(right, "{top}");
         Ok(())
     })

@@ -148,10 +148,10 @@ fn requests_that_look_odd_are_answered_as_others_answer_them() -> anyhow::Result
             &flags,
             &logs,
         )?;
-        let told = compared(&rig, api).await;
+        let reported = compared(&rig, api).await;
         let ran = peer.still_runs();
         peer.stop().await?;
-        ran.and(told)
+        ran.and(reported)
     })
 }
 
@@ -159,7 +159,7 @@ async fn compared(rig: &Rig, peer: SocketAddr) -> anyhow::Result<()> {
     let node = rig.cluster.nodes().into_iter().next().context("a node")?;
     let url = |api: SocketAddr| format!("https://{api}");
     let metrics = [
-        Server::at(rig, "Tributary", &url(rig.halves.api), METRICS).await?,
+        Server::at(rig, "Tributary", &url(rig.components.api), METRICS).await?,
         Server::at(rig, "metrics-server", &url(peer), METRICS).await?,
     ];
     let core = Server::at(rig, "kube-apiserver", rig.plane.url(), CORE).await?;

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tributary_controlplane::{
-    halves::VERSIONS,
+    components::VERSIONS,
     objects::apply,
     patience::eventually,
     rig::{self, Rig, Size},
@@ -134,7 +134,7 @@ async fn direct(rig: &Rig, ca: &str, who: Option<&Credential>) -> anyhow::Result
         || json!({}),
         |who| json!({ "client-certificate-data": bytes(&who.certificate), "client-key-data": bytes(&who.key) }),
     );
-    let server = format!("https://{}", rig.halves.api);
+    let server = format!("https://{}", rig.components.api);
     let file: Kubeconfig = serde_json::from_value(json!({
         "clusters": [{ "name": "c", "cluster": { "server": server, "certificate-authority-data": bytes(ca) } }],
         "users": [{ "name": "u", "user": user }],

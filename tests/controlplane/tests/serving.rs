@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use tributary_controlplane::{halves::VERSIONS, patience::eventually, rig};
+use tributary_controlplane::{components::VERSIONS, patience::eventually, rig};
 
 use crate::{get, with_pods};
 

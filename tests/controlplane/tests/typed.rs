@@ -6,7 +6,7 @@ use kube::{
     Api,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
-use tributary_controlplane::{halves::VERSIONS, rig};
+use tributary_controlplane::{components::VERSIONS, rig};
 
 use crate::with_pods;
 

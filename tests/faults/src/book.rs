@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-/// So many of what was wrong are kept in words.
+/// This many of what was wrong are kept in words.
 const WORDS: usize = 6;
 
 /// Whose sample is how old, and what there should be.

@@ -8,7 +8,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tributary_e2e::ask::Asker;
+use tributary_e2e::ask::Client;
 use tributary_sim::{Fault, NodeSpec, PodSpec, Usage};
 
 use crate::{
@@ -107,8 +107,8 @@ async fn outage(stage: &mut Stage, span: Duration) -> anyhow::Result<()> {
     let pod = pod.container("main", Usage::steady(100, 64 << 20));
     stage.fleet.cluster.add_pod(pod);
     sleep(span / 2).await;
-    let spare = spare_answers(stage).await?;
-    stage.tell(&format!("earlier answers stood in for {spare} reviews"))?;
+    let reused = stale_answers(stage).await?;
+    stage.tell(&format!("earlier answers stood in for {reused} reviews"))?;
     stage.begin("the Kubernetes API is back", DEAD).await?;
     stage.fleet.set_api(Mode::Pass);
     let took = stage.until_all_is_served().await?.as_secs_f64();
@@ -121,15 +121,15 @@ async fn outage(stage: &mut Stage, span: Duration) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn spare_answers(stage: &Stage) -> anyhow::Result<u64> {
+async fn stale_answers(stage: &Stage) -> anyhow::Result<u64> {
     let mut sum = 0;
     for frontend in &stage.fleet.frontends {
-        let asker = Asker::front_proxy(&stage.fleet.cluster, frontend.api);
-        let answer = asker.get("/metrics").await?;
+        let client = Client::front_proxy(&stage.fleet.cluster, frontend.api);
+        let answer = client.get("/metrics").await?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         let lines = text
             .lines()
-            .filter(|line| line.starts_with("tributary_auth_spare_answers_total"));
+            .filter(|line| line.starts_with("tributary_auth_stale_answers_total"));
         let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         sum += counts.sum::<u64>();
     }
@@ -138,8 +138,8 @@ async fn spare_answers(stage: &Stage) -> anyhow::Result<u64> {
 
 /// How long kubelets take to answer while frontends are compared, so that no reading arrives meanwhile.
 const SLOW: Duration = Duration::from_secs(5);
-/// How long a reading that was under way may take to arrive.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+/// How long a reading that was in flight may take to arrive.
+const IN_FLIGHT: Duration = Duration::from_secs(1);
 
 /// All frontends give the same bytes for the same question once the same readings have arrived.
 async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
@@ -151,9 +151,9 @@ async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
         let start = Instant::now();
         set_all(stage, &Fault::Slow(SLOW)).await?;
         let quiet_from = Instant::now();
-        sleep(UNDER_WAY).await;
+        sleep(IN_FLIGHT).await;
         let compared = compare(stage).await;
-        let quiet = quiet_from.duration_since(start) < UNDER_WAY && start.elapsed() < SLOW;
+        let quiet = quiet_from.duration_since(start) < IN_FLIGHT && start.elapsed() < SLOW;
         set_all(stage, &Fault::None).await?;
         if quiet {
             match compared {
@@ -174,7 +174,7 @@ async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
 
 /// How often frontends are asked until they have answered in the same second.
 const TRIES: usize = 5;
-/// So many bytes before and after a difference are shown.
+/// This many bytes before and after a difference are shown.
 const AROUND: usize = 200;
 
 async fn set_all(stage: &Stage, fault: &Fault) -> anyhow::Result<()> {
@@ -218,12 +218,12 @@ async fn compare(stage: &Stage) -> anyhow::Result<(usize, usize)> {
 /// Asks all frontends at the same time, and again if not all have answered in the same second: the second is in the answer,
 /// as the time at which the object was made.
 async fn the_same(stage: &Stage, path: &str, accept: &'static str) -> anyhow::Result<usize> {
-    let mut told = String::new();
+    let mut last_difference = String::new();
     for _ in 0..TRIES {
         let mut asking = JoinSet::new();
         for frontend in &stage.fleet.frontends {
-            let (asker, path) = (stage.fleet.observer(frontend), path.to_owned());
-            asking.spawn(async move { asker.get_as(&path, accept).await });
+            let (client, path) = (stage.fleet.observer(frontend), path.to_owned());
+            asking.spawn(async move { client.get_as(&path, accept).await });
         }
         let mut answers = BTreeSet::<Bytes>::new();
         while let Some(answer) = asking.join_next().await {
@@ -236,9 +236,9 @@ async fn the_same(stage: &Stage, path: &str, accept: &'static str) -> anyhow::Re
         let Some(difference) = difference(one, other) else {
             return Ok(one.len());
         };
-        told = difference;
+        last_difference = difference;
     }
-    anyhow::bail!("{path} as {accept}: frontends differ: {told}")
+    anyhow::bail!("{path} as {accept}: frontends differ: {last_difference}")
 }
 
 /// Where two answers differ, with what is around it.

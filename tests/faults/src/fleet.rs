@@ -1,4 +1,4 @@
-//! A simulated cluster, and both halves as processes, every connection through a proxy.
+//! A simulated cluster, and both components as processes, every connection through a proxy.
 
 mod flags;
 
@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tributary_e2e::ask::Asker;
+use tributary_e2e::ask::Client;
 use tributary_runtime::clock::Clock;
 use tributary_sim::{Cluster, KubeletAuth};
 
@@ -273,7 +273,7 @@ impl Fleet {
         for frontend in &self.frontends {
             let observer = Observer {
                 front: frontend.name.clone(),
-                asker: self.observer(frontend),
+                client: self.observer(frontend),
                 up: Arc::clone(&frontend.up),
                 cluster: Arc::clone(&self.cluster),
                 clock: self.clock.clone(),
@@ -306,8 +306,8 @@ impl Fleet {
     }
 
     /// A client of a frontend who may list and get, and no more.
-    pub(crate) fn observer(&self, frontend: &Frontend) -> Asker {
-        Asker::on_behalf_of(OBSERVER, GROUP, &self.cluster, frontend.api)
+    pub(crate) fn observer(&self, frontend: &Frontend) -> Client {
+        Client::on_behalf_of(OBSERVER, GROUP, &self.cluster, frontend.api)
     }
 
     /// Half of the nodes, by address.
@@ -341,7 +341,7 @@ impl Fleet {
 
     /// # Errors
     ///
-    /// A process has ended by itself, or nobody looks any more.
+    /// A process has ended by itself, or the result is no longer needed.
     pub(crate) fn all_run(&mut self) -> anyhow::Result<()> {
         for scraper in &mut self.scrapers {
             scraper.program.still_runs()?;

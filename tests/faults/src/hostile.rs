@@ -1,4 +1,4 @@
-//! Kubelets, publishers, callers and lease holders that misbehave, against both halves as processes.
+//! Kubelets, publishers, callers and lease holders that misbehave, against both components as processes.
 //!
 //! What must hold, whatever they do: the nodes and pods of all others are served, fresh and with their own numbers;
 //! nineteen of twenty probes are answered within [`PROBE`], and all of them; no process takes more memory than [`FRONTEND_MIB`] or [`SCRAPER_MIB`].
@@ -21,9 +21,9 @@ use self::probes::{Probes, Seen};
 
 /// How long a probe may take: a kubelet waits for one second unless it is told otherwise.
 const PROBE: Duration = Duration::from_secs(1);
-/// One probe in so many may take longer: the attackers share two cores with us, and a kubelet asks three times.
+/// One probe in this many may take longer: the attackers share two cores with us, and a kubelet asks three times.
 const SLOW_OF: u64 = 20;
-/// Attackers end after so many rounds, whatever happens to us.
+/// Attackers end after this many rounds, whatever happens to us.
 const ROUNDS: u32 = 2_000;
 /// How much memory a frontend may take at any moment, in MiB. docs/ARCHITECTURE.md has the parts.
 const FRONTEND_MIB: u64 = 256;

@@ -2,7 +2,7 @@
 //!
 //! - [`proxy`]: cuts, stalls, resets and half-opens connections
 //! - [`program`]: a process of the product, and signals to it
-//! - [`fleet`]: a simulated cluster and both halves, every connection through a proxy
+//! - [`fleet`]: a simulated cluster and both components, every connection through a proxy
 //! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
 //! - [`losses`], [`changes`], [`silence`]: what happens
@@ -51,7 +51,7 @@ struct Args {
     #[arg(long, default_value_t = 5)]
     pods_per_node: usize,
 
-    /// Where logs and certificates go, and stay; by default a temporary folder, which stays if something is wrong.
+    /// Where logs and certificates go, and stay; by default a temporary directory, which stays if something is wrong.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }

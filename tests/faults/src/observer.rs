@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tributary_e2e::ask::{Answer, Asker};
+use tributary_e2e::ask::{Answer, Client};
 use tributary_runtime::clock::Clock;
 use tributary_sim::Cluster;
 
@@ -59,7 +59,7 @@ impl Book {
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(crate) front: String,
-    pub(crate) asker: Asker,
+    pub(crate) client: Client,
     /// Whether it runs and is not about to be ended.
     pub(crate) up: Arc<AtomicBool>,
     pub(crate) cluster: Arc<Cluster>,
@@ -86,7 +86,7 @@ impl Observer {
         let up = || self.up.load(Ordering::Acquire);
         let before = up();
         let asked = self.clock.now();
-        let lists = timeout(PATIENCE, lists(&self.asker, &self.clock)).await;
+        let lists = timeout(PATIENCE, lists(&self.client, &self.clock)).await;
         let lists = lists.unwrap_or_else(|_| Err(anyhow::anyhow!("no answer in {PATIENCE:?}")));
         let taken = self.taken();
         let mut seen = self.book.open();
@@ -115,17 +115,17 @@ impl Observer {
 }
 
 /// Everything that a frontend serves, if it says that it is ready.
-pub(crate) async fn lists(asker: &Asker, clock: &Clock) -> anyhow::Result<Lists> {
-    ok(asker, "/readyz").await?;
+pub(crate) async fn lists(client: &Client, clock: &Clock) -> anyhow::Result<Lists> {
+    ok(client, "/readyz").await?;
     Ok(Lists {
-        nodes: list(asker, clock, NODES).await?,
-        pods: list(asker, clock, PODS).await?,
+        nodes: list(client, clock, NODES).await?,
+        pods: list(client, clock, PODS).await?,
     })
 }
 
-async fn list(asker: &Asker, clock: &Clock, path: &str) -> anyhow::Result<List> {
+async fn list(client: &Client, clock: &Clock, path: &str) -> anyhow::Result<List> {
     let (sent, start) = (clock.now(), Instant::now());
-    let answer = ok(asker, path).await?;
+    let answer = ok(client, path).await?;
     Ok(List {
         asked: sent,
         took: start.elapsed(),
@@ -133,8 +133,8 @@ async fn list(asker: &Asker, clock: &Clock, path: &str) -> anyhow::Result<List> 
     })
 }
 
-async fn ok(asker: &Asker, path: &str) -> anyhow::Result<Answer> {
-    let answer = asker.get(path).await.context(path.to_owned())?;
+async fn ok(client: &Client, path: &str) -> anyhow::Result<Answer> {
+    let answer = client.get(path).await.context(path.to_owned())?;
     anyhow::ensure!(
         answer.status.is_success(),
         "{path}: {} {}",

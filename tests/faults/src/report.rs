@@ -7,14 +7,14 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tributary_e2e::ask::Asker;
+use tributary_e2e::ask::Client;
 
 use crate::{book::Phase, fleet::Fleet};
 
 /// How long a scraper may take to tell its metrics.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-const RESCUES: &str = "tributary_share_moves_total{kind=\"rescue\"} ";
+const RESCUES: &str = "tributary_assignment_changes_total{kind=\"rescue\"} ";
 
 /// What was counted up to a moment.
 #[derive(Clone, Debug, Default)]
@@ -61,21 +61,21 @@ const FAILURES: &str = "tributary_watch_failures_total{watch=\"";
 
 /// How many times each watch of each process was given up or failed; whoever does not answer is not in it.
 pub(crate) async fn watch_failures(fleet: &Fleet) -> BTreeMap<String, u64> {
-    let mut told = Vec::new();
+    let mut pages = Vec::new();
     for scraper in &fleet.scrapers {
         if let Ok(Ok(text)) = timeout(PATIENCE, metrics(scraper.admin)).await {
-            told.push((&scraper.name, text));
+            pages.push((&scraper.name, text));
         }
     }
     for frontend in &fleet.frontends {
-        let asker = Asker::front_proxy(&fleet.cluster, frontend.api);
-        if let Ok(Ok(answer)) = timeout(PATIENCE, asker.get("/metrics")).await {
+        let client = Client::front_proxy(&fleet.cluster, frontend.api);
+        if let Ok(Ok(answer)) = timeout(PATIENCE, client.get("/metrics")).await {
             let text = String::from_utf8_lossy(&answer.body).into_owned();
-            told.push((&frontend.name, text));
+            pages.push((&frontend.name, text));
         }
     }
     let mut failures = BTreeMap::new();
-    for (name, text) in told {
+    for (name, text) in pages {
         for line in text.lines().filter_map(|line| line.strip_prefix(FAILURES)) {
             if let Some((watch, count)) = line.split_once("\"} ") {
                 let count = count.trim().parse().unwrap_or(0);

@@ -41,7 +41,7 @@ pub(crate) async fn silence(size: Size) -> anyhow::Result<Vec<String>> {
         lost_to_the_api(&mut stage, what, lost).await?;
     }
     started_while_the_api_hangs(&mut stage).await?;
-    between_the_halves(&mut stage).await?;
+    between_scrapers_and_frontends(&mut stage).await?;
     to_kubelets(&mut stage).await?;
     stage.end().await
 }
@@ -151,7 +151,7 @@ async fn started_while_the_api_hangs(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn between_the_halves(stage: &mut Stage) -> anyhow::Result<()> {
+async fn between_scrapers_and_frontends(stage: &mut Stage) -> anyhow::Result<()> {
     stage
         .begin("every stream to frontends is dead, new ones pass", DEAD)
         .await?;

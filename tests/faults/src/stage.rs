@@ -83,8 +83,8 @@ impl Stage {
                     .frontends
                     .get(index)
                     .context("no such frontend")?;
-                let asker = self.fleet.observer(frontend);
-                let missing = match lists(&asker, &self.fleet.clock).await {
+                let client = self.fleet.observer(frontend);
+                let missing = match lists(&client, &self.fleet.clock).await {
                     Ok(lists) => {
                         let nodes = served.nodes.iter();
                         let nodes = nodes.filter(|node| !lists.nodes.dates.contains_key(*node));

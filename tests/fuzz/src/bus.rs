@@ -36,7 +36,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn receive(message: &[u8], held: &mut Option<WireRoster>) {
+fn receive(message: &[u8], stored: &mut Option<WireRoster>) {
     let Ok(request) = v1::PublishRequest::decode(message) else {
         return;
     };
@@ -50,10 +50,10 @@ fn receive(message: &[u8], held: &mut Option<WireRoster>) {
                 again.is_ok_and(|(name, again)| name == node && again.roster == received.roster),
                 "a roster is another one after it is sent again"
             );
-            *held = Some(received);
+            *stored = Some(received);
         }
         Some(Message::Reading(message)) => {
-            let Some(roster) = held else { return };
+            let Some(roster) = stored else { return };
             let Ok(reading) = reading_from_wire(&message, roster) else {
                 return;
             };

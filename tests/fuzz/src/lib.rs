@@ -30,7 +30,7 @@ pub mod summary;
 /// A target: what takes the bytes and panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
-/// Every target by the name of its folder of seeds and of its binary.
+/// Every target by the name of its directory of seeds and of its binary.
 pub const TARGETS: [(&str, Check); 8] = [
     ("accept", accept::check),
     ("bus", bus::check),

@@ -162,7 +162,7 @@ impl Numbers {
                 *slot(self) = Some(sample);
                 true
             }
-            Some(held) if held == sample => false,
+            Some(stored) if stored == sample => false,
             Some(_) if line.of_node => {
                 *slot(self) = None;
                 self.differ.insert(line.quantity);

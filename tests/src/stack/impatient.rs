@@ -1,4 +1,4 @@
-//! Both halves that give the Kubernetes API less time than in a real cluster.
+//! Both components that give the Kubernetes API less time than in a real cluster.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Both halves in one pod: over a Unix socket.
+//! Both components in one pod: over a Unix socket.
 
 use std::path::{Path, PathBuf};
 
@@ -29,12 +29,12 @@ impl Stack {
 
     /// Starts a scraper of all nodes that publishes to what listens on `socket`.
     pub async fn feed_through(&mut self, socket: &Path) {
-        let share = [
+        let sharding = [
             "--shard-index=0".to_owned(),
             "--shard-count=1".to_owned(),
             format!("--frontend=unix://{}", socket.display()),
         ];
-        let scraper = self.scraper(0, &share).await;
+        let scraper = self.scraper(0, &sharding).await;
         self.scrapers.push(Some(scraper));
     }
 }

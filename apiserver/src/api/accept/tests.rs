@@ -40,7 +40,7 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
     application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList";
 
 #[test]
-fn whoever_asks_for_nothing_gets_json() {
+fn a_client_without_accept_gets_json() {
     let json = Wanted {
         encoding: Encoding::Json,
         form: Form::Plain,
@@ -74,7 +74,7 @@ fn real_clients_get_what_they_prefer() {
 }
 
 #[test]
-fn what_we_do_not_have_is_told_from_what_we_cannot_make() {
+fn what_is_unknown_differs_from_what_cannot_be_encoded() {
     check(&[
         ("application/cbor", LIST, "unknown type"),
         ("text/html", LIST, "unknown type"),

@@ -10,13 +10,13 @@ use super::{
     super::{
         Api, kind::Kind, kinds::Resource, objects::Object, params::ListParams, status::Refusal,
     },
-    FLEET, Moment, PACKAGE, Told,
+    FLEET, Moment, PACKAGE, Reported,
     schema::{self, Field, Type},
     selected,
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
-use crate::{catalog::Labels, store::Standing};
+use crate::{catalog::Labels, store::CoverageCounts};
 
 /// The resource.
 pub(crate) static METRICS_FRONTENDS: Resource = Resource {
@@ -121,11 +121,11 @@ const STATUS: &[Field] = &[
 impl MetricsFrontend {
     fn own(api: &Api, now: Timestamp) -> Self {
         let nodes = api.served_nodes();
-        let Standing {
+        let CoverageCounts {
             served,
             failing,
             unusable,
-        } = api.store.standing(&nodes, now);
+        } = api.store.coverage(&nodes, now);
         let ages = api.store.states(&nodes, now).into_iter();
         let oldest = ages.filter_map(|(_, age)| age).max();
         Self {
@@ -142,7 +142,7 @@ impl MetricsFrontend {
                     unusable,
                     unreported: nodes.len().saturating_sub(served + failing + unusable),
                 },
-                streams: api.facts.publishers().len(),
+                streams: api.node_roles.publishers().len(),
                 oldest_sample: oldest.map(|age| Moment(now.minus(age))),
                 certificate_expires: api.own.certificate_expires().map(Moment),
             },
@@ -201,7 +201,7 @@ impl Object for MetricsFrontend {
     }
 }
 
-impl Told for MetricsFrontend {
+impl Reported for MetricsFrontend {
     fn has(&self, _path: &str, _value: &str) -> bool {
         false
     }

@@ -10,14 +10,14 @@ use super::{
         Api, answer::PAGE, fields::Field as Selected, kind::Kind, kinds::Resource, objects::Object,
         params::ListParams, status::Refusal,
     },
-    FLEET, Moment, PACKAGE, Span, Text, Told, remedy,
+    FLEET, Moment, PACKAGE, Reported, Span, Text, remedy,
     schema::{self, Field, Type},
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
 use crate::{
     catalog::{Labels, NodeRecord},
-    facts::Scrapers,
+    node_roles::Scrapers,
     store::{FailedScrape, NoMetrics, Report},
 };
 
@@ -62,7 +62,7 @@ pub(super) struct Known {
     pub(super) report: Report,
     pub(super) scrapers: Scrapers,
     /// Whether any scraper reports its roles.
-    pub(super) told: bool,
+    pub(super) reported: bool,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -278,14 +278,14 @@ impl NodeScrape {
     fn of(api: &Api, nodes: Vec<Arc<NodeRecord>>, now: Timestamp) -> Vec<Self> {
         let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
         let reports = api.store.reports(&names, now);
-        let told = api.facts.any();
+        let reported = api.node_roles.any();
         let nodes = nodes.into_iter().zip(reports);
         let scrape = |(node, report): (Arc<NodeRecord>, Report)| {
-            let scrapers = api.facts.of(node.name.as_str());
+            let scrapers = api.node_roles.of(node.name.as_str());
             let known = Known {
                 report,
                 scrapers,
-                told,
+                reported,
             };
             Self::new(node, known, now)
         };
@@ -436,7 +436,7 @@ impl Object for NodeScrape {
     }
 }
 
-impl Told for NodeScrape {
+impl Reported for NodeScrape {
     fn has(&self, path: &str, value: &str) -> bool {
         match path {
             STATE => self.status.state == value,

@@ -76,9 +76,9 @@ fn of_failure(reason: &str) -> Option<&'static str> {
 
 /// Nobody scrapes it, as far as anybody says.
 fn unscraped(known: &Known) -> Option<&'static str> {
-    let nobody =
-        known.told && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();
-    nobody.then_some(NO_SCRAPER)
+    let anonymous =
+        known.reported && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();
+    anonymous.then_some(NO_SCRAPER)
 }
 
 #[cfg(test)]

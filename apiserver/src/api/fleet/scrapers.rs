@@ -13,13 +13,13 @@ use super::{
         Api, answer::PAGE, kind::Kind, kinds::Resource, objects::Object, params::ListParams,
         status::Refusal,
     },
-    FLEET, Moment, PACKAGE, Span, Text, Told,
+    FLEET, Moment, PACKAGE, Reported, Span, Text,
     schema::{self, Field, Type},
     selected,
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
-use crate::{catalog::Labels, facts::Publisher, store::State};
+use crate::{catalog::Labels, node_roles::Publisher, store::State};
 
 /// The resource.
 pub(crate) static SCRAPERS: Resource = Resource {
@@ -173,7 +173,7 @@ impl Scraper {
     fn all(api: &Api, now: Timestamp) -> Vec<Self> {
         let mut by_source: BTreeMap<Arc<str>, Self> = BTreeMap::new();
         // The stream that began last counts.
-        for publisher in api.facts.publishers() {
+        for publisher in api.node_roles.publishers() {
             let source = &publisher.source;
             by_source
                 .entry(Arc::clone(source))
@@ -202,7 +202,7 @@ impl Shares {
         let mut shares = Self::default();
         for nodes in api.catalog.node_names().chunks(PAGE) {
             for (node, (state, age)) in nodes.iter().zip(api.store.states(nodes, now)) {
-                let scrapers = api.facts.of(node.as_str());
+                let scrapers = api.node_roles.of(node.as_str());
                 let sampled_at = age.map(|age| now.minus(age));
                 for source in scrapers.owners.iter().chain(&scrapers.rescuers) {
                     let (nodes, oldest) = shares.0.entry(Text::of(source)).or_default();
@@ -271,7 +271,7 @@ impl Object for Scraper {
     }
 }
 
-impl Told for Scraper {
+impl Reported for Scraper {
     fn has(&self, _path: &str, _value: &str) -> bool {
         false
     }

@@ -1,5 +1,5 @@
 //! Answers in YAML: each item is written in JSON and turned, so that a list need
-//! not be held for it.
+//! not be stored for it.
 
 use super::{
     super::{objects::Object, yaml},

@@ -47,7 +47,7 @@ fn map(pki: &Pki) -> ConfigMap {
 }
 
 #[tokio::test]
-async fn a_connection_is_judged_anew_when_the_cas_change() {
+async fn a_connection_is_checked_again_when_the_cas_change() {
     let (before, after) = (Pki::new().unwrap(), Pki::new().unwrap());
     let layer = layer(golden().0, trust(&before));
     let proxy = peer(&before, Ca::FrontProxy, "front-proxy-client", &[]);
@@ -103,7 +103,7 @@ async fn before_the_cas_are_known_only_certificates_have_to_wait() {
 }
 
 #[test]
-fn a_lookup_that_may_fail_or_is_skipped_keeps_nobody_waiting() {
+fn a_lookup_that_may_fail_or_is_skipped_delays_no_start() {
     let pending = |settings| Keeper::start(settings).unwrap().current().load().pending;
     assert!(pending(settings()));
     assert!(!pending(Settings {
@@ -203,7 +203,7 @@ fn every_organization_of_a_certificate_is_a_group() {
 }
 
 #[test]
-fn a_certificate_without_a_name_is_nobody() {
+fn a_certificate_without_a_name_is_no_user() {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name = rcgen::DistinguishedName::new();
     let key = KeyPair::generate().unwrap();
@@ -241,13 +241,13 @@ fn a_leaf_that_was_given_is_good_and_signs_for_no_other() {
         let pool = Pool::from_pem(given.as_bytes()).unwrap();
         let own = CertificateDer::from_pem_slice(given.as_bytes()).unwrap();
         assert_eq!(pool.verify(&[own], now), Ok(()));
-        let verdict = pool.verify(&[other], now);
-        assert_eq!(verdict.is_ok(), signs, "{verdict:?}");
+        let result = pool.verify(&[other], now);
+        assert_eq!(result.is_ok(), signs, "{result:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_certificate_that_proves_nothing_is_told_now_and_then() {
+async fn a_certificate_that_proves_nothing_is_logged_now_and_then() {
     let (ours, other) = (Pki::new().unwrap(), Pki::new().unwrap());
     let layer = layer(golden().0, trust(&ours));
     let good = peer(&ours, Ca::FrontProxy, "front-proxy-client", &[]);
@@ -256,12 +256,12 @@ async fn a_certificate_that_proves_nothing_is_told_now_and_then() {
     // Who shows a token as well is known by that.
     let sam = [("Authorization", "Bearer ok:sam")];
     assert_eq!(layer.admit(&mut get(&bad, NODE, &sam)).await, Ok(()));
-    assert_eq!(layer.refusals.may_say(), Some(0), "nothing was told");
+    assert_eq!(layer.refusals.allow(), Some(0), "nothing was told");
     tokio::time::advance(Duration::from_secs(10)).await;
     for _ in 0..3 {
         let answer = layer.admit(&mut get(&bad, NODE, ALICE)).await;
         assert_eq!(answer, Err(Denial::Unauthorized));
     }
     tokio::time::advance(Duration::from_secs(10)).await;
-    assert_eq!(layer.refusals.may_say(), Some(2), "one line for three");
+    assert_eq!(layer.refusals.allow(), Some(2), "one line for three");
 }

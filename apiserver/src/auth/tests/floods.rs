@@ -104,7 +104,7 @@ fn random_paths(connection: usize, at: usize) -> Parts {
     get(&stranger(), &format!("/metrics/{connection}/{at}"), &[])
 }
 
-/// Asks as sam once a second until it is not let in, for the reason and after how
+/// Asks as sam once a second until it is not admitted, for the reason and after how
 /// long that was.
 async fn until_denied(layer: &Inner) -> (Denial, Duration) {
     let start = Instant::now();
@@ -133,7 +133,7 @@ async fn a_revoked_token_ends_however_many_strangers_ask() {
     let (denial, after) = until_denied(&layer).await;
     assert_eq!(denial, Denial::Unauthorized);
     assert!(after < REVOKED_WITHIN, "{after:?}");
-    assert_eq!(layer.metrics.token_spares.count(), 0, "there was no outage");
+    assert_eq!(layer.metrics.stale_tokens.count(), 0, "there was no outage");
     flood.end().await;
 }
 
@@ -159,7 +159,7 @@ async fn a_revoked_permission_ends_however_many_others_ask() {
     let (denial, after) = until_denied(&layer).await;
     assert!(matches!(denial, Denial::Forbidden { .. }), "{denial:?}");
     assert!(after < REVOKED_WITHIN, "{after:?}");
-    assert_eq!(layer.metrics.access_spares.count(), 0);
+    assert_eq!(layer.metrics.stale_access.count(), 0);
     anonymous.end().await;
     drop(kim);
 }
@@ -186,7 +186,7 @@ async fn a_publisher_is_checked_again_in_time_however_many_ask() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_of_somebody_known_does_not_wait_for_those_of_strangers() {
+async fn a_review_of_a_known_caller_does_not_wait_for_those_of_strangers() {
     let layer = Arc::new(layer(cluster_of(&Revoked::default()), Trust::default()));
     let ask = async |uri: &str| layer.admit(&mut get(&stranger(), uri, SAM)).await;
     assert_eq!(ask(NODE).await, Ok(()));
@@ -228,12 +228,12 @@ async fn too_many_requests_are_no_outage_while_some_are_answered() {
     sleep(Duration::from_secs(10)).await;
     let why = "unable to review the token, try again";
     assert_eq!(ask().await, Err(Denial::Unavailable(why)));
-    assert_eq!(layer.metrics.token_spares.count(), 0);
+    assert_eq!(layer.metrics.stale_tokens.count(), 0);
     drop(flood);
     // When nobody at all is answered, it is one.
     sleep(Duration::from_secs(5)).await;
     assert_eq!(ask().await, Ok(()));
-    assert_eq!(layer.metrics.token_spares.count(), 1);
+    assert_eq!(layer.metrics.stale_tokens.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,7 +28,7 @@ const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
 const SAM: &[(&str, &str)] = &[("Authorization", "Bearer ok:sam")];
 
 #[tokio::test(start_paused = true)]
-async fn answers_are_held_for_their_time_and_no_longer() {
+async fn answers_are_cached_for_their_time_and_no_longer() {
     let (client, asked) = golden();
     let layer = layer(client, Trust::default());
     let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
@@ -41,7 +41,7 @@ async fn answers_are_held_for_their_time_and_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_token_is_held_too_unless_it_could_not_be_checked() {
+async fn a_bad_token_is_cached_too_unless_it_could_not_be_checked() {
     for (error, asked_for) in [("", 1), ("the issuer does not answer", 2)] {
         let (client, asked) =
             cluster(move |_, _, _| status(&json!({ "authenticated": false, "error": error })));
@@ -65,7 +65,7 @@ async fn requests_with_one_token_at_one_time_share_the_reviews() {
 }
 
 #[tokio::test]
-async fn a_name_without_the_verdict_counts_for_nothing() {
+async fn a_name_that_is_not_authenticated_counts_for_nothing() {
     let (client, _) = cluster(|_, _, _| status(&json!({ "user": { "username": "sam" } })));
     let layer = layer(client, Trust::default());
     let answer = layer.admit(&mut get(&stranger(), NODE, SAM)).await;
@@ -112,7 +112,7 @@ async fn what_passed_in_time_was_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_will_not_pass_is_tried_once_and_never_held() {
+async fn what_will_not_pass_is_tried_once_and_never_cached() {
     let (client, asked) = cluster(|_, _, before| match before {
         0 => sam(),
         1 => failure(403, "Forbidden", "you may not review"),
@@ -144,7 +144,7 @@ async fn a_cluster_that_does_not_answer_is_given_ten_seconds() {
 }
 
 #[tokio::test]
-async fn callers_that_have_proven_nothing_are_not_told_what_failed() {
+async fn anonymous_callers_do_not_see_what_failed() {
     let (client, _) = cluster(|_, _, _| failure(403, "Forbidden", "our account may not"));
     let layer = layer(client, Trust::default());
     let ask = async |who| layer.admit(&mut get(&stranger(), NODE, who)).await;
@@ -173,7 +173,7 @@ fn cluster_until(gone: &Arc<AtomicBool>, how: fn() -> Reply) -> (Client, Asked) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_was_let_in_before_an_outage_is_let_in_for_ten_minutes_of_it() {
+async fn a_caller_admitted_before_an_outage_is_admitted_for_ten_minutes_of_it() {
     let outages: [fn() -> Reply; 3] = [
         || Reply::Cut(ErrorKind::ConnectionRefused),
         || failure(503, "ServiceUnavailable", "not now"),
@@ -194,8 +194,8 @@ async fn whoever_was_let_in_before_an_outage_is_let_in_for_ten_minutes_of_it() {
             assert!(start.elapsed() <= Duration::from_secs(2));
             advance(Duration::from_secs(1)).await;
         }
-        assert!(layer.metrics.token_spares.count() > 30);
-        assert!(layer.metrics.access_spares.count() > 30);
+        assert!(layer.metrics.stale_tokens.count() > 30);
+        assert!(layer.metrics.stale_access.count() > 30);
         advance(Duration::from_secs(10)).await;
         assert!(matches!(ask().await, Err(Denial::Unavailable(_))));
         gone.store(false, Ordering::Relaxed);
@@ -204,7 +204,7 @@ async fn whoever_was_let_in_before_an_outage_is_let_in_for_ten_minutes_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_an_outage_nobody_new_is_let_in_and_nobody_for_more() {
+async fn in_an_outage_no_new_caller_is_admitted_and_no_caller_for_more() {
     let gone = Arc::new(AtomicBool::new(false));
     let (client, _) = cluster_until(&gone, || Reply::Cut(ErrorKind::ConnectionRefused));
     let layer = layer(client, Trust::default());
@@ -221,7 +221,7 @@ async fn in_an_outage_nobody_new_is_let_in_and_nobody_for_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_denied_after_an_outage_was_let_in_for_the_last_time() {
+async fn a_caller_denied_after_an_outage_was_admitted_for_the_last_time() {
     let (client, _) = cluster(|_, _, before| match before {
         0 => status(&json!({ "allowed": true })),
         1 | 3 => Reply::Cut(ErrorKind::ConnectionRefused),
@@ -256,7 +256,7 @@ async fn masters_and_open_paths_need_no_review() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_question_that_is_very_long_is_not_held() {
+async fn a_question_that_is_very_long_is_not_cached() {
     let (client, asked) = golden();
     let layer = layer(client, Trust::default());
     let terms: Vec<String> = (0..400)

@@ -124,7 +124,7 @@ async fn headers_without_a_certificate_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_is_not_the_front_proxy_is_not_believed() {
+async fn only_the_front_proxy_may_name_the_user() {
     let (pki, other) = (Pki::new().unwrap(), Pki::new().unwrap());
     let layer = layer(golden().0, trust(&pki));
     for (whose, peer) in [

@@ -15,8 +15,8 @@ fn roster(node: usize, containers: usize) -> Arc<Roster> {
 
 /// Holds a roster of this size.
 fn hold(account: &Account, node: usize, containers: usize, bytes: usize) -> Result<(), String> {
-    let held = account.hold_sized(Some((node, Size { containers, bytes })));
-    held.map_err(|refused| refused.to_string())
+    let stored = account.hold_sized(Some((node, Size { containers, bytes })));
+    stored.map_err(|refused| refused.to_string())
 }
 
 fn open(accounts: &Accounts, name: &str) -> Account {
@@ -43,7 +43,7 @@ fn one_publisher_cannot_take_every_stream() {
 }
 
 #[test]
-fn there_are_so_many_streams_and_no_more() {
+fn streams_have_a_limit() {
     let accounts = Accounts::default();
     let names = (0..256).map(|number| format!("p{number}"));
     let _streams: Vec<Account> = names.map(|name| open(&accounts, &name)).collect();
@@ -72,9 +72,12 @@ fn a_roster_counts_once_however_many_streams_hold_it() {
         b.release(Some(&shared));
     }
     let books = accounts.lock();
-    for held in [&books.all, &books.by["a"]] {
-        assert_eq!((held.nodes, held.rosters.len()), (0, 0));
-        assert_eq!((held.size, held.large), (Size::default(), Size::default()));
+    for stored in [&books.all, &books.by["a"]] {
+        assert_eq!((stored.nodes, stored.rosters.len()), (0, 0));
+        assert_eq!(
+            (stored.size, stored.large),
+            (Size::default(), Size::default())
+        );
     }
 }
 

@@ -54,7 +54,7 @@ async fn what_is_no_message_ends_the_stream_with_a_reason() {
         (
             vec![1, 0, 0, 0, 0],
             Code::Internal,
-            "a compressed message, which nobody asked for",
+            "a compressed message, which was not negotiated",
         ),
         (
             vec![0, 0],
@@ -112,10 +112,10 @@ async fn a_publisher_that_stalls_keeps_no_other_out_and_is_cut_off() {
 async fn room_is_taken_until_the_message_is_dropped() {
     let room = Room::default();
     let large = || vec![frame(&vec![2; 300_000])];
-    let mut held = Vec::new();
+    let mut stored = Vec::new();
     for _ in 0..4 {
         let mut frames = frames(large(), &room, true);
-        held.push(frames.next().await.unwrap().unwrap());
+        stored.push(frames.next().await.unwrap().unwrap());
     }
     let mut fifth = frames(large(), &room, true);
     let waits = tokio::time::timeout(Duration::from_mins(1), fifth.next()).await;
@@ -123,6 +123,6 @@ async fn room_is_taken_until_the_message_is_dropped() {
     // Small ones pass meanwhile.
     let (read, _) = all(frames(vec![frame(b"small")], &room, true)).await;
     assert_eq!(read.len(), 1);
-    held.pop();
+    stored.pop();
     assert!(fifth.next().await.unwrap().is_some());
 }

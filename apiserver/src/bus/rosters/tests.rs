@@ -37,7 +37,7 @@ fn a_node_counts_once_however_often_its_roster_changes() {
 }
 
 #[test]
-fn there_are_so_many_nodes_and_no_more() {
+fn nodes_have_a_limit() {
     let (mut rosters, _other) = rosters();
     let one = wire(1, 1);
     for node in 0..NODES_PER_STREAM {

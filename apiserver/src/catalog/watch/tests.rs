@@ -35,16 +35,16 @@ fn same(one: &PodKey, other: &PodKey) -> bool {
 }
 
 #[test]
-fn names_are_in_memory_once_whoever_comes_first() {
+fn names_are_in_memory_once_in_any_order() {
     let (catalog, store) = (Catalog::default(), Store::new(None));
     let unplaced = Unplaced::default();
     let put = |name| {
-        let pod = sharing(printed(name), &catalog, &store, &unplaced);
+        let pod = interned(printed(name), &catalog, &store, &unplaced);
         catalog.put_pod(pod);
     };
     put("known");
     let mut roster = roster(&["known", "reported"]);
-    catalog.share_names(&mut roster);
+    catalog.intern_names(&mut roster);
     let reading = Reading {
         node: "n1".into(),
         roster: Arc::clone(&roster),
@@ -83,7 +83,7 @@ fn labels_that_are_too_many_are_counted() {
             labels,
             ..printed("a")
         };
-        catalog.put_pod(sharing(pod, &catalog, &store, &unplaced));
+        catalog.put_pod(interned(pod, &catalog, &store, &unplaced));
     }
     let refused = Kind::ALL.map(|kind| catalog.labels_refused(kind));
     assert_eq!(refused, [0, 2]);
@@ -155,12 +155,12 @@ impl Frontend {
     }
 
     fn list(&self, pods: &[PrintedPod]) {
-        let told = pods.iter().cloned().map(|pod| self.pods.told(pod));
-        self.pods.apply(Change::Replace(told.collect()));
+        let reported = pods.iter().cloned().map(|pod| self.pods.reported(pod));
+        self.pods.apply(Change::Replace(reported.collect()));
     }
 
     fn put(&self, pod: PrintedPod) {
-        self.pods.apply(Change::Put(self.pods.told(pod)));
+        self.pods.apply(Change::Put(self.pods.reported(pod)));
     }
 
     /// A page of `node`, asked for at `second`, on which each pod has used a quarter of
@@ -237,7 +237,7 @@ fn a_list_tells_which_pods_are_gone_and_which_are_others_of_the_same_name() {
     for second in [100, 115] {
         frontend.report("n1", second, &["db-0", "db-1", "web"]);
     }
-    // The watch is down. One pod is deleted, and one made anew.
+    // The watch is down. One pod is deleted, and one made again.
     frontend.report("n1", 130, &[]);
     assert_eq!(frontend.served(&["db-0", "db-1", "web"]), ["250m"; 3]);
     frontend.list(&[with_uid("db-0", "u-2"), printed("web")]);
@@ -260,7 +260,7 @@ fn of_a_list_that_names_a_pod_twice_the_last_one_counts() {
         frontend.report("n1", second, &["db-0", "web"]);
     }
     frontend.report("n1", 130, &[]);
-    // It was deleted and made anew between two pages of the list.
+    // It was deleted and made again between two pages of the list.
     let elsewhere = PrintedPod {
         node: Some("n2".to_owned()),
         ..with_uid("db-0", "u-2")
@@ -278,7 +278,7 @@ fn of_a_list_that_names_a_pod_twice_the_last_one_counts() {
 }
 
 #[test]
-fn a_change_that_no_list_told_is_another_pod_by_its_uid_only() {
+fn a_change_that_no_list_had_is_another_pod_by_its_uid_only() {
     let frontend = Frontend::new();
     frontend.put(printed("db-0"));
     for second in [100, 115] {
@@ -305,12 +305,14 @@ fn a_pod_that_is_deleted_is_not_brought_back_by_a_late_page() {
     }
     frontend.report("n1", 130, &[]);
     // What tells of it may not say the node.
-    let told = frontend.pods.told(printed("db-0"));
+    let reported = frontend.pods.reported(printed("db-0"));
     let pod = PodRecord {
         node: None,
-        ..told.pod.clone()
+        ..reported.pod.clone()
     };
-    frontend.pods.apply(Change::Remove(Told { pod, ..told }));
+    frontend
+        .pods
+        .apply(Change::Remove(Reported { pod, ..reported }));
     frontend.put(with_uid("db-0", "u-2"));
     frontend.report("n1", 125, &["db-0"]);
     assert_eq!(frontend.served(&["db-0"]), [NOT_YET]);

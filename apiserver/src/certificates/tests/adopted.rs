@@ -15,7 +15,7 @@ const ADOPT: [&str; 1] = ["--tls-auto-adopt=t-tls"];
 
 const ADOPTED: &str = "tributary_serving_certificate_steps_total{step=\"adopt\"} 1\n";
 
-/// A pair of before for these names, until so many seconds from now.
+/// A pair of before for these names, until this many seconds from now.
 fn of_before(cluster: &Cluster, name: &str, until: u64) -> Issued {
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     issue(&[name.to_owned()], now - 100, now + until).unwrap()
@@ -63,7 +63,7 @@ async fn the_pair_of_before_is_taken_over_and_renewed_with_an_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pair_of_before_that_nobody_takes_is_left_alone() {
+async fn an_earlier_pair_that_no_client_accepts_is_left_alone() {
     let cluster = Cluster::new();
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     let over = issue(&[SERVER.to_owned()], now - 100, now - 1).unwrap();
@@ -110,7 +110,7 @@ async fn while_it_cannot_be_read_whether_there_is_a_pair_of_before_none_is_made(
     let mut one = Frontend::with(&cluster, "t-1", &ADOPT);
     one.keeper.begin().await;
     assert!(one.keeper.shown().check().is_err());
-    assert_eq!(cluster.held("tls.crt"), None);
+    assert_eq!(cluster.stored("tls.crt"), None);
     cluster.open();
     one.keeper.look().await;
     assert_eq!(one.keeper.shown().check(), Ok(()));

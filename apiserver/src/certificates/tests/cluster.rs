@@ -213,7 +213,7 @@ impl Cluster {
     }
 
     /// A value of the Secret, decoded.
-    pub(super) fn held(&self, key: &str) -> Option<Vec<u8>> {
+    pub(super) fn stored(&self, key: &str) -> Option<Vec<u8>> {
         let secret = self.get(SECRET)?;
         let value = secret["data"].get(key)?.as_str()?;
         Some(BASE64_STANDARD.decode(value).unwrap())
@@ -221,7 +221,7 @@ impl Cluster {
 
     /// How many CAs the Secret has.
     pub(super) fn cas(&self) -> usize {
-        in_pem(&self.held("ca.crt").unwrap_or_default()).len()
+        in_pem(&self.stored("ca.crt").unwrap_or_default()).len()
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 
 const NOT_GOOD: &str = "no good serving certificate: the Secret could not be read or written";
 
-const NOT_TOLD: &str = "not all who verify have the CA of the serving certificate: an APIService \
+const NOT_PUBLISHED: &str = "not all who verify have the CA of the serving certificate: an APIService \
                         or the ConfigMap could not be read or written";
 
 fn check(frontend: &Frontend) -> Result<(), String> {
@@ -18,12 +18,12 @@ fn check(frontend: &Frontend) -> Result<(), String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_run_out_makes_nobody_ready() {
+async fn an_expired_certificate_makes_no_frontend_ready() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     cluster.close(SECRET);
-    // Nobody looks: it runs out all the same.
+    // Nobody looks: it expires all the same.
     advance(23 * HOUR + ALMOST_AN_HOUR).await;
     assert_eq!(check(&one), Ok(()));
     advance(HOUR).await;
@@ -44,7 +44,7 @@ async fn what_has_run_out_makes_nobody_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_good_by_the_clock_of_who_verifies_makes_nobody_ready() {
+async fn a_certificate_invalid_by_the_clock_of_its_clients_makes_no_frontend_ready() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
@@ -61,13 +61,13 @@ async fn what_is_not_good_by_the_clock_of_who_verifies_makes_nobody_ready() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_never_told_the_ca_to_all_is_not_ready() {
+async fn a_frontend_that_never_published_the_ca_to_all_is_not_ready() {
     for closed in [&*api_service("v1"), &*api_service("v1beta1"), CONFIG_MAP] {
         let cluster = Cluster::new();
         cluster.close(closed);
         let mut one = Frontend::new(&cluster, "t-1");
         one.keeper.begin().await;
-        assert_eq!(check(&one), Err(NOT_TOLD.to_owned()), "{closed}");
+        assert_eq!(check(&one), Err(NOT_PUBLISHED.to_owned()), "{closed}");
         cluster.open();
         one.keeper.look().await;
         assert_eq!(check(&one), Ok(()), "{closed}");

@@ -120,8 +120,8 @@ async fn through_renewals_all_who_verify_take_what_any_frontend_shows_at_each_mo
         assert_eq!(bundle.len(), 1);
         assert!(takes(&cluster, &bundle, &one));
     }
-    assert!(cluster.held("next.crt").is_none());
-    assert!(cluster.held("next.key").is_none());
+    assert!(cluster.stored("next.crt").is_none());
+    assert!(cluster.stored("next.key").is_none());
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +166,7 @@ async fn a_renewal_waits_for_an_overlap_before_and_after_the_change() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_may_ask_for_a_renewal_and_gets_one() {
+async fn an_operator_may_ask_for_a_renewal_and_gets_one() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;

@@ -39,11 +39,11 @@ async fn what_is_lost_in_the_secret_is_written_again_by_who_remembers() {
         let cluster = Cluster::new();
         let mut one = Frontend::new(&cluster, "t-1");
         one.keeper.begin().await;
-        let (shown, key) = (one.shown(), cluster.held("tls.key"));
+        let (shown, key) = (one.shown(), cluster.stored("tls.key"));
         harm(&cluster);
         one.keeper.look().await;
         assert_eq!(one.shown(), shown, "{damage}");
-        assert_eq!(cluster.held("tls.key"), key, "{damage}");
+        assert_eq!(cluster.stored("tls.key"), key, "{damage}");
         all_take(&cluster, &[&one]);
         let restored = "tributary_serving_certificate_steps_total{step=\"restore\"} 1\n";
         assert!(one.metrics().contains(restored), "{damage}");
@@ -51,7 +51,7 @@ async fn what_is_lost_in_the_secret_is_written_again_by_who_remembers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_secret_that_nobody_remembers_is_replaced_and_its_ca_trusted_on() {
+async fn a_damaged_secret_that_no_frontend_remembers_is_replaced_and_its_ca_stays_trusted() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
@@ -134,7 +134,7 @@ async fn a_tool_that_empties_the_secret_again_and_again_stops_no_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn somebody_who_is_always_faster_is_counted_and_waited_for() {
+async fn a_client_that_is_always_faster_is_counted_and_waited_for() {
     let objects = [
         ("secret", SECRET),
         ("configmap", CONFIG_MAP),
@@ -191,7 +191,7 @@ async fn a_next_pair_that_is_damaged_is_made_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_stops_nothing_and_a_renewal_goes_on_when_all_are_told() {
+async fn a_refused_update_stops_nothing_and_a_renewal_goes_on_when_all_have_the_ca() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
@@ -267,7 +267,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn api_services_of_others_and_those_that_verify_nobody_are_left_alone() {
+async fn api_services_of_others_and_those_that_verify_nothing_are_left_alone() {
     let cluster = Cluster::new();
     cluster.put(&api_service("v1beta1"), leading_to("kube-system", "t"));
     let skips = json!({ "spec": { "insecureSkipTLSVerify": true } });
@@ -292,7 +292,7 @@ async fn api_services_of_others_and_those_that_verify_nobody_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_others_have_told_stays_for_an_overlap() {
+async fn what_others_have_written_stays_for_an_overlap() {
     let cluster = Cluster::new();
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     let other = issue(&[SERVER.to_owned()], now, now + 86_400).unwrap();
@@ -327,7 +327,7 @@ async fn what_others_have_told_stays_for_an_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_many_cas_others_have_told_all_of_them_stay_for_an_overlap() {
+async fn however_many_cas_others_have_published_all_of_them_stay_for_an_overlap() {
     let cluster = Cluster::new();
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     let other = |_| issue(&[SERVER.to_owned()], now, now + 86_400).unwrap().ca;
@@ -354,7 +354,7 @@ async fn however_many_cas_others_have_told_all_of_them_stay_for_an_overlap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_taken_from_api_service_or_config_map_is_told_again() {
+async fn what_is_removed_from_api_service_or_config_map_is_written_again() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
@@ -389,7 +389,7 @@ async fn when_the_clock_of_who_verifies_is_set_there_is_something_good_at_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_under_way_survives_a_clock_that_is_set_back_a_little() {
+async fn a_renewal_in_progress_survives_a_clock_that_is_set_back_a_little() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;

@@ -12,7 +12,7 @@ use tributary_model::{PodKey, Timestamp};
 /// A kubelet may have a pod on its page for so long after it was deleted.
 const LINGERS: Duration = Duration::from_secs(30);
 
-/// A page may be late by so many resolutions. What is remembered of one that was asked
+/// A page may be late by this many resolutions. What is remembered of one that was asked
 /// for longer ago is not served.
 const RESOLUTIONS: u32 = 4;
 

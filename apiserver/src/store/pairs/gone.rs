@@ -183,7 +183,7 @@ impl Gone {
         lost.push((pod, name), row, asked_at);
     }
 
-    /// Remembers what pages lost, up to so many containers: those that were on a page
+    /// Remembers what pages lost, up to this many containers: those that were on a page
     /// last. Returns how many were forgotten for that.
     pub(super) fn put(&mut self, Lost(lost): Lost, room: usize) -> usize {
         let room = room.min(MAX);

@@ -1,4 +1,4 @@
-//! What is held of one container.
+//! What is stored of one container.
 
 use std::{cmp::Ordering, time::Duration};
 
@@ -231,7 +231,7 @@ impl Beside {
             }
             _ => 0,
         };
-        let halves = after.cast_unsigned();
+        let components = after.cast_unsigned();
         let memory = point.memory.map_or(VALUE, |memory| {
             let Bytes(bytes) = memory.working_set;
             bytes.min(VALUE - 1)
@@ -240,8 +240,8 @@ impl Beside {
             .swap
             .map_or(VALUE, |Bytes(bytes)| bytes.min(VALUE - 1));
         Self {
-            memory: memory | ((halves >> HALF_BITS) << VALUE_BITS),
-            swap: swap | (halves << VALUE_BITS),
+            memory: memory | ((components >> HALF_BITS) << VALUE_BITS),
+            swap: swap | (components << VALUE_BITS),
         }
     }
 

@@ -102,7 +102,7 @@ fn each_container_pairs_by_its_own_time() {
 }
 
 #[test]
-fn a_clock_that_is_set_is_told_and_concerns_its_own_series_only() {
+fn a_clock_that_is_set_is_reported_and_concerns_its_own_series_only() {
     let both = |at: i64, m| reading(at * S, &[("m", row(1, m, 5)), ("s", row(1, at * S, 5))]);
     let mut pairs = first(both(100, 100 * S));
     take(&mut pairs, both(115, 115 * S));
@@ -263,7 +263,7 @@ fn what_was_lost_on_one_page_is_one_entry_whenever_it_comes() {
     assert_eq!((gone.rows.len(), pairs.remembered()), (2, 2));
 }
 
-/// So many containers of a pod.
+/// This many containers of a pod.
 fn lost(pod: &PodKey, containers: usize, at: i64) -> Lost {
     let asked = Asked {
         at: Timestamp::from_millis(0),
@@ -312,7 +312,7 @@ fn two_stores_that_were_fed_in_other_orders_hold_the_same() {
         page
     };
     let [a, b, c, d] = [15_000, 15_007, 30_000, 30_007];
-    let held = |order: [i64; 4]| {
+    let stored = |order: [i64; 4]| {
         let mut pairs = first(page(order[0]));
         for at in &order[1..] {
             take(&mut pairs, page(*at));
@@ -321,6 +321,6 @@ fn two_stores_that_were_fed_in_other_orders_hold_the_same() {
         (series(pairs.node()), series(&pairs.rows()[0]))
     };
     for order in [[b, a, d, c], [c, d, a, b], [d, c, b, a], [a, c, b, d]] {
-        assert_eq!(held(order), held([a, b, c, d]), "{order:?}");
+        assert_eq!(stored(order), stored([a, b, c, d]), "{order:?}");
     }
 }

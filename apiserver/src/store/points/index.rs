@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, sync::Arc};
 use hashbrown::hash_table::{Entry, HashTable};
 use tributary_model::{NodeName, PodKey, Roster, RosterPod};
 
-use super::nodes::{self, Nodes, Place};
+use super::nodes::{self, Nodes, PodLocation};
 
 /// The nodes that report each pod.
 ///
@@ -15,7 +15,7 @@ use super::nodes::{self, Nodes, Place};
 pub(super) struct Index {
     /// The place where each pod was reported first, of those where it still is: nearly
     /// always the only one.
-    places: HashTable<Place>,
+    locations: HashTable<PodLocation>,
     hasher: foldhash::fast::RandomState,
     /// The pods that more than one node reports, with all of these, the first in front.
     contested: BTreeMap<PodKey, Vec<u32>>,
@@ -41,11 +41,11 @@ impl Index {
     /// processor waits for several at a time if little else is in between.
     pub(super) fn all<'a>(&self, nodes: &'a Nodes, pods: &[&PodKey]) -> Vec<Option<Found<'a>>> {
         let hashes: Vec<u64> = pods.iter().map(|pod| self.hasher.hash_one(pod)).collect();
-        let first = |hash: &u64| self.places.iter_hash(*hash).next();
-        let likely: Vec<Option<&Place>> = hashes.iter().map(first).collect();
+        let first = |hash: &u64| self.locations.iter_hash(*hash).next();
+        let likely: Vec<Option<&PodLocation>> = hashes.iter().map(first).collect();
         let likely: Vec<Option<Found<'_>>> = likely
             .into_iter()
-            .map(|place| found(nodes, *place?))
+            .map(|location| found(nodes, *location?))
             .collect();
         let steps = pods.iter().zip(hashes).zip(likely);
         let all = steps.map(|((pod, hash), likely)| match likely {
@@ -56,8 +56,10 @@ impl Index {
     }
 
     fn find<'a>(&self, nodes: &'a Nodes, pod: &PodKey, hash: u64) -> Option<Found<'a>> {
-        let place = self.places.find(hash, |place| is(nodes, *place, pod))?;
-        found(nodes, *place)
+        let location = self
+            .locations
+            .find(hash, |location| is(nodes, *location, pod))?;
+        found(nodes, *location)
     }
 
     /// The numbers of all nodes that report the pod.
@@ -66,8 +68,10 @@ impl Index {
             return numbers.clone();
         }
         let hash = self.hasher.hash_one(pod);
-        let place = self.places.find(hash, |place| is(nodes, *place, pod));
-        place.map(|place| place.node).into_iter().collect()
+        let location = self
+            .locations
+            .find(hash, |location| is(nodes, *location, pod));
+        location.map(|location| location.node).into_iter().collect()
     }
 
     /// All nodes that report the pod, the first in front.
@@ -79,7 +83,7 @@ impl Index {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.locations.len()
     }
 
     /// Takes in what the node with this number reports from now on. Returns whether
@@ -91,7 +95,7 @@ impl Index {
         let before = entry.roster.replace(Arc::clone(roster));
         if before
             .as_ref()
-            .is_some_and(|held| Arc::ptr_eq(held, roster))
+            .is_some_and(|stored| Arc::ptr_eq(stored, roster))
         {
             return false;
         }
@@ -105,12 +109,12 @@ impl Index {
         };
         for (at, pod) in before.map(Roster::pods).into_iter().flatten().enumerate() {
             if !stays(at, pod, Some(roster)) {
-                self.remove(nodes, place(number, at), &pod.key);
+                self.remove(nodes, location(number, at), &pod.key);
             }
         }
         for (at, pod) in roster.pods().iter().enumerate() {
             if !stays(at, pod, before) {
-                self.add(nodes, place(number, at), &pod.key);
+                self.add(nodes, location(number, at), &pod.key);
             }
         }
         for pod in first {
@@ -145,10 +149,12 @@ impl Index {
             before.rotate_right(1);
         }
         let hash = self.hasher.hash_one(pod);
-        if let Ok(mut held) = self.places.find_entry(hash, |place| is(nodes, *place, pod))
-            && let Some(place) = nodes.place_of(number, pod)
+        if let Ok(mut stored) = self
+            .locations
+            .find_entry(hash, |location| is(nodes, *location, pod))
+            && let Some(location) = nodes.location_of(number, pod)
         {
-            *held.get_mut() = place;
+            *stored.get_mut() = location;
         }
     }
 
@@ -158,72 +164,77 @@ impl Index {
             return;
         };
         for (at, pod) in roster.pods().iter().enumerate() {
-            self.remove(nodes, place(number, at), &pod.key);
+            self.remove(nodes, location(number, at), &pod.key);
         }
         if let Some(entry) = nodes.at_mut(number) {
             entry.roster = None;
         }
     }
 
-    fn add(&mut self, nodes: &Nodes, place: Place, pod: &PodKey) {
+    fn add(&mut self, nodes: &Nodes, location: PodLocation, pod: &PodKey) {
         let hasher = &self.hasher;
-        let key = |place: &Place| nodes.pod_at(*place).map(|pod| &pod.key);
-        let entry = self.places.entry(
+        let key = |location: &PodLocation| nodes.pod_at(*location).map(|pod| &pod.key);
+        let entry = self.locations.entry(
             hasher.hash_one(pod),
-            |place| is(nodes, *place, pod),
-            |place| key(place).map_or(0, |key| hasher.hash_one(key)),
+            |location| is(nodes, *location, pod),
+            |location| key(location).map_or(0, |key| hasher.hash_one(key)),
         );
         match entry {
             Entry::Vacant(free) => {
-                free.insert(place);
+                free.insert(location);
             }
             Entry::Occupied(first) => {
                 let numbers = self.contested.entry(pod.clone());
                 let numbers = numbers.or_insert_with(|| vec![first.get().node]);
-                numbers.push(place.node);
+                numbers.push(location.node);
             }
         }
     }
 
-    /// `place` is not where the pod is any more.
-    fn remove(&mut self, nodes: &Nodes, place: Place, pod: &PodKey) {
+    /// `location` is no longer the location of the pod.
+    fn remove(&mut self, nodes: &Nodes, location: PodLocation, pod: &PodKey) {
         let mut next = None;
         if let Some(numbers) = self.contested.get_mut(pod) {
-            numbers.retain(|node| *node != place.node);
+            numbers.retain(|node| *node != location.node);
             next = numbers.first().copied();
             if numbers.len() < 2 {
                 self.contested.remove(pod);
             }
         }
         let hash = self.hasher.hash_one(pod);
-        if let Ok(mut held) = self.places.find_entry(hash, |held| *held == place) {
-            match next.and_then(|node| nodes.place_of(node, pod)) {
-                Some(other) => *held.get_mut() = other,
+        if let Ok(mut stored) = self
+            .locations
+            .find_entry(hash, |stored| *stored == location)
+        {
+            match next.and_then(|node| nodes.location_of(node, pod)) {
+                Some(other) => *stored.get_mut() = other,
                 None => {
-                    held.remove();
+                    stored.remove();
                 }
             }
         }
     }
 }
 
-fn place(node: u32, at: usize) -> Place {
+fn location(node: u32, at: usize) -> PodLocation {
     // A roster has fewer (`Roster::MAX_CONTAINERS`).
     let at = u32::try_from(at).unwrap_or(u32::MAX);
-    Place { node, at }
+    PodLocation { node, at }
 }
 
 /// What stands there.
-fn found(nodes: &Nodes, place: Place) -> Option<Found<'_>> {
+fn found(nodes: &Nodes, location: PodLocation) -> Option<Found<'_>> {
     Some(Found {
-        entry: nodes.at(place.node)?,
-        pod: nodes.pod_at(place)?,
+        entry: nodes.at(location.node)?,
+        pod: nodes.pod_at(location)?,
     })
 }
 
 /// Whether `pod` stands there.
-fn is(nodes: &Nodes, place: Place, pod: &PodKey) -> bool {
-    nodes.pod_at(place).is_some_and(|found| found.key.is(pod))
+fn is(nodes: &Nodes, location: PodLocation, pod: &PodKey) -> bool {
+    nodes
+        .pod_at(location)
+        .is_some_and(|found| found.key.is(pod))
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use super::{
     Source,
 };
 
-/// By name. The hash is seeded anew in each process, and cheaper than the
+/// By name. The hash is seeded in each process, and cheaper than the
 /// standard one.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
-/// Without a flag, samples are served for so many resolutions
+/// Without a flag, samples are served for this many resolutions
 /// (docs/decisions/0011-newest-per-node-wins.md).
 const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
 
@@ -31,7 +31,7 @@ pub(super) struct Nodes {
 
 /// A node, and where a pod stands in its roster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct PodLocation {
     pub(super) node: u32,
     pub(super) at: u32,
 }
@@ -52,7 +52,7 @@ pub(super) struct Entry {
     /// What was wrong before the first page.
     pub(super) failed_before: Option<FailedScrape>,
     /// Whether it was said that its samples are too old.
-    pub(super) is_told_old: bool,
+    pub(super) is_reported_old: bool,
 }
 
 impl Nodes {
@@ -110,16 +110,16 @@ impl Nodes {
     }
 
     /// The pod that stands there.
-    pub(super) fn pod_at(&self, place: Place) -> Option<&RosterPod> {
-        let roster = self.at(place.node)?.roster.as_ref()?;
-        roster.pods().get(usize::try_from(place.at).ok()?)
+    pub(super) fn pod_at(&self, location: PodLocation) -> Option<&RosterPod> {
+        let roster = self.at(location.node)?.roster.as_ref()?;
+        roster.pods().get(usize::try_from(location.at).ok()?)
     }
 
     /// Where `pod` stands on a node that reports it.
-    pub(super) fn place_of(&self, node: u32, pod: &PodKey) -> Option<Place> {
+    pub(super) fn location_of(&self, node: u32, pod: &PodKey) -> Option<PodLocation> {
         let at = self.at(node)?.roster.as_ref()?.position(pod)?;
         let at = u32::try_from(at).ok()?;
-        Some(Place { node, at })
+        Some(PodLocation { node, at })
     }
 }
 
@@ -134,7 +134,7 @@ impl Entry {
             expired: None,
             failed: None,
             failed_before: None,
-            is_told_old: false,
+            is_reported_old: false,
         }
     }
 
@@ -144,8 +144,8 @@ impl Entry {
 
     /// When somebody last asked with success.
     pub(super) fn answered(&self) -> Option<Timestamp> {
-        let held = self.pairs.as_ref().map(Pairs::asked_at);
-        held.or(self.expired)
+        let stored = self.pairs.as_ref().map(Pairs::asked_at);
+        stored.or(self.expired)
     }
 
     pub(super) fn too_old(&self, now: Timestamp, flag: Option<Duration>) -> Option<Duration> {

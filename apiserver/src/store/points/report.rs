@@ -10,10 +10,10 @@ use super::{
     nodes::Entry,
 };
 
-/// A sample is late when it is older than so many halves of a resolution, which
+/// A sample is late when it is older than this many halves of a resolution, which
 /// is when scrapers are told that it is missed
 /// (docs/decisions/0009-leases-and-ownership.md).
-const LATE_IN_HALVES: u32 = 3;
+const LATE_HALF_RESOLUTIONS: u32 = 3;
 
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,7 +73,7 @@ pub struct Report {
     pub resolution: Option<Duration>,
     /// When the kubelet was asked for the newest sample, by our clock.
     pub sampled_at: Option<Timestamp>,
-    /// Where on the kubelet the newest sample is from, while it is held.
+    /// Where on the kubelet the newest sample is from, while it is stored.
     pub endpoint: Option<Endpoint>,
     /// When the kubelet measured the node's CPU that is served, by its own clock, and
     /// over which time that is a mean.
@@ -99,7 +99,7 @@ impl Points {
         }
     }
 
-    /// How a node stands, and how old its newest sample is, if one is held.
+    /// How a node stands, and how old its newest sample is, if one is stored.
     pub(in crate::store) fn state(
         &self,
         node: &NodeName,
@@ -107,8 +107,8 @@ impl Points {
     ) -> (State, Option<Duration>) {
         let entry = self.nodes.get(node.as_str());
         let why_not = self.node(node.as_str(), now).err();
-        let held = entry.and_then(|entry| entry.pairs.as_ref());
-        let age = held.map(|pairs| now.since(pairs.asked_at()).unwrap_or_default());
+        let stored = entry.and_then(|entry| entry.pairs.as_ref());
+        let age = stored.map(|pairs| now.since(pairs.asked_at()).unwrap_or_default());
         (state(entry, why_not.as_ref(), now), age)
     }
 }
@@ -121,7 +121,7 @@ fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> 
     match why_not {
         None => {
             let late = entry.and_then(|entry| {
-                let patience = entry.resolution * LATE_IN_HALVES / 2;
+                let patience = entry.resolution * LATE_HALF_RESOLUTIONS / 2;
                 Some(now > sampled_at(entry)?.plus(patience))
             });
             if late == Some(true) {

@@ -276,8 +276,8 @@ fn where_nothing_is_reported_the_node_says_why() {
         "last scrape failed 6s ago by s2: refused"
     );
     assert_eq!(
-        points.standing(&["n1".into(), "n2".into(), "n3".into()], at(116)),
-        Standing {
+        points.coverage(&["n1".into(), "n2".into(), "n3".into()], at(116)),
+        CoverageCounts {
             served: 1,
             failing: 1,
             unusable: 0
@@ -288,17 +288,17 @@ fn where_nothing_is_reported_the_node_says_why() {
 #[test]
 fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
     let mut points = Points::default();
-    let standing = |points: &Points, now| {
-        let Standing {
+    let coverage = |points: &Points, now| {
+        let CoverageCounts {
             served,
             failing,
             unusable,
-        } = points.standing(&["n1".into()], at(now));
+        } = points.coverage(&["n1".into()], at(now));
         (served, failing, unusable)
     };
     // One page is a matter of time, until it was time enough.
     points.take(page("n1", 100, &[("web", "main", 250)]), &source("s"));
-    assert_eq!(standing(&points, 101), (0, 0, 0));
+    assert_eq!(coverage(&points, 101), (0, 0, 0));
     points.take(page("n1", 130, &[]), &source("s"));
     let without_node = |second, containers: &[_]| {
         let mut reading = page("n1", second, containers);
@@ -306,10 +306,10 @@ fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
         reading
     };
     points.take(without_node(145, &[]), &source("s"));
-    assert_eq!(standing(&points, 146), (0, 0, 1));
+    assert_eq!(coverage(&points, 146), (0, 0, 1));
     points.take(without_node(160, &[("web", "main", 250)]), &source("s"));
-    assert_eq!(standing(&points, 161), (1, 0, 0));
-    assert_eq!(standing(&points, 300), (0, 0, 0));
+    assert_eq!(coverage(&points, 161), (1, 0, 0));
+    assert_eq!(coverage(&points, 300), (0, 0, 0));
 }
 
 #[test]
@@ -345,12 +345,12 @@ fn a_pod_that_just_started_does_not_answer_for_its_node() {
             millis(&points, None, second).map(|usage| usage.len()),
             Ok(1)
         );
-        let standing = points.standing(&["n1".into()], at(second));
-        let expected = Standing {
+        let coverage = points.coverage(&["n1".into()], at(second));
+        let expected = CoverageCounts {
             served,
-            ..Standing::default()
+            ..CoverageCounts::default()
         };
-        assert_eq!(standing, expected, "at {second}");
+        assert_eq!(coverage, expected, "at {second}");
     }
 }
 
@@ -364,8 +364,8 @@ fn a_node_that_is_measured_more_slowly_than_scraped_is_not_waited_for() {
     };
     for (asked_at, unusable) in [(100, 0), (115, 0), (130, 0), (145, 0), (160, 1)] {
         points.take(slow(asked_at), &source("s"));
-        let standing = points.standing(&["n1".into()], at(asked_at));
-        assert_eq!((standing.unusable, standing.served), (unusable, 0));
+        let coverage = points.coverage(&["n1".into()], at(asked_at));
+        assert_eq!((coverage.unusable, coverage.served), (unusable, 0));
     }
 }
 

@@ -15,7 +15,7 @@ fn row(name: &str, view: View) -> Row {
 }
 
 fn frame() -> Frame<'static> {
-    let share = Share {
+    let counts = ScraperCounts {
         members: 2,
         owned: 7,
         standby: 6,
@@ -31,7 +31,7 @@ fn frame() -> Frame<'static> {
         age: Some((1, 11)),
     };
     let rows = vec![
-        row("scraper-0", View::Scraper(Some(share))),
+        row("scraper-0", View::Scraper(Some(counts))),
         Row {
             pid: None,
             usage: None,
@@ -58,7 +58,7 @@ fn frame() -> Frame<'static> {
         resolution: "10s".to_owned(),
         nodes: 20,
         pods: 600,
-        folder: Path::new("/tmp/demo"),
+        directory: Path::new("/tmp/demo"),
         rows,
         tries: vec!["kubectl top nodes".to_owned()],
         events: vec!["06:00:00Z frontend-1 was killed".to_owned()],

@@ -93,7 +93,7 @@ fn a_name_that_kubernetes_does_not_allow_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn a_node_has_so_many_containers_and_no_more() {
+fn containers_of_a_node_have_a_limit() {
     let mut builder = RosterBuilder::default();
     for pod in 0..20_000 {
         let key = PodKey::new("a", format!("p{pod}"));
@@ -114,7 +114,7 @@ fn a_node_has_so_many_containers_and_no_more() {
 }
 
 #[test]
-fn the_names_of_a_node_have_so_many_bytes_and_no_more() {
+fn the_bytes_of_the_names_of_a_node_have_a_limit() {
     let mut builder = RosterBuilder::default();
     // 63 + 192 + 1 bytes: 4,096 of them are 1 MiB.
     let key = |pod: usize| PodKey::new("n".repeat(63), format!("{pod:0192}"));
@@ -132,7 +132,7 @@ fn the_names_of_a_node_have_so_many_bytes_and_no_more() {
 }
 
 #[test]
-fn names_are_shared_if_they_are_equal_and_nobody_else_has_the_roster() {
+fn names_are_interned_if_they_are_equal_and_the_roster_has_one_owner() {
     let make = || {
         let mut builder = RosterBuilder::default();
         for name in ["x", "y"] {
@@ -142,7 +142,7 @@ fn names_are_shared_if_they_are_equal_and_nobody_else_has_the_roster() {
     };
     let (key, container) = (PodKey::new("a", "x"), ContainerName::from("m"));
     let share = |roster: &mut Arc<Roster>| {
-        Roster::share_names(roster, |_| key.clone(), |_| container.clone());
+        Roster::intern_names(roster, |_| key.clone(), |_| container.clone());
     };
     let at = |name: &ContainerName| name.as_str().as_ptr();
     let mut roster = make();
@@ -150,9 +150,9 @@ fn names_are_shared_if_they_are_equal_and_nobody_else_has_the_roster() {
     assert!(Arc::ptr_eq(&roster.pods()[0].key.name, &key.name));
     assert_eq!(at(roster.container(1).unwrap()), at(&container));
     assert_eq!(roster, make());
-    let mut held = make();
-    let other = Arc::clone(&held);
-    share(&mut held);
+    let mut stored = make();
+    let other = Arc::clone(&stored);
+    share(&mut stored);
     assert!(!Arc::ptr_eq(&other.pods()[0].key.name, &key.name));
     assert_ne!(at(other.container(1).unwrap()), at(&container));
 }

@@ -86,7 +86,7 @@ fn a_start_that_comes_late_ends_a_pair_across_it() {
 }
 
 #[test]
-fn a_counter_that_fell_begins_anew() {
+fn a_counter_that_fell_begins_again() {
     let served = pairs(&[
         (100, Some((900, 100)), None),
         (115, Some((910, 115)), None),

@@ -10,11 +10,11 @@ use tracing::info;
 
 /// A flag, by its name without dashes.
 #[derive(Clone, Copy, Debug)]
-pub struct Flag(pub &'static str, pub Verdict);
+pub struct Flag(pub &'static str, pub Treatment);
 
 /// What becomes of it.
 #[derive(Clone, Copy, Debug)]
-pub enum Verdict {
+pub enum Treatment {
     /// An error; why, and what to do instead.
     Refused(&'static str),
     /// Taken with a value, and without effect; why.
@@ -23,17 +23,17 @@ pub enum Verdict {
     IgnoredSwitch(&'static str),
 }
 
-const AUDIT: Verdict = Verdict::Refused(
+const AUDIT: Treatment = Treatment::Refused(
     "no audit log is written; the one of kube-apiserver has every request that it forwards; \
      remove the flag",
 );
-const VERSIONS: Verdict =
-    Verdict::Refused("there is nothing to set, as in metrics-server; remove the flag");
-const LOG_BUFFERS: Verdict = Verdict::Refused(
+const VERSIONS: Treatment =
+    Treatment::Refused("there is nothing to set, as in metrics-server; remove the flag");
+const LOG_BUFFERS: Treatment = Treatment::Refused(
     "all lines are written to stderr at once, and metrics-server refuses the flag, too; remove \
      it",
 );
-const PROFILER: Verdict = Verdict::IgnoredSwitch("there is no profiler");
+const PROFILER: Treatment = Treatment::IgnoredSwitch("there is no profiler");
 
 /// Those that neither half has.
 const NEITHER: [Flag; 45] = [
@@ -71,25 +71,25 @@ const NEITHER: [Flag; 45] = [
     Flag("contention-profiling", PROFILER),
     Flag(
         "debug-socket-path",
-        Verdict::Refused(
+        Treatment::Refused(
             "there is no profiler, and metrics-server does not create the socket; remove the flag",
         ),
     ),
     Flag("emulated-version", VERSIONS),
     Flag(
         "emulation-forward-compatible",
-        Verdict::IgnoredSwitch("there are no versions to emulate"),
+        Treatment::IgnoredSwitch("there are no versions to emulate"),
     ),
     Flag(
         "enable-priority-and-fairness",
-        Verdict::IgnoredSwitch(
+        Treatment::IgnoredSwitch(
             "the number of requests in flight is limited instead, as in metrics-server",
         ),
     ),
     Flag("feature-gates", VERSIONS),
     Flag(
         "log-flush-frequency",
-        Verdict::Ignored("lines are written at once"),
+        Treatment::Ignored("lines are written at once"),
     ),
     Flag("log-json-info-buffer-size", LOG_BUFFERS),
     Flag("log-json-split-stream", LOG_BUFFERS),
@@ -99,14 +99,14 @@ const NEITHER: [Flag; 45] = [
     Flag("profiling", PROFILER),
     Flag(
         "runtime-config-emulation-forward-compatible",
-        Verdict::IgnoredSwitch("there are no versions to emulate"),
+        Treatment::IgnoredSwitch("there are no versions to emulate"),
     ),
 ];
 
 /// That of log levels by file.
 const VMODULE: Flag = Flag(
     "vmodule",
-    Verdict::Refused("set levels by module with --log-level, as in info,kube_client=debug"),
+    Treatment::Refused("set levels by module with --log-level, as in info,kube_client=debug"),
 );
 
 fn all(more: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {
@@ -115,17 +115,17 @@ fn all(more: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {
 
 /// Makes clap know them, and `more`.
 pub fn augment(command: Command, more: &'static [Flag]) -> Command {
-    command.args(all(more).map(|Flag(name, verdict)| {
+    command.args(all(more).map(|Flag(name, treatment)| {
         let arg = Arg::new(*name)
             .long(*name)
             .value_name("VALUE")
             .num_args(0..=1)
             .action(ArgAction::Append)
             .help_heading("Without effect");
-        match verdict {
-            Verdict::Refused(_) => arg.hide(true).allow_hyphen_values(true),
-            Verdict::Ignored(why) => arg.num_args(1).help(no_effect(why)),
-            Verdict::IgnoredSwitch(why) => arg.require_equals(true).help(no_effect(why)),
+        match treatment {
+            Treatment::Refused(_) => arg.hide(true).allow_hyphen_values(true),
+            Treatment::Ignored(why) => arg.num_args(1).help(no_effect(why)),
+            Treatment::IgnoredSwitch(why) => arg.require_equals(true).help(no_effect(why)),
         }
     }))
 }
@@ -141,13 +141,13 @@ fn no_effect(why: &str) -> String {
 /// One is refused: one sentence.
 pub fn given(matches: &ArgMatches, more: &'static [Flag]) -> Result<Vec<&'static str>, Error> {
     let mut ignored = Vec::new();
-    for Flag(name, verdict) in all(more) {
+    for Flag(name, treatment) in all(more) {
         if matches.value_source(name) != Some(ValueSource::CommandLine) {
             continue;
         }
-        match verdict {
-            Verdict::Ignored(_) | Verdict::IgnoredSwitch(_) => ignored.push(*name),
-            Verdict::Refused(why) => {
+        match treatment {
+            Treatment::Ignored(_) | Treatment::IgnoredSwitch(_) => ignored.push(*name),
+            Treatment::Refused(why) => {
                 let text = format!("--{name}: {why}\n");
                 return Err(Error::raw(ErrorKind::UnknownArgument, text));
             }

@@ -315,7 +315,7 @@ mod tests {
         Client::new(service_fn(answer), "default")
     }
 
-    fn told(watches: &Watches) -> String {
+    fn rendered(watches: &Watches) -> String {
         let mut registry = Registry::default();
         watches.register(&mut registry);
         let mut text = String::new();
@@ -337,9 +337,9 @@ mod tests {
         );
         let client = watches.observe("nodes", &client);
         advance(Duration::from_secs(7)).await;
-        assert!(told(&watches).contains("silence_seconds{watch=\"nodes\"} 7.0\n"));
+        assert!(rendered(&watches).contains("silence_seconds{watch=\"nodes\"} 7.0\n"));
         let mut body = client.send(watch()).await.unwrap().into_body();
-        assert!(told(&watches).contains("silence_seconds{watch=\"nodes\"} 0.0\n"));
+        assert!(rendered(&watches).contains("silence_seconds{watch=\"nodes\"} 0.0\n"));
         advance(Duration::from_secs(299)).await;
         assert_eq!(watches.check(), Ok(()));
         advance(Duration::from_secs(1)).await;
@@ -352,10 +352,10 @@ mod tests {
         events.unbounded_send(Ok(bookmark)).unwrap();
         body.frame().await.unwrap().unwrap();
         assert_eq!(watches.check(), Ok(()));
-        assert!(told(&watches).contains("failures_total{watch=\"nodes\"} 0\n"));
+        assert!(rendered(&watches).contains("failures_total{watch=\"nodes\"} 0\n"));
         events.unbounded_send(Err("silent".into())).unwrap();
         assert!(body.frame().await.unwrap().is_err());
-        assert!(told(&watches).contains("failures_total{watch=\"nodes\"} 1\n"));
+        assert!(rendered(&watches).contains("failures_total{watch=\"nodes\"} 1\n"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -365,12 +365,12 @@ mod tests {
             let client = watches.observe("pods", &answering(status));
             advance(Duration::from_mins(5)).await;
             client.send(watch()).await.unwrap();
-            let told = told(&watches);
+            let rendered = rendered(&watches);
             let line = format!("silence_seconds{{watch=\"pods\"}} {silence}.0\n");
-            assert!(told.contains(&line), "{status}: {told}");
+            assert!(rendered.contains(&line), "{status}: {rendered}");
             let failures = u64::from(status != 200);
             let line = format!("failures_total{{watch=\"pods\"}} {failures}\n");
-            assert!(told.contains(&line), "{status}: {told}");
+            assert!(rendered.contains(&line), "{status}: {rendered}");
         }
     }
 
@@ -387,6 +387,6 @@ mod tests {
         advance(Duration::from_secs(40)).await;
         let write = Request::patch("/x").body(Body::empty()).unwrap();
         written.send(write).await.unwrap();
-        assert!(told(&watches).contains("silence_seconds{watch=\"leases\"} 40.0\n"));
+        assert!(rendered(&watches).contains("silence_seconds{watch=\"leases\"} 40.0\n"));
     }
 }

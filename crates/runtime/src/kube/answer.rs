@@ -19,7 +19,7 @@ pub const MOST: usize = 16 << 20;
 const MOST_OF_REFUSAL: usize = 16 << 10;
 
 /// How many characters of an error response are logged, if it is not a Status.
-const MOST_TOLD: usize = 256;
+const MAX_CHARS: usize = 256;
 
 /// A response whose head has arrived.
 #[derive(Debug)]
@@ -72,8 +72,8 @@ impl Answer {
         text.truncate(MOST_OF_REFUSAL);
         let text = String::from_utf8_lossy(&text);
         let status = from_json::<Status>(&text).unwrap_or_else(|_| {
-            let told: String = text.trim().chars().take(MOST_TOLD).collect();
-            Status::failure(&told, "Failed to parse error data")
+            let excerpt: String = text.trim().chars().take(MAX_CHARS).collect();
+            Status::failure(&excerpt, "Failed to parse error data")
         });
         Error::Api(Box::new(status.with_code(code.as_u16())))
     }

@@ -139,7 +139,7 @@ pub async fn keep_decoded<D: Decode, T>(
     stop: CancellationToken,
 ) {
     let kind = watched.kind;
-    let tell = |told| match told {
+    let tell = |change| match change {
         Ok(change) => apply(change),
         Err(error) => warn!(%kind, %error, "failed to watch; keeping what is known"),
     };

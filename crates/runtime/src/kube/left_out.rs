@@ -15,7 +15,7 @@ use super::null::from_json;
 const APART: Duration = Duration::from_mins(1);
 
 /// How many characters of a name, and of an error, are logged: users choose both.
-const MOST_TOLD: usize = 256;
+const MAX_CHARS: usize = 256;
 
 /// What was skipped on a page, or in a line of a watch.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl LeftOut {
             } else {
                 format!("{namespace}/{name}")
             };
-            self.first = Some((told(&which), told(&error.to_string())));
+            self.first = Some((truncated(&which), truncated(&error.to_string())));
         }
         None
     }
@@ -76,9 +76,9 @@ impl LeftOut {
     }
 }
 
-fn told(text: &str) -> String {
+fn truncated(text: &str) -> String {
     let text = text.chars().filter(|letter| !letter.is_control());
-    text.take(MOST_TOLD).collect()
+    text.take(MAX_CHARS).collect()
 }
 
 /// When a line about them was last logged.
@@ -86,7 +86,7 @@ fn told(text: &str) -> String {
 pub(super) struct Said {
     last: Option<Instant>,
     /// How many were not logged since then.
-    unsaid: u64,
+    suppressed: u64,
 }
 
 impl Said {
@@ -96,13 +96,13 @@ impl Said {
         let Some((object, error)) = first else {
             return;
         };
-        self.unsaid += count;
+        self.suppressed += count;
         let now = Instant::now();
         if self.last.is_some_and(|last| now < last + APART) {
             return;
         }
         self.last = Some(now);
-        let count = std::mem::take(&mut self.unsaid);
+        let count = std::mem::take(&mut self.suppressed);
         warn!(%kind, count, object, error, "failed to read an object; it is left out");
     }
 }

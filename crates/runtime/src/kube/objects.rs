@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_line_is_read_in_any_order() {
-        for (json, told) in [
+        for (json, expected) in [
             (
                 r#"{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"8"}}}"#,
                 "+a @8",
@@ -200,7 +200,7 @@ mod tests {
                 " @9",
             ),
         ] {
-            assert_eq!(event(json).unwrap(), told, "{json}");
+            assert_eq!(event(json).unwrap(), expected, "{json}");
         }
     }
 
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_with_its_code() {
+    fn a_failure_is_logged_with_its_code() {
         for json in [
             r#"{"type":"ERROR","object":{"kind":"Status","code":410,"message":"too old","reason":"Expired"}}"#,
             r#"{"object":{"message":null,"metadata":null,"reason":null,"details":null,"status":null,"code":410},"type":"ERROR"}"#,

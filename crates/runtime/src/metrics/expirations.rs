@@ -51,7 +51,7 @@ impl Collector for Expirations {
         }
         let mut family = encoder.encode_descriptor(
             "tributary_certificate_expiration_timestamp",
-            "When a certificate in force runs out, since the Unix epoch",
+            "When a certificate in force expires, since the Unix epoch",
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
@@ -74,28 +74,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_is_told_and_what_is_not_there_left_out() {
+    fn what_is_in_force_is_exposed_and_what_is_not_there_left_out() {
         let now = Arc::new(AtomicI64::new(5));
-        let held = Arc::clone(&now);
+        let stored = Arc::clone(&now);
         let mut registry = Registry::default();
         Expirations::default()
-            .with("serving", move || Some(held.load(Ordering::Relaxed)))
+            .with("serving", move || Some(stored.load(Ordering::Relaxed)))
             .with("bus-ca", || None)
             .register(&mut registry);
-        let told = || {
+        let rendered = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
             text
         };
         let line =
             "tributary_certificate_expiration_timestamp_seconds{certificate=\"serving\"} 5\n";
-        assert!(told().contains(line), "{}", told());
-        assert!(!told().contains("bus-ca"), "{}", told());
+        assert!(rendered().contains(line), "{}", rendered());
+        assert!(!rendered().contains("bus-ca"), "{}", rendered());
         now.store(6, Ordering::Relaxed);
         assert!(
-            told().contains("{certificate=\"serving\"} 6\n"),
+            rendered().contains("{certificate=\"serving\"} 6\n"),
             "{}",
-            told()
+            rendered()
         );
     }
 }

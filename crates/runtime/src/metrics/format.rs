@@ -1,7 +1,7 @@
 //! `OpenMetrics`, and the older text format for those who ask for that.
 //!
 //! They differ in little: the name in the comments of counters and infos, units,
-//! the mark at the end, and how bounds of buckets are written.
+//! the mark at the end, and how limits of buckets are written.
 
 use std::fmt::Write as _;
 
@@ -69,7 +69,7 @@ pub(super) fn as_text(open: &str) -> String {
                 "unknown" => ("", "untyped"),
                 kind => ("", kind),
             };
-            if let Some((_, text)) = help.split_once(' ').filter(|(told, _)| *told == name) {
+            if let Some((_, text)) = help.split_once(' ').filter(|(named, _)| *named == name) {
                 out.extend(["# HELP ", name, suffix, " ", text, "\n"]);
             }
             out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_of_buckets_are_written_as_go_writes_them() {
+    fn limits_of_buckets_are_written_as_go_writes_them() {
         for (ours, theirs) in [
             ("0.005", "0.005"),
             ("1.0", "1"),

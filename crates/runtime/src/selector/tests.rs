@@ -59,7 +59,7 @@ fn every_operator_selects_what_it_says() {
 }
 
 #[test]
-fn mistakes_are_told_in_upstreams_words() {
+fn mistakes_are_reported_in_upstreams_words() {
     for (selector, message) in [
         (
             "!!!",
@@ -101,7 +101,7 @@ fn mistakes_are_told_in_upstreams_words() {
 }
 
 #[test]
-fn mistakes_in_values_are_told_in_upstreams_words() {
+fn mistakes_in_values_are_reported_in_upstreams_words() {
     for (selector, message) in [
         (
             "a in b",

@@ -14,7 +14,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{
-    line::Open,
+    handle::Open,
     metrics::{Cut, ServeMetrics},
     panics,
 };
@@ -24,7 +24,7 @@ use super::{
 const PIECE: usize = 128 << 10;
 
 /// The content of a body.
-pub(super) struct Slot(Mutex<Content>);
+pub(super) struct SharedBody(Mutex<Content>);
 
 enum Content {
     Ahead {
@@ -38,13 +38,13 @@ enum Content {
     Late,
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for SharedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Slot").finish_non_exhaustive()
+        f.debug_tuple("SharedBody").finish_non_exhaustive()
     }
 }
 
-impl Slot {
+impl SharedBody {
     /// Lets go of what was not sent yet. False if nothing is left, or nothing was.
     pub(super) fn cut(&self) -> bool {
         let mut content = self.lock();
@@ -75,7 +75,7 @@ impl Slot {
 
 /// A body that keeps something until its last piece was handed to the connection.
 pub(super) struct Bounded {
-    slot: Arc<Slot>,
+    shared_body: Arc<SharedBody>,
     /// Whether the end comes after the last piece and not with it. hyper polls the end only when
     /// the peer allows that piece to be sent in HTTP/2. The value is kept until then.
     ends_apart: bool,
@@ -101,7 +101,7 @@ impl Bounded {
             _kept: kept,
         };
         Self {
-            slot: Arc::new(Slot(Mutex::new(content))),
+            shared_body: Arc::new(SharedBody(Mutex::new(content))),
             ends_apart: false,
             deadline: None,
         }
@@ -124,8 +124,8 @@ impl Bounded {
         }
     }
 
-    pub(super) fn slot(&self) -> &Arc<Slot> {
-        &self.slot
+    pub(super) fn shared_body(&self) -> &Arc<SharedBody> {
+        &self.shared_body
     }
 
     /// Whether it has more than one piece, or an unknown number.
@@ -147,11 +147,11 @@ impl http_body::Body for Bounded {
         let this = &mut *self;
         if let Some(Deadline { sleep, metrics }) = &mut this.deadline
             && sleep.as_mut().poll(cx).is_ready()
-            && this.slot.cut()
+            && this.shared_body.cut()
         {
             metrics.cut(Cut::Deadline);
         }
-        let mut content = this.slot.lock();
+        let mut content = this.shared_body.lock();
         let Content::Ahead {
             body,
             piece,
@@ -185,7 +185,7 @@ impl http_body::Body for Bounded {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &*self.slot.lock() {
+        match &*self.shared_body.lock() {
             Content::Ahead { body, piece, .. } => {
                 !self.ends_apart && piece.is_empty() && body.is_end_stream()
             }
@@ -195,7 +195,7 @@ impl http_body::Body for Bounded {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &*self.slot.lock() {
+        match &*self.shared_body.lock() {
             Content::Ahead { body, piece, .. } => {
                 let (mut hint, ahead) = (body.size_hint(), piece.len());
                 let ahead = u64::try_from(ahead).unwrap_or(u64::MAX);

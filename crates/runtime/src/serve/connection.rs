@@ -21,17 +21,17 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::{
-    FirstLook, Limits, Notes, Peer,
+    ConnectionNotes, FirstLook, Limits, Peer,
     body::Counted,
     connections::Entered,
+    handle::{ConnectionAction, ConnectionHandle, TrustLevel},
     head,
     heads::Heads,
-    line::{Due, Line, Standing},
     listener::{self, Stream},
     metrics::ServeMetrics,
     panics,
 };
-use crate::{spaced::Spaced, tls::RefusedCertificate};
+use crate::{log_limiter::LogLimiter, tls::RefusedCertificate};
 
 /// The most buffered bytes of an HTTP/2 stream whose peer does not read (docs/parity.md#serving).
 const SEND_BUFFER: u32 = 256 << 10;
@@ -48,7 +48,7 @@ pub(super) struct Connection {
     pub(super) limits: Limits,
     pub(super) metrics: ServeMetrics,
     pub(super) stop: CancellationToken,
-    pub(super) line: Line,
+    pub(super) handle: ConnectionHandle,
     /// Its place among the connections.
     pub(super) entered: Entered,
     /// Permits for large heads.
@@ -60,7 +60,7 @@ pub(super) struct Connection {
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     /// Limits log lines about certificates that cannot be used.
-    refusals: Arc<Spaced>,
+    refusals: Arc<LogLimiter>,
 }
 
 impl Tls {
@@ -77,7 +77,7 @@ impl Tls {
         let Some(refused) = RefusedCertificate::cause_of(error) else {
             return;
         };
-        if let Some(suppressed) = self.refusals.may_say() {
+        if let Some(suppressed) = self.refusals.allow() {
             warn!(peer, subject = refused.subject, error = %refused.refusal, suppressed,
                 "client certificate refused");
         }
@@ -94,7 +94,7 @@ impl Connection {
         let handshake = timeout(self.limits.handshake, tls.acceptor.accept(stream));
         let done = tokio::select! {
             () = self.stop.cancelled() => return,
-            () = self.line.evicted() => return,
+            () = self.handle.evicted() => return,
             done = handshake => done,
         };
         let error = match done {
@@ -126,23 +126,23 @@ impl Connection {
             name: self.name,
             certificates,
             uid,
-            notes: Notes::default(),
+            notes: ConnectionNotes::default(),
         };
-        let (line, metrics, _room) = (self.line, self.metrics, self.entered);
-        line.established();
-        peer.notes.put(line.clone());
+        let (handle, metrics, _room) = (self.handle, self.metrics, self.entered);
+        handle.established();
+        peer.notes.put(handle.clone());
         self.first_look.at(&peer);
         let service = service_fn({
             let served = Served {
                 peer: peer.clone(),
-                line: line.clone(),
+                handle: handle.clone(),
                 router: self.router,
                 metrics: metrics.clone(),
             };
             move |request| served.clone().answer(request)
         });
-        let stream = Heads::new(stream, line.clone(), metrics.clone(), self.large_heads);
-        let builder = builder(&self.limits, line.standing());
+        let stream = Heads::new(stream, handle.clone(), metrics.clone(), self.large_heads);
+        let builder = builder(&self.limits, handle.trust());
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = pin!(connection.into_owned());
         let mut stopping = false;
@@ -153,9 +153,9 @@ impl Connection {
                     stopping = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                due = line.due() => match due {
-                    Due::Leave => connection.as_mut().graceful_shutdown(),
-                    Due::CutOff => {
+                due = handle.due() => match due {
+                    ConnectionAction::Leave => connection.as_mut().graceful_shutdown(),
+                    ConnectionAction::CutOff => {
                         debug!(peer = %peer.name, "connection cut off");
                         return;
                     }
@@ -175,7 +175,7 @@ impl Connection {
 #[derive(Clone)]
 struct Served {
     peer: Peer,
-    line: Line,
+    handle: ConnectionHandle,
     router: Router,
     metrics: ServeMetrics,
 }
@@ -184,7 +184,7 @@ impl Served {
     /// The response to one request. With `Connection: close` it is the last one on this connection,
     /// in HTTP/2, too, as in Go.
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Counted>, Infallible> {
-        let open = self.line.begin();
+        let open = self.handle.begin();
         let version = request.version();
         let mut response = match head::read(request) {
             Err(refusal) => {
@@ -194,12 +194,12 @@ impl Served {
             Ok(request) => {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(self.peer);
-                request.extensions_mut().insert(self.line.clone());
+                request.extensions_mut().insert(self.handle.clone());
                 panics::answer_of(self.router.oneshot(request), &self.metrics).await?
             }
         };
         if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {
-            self.line.leave();
+            self.handle.leave();
         }
         Ok(response.map(|body| Counted::new(body, open, self.metrics)))
     }
@@ -210,7 +210,7 @@ impl Served {
 /// is for one user.
 const SHARED_RESETS: usize = 1_000;
 
-fn builder(limits: &Limits, standing: Standing) -> auto::Builder<TokioExecutor> {
+fn builder(limits: &Limits, trust: TrustLevel) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -228,7 +228,7 @@ fn builder(limits: &Limits, standing: Standing) -> auto::Builder<TokioExecutor> 
         .max_send_buf_size(usize::try_from(SEND_BUFFER).unwrap_or(usize::MAX))
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
-    if standing == Standing::Trusted {
+    if trust == TrustLevel::Trusted {
         // Requests of which each is refused for itself are no reason either.
         builder
             .http2()
@@ -264,12 +264,12 @@ mod tests {
 
     /// The kind of the first frame that ends the connection or answers `last`, after
     /// sixty requests that were given up, all in one piece.
-    async fn answer_after_sixty_given_up(standing: Standing) -> u8 {
+    async fn answer_after_sixty_given_up(trust: TrustLevel) -> u8 {
         let (mut client, server) = duplex(1 << 20);
         let service = service_fn(async |_: Request<Incoming>| {
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         });
-        let builder = builder(&Limits::default(), standing);
+        let builder = builder(&Limits::default(), trust);
         let serving = builder.serve_connection(TokioIo::new(server), service);
         let mut serving = pin!(serving.into_owned());
         // GET https://a/
@@ -312,9 +312,9 @@ mod tests {
     #[tokio::test]
     async fn what_one_user_gives_up_ends_no_connection_of_many() {
         assert_eq!(
-            answer_after_sixty_given_up(Standing::Trusted).await,
+            answer_after_sixty_given_up(TrustLevel::Trusted).await,
             HEADERS
         );
-        assert_eq!(answer_after_sixty_given_up(Standing::Known).await, GOAWAY);
+        assert_eq!(answer_after_sixty_given_up(TrustLevel::Known).await, GOAWAY);
     }
 }

@@ -16,7 +16,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    line::{Line, Standing, Worth},
+    handle::{ConnectionHandle, TrustLevel, Worth},
     metrics::{Reason, ServeMetrics},
 };
 
@@ -51,7 +51,7 @@ pub(super) struct Connections {
     /// The most connections.
     most: usize,
     /// The most of one source, except trusted ones.
-    share: usize,
+    per_source: usize,
     metrics: ServeMetrics,
     open: Mutex<Open>,
 }
@@ -67,7 +67,7 @@ struct Open {
 #[derive(Debug)]
 struct Kept {
     id: u64,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
 /// One of the connections, until this is dropped.
@@ -79,11 +79,11 @@ pub(super) struct Entered {
 }
 
 impl Connections {
-    /// For at most `most` connections, and `share` of one source.
-    pub(super) fn new(most: usize, share: usize, metrics: ServeMetrics) -> Arc<Self> {
+    /// For at most `most` connections, and `per_source` of one source.
+    pub(super) fn new(most: usize, per_source: usize, metrics: ServeMetrics) -> Arc<Self> {
         Arc::new(Self {
             most,
-            share,
+            per_source,
             metrics,
             open: Mutex::default(),
         })
@@ -91,12 +91,16 @@ impl Connections {
 
     /// Admits a connection from `source`, and evicts another one at a limit. `None` if all others
     /// are trusted.
-    pub(super) fn enter(self: &Arc<Self>, source: Source, line: Line) -> Option<Entered> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        source: Source,
+        handle: ConnectionHandle,
+    ) -> Option<Entered> {
         let now = Instant::now();
         let mut open = self.lock();
-        if source != Source::Local && open.strangers(source) >= self.share {
+        if source != Source::Local && open.strangers(source) >= self.per_source {
             let worst = open.worst_of(source, now);
-            self.evict(&mut open, worst, Reason::Share);
+            self.evict(&mut open, worst, Reason::PerSource);
         }
         if open.count >= self.most {
             let worst = open.worst(now);
@@ -109,7 +113,7 @@ impl Connections {
         open.next += 1;
         open.count += 1;
         let kept = open.sources.entry(source).or_default();
-        kept.push(Kept { id, line });
+        kept.push(Kept { id, handle });
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
@@ -130,7 +134,7 @@ impl Connections {
     fn evict(&self, open: &mut Open, worst: Option<(Source, u64)>, reason: Reason) -> bool {
         let kept = worst.and_then(|(source, id)| open.remove(source, id));
         if let Some(kept) = &kept {
-            kept.line.evict();
+            kept.handle.evict();
             self.metrics.evicted(reason);
         }
         kept.is_some()
@@ -146,7 +150,7 @@ impl Open {
     fn strangers(&self, source: Source) -> usize {
         let kept = self.sources.get(&source);
         kept.map_or(0, |kept| {
-            let counts = |kept: &&Kept| kept.line.standing() < Standing::Trusted;
+            let counts = |kept: &&Kept| kept.handle.trust() < TrustLevel::Trusted;
             kept.iter().filter(counts).count()
         })
     }
@@ -156,8 +160,8 @@ impl Open {
         let kept = self.sources.get(&source)?;
         let worst = kept
             .iter()
-            .map(|kept| (kept.line.worth(now), kept.id))
-            .filter(|(worth, _)| worth.standing < Standing::Trusted)
+            .map(|kept| (kept.handle.worth(now), kept.id))
+            .filter(|(worth, _)| worth.trust < TrustLevel::Trusted)
             .min()?;
         Some((source, worst.1))
     }
@@ -165,14 +169,14 @@ impl Open {
     /// The connection that goes first of all: of the source that has most of the least trusted
     /// ones.
     fn worst(&self, now: Instant) -> Option<(Source, u64)> {
-        [Standing::Unknown, Standing::Known]
+        [TrustLevel::Unknown, TrustLevel::Known]
             .into_iter()
-            .find_map(|standing| self.worst_with(standing, now))
+            .find_map(|trust| self.worst_with(trust, now))
     }
 
-    fn worst_with(&self, standing: Standing, now: Instant) -> Option<(Source, u64)> {
+    fn worst_with(&self, trust: TrustLevel, now: Instant) -> Option<(Source, u64)> {
         let number = |kept: &[Kept]| {
-            let counts = |kept: &&Kept| kept.line.standing() == standing;
+            let counts = |kept: &&Kept| kept.handle.trust() == trust;
             kept.iter().filter(counts).count()
         };
         let numbers: Vec<(usize, Source)> = self
@@ -186,7 +190,7 @@ impl Open {
         let worst = largest
             .filter_map(|(_, source)| {
                 let kept = self.sources.get(source)?;
-                let of_source = kept.iter().map(|kept| (kept.line.worth(now), kept.id));
+                let of_source = kept.iter().map(|kept| (kept.handle.worth(now), kept.id));
                 let (worth, id) = of_source.min()?;
                 Some((worth, id, *source))
             })

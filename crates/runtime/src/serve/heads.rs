@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{
-    line::{Line, Standing},
+    handle::{ConnectionHandle, TrustLevel},
     metrics::ServeMetrics,
 };
 
@@ -50,7 +50,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct Heads<S> {
     stream: S,
-    line: Line,
+    handle: ConnectionHandle,
     metrics: ServeMetrics,
     /// The permits of all connections.
     room: Arc<Semaphore>,
@@ -65,10 +65,15 @@ struct Taken {
 }
 
 impl<S> Heads<S> {
-    pub(super) fn new(stream: S, line: Line, metrics: ServeMetrics, room: Arc<Semaphore>) -> Self {
+    pub(super) fn new(
+        stream: S,
+        handle: ConnectionHandle,
+        metrics: ServeMetrics,
+        room: Arc<Semaphore>,
+    ) -> Self {
         Self {
             stream,
-            line,
+            handle,
             metrics,
             room,
             scanner: Scanner::default(),
@@ -81,7 +86,7 @@ impl<S> Heads<S> {
         if let Some(why) = self.scanner.fault() {
             return Err(self.refuse(why));
         }
-        if !self.scanner.goes_on() || self.line.standing() == Standing::Trusted {
+        if !self.scanner.goes_on() || self.handle.trust() == TrustLevel::Trusted {
             self.taken = None;
             return Ok(());
         }
@@ -111,7 +116,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.line.is_answering() {
+        if this.handle.is_answering() {
             // In HTTP/1 its head is complete. This read only detects a closed connection.
             this.scanner.answered();
             this.settle()?;
@@ -186,7 +191,7 @@ impl Scanner {
     fn goes_on(&self) -> bool {
         match self {
             Self::New(_) => false,
-            Self::One(lines) => lines.held > SMALL,
+            Self::One(lines) => lines.stored > SMALL,
             Self::Two(frames) => frames.goes_on,
         }
     }
@@ -227,7 +232,7 @@ impl Scanner {
     /// A response is sent, so in HTTP/1 its request was read.
     fn answered(&mut self) {
         if let Self::One(lines) = self {
-            lines.held = lines.held.min(lines.unfinished);
+            lines.stored = lines.stored.min(lines.unfinished);
         }
     }
 }
@@ -237,7 +242,7 @@ impl Scanner {
 #[derive(Debug, Default)]
 struct Lines {
     /// Bytes since the last answer, and those before that are of no whole head.
-    held: usize,
+    stored: usize,
     /// Bytes since the last empty line, with which a head ends.
     unfinished: usize,
     /// Whether a line has bytes other than those that end it.
@@ -246,7 +251,7 @@ struct Lines {
 
 impl Lines {
     fn scan(&mut self, bytes: &[u8]) {
-        self.held = self.held.saturating_add(bytes.len());
+        self.stored = self.stored.saturating_add(bytes.len());
         for byte in bytes {
             self.unfinished = self.unfinished.saturating_add(1);
             match byte {

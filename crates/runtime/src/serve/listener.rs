@@ -74,7 +74,7 @@ pub enum Listener {
 pub enum Sharing {
     /// With nobody.
     #[default]
-    Nobody,
+    Exclusive,
     /// With other processes that ask for it too: `SO_REUSEPORT`.
     Processes,
 }
@@ -109,7 +109,7 @@ pub struct Bound {
 
 impl Listener {
     /// Listens on `address`. One that is unspecified, `0.0.0.0` or `::`, takes IPv4
-    /// and IPv6, as in Go. A socket file that nobody listens on any more, left by a
+    /// and IPv6, as in Go. A socket file without a listener, left by a
     /// process that was killed, is replaced; nothing else is.
     ///
     /// # Errors

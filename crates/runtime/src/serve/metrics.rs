@@ -36,12 +36,12 @@ pub(super) struct Evicted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reason {
     /// Connections of this address.
-    Share,
+    PerSource,
     /// All connections.
     Total,
     /// File descriptors.
     Descriptors,
-    /// A newcomer, because all others are trusted.
+    /// A new connection, because all others are trusted.
     Refused,
 }
 
@@ -51,7 +51,7 @@ impl EncodeLabelValue for Reason {
         encoder: &mut prometheus_client::encoding::LabelValueEncoder<'_>,
     ) -> Result<(), std::fmt::Error> {
         let word = match self {
-            Self::Share => "address-share",
+            Self::PerSource => "address-share",
             Self::Total => "total",
             Self::Descriptors => "descriptors",
             Self::Refused => "refused",
@@ -94,7 +94,7 @@ impl ServeMetrics {
     pub fn register(name: &str, registry: &mut Registry) -> Self {
         let metrics = Self::default();
         for reason in [
-            Reason::Share,
+            Reason::PerSource,
             Reason::Total,
             Reason::Descriptors,
             Reason::Refused,

@@ -107,7 +107,7 @@ const LONG: usize = 64 << 20;
 const LIMIT: Duration = Duration::from_millis(300);
 
 /// An answer that has to be over in time.
-async fn long(axum::Extension(line): axum::Extension<Line>) -> Body {
+async fn long(axum::Extension(line): axum::Extension<ConnectionHandle>) -> Body {
     let deadline = Instant::now() + LIMIT;
     line.bound(
         Version::HTTP_11,
@@ -119,7 +119,7 @@ async fn long(axum::Extension(line): axum::Extension<Line>) -> Body {
 }
 
 #[tokio::test]
-async fn whoever_does_not_read_loses_the_connection_in_time() {
+async fn a_client_that_does_not_read_loses_the_connection_in_time() {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let (address, _running) = server(Limits::default()).await;
@@ -313,7 +313,7 @@ async fn a_path_is_decoded_before_anybody_looks_at_it() {
 /// What the library takes: a path and query of 65,534 bytes.
 const LONGEST: usize = 65_534;
 
-/// `/query?xx..`, so many bytes long.
+/// `/query?xx..`, this many bytes long.
 fn long_target(bytes: usize) -> String {
     format!("/query?{}", "x".repeat(bytes - 7))
 }
@@ -411,7 +411,7 @@ async fn closed(stream: &mut TcpStream) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_asks_nothing_is_cut_off_after_ten_seconds() {
+async fn a_client_without_a_request_is_cut_off_after_ten_seconds() {
     let (address, _running) = server(Limits::default()).await;
     let mut silent = TcpStream::connect(address).await.unwrap();
     let took = closed(&mut silent).await.as_secs();
@@ -422,7 +422,7 @@ async fn whoever_asks_nothing_is_cut_off_after_ten_seconds() {
 async fn silent_connections_do_not_keep_a_probe_out() {
     let limits = Limits {
         connections: 8,
-        share: 4,
+        per_source: 4,
         ..Limits::admin()
     };
     let metrics = ServeMetrics::default();
@@ -439,7 +439,7 @@ async fn silent_connections_do_not_keep_a_probe_out() {
     }
     // The oldest are gone, and what is left is no more than there is room for.
     assert!(closed(&mut silent[0]).await < Duration::from_secs(5));
-    assert!(metrics.evictions(Reason::Share) >= 28);
+    assert!(metrics.evictions(Reason::PerSource) >= 28);
     assert!(metrics.open.get() <= 8, "{}", metrics.open.get());
 }
 
@@ -464,7 +464,7 @@ impl Lines {
 }
 
 #[tokio::test]
-async fn a_certificate_that_cannot_be_used_is_told_with_its_owner() {
+async fn a_certificate_that_cannot_be_used_is_reported_with_its_owner() {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -492,7 +492,7 @@ async fn a_certificate_that_cannot_be_used_is_told_with_its_owner() {
         "client certificate refused",
         "peer=\"192.0.2.7:1234\"",
         "subject=\"CN=jane\"",
-        "error=RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)",
+        "error=RSA key of 1024 bits (issue the certificate again with a key of 2048 bits or more)",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -542,7 +542,7 @@ async fn a_head_that_follows_another_at_once_counts_as_any_other() {
 }
 
 #[tokio::test]
-async fn whoever_sends_heads_without_end_keeps_nobody_waiting() {
+async fn a_client_that_sends_heads_without_end_delays_no_other() {
     use tokio::io::AsyncWriteExt as _;
 
     let (address, _running) = server(Limits::admin()).await;
@@ -563,7 +563,7 @@ async fn whoever_sends_heads_without_end_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_nobody_else() {
+async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_no_other() {
     use tokio::io::AsyncReadExt as _;
 
     // HEADERS without END_HEADERS, of one indexed field.

@@ -298,18 +298,18 @@ impl Authorities {
             }
             between += 1;
         }
-        let mut verdict = Err(Refusal::UnknownAuthority);
+        let mut result = Err(Refusal::UnknownAuthority);
         // A name and key may be trusted twice, as after a CA was renewed with its key.
         for one in &self.given {
             if one.anchor.as_ref() == Some(path.anchor()) {
                 let root = Certificate::read(&one.der)?;
-                verdict = root.is_good_above(between, purpose, now);
+                result = root.is_good_above(between, purpose, now);
             }
-            if verdict.is_ok() {
+            if result.is_ok() {
                 break;
             }
         }
-        verdict
+        result
     }
 
     /// The cause of webpki's error, where the error does not name it.

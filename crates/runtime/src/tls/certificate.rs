@@ -180,7 +180,7 @@ impl<'a> Certificate<'a> {
         self.has_good_key()
     }
 
-    /// Whether it is good as a CA with so many intermediates below it.
+    /// Whether it is good as a CA with this many intermediates below it.
     ///
     /// # Errors
     ///

@@ -122,7 +122,7 @@ impl From<Refusal> for Error {
             Refusal::NotValidYet => CertificateError::NotValidYet,
             Refusal::Expired => CertificateError::Expired,
             Refusal::UnknownAuthority => CertificateError::UnknownIssuer,
-            // A CA that was made anew has its old name and another key.
+            // A CA that was made again has its old name and another key.
             Refusal::BadAuthority(reason) if *reason == Refusal::Signature => {
                 CertificateError::BadSignature
             }

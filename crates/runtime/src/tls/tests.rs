@@ -72,7 +72,7 @@ fn named(files: &PairFiles, names: &str) -> NamedPair {
 }
 
 #[test]
-fn whoever_asks_for_a_name_gets_its_certificate() {
+fn a_client_that_asks_for_a_name_gets_its_certificate() {
     let dir = tempfile::tempdir().unwrap();
     let own = write_pair(dir.path(), "own", "own.test");
     let implicit = write_pair(dir.path(), "implicit", "b.test");

@@ -16,8 +16,8 @@ use super::{ApiFault, Cluster, FrontendTrust, Shared, State, kubeconfig};
 use crate::Error;
 use crate::aggregator::Aggregator;
 use crate::clock::SimClock;
-use crate::door::Door;
 use crate::encode::hash;
+use crate::gate::Gate;
 use crate::kube_api::{self, Written};
 use crate::kubelet::{Gzip, Kubelet, KubeletAuth};
 use crate::load::Usage;
@@ -146,7 +146,7 @@ impl Builder {
         Self { clock, ..self }
     }
 
-    /// Where the files go; a temporary folder by default, removed with the cluster.
+    /// Where the files go; a temporary directory by default, removed with the cluster.
     #[must_use]
     pub fn dir(self, dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -172,7 +172,7 @@ impl Builder {
 
     /// Starts everything. When this returns, every server accepts connections.
     pub async fn start(self) -> Result<Cluster, Error> {
-        let (dir, path) = self.folder()?;
+        let (dir, path) = self.directory()?;
         let pki = Pki::new()?;
         let mut paths = pki.write(&path)?;
         let wrong = Pki::new()?.server(Ca::Bus, &["localhost".to_owned()])?;
@@ -201,8 +201,8 @@ impl Builder {
         self.write_system(&mut shared.state(), &shared.pki, &paths)?;
         shared.state().store.compact();
 
-        let api_door = Arc::new(Door::new(stop));
-        let api = kube_api::start(&shared, Arc::clone(&api_door), &mut tasks).await?;
+        let api_gate = Arc::new(Gate::new(stop));
+        let api = kube_api::start(&shared, Arc::clone(&api_gate), &mut tasks).await?;
         paths.kubeconfig = path.join("kubeconfig");
         kubeconfig::write_admin(&shared.pki, &format!("https://{api}"), &paths.kubeconfig)?;
         Ok(Cluster {
@@ -211,14 +211,14 @@ impl Builder {
             kubelet_port: port,
             _port: keeper,
             api,
-            api_door,
+            api_gate,
             paths,
             tasks: Mutex::new(tasks),
             _dir: dir,
         })
     }
 
-    fn folder(&self) -> Result<(Option<tempfile::TempDir>, PathBuf), Error> {
+    fn directory(&self) -> Result<(Option<tempfile::TempDir>, PathBuf), Error> {
         if let Some(dir) = &self.dir {
             return Ok((None, dir.clone()));
         }

@@ -159,7 +159,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a container anew: its counter begins at zero, its pod's and its node's go on.
+    /// Starts a container again: its counter begins at zero, its pod's and its node's go on.
     pub fn restart_container(
         &self,
         namespace: &str,

@@ -41,8 +41,8 @@ impl Cluster {
         }
         for (name, endpoint) in wanted {
             let new = slice((namespace, service), port, endpoint);
-            let held = self.object(ENDPOINT_SLICES.plural, namespace, &name);
-            if held.is_none_or(|held| held.get("endpoints") != new.get("endpoints")) {
+            let stored = self.object(ENDPOINT_SLICES.plural, namespace, &name);
+            if stored.is_none_or(|stored| stored.get("endpoints") != new.get("endpoints")) {
                 self.put_object(new)?;
             }
         }

@@ -12,7 +12,7 @@ use crate::cluster::State;
 use crate::identity::{Attributes, Identity, TokenSpec};
 use crate::tls::Body;
 
-/// How long a requested token is good for if the request does not say.
+/// How long a requested token is valid for if the request does not say.
 const LIFETIME: u64 = 3_600;
 
 /// Answers who holds a token. Refused tokens are an answer too, no error.

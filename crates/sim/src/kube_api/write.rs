@@ -95,7 +95,7 @@ impl Write<'_> {
     }
 
     fn update(&self, state: &mut State, mut object: Value) -> Result<Response<Body>, Refusal> {
-        let (before, version) = self.held(state)?;
+        let (before, version) = self.stored(state)?;
         let metadata = self.metadata(&mut object)?;
         if metadata.get("name").and_then(Value::as_str) != Some(&self.route.name) {
             return Err(Refusal::bad_request(
@@ -138,7 +138,7 @@ impl Write<'_> {
             )));
         }
         let mut patch = self.parse()?;
-        match self.held(state) {
+        match self.stored(state) {
             Ok((mut object, version)) => {
                 self.check_version(self.metadata(&mut patch)?, version)?;
                 merge(&mut object, patch);
@@ -164,11 +164,11 @@ impl Write<'_> {
                 .get("metadata")
                 .and_then(|metadata| metadata.get("uid"))
                 .cloned();
-            let differs = |name: &str, held: Option<&str>| {
+            let differs = |name: &str, stored: Option<&str>| {
                 wanted
                     .get(name)
                     .and_then(Value::as_str)
-                    .is_some_and(|wanted| Some(wanted) != held)
+                    .is_some_and(|wanted| Some(wanted) != stored)
             };
             if differs("resourceVersion", Some(&version))
                 || differs("uid", uid.as_ref().and_then(Value::as_str))
@@ -196,7 +196,7 @@ impl Write<'_> {
     }
 
     /// What is stored under the request's name.
-    fn held(&self, state: &State) -> Result<(Value, u64), Refusal> {
+    fn stored(&self, state: &State) -> Result<(Value, u64), Refusal> {
         match state.store.get(self.kind, &self.key()) {
             Some(Stored {
                 object: Object::Other(value),

@@ -21,7 +21,7 @@ pub enum Fault {
     Slow(Duration),
     /// Every answer has this status, and a line of text.
     Status(u16),
-    /// The body ends after so many bytes (as sent, so compressed ones if the client takes gzip), then the connection.
+    /// The body ends after this many bytes (as sent, so compressed ones if the client takes gzip), then the connection.
     CutShort(usize),
     /// 200 with bytes that are no text.
     Garbage,
@@ -33,7 +33,7 @@ pub enum Fault {
     HugeBody(u64),
     /// A gzip body of half a megabyte that inflates to 512 MiB, all comments.
     GzipBomb,
-    /// The node's clock is off by so many milliseconds.
+    /// The node's clock is off by this many milliseconds.
     ClockOff(i64),
     /// Nobody listens.
     Refuse,

@@ -10,7 +10,7 @@ use crate::kubelet::{Moment, number};
 use crate::load::Usage;
 use crate::objects::{Node, Phase, Pod, since};
 
-/// Containers of one node are sampled within so many milliseconds of each other.
+/// Containers of one node are sampled within this many milliseconds of each other.
 const SPREAD: u64 = 15;
 
 /// Everything on a node's page but the moment: names are rendered, load is formulas.

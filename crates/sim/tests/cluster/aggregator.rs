@@ -103,7 +103,7 @@ async fn cluster() -> Cluster {
 }
 
 #[tokio::test]
-async fn a_frontend_is_told_who_asks_and_nothing_the_client_made_up() {
+async fn a_frontend_learns_the_user_and_no_header_of_the_client() {
     let cluster = cluster().await;
     let mut tasks = JoinSet::new();
     let frontend = echo(&cluster, &mut tasks).await;

@@ -172,7 +172,7 @@ async fn a_streaming_list_ends_with_its_bookmark() {
 }
 
 #[tokio::test]
-async fn a_watch_from_a_forgotten_version_is_told_to_list_again() {
+async fn a_watch_from_a_forgotten_version_has_to_list_again() {
     let cluster = cluster().await;
     let nodes: Api<Node> = Api::all(client(&cluster).await);
     let version = nodes

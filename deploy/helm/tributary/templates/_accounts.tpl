@@ -4,7 +4,7 @@ Who is who: the ServiceAccounts of scrapers and the one whose tokens kubelets se
 Values may be those of an older chart (`helm upgrade --reuse-values`), so what is new in them is read with defaults.
 */}}
 
-{{/* The account of a scraper. In: root, group (may be empty). In profile sidecar the pod has one account for both halves. */}}
+{{/* The account of a scraper. In: root, group (may be empty). In profile sidecar the pod has one account for both components. */}}
 {{- define "tributary.scraperServiceAccountName" -}}
 {{- $root := .root -}}
 {{- $group := default (dict) .group -}}

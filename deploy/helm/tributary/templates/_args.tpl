@@ -4,14 +4,14 @@ switch that may have a value), "one" or "many" (values).
 */}}
 
 {{/*
-Reads a list of flags. In: root, key (of the values, for complaints), args, halves (which of them may be meant).
+Reads a list of flags. In: root, key (of the values, for complaints), args, components (which of them may be meant).
 Out, as JSON: for each half a list of {name, kind, text}.
 */}}
 {{- define "tributary.readArgs" -}}
 {{- $flags := .root.Files.Get "files/flags.yaml" | fromYaml -}}
 {{- $reserved := .root.Files.Get "files/reserved.yaml" | fromYaml -}}
 {{- $key := .key -}}
-{{- $halves := .halves -}}
+{{- $components := .components -}}
 {{- $out := dict "frontend" (list) "scraper" (list) -}}
 {{- $pending := "" -}}
 {{- range $arg := .args -}}
@@ -34,22 +34,22 @@ Out, as JSON: for each half a list of {name, kind, text}.
 {{- end -}}
 {{- end -}}
 {{- $kind := "" -}}
-{{- range $half := $halves -}}
-{{- $kind = default $kind (index $flags $half $name) -}}
+{{- range $component := $components -}}
+{{- $kind = default $kind (index $flags $component $name) -}}
 {{- end -}}
 {{- if not $kind -}}
-{{- fail (printf "%s: --%s is no flag of the %s; docs/MIGRATING.md tells what became of metrics-server's flags" $key $name (join " or the " $halves)) -}}
+{{- fail (printf "%s: --%s is no flag of the %s; docs/MIGRATING.md tells what became of metrics-server's flags" $key $name (join " or the " $components)) -}}
 {{- end -}}
 {{- if and (has $kind (list "one" "many")) (not (contains "=" $text)) -}}
 {{- $pending = $name -}}
 {{- else -}}
-{{- range $half := $halves -}}
-{{- if index $flags $half $name -}}
+{{- range $component := $components -}}
+{{- if index $flags $component $name -}}
 {{- $kept := list -}}
-{{- range index $out $half -}}
+{{- range index $out $component -}}
 {{- if or (ne .name $name) (eq .kind "many") -}}{{- $kept = append $kept . -}}{{- end -}}
 {{- end -}}
-{{- $_ := set $out $half (append $kept (dict "name" $name "kind" $kind "text" $text)) -}}
+{{- $_ := set $out $component (append $kept (dict "name" $name "kind" $kind "text" $text)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -65,15 +65,15 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 */}}
 {{- define "tributary.args" -}}
 {{- $root := .root -}}
-{{- $half := .half -}}
+{{- $component := .half -}}
 {{- $shared := concat (default (list) $root.Values.defaultArgs) (default (list) $root.Values.args) -}}
-{{- $_ := include "tributary.readArgs" (dict "root" $root "key" "defaultArgs" "args" $root.Values.defaultArgs "halves" (list "frontend" "scraper")) -}}
-{{- $_ := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $root.Values.args "halves" (list "frontend" "scraper")) -}}
-{{- $read := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $shared "halves" (list "frontend" "scraper")) | fromJson -}}
-{{- $mine := index $read $half -}}
+{{- $_ := include "tributary.readArgs" (dict "root" $root "key" "defaultArgs" "args" $root.Values.defaultArgs "components" (list "frontend" "scraper")) -}}
+{{- $_ := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $root.Values.args "components" (list "frontend" "scraper")) -}}
+{{- $read := include "tributary.readArgs" (dict "root" $root "key" "args" "args" $shared "components" (list "frontend" "scraper")) | fromJson -}}
+{{- $mine := index $read $component -}}
 {{- range .extra -}}
-{{- $more := include "tributary.readArgs" (dict "root" $root "key" .key "args" .args "halves" (list $half)) | fromJson -}}
-{{- range $flag := index $more $half -}}
+{{- $more := include "tributary.readArgs" (dict "root" $root "key" .key "args" .args "components" (list $component)) | fromJson -}}
+{{- range $flag := index $more $component -}}
 {{- $kept := list -}}
 {{- range $mine -}}
 {{- if or (ne .name $flag.name) (eq .kind "many") -}}{{- $kept = append $kept . -}}{{- end -}}

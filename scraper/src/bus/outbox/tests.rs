@@ -33,7 +33,7 @@ async fn next(outbox: &mut Outbox, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_newcomer_gets_the_roster_once_and_two_readings() {
+async fn a_new_frontend_gets_the_roster_once_and_two_readings() {
     let hub = Hub::default();
     hub.publish(reading("n1", 1, 10));
     hub.publish(reading("n1", 2, 20));
@@ -82,7 +82,7 @@ async fn a_roster_that_is_wanted_is_sent_again_with_the_newest_reading() {
 }
 
 #[tokio::test]
-async fn failures_and_releases_are_told() {
+async fn failures_and_releases_are_sent() {
     let hub = Hub::default();
     let mut outbox = outbox(&hub);
     next(&mut outbox, 2).await;
@@ -116,13 +116,13 @@ async fn what_is_there_is_sent_before_the_end() {
 }
 
 #[tokio::test]
-async fn what_we_are_to_nodes_is_told_first_and_when_it_changes() {
+async fn roles_are_sent_first_and_when_they_change() {
     let hub = Hub::default();
     hub.publish(reading("n1", 1, 10));
-    hub.share(vec![
-        ("n1".into(), Standing::Owner),
-        ("n2".into(), Standing::Standby),
-        ("n3".into(), Standing::None),
+    hub.publish_roles(vec![
+        ("n1".into(), NodeRole::Owner),
+        ("n2".into(), NodeRole::Standby),
+        ("n3".into(), NodeRole::None),
     ]);
     let mut outbox = outbox(&hub);
     assert_eq!(
@@ -137,12 +137,12 @@ async fn what_we_are_to_nodes_is_told_first_and_when_it_changes() {
         ]
     );
     // The same again is no news.
-    hub.share(vec![
-        ("n1".into(), Standing::Owner),
-        ("n2".into(), Standing::Rescuer),
+    hub.publish_roles(vec![
+        ("n1".into(), NodeRole::Owner),
+        ("n2".into(), NodeRole::Rescuer),
     ]);
     assert_eq!(next(&mut outbox, 1).await, ["share 4 [\"n2\"]"]);
-    hub.share(vec![("n1".into(), Standing::None)]);
+    hub.publish_roles(vec![("n1".into(), NodeRole::None)]);
     assert_eq!(next(&mut outbox, 1).await, ["share 0 [\"n1\"]"]);
 }
 
@@ -177,10 +177,10 @@ async fn the_first_news_after_a_pause_waits_for_others_and_the_end_for_nothing()
 }
 
 #[tokio::test]
-async fn many_nodes_are_told_in_several_messages() {
+async fn many_nodes_are_sent_in_several_messages() {
     let hub = Hub::default();
-    let nodes = (0..5_000).map(|n| (format!("n{n}").into(), Standing::Owner));
-    hub.share(nodes.collect());
+    let nodes = (0..5_000).map(|n| (format!("n{n}").into(), NodeRole::Owner));
+    hub.publish_roles(nodes.collect());
     let mut outbox = outbox(&hub);
     let mut sizes = Vec::new();
     for _ in 0..3 {
@@ -198,7 +198,7 @@ async fn a_roster_with_the_same_content_is_not_sent_again_and_another_is() {
     next(&mut outbox, 2).await;
     let mut ids = Vec::new();
     for (sample, pod) in [(1, "web"), (2, "web"), (3, "other"), (4, "web")] {
-        // Each time made anew, so that it is content that is compared.
+        // Each time made again, so that it is content that is compared.
         hub.publish(reading_of("n1", pod, sample));
         while !outbox.place.mailbox.is_empty() || !outbox.ready.is_empty() {
             match outbox.next().await.unwrap().message.unwrap() {

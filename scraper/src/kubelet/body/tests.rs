@@ -59,7 +59,7 @@ async fn gzip_comes_in_pieces() {
 }
 
 #[tokio::test]
-async fn a_page_whose_end_nobody_tells_ends_with_a_line() {
+async fn a_page_of_unknown_length_ends_with_a_line() {
     let cut = read(&HeaderMap::new(), &[b"a 1\n", b"b 419"]).await;
     assert_eq!(cut.unwrap_err(), ScrapeError::cut_short());
     for name in [header::CONTENT_LENGTH, header::TRANSFER_ENCODING] {

@@ -4,7 +4,7 @@
 //! We request it from the Kubernetes API and keep it new: at four fifths of its
 //! life the next one is requested, and until that is there the last one stays in
 //! force, to its end. So what a kubelet reads in our requests changes nothing in
-//! the cluster, and is good for ten minutes.
+//! the cluster, and is valid for ten minutes.
 //!
 //! The token cannot be bound to our pod: kube-apiserver binds only tokens of the
 //! pod's own account (docs/decisions/0023-credentials-for-kubelets.md).
@@ -35,11 +35,11 @@ use tributary_runtime::kube::from_json;
 use super::bearer;
 use crate::{config::ServiceAccount, metrics::TokenMetrics};
 
-/// How long a token is good for: the shortest that kube-apiserver gives.
+/// How long a token is valid for: the shortest that kube-apiserver gives.
 const LIFETIME: Duration = Duration::from_mins(10);
 
 /// What an API server may make of [`LIFETIME`] and we believe. A token that is
-/// good for longer is renewed as if it were good for this.
+/// valid for longer is renewed as if it were valid for this.
 const BELIEVED: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(30)..=Duration::from_hours(1);
 
@@ -52,7 +52,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_MOST: Duration = Duration::from_secs(30);
 
 /// A kubelet that refuses the token has another one requested, once it is so old.
-/// The account may have been made anew; but one kubelet must not make us ask
+/// The account may have been made again; but one kubelet must not make us ask
 /// without end.
 const REFUSED_AGE: Duration = Duration::from_secs(30);
 
@@ -176,7 +176,7 @@ impl Requested {
         }
     }
 
-    /// One request; how long the token is good for.
+    /// One request; how long the token is valid for.
     async fn request(
         &self,
         (api, accounts): (&Client, &str),

@@ -44,7 +44,7 @@ pub(super) struct Sources {
 #[derive(Clone, Debug, Default)]
 pub(super) enum Verify {
     /// By nobody: every certificate is good.
-    Nobody,
+    Skip,
     /// By authorities as DER, for want of a file.
     #[default]
     NoAuthority,
@@ -134,7 +134,7 @@ impl Sources {
         Ok(Material {
             authority: match &self.verify {
                 Verify::Pem(source) => Some(source.read()?),
-                Verify::Nobody | Verify::NoAuthority | Verify::Der(_) => None,
+                Verify::Skip | Verify::NoAuthority | Verify::Der(_) => None,
             },
             certificate: read(&self.certificate)?,
             key: read(&self.key)?,
@@ -146,12 +146,12 @@ impl Sources {
 fn verify(security: &Security, base: &Config) -> Verify {
     let root = base.root_cert_file.as_deref();
     if security.insecure_tls {
-        return Verify::Nobody;
+        return Verify::Skip;
     }
     match (&security.authority, root, &base.root_cert) {
         (Some(path), _, _) => Verify::Pem(file(path, "--kubelet-certificate-authority")),
         // A kubeconfig may skip verification, which holds for kubelets too.
-        _ if base.accept_invalid_certs => Verify::Nobody,
+        _ if base.accept_invalid_certs => Verify::Skip,
         (None, Some(path), _) => Verify::Pem(file(path, "cluster CA")),
         (None, None, Some(der)) => Verify::Der(der.clone()),
         (None, None, None) => Verify::NoAuthority,

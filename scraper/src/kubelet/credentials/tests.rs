@@ -72,13 +72,13 @@ async fn a_token_file_is_read_again_after_a_minute() {
     let credentials = Credentials::new(&Security::default(), &base(auth_info)).unwrap();
     fs::write(&path, "two").unwrap();
     assert_eq!(authorization(&credentials), "Bearer one");
-    tokio::time::advance(LOOK_EVERY).await;
+    tokio::time::advance(POLL_INTERVAL).await;
     assert_eq!(authorization(&credentials), "Bearer two");
     // Connections do not depend on it.
     assert_eq!(credentials.access().generation, 0);
 
     fs::remove_file(&path).unwrap();
-    tokio::time::advance(LOOK_EVERY).await;
+    tokio::time::advance(POLL_INTERVAL).await;
     assert_eq!(authorization(&credentials), "Bearer two");
 }
 
@@ -103,7 +103,7 @@ async fn another_authority_or_certificate_makes_a_new_generation() {
     let credentials = Credentials::new(&security, &base(AuthInfo::default())).unwrap();
 
     write(&self_signed());
-    tokio::time::advance(LOOK_EVERY).await;
+    tokio::time::advance(POLL_INTERVAL).await;
     assert_eq!(credentials.access().generation, 1);
 
     // Half of a pair is not taken.
@@ -112,12 +112,12 @@ async fn another_authority_or_certificate_makes_a_new_generation() {
         KeyPair::generate().unwrap().serialize_pem(),
     )
     .unwrap();
-    tokio::time::advance(LOOK_EVERY).await;
+    tokio::time::advance(POLL_INTERVAL).await;
     assert_eq!(credentials.access().generation, 1);
 
     write(&self_signed());
     fs::write(file("ca.crt"), self_signed().cert.pem()).unwrap();
-    tokio::time::advance(LOOK_EVERY).await;
+    tokio::time::advance(POLL_INTERVAL).await;
     assert_eq!(credentials.access().generation, 2);
 }
 

@@ -20,7 +20,7 @@ pub(super) fn connector(verify: &Verify, material: &Material) -> Result<TlsConne
         .with_safe_default_protocol_versions()
         .map_err(|error| content(&error))?;
     let builder = match verify {
-        Verify::Nobody => {
+        Verify::Skip => {
             let anybody = Anybody(provider.signature_verification_algorithms);
             builder
                 .dangerous()
@@ -64,7 +64,7 @@ fn authorities(
     Ok(match (verify, &material.authority) {
         (Verify::Der(der), _) => der.iter().cloned().map(CertificateDer::from).collect(),
         (Verify::Pem(Source::File { named, .. }), Some(pem)) => certificates(pem, named)?,
-        (Verify::Pem(_) | Verify::Nobody | Verify::NoAuthority, _) => Vec::new(),
+        (Verify::Pem(_) | Verify::Skip | Verify::NoAuthority, _) => Vec::new(),
     })
 }
 

@@ -20,8 +20,8 @@ use crate::kubelet::{
 #[derive(Debug)]
 pub(super) struct Fill<'a> {
     roster: &'a Roster,
-    places: slice::Iter<'a, Place>,
-    trust: Trust,
+    row_refs: slice::Iter<'a, RowRef>,
+    layout_source: LayoutSource,
     asked_at: Timestamp,
     filled: Filled,
 }
@@ -57,14 +57,14 @@ struct Twice {
 
 /// What a line about a container is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum RowRef {
     /// The container in this row; a line that makes one.
     Row(u32),
     /// The container in this row; a line that alone makes none.
     Beside(u32),
     /// None in the roster: swap or the start of a container that has nothing else,
     /// or any container of a pod that is left out.
-    Nobody,
+    NotInRoster,
     /// The pod itself, which counts for nothing.
     Pod,
     /// Its labels name no container.
@@ -73,7 +73,7 @@ pub(super) enum Place {
 
 /// How far the places are to be believed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Trust {
+pub(super) enum LayoutSource {
     /// They are this page's.
     Learnt,
     /// They are the last page's.
@@ -82,15 +82,15 @@ pub(super) enum Trust {
 
 /// A page is not as the one before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moved;
+pub(super) struct LayoutChanged;
 
 /// Why a line ended without a number taken.
-enum Stop {
+enum LineOutcome {
     Refused(Refused),
-    Moved,
+    LayoutChanged,
 }
 
-impl From<Refused> for Stop {
+impl From<Refused> for LineOutcome {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
     }
@@ -102,41 +102,41 @@ pub(super) const LAST_MILLI: i64 = 253_402_300_799_999;
 impl<'a> Fill<'a> {
     pub(super) fn new(
         roster: &'a Roster,
-        places: &'a [Place],
-        trust: Trust,
+        row_refs: &'a [RowRef],
+        layout_source: LayoutSource,
         asked_at: Timestamp,
     ) -> Self {
         Self {
             roster,
-            places: places.iter(),
-            trust,
+            row_refs: row_refs.iter(),
+            layout_source,
             asked_at,
             filled: Filled::new(roster.containers()),
         }
     }
 
-    pub(super) fn page(mut self, page: &[u8]) -> Result<Filled, Moved> {
+    pub(super) fn page(mut self, page: &[u8]) -> Result<Filled, LayoutChanged> {
         for line in Exposition::new(page) {
             let Some(family) = Family::of(line.name) else {
                 continue;
             };
             match self.line(family, &line) {
                 Ok(()) => {}
-                Err(Stop::Refused(refused)) => {
+                Err(LineOutcome::Refused(refused)) => {
                     let at = At::Line(line.number);
                     self.filled.refused.add(refused, at, line.text);
                 }
-                Err(Stop::Moved) => return Err(Moved),
+                Err(LineOutcome::LayoutChanged) => return Err(LayoutChanged),
             }
         }
         // What was there and is gone leaves places over.
-        if self.places.len() > 0 {
-            return Err(Moved);
+        if self.row_refs.len() > 0 {
+            return Err(LayoutChanged);
         }
         Ok(self.filled)
     }
 
-    fn line(&mut self, family: Family, line: &Line<'_>) -> Result<(), Stop> {
+    fn line(&mut self, family: Family, line: &Line<'_>) -> Result<(), LineOutcome> {
         let series = line.series().map_err(|_| Refused::Malformed)?;
         match family {
             Family::NodeCpu | Family::NodeMemory | Family::NodeSwap => {
@@ -162,38 +162,44 @@ impl<'a> Fill<'a> {
     }
 
     /// The row of a line; `None` if it is about nothing in the roster.
-    fn row(&mut self, family: Family, labels: Labels<'_>) -> Result<Option<usize>, Stop> {
-        let place = *self.places.next().ok_or(Stop::Moved)?;
-        let row = match place {
-            Place::Row(row) | Place::Beside(row) => usize::try_from(row).ok(),
-            Place::Nobody | Place::Pod | Place::Unreadable => None,
+    fn row(&mut self, family: Family, labels: Labels<'_>) -> Result<Option<usize>, LineOutcome> {
+        let row_ref = *self.row_refs.next().ok_or(LineOutcome::LayoutChanged)?;
+        let row = match row_ref {
+            RowRef::Row(row) | RowRef::Beside(row) => usize::try_from(row).ok(),
+            RowRef::NotInRoster | RowRef::Pod | RowRef::Unreadable => None,
         };
         // A row stands while a line that makes it does: another line in the place of one
         // is another page, and the other way round.
         let makes_a_row = family.makes_a_row();
         if matches!(
-            (place, makes_a_row),
-            (Place::Row(_), false) | (Place::Beside(_), true)
+            (row_ref, makes_a_row),
+            (RowRef::Row(_), false) | (RowRef::Beside(_), true)
         ) {
-            return Err(Stop::Moved);
+            return Err(LineOutcome::LayoutChanged);
         }
         let names = || Identity::read(labels)?.names();
         let is = |row| Identity::read(labels).is_ok_and(|it| it.is(self.roster, row));
-        let as_before = match (self.trust, place, row) {
-            (Trust::Learnt, Place::Unreadable, _) => {
+        let as_before = match (self.layout_source, row_ref, row) {
+            (LayoutSource::Learnt, RowRef::Unreadable, _) => {
                 names()?;
                 false
             }
-            (Trust::Learnt, ..) => true,
-            (Trust::Before, _, Some(row)) => are_verbatim(labels, self.roster, row) || is(row),
-            (_, Place::Pod, _) => Identity::read(labels).is_ok_and(|it| it.is_of_the_pod()),
-            (_, Place::Nobody, _) if !makes_a_row => {
+            (LayoutSource::Learnt, ..) => true,
+            (LayoutSource::Before, _, Some(row)) => {
+                are_verbatim(labels, self.roster, row) || is(row)
+            }
+            (_, RowRef::Pod, _) => Identity::read(labels).is_ok_and(|it| it.is_of_the_pod()),
+            (_, RowRef::NotInRoster, _) if !makes_a_row => {
                 names().is_ok_and(|names| names.row(self.roster).is_none())
             }
             // Whether a pod must still be left out is for `learn` to say.
             (_, _, None) => false,
         };
-        if as_before { Ok(row) } else { Err(Stop::Moved) }
+        if as_before {
+            Ok(row)
+        } else {
+            Err(LineOutcome::LayoutChanged)
+        }
     }
 
     fn node(&mut self, family: Family, series: &Series<'_>) -> Result<(), Refused> {
@@ -229,7 +235,7 @@ impl<'a> Fill<'a> {
 
 /// What counts of numbers, whatever page they stood on.
 impl Filled {
-    /// Nothing yet of so many containers.
+    /// Nothing yet of this many containers.
     pub(super) fn new(containers: usize) -> Self {
         Self {
             columns: Columns::missing(containers),
@@ -259,7 +265,7 @@ impl Filled {
         let cpu = cpu.map_err(|refused| self.bad_value(row, refused))?;
         match self.columns.cpu(row) {
             None if self.twice_rows.is_empty() => {}
-            held => self.again(row, held == Some(cpu), held.is_some())?,
+            stored => self.again(row, stored == Some(cpu), stored.is_some())?,
         }
         self.columns.set_cpu(row, Some(cpu));
         Ok(())
@@ -273,7 +279,7 @@ impl Filled {
         let memory = memory.map_err(|refused| self.bad_value(row, refused))?;
         match self.columns.point(row).memory {
             None if self.twice_rows.is_empty() => {}
-            held => self.again(row, held == Some(memory), held.is_some())?,
+            stored => self.again(row, stored == Some(memory), stored.is_some())?,
         }
         self.columns.set_memory(row, Some(memory));
         Ok(())
@@ -281,9 +287,9 @@ impl Filled {
 
     /// Of two starts the later one: nobody goes back to a run that is over.
     pub(super) fn take_started(&mut self, row: usize, started: Timestamp) -> Result<(), Refused> {
-        let held = self.columns.started(row);
-        self.columns.set_started(row, held.max(Some(started)));
-        first(held.is_some())
+        let stored = self.columns.started(row);
+        self.columns.set_started(row, stored.max(Some(started)));
+        first(stored.is_some())
     }
 
     pub(super) fn take_swap(&mut self, row: usize, swap: Bytes) -> Result<(), Refused> {
@@ -296,10 +302,10 @@ impl Filled {
     /// ignored, and another one makes that it has none. One of the two is of a run
     /// that is over, and nobody knows which.
     #[cold]
-    fn again(&mut self, row: usize, is_same: bool, is_held: bool) -> Result<(), Refused> {
+    fn again(&mut self, row: usize, is_same: bool, is_stored: bool) -> Result<(), Refused> {
         let number = u32::try_from(row).unwrap_or(u32::MAX);
         let is_twice = self.twice_rows.contains(&number);
-        if !is_held && !is_twice {
+        if !is_stored && !is_twice {
             return Ok(());
         }
         if !is_same && !is_twice {
@@ -328,8 +334,8 @@ fn only<T: PartialEq>(slot: &mut Option<T>, twice: &mut bool, value: T) -> Resul
             *slot = Some(value);
             Ok(())
         }
-        Some(held) => {
-            *twice = *held != value;
+        Some(stored) => {
+            *twice = *stored != value;
             if *twice {
                 *slot = None;
             }

@@ -15,7 +15,7 @@ use tributary_model::{ContainerName, InvalidRoster, PodKey, Remarks, Roster, Ros
 use super::{
     Undecodable,
     family::Family,
-    fill::Place,
+    fill::RowRef,
     identity::{Identity, Names, pod_of},
 };
 use crate::kubelet::exposition::{Exposition, Labels};
@@ -34,7 +34,7 @@ pub(super) struct Learnt {
     /// Its containers.
     pub(super) roster: Arc<Roster>,
     /// Of each line about a container, in the order of the page.
-    pub(super) places: Box<[Place]>,
+    pub(super) row_refs: Box<[RowRef]>,
     /// Pods that are left out, sorted, [`Remarks::MAX_UNREADABLE`] at most.
     pub(super) torn: Box<[PodKey]>,
 }
@@ -58,16 +58,16 @@ pub(super) fn learn(page: &[u8], known: &Roster) -> Result<Learnt, Undecodable> 
         }
     }
     let (roster, torn) = seen.roster(known)?;
-    let places: Vec<Place> = seen.subjects.iter().map(|it| it.place(&roster)).collect();
-    let place = |line: &SeenLine| {
-        let place = places.get(line.subject).copied();
-        match place.unwrap_or(Place::Unreadable) {
-            Place::Row(row) if !line.makes_a_row => Place::Beside(row),
-            place => place,
+    let row_refs: Vec<RowRef> = seen.subjects.iter().map(|it| it.row_ref(&roster)).collect();
+    let row_ref = |line: &SeenLine| {
+        let row_ref = row_refs.get(line.subject).copied();
+        match row_ref.unwrap_or(RowRef::Unreadable) {
+            RowRef::Row(row) if !line.makes_a_row => RowRef::Beside(row),
+            row_ref => row_ref,
         }
     };
     Ok(Learnt {
-        places: seen.lines.iter().map(place).collect(),
+        row_refs: seen.lines.iter().map(row_ref).collect(),
         torn,
         roster,
     })
@@ -155,11 +155,11 @@ pub(super) fn roster_of<'a>(
     torn: impl Iterator<Item = (&'a str, &'a str)>,
     known: &Roster,
 ) -> Result<(Arc<Roster>, Box<[PodKey]>), Undecodable> {
-    let mut shared = Shared::new(known);
+    let mut interner = Interner::new(known);
     let mut builder = RosterBuilder::default();
     for names in names {
-        let key = PodKey::new(shared.of(names.namespace), shared.of(names.pod));
-        let container = ContainerName::from(shared.of(names.container));
+        let key = PodKey::new(interner.of(names.namespace), interner.of(names.pod));
+        let container = ContainerName::from(interner.of(names.container));
         match builder.add(key, container) {
             Err(InvalidRoster::TooManyContainers { .. }) => {
                 return Err(Undecodable::TooManyContainers);
@@ -172,7 +172,7 @@ pub(super) fn roster_of<'a>(
             Ok(()) | Err(_) => {}
         }
     }
-    let torn = torn.map(|(namespace, name)| PodKey::new(shared.of(namespace), shared.of(name)));
+    let torn = torn.map(|(namespace, name)| PodKey::new(interner.of(namespace), interner.of(name)));
     let torn: BTreeSet<PodKey> = torn.collect();
     for pod in &torn {
         builder.remove(pod);
@@ -182,23 +182,23 @@ pub(super) fn roster_of<'a>(
 }
 
 impl Subject<'_> {
-    fn place(&self, roster: &Roster) -> Place {
+    fn row_ref(&self, roster: &Roster) -> RowRef {
         match &self.names {
             Some(names) => {
                 let row = names.row(roster).and_then(|row| u32::try_from(row).ok());
-                row.map_or(Place::Nobody, Place::Row)
+                row.map_or(RowRef::NotInRoster, RowRef::Row)
             }
-            None if self.is_pod => Place::Pod,
-            None => Place::Unreadable,
+            None if self.is_pod => RowRef::Pod,
+            None => RowRef::Unreadable,
         }
     }
 }
 
 /// Texts of which equal ones share memory: most containers of a node have one
 /// of a few names, and its pods are in a few namespaces.
-struct Shared(HashSet<Arc<str>>);
+struct Interner(HashSet<Arc<str>>);
 
-impl Shared {
+impl Interner {
     fn new(known: &Roster) -> Self {
         let mut texts = HashSet::new();
         for pod in known.pods() {

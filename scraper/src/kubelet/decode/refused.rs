@@ -55,7 +55,7 @@ impl Refused {
         }
     }
 
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         Self::ALL
             .iter()
             .position(|refused| *refused == self)
@@ -112,7 +112,7 @@ impl fmt::Display for At {
 impl Refusals {
     /// How many for this reason.
     pub fn count(&self, refused: Refused) -> u32 {
-        self.counts.get(refused.place()).copied().unwrap_or(0)
+        self.counts.get(refused.index()).copied().unwrap_or(0)
     }
 
     /// How many for any reason.
@@ -131,7 +131,7 @@ impl Refusals {
     }
 
     pub(super) fn add(&mut self, refused: Refused, at: At, text: &[u8]) {
-        if let Some(count) = self.counts.get_mut(refused.place()) {
+        if let Some(count) = self.counts.get_mut(refused.index()) {
             *count = count.saturating_add(1);
         }
         self.example.get_or_insert_with(|| Example {

@@ -119,10 +119,10 @@ fn real_pages_are_read_as_the_one_before_predicts() {
     for number in 2..=8 {
         let page = golden(number);
         let predicted = layout.read_as_before(&page, ASKED_AT).unwrap();
-        let anew = Layout::default()
+        let first_read = Layout::default()
             .decode(&page, &"n1".into(), ASKED_AT)
             .unwrap();
-        assert_eq!(predicted.columns, anew.reading.columns);
+        assert_eq!(predicted.columns, first_read.reading.columns);
     }
 }
 

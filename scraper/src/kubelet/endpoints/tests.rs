@@ -160,7 +160,7 @@ async fn a_kubelet_that_said_404_by_mistake_is_read_again_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kubelet_that_is_away_for_a_while_is_not_looked_at_anew() {
+async fn a_kubelet_that_is_away_for_a_while_is_not_probed_again() {
     let mut stage = Stage::new([Absent, Absent, Numbers]);
     stage.scrape();
     stage.answers = [Silence; 3];

@@ -17,7 +17,7 @@ use crate::{
 /// Reports that wait to be read; more are dropped, as by the real one.
 const MOST_REPORTS: usize = 16;
 
-/// A request to a kubelet that is under way.
+/// A request to a kubelet that is in flight.
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) node: NodeName,
@@ -42,7 +42,7 @@ pub(super) struct Scraper {
     ownership: Ownership,
     schedule: Schedule,
     pub(super) scraped: BTreeSet<NodeName>,
-    under_way: Vec<Request>,
+    in_flight: Vec<Request>,
     pub(super) stopped: bool,
     pub(super) no_api: bool,
     /// The frontend that it cannot reach.
@@ -51,7 +51,7 @@ pub(super) struct Scraper {
     renew_at: Timestamp,
     /// What it has been told of the leases, late by its delay; `None` after a
     /// cut, when it lists.
-    told: Option<BTreeMap<Member, Lease>>,
+    listed: Option<BTreeMap<Member, Lease>>,
     delay: Duration,
     reports: Vec<(Timestamp, Vec<String>)>,
 }
@@ -67,13 +67,13 @@ impl Scraper {
             ownership: Ownership::new(1, RESOLUTION),
             schedule: Schedule::new(RESOLUTION),
             scraped: BTreeSet::new(),
-            under_way: Vec::new(),
+            in_flight: Vec::new(),
             stopped: false,
             no_api: false,
             no_frontend: None,
             unreachable: BTreeSet::new(),
             renew_at: now,
-            told: None,
+            listed: None,
             delay,
             reports: Vec::new(),
         }
@@ -111,30 +111,30 @@ impl Scraper {
 
     /// The API is out of reach: once it is back it lists.
     pub(super) fn lose_the_watch(&mut self) {
-        self.told = None;
+        self.listed = None;
     }
 
     pub(super) fn watch(&mut self, leases: &Leases, now: Timestamp) {
-        let Some(told) = &mut self.told else {
+        let Some(listed) = &mut self.listed else {
             let all = leases.values().map(|(_, lease)| lease.clone());
             let today = dated(now, self.clock_off);
             self.membership.replace(all.collect(), now, today);
             let all = leases.iter();
-            let told = all.map(|(name, (_, lease))| (Member::clone(name), lease.clone()));
-            self.told = Some(told.collect());
+            let listed = all.map(|(name, (_, lease))| (Member::clone(name), lease.clone()));
+            self.listed = Some(listed.collect());
             return;
         };
         for (name, (written, lease)) in leases {
-            let known = told.get(name) == Some(lease);
+            let known = listed.get(name) == Some(lease);
             if !known && now >= written.plus(self.delay) {
                 self.membership.put(lease.clone(), now);
-                told.insert(Member::clone(name), lease.clone());
+                listed.insert(Member::clone(name), lease.clone());
             }
         }
-        let gone = told.keys().filter(|name| !leases.contains_key(*name));
+        let gone = listed.keys().filter(|name| !leases.contains_key(*name));
         for name in gone.cloned().collect::<Vec<_>>() {
             self.membership.remove(&name);
-            told.remove(&name);
+            listed.remove(&name);
         }
     }
 
@@ -164,9 +164,9 @@ impl Scraper {
 
     /// Begins a request that takes so long.
     pub(super) fn ask(&mut self, node: NodeName, takes: Duration, now: Timestamp) {
-        let is_asked = self.under_way.iter().any(|request| request.node == node);
+        let is_asked = self.in_flight.iter().any(|request| request.node == node);
         assert!(!is_asked, "{} asks {node} twice at one time", self.name);
-        self.under_way.push(Request {
+        self.in_flight.push(Request {
             good: !self.unreachable.contains(&node),
             ends: now.plus(takes),
             began: now,
@@ -176,10 +176,10 @@ impl Scraper {
 
     /// The requests that have come to their end.
     pub(super) fn ended(&mut self, now: Timestamp) -> Vec<Request> {
-        let (ended, rest) = std::mem::take(&mut self.under_way)
+        let (ended, rest) = std::mem::take(&mut self.in_flight)
             .into_iter()
             .partition(|request| request.ends <= now);
-        self.under_way = rest;
+        self.in_flight = rest;
         ended
     }
 
@@ -210,7 +210,7 @@ impl Scraper {
                     self.schedule.add(&node, now.plus(after));
                     self.scraped.insert(node);
                 }
-                Move::Hasten(node) => self.schedule.hasten(&node, now),
+                Move::Expedite(node) => self.schedule.expedite(&node, now),
                 Move::Release(node) => {
                     self.schedule.remove(&node);
                     self.scraped.remove(&node);
@@ -221,10 +221,10 @@ impl Scraper {
 
     /// Whether nothing it holds is more than there is to hold.
     pub(super) fn is_bounded(&self, nodes: usize) -> bool {
-        let leases = self.told.as_ref().map(BTreeMap::len);
+        let leases = self.listed.as_ref().map(BTreeMap::len);
         self.ownership.sizes().iter().all(|size| *size <= nodes)
             && self.schedule.size() <= nodes
-            && self.under_way.len() <= nodes
+            && self.in_flight.len() <= nodes
             && self.scraped.len() <= nodes
             && leases.is_none_or(|leases| self.membership.size() <= leases)
     }

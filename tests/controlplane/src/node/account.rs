@@ -38,10 +38,10 @@ impl Account {
     /// There is none.
     pub fn of(arguments: &[&str]) -> anyhow::Result<Self> {
         let words = ["/load"].iter().chain(arguments);
-        let told: String = words.flat_map(|word| [*word, "\0"]).collect();
+        let command_line: String = words.flat_map(|word| [*word, "\0"]).collect();
         for entry in fs::read_dir("/proc")?.flatten() {
             let read = |name| fs::read_to_string(entry.path().join(name)).unwrap_or_default();
-            if read("cmdline") == told && cgroup::is_ours(&read("cgroup")) {
+            if read("cmdline") == command_line && cgroup::is_ours(&read("cgroup")) {
                 return Ok(Self {
                     stat: entry.path().join("schedstat"),
                     clock: Clock::system(),

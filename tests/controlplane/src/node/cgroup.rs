@@ -135,7 +135,7 @@ fn remove_stale(hierarchy: &Path) -> anyhow::Result<()> {
 /// A cgroup and those below it; refused while one has a process. Two tests may do it at once.
 fn remove(path: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        // What is no folder belongs to the kernel.
+        // What is no directory belongs to the kernel.
         if entry.path().is_dir() {
             remove(&entry.path())?;
         }

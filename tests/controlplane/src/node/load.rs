@@ -8,7 +8,7 @@ use std::{env, fs, hint::black_box, io, thread, time::Duration};
 /// Between two looks at what was spent.
 const TURN: Duration = Duration::from_millis(20);
 
-/// So many times its share of a turn is the most that it spends in one. It makes up for turns in which it was kept from
+/// This many times its share of a turn is the most that it spends in one. It makes up for turns in which it was kept from
 /// running, but without a burst: what a kubelet reports is as exact as its timestamps times this.
 const CATCH_UP: u32 = 2;
 
@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     let millicores = number().map_err(io::Error::other)?;
     let mebibytes = usize::try_from(number().map_err(io::Error::other)?).unwrap_or(0);
     // Written to, so that it is there.
-    let held = vec![1_u8; mebibytes << 20];
+    let stored = vec![1_u8; mebibytes << 20];
     let start = std::time::Instant::now();
     loop {
         if millicores == 0 {
@@ -44,7 +44,7 @@ fn main() -> io::Result<()> {
                 black_box(turn);
             });
         }
-        black_box(&held);
+        black_box(&stored);
     }
 }
 

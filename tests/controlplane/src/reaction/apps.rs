@@ -61,17 +61,17 @@ impl Kind {
         if self.is_cpu() { 0.1 } else { 134_217_728.0 }
     }
 
-    /// What `main` uses at so many halves of what is aimed at.
-    fn level(self, halves: u64) -> Level {
+    /// What `main` uses at this many halves of what is aimed at.
+    fn level(self, components: u64) -> Level {
         if self.is_cpu() {
             Level {
-                millis: 50 * halves,
+                millis: 50 * components,
                 memory: 64 * MIB,
             }
         } else {
             Level {
                 millis: 20,
-                memory: 64 * MIB * halves,
+                memory: 64 * MIB * components,
             }
         }
     }
@@ -165,8 +165,8 @@ impl App {
         })
     }
 
-    fn load(&self, ground: &Ground, halves: u64) {
-        let level = self.kind.level(halves);
+    fn load(&self, ground: &Ground, components: u64) {
+        let level = self.kind.level(components);
         ground.workloads.level(NAMESPACE, &self.name, "main", level);
     }
 
@@ -199,20 +199,24 @@ impl App {
                 anyhow::bail!("{}: no rest within {PATIENCE:?}", self.name)
             };
             sleep(Duration::from_millis(next(&mut random) % self.pause)).await;
-            let halves = if before.desired == FEW { 4 } else { 1 };
-            self.load(ground, halves);
-            self.follow(observer, (before, halves)).await;
+            let components = if before.desired == FEW { 4 } else { 1 };
+            self.load(ground, components);
+            self.follow(observer, (before, components)).await;
         }
         Ok(())
     }
 
     /// What becomes of a step that was just made.
-    async fn follow(&self, observer: &Observer, (before, halves): (Seen, u64)) {
+    async fn follow(&self, observer: &Observer, (before, components): (Seen, u64)) {
         let start = Instant::now();
         let end = start + PATIENCE;
         let target = self.kind.target();
         let decided = |seen: &Seen| seen.desired != before.desired;
-        let whole = if halves == 4 { target } else { -target / 2.0 };
+        let whole = if components == 4 {
+            target
+        } else {
+            -target / 2.0
+        };
         let most = |seen: &Seen| {
             let moved = seen.average.map(|average| (average - target) / whole);
             moved.is_some_and(|moved| moved >= 0.95)
@@ -226,7 +230,7 @@ impl App {
             seen.map(|_| start.elapsed())
         };
         // The load stays until then, so that none is left with three.
-        let goal = if halves == 4 { MANY } else { FEW };
+        let goal = if components == 4 { MANY } else { FEW };
         let arrival = observer.until(&self.name, end, |seen| seen.desired == goal);
         let ((decision, age), sight, _) = tokio::join!(decision, sight, arrival);
         observer.note(|measured| match (decision, sight) {

@@ -23,7 +23,7 @@ impl Summary {
     fn of(mut seconds: Vec<f64>) -> Self {
         seconds.sort_by(f64::total_cmp);
         let n = seconds.len();
-        // The smallest that so many of a hundred do not exceed.
+        // The smallest that this many of a hundred do not exceed.
         let rank = |percent: usize| {
             let index = (n * percent).div_ceil(100).saturating_sub(1);
             seconds.get(index).copied().unwrap_or(0.0)

@@ -10,7 +10,7 @@ use tributary_sim::{Ca, Cluster};
 use super::{Pipeline, Subject};
 use crate::{
     assets::Assets,
-    halves::{Halves, registration},
+    components::{Components, registration},
     objects::{apply, namespace},
     peer,
     plane::{More, Plane, client},
@@ -25,7 +25,7 @@ pub const NAMESPACE: &str = "reaction";
 #[derive(Debug)]
 enum Serving {
     Peer(Program),
-    Ours(Halves),
+    Ours(Components),
 }
 
 /// All that one pipeline needs, running.
@@ -87,7 +87,7 @@ impl Ground {
         let resolution = pipeline.resolution;
         let serving = match pipeline.subject {
             Subject::Tributary => {
-                Serving::Ours(Halves::start(&plane, &client, &cluster, (1, resolution)).await?)
+                Serving::Ours(Components::start(&plane, &client, &cluster, (1, resolution)).await?)
             }
             Subject::MetricsServer => {
                 let api = free_port()?;
@@ -127,7 +127,7 @@ impl Ground {
                 Ok(()) => peer.stop().await,
                 ended => ended,
             },
-            Serving::Ours(halves) => halves.stop().await,
+            Serving::Ours(components) => components.stop().await,
         };
         self.following.shutdown().await;
         drop(self.workloads);

@@ -69,12 +69,12 @@ async fn serving(site: &Site) -> anyhow::Result<Vec<u8>> {
 }
 
 /// All who verify have these CAs, and kube-apiserver verifies.
-pub(crate) async fn told(site: &Site) -> anyhow::Result<Vec<u8>> {
-    let held = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
+pub(crate) async fn reported(site: &Site) -> anyhow::Result<Vec<u8>> {
+    let stored = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
     for version in ["v1beta1", "v1"] {
         let name = format!("apiservice/{version}.metrics.k8s.io");
         let bundle = decoded(site, &name, ".spec.caBundle").await?;
-        anyhow::ensure!(bundle == held, "{version} has another bundle");
+        anyhow::ensure!(bundle == stored, "{version} has another bundle");
         let skips = ["get", &name, "-o", "jsonpath={.spec.insecureSkipTLSVerify}"];
         assert_eq!(site.kubectl.ok(&skips).await?, "");
     }
@@ -87,13 +87,13 @@ pub(crate) async fn told(site: &Site) -> anyhow::Result<Vec<u8>> {
         r"jsonpath={.data.ca\.crt}",
     ];
     let map = site.kubectl.ok(&map).await?;
-    anyhow::ensure!(map.as_bytes() == held, "the ConfigMap has another bundle");
-    Ok(held)
+    anyhow::ensure!(map.as_bytes() == stored, "the ConfigMap has another bundle");
+    Ok(stored)
 }
 
 /// Asks for a renewal and waits for its end, while somebody polls: a new certificate, and nobody trusts the old CA.
 pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
-    let (before, ca) = (serving(site).await?, told(site).await?);
+    let (before, ca) = (serving(site).await?, reported(site).await?);
     assert_eq!(in_pem(&ca).len(), 1);
     let annotate = ["annotate", "secret/tributary-serving", "-n", NAMESPACE];
     let renew = ["tributary.dev/renew=now"];
@@ -105,7 +105,7 @@ pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<
     })
     .await?;
     eventually("the old CA is gone everywhere", || async {
-        let now = told(site).await?;
+        let now = reported(site).await?;
         anyhow::ensure!(in_pem(&now).len() == 1 && now != ca, "not yet");
         Ok(())
     })
@@ -114,7 +114,7 @@ pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<
     polling.is_well()
 }
 
-/// Waits until everything was measured anew.
+/// Waits until everything was measured again.
 async fn goes_on(site: &Site) -> anyhow::Result<()> {
     let oldest = || async {
         let list = site.kubectl.ok(&["get", "--raw", NODES[0]]).await?;
@@ -179,10 +179,10 @@ fn a_renewal_costs_no_request_and_no_stream_and_leaves_nothing_of_the_old_ca() -
         polling.is_well()?;
 
         // Upgrades take nothing away.
-        let before = (serving(&site).await?, told(&site).await?);
+        let before = (serving(&site).await?, reported(&site).await?);
         site.install(&values).await?;
         site.install(&values).await?;
-        assert_eq!((serving(&site).await?, told(&site).await?), before);
+        assert_eq!((serving(&site).await?, reported(&site).await?), before);
         renew(&site, &mut polling).await?;
         polling.end().await?;
 
@@ -228,7 +228,7 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
             site.kubectl.ok(&apply).await?;
             site.available().await?;
             site.top().await?;
-            told(&site).await?;
+            reported(&site).await?;
             polling
                 .get_or_insert_with(|| Polling::start(&site))
                 .is_well()?;
@@ -239,19 +239,19 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
         let apply = ["apply", "--server-side", "--force-conflicts", "-f", &path];
         for _ in 0..2 {
             site.kubectl.ok(&apply).await?;
-            told(&site).await?;
+            reported(&site).await?;
             goes_on(&site).await?;
         }
         let mut polling = polling.context("somebody who polls")?;
         renew(&site, &mut polling).await?;
         site.kubectl.ok(&apply).await?;
-        told(&site).await?;
+        reported(&site).await?;
         polling.end().await
     })
 }
 
 #[test]
-fn what_is_deleted_comes_back_as_it_was_and_without_memory_anew() -> anyhow::Result<()> {
+fn what_is_deleted_comes_back_as_it_was_and_without_memory_as_new() -> anyhow::Result<()> {
     on_site(async |site| {
         let values = [
             "--set",
@@ -269,7 +269,7 @@ fn what_is_deleted_comes_back_as_it_was_and_without_memory_anew() -> anyhow::Res
         site.kubectl.ok(&[&delete[..], &both].concat()).await?;
         eventually("it is written again", || async {
             anyhow::ensure!(serving(&site).await? == before, "another certificate");
-            told(&site).await
+            reported(&site).await
         })
         .await?;
         polling.is_well()?;
@@ -286,7 +286,7 @@ fn what_is_deleted_comes_back_as_it_was_and_without_memory_anew() -> anyhow::Res
         site.available().await?;
         site.top().await?;
         assert_ne!(serving(&site).await?, before);
-        eventually("both are told of one pair", || told(&site)).await?;
+        eventually("both are told of one pair", || reported(&site)).await?;
         eventually("both show it", || async {
             goes_on(&site).await?;
             for (_, ip) in site.pods_of("frontend").await? {
@@ -319,7 +319,7 @@ fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_requ
         rolled_out(&site).await?;
         // Pods of before and of now talk to each other: they show the same.
         assert_eq!(serving(&site).await?, of_helm);
-        assert_eq!(in_pem(&told(&site).await?).len(), 2);
+        assert_eq!(in_pem(&reported(&site).await?).len(), 2);
         polling.is_well()?;
 
         // What was kept for those of before goes with the next upgrade, and Helm's CA when its time has come.
@@ -332,7 +332,7 @@ fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_requ
             assert!(!secrets.contains(gone), "{secrets}");
         }
         eventually("Helm's CA is trusted no more", || async {
-            let (cas, now) = (told(&site).await?, serving(&site).await?);
+            let (cas, now) = (reported(&site).await?, serving(&site).await?);
             anyhow::ensure!(in_pem(&cas).len() == 1 && now != of_helm, "it is yet");
             Ok(())
         })
@@ -340,10 +340,10 @@ fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_requ
         polling.is_well()?;
         site.install(&values).await?;
         site.install(&values).await?;
-        told(&site).await?;
+        reported(&site).await?;
         renew(&site, &mut polling).await?;
         site.install(&values).await?;
-        told(&site).await?;
+        reported(&site).await?;
         polling.end().await
     })
 }

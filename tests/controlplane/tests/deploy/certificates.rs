@@ -1,7 +1,7 @@
 //! The certificate that the chart makes: kept by upgrades, renewed in time, changed while requests run.
 
 use crate::{
-    auto::{Polling, rolled_out, told},
+    auto::{Polling, reported, rolled_out},
     installed::both_own_nodes,
     played,
     rendered::define,
@@ -11,7 +11,7 @@ use crate::{
 /// Made by the chart.
 const HELM: [&str; 2] = ["--set", "tls.type=helm"];
 
-async fn held(site: &Site, secret: &str, key: &str) -> anyhow::Result<String> {
+async fn stored(site: &Site, secret: &str, key: &str) -> anyhow::Result<String> {
     let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
     let get = ["get", "secret", secret, "-n", NAMESPACE, "-o", &path];
     site.kubectl.ok(&get).await
@@ -24,24 +24,24 @@ fn upgrades_keep_the_certificate_and_renew_it_in_time_without_a_failed_request()
         site.install(&HELM).await?;
         site.available().await?;
         let (ca, first) = (
-            held(&site, "tributary-ca", "tls.crt").await?,
-            held(&site, "tributary-tls", "tls.crt").await?,
+            stored(&site, "tributary-ca", "tls.crt").await?,
+            stored(&site, "tributary-tls", "tls.crt").await?,
         );
         site.install(&HELM).await?;
-        assert_eq!(held(&site, "tributary-tls", "tls.crt").await?, first);
-        assert_eq!(held(&site, "tributary-ca", "tls.crt").await?, ca);
+        assert_eq!(stored(&site, "tributary-tls", "tls.crt").await?, first);
+        assert_eq!(stored(&site, "tributary-ca", "tls.crt").await?, ca);
 
-        // It is good for 730 days.
+        // It is valid for 730 days.
         site.install(&["--set", "tls.type=helm,tls.helm.renewBeforeDays=731"])
             .await?;
-        assert_ne!(held(&site, "tributary-tls", "tls.crt").await?, first);
-        assert_eq!(held(&site, "tributary-ca", "tls.crt").await?, ca);
+        assert_ne!(stored(&site, "tributary-tls", "tls.crt").await?, first);
+        assert_eq!(stored(&site, "tributary-ca", "tls.crt").await?, ca);
         site.new_certificate_without_a_failure().await?;
 
-        // The CA is good for five times that; another one is trusted beside it.
+        // The CA is valid for five times that; another one is trusted beside it.
         site.install(&["--set", "tls.type=helm,tls.helm.certDurationDays=2000"])
             .await?;
-        assert_ne!(held(&site, "tributary-ca", "tls.crt").await?, ca);
+        assert_ne!(stored(&site, "tributary-ca", "tls.crt").await?, ca);
         site.new_certificate_without_a_failure().await?;
         Ok(())
     })
@@ -65,7 +65,7 @@ fn what_the_chart_asks_of_cert_manager_serves_and_while_it_is_renewed() -> anyho
         for version in ["v1beta1", "v1"] {
             let name = format!("apiservice/{version}.metrics.k8s.io");
             let bundle = ["get", &name, "-o", "jsonpath={.spec.caBundle}"];
-            let ca = held(&site, "tributary-ca", "tls.crt").await?;
+            let ca = stored(&site, "tributary-ca", "tls.crt").await?;
             assert_eq!(site.kubectl.ok(&bundle).await?, ca, "{version}");
         }
 
@@ -93,7 +93,7 @@ fn what_another_injects_stays_and_a_change_to_auto_costs_no_request() -> anyhow:
         site.top().await?;
         let mut polling = Polling::start(&site);
         site.install(&INJECTED).await?;
-        let ca = held(&site, "tributary-ca", "tls.crt").await?;
+        let ca = stored(&site, "tributary-ca", "tls.crt").await?;
         for version in ["v1beta1", "v1"] {
             let name = format!("apiservice/{version}.metrics.k8s.io");
             let bundle = ["get", &name, "-o", "jsonpath={.spec.caBundle}"];
@@ -101,12 +101,12 @@ fn what_another_injects_stays_and_a_change_to_auto_costs_no_request() -> anyhow:
         }
         polling.is_well()?;
 
-        let before = held(&site, "tributary-tls", "tls.crt").await?;
+        let before = stored(&site, "tributary-tls", "tls.crt").await?;
         site.install(&["--set", "tls.type=auto,replicas=2"]).await?;
         rolled_out(&site).await?;
         // The certificate of before is served until its successor is trusted everywhere.
-        assert_eq!(held(&site, "tributary-serving", "tls.crt").await?, before);
-        told(&site).await?;
+        assert_eq!(stored(&site, "tributary-serving", "tls.crt").await?, before);
+        reported(&site).await?;
         polling.end().await
     })
 }

@@ -24,7 +24,7 @@ use tracing::warn;
 pub(crate) const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/deploy/image");
 
 /// Makes a read-only root of the image, mounts the volumes, changes into it and becomes the command.
-/// Arguments: the pod's folder, the container's root, the image, user, group, mounts as FROM TO pairs, `--`, the command.
+/// Arguments: the pod's directory, the container's root, the image, user, group, mounts as FROM TO pairs, `--`, the command.
 const ENTER: &str = r#"
 set -eu
 points=$1 root=$2 image=$3 user=$4 group=$5

@@ -65,7 +65,7 @@ async fn only_the_reader_is_seen(site: &Site) -> anyhow::Result<()> {
 const OF_THE_READER: &str = "create serviceaccounts/tributary-kubelet-reader --subresource=token";
 
 #[test]
-fn kubelets_see_a_token_of_their_own_in_one_pod_with_both_halves() -> anyhow::Result<()> {
+fn kubelets_see_a_token_of_their_own_in_one_pod_with_both_components() -> anyhow::Result<()> {
     on_site(async |site| {
         site.install(&[]).await?;
         site.available().await?;
@@ -84,7 +84,7 @@ fn kubelets_see_a_token_of_their_own_in_one_pod_with_both_halves() -> anyhow::Re
 }
 
 #[test]
-fn kubelets_see_a_token_of_their_own_where_the_halves_are_apart() -> anyhow::Result<()> {
+fn kubelets_see_a_token_of_their_own_where_the_components_are_apart() -> anyhow::Result<()> {
     on_site(async |site| {
         site.install(&["--set", "profile=ha"]).await?;
         site.available().await?;
@@ -101,7 +101,7 @@ fn kubelets_see_a_token_of_their_own_where_the_halves_are_apart() -> anyhow::Res
         let wanted = ["samplestreams.bus.tributary.dev", "[]", "[]", "[create]"];
         assert_eq!(words.as_deref(), Some(&wanted[..]), "{list}");
 
-        // Who makes the account anew makes its tokens worthless: others are requested, of the new one.
+        // Who makes the account again makes its tokens worthless: others are requested, of the new one.
         let before = site.log_of("scraper").len();
         let delete = ["delete", "serviceaccount", READER, "-n", NAMESPACE];
         site.kubectl.ok(&delete).await?;

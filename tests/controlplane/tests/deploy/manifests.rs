@@ -9,7 +9,7 @@ use tributary_controlplane::patience::eventually;
 use tributary_runtime::clock::Clock;
 
 use crate::{
-    auto::{Polling, renew, told},
+    auto::{Polling, renew, reported},
     installed::both_own_nodes,
     site::{ROOT, Site, on_site},
 };
@@ -32,17 +32,17 @@ async fn script(line: &[&str]) -> anyhow::Result<String> {
 fn manifests_are_what_the_chart_renders() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let fresh = tempfile::tempdir()?;
-    let folder = fresh.path().display().to_string();
-    runtime.block_on(script(&["deploy/kustomize/render", &folder]))?;
+    let directory = fresh.path().display().to_string();
+    runtime.block_on(script(&["deploy/kustomize/render", &directory]))?;
     let mut compared = 0;
     for part in ["", "base", "sidecar", "ha"] {
-        let held = Path::new(ROOT).join("deploy/kustomize").join(part);
+        let stored = Path::new(ROOT).join("deploy/kustomize").join(part);
         for entry in fs::read_dir(fresh.path().join(part))? {
             let new = entry?.path();
             let Some(name) = new.file_name().filter(|_| new.is_file()) else {
                 continue;
             };
-            let old = held.join(name);
+            let old = stored.join(name);
             let same = fs::read_to_string(&old).ok() == Some(fs::read_to_string(&new)?);
             assert!(
                 same,
@@ -52,8 +52,8 @@ fn manifests_are_what_the_chart_renders() -> anyhow::Result<()> {
             compared += 1;
         }
         if !part.is_empty() {
-            let count = |folder: &Path| fs::read_dir(folder).map(Iterator::count);
-            assert_eq!(count(&held)?, count(&fresh.path().join(part))?, "{part}");
+            let count = |directory: &Path| fs::read_dir(directory).map(Iterator::count);
+            assert_eq!(count(&stored)?, count(&fresh.path().join(part))?, "{part}");
         }
     }
     assert_eq!(compared, 22);
@@ -92,24 +92,24 @@ const BIND: &str = "--bind-address=$(POD_IP)";
 const ADMIN: &str = "--admin-address=0.0.0.0:8080";
 const BUS: &str = "--bus-address=0.0.0.0:8443";
 
-/// Applies a file with changes to its Deployments, as a user does who keeps them in a folder of kustomize. In one step: a
+/// Applies a file with changes to its Deployments, as a user does who keeps them in a directory of kustomize. In one step: a
 /// pod without its own address would listen on those of all others.
 async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir()?;
+    let directory = tempfile::tempdir()?;
     let whole = Path::new(ROOT).join("deploy/kustomize").join(file);
-    fs::copy(whole, folder.path().join(file))?;
+    fs::copy(whole, directory.path().join(file))?;
     let changes = patches.iter().map(|(deployment, patch)| {
         let target = json!({ "kind": "Deployment", "name": deployment });
         json!({ "target": target, "patch": patch })
     });
     let kustomization = json!({ "resources": [file], "patches": changes.collect::<Vec<_>>() });
-    let path = folder.path().join("kustomization.yaml");
+    let path = directory.path().join("kustomization.yaml");
     // JSON is YAML too.
     fs::write(path, kustomization.to_string())?;
-    let folder = folder.path().display().to_string();
-    site.kubectl.ok(&["apply", "-k", &folder]).await?;
+    let directory = directory.path().display().to_string();
+    site.kubectl.ok(&["apply", "-k", &directory]).await?;
     site.available().await?;
-    told(site).await?;
+    reported(site).await?;
     println!("{}", site.top().await?);
     Ok(())
 }
@@ -135,22 +135,22 @@ fn components_yaml_alone_serves_and_goes_on_while_it_is_applied_again_and_its_ce
     })
 }
 
-/// Waits until all pods tell that their certificate or CA is good for so many days, counted from now.
+/// Waits until all pods tell that their certificate or CA is valid for this many days, counted from now.
 async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
     let name = "tributary_certificate_expiration_timestamp_seconds";
-    for (half, certificate) in [("frontend", "serving"), ("scraper", "bus-ca")] {
+    for (component, certificate) in [("frontend", "serving"), ("scraper", "bus-ca")] {
         let series = format!("{name}{{certificate=\"{certificate}\"}} ");
         eventually("the metric follows the certificate", || async {
-            let pods = site.pods_of(half).await?;
-            anyhow::ensure!(pods.len() == 2, "{} of {half}", pods.len());
+            let pods = site.pods_of(component).await?;
+            anyhow::ensure!(pods.len() == 2, "{} of {component}", pods.len());
             for (_, ip) in pods {
-                let metrics = site.ask_pod(half, &ip, "/metrics").await?;
+                let metrics = site.ask_pod(component, &ip, "/metrics").await?;
                 let until = metrics.lines().find_map(|line| line.strip_prefix(&series));
                 let until = until.context("the metric")?.parse::<i64>()?;
                 let left = until - Clock::system().now().as_second();
                 // It was made a few minutes ago at most.
                 let most = days * 86_400;
-                anyhow::ensure!((most - 600..=most).contains(&left), "{half}: {left}");
+                anyhow::ensure!((most - 600..=most).contains(&left), "{component}: {left}");
             }
             Ok(())
         })

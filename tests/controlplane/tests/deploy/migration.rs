@@ -211,7 +211,7 @@ async fn poll(site: Arc<Site>, seen: Arc<Seen>) -> anyhow::Result<()> {
     }
 }
 
-/// Waits for so many more answers that autoscaler, aggregator and two scrapes had their turn.
+/// Waits for this many more answers that autoscaler, aggregator and two scrapes had their turn.
 async fn more_answers(
     seen: &Seen,
     polling: &mut JoinSet<anyhow::Result<()>>,

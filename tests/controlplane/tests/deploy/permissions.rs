@@ -18,7 +18,7 @@ struct Needed {
     role: &'static str,
     resource: &'static str,
     verb: &'static str,
-    half: &'static str,
+    component: &'static str,
     says: &'static str,
     /// What is done to the cluster, by kubectl, so that the permission is used.
     used_after: &'static [&'static str],
@@ -28,14 +28,14 @@ const fn needed(
     role: &'static str,
     resource: &'static str,
     verb: &'static str,
-    half: &'static str,
+    component: &'static str,
     says: &'static str,
 ) -> Needed {
     Needed {
         role,
         resource,
         verb,
-        half,
+        component,
         says,
         used_after: &[],
     }
@@ -54,10 +54,10 @@ const READER: &str = "clusterrole/system:tributary-kubelet-reader";
 const TOKENS: &str = "role/tributary-kubelet-reader";
 const SERVING: &str = "role/tributary-serving";
 
-/// Both halves apart, with certificates that run themselves: all roles that there are.
+/// Both components apart, with certificates that run themselves: all roles that there are.
 const AUTO: &str = "profile=ha,tls.type=auto";
 
-/// Every permission of both halves, in the order of the chart.
+/// Every permission of both components, in the order of the chart.
 const NEEDED: [Needed; 23] = [
     needed(
         FRONTEND,
@@ -253,8 +253,8 @@ fn no_permission_lacks_and_without_any_one_its_feature_fails_and_says_so() -> an
         restart(&site, "frontend").await?;
         restart(&site, "scraper").await?;
         site.top().await?;
-        for half in ["frontend", "scraper"] {
-            let log = site.log_of(half);
+        for component in ["frontend", "scraper"] {
+            let log = site.log_of(component);
             assert!(
                 !log.contains("forbidden") && !log.contains("may not"),
                 "{log}"
@@ -366,18 +366,18 @@ async fn fails_without(site: &Site, needed: &Needed) -> anyhow::Result<()> {
             .is_some_and(|verbs| !verbs.is_empty())
     });
     assert!(
-        !site.log_of(needed.half).contains(needed.says),
+        !site.log_of(needed.component).contains(needed.says),
         "{} before",
         needed.says
     );
     write_rules(site, needed.role, &without).await?;
-    restart(site, needed.half).await?;
+    restart(site, needed.component).await?;
     if !needed.used_after.is_empty() {
         let used = [needed.used_after, &["-n", NAMESPACE]].concat();
         site.kubectl.ok(&used).await?;
     }
     eventually("it says what it lacks", || async {
-        let said = site.log_of(needed.half).contains(needed.says);
+        let said = site.log_of(needed.component).contains(needed.says);
         anyhow::ensure!(said, "{} is not in the log", needed.says);
         Ok(())
     })
@@ -396,8 +396,8 @@ async fn write_rules(site: &Site, name: &str, role: &Value) -> anyhow::Result<()
 }
 
 /// Replaces the pods of a half.
-async fn restart(site: &Site, half: &str) -> anyhow::Result<()> {
-    let label = format!("app.kubernetes.io/component={half}");
+async fn restart(site: &Site, component: &str) -> anyhow::Result<()> {
+    let label = format!("app.kubernetes.io/component={component}");
     let delete = [
         "delete",
         "pod",
@@ -455,8 +455,7 @@ fn without_its_bindings_a_frontend_says_what_it_lacks() -> anyhow::Result<()> {
 }
 
 #[test]
-fn whoever_may_view_reads_metrics_by_the_role_of_the_chart_and_not_without_it() -> anyhow::Result<()>
-{
+fn a_viewer_reads_metrics_by_the_role_of_the_chart_and_not_without_it() -> anyhow::Result<()> {
     on_site(async |site| {
         site.install(&[]).await?;
         site.available().await?;

@@ -40,7 +40,7 @@ fn text<'a>(object: &'a Value, at: &str) -> anyhow::Result<&'a str> {
     found.with_context(|| format!("no {at} in {object}"))
 }
 
-/// Issues every Certificate anew, those that sign others first, and says how many.
+/// Issues every Certificate again, those that sign others first, and says how many.
 pub(crate) async fn issue(site: &Site) -> anyhow::Result<usize> {
     let mut certificates = all(site, "certificates.cert-manager.io").await?;
     certificates.sort_by_key(|certificate| certificate["spec"]["isCA"] != true);
@@ -131,13 +131,13 @@ async fn signer(
         return Ok(None);
     }
     let secret = text(&issuer, "/spec/ca/secretName")?;
-    let held = async |key: &str| -> anyhow::Result<String> {
+    let stored = async |key: &str| -> anyhow::Result<String> {
         let path = format!("jsonpath={{.data.{}}}", key.replace('.', "\\."));
         let get = ["get", "secret", secret, "-n", namespace, "-o", &path];
         let text = BASE64_STANDARD.decode(site.kubectl.ok(&get).await?)?;
         Ok(String::from_utf8(text)?)
     };
-    Ok(Some((held("tls.crt").await?, held("tls.key").await?)))
+    Ok(Some((stored("tls.crt").await?, stored("tls.key").await?)))
 }
 
 fn params(spec: &Value) -> anyhow::Result<CertificateParams> {

@@ -32,7 +32,7 @@ use tracing::warn;
 use crate::{container, volumes};
 
 /// How often probes are asked, and containers looked after.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(1);
@@ -88,7 +88,7 @@ impl Pods {
     pub(crate) async fn follow(mut self) -> anyhow::Result<()> {
         let api = self.api();
         let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
-        let mut tick = interval(LOOK_EVERY);
+        let mut tick = interval(POLL_INTERVAL);
         loop {
             tokio::select! {
                 event = events.next() => match event.context("the watch of pods has ended")? {

@@ -324,7 +324,7 @@ async fn template(values: &[&str]) -> anyhow::Result<String> {
 }
 
 #[test]
-fn rendered_twice_it_is_the_same_but_for_certificates_that_helm_makes() -> anyhow::Result<()> {
+fn rendered_twice_it_is_the_same_except_certificates_that_helm_makes() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     for (profile, one) in PROFILES {
         for (certificate, two) in CERTIFICATES {
@@ -440,7 +440,7 @@ fn kubelets_see_a_token_of_their_own_unless_something_else_is_wanted() -> anyhow
 }
 
 #[test]
-fn kubelets_are_asked_for_statistics_only_where_somebody_says_so() -> anyhow::Result<()> {
+fn kubelets_are_asked_for_statistics_only_where_a_flag_says_so() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let only_metrics = "resources: [nodes/metrics]";
     let both = "resources: [nodes/metrics, nodes/stats]";

@@ -222,8 +222,8 @@ impl Site {
     }
 
     /// The pods of a half, and their addresses.
-    pub(crate) async fn pods_of(&self, half: &str) -> anyhow::Result<Vec<(Value, String)>> {
-        let label = format!("app.kubernetes.io/component={half}");
+    pub(crate) async fn pods_of(&self, component: &str) -> anyhow::Result<Vec<(Value, String)>> {
+        let label = format!("app.kubernetes.io/component={component}");
         let list = ["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"];
         let pods = items(&self.kubectl.ok(&list).await?)?.into_iter();
         let addressed = pods.map(|pod| {
@@ -235,8 +235,13 @@ impl Site {
     }
 
     /// What a pod of profile ha answers itself, asked as an administrator.
-    pub(crate) async fn ask_pod(&self, half: &str, ip: &str, path: &str) -> anyhow::Result<String> {
-        let server = match half {
+    pub(crate) async fn ask_pod(
+        &self,
+        component: &str,
+        ip: &str,
+        path: &str,
+    ) -> anyhow::Result<String> {
+        let server = match component {
             "scraper" => format!("http://{ip}:8080"),
             _ => format!("https://{ip}:10250"),
         };

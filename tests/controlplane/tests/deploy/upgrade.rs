@@ -21,8 +21,8 @@ const GROUPS: &str = r#"scraper.groups=[
 ]"#;
 
 /// The chart as it was when all groups were under one account: by one line of a template.
-fn chart_of_before(folder: &Path) -> anyhow::Result<String> {
-    let chart = folder.join("tributary");
+fn chart_of_before(directory: &Path) -> anyhow::Result<String> {
+    let chart = directory.join("tributary");
     let from = Path::new(ROOT).join("deploy/helm/tributary");
     for part in ["", "files", "templates"] {
         fs::create_dir_all(chart.join(part))?;
@@ -51,7 +51,7 @@ async fn oldest(site: &Site) -> anyhow::Result<String> {
     Ok(times.min().context("a time")?.to_owned())
 }
 
-/// Waits until everything was measured anew so often; each list has all nodes.
+/// Waits until everything was measured again so often; each list has all nodes.
 async fn goes_on(site: &Site, times: usize) -> anyhow::Result<()> {
     for _ in 0..times {
         let before = oldest(site).await?;
@@ -97,8 +97,8 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn scrapers_of_before_go_on_until_those_of_now_have_taken_over() -> anyhow::Result<()> {
     on_site(async |site| {
-        let folder = tempfile::tempdir()?;
-        let chart = chart_of_before(folder.path())?;
+        let directory = tempfile::tempdir()?;
+        let chart = chart_of_before(directory.path())?;
         let before = ["--set", "profile=ha", "--set", BEFORE, "--set-json", GROUPS];
         site.install_chart(&chart, &before).await?;
         site.available().await?;

@@ -183,7 +183,7 @@ fn values_render_as_their_comments_say() -> anyhow::Result<()> {
             "image: \"registry.corp/metrics-server/tributary:0.1.0\"",
             true,
         ),
-        // Budgets of both halves.
+        // Budgets of both components.
         ("profile=ha,replicas=2", "kind: PodDisruptionBudget", true),
         (
             "profile=ha,replicas=2,podDisruptionBudget.enabled=false",

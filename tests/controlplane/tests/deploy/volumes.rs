@@ -27,17 +27,17 @@ pub(crate) async fn make(
 ) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     let mut folders = BTreeMap::new();
     for volume in volumes(pod) {
-        let folder = dir.join("volumes").join(&volume.name);
-        fs::create_dir_all(&folder)?;
+        let directory = dir.join("volumes").join(&volume.name);
+        fs::create_dir_all(&directory)?;
         if volume.empty_dir.is_some() {
-            fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o777))?;
         }
         let files = contents(client, pod, volume, true).await;
         write(
-            &folder,
+            &directory,
             &files.with_context(|| format!("volume {}", volume.name))?,
         )?;
-        folders.insert(volume.name.clone(), folder);
+        folders.insert(volume.name.clone(), directory);
     }
     Ok(folders)
 }
@@ -45,8 +45,8 @@ pub(crate) async fn make(
 /// Writes what has changed in secrets and config maps since; tokens stay.
 pub(crate) async fn refresh(client: &Client, pod: &Pod, dir: &Path) -> anyhow::Result<()> {
     for volume in volumes(pod) {
-        let folder = dir.join("volumes").join(&volume.name);
-        write(&folder, &contents(client, pod, volume, false).await?)?;
+        let directory = dir.join("volumes").join(&volume.name);
+        write(&directory, &contents(client, pod, volume, false).await?)?;
     }
     Ok(())
 }
@@ -58,9 +58,9 @@ fn volumes(pod: &Pod) -> impl Iterator<Item = &Volume> {
 }
 
 /// Each file is replaced whole.
-fn write(folder: &Path, files: &Files) -> anyhow::Result<()> {
+fn write(directory: &Path, files: &Files) -> anyhow::Result<()> {
     for (name, content) in files {
-        let path = folder.join(name);
+        let path = directory.join(name);
         if fs::read(&path).ok().as_ref() == Some(content) {
             continue;
         }

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Config};
 use serde_json::json;
 use tributary_controlplane::{
-    halves::{KUBELET_READER, NAMESPACE},
+    components::{KUBELET_READER, NAMESPACE},
     node::{Certificate, pod},
     objects::{apply, grant, namespace, service_account},
     patience::eventually,

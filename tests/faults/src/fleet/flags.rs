@@ -1,4 +1,4 @@
-//! The flags of the processes, as a chart would write them, but for the addresses.
+//! The flags of the processes, as a chart would write them, except the addresses.
 
 use std::{fs, net::SocketAddr, path::PathBuf};
 

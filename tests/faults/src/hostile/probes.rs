@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
-use tributary_e2e::ask::Asker;
+use tributary_e2e::ask::Client;
 
 use super::{PROBE, ROUNDS};
 use crate::{fleet::Fleet, observer::PODS};
@@ -52,9 +52,9 @@ impl Probes {
         let mut tasks = JoinSet::new();
         for frontend in &fleet.frontends {
             forget_peak(frontend.pid());
-            let asker = Asker::stranger(&fleet.cluster, frontend.api);
+            let client = Client::stranger(&fleet.cluster, frontend.api);
             let ask = async move || {
-                asker
+                client
                     .get("/livez")
                     .await
                     .is_ok_and(|it| it.status.is_success())
@@ -135,7 +135,7 @@ fn peak_mib(pid: Option<u32>) -> anyhow::Result<u64> {
     Ok(kib / 1024)
 }
 
-/// Pods that any frontend serves with more than so many cores.
+/// Pods that any frontend serves with more than this many cores.
 pub(super) async fn pods_above(fleet: &Fleet, most: f64) -> anyhow::Result<Vec<(String, f64)>> {
     let mut above = Vec::new();
     for frontend in &fleet.frontends {

@@ -1,4 +1,4 @@
-//! Publishers that are let in and send what no scraper would.
+//! Publishers that are admitted and send what no scraper would.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -74,12 +74,12 @@ fn hello(number: usize, name: String, now_ms: i64) -> Bytes {
 
 /// A roster of a million empty pods, one with long names, garbage, and a reading without a roster.
 fn worst(now_ms: i64) -> [Bytes; 4] {
-    let nobody = v1::Roster {
+    let unknown_node = v1::Roster {
         node: "nobody".to_owned(),
         id: 1,
         ..v1::Roster::default()
     };
-    let mut bytes = nobody.encode_to_vec();
+    let mut bytes = unknown_node.encode_to_vec();
     bytes.extend([0x1a, 0x00].repeat(1_000_000)); // pods without a name or a container
     let mut roster = BytesMut::new();
     roster.put_u8(0x12); // the field `roster` of a request

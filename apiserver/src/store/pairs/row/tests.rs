@@ -79,9 +79,9 @@ fn memory_and_swap_are_whole_up_to_256_tib() {
             let beside = Beside::new(&point);
             let [memory, swap] = [beside.memory, beside.swap].map(bytes);
             assert_eq!((memory, swap), (Some(Bytes(kept)), Some(Bytes(kept))));
-            let (_, told) = beside.age();
+            let (_, shown) = beside.age();
             let most = i32::try_from(after).unwrap_or(i32::MAX);
-            assert_eq!(told, most, "{value} {after}");
+            assert_eq!(shown, most, "{value} {after}");
         }
     }
 }
@@ -172,10 +172,10 @@ fn no_time_that_a_publisher_can_send_is_too_much() {
 }
 
 #[test]
-fn a_gap_is_told_in_tenths_of_a_second_and_never_shorter() {
-    for (gap, told) in [(0, 0), (1, 100), (14_950, 15_000), (u64::MAX, 6_553_500)] {
+fn a_gap_is_stored_in_tenths_of_a_second_and_never_shorter() {
+    for (gap, shown) in [(0, 0), (1, 100), (14_950, 15_000), (u64::MAX, 6_553_500)] {
         let seen = Seen::pack(Timestamp::from_millis(BEGIN), Duration::from_millis(gap));
-        assert_eq!(seen.gap_millis(), told, "{gap}");
+        assert_eq!(seen.gap_millis(), shown, "{gap}");
         assert_eq!(seen.at(), Timestamp::from_millis(BEGIN), "{gap}");
     }
 }
@@ -196,12 +196,13 @@ fn the_frequent_case_is_what_the_series_makes_of_it() {
     let mut frequent = 0;
     for _ in 0..200_000 {
         let gap = one_of(&[-1, 0, 100, 15_000, 60_000]);
-        let held_at = BEGIN + one_of(&[-90_000, -15_000, 0, 15_000]);
+        let stored_at = BEGIN + one_of(&[-90_000, -15_000, 0, 15_000]);
         let started = one_of(&[-1, 0, BEGIN - 1, BEGIN, BEGIN + 1, BEGIN + 14_000]);
-        let first = point(Some(cpu(1_000, held_at)), Some(5), 3);
+        let first = point(Some(cpu(1_000, stored_at)), Some(5), 3);
         let mut row = Row::first(&first, &Page::new(asked(BEGIN, None)));
         row.take(&first, &Page::new(asked(BEGIN + 1, Some(1))));
-        let next_at = held_at + one_of(&[-15_000, -1, 0, 1, 1_874, 1_875, 15_000, 40_000, 700_000]);
+        let next_at =
+            stored_at + one_of(&[-15_000, -1, 0, 1, 1_874, 1_875, 15_000, 40_000, 700_000]);
         let total = one_of(&[0, 999, 1_000, 1_001, 9_000]).unsigned_abs();
         let next = (one_of(&[0, 1, 1, 1]) == 1).then(|| cpu(total, next_at));
         let next = point(next, (started >= 0).then_some(started), total);

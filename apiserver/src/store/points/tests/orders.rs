@@ -33,7 +33,7 @@ impl Random {
 struct Running {
     pod: &'static str,
     name: &'static str,
-    /// It is measured once in so many milliseconds, or whenever somebody asks.
+    /// It is measured once in this many milliseconds, or whenever somebody asks.
     every: Option<i64>,
     started: i64,
     /// Core-nanoseconds in a millisecond.

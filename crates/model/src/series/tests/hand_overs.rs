@@ -78,7 +78,7 @@ enum Owner {
     First,
     Second,
     Both,
-    Nobody,
+    None,
 }
 
 /// Two scrapers and their streams to one frontend.
@@ -98,7 +98,7 @@ impl Group {
         self.owner = match random.below(8) {
             0..2 => Owner::First,
             2..4 => Owner::Second,
-            4 => Owner::Nobody,
+            4 => Owner::None,
             _ => Owner::Both,
         };
         for scraper in &mut self.scrapers {
@@ -112,7 +112,7 @@ impl Group {
             Owner::First => &[0],
             Owner::Second => &[1],
             Owner::Both => &[0, 1],
-            Owner::Nobody => &[],
+            Owner::None => &[],
         };
         let ask = |scraper: &usize| {
             let at = now + self.scrapers[*scraper].phase + random.between(-300, 300);

@@ -38,7 +38,7 @@ pub(super) struct Sample {
     pub(super) is_odd: bool,
 }
 
-/// How a kubelet measures: at every request, or each so many milliseconds and up to
+/// How a kubelet measures: at every request, or once in this many milliseconds and up to
 /// twice that.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Law {
@@ -69,7 +69,7 @@ pub(super) struct World {
     pub(super) happens: i64,
     /// One stamp of a history is odd at most: two may happen to fit each other.
     pub(super) may_be_odd: bool,
-    /// How often it may start anew. Without a start on the page it is told by a counter
+    /// How often it may start again. Without a start on the page it is told by a counter
     /// that fell, and one that has run for long has not been passed when the next one
     /// starts.
     pub(super) restarts: u32,
@@ -119,7 +119,7 @@ impl World {
         }
     }
 
-    /// Pages of it have no start: it starts anew once at most, when its total is one
+    /// Pages of it have no start: it starts again once at most, when its total is one
     /// that the second run does not reach.
     pub(super) fn without_starts(&mut self) {
         self.starts = Starts::Never;

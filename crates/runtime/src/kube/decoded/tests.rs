@@ -140,8 +140,8 @@ fn endless() -> Response<BoxBody<Bytes, BoxError>> {
     Response::new(BoxBody::new(StreamBody::new(frames)))
 }
 
-/// What is told, until so many changes were.
-async fn told(client: Client, count: usize) -> Vec<String> {
+/// What is told, until this many changes were.
+async fn changes(client: Client, count: usize) -> Vec<String> {
     let (tell, mut heard) = mpsc::channel(10);
     let stop = CancellationToken::new();
     let apply = move |change| {
@@ -155,12 +155,12 @@ async fn told(client: Client, count: usize) -> Vec<String> {
     let kept = |item: String| item.to_uppercase();
     let keep = keep_decoded(client, (watched(), Words), kept, apply, stop.clone());
     let hear = async {
-        let mut told = Vec::new();
-        while told.len() < count {
-            told.push(heard.recv().await.unwrap());
+        let mut changes = Vec::new();
+        while changes.len() < count {
+            changes.push(heard.recv().await.unwrap());
         }
         stop.cancel();
-        told
+        changes
     };
     let both = async { tokio::join!(keep, hear).1 };
     let hour = Duration::from_hours(1);
@@ -179,8 +179,8 @@ async fn a_set_is_listed_in_pages_and_then_watched() {
         Answer::Whole(200, "+d @8\n@9\n"),
         Answer::Open("-a @10\n"),
     ]);
-    let told = told(client, 3).await;
-    assert_eq!(told, ["replace A B C", "put D", "remove A"]);
+    let changes = changes(client, 3).await;
+    assert_eq!(changes, ["replace A B C", "put D", "remove A"]);
     let list = "&fieldSelector=status.phase%3DRunning&limit=500";
     assert_eq!(
         api.asked(),
@@ -195,7 +195,7 @@ async fn a_set_is_listed_in_pages_and_then_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_happens_between_two_pages_of_a_list_is_told_by_the_watch() {
+async fn what_happens_between_two_pages_of_a_list_comes_with_the_watch() {
     let api = Api::default();
     // A server whose pages are of different moments: `a` is another one by the second.
     let client = api.client(&[
@@ -203,8 +203,8 @@ async fn what_happens_between_two_pages_of_a_list_is_told_by_the_watch() {
         Answer::Whole(200, "c @9"),
         Answer::Open("-a @8\n+a @9\n"),
     ]);
-    let told = told(client, 3).await;
-    assert_eq!(told, ["replace A B C", "remove A", "put A"]);
+    let changes = changes(client, 3).await;
+    assert_eq!(changes, ["replace A B C", "remove A", "put A"]);
     assert_eq!(api.asked()[2], format!("{WATCH}7"));
 }
 
@@ -217,8 +217,8 @@ async fn a_watch_that_breaks_goes_on_where_it_was() {
         Answer::Whole(500, "no"),
         Answer::Open("+c @9\n"),
     ]);
-    let told = told(client, 3).await;
-    assert_eq!(told, ["replace A", "put B", "put C"]);
+    let changes = changes(client, 3).await;
+    assert_eq!(changes, ["replace A", "put B", "put C"]);
     let watches: Vec<String> = api.asked().split_off(1);
     let from = |version: u8| format!("{WATCH}{version}");
     assert_eq!(watches, [from(7), from(8), from(8)]);
@@ -244,9 +244,9 @@ async fn what_cannot_be_watched_is_listed_again() {
             Answer::Whole(200, "b @70"),
             Answer::Open("+c @71\n"),
         ];
-        let told = told(api.client(&answers), 3).await;
+        let changes = changes(api.client(&answers), 3).await;
         // What was known stays in force until the list is whole.
-        assert_eq!(told, ["replace A", "replace B", "put C"]);
+        assert_eq!(changes, ["replace A", "replace B", "put C"]);
     }
 }
 
@@ -257,7 +257,7 @@ async fn an_api_that_ends_each_watch_at_once_is_not_asked_in_a_loop() {
     answers.extend(std::iter::repeat_n(Answer::Whole(200, ""), 10));
     answers.push(Answer::Open("+b @8\n"));
     let begun = Instant::now();
-    told(api.client(&answers), 2).await;
+    changes(api.client(&answers), 2).await;
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
 }
 
@@ -272,7 +272,7 @@ async fn a_page_that_is_too_long_is_asked_for_again_with_fewer_objects() {
         Answer::Whole(200, "b @7>p3"),
         Answer::Whole(200, "c @7"),
     ]);
-    assert_eq!(told(client, 1).await, ["replace A B C"]);
+    assert_eq!(changes(client, 1).await, ["replace A B C"]);
     let asked = api.asked();
     let limits = asked.iter().filter_map(|uri| uri.split_once("&limit="));
     let limits: Vec<&str> = limits.map(|(_, limit)| limit).collect();
@@ -293,7 +293,7 @@ async fn a_list_of_one_object_that_is_too_long_is_no_list() {
     let mut answers = vec![Answer::Endless; 4];
     answers.push(Answer::Whole(200, "a @7"));
     let begun = Instant::now();
-    assert_eq!(told(api.client(&answers), 1).await, ["replace A"]);
+    assert_eq!(changes(api.client(&answers), 1).await, ["replace A"]);
     // It was given up, and begun again after a pause.
     assert!(begun.elapsed() >= Duration::from_millis(800));
     let limits = api.asked().into_iter();
@@ -315,12 +315,12 @@ async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<
     let client = watches.observe("things", &Client::new(service_fn(answer), "default"));
     let (tell, mut heard) = mpsc::channel(10);
     let stop = CancellationToken::new();
-    let note = move |told: Result<Change<Thing>, Stale>| {
+    let note = move |changes: Result<Change<Thing>, Stale>| {
         let names = |things: Vec<Thing>| {
             let sizes = things.into_iter().map(|thing| thing.size.to_string());
             sizes.collect::<Vec<_>>().join(" ")
         };
-        tell.try_send(match told {
+        tell.try_send(match changes {
             Ok(Change::Replace(all)) => format!("replace {}", names(all)),
             Ok(Change::Put(thing)) => format!("put {}", names(vec![thing])),
             Ok(Change::Remove(thing)) => format!("remove {}", names(vec![thing])),
@@ -332,20 +332,20 @@ async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<
     let read = (all, Objects::default());
     let following = follow(client, read, |thing: Thing| thing, note, stop.clone());
     let hear = async {
-        let mut told = Vec::new();
-        while told.len() < count {
-            told.push(heard.recv().await.unwrap());
+        let mut changes = Vec::new();
+        while changes.len() < count {
+            changes.push(heard.recv().await.unwrap());
         }
         stop.cancel();
-        told
+        changes
     };
-    let told = async { tokio::join!(following, hear).1 };
-    let told = tokio::time::timeout(Duration::from_hours(1), told).await;
+    let changes = async { tokio::join!(following, hear).1 };
+    let changes = tokio::time::timeout(Duration::from_hours(1), changes).await;
     let mut registry = prometheus_client::registry::Registry::default();
     watches.register(&mut registry);
     let mut metrics = String::new();
     prometheus_client::encoding::text::encode(&mut metrics, &registry).unwrap();
-    (told.expect("told"), metrics)
+    (changes.expect("told"), metrics)
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -364,8 +364,8 @@ async fn an_object_that_cannot_be_read_hides_no_other() {
 {\"type\":\"DELETED\",\"object\":{\"size\":{}}}
 {\"type\":\"ADDED\",\"object\":{\"size\":4}}
 ";
-    let (told, metrics) = counted(list, watch, 3).await;
-    assert_eq!(told, ["replace 1 2", "put 3", "put 4"]);
+    let (changes, metrics) = counted(list, watch, 3).await;
+    assert_eq!(changes, ["replace 1 2", "put 3", "put 4"]);
     let unreadable = "tributary_watch_objects_unreadable_total{watch=\"things\"} 5\n";
     assert!(metrics.contains(unreadable), "{metrics}");
     let failures = "tributary_watch_failures_total{watch=\"things\"} 0\n";
@@ -379,8 +379,8 @@ async fn a_list_that_cannot_be_read_is_counted_as_a_failure() {
         (r#"{"items":7}"#, "failed to list: "),
         (r#"{"items":[]}"#, "the list has no resource version"),
     ] {
-        let (told, metrics) = counted(list, "", 1).await;
-        assert!(told[0].starts_with(why), "{told:?}");
+        let (changes, metrics) = counted(list, "", 1).await;
+        assert!(changes[0].starts_with(why), "{changes:?}");
         let failures = "tributary_watch_failures_total{watch=\"things\"} 1\n";
         assert!(metrics.contains(failures), "{list}: {metrics}");
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::serve::line::Patience;
+use crate::serve::handle::Patience;
 
 /// The room of the tests: eight connections, three of one address.
 fn room() -> Arc<Connections> {
@@ -12,38 +12,38 @@ fn source(last: u8) -> Source {
     Source::V4([10, 0, 0, last])
 }
 
-fn line() -> Line {
+fn handle() -> ConnectionHandle {
     let patience = Patience {
         first_request: Duration::from_secs(10),
         idle: Duration::from_secs(90),
     };
-    Line::new(patience, ServeMetrics::default())
+    ConnectionHandle::new(patience, ServeMetrics::default())
 }
 
 /// A connection among the others.
 struct Peer {
-    line: Line,
+    handle: ConnectionHandle,
     _entered: Entered,
 }
 
 impl Peer {
     fn from(last: u8, room: &Arc<Connections>) -> Self {
-        let line = line();
+        let handle = handle();
         Self {
-            _entered: room.enter(source(last), line.clone()).unwrap(),
-            line,
+            _entered: room.enter(source(last), handle.clone()).unwrap(),
+            handle,
         }
     }
 
     /// One that is known to the server as that.
-    fn proven(last: u8, standing: Standing, room: &Arc<Connections>) -> Self {
+    fn proven(last: u8, trust: TrustLevel, room: &Arc<Connections>) -> Self {
         let peer = Self::from(last, room);
-        peer.line.verified(standing);
+        peer.handle.verified(trust);
         peer
     }
 
     async fn is_closed(&self) -> bool {
-        let now = tokio::time::timeout(Duration::ZERO, self.line.evicted());
+        let now = tokio::time::timeout(Duration::ZERO, self.handle.evicted());
         now.await.is_ok()
     }
 }
@@ -76,34 +76,34 @@ async fn one_address_cannot_take_the_room_of_others() {
     // The oldest of them go.
     let expected: Vec<usize> = (0..97).collect();
     assert_eq!(closed(&strangers).await, expected);
-    assert_eq!(room.metrics.evictions(Reason::Share), 97);
+    assert_eq!(room.metrics.evictions(Reason::PerSource), 97);
     assert_eq!(room.metrics.evictions(Reason::Total), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_addresses_close_those_that_have_most_and_the_newcomer_comes_in() {
+async fn many_addresses_close_those_that_have_most_and_the_new_one_is_accepted() {
     let room = room();
     let mut strangers = Vec::new();
     for last in [1, 1, 1, 2, 2, 2, 3, 4] {
         a_moment().await;
         strangers.push(Peer::from(last, &room));
     }
-    let newcomers: Vec<Peer> = (5..9).map(|last| Peer::from(last, &room)).collect();
+    let joining_peers: Vec<Peer> = (5..9).map(|last| Peer::from(last, &room)).collect();
     // Of the two that have three the oldest, then of the other, and so on.
     assert_eq!(closed(&strangers).await, [0, 1, 3, 4]);
-    assert_eq!(closed(&newcomers).await, [0; 0]);
+    assert_eq!(closed(&joining_peers).await, [0; 0]);
     assert_eq!(room.metrics.evictions(Reason::Total), 4);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_newcomer_has_its_time_where_all_others_are_busy_and_renew_it() {
+async fn a_new_connection_has_its_time_where_all_others_are_busy_and_renew_it() {
     let room = room();
     let mut strangers: Vec<Peer> = Vec::new();
-    let mut under_way = Vec::new();
+    let mut in_flight = Vec::new();
     for _ in 0..3 {
         a_moment().await;
         let stranger = Peer::from(1, &room);
-        under_way.push(stranger.line.begin());
+        in_flight.push(stranger.handle.begin());
         strangers.push(stranger);
     }
     a_moment().await;
@@ -111,8 +111,8 @@ async fn a_newcomer_has_its_time_where_all_others_are_busy_and_renew_it() {
     for stranger in &strangers {
         a_moment().await;
         // They end their requests and begin others, which makes none younger.
-        under_way.remove(0);
-        under_way.push(stranger.line.begin());
+        in_flight.remove(0);
+        in_flight.push(stranger.handle.begin());
     }
     let mut later = vec![Peer::from(1, &room)];
     a_moment().await;
@@ -129,9 +129,9 @@ async fn a_newcomer_has_its_time_where_all_others_are_busy_and_renew_it() {
 async fn who_has_shown_who_it_is_stays_longer_and_who_is_trusted_for_good() {
     let room = room();
     let trusted: Vec<Peer> = (0..4)
-        .map(|_| Peer::proven(1, Standing::Trusted, &room))
+        .map(|_| Peer::proven(1, TrustLevel::Trusted, &room))
         .collect();
-    let known = Peer::proven(1, Standing::Known, &room);
+    let known = Peer::proven(1, TrustLevel::Known, &room);
     let mut strangers = Vec::new();
     for last in 0..50 {
         a_moment().await;
@@ -144,28 +144,28 @@ async fn who_has_shown_who_it_is_stays_longer_and_who_is_trusted_for_good() {
     // What is known has a share like others.
     for _ in 0..3 {
         a_moment().await;
-        strangers.push(Peer::proven(1, Standing::Known, &room));
+        strangers.push(Peer::proven(1, TrustLevel::Known, &room));
     }
     assert!(known.is_closed().await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_all_are_trusted_nobody_else_is_taken_in() {
+async fn where_all_are_trusted_no_other_is_added() {
     let room = room();
     let trusted: Vec<Peer> = (0..8)
-        .map(|_| Peer::proven(1, Standing::Trusted, &room))
+        .map(|_| Peer::proven(1, TrustLevel::Trusted, &room))
         .collect();
-    assert!(room.enter(source(2), line()).is_none());
+    assert!(room.enter(source(2), handle()).is_none());
     assert_eq!(room.metrics.evictions(Reason::Refused), 1);
     drop(trusted);
     assert_eq!(room.metrics.open.get(), 0);
-    assert!(room.enter(source(2), line()).is_some());
+    assert!(room.enter(source(2), handle()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_descriptors_one_stranger_goes() {
     let room = room();
-    let trusted = Peer::proven(1, Standing::Trusted, &room);
+    let trusted = Peer::proven(1, TrustLevel::Trusted, &room);
     let stranger = Peer::from(1, &room);
     room.give_up_one();
     room.give_up_one();
@@ -175,7 +175,7 @@ async fn without_descriptors_one_stranger_goes() {
 }
 
 #[test]
-fn whoever_has_one_address_of_ipv6_has_all_of_its_network() {
+fn one_address_of_ipv6_counts_as_its_network() {
     let of = |text: &str| Source::of(text.parse().unwrap());
     assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:3:4:5:6"));
     assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));

@@ -90,7 +90,7 @@ impl<'a> Search<'a> {
         this: &Certificate<'_>,
         below: usize,
     ) -> Result<bool, Refusal> {
-        let verdict = if may {
+        let result = if may {
             self.left = self.left.checked_sub(1).ok_or(Refusal::TooManySignatures)?;
             issuer
                 .has_good_key()
@@ -100,7 +100,7 @@ impl<'a> Search<'a> {
         } else {
             Err(Refusal::NotToSign)
         };
-        match verdict {
+        match result {
             Ok(()) => Ok(true),
             Err(reason) => {
                 self.hint.get_or_insert(reason);

@@ -24,18 +24,18 @@ pub enum Refusal {
     #[error("certificate has expired")]
     Expired,
     /// Its extended key usage has other purposes.
-    #[error("certificate is not for {0} (issue it anew with extendedKeyUsage={usage})", usage = .0.usage())]
+    #[error("certificate is not for {0} (issue it again with extendedKeyUsage={usage})", usage = .0.usage())]
     Purpose(Purpose),
     /// It has a critical extension that is not supported.
     #[error("certificate has a critical extension that is not known here")]
     Extension,
     /// Its RSA key has this many bits, which is too few.
-    #[error("RSA key of {0} bits (issue the certificate anew with a key of 2048 bits or more)")]
+    #[error("RSA key of {0} bits (issue the certificate again with a key of 2048 bits or more)")]
     WeakKey(usize),
     /// It is signed with SHA-1, for example.
     #[error(
         "certificate is signed with an algorithm that is not taken \
-         (issue it anew with SHA-256 or better)"
+         (issue it again with SHA-256 or better)"
     )]
     Algorithm,
     /// The CA of this name has another key than the one that signed it.
@@ -50,13 +50,13 @@ pub enum Refusal {
     /// Its issuer limits names, and it is of a kind for which name constraints are not supported.
     #[error(
         "it limits names or policies, which is looked at for certificates of version 3 without \
-         CA:TRUE only (issue the certificate anew as one)"
+         CA:TRUE only (issue the certificate again as one)"
     )]
     Limits,
     /// It has no subject alternative name.
     #[error(
         "certificate has no subject alternative name, for which X.509 version 1 has no room \
-         (issue it anew with one, as by `openssl x509 -req -extfile`)"
+         (issue it again with one, as by `openssl x509 -req -extfile`)"
     )]
     NoNames,
     /// No trusted certificate has signed it.

@@ -216,7 +216,7 @@ fn at() -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(AT))
 }
 
-fn verdict([given, shown]: Certificates, purpose: Purpose) -> String {
+fn result([given, shown]: Certificates, purpose: Purpose) -> String {
     match authorities(given).verify(&shown, purpose, at()) {
         Ok(()) => "good".to_owned(),
         Err(refusal) => format!("{refusal:?}"),
@@ -224,10 +224,10 @@ fn verdict([given, shown]: Certificates, purpose: Purpose) -> String {
 }
 
 #[test]
-fn verdicts_are_those_of_go() {
+fn results_are_those_of_go() {
     let found: Vec<_> = CASES
         .iter()
-        .map(|(name, purpose, go, _)| (*name, *purpose, *go, verdict(certificates(name), *purpose)))
+        .map(|(name, purpose, go, _)| (*name, *purpose, *go, result(certificates(name), *purpose)))
         .collect();
     let wrong: Vec<_> = found
         .iter()
@@ -267,14 +267,14 @@ fn a_chain_of_nothing_is_not_good() {
 }
 
 #[test]
-fn so_many_signatures_are_checked_and_no_more() {
+fn checked_signatures_have_a_limit() {
     // 15 for the first step and one for the second.
     let name = "version 1, behind 14 of the same name and another key";
     let [given, shown] = certificates(name);
-    assert_eq!(verdict([given.clone(), shown.clone()], Client), "good");
+    assert_eq!(result([given.clone(), shown.clone()], Client), "good");
     let [other, _] = certificates("a CA of the same name and another key");
     let both = [other, given].concat();
-    assert_eq!(verdict([both, shown], Client), "TooManySignatures");
+    assert_eq!(result([both, shown], Client), "TooManySignatures");
 }
 
 #[test]
@@ -326,8 +326,8 @@ fn whatever_bit_of_it_changes_it_is_not_good() {
             for bit in 0..8 {
                 let mut other = own.to_vec();
                 other[place] ^= 1 << bit;
-                let verdict = authorities.verify(&[other.into()], Client, at());
-                assert!(verdict.is_err(), "{name}: byte {place}, bit {bit}");
+                let result = authorities.verify(&[other.into()], Client, at());
+                assert!(result.is_err(), "{name}: byte {place}, bit {bit}");
             }
         }
     }
@@ -338,11 +338,11 @@ fn what_to_do_is_said() {
     let text = |refusal: Refusal| refusal.to_string();
     assert_eq!(
         text(Refusal::WeakKey(1024)),
-        "RSA key of 1024 bits (issue the certificate anew with a key of 2048 bits or more)"
+        "RSA key of 1024 bits (issue the certificate again with a key of 2048 bits or more)"
     );
     assert_eq!(
         text(Refusal::Purpose(Client)),
-        "certificate is not for clients (issue it anew with extendedKeyUsage=clientAuth)"
+        "certificate is not for clients (issue it again with extendedKeyUsage=clientAuth)"
     );
     assert_eq!(
         text(Refusal::NotToSign.of_issuer()),

@@ -84,12 +84,12 @@ async fn shake(
 }
 
 #[tokio::test]
-async fn whoever_has_the_key_is_taken_whatever_the_version() {
+async fn the_right_key_is_accepted_with_any_version() {
     for shown in [of_version_1, of_version_3] {
         for version in [&TLS12, &TLS13] {
             let certificate = shown().0;
             let seen = shake(shown(), version).await.unwrap();
-            // What is made anew each time has another key.
+            // What is made again each time has another key.
             if certificate == of_version_1().0 {
                 assert_eq!(seen, [certificate]);
             }
@@ -99,7 +99,7 @@ async fn whoever_has_the_key_is_taken_whatever_the_version() {
 }
 
 #[tokio::test]
-async fn whoever_has_another_key_is_not() {
+async fn another_key_is_refused() {
     for shown in [of_version_1, of_version_3] {
         for version in [&TLS12, &TLS13] {
             let Shown(certificate, _) = shown();
@@ -111,7 +111,7 @@ async fn whoever_has_another_key_is_not() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_too_short_is_told_with_its_owner() {
+async fn a_key_that_is_too_short_is_reported_with_its_owner() {
     let shown = Shown(weak(), of_version_3().1);
     let error = shake(shown, &TLS13).await.unwrap_err();
     let refused = RefusedCertificate::cause_of(&error).unwrap();

@@ -17,7 +17,7 @@ use super::*;
 /// What the API answers to one request.
 #[derive(Clone)]
 enum Answer {
-    /// A token that is good for so many seconds.
+    /// A token that is valid for this many seconds.
     Token(&'static str, i64),
     Forbidden,
     Never,
@@ -157,7 +157,7 @@ async fn the_next_token_is_requested_at_four_fifths_of_the_life_of_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_api_makes_of_the_life_counts_within_bounds() {
+async fn the_lifetime_from_the_api_counts_within_limits() {
     // An hour for a day, half a minute for a second.
     for (seconds, renewed) in [(86_400, 2_880), (1, 24)] {
         let keeper = Keeper::start(&[Answer::Token("one", seconds)]);

@@ -198,7 +198,7 @@ async fn version_1_has_no_names() {
 }
 
 #[tokio::test]
-async fn where_nobody_looks_any_certificate_is_good() {
+async fn without_verification_any_certificate_is_good() {
     for kubelet in [
         self_signed(|_| ()),
         self_signed(says_it_is_a_ca),
@@ -209,7 +209,7 @@ async fn where_nobody_looks_any_certificate_is_good() {
 }
 
 #[test]
-fn where_nobody_looks_a_key_that_is_too_short_for_rustls_is_good() {
+fn without_verification_a_key_that_is_too_short_for_rustls_is_good() {
     use rustls::internal::msgs::codec::{Codec as _, Reader};
 
     // rustls cannot sign with such a key, so this is no handshake.
@@ -221,7 +221,7 @@ fn where_nobody_looks_a_key_that_is_too_short_for_rustls_is_good() {
 }
 
 #[tokio::test]
-async fn whoever_shows_a_certificate_has_its_key() {
+async fn a_client_with_a_certificate_has_its_key() {
     let stolen = Kubelet {
         certificate: self_signed(|_| ()).certificate,
         ..self_signed(|_| ())

@@ -163,7 +163,7 @@ fn a_line_of_the_pod_itself_and_a_start_alone_make_no_container() {
             let point = decoded.reading.columns.point(0);
             assert_eq!((point.cpu, point.started), (cpu(1_000_000_000, 11), None));
         }
-        // As it is read anew, so it is as before.
+        // As it is read again, so it is as before.
         assert!(
             layout.read_as_before(page.as_bytes(), ASKED_AT).is_some(),
             "{line}"
@@ -407,7 +407,7 @@ fn too_many_containers_are_a_page_too_large() {
 }
 
 #[test]
-fn so_many_containers_in_all_families_are_read() {
+fn containers_in_all_families_have_a_limit() {
     let mut page = String::new();
     for family in [
         "container_cpu_usage_seconds_total",

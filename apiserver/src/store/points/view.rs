@@ -1,4 +1,4 @@
-//! What is held of a node or pod, on its way to a usage.
+//! What is stored of a node or pod, on its way to a usage.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
     nodes::Entry,
 };
 
-/// A sample is served for so many of its own windows, if that is longer than samples
+/// A sample is served for this many of its own windows, if that is longer than samples
 /// are served otherwise: a kubelet that measures every minute has nothing newer.
 const WINDOWS: u32 = 2;
 
@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_mins(15);
 
 /// A node that is scraped.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held<'a> {
+pub(super) struct NodeView<'a> {
     pub(super) entry: &'a Entry,
     pub(super) pairs: &'a Pairs,
     now: Timestamp,
@@ -34,8 +34,8 @@ pub(super) struct Held<'a> {
 
 /// A pod on it, or one that was on it until just now.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct HeldPod<'a> {
-    held: Held<'a>,
+pub(super) struct PodView<'a> {
+    view: NodeView<'a>,
     roster: &'a Arc<Roster>,
     pod: &'a RosterPod,
     rows: &'a [Row],
@@ -43,7 +43,7 @@ pub(super) struct HeldPod<'a> {
     is_on_page: bool,
 }
 
-impl<'a> Held<'a> {
+impl<'a> NodeView<'a> {
     pub(super) fn new(
         entry: &'a Entry,
         pairs: &'a Pairs,
@@ -106,21 +106,21 @@ impl<'a> Held<'a> {
     }
 }
 
-impl<'a> HeldPod<'a> {
-    pub(super) fn of(held: Held<'a>, pod: &'a RosterPod) -> Self {
+impl<'a> PodView<'a> {
+    pub(super) fn of(view: NodeView<'a>, pod: &'a RosterPod) -> Self {
         Self {
-            held,
-            roster: held.pairs.roster(),
+            view,
+            roster: view.pairs.roster(),
             pod,
-            rows: held.pairs.rows(),
+            rows: view.pairs.rows(),
             is_on_page: true,
         }
     }
 
     /// A pod that the newest page lacks.
-    pub(super) fn of_gone(held: Held<'a>, gone: &'a GonePod) -> Option<Self> {
+    pub(super) fn of_gone(view: NodeView<'a>, gone: &'a GonePod) -> Option<Self> {
         Some(Self {
-            held,
+            view,
             roster: gone.roster(),
             pod: gone.roster().pods().first()?,
             rows: &gone.rows,
@@ -133,13 +133,13 @@ impl<'a> HeldPod<'a> {
         let rows = self.rows.get(self.pod.rows()).unwrap_or_default();
         let mut usages = Vec::with_capacity(rows.len());
         for (at, row) in rows.iter().enumerate() {
-            let usage = self.held.usage(row)?;
+            let usage = self.view.usage(row)?;
             usages.push(usage.map_err(|reason| self.no_container(at, reason))?);
         }
         let of_all = usages
             .iter()
             .fold(0_u64, |sum, usage| sum.saturating_add(usage.cpu.0));
-        if NanoCores(of_all) > self.held.rules.most {
+        if NanoCores(of_all) > self.view.rules.most {
             return Err(NoMetrics::NoUsage(NoUsage::RateOutOfRange));
         }
         PodUsage::new(self.roster, self.pod, usages).ok_or(NoMetrics::NeverReported)
@@ -149,12 +149,12 @@ impl<'a> HeldPod<'a> {
     fn no_container(&self, at: usize, reason: NoUsage) -> NoMetrics {
         let no_value = matches!(reason, NoUsage::NoCpu | NoUsage::NoMemory);
         let row = self.pod.rows().start + at;
-        let said = (no_value && self.is_on_page).then(|| self.held.pairs.withheld(row));
+        let said = (no_value && self.is_on_page).then(|| self.view.pairs.withheld(row));
         let said = said.flatten().unwrap_or(reason);
         let no = match self.roster.containers_of(self.pod).get(at) {
             Some(name) => NoMetrics::Container(name.clone(), said),
             None => NoMetrics::NoUsage(said),
         };
-        self.held.because(no, reason)
+        self.view.because(no, reason)
     }
 }

@@ -12,7 +12,7 @@ use tributary_runtime::tls::{BadPair, Issued, in_pem, pair};
 
 use super::pem;
 
-/// So many CAs are kept in the Secret at most: three in a renewal, and what damage brings.
+/// This many CAs are kept in the Secret at most: three in a renewal, and what damage brings.
 pub(super) const MOST_CAS: usize = 8;
 
 /// The time since which all clients trust the CA of the next pair.
@@ -73,7 +73,7 @@ impl Pair {
 ///
 /// `cas` has each once ([`capped`]), and [`MOST_CAS`] at most.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Held {
+pub(super) struct Bundle {
     /// The pair that every frontend serves.
     pub(super) serving: Pair,
     /// The pair that they will serve next.
@@ -95,10 +95,10 @@ pub(super) enum Found {
     Nothing,
     /// It has no usable certificate. The CAs are those that can still be read.
     Damaged(BadPair, Vec<CertificateDer<'static>>),
-    Good(Held),
+    Good(Bundle),
 }
 
-impl Held {
+impl Bundle {
     /// Reads the Secret.
     pub(super) fn read(secret: Option<&Secret>) -> Found {
         let none = BTreeMap::new();

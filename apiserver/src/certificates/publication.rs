@@ -18,13 +18,13 @@ use tributary_runtime::tls::{in_pem, last_to_expire};
 
 use super::{
     api::{Api, Failed, Write},
-    held::distinct,
+    bundle::distinct,
     pem,
     settings::Settings,
 };
 
 /// The objects with the CA, and when CAs of others were first seen in them.
-pub(super) struct Places {
+pub(super) struct Publication {
     api: Api,
     /// The field manager of this frontend.
     manager: String,
@@ -47,16 +47,16 @@ pub(super) enum Place<'a> {
 
 /// What came of telling a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Published {
     /// The object has our CAs.
     Yes,
     /// The object does not exist or is not ours. No client verifies frontends by it.
     NotOurs,
     /// It is ours, and turns verification off (`insecureSkipTLSVerify`).
-    VerifiesNobody,
+    VerifiesNothing,
 }
 
-impl Places {
+impl Publication {
     pub(super) fn new(api: Api, manager: String) -> Self {
         Self {
             api,
@@ -70,21 +70,21 @@ impl Places {
     /// # Errors
     ///
     /// It could not be read or written.
-    pub(super) async fn tell(
+    pub(super) async fn publish(
         &mut self,
-        place: Place<'_>,
+        target: Place<'_>,
         ours: &[CertificateDer<'static>],
         at: (Timestamp, &Settings),
-    ) -> Result<Told, Failed> {
+    ) -> Result<Published, Failed> {
         let mut tries = 0;
         loop {
             tries += 1;
-            let told = match place {
+            let published = match target {
                 Place::ApiService(name) => self.api_service(name, ours, at).await,
                 Place::ConfigMap => self.config_map(ours, at).await,
             };
-            if tries == TRIES || !matches!(told, Err(Failed::Conflict)) {
-                return told;
+            if tries == TRIES || !matches!(published, Err(Failed::Conflict)) {
+                return published;
             }
         }
     }
@@ -94,11 +94,11 @@ impl Places {
         name: &str,
         ours: &[CertificateDer<'static>],
         (now, settings): (Timestamp, &Settings),
-    ) -> Result<Told, Failed> {
+    ) -> Result<Published, Failed> {
         let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
         let (found, _) = self.api.get::<APIService>(&path).await?;
         let Some(spec) = found.as_ref().and_then(|found| found.spec.as_ref()) else {
-            return Ok(Told::NotOurs);
+            return Ok(Published::NotOurs);
         };
         let service = spec.service.as_ref();
         let leads_to = service.and_then(|service| {
@@ -106,14 +106,14 @@ impl Places {
             Some((service.namespace.as_deref()?, name))
         });
         if leads_to != Some((&settings.service.namespace, &settings.service.name)) {
-            return Ok(Told::NotOurs);
+            return Ok(Published::NotOurs);
         }
         if spec.insecure_skip_tls_verify == Some(true) {
-            return Ok(Told::VerifiesNobody);
+            return Ok(Published::VerifiesNothing);
         }
         let there = spec.ca_bundle.as_ref().map(|bundle| in_pem(&bundle.0));
         let Some(wanted) = self.wanted(name, there, ours, (now, settings)) else {
-            return Ok(Told::Yes);
+            return Ok(Published::Yes);
         };
         let version = found.and_then(|found| found.metadata.resource_version);
         let change = json!({
@@ -121,14 +121,14 @@ impl Places {
             "spec": { "caBundle": BASE64_STANDARD.encode(wanted) },
         });
         self.api.patch(&path, Write::Merge, &change).await?;
-        Ok(Told::Yes)
+        Ok(Published::Yes)
     }
 
     async fn config_map(
         &mut self,
         ours: &[CertificateDer<'static>],
         (now, settings): (Timestamp, &Settings),
-    ) -> Result<Told, Failed> {
+    ) -> Result<Published, Failed> {
         let (namespace, name) = (&settings.service.namespace, &settings.config_map);
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
         let (found, _) = self.api.get::<ConfigMap>(&path).await?;
@@ -137,7 +137,7 @@ impl Places {
             .and_then(|map| map.data.as_ref()?.get("ca.crt"));
         let there = there.map(|text| in_pem(text.as_bytes()));
         let Some(wanted) = self.wanted("", there, ours, (now, settings)) else {
-            return Ok(Told::Yes);
+            return Ok(Published::Yes);
         };
         let data = json!({ "ca.crt": wanted });
         if let Some(found) = found {
@@ -152,19 +152,19 @@ impl Places {
             let manager = self.manager.clone();
             self.api.patch(&path, Write::Apply(&manager), &new).await?;
         }
-        Ok(Told::Yes)
+        Ok(Published::Yes)
     }
 
     /// The bundle that the object should have, unless it has that already.
     fn wanted(
         &mut self,
-        place: &str,
+        target: &str,
         there: Option<Vec<CertificateDer<'static>>>,
         ours: &[CertificateDer<'static>],
         (now, settings): (Timestamp, &Settings),
     ) -> Option<String> {
         let there = there.unwrap_or_default();
-        let before = self.strangers.remove(place).unwrap_or_default();
+        let before = self.strangers.remove(target).unwrap_or_default();
         let since = |ca: &CertificateDer<'static>| {
             let known = before.iter().find(|(known, _)| known == ca);
             known.map_or_else(Instant::now, |(_, since)| *since)
@@ -178,7 +178,7 @@ impl Places {
         let staying = strangers.iter().filter(|stranger| stays(stranger));
         let staying = staying.map(|(ca, _)| ca.clone());
         let wanted = distinct(ours.iter().cloned().chain(staying).collect());
-        self.strangers.insert(place.to_owned(), strangers);
+        self.strangers.insert(target.to_owned(), strangers);
         let same = there.len() == wanted.len() && there.iter().all(|ca| wanted.contains(ca));
         (!same).then(|| pem::text(&wanted))
     }

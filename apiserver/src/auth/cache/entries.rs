@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::time::Instant;
 
-use super::{ASK_AGAIN, Hold, Key, Question, Settings, WeakQuestion};
+use super::{ASK_AGAIN, Key, Question, Settings, Ttl, WeakQuestion};
 
 /// Answers, and questions in flight.
-pub(super) struct Held<V, E> {
+pub(super) struct Entries<V, E> {
     answers: HashMap<Key, Answer<V>>,
     /// Approvals.
-    good: Room,
+    good: Capacity,
     /// Denials.
-    denials: Room,
+    denials: Capacity,
     uses: u64,
     /// The waiting requests keep them alive.
     asking: HashMap<Key, Asking<V, E>>,
@@ -21,7 +21,7 @@ pub(super) struct Held<V, E> {
 
 /// The keys of one kind of answers, by their last use.
 #[derive(Debug)]
-struct Room {
+struct Capacity {
     most: usize,
     used: BTreeMap<u64, Key>,
 }
@@ -36,7 +36,7 @@ struct Answer<V> {
     /// When it must be asked again.
     until: Instant,
     /// When it must not be used, even as a stale answer.
-    spare_until: Instant,
+    stale_until: Instant,
     denies: bool,
     used: u64,
 }
@@ -44,13 +44,13 @@ struct Answer<V> {
 /// What the cache has for a question.
 pub(super) enum Found<V> {
     Answer(V),
-    Spare(V),
+    Stale(V),
     Nothing,
 }
 
-impl<V, E> Held<V, E> {
+impl<V, E> Entries<V, E> {
     pub(super) fn new(settings: &Settings) -> Self {
-        let room = |most| Room {
+        let room = |most| Capacity {
             most,
             used: BTreeMap::new(),
         };
@@ -95,7 +95,7 @@ impl<V, E> Held<V, E> {
     }
 
     /// The question, if a request waits for it.
-    pub(super) fn under_way(&self, key: &Key) -> Option<Question<V, E>>
+    pub(super) fn in_flight(&self, key: &Key) -> Option<Question<V, E>>
     where
         V: Clone,
         E: Clone,
@@ -111,7 +111,7 @@ impl<V, E> Held<V, E> {
         }
     }
 
-    fn room(&mut self, denies: bool) -> &mut Room {
+    fn room(&mut self, denies: bool) -> &mut Capacity {
         if denies {
             &mut self.denials
         } else {
@@ -120,16 +120,16 @@ impl<V, E> Held<V, E> {
     }
 }
 
-impl<V: Clone, E> Held<V, E> {
+impl<V: Clone, E> Entries<V, E> {
     pub(super) fn find(&mut self, key: &Key, now: Instant) -> Found<V> {
         let Some(answer) = self.answers.get_mut(key) else {
             return Found::Nothing;
         };
         let (before, denies) = (answer.used, answer.denies);
-        let found = if answer.spare_until <= now {
+        let found = if answer.stale_until <= now {
             Found::Nothing
         } else if answer.until <= now {
-            Found::Spare(answer.value.clone())
+            Found::Stale(answer.value.clone())
         } else {
             Found::Answer(answer.value.clone())
         };
@@ -158,23 +158,23 @@ impl<V: Clone, E> Held<V, E> {
     /// Uses a stale answer until it is time to ask again.
     pub(super) fn go_on(&mut self, key: &Key, now: Instant) {
         if let Some(answer) = self.answers.get_mut(key) {
-            answer.until = answer.spare_until.min(now + ASK_AGAIN);
+            answer.until = answer.stale_until.min(now + ASK_AGAIN);
         }
     }
 
-    pub(super) fn keep(&mut self, key: Key, value: V, hold: Hold, now: Instant) {
+    pub(super) fn keep(&mut self, key: Key, value: V, ttl: Ttl, now: Instant) {
         self.forget(&key);
         self.uses += 1;
-        let (used, until) = (self.uses, now + hold.fresh);
+        let (used, until) = (self.uses, now + ttl.fresh);
         let answer = Answer {
             value,
             until,
-            spare_until: until + hold.spare,
-            denies: hold.denies,
+            stale_until: until + ttl.stale,
+            denies: ttl.denies,
             used,
         };
         self.answers.insert(key, answer);
-        let room = self.room(hold.denies);
+        let room = self.room(ttl.denies);
         room.used.insert(used, key);
         let mut too_many = Vec::new();
         while room.used.len() > room.most

@@ -12,11 +12,11 @@ const APART: Duration = Duration::from_mins(1);
 
 /// When a line was last written.
 #[derive(Debug, Default)]
-pub(super) struct Spaced(Mutex<Option<Instant>>);
+pub(super) struct OnceAMinute(Mutex<Option<Instant>>);
 
-impl Spaced {
+impl OnceAMinute {
     /// Whether a line may be written now.
-    pub(super) fn is_time(&self) -> bool {
+    pub(super) fn allow(&self) -> bool {
         let now = Instant::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if last.is_some_and(|last| now < last + APART) {

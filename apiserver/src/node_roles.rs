@@ -63,7 +63,7 @@ pub struct Publisher {
 
 /// What all publishers say. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct NodeRoles {
     said: Arc<RwLock<HashMap<NodeName, Vec<Claim>>>>,
     /// By stream, in the order in which they began.
     present: Arc<RwLock<BTreeMap<u64, Publisher>>>,
@@ -73,7 +73,7 @@ pub struct Facts {
 /// A publisher is connected until this is dropped.
 #[derive(Debug)]
 pub struct Present {
-    facts: Facts,
+    node_roles: NodeRoles,
     stream: u64,
 }
 
@@ -102,21 +102,21 @@ impl fmt::Debug for May {
 ///
 /// `nodes` are those of which something is said, at most [`NODES_PER_STREAM`].
 #[derive(Debug)]
-pub struct Claims {
-    facts: Facts,
+pub struct StreamRoles {
+    node_roles: NodeRoles,
     stream: u64,
     source: Arc<str>,
     may: May,
     nodes: HashSet<NodeName>,
 }
 
-impl Facts {
+impl NodeRoles {
     /// Takes in that `publisher` is connected.
     pub fn arrived(&self, publisher: Publisher) -> Present {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         self.present_mut().insert(stream, publisher);
         Present {
-            facts: self.clone(),
+            node_roles: self.clone(),
             stream,
         }
     }
@@ -132,19 +132,19 @@ impl Facts {
     }
 
     /// A place for what the publisher `source` says on one stream, of any node.
-    pub fn claims(&self, source: Arc<str>) -> Claims {
-        self.claims_among(source, |_| true)
+    pub fn stream_roles(&self, source: Arc<str>) -> StreamRoles {
+        self.stream_roles_among(source, |_| true)
     }
 
     /// The same. It counts for the nodes of which the publisher `may` speak, at the
     /// time when somebody asks.
-    pub fn claims_among(
+    pub fn stream_roles_among(
         &self,
         source: Arc<str>,
         may: impl Fn(&str) -> bool + Send + Sync + 'static,
-    ) -> Claims {
-        Claims {
-            facts: self.clone(),
+    ) -> StreamRoles {
+        StreamRoles {
+            node_roles: self.clone(),
             stream: self.streams.fetch_add(1, Ordering::Relaxed),
             source,
             may: May(Arc::new(may)),
@@ -156,8 +156,8 @@ impl Facts {
     pub fn of(&self, node: &str) -> Scrapers {
         let mut scrapers = Scrapers::default();
         let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
-        let claims = said.get(node).into_iter().flatten();
-        for claim in claims.filter(|claim| (claim.may.0)(node)) {
+        let stream_roles = said.get(node).into_iter().flatten();
+        for claim in stream_roles.filter(|claim| (claim.may.0)(node)) {
             let list = match claim.role {
                 Role::Owner => &mut scrapers.owners,
                 Role::Standby => &mut scrapers.standby,
@@ -184,13 +184,13 @@ impl Facts {
     }
 }
 
-impl Claims {
-    /// Takes in what the publisher is to `nodes`; `None` is nothing any more.
+impl StreamRoles {
+    /// Takes in what the publisher is to `nodes`; `None` is no role.
     /// Returns how many were too many.
     pub fn take(&mut self, role: Option<Role>, nodes: Vec<NodeName>) -> usize {
-        let facts = self.facts.clone();
+        let node_roles = self.node_roles.clone();
         let mut refused = 0;
-        facts.change(|said| {
+        node_roles.change(|said| {
             for node in nodes {
                 if role.is_some() && self.is_too_many(&node) {
                     refused += 1;
@@ -225,14 +225,14 @@ impl Claims {
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.facts.present_mut().remove(&self.stream);
+        self.node_roles.present_mut().remove(&self.stream);
     }
 }
 
-impl Drop for Claims {
+impl Drop for StreamRoles {
     fn drop(&mut self) {
         let nodes = std::mem::take(&mut self.nodes);
-        self.facts.change(|said| {
+        self.node_roles.change(|said| {
             for node in nodes {
                 forget(said, &node, self.stream);
             }
@@ -241,9 +241,9 @@ impl Drop for Claims {
 }
 
 fn forget(said: &mut HashMap<NodeName, Vec<Claim>>, node: &NodeName, stream: u64) {
-    if let Some(claims) = said.get_mut(node) {
-        claims.retain(|claim| claim.stream != stream);
-        if claims.is_empty() {
+    if let Some(stream_roles) = said.get_mut(node) {
+        stream_roles.retain(|claim| claim.stream != stream);
+        if stream_roles.is_empty() {
             said.remove(node);
         }
     }
@@ -285,8 +285,8 @@ impl fmt::Display for Scrapers {
 mod tests {
     use super::*;
 
-    fn claims(facts: &Facts, source: &str) -> Claims {
-        facts.claims(source.into())
+    fn stream_roles(node_roles: &NodeRoles, source: &str) -> StreamRoles {
+        node_roles.stream_roles(source.into())
     }
 
     fn nodes(names: &[&str]) -> Vec<NodeName> {
@@ -295,22 +295,25 @@ mod tests {
 
     #[test]
     fn a_node_knows_who_scrapes_it_and_who_would() {
-        let facts = Facts::default();
-        assert!(!facts.any());
-        let (mut a, mut b) = (claims(&facts, "a"), claims(&facts, "b"));
+        let node_roles = NodeRoles::default();
+        assert!(!node_roles.any());
+        let (mut a, mut b) = (
+            stream_roles(&node_roles, "a"),
+            stream_roles(&node_roles, "b"),
+        );
         a.take(Some(Role::Owner), nodes(&["n1", "n2"]));
         b.take(Some(Role::Standby), nodes(&["n1"]));
-        assert!(facts.any());
-        assert_eq!(facts.of("n1").to_string(), "owned by a, b stands by");
-        assert_eq!(facts.of("n2").to_string(), "owned by a");
-        let nobody = facts.of("n3");
-        assert_eq!(nobody.to_string(), "no connected scraper owns it");
-        assert!(nobody.is_empty());
+        assert!(node_roles.any());
+        assert_eq!(node_roles.of("n1").to_string(), "owned by a, b stands by");
+        assert_eq!(node_roles.of("n2").to_string(), "owned by a");
+        let unassigned = node_roles.of("n3");
+        assert_eq!(unassigned.to_string(), "no connected scraper owns it");
+        assert!(unassigned.is_empty());
     }
 
     #[test]
     fn a_publisher_is_there_as_long_as_each_of_its_streams() {
-        let facts = Facts::default();
+        let node_roles = NodeRoles::default();
         let publisher = |source: &str, version: &str| Publisher {
             source: source.into(),
             version: version.into(),
@@ -318,12 +321,13 @@ mod tests {
             instance: "".into(),
             resolution: Duration::from_secs(15),
         };
-        let first = facts.arrived(publisher("b", "1"));
-        let other = facts.arrived(publisher("a", ""));
-        let again = facts.arrived(publisher("b", "2"));
+        let first = node_roles.arrived(publisher("b", "1"));
+        let other = node_roles.arrived(publisher("a", ""));
+        let again = node_roles.arrived(publisher("b", "2"));
         let versions = || -> Vec<(String, String)> {
-            let told = facts.publishers().into_iter();
-            told.map(|it| (it.source.to_string(), it.version.to_string()))
+            let reported = node_roles.publishers().into_iter();
+            reported
+                .map(|it| (it.source.to_string(), it.version.to_string()))
                 .collect()
         };
         let pair = |source: &str, version: &str| (source.to_owned(), version.to_owned());
@@ -336,63 +340,63 @@ mod tests {
 
     #[test]
     fn a_role_takes_the_place_of_the_one_before_it() {
-        let facts = Facts::default();
-        let mut a = claims(&facts, "a");
+        let node_roles = NodeRoles::default();
+        let mut a = stream_roles(&node_roles, "a");
         a.take(Some(Role::Standby), nodes(&["n1"]));
         a.take(Some(Role::Rescuer), nodes(&["n1"]));
         assert_eq!(
-            facts.of("n1").to_string(),
+            node_roles.of("n1").to_string(),
             "no connected scraper owns it, rescued by a"
         );
         a.take(None, nodes(&["n1"]));
-        assert!(facts.of("n1").is_empty());
+        assert!(node_roles.of("n1").is_empty());
     }
 
     #[test]
     fn what_is_said_of_a_node_counts_while_its_publisher_may_speak_of_it() {
-        let facts = Facts::default();
+        let node_roles = NodeRoles::default();
         let allowed = Arc::new(RwLock::new(vec!["n2"]));
         let known = Arc::clone(&allowed);
         let may = move |node: &str| known.read().unwrap().contains(&node);
-        let mut a = facts.claims_among("a".into(), may);
+        let mut a = node_roles.stream_roles_among("a".into(), may);
         a.take(Some(Role::Owner), nodes(&["n1", "n2"]));
-        assert!(facts.of("n1").is_empty());
-        assert_eq!(facts.of("n2").owners, ["a".into()]);
+        assert!(node_roles.of("n1").is_empty());
+        assert_eq!(node_roles.of("n2").owners, ["a".into()]);
         *allowed.write().unwrap() = vec!["n1"];
-        assert_eq!(facts.of("n1").owners, ["a".into()]);
-        assert!(facts.of("n2").is_empty());
+        assert_eq!(node_roles.of("n1").owners, ["a".into()]);
+        assert!(node_roles.of("n2").is_empty());
         // It may give up what it may not have.
         a.take(None, nodes(&["n2"]));
         *allowed.write().unwrap() = vec!["n1", "n2"];
-        assert!(facts.of("n2").is_empty());
+        assert!(node_roles.of("n2").is_empty());
     }
 
     #[test]
     fn what_a_stream_said_goes_with_it_but_not_what_its_successor_says() {
-        let facts = Facts::default();
-        let mut before = claims(&facts, "a");
+        let node_roles = NodeRoles::default();
+        let mut before = stream_roles(&node_roles, "a");
         before.take(Some(Role::Owner), nodes(&["n1", "n2"]));
-        let mut after = claims(&facts, "a");
+        let mut after = stream_roles(&node_roles, "a");
         after.take(Some(Role::Owner), nodes(&["n1"]));
-        assert_eq!(facts.of("n1").owners, ["a".into()]);
+        assert_eq!(node_roles.of("n1").owners, ["a".into()]);
         drop(before);
-        assert_eq!(facts.of("n1").owners, ["a".into()]);
-        assert!(facts.of("n2").is_empty());
+        assert_eq!(node_roles.of("n1").owners, ["a".into()]);
+        assert!(node_roles.of("n2").is_empty());
         drop(after);
-        assert!(!facts.any());
+        assert!(!node_roles.any());
     }
 
     #[test]
-    fn a_stream_may_speak_of_so_many_nodes_and_no_more() {
-        let facts = Facts::default();
-        let mut a = claims(&facts, "a");
+    fn nodes_of_a_stream_have_a_limit() {
+        let node_roles = NodeRoles::default();
+        let mut a = stream_roles(&node_roles, "a");
         let many = (0..NODES_PER_STREAM).map(|n| format!("n{n}").into());
         assert_eq!(a.take(Some(Role::Owner), many.collect()), 0);
         let one_more = nodes(&["n1", "another"]);
         assert_eq!(a.take(Some(Role::Standby), one_more.clone()), 1);
-        assert!(facts.of("another").is_empty());
+        assert!(node_roles.of("another").is_empty());
         assert_eq!(a.take(None, one_more), 0);
         assert_eq!(a.take(Some(Role::Owner), nodes(&["another"])), 0);
-        assert_eq!(facts.of("another").owners, ["a".into()]);
+        assert_eq!(node_roles.of("another").owners, ["a".into()]);
     }
 }

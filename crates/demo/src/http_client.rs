@@ -29,13 +29,13 @@ const MAX_BODY: usize = 1 << 30;
 
 /// Where a server is and how it is spoken to. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct HttpClient {
     address: SocketAddr,
     /// Without it, in the clear.
     tls: Option<TlsConnector>,
 }
 
-impl Door {
+impl HttpClient {
     /// Without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { address, tls: None }

@@ -6,7 +6,7 @@ use super::{Ownership, Role};
 
 /// The role of this scraper for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum NodeRole {
     /// Others scrape it.
     None,
     /// It scrapes the node in the ordinary way.
@@ -21,7 +21,7 @@ pub(crate) enum Standing {
 
 impl Ownership {
     /// The nodes whose role may have changed since the last call, with the current role.
-    pub(crate) fn news(&mut self) -> Vec<(NodeName, Standing)> {
+    pub(crate) fn news(&mut self) -> Vec<(NodeName, NodeRole)> {
         let changed = std::mem::take(&mut self.changed);
         changed
             .into_iter()
@@ -32,16 +32,16 @@ impl Ownership {
             .collect()
     }
 
-    fn standing(&self, name: &NodeName) -> Standing {
+    fn standing(&self, name: &NodeName) -> NodeRole {
         let Some(node) = self.nodes.get(name) else {
-            return Standing::None;
+            return NodeRole::None;
         };
         match node.role {
-            Role::Owner { .. } => Standing::Owner,
-            Role::Leaving { .. } => Standing::Leaving,
-            Role::Rescuer { .. } => Standing::Rescuer,
-            Role::Idle if node.rank == self.replicas => Standing::Standby,
-            Role::Idle => Standing::None,
+            Role::Owner { .. } => NodeRole::Owner,
+            Role::Leaving { .. } => NodeRole::Leaving,
+            Role::Rescuer { .. } => NodeRole::Rescuer,
+            Role::Idle if node.rank == self.replicas => NodeRole::Standby,
+            Role::Idle => NodeRole::None,
         }
     }
 }

@@ -7,43 +7,49 @@ use super::*;
 const IDLE: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_mins(1);
 
-fn patient(idle: Duration) -> Line {
+fn patient(idle: Duration) -> ConnectionHandle {
     let patience = Patience {
         first_request: Duration::from_secs(10),
         idle,
     };
-    Line::new(patience, ServeMetrics::default())
+    ConnectionHandle::new(patience, ServeMetrics::default())
 }
 
 /// How long until what is due.
-async fn due(line: &Line) -> (Due, Duration) {
+async fn due(handle: &ConnectionHandle) -> (ConnectionAction, Duration) {
     let start = Instant::now();
-    (line.due().await, start.elapsed())
+    (handle.due().await, start.elapsed())
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_left_and_then_cut_off() {
-    let line = patient(IDLE);
-    drop(line.begin());
-    assert_eq!(due(&line).await, (Due::Leave, IDLE));
-    assert_eq!(due(&line).await, (Due::CutOff, IDLE));
+    let handle = patient(IDLE);
+    drop(handle.begin());
+    assert_eq!(due(&handle).await, (ConnectionAction::Leave, IDLE));
+    assert_eq!(due(&handle).await, (ConnectionAction::CutOff, IDLE));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_without_a_first_request_is_cut_off_soon() {
-    let line = patient(IDLE);
+    let handle = patient(IDLE);
     tokio::time::advance(Duration::from_secs(3)).await;
-    line.established();
-    assert_eq!(due(&line).await, (Due::CutOff, Duration::from_secs(10)));
+    handle.established();
+    assert_eq!(
+        due(&handle).await,
+        (ConnectionAction::CutOff, Duration::from_secs(10))
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_has_to_make_room_goes_at_once() {
-    let line = patient(IDLE);
-    let _open = line.begin();
-    line.evict();
-    line.evicted().await;
-    assert_eq!(due(&line).await, (Due::CutOff, Duration::ZERO));
+async fn an_evicted_connection_closes_at_once() {
+    let handle = patient(IDLE);
+    let _open = handle.begin();
+    handle.evict();
+    handle.evicted().await;
+    assert_eq!(
+        due(&handle).await,
+        (ConnectionAction::CutOff, Duration::ZERO)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,39 +59,42 @@ async fn the_idle_go_before_the_active_and_the_unknown_before_all() {
     drop(asked.begin());
     let _busy = busy.begin();
     drop(known.begin());
-    known.verified(Standing::Known);
+    known.verified(TrustLevel::Known);
     // Less is known of it now, which does not count.
-    known.verified(Standing::Unknown);
-    let worth = |line: &Line, now| line.worth(now);
+    known.verified(TrustLevel::Unknown);
+    let worth = |handle: &ConnectionHandle, now| handle.worth(now);
     assert!(worth(&asked, now) < worth(&new, now));
     assert!(worth(&asked, now) < worth(&busy, now));
     assert!(worth(&busy, now) < worth(&known, now));
     // Who had time enough is not active.
     let later = now + FRESH;
     tokio::time::advance(FRESH).await;
-    let newcomer = patient(IDLE);
+    let joining = patient(IDLE);
     for old in [&new, &busy, &asked] {
-        assert!(worth(old, later) < worth(&newcomer, later));
+        assert!(worth(old, later) < worth(&joining, later));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_with_a_request_is_not_idle() {
-    let line = patient(IDLE);
-    let open = line.begin();
-    assert!(timeout(10 * IDLE, line.due()).await.is_err());
+    let handle = patient(IDLE);
+    let open = handle.begin();
+    assert!(timeout(10 * IDLE, handle.due()).await.is_err());
     drop(open);
-    assert_eq!(due(&line).await, (Due::Leave, IDLE));
+    assert_eq!(due(&handle).await, (ConnectionAction::Leave, IDLE));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_is_to_end_ends_at_once() {
-    let line = patient(IDLE);
-    let _open = line.begin();
-    line.leave();
-    line.leave();
-    assert_eq!(due(&line).await, (Due::Leave, Duration::ZERO));
-    assert!(timeout(10 * IDLE, line.due()).await.is_err());
+    let handle = patient(IDLE);
+    let _open = handle.begin();
+    handle.leave();
+    handle.leave();
+    assert_eq!(
+        due(&handle).await,
+        (ConnectionAction::Leave, Duration::ZERO)
+    );
+    assert!(timeout(10 * IDLE, handle.due()).await.is_err());
 }
 
 /// A body that never ends.
@@ -94,22 +103,30 @@ fn endless() -> Body {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_nobody_reads_is_let_go_in_time() {
-    let left = (Due::Leave, Duration::from_secs(200));
-    for (version, standing, what) in [
-        (Version::HTTP_11, Standing::Trusted, (Due::CutOff, LIMIT)),
-        (Version::HTTP_2, Standing::Known, (Due::CutOff, LIMIT)),
+async fn an_answer_that_is_not_read_is_dropped_in_time() {
+    let left = (ConnectionAction::Leave, Duration::from_secs(200));
+    for (version, trust, what) in [
+        (
+            Version::HTTP_11,
+            TrustLevel::Trusted,
+            (ConnectionAction::CutOff, LIMIT),
+        ),
+        (
+            Version::HTTP_2,
+            TrustLevel::Known,
+            (ConnectionAction::CutOff, LIMIT),
+        ),
         // Others are answered on the same connection.
-        (Version::HTTP_2, Standing::Trusted, left),
+        (Version::HTTP_2, TrustLevel::Trusted, left),
     ] {
-        let line = patient(Duration::from_secs(200));
-        line.verified(standing);
-        drop(line.begin());
+        let handle = patient(Duration::from_secs(200));
+        handle.verified(trust);
+        drop(handle.begin());
         let (kept, freed) = tokio::sync::oneshot::channel::<()>();
-        let body = line
+        let body = handle
             .bound(version, endless(), Some(Instant::now() + LIMIT), kept)
             .body;
-        assert_eq!(due(&line).await, what, "{version:?}");
+        assert_eq!(due(&handle).await, what, "{version:?}");
         assert!(freed.await.is_err(), "{version:?}");
         assert!(body.collect().await.is_err(), "{version:?}");
     }
@@ -117,9 +134,9 @@ async fn an_answer_that_nobody_reads_is_let_go_in_time() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_read_ends_in_time_too() {
-    let line = patient(IDLE);
+    let handle = patient(IDLE);
     let start = Instant::now();
-    let body = line
+    let body = handle
         .bound(Version::HTTP_2, endless(), Some(start + LIMIT), ())
         .body;
     let error = body.collect().await.unwrap_err();
@@ -129,11 +146,11 @@ async fn an_answer_that_is_read_ends_in_time_too() {
 
 #[tokio::test]
 async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
-    let line = patient(IDLE);
+    let handle = patient(IDLE);
     let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
     let whole: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let deadline = Some(Instant::now() + LIMIT);
-    let mut body = line
+    let mut body = handle
         .bound(Version::HTTP_2, whole.clone().into(), deadline, kept)
         .body;
     let mut sent = Vec::new();
@@ -147,11 +164,11 @@ async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_taken_can_be_let_go() {
-    let line = patient(IDLE);
+    let handle = patient(IDLE);
     let (kept, freed) = tokio::sync::oneshot::channel::<()>();
     let start = Instant::now();
     let Kept { mut body, sending } =
-        line.bound(Version::HTTP_2, vec![b'x'; 300 << 10].into(), None, kept);
+        handle.bound(Version::HTTP_2, vec![b'x'; 300 << 10].into(), None, kept);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(sending.untaken_since(), Some(start));
     assert_eq!(
@@ -179,52 +196,52 @@ async fn an_answer_that_is_not_taken_can_be_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_was_cut_to_make_room_is_ended_at_once_unless_it_is_the_front_proxy() {
-    for (version, standing, ends) in [
-        (Version::HTTP_11, Standing::Unknown, true),
-        (Version::HTTP_11, Standing::Trusted, true),
-        (Version::HTTP_2, Standing::Known, true),
+    for (version, trust, ends) in [
+        (Version::HTTP_11, TrustLevel::Unknown, true),
+        (Version::HTTP_11, TrustLevel::Trusted, true),
+        (Version::HTTP_2, TrustLevel::Known, true),
         // Others are answered on the same connection.
-        (Version::HTTP_2, Standing::Trusted, false),
+        (Version::HTTP_2, TrustLevel::Trusted, false),
     ] {
-        let line = patient(Duration::from_secs(200));
-        line.verified(standing);
-        let _open = line.begin();
+        let handle = patient(Duration::from_secs(200));
+        handle.verified(trust);
+        let _open = handle.begin();
         // Without a deadline, too.
         let whole = vec![b'x'; 300 << 10];
-        let Kept { body, sending } = line.bound(version, whole.into(), None, ());
+        let Kept { body, sending } = handle.bound(version, whole.into(), None, ());
         sending.cut();
-        let ended = timeout(Duration::from_mins(10), due(&line)).await.ok();
-        let at_once = (Due::CutOff, Duration::ZERO);
-        assert_eq!(ended, ends.then_some(at_once), "{version:?} {standing:?}");
+        let ended = timeout(Duration::from_mins(10), due(&handle)).await.ok();
+        let at_once = (ConnectionAction::CutOff, Duration::ZERO);
+        assert_eq!(ended, ends.then_some(at_once), "{version:?} {trust:?}");
         drop(body);
-        assert_eq!(line.0.metrics.answers_cut(Cut::Room), 1);
+        assert_eq!(handle.0.metrics.answers_cut(Cut::Room), 1);
         // It is over, and so it is not cut again.
         sending.cut();
-        assert_eq!(line.0.metrics.answers_cut(Cut::Room), 1);
+        assert_eq!(handle.0.metrics.answers_cut(Cut::Room), 1);
     }
 }
 
 #[tokio::test]
 async fn trust_ends_with_what_it_was_for() {
-    let line = patient(IDLE);
-    let sessions = [Trusted::new(line.clone()), Trusted::new(line.clone())];
-    assert_eq!(line.standing(), Standing::Trusted);
+    let handle = patient(IDLE);
+    let sessions = [Trusted::new(handle.clone()), Trusted::new(handle.clone())];
+    assert_eq!(handle.trust(), TrustLevel::Trusted);
     drop(sessions);
-    assert_eq!(line.standing(), Standing::Unknown);
-    line.verified(Standing::Trusted);
-    line.known();
-    assert_eq!(line.standing(), Standing::Trusted);
+    assert_eq!(handle.trust(), TrustLevel::Unknown);
+    handle.verified(TrustLevel::Trusted);
+    handle.known();
+    assert_eq!(handle.trust(), TrustLevel::Trusted);
     // The CA was dropped.
-    line.verified(Standing::Unknown);
-    assert_eq!(line.standing(), Standing::Known);
+    handle.verified(TrustLevel::Unknown);
+    assert_eq!(handle.trust(), TrustLevel::Known);
 }
 
 #[tokio::test]
 async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
-    let line = patient(IDLE);
+    let handle = patient(IDLE);
     for (version, is_kept) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
         let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
-        let mut body = line.bound(version, "x".into(), None, kept).body;
+        let mut body = handle.bound(version, "x".into(), None, kept).body;
         assert_eq!(
             body.frame().await.unwrap().unwrap().into_data().unwrap(),
             "x"
@@ -239,6 +256,6 @@ async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
         assert_eq!(freed.try_recv(), Err(TryRecvError::Closed));
         drop(body);
     }
-    let empty = line.bound(Version::HTTP_2, Body::empty(), None, ()).body;
+    let empty = handle.bound(Version::HTTP_2, Body::empty(), None, ()).body;
     assert!(http_body::Body::is_end_stream(&empty));
 }

@@ -10,47 +10,47 @@ use std::sync::{
 
 use tokio::task::yield_now;
 
-/// After so many pages, some two milliseconds and more if they are compressed, a list lets others go first even if no other
+/// After this many pages, some two milliseconds and more if they are compressed, a list lets others go first even if no other
 /// list is written: there may be no second thread, or something may wait for this one in particular.
 const ALONE: usize = 8;
 
 /// The lists that are written now.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Turns(Arc<AtomicUsize>);
+pub(super) struct ListYield(Arc<AtomicUsize>);
 
 /// One of them. It is no more when this is dropped.
 #[derive(Debug)]
-pub(super) struct Turn {
-    lists: Turns,
+pub(super) struct ListTurn {
+    lists: ListYield,
     pages: usize,
 }
 
-impl Turns {
+impl ListYield {
     /// One more.
-    pub(super) fn begin(&self) -> Turn {
+    pub(super) fn begin(&self) -> ListTurn {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Turn {
+        ListTurn {
             lists: self.clone(),
             pages: 0,
         }
     }
 }
 
-impl Turn {
+impl ListTurn {
     /// To be awaited between two pages. Beside another list, whoever asks for one object would wait for a page of each.
-    pub(super) async fn over(&mut self) {
-        if self.is_over() {
+    pub(super) async fn yield_if_due(&mut self) {
+        if self.is_due() {
             yield_now().await;
         }
     }
 
-    fn is_over(&mut self) -> bool {
+    fn is_due(&mut self) -> bool {
         self.pages = self.pages.wrapping_add(1);
         self.lists.0.load(Ordering::Relaxed) > 1 || self.pages.is_multiple_of(ALONE)
     }
 }
 
-impl Drop for Turn {
+impl Drop for ListTurn {
     fn drop(&mut self) {
         self.lists.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -62,15 +62,16 @@ mod tests {
 
     #[test]
     fn a_list_alone_goes_on_for_eight_pages_and_beside_another_for_one() {
-        let lists = Turns::default();
+        let lists = ListYield::default();
         let mut one = lists.begin();
-        let mut over = |pages: usize| -> Vec<bool> { (0..pages).map(|_| one.is_over()).collect() };
+        let mut yield_if_due =
+            |pages: usize| -> Vec<bool> { (0..pages).map(|_| one.is_due()).collect() };
         let mut alone = [false; 16];
         (alone[7], alone[15]) = (true, true);
-        assert_eq!(over(16), alone);
+        assert_eq!(yield_if_due(16), alone);
         let other = lists.begin();
-        assert_eq!(over(2), [true; 2]);
+        assert_eq!(yield_if_due(2), [true; 2]);
         drop(other);
-        assert_eq!(over(1), [false]);
+        assert_eq!(yield_if_due(1), [false]);
     }
 }

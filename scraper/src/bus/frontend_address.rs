@@ -9,7 +9,7 @@ use crate::config::Frontend;
 
 /// One frontend to dial.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Door {
+pub(crate) enum FrontendAddress {
     /// Over TCP.
     Tcp {
         /// An IP address, or a name that is resolved when it is dialled.
@@ -22,14 +22,14 @@ pub(crate) enum Door {
     Unix(PathBuf),
 }
 
-impl Door {
+impl FrontendAddress {
     /// Whether it is spoken to over TLS. Elsewhere no credentials are shown.
     pub(super) fn is_tls(&self) -> bool {
         matches!(self, Self::Tcp { tls: Some(_), .. })
     }
 }
 
-impl fmt::Display for Door {
+impl fmt::Display for FrontendAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
@@ -41,55 +41,55 @@ impl fmt::Display for Door {
 
 /// How a name in a URL becomes one in a certificate.
 #[derive(Clone, Debug)]
-pub(crate) struct Naming {
+pub(crate) struct TlsNaming {
     /// The name in every certificate, if not that in the URL.
     pub(crate) server_name: Option<String>,
     /// Whether names are spoken to over TLS; a URL may say for itself.
     pub(crate) tls: bool,
 }
 
-impl Naming {
+impl TlsNaming {
     /// The frontends behind `frontend`. `found` is what watches know, `resolved`
     /// what names stand for.
-    pub(crate) fn doors(
+    pub(crate) fn frontend_addresses(
         &self,
         frontend: &Frontend,
         found: &Found,
         resolved: &Addresses,
-    ) -> Vec<Door> {
+    ) -> Vec<FrontendAddress> {
         match frontend {
-            Frontend::Unix { path } => vec![Door::Unix(path.clone())],
+            Frontend::Unix { path } => vec![FrontendAddress::Unix(path.clone())],
             Frontend::Https { authority } => vec![self.one(authority, true)],
             Frontend::Http { authority } => vec![self.one(authority, false)],
             Frontend::Dns { name, port } => {
                 let key = (name.clone(), *port);
                 let addresses = resolved.get(&key).into_iter().flatten();
-                let doors = addresses.map(|address| Door::Tcp {
+                let frontend_addresses = addresses.map(|address| FrontendAddress::Tcp {
                     host: address.ip().to_string(),
                     port: address.port(),
                     tls: self.tls.then(|| self.expected(name)),
                 });
-                doors.collect()
+                frontend_addresses.collect()
             }
             Frontend::Service(service) => {
                 let found = found.get(service).into_iter().flatten();
-                let doors = found.map(|(host, port)| Door::Tcp {
+                let frontend_addresses = found.map(|(host, port)| FrontendAddress::Tcp {
                     host: host.clone(),
                     port: *port,
                     tls: self.tls.then(|| self.expected(&service.dns_name())),
                 });
-                doors.collect()
+                frontend_addresses.collect()
             }
         }
     }
 
-    fn one(&self, authority: &Authority, tls: bool) -> Door {
+    fn one(&self, authority: &Authority, tls: bool) -> FrontendAddress {
         let host = authority.host();
         let bare = host
             .strip_prefix('[')
             .and_then(|host| host.strip_suffix(']'));
         let host = bare.unwrap_or(host);
-        Door::Tcp {
+        FrontendAddress::Tcp {
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or_default(),
             tls: tls.then(|| self.expected(host)),
@@ -105,8 +105,8 @@ impl Naming {
 mod tests {
     use super::*;
 
-    fn doors(url: &str, server_name: Option<&str>, tls: bool) -> Vec<Door> {
-        let naming = Naming {
+    fn frontend_addresses(url: &str, server_name: Option<&str>, tls: bool) -> Vec<FrontendAddress> {
+        let naming = TlsNaming {
             server_name: server_name.map(str::to_owned),
             tls,
         };
@@ -120,11 +120,11 @@ mod tests {
             let addresses = ["127.0.0.1:8443", "[::1]:8443"].map(|it| it.parse().unwrap());
             resolved.insert((name.clone(), *port), addresses.into());
         }
-        naming.doors(&frontend, &found, &resolved)
+        naming.frontend_addresses(&frontend, &found, &resolved)
     }
 
-    fn door(host: &str, tls: Option<&str>) -> Door {
-        Door::Tcp {
+    fn frontend_address(host: &str, tls: Option<&str>) -> FrontendAddress {
+        FrontendAddress::Tcp {
             host: host.to_owned(),
             port: 8443,
             tls: tls.map(str::to_owned),
@@ -139,8 +139,11 @@ mod tests {
             (None, false, None),
         ] {
             assert_eq!(
-                doors("dns:///localhost:8443", server_name, tls),
-                [door("127.0.0.1", expected), door("::1", expected)]
+                frontend_addresses("dns:///localhost:8443", server_name, tls),
+                [
+                    frontend_address("127.0.0.1", expected),
+                    frontend_address("::1", expected)
+                ]
             );
         }
     }
@@ -149,29 +152,32 @@ mod tests {
     fn endpoints_bear_the_name_of_their_service() {
         let url = "k8s:///ns/bus:8443";
         assert_eq!(
-            doors(url, None, true),
-            [door("10.0.0.7", Some("bus.ns.svc"))]
+            frontend_addresses(url, None, true),
+            [frontend_address("10.0.0.7", Some("bus.ns.svc"))]
         );
         assert_eq!(
-            doors(url, Some("front"), true),
-            [door("10.0.0.7", Some("front"))]
+            frontend_addresses(url, Some("front"), true),
+            [frontend_address("10.0.0.7", Some("front"))]
         );
-        assert_eq!(doors(url, None, false), [door("10.0.0.7", None)]);
+        assert_eq!(
+            frontend_addresses(url, None, false),
+            [frontend_address("10.0.0.7", None)]
+        );
     }
 
     #[test]
-    fn a_host_is_one_door() {
+    fn a_host_is_one_address() {
         assert_eq!(
-            doors("https://[::1]:8443", None, true),
-            [door("::1", Some("::1"))]
+            frontend_addresses("https://[::1]:8443", None, true),
+            [frontend_address("::1", Some("::1"))]
         );
         assert_eq!(
-            doors("http://127.0.0.1:8443", None, true),
-            [door("127.0.0.1", None)]
+            frontend_addresses("http://127.0.0.1:8443", None, true),
+            [frontend_address("127.0.0.1", None)]
         );
         assert_eq!(
-            doors("unix:///run/bus.sock", None, true),
-            [Door::Unix("/run/bus.sock".into())]
+            frontend_addresses("unix:///run/bus.sock", None, true),
+            [FrontendAddress::Unix("/run/bus.sock".into())]
         );
     }
 }

@@ -2,15 +2,15 @@
 
 use tributary_model::{NoUsage, NodeName, Timestamp};
 
-use super::{super::outcome::NoMetrics, Points, held::HeldPod, nodes::Entry};
+use super::{super::outcome::NoMetrics, Points, nodes::Entry, view::PodView};
 
-/// After so many resolutions a node that still waits for a second sample counts as
+/// After this many resolutions a node that still waits for a second sample counts as
 /// answered for: its kubelet measures more slowly than it is scraped.
 const WAIT_IN_RESOLUTIONS: u32 = 3;
 
 /// How nodes stand. Each is counted once; those in none of these were not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct CoverageCounts {
     /// Nodes of which the usage is served, or that of a pod where the node's own is not
     /// to be expected.
     pub served: usize,
@@ -22,16 +22,16 @@ pub struct Standing {
 
 impl Points {
     /// How `nodes` stand.
-    pub(in crate::store) fn standing(&self, nodes: &[NodeName], now: Timestamp) -> Standing {
-        let mut standing = Standing::default();
+    pub(in crate::store) fn coverage(&self, nodes: &[NodeName], now: Timestamp) -> CoverageCounts {
+        let mut coverage = CoverageCounts::default();
         for node in nodes {
             let reason = match self.node(node.as_str(), now) {
                 Ok(_) => {
-                    standing.served += 1;
+                    coverage.served += 1;
                     continue;
                 }
                 Err(NoMetrics::Failed(_)) => {
-                    standing.failing += 1;
+                    coverage.failing += 1;
                     continue;
                 }
                 Err(reason) => reason,
@@ -53,21 +53,21 @@ impl Points {
                 continue;
             }
             if self.serves_a_pod(entry, now) {
-                standing.served += 1;
+                coverage.served += 1;
             } else {
-                standing.unusable += 1;
+                coverage.unusable += 1;
             }
         }
-        standing
+        coverage
     }
 
     /// Whether the usage of any pod on this node can be served.
     fn serves_a_pod(&self, entry: &Entry, now: Timestamp) -> bool {
-        let Ok(held) = self.held(entry, now) else {
+        let Ok(view) = self.view(entry, now) else {
             return false;
         };
-        let mut pods = held.pairs.roster().pods().iter();
-        pods.any(|pod| HeldPod::of(held, pod).usage_of_pod().is_ok())
+        let mut pods = view.pairs.roster().pods().iter();
+        pods.any(|pod| PodView::of(view, pod).usage_of_pod().is_ok())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The Lease of this scraper, and the watch of the Leases of its group.
 
+mod once_a_minute;
 mod read;
-mod spaced;
 
 use std::{
     collections::HashMap,
@@ -35,14 +35,14 @@ use tributary_runtime::{
 
 pub(crate) use self::read::BadLease;
 use self::{
+    once_a_minute::OnceAMinute,
     read::{Object, Read},
-    spaced::Spaced,
 };
 use crate::{
     membership::{LEASE, MOST_LEASES, Membership, RENEW_EVERY},
-    metrics::ShareMetrics,
+    metrics::AssignmentMetrics,
+    monotonic::MonotonicClock,
     ownership::{Member, View},
-    steady::Steady,
 };
 
 /// The label that all Leases of a group have.
@@ -81,8 +81,8 @@ pub(crate) struct Leases {
     /// The pod of this scraper.
     owner: Option<OwnerReference>,
     clock: Clock,
-    metrics: ShareMetrics,
-    ignored: Arc<Spaced>,
+    metrics: AssignmentMetrics,
+    ignored: Arc<OnceAMinute>,
 }
 
 impl fmt::Debug for Leases {
@@ -99,7 +99,7 @@ impl Leases {
         namespace: &str,
         (group, source): (&str, &str),
         clock: Clock,
-        metrics: ShareMetrics,
+        metrics: AssignmentMetrics,
     ) -> Self {
         Self {
             client,
@@ -218,9 +218,9 @@ impl Leases {
         view: watch::Sender<Option<View>>,
         stop: CancellationToken,
     ) {
-        let steady = Steady::new(&self.clock);
-        let membership = Membership::new(Arc::clone(&self.source), resolution, steady.now());
-        let shared = Shared {
+        let monotonic = MonotonicClock::new(&self.clock);
+        let membership = Membership::new(Arc::clone(&self.source), resolution, monotonic.now());
+        let shared = LeaseState {
             membership: Mutex::new(membership),
             objects: Mutex::default(),
             changed: Notify::new(),
@@ -232,14 +232,14 @@ impl Leases {
         };
         let read = |object| self.read(object);
         let apply = |change| {
-            let dropped = shared.apply(change, steady.now(), &self.clock);
+            let dropped = shared.apply(change, monotonic.now(), &self.clock);
             self.metrics.lease_ignored(BadLease::TooMany, dropped);
             shared.changed.notify_one();
         };
         let ended = stop.clone();
         let watching = keep(self.client.clone(), leases, read, apply, ended);
         let cleaning = self.clean(&shared, &stop);
-        let publishing = self.publish(&shared, steady, &view, &stop);
+        let publishing = self.publish(&shared, monotonic, &view, &stop);
         tokio::join!(watching, publishing, cleaning);
     }
 
@@ -251,7 +251,7 @@ impl Leases {
             Ok(read) => Some(read),
             Err(why) => {
                 self.metrics.lease_ignored(why, 1);
-                if self.ignored.is_time() {
+                if self.ignored.allow() {
                     let lease = name.unwrap_or_default();
                     warn!(lease, reason = why.as_str(), error = %why, "ignoring a Lease");
                 }
@@ -262,7 +262,7 @@ impl Leases {
 
     /// Deletes Leases of scrapers that ended without deleting them and whose name does not return,
     /// as with pods of a Deployment.
-    async fn clean(&self, shared: &Shared, stop: &CancellationToken) {
+    async fn clean(&self, shared: &LeaseState, stop: &CancellationToken) {
         let next = async || {
             sleep(CLEAN_EVERY).await;
             self.clean_one(shared).await;
@@ -270,7 +270,7 @@ impl Leases {
         while stop.run_until_cancelled(next()).await.is_some() {}
     }
 
-    async fn clean_one(&self, shared: &Shared) {
+    async fn clean_one(&self, shared: &LeaseState) {
         let Some((name, version)) = shared.abandoned() else {
             return;
         };
@@ -293,24 +293,24 @@ impl Leases {
 
     async fn publish(
         &self,
-        shared: &Shared,
-        steady: Steady,
+        shared: &LeaseState,
+        monotonic: MonotonicClock,
         view: &watch::Sender<Option<View>>,
         stop: &CancellationToken,
     ) {
         loop {
-            let now = steady.now();
+            let now = monotonic.now();
             let (seen, next) = {
                 let membership = shared.lock();
                 let ignored = i64::try_from(membership.ignored(now)).unwrap_or(i64::MAX);
                 self.metrics.members_ignored.set(ignored);
                 (membership.view(now), membership.next(now))
             };
-            let changed = view.send_if_modified(|held| self.changed(held, seen));
+            let changed = view.send_if_modified(|stored| self.changed(stored, seen));
             if changed && stop.run_until_cancelled(sleep(SETTLE)).await.is_none() {
                 return;
             }
-            let now = steady.now();
+            let now = monotonic.now();
             let wait = async {
                 match next {
                     Some(at) => sleep(at.since(now).unwrap_or_default()).await,
@@ -325,29 +325,36 @@ impl Leases {
         }
     }
 
-    fn changed(&self, held: &mut Option<View>, seen: Option<View>) -> bool {
-        if *held == seen {
+    fn changed(&self, stored: &mut Option<View>, seen: Option<View>) -> bool {
+        if *stored == seen {
             return false;
         }
         let count = |view: &Option<View>| match view {
             Some(view) if view.is_sure() => view.len(),
             Some(_) | None => 0,
         };
-        let (members, before) = (count(&seen), count(held));
+        let (members, before) = (count(&seen), count(stored));
         self.metrics
             .members
             .set(i64::try_from(members).unwrap_or(i64::MAX));
         if let Some(seen) = &seen
-            && held.as_ref().is_none_or(|held| !held.same_members(seen))
+            && stored
+                .as_ref()
+                .is_none_or(|stored| !stored.same_members(seen))
         {
             if seen.is_sure() {
-                info!(group = self.group, members, before, "members of the group");
+                info!(
+                    group = self.group,
+                    members,
+                    members_before = before,
+                    "members of the group"
+                );
             } else {
                 let group = &self.group;
                 warn!(%group, "cannot list leases; only nodes that others lack are scraped");
             }
         }
-        *held = seen;
+        *stored = seen;
         true
     }
 }
@@ -375,14 +382,14 @@ async fn within<T>(
     }
 }
 
-struct Shared {
+struct LeaseState {
     membership: Mutex<Membership>,
     /// Name and version of each lease.
     objects: Mutex<HashMap<Member, (String, String)>>,
     changed: Notify,
 }
 
-impl Shared {
+impl LeaseState {
     fn lock(&self) -> MutexGuard<'_, Membership> {
         self.membership
             .lock()

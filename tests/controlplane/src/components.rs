@@ -1,4 +1,4 @@
-//! Our two halves, and what makes the control plane use them. They run as tasks here, with the flags, sockets and
+//! Our components, and what makes the control plane use them. They run as tasks here, with the flags, sockets and
 //! certificates of processes.
 
 use std::{
@@ -44,12 +44,12 @@ pub const VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 /// A scraper or a frontend.
 #[derive(Debug)]
-struct Half {
+struct Component {
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
 
-impl Half {
+impl Component {
     async fn end(mut self) -> anyhow::Result<()> {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
@@ -61,17 +61,17 @@ impl Half {
 
 /// One frontend, and scrapers that share the nodes.
 #[derive(Debug)]
-pub struct Halves {
+pub struct Components {
     /// Where the frontend serves.
     pub api: SocketAddr,
     bus: SocketAddr,
     /// Of the scrapers.
     kubeconfig: PathBuf,
-    frontend: Half,
-    scrapers: Vec<Half>,
+    frontend: Component,
+    scrapers: Vec<Component>,
 }
 
-impl Halves {
+impl Components {
     /// Starts them with identities and permissions of their own, and registers the frontend.
     ///
     /// # Errors
@@ -120,8 +120,8 @@ impl Halves {
         let mut flags = scraper_flags(cluster, &self.kubeconfig, self.bus, (name, token))?;
         flags.push(format!("--group={name}"));
         flags.push("--node-selector=nobody/has=this".to_owned());
-        let (half, admin) = start_scraper(flags, Duration::from_secs(10)).await?;
-        Ok(Stranger { admin, half })
+        let (component, admin) = start_scraper(flags, Duration::from_secs(10)).await?;
+        Ok(Stranger { admin, component })
     }
 
     /// Ends them, in the order of a rollout.
@@ -142,7 +142,7 @@ impl Halves {
 pub struct Stranger {
     /// Where its metrics are.
     pub admin: SocketAddr,
-    half: Half,
+    component: Component,
 }
 
 impl Stranger {
@@ -152,7 +152,7 @@ impl Stranger {
     ///
     /// It had ended by itself.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.half.end().await
+        self.component.end().await
     }
 }
 
@@ -224,7 +224,7 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
 async fn start_frontend(
     cluster: &Cluster,
     kubeconfig: &Path,
-) -> anyhow::Result<(Half, SocketAddr, SocketAddr)> {
+) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
     let paths = cluster.paths();
     let flags = [
         "tributary-apiserver".to_owned(),
@@ -246,7 +246,7 @@ async fn start_frontend(
     let bus = tcp(frontend.bus_addresses().first().context("no bus")?)?;
     let mut running = JoinSet::new();
     running.spawn(frontend.run());
-    Ok((Half { stop, running }, api, bus))
+    Ok((Component { stop, running }, api, bus))
 }
 
 fn scraper_flags(
@@ -279,7 +279,7 @@ fn scraper_flags(
 async fn start_scraper(
     flags: Vec<String>,
     resolution: Duration,
-) -> anyhow::Result<(Half, SocketAddr)> {
+) -> anyhow::Result<(Component, SocketAddr)> {
     let stop = CancellationToken::new();
     let config = Config::try_from(ScraperArgs::try_parse_from(flags)?)?;
     let config = config.paced(resolution, resolution * 4 / 5);
@@ -287,7 +287,7 @@ async fn start_scraper(
     let admin = tcp(scraper.admin_address())?;
     let mut running = JoinSet::new();
     running.spawn(scraper.run());
-    Ok((Half { stop, running }, admin))
+    Ok((Component { stop, running }, admin))
 }
 
 /// A Service that leads to loopback, and an `APIService` for each version.

@@ -186,7 +186,7 @@ async fn a_lease_with_an_odd_date_hides_no_other() {
     // Not even of the type that a Lease has.
     all.push(json!({"metadata": {"name": "tributary-worse"}, "spec": {"renewTime": 7}}));
     all.push(lease("s2", &now));
-    let metrics = ShareMetrics::default();
+    let metrics = AssignmentMetrics::default();
     let names = ("default", "me");
     let client = listing(&all.into());
     let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
@@ -207,7 +207,7 @@ async fn a_lease_with_an_odd_date_hides_no_other() {
 #[tokio::test(start_paused = true)]
 async fn one_who_cannot_list_leases_owns_nothing_and_is_not_ready() {
     let (client, _asked) = api();
-    let metrics = ShareMetrics::default();
+    let metrics = AssignmentMetrics::default();
     let names = ("default", "me");
     let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
     let (sender, mut view) = watch::channel(None);
@@ -235,7 +235,7 @@ async fn one_who_cannot_list_leases_owns_nothing_and_is_not_ready() {
 async fn leases_that_do_not_count_are_counted_and_change_nothing() {
     let (client, _requests) = api();
     let clock = Clock::system();
-    let metrics = ShareMetrics::default();
+    let metrics = AssignmentMetrics::default();
     let names = ("default", "me");
     let leases = Leases::new(client, "ns", names, clock.clone(), metrics.clone());
     let shared = shared();
@@ -261,7 +261,7 @@ async fn leases_that_do_not_count_are_counted_and_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_under_way_is_finished_before_the_lease_is_deleted() {
+async fn a_renewal_in_flight_is_finished_before_the_lease_is_deleted() {
     let (applied, mut requests) = mpsc::channel(8);
     let service = tower::service_fn(move |request: Request<Body>| {
         let applied = applied.clone();
@@ -277,7 +277,7 @@ async fn a_renewal_under_way_is_finished_before_the_lease_is_deleted() {
     });
     let client = Client::new(service, "default");
     let names = ("default", "me");
-    let metrics = ShareMetrics::default();
+    let metrics = AssignmentMetrics::default();
     let leases = Leases::new(client, "ns", names, Clock::system(), metrics);
     let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
     let leaving = async {
@@ -291,8 +291,8 @@ async fn a_renewal_under_way_is_finished_before_the_lease_is_deleted() {
     assert_eq!(requests.recv().await, None);
 }
 
-fn shared() -> Shared {
-    Shared {
+fn shared() -> LeaseState {
+    LeaseState {
         membership: Mutex::new(Membership::new("me".into(), RESOLUTION, at(100))),
         objects: Mutex::default(),
         changed: Notify::new(),
@@ -303,7 +303,7 @@ fn shared() -> Shared {
 async fn a_lease_that_was_left_behind_is_deleted_as_it_was_seen_last() {
     let (client, mut requests) = api();
     let clock = Clock::system();
-    let metrics = ShareMetrics::default();
+    let metrics = AssignmentMetrics::default();
     let leases = Leases::new(
         client,
         "ns",
@@ -348,7 +348,7 @@ async fn our_lease_goes_with_our_pod() {
         ),
     ] {
         let (client, mut requests) = api();
-        let metrics = ShareMetrics::default();
+        let metrics = AssignmentMetrics::default();
         let names = ("default", "me");
         let leases = Leases::new(client, "ns", names, Clock::system(), metrics)
             .owned_by(uid.map(str::to_owned));

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    body::{Bounded, Slot},
+    body::{Bounded, SharedBody},
     metrics::{Cut, ServeMetrics},
 };
 
@@ -28,36 +28,36 @@ const FRESH: Duration = Duration::from_secs(10);
 /// A response that is being sent. Its owner can drop it to make room for another.
 #[derive(Clone, Debug)]
 pub struct Sending {
-    slot: Weak<Slot>,
-    line: Line,
+    shared_body: Weak<SharedBody>,
+    handle: ConnectionHandle,
     version: Version,
 }
 
 impl Sending {
     /// Since when the peer has read nothing of it, if it is not complete.
     pub fn untaken_since(&self) -> Option<Instant> {
-        self.slot.upgrade()?.taken_at()
+        self.shared_body.upgrade()?.taken_at()
     }
 
     /// Whether the connection has dropped it. It never waits.
     pub fn is_over(&self) -> bool {
-        self.slot.strong_count() == 0
+        self.shared_body.strong_count() == 0
     }
 
     /// Whether they are the same answer.
     pub fn is(&self, other: &Self) -> bool {
-        self.slot.ptr_eq(&other.slot)
+        self.shared_body.ptr_eq(&other.shared_body)
     }
 
     /// Lets go of it and of what it keeps: the peer sees that it is not whole. The
     /// connection holds a piece of it until the peer takes it, so it ends, unless it is
     /// one that others share.
     pub fn cut(&self) {
-        let slot = self.slot.upgrade();
-        if slot.is_some_and(|slot| slot.cut()) {
-            self.line.0.metrics.cut(Cut::Room);
-            if !self.line.is_shared(self.version) {
-                self.line.evict();
+        let shared_body = self.shared_body.upgrade();
+        if shared_body.is_some_and(|shared_body| shared_body.cut()) {
+            self.handle.0.metrics.cut(Cut::Room);
+            if !self.handle.is_shared(self.version) {
+                self.handle.evict();
             }
         }
     }
@@ -74,7 +74,7 @@ pub struct Kept {
 
 /// A connection. Every request has it as an extension.
 #[derive(Clone, Debug)]
-pub struct Line(Arc<Inner>);
+pub struct ConnectionHandle(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -102,7 +102,7 @@ pub(super) struct Patience {
 
 /// What the peer has proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Standing {
+pub enum TrustLevel {
     /// Nothing.
     Unknown,
     /// Its identity.
@@ -115,7 +115,7 @@ pub enum Standing {
 /// The rank of a connection: the lowest is evicted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Worth {
-    pub(super) standing: Standing,
+    pub(super) trust: TrustLevel,
     /// Whether it has a request in flight, or has not had the time for its first one.
     active: bool,
     /// Since when it is idle. For active ones: since when it is open, which the peer cannot renew.
@@ -134,7 +134,7 @@ struct State {
     busy_since: Instant,
     phase: Phase,
     /// Responses with a deadline. At most one for each stream.
-    bounded: Vec<(Instant, Version, Weak<Slot>)>,
+    bounded: Vec<(Instant, Version, Weak<SharedBody>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,14 +150,14 @@ enum Phase {
 
 /// What should be done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum ConnectionAction {
     /// Accept no more requests. Responses in flight go on.
     Leave,
     /// Close it.
     CutOff,
 }
 
-impl Line {
+impl ConnectionHandle {
     pub(super) fn new(patience: Patience, metrics: ServeMetrics) -> Self {
         let now = Instant::now();
         Self(Arc::new(Inner {
@@ -185,30 +185,30 @@ impl Line {
     }
 
     /// Notes what the certificate of the peer says of it now.
-    pub(super) fn verified(&self, standing: Standing) {
-        if standing > Standing::Unknown {
+    pub(super) fn verified(&self, trust: TrustLevel) {
+        if trust > TrustLevel::Unknown {
             self.known();
         }
-        let is_trusted = standing == Standing::Trusted;
+        let is_trusted = trust == TrustLevel::Trusted;
         self.0.trusted.store(is_trusted, Ordering::Relaxed);
     }
 
     /// What the peer has proven.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn trust(&self) -> TrustLevel {
         let has_trust = self.0.trusts.load(Ordering::Relaxed) > 0;
         if has_trust || self.0.trusted.load(Ordering::Relaxed) {
-            Standing::Trusted
+            TrustLevel::Trusted
         } else if self.0.known.load(Ordering::Relaxed) {
-            Standing::Known
+            TrustLevel::Known
         } else {
-            Standing::Unknown
+            TrustLevel::Unknown
         }
     }
 
     /// Whether others may have requests on the connection: the front proxy's bring the
     /// requests of many.
     fn is_shared(&self, version: Version) -> bool {
-        version >= Version::HTTP_2 && self.standing() == Standing::Trusted
+        version >= Version::HTTP_2 && self.trust() == TrustLevel::Trusted
     }
 
     /// The rank of the connection `now`.
@@ -221,7 +221,7 @@ impl Line {
             _ => (is_fresh(state.busy_since), state.busy_since),
         };
         Worth {
-            standing: self.standing(),
+            trust: self.trust(),
             active,
             since: if active { self.0.accepted } else { idle_since },
         }
@@ -277,8 +277,8 @@ impl Line {
             bounded
         };
         let sending = Sending {
-            slot: Arc::downgrade(bounded.slot()),
-            line: self.clone(),
+            shared_body: Arc::downgrade(bounded.shared_body()),
+            handle: self.clone(),
             version,
         };
         let body = self.due_at(version, bounded, deadline);
@@ -293,9 +293,11 @@ impl Line {
             return Body::new(bounded);
         };
         let mut state = self.lock();
-        state.bounded.retain(|(_, _, slot)| slot.strong_count() > 0);
-        let slot = Arc::downgrade(bounded.slot());
-        state.bounded.push((deadline, version, slot));
+        state
+            .bounded
+            .retain(|(_, _, shared_body)| shared_body.strong_count() > 0);
+        let shared_body = Arc::downgrade(bounded.shared_body());
+        state.bounded.push((deadline, version, shared_body));
         drop(state);
         self.0.changed.notify_one();
         Body::new(bounded.until(deadline, self.0.metrics.clone()))
@@ -319,7 +321,7 @@ impl Line {
     }
 
     /// Waits until something must be done.
-    pub(super) async fn due(&self) -> Due {
+    pub(super) async fn due(&self) -> ConnectionAction {
         loop {
             let changed = self.0.changed.notified();
             match self.look(Instant::now()) {
@@ -333,24 +335,26 @@ impl Line {
     }
 
     /// When to check again, or what must be done now.
-    fn look(&self, now: Instant) -> Result<Instant, Due> {
+    fn look(&self, now: Instant) -> Result<Instant, ConnectionAction> {
         let mut state = self.lock();
         let (late, ahead): (Vec<_>, _) = std::mem::take(&mut state.bounded)
             .into_iter()
             .partition(|(deadline, _, _)| *deadline <= now);
         state.bounded = ahead;
         let mut cut = false;
-        for (_, version, slot) in late {
-            let Some(slot) = slot.upgrade() else { continue };
-            if slot.cut() {
+        for (_, version, shared_body) in late {
+            let Some(shared_body) = shared_body.upgrade() else {
+                continue;
+            };
+            if shared_body.cut() {
                 self.0.metrics.cut(Cut::Deadline);
             }
             // A peer that does not read holds the whole connection in HTTP/1, and in
             // HTTP/2 the stream.
-            cut |= slot.is_cut() && !self.is_shared(version);
+            cut |= shared_body.is_cut() && !self.is_shared(version);
         }
         if cut {
-            return Err(Due::CutOff);
+            return Err(ConnectionAction::CutOff);
         }
         let Patience {
             first_request,
@@ -359,15 +363,15 @@ impl Line {
         let quiet = state.quiet_since + if state.asked { idle } else { first_request };
         let is_quiet = state.open == 0 && now >= quiet;
         match state.phase {
-            Phase::Evicted => return Err(Due::CutOff),
+            Phase::Evicted => return Err(ConnectionAction::CutOff),
             // No response is lost.
-            _ if is_quiet && !state.asked => return Err(Due::CutOff),
-            Phase::Left(until) if is_quiet && now >= until => return Err(Due::CutOff),
+            _ if is_quiet && !state.asked => return Err(ConnectionAction::CutOff),
+            Phase::Left(until) if is_quiet && now >= until => return Err(ConnectionAction::CutOff),
             Phase::Open if !is_quiet => {}
             Phase::Left(_) => {}
             Phase::Open | Phase::Leaving => {
                 state.phase = Phase::Left(now + idle);
-                return Err(Due::Leave);
+                return Err(ConnectionAction::Leave);
             }
         }
         let ahead = state.bounded.iter().map(|(deadline, _, _)| *deadline);
@@ -382,12 +386,12 @@ impl Line {
 
 /// That a connection is trusted, until this is dropped.
 #[derive(Debug)]
-pub struct Trusted(Line);
+pub struct Trusted(ConnectionHandle);
 
 impl Trusted {
-    pub(super) fn new(line: Line) -> Self {
-        line.0.trusts.fetch_add(1, Ordering::Relaxed);
-        Self(line)
+    pub(super) fn new(handle: ConnectionHandle) -> Self {
+        handle.0.trusts.fetch_add(1, Ordering::Relaxed);
+        Self(handle)
     }
 }
 
@@ -399,7 +403,7 @@ impl Drop for Trusted {
 
 /// A request whose response is not complete.
 #[derive(Debug)]
-pub(super) struct Open(Line);
+pub(super) struct Open(ConnectionHandle);
 
 impl Drop for Open {
     fn drop(&mut self) {

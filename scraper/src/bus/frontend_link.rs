@@ -1,7 +1,7 @@
 //! The streams to one frontend: one, and a second while credentials change.
 //!
 //! Make before break: the old stream is closed when the new one has sent all that
-//! is held, and it sends what is left before it ends. So no reading is lost, and
+//! is stored, and it sends what is left before it ends. So no reading is lost, and
 //! the frontend counts as connected all the while.
 
 use std::{
@@ -25,7 +25,7 @@ use tributary_runtime::backoff::Backoff;
 use super::{
     client::{Client, Ended},
     credentials::Access,
-    doors::Door,
+    frontend_address::FrontendAddress,
 };
 
 /// Delays between dials. The longest is short: a frontend that was restarted has
@@ -41,24 +41,28 @@ const DENIED_DELAY: Duration = Duration::from_secs(5);
 /// How long a frontend may take to take in what is left when we leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Publishes to `door`, again and again, until `gone`. Says when the state
+/// Publishes to `frontend_address`, again and again, until `gone`. Says when the state
 /// changes and not when it lasts.
-pub(super) async fn keep_publishing(door: Door, client: Client, gone: CancellationToken) {
+pub(super) async fn keep_publishing(
+    frontend_address: FrontendAddress,
+    client: Client,
+    gone: CancellationToken,
+) {
     let mut current = client.credentials.changes();
     let changed = Arc::new(Notify::new());
-    let mut line = Line::new(door, client, Arc::clone(&changed));
-    line.dial();
+    let mut link = FrontendLink::new(frontend_address, client, Arc::clone(&changed));
+    link.dial();
     loop {
-        let redial = line.redial;
+        let redial = link.redial;
         tokio::select! {
             () = gone.cancelled() => break,
-            Some((id, ended)) = line.running.next() => line.ended(id, ended),
-            () = changed.notified() => line.progress(),
-            () = until(redial) => line.dial(),
-            Ok(()) = current.changed() => line.renew(current.borrow_and_update().as_ref()),
+            Some((id, ended)) = link.running.next() => link.ended(id, ended),
+            () = changed.notified() => link.progress(),
+            () = until(redial) => link.dial(),
+            Ok(()) = current.changed() => link.renew(current.borrow_and_update().as_ref()),
         }
     }
-    line.close().await;
+    link.close().await;
 }
 
 async fn until(time: Option<Instant>) {
@@ -91,7 +95,7 @@ impl Progress {
         self.changed.notify_one();
     }
 
-    /// All that is held has gone out.
+    /// All that is stored has gone out.
     pub(super) fn synced(&self) {
         self.synced.store(true, Ordering::Release);
         self.changed.notify_one();
@@ -106,14 +110,14 @@ impl Progress {
     }
 }
 
-/// A stream under way.
+/// An open stream.
 struct Live {
     progress: Progress,
     closing: CancellationToken,
 }
 
-struct Line {
-    door: Door,
+struct FrontendLink {
+    frontend_address: FrontendAddress,
     client: Client,
     changed: Arc<Notify>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Ended>)>>,
@@ -129,10 +133,10 @@ struct Line {
     counted: bool,
 }
 
-impl Line {
-    fn new(door: Door, client: Client, changed: Arc<Notify>) -> Self {
+impl FrontendLink {
+    fn new(frontend_address: FrontendAddress, client: Client, changed: Arc<Notify>) -> Self {
         Self {
-            door,
+            frontend_address,
             client,
             changed,
             running: FuturesUnordered::new(),
@@ -161,12 +165,12 @@ impl Line {
         self.used = Some(Arc::clone(&access));
         let progress = Progress::new(Arc::clone(&self.changed));
         let closing = CancellationToken::new();
-        let (door, client) = (self.door.clone(), self.client.clone());
-        let (told, until) = (progress.clone(), closing.clone());
+        let (frontend_address, client) = (self.frontend_address.clone(), self.client.clone());
+        let (reported, until) = (progress.clone(), closing.clone());
         let stream = async move {
-            let publishing = client.publish((&door, &access), until.clone(), told);
+            let publishing = client.publish((&frontend_address, &access), until.clone(), reported);
             let ended = tokio::select! {
-                () = too_late(&until) => Ok(()),
+                () = drain_deadline(&until) => Ok(()),
                 ended = publishing => ended,
             };
             (id, ended)
@@ -193,8 +197,8 @@ impl Line {
             (None, None) => true,
             (None, Some(_)) | (Some(_), None) => false,
         };
-        if self.door.is_tls() && !is_used {
-            debug!(door = %self.door, "new credentials: a new stream");
+        if self.frontend_address.is_tls() && !is_used {
+            debug!(frontend_address = %self.frontend_address, "new credentials: a new stream");
             self.dial();
         }
     }
@@ -203,7 +207,7 @@ impl Line {
         let live = self.live.remove(&id);
         self.count();
         if id != self.newest {
-            debug!(door = %self.door, "the stream before has ended");
+            debug!(frontend_address = %self.frontend_address, "the stream before has ended");
             return;
         }
         let welcomed = live.is_some_and(|live| live.progress.is_welcomed());
@@ -225,8 +229,8 @@ impl Line {
         }
         let error = error.to_string();
         if self.last_error.as_ref() != Some(&error) {
-            let (door, others) = (&self.door, self.live.len());
-            warn!(%door, error, others, "failed to keep a stream to the frontend, retrying");
+            let (frontend_address, others) = (&self.frontend_address, self.live.len());
+            warn!(%frontend_address, error, others, "failed to keep a stream to the frontend, retrying");
             self.last_error = Some(error);
         }
     }
@@ -251,11 +255,11 @@ impl Line {
             live.closing.cancel();
         }
         while self.running.next().await.is_some() {}
-        info!(door = %self.door, "frontend disconnected");
+        info!(frontend_address = %self.frontend_address, "frontend disconnected");
     }
 }
 
-impl Drop for Line {
+impl Drop for FrontendLink {
     fn drop(&mut self) {
         if self.counted {
             self.client.metrics.connected.dec();
@@ -264,7 +268,7 @@ impl Drop for Line {
 }
 
 /// Ends some time after `closing`.
-async fn too_late(closing: &CancellationToken) {
+async fn drain_deadline(closing: &CancellationToken) {
     closing.cancelled().await;
     tokio::time::sleep(LEAVE_WITHIN).await;
 }

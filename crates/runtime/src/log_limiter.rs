@@ -12,11 +12,11 @@ const APART: Duration = Duration::from_secs(10);
 
 /// When a line was last written, and how many were suppressed since.
 #[derive(Debug, Default)]
-pub struct Spaced(Mutex<(Option<Instant>, u64)>);
+pub struct LogLimiter(Mutex<(Option<Instant>, u64)>);
 
-impl Spaced {
+impl LogLimiter {
     /// Whether a line may be written now. If so, how many were suppressed before it.
-    pub fn may_say(&self) -> Option<u64> {
+    pub fn allow(&self) -> Option<u64> {
         let now = Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, suppressed) = &mut *state;
@@ -35,12 +35,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_left_out_is_counted() {
-        let spaced = Spaced::default();
-        assert_eq!(spaced.may_say(), Some(0));
-        assert_eq!((spaced.may_say(), spaced.may_say()), (None, None));
+        let log_limiter = LogLimiter::default();
+        assert_eq!(log_limiter.allow(), Some(0));
+        assert_eq!((log_limiter.allow(), log_limiter.allow()), (None, None));
         tokio::time::advance(APART).await;
-        assert_eq!(spaced.may_say(), Some(2));
+        assert_eq!(log_limiter.allow(), Some(2));
         tokio::time::advance(APART).await;
-        assert_eq!(spaced.may_say(), Some(0));
+        assert_eq!(log_limiter.allow(), Some(0));
     }
 }

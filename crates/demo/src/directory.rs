@@ -1,4 +1,4 @@
-//! The folder that the demo works in.
+//! The directory that the demo works in.
 
 use std::{
     collections::BTreeMap,
@@ -28,15 +28,15 @@ pub(crate) struct Entry<'a> {
     pub(crate) restarts: u32,
 }
 
-/// The folder. A temporary one is removed when this is dropped.
+/// The directory. A temporary one is removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub(crate) struct Directory {
     path: PathBuf,
     temporary: Option<TempDir>,
 }
 
-impl Folder {
-    /// Makes the folder `--dir` names, or a temporary one.
+impl Directory {
+    /// Makes the directory `--dir` names, or a temporary one.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Folder {
             .with_context(|| format!("write {}", path.display()))
     }
 
-    /// Removes the folder if it is a temporary one.
+    /// Removes the directory if it is a temporary one.
     ///
     /// # Errors
     ///
@@ -137,35 +137,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_was_named_stays_and_a_temporary_one_goes() {
+    fn a_named_directory_stays_and_a_temporary_one_goes() {
         let outer = tempfile::tempdir().unwrap();
         let named = outer.path().join("a/b");
-        Folder::open(Some(&named)).unwrap().close().unwrap();
+        Directory::open(Some(&named)).unwrap().close().unwrap();
         assert!(named.join("logs").is_dir());
 
-        let folder = Folder::open(None).unwrap();
-        let path = folder.path().to_owned();
+        let directory = Directory::open(None).unwrap();
+        let path = directory.path().to_owned();
         assert!(path.is_dir());
-        folder.close().unwrap();
+        directory.close().unwrap();
         assert!(!path.exists());
     }
 
     #[test]
     fn the_last_line_of_a_log_is_the_last_that_says_something() {
-        let folder = Folder::open(None).unwrap();
-        assert_eq!(folder.last_line("scraper-0"), "");
-        let mut log = folder.open_log("scraper-0", true).unwrap();
+        let directory = Directory::open(None).unwrap();
+        assert_eq!(directory.last_line("scraper-0"), "");
+        let mut log = directory.open_log("scraper-0", true).unwrap();
         writeln!(log, "{}\nfirst", "x".repeat(5000)).unwrap();
-        let mut log = folder.open_log("scraper-0", false).unwrap();
+        let mut log = directory.open_log("scraper-0", false).unwrap();
         write!(log, "error: port taken\n\n").unwrap();
-        assert_eq!(folder.last_line("scraper-0"), "error: port taken");
-        folder.open_log("scraper-0", true).unwrap();
-        assert_eq!(folder.last_line("scraper-0"), "");
+        assert_eq!(directory.last_line("scraper-0"), "error: port taken");
+        directory.open_log("scraper-0", true).unwrap();
+        assert_eq!(directory.last_line("scraper-0"), "");
     }
 
     #[test]
-    fn processes_are_told_with_their_addresses() {
-        let folder = Folder::open(None).unwrap();
+    fn processes_are_listed_with_their_addresses() {
+        let directory = Directory::open(None).unwrap();
         let addresses = BTreeMap::from([("admin", "127.0.0.101:8080".parse().unwrap())]);
         let entry = Entry {
             pid: None,
@@ -174,8 +174,8 @@ mod tests {
             addresses: &addresses,
             restarts: 2,
         };
-        folder.write_processes(&[entry]).unwrap();
-        let text = fs::read_to_string(folder.path().join("processes.json")).unwrap();
+        directory.write_processes(&[entry]).unwrap();
+        let text = fs::read_to_string(directory.path().join("processes.json")).unwrap();
         let expected = r#"[
   {
     "pid": null,

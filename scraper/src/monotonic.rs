@@ -7,12 +7,12 @@ use tributary_model::Timestamp;
 use tributary_runtime::clock::Clock;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Steady {
+pub(crate) struct MonotonicClock {
     origin: Timestamp,
     since: Instant,
 }
 
-impl Steady {
+impl MonotonicClock {
     /// From the date that it is now.
     pub(crate) fn new(clock: &Clock) -> Self {
         Self {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 /// How long to wait before an address that was taken is tried again, or when accepting failed.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Which state the door shall be in, and a number that grows with every order.
+/// Which state the gate shall be in, and a number that grows with every order.
 #[derive(Clone, Copy, Debug)]
 struct Order {
     number: u64,
@@ -21,14 +21,14 @@ struct Order {
 
 /// Opens and closes one listener. The connections it accepted belong to it.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Gate {
     order: watch::Sender<Order>,
     /// The number of the newest order that is carried out.
     done: watch::Sender<u64>,
     stop: CancellationToken,
 }
 
-impl Door {
+impl Gate {
     pub(crate) fn new(stop: CancellationToken) -> Self {
         let order = watch::Sender::new(Order {
             number: 0,
