@@ -34,11 +34,11 @@ const FLAGS: [Flag; 20] = [
     ),
     Flag(
         "min-request-timeout",
-        Treatment::Ignored("it is about watches, and there are none"),
+        Treatment::Ignored("watches, of fleet.tributary.dev, last up to 30 minutes"),
     ),
     Flag(
         "shutdown-watch-termination-grace-period",
-        Treatment::Ignored("it is about watches, and there are none"),
+        Treatment::Ignored("watches end when the process stops"),
     ),
     Flag(
         "storage-initialization-timeout",
