@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use tributary_apiserver::{
     api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
+    demand::Demand,
     node_roles::NodeRoles,
     store::{Source, Store},
 };
@@ -172,6 +173,7 @@ fn cluster(size: usize) -> Api {
         catalog,
         store,
         node_roles: NodeRoles::default(),
+        demand: Demand::default(),
         freshness: Freshness::default(),
         clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
         node_selector: None,

@@ -66,6 +66,7 @@ use self::{
 };
 use crate::{
     catalog::Catalog,
+    demand::Demand,
     node_roles::{NodeRoles, Scrapers},
     store::Store,
 };
@@ -79,6 +80,8 @@ pub struct Api {
     pub store: Store,
     /// Who scrapes which node.
     pub node_roles: NodeRoles,
+    /// On which nodes fresh metrics are needed.
+    pub demand: Demand,
     /// How old what is served is.
     pub freshness: Freshness,
     /// Tells the time of a request.

@@ -65,7 +65,12 @@ pub use self::{
     metrics::BusMetrics,
     node_scope::{Allow, BadAllow},
 };
-use crate::{catalog::Catalog, node_roles::NodeRoles, store::Store};
+use crate::{
+    catalog::Catalog,
+    demand::{self, Demand, Wish},
+    node_roles::NodeRoles,
+    store::Store,
+};
 
 /// The service: takes streams and feeds the store.
 #[derive(Clone, Debug)]
@@ -88,6 +93,9 @@ pub struct Bus {
     /// Spaces the lines about nodes and names that are refused.
     refusals: Arc<LogLimiter>,
     overdue: watch::Sender<Report>,
+    /// Which nodes are wanted fresh.
+    pub(crate) demand: Demand,
+    wishes: watch::Sender<Wish>,
 }
 
 impl Bus {
@@ -111,6 +119,8 @@ impl Bus {
             accounts: Accounts::default(),
             refusals: Arc::default(),
             overdue: watch::Sender::new(Report::from([])),
+            demand: Demand::default(),
+            wishes: watch::Sender::default(),
         }
     }
 
@@ -124,6 +134,12 @@ impl Bus {
             self.stop,
         )
         .await;
+        Ok(())
+    }
+
+    /// Tells publishers which nodes are wanted fresh, until the end.
+    pub(crate) async fn tell_demand(self) -> anyhow::Result<()> {
+        demand::tell(self.demand, self.wishes, self.stop).await;
         Ok(())
     }
 

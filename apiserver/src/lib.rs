@@ -11,6 +11,7 @@ pub mod catalog;
 mod certificates;
 mod config;
 mod coverage;
+pub mod demand;
 mod files;
 mod kube_api;
 pub mod node_roles;
@@ -271,6 +272,7 @@ async fn take_samples(
         metrics: bus.metrics.clone(),
         log_limiter: Arc::default(),
     };
+    tasks.spawn("demand", bus.clone().tell_demand());
     let publishing = auth.publishing(&args.bus_token_audience);
     bus.listen(tasks, &config.bus, (&publishing, &admission))
         .await
@@ -363,6 +365,7 @@ async fn answer(
         catalog: app.catalog,
         store: app.store,
         node_roles: app.node_roles,
+        demand: bus.demand.clone(),
         freshness: Freshness::register(&mut registry),
         clock: app.clock,
         node_selector: config.node_selector.clone(),

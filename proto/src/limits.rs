@@ -64,6 +64,12 @@ pub const LONGEST_RESOLUTION: Duration = Duration::from_hours(1);
 /// Nodes in one `Overdue`. More are told a moment later; the longest names fit.
 pub const OVERDUE_NODES: usize = 4_096;
 
+/// Nodes in one `Wanted`. More are not scraped more often; the longest names fit.
+pub const WANTED_NODES: usize = 4_096;
+
+/// For how long nodes may be wanted by one `Wanted`.
+pub const WANTED_FOR: Duration = Duration::from_mins(1);
+
 /// Nodes in one `Share`. More are told in the next; the longest names fit.
 pub const SHARE_NODES: usize = 4_096;
 

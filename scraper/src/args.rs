@@ -69,6 +69,21 @@ pub struct ScrapeArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub metric_resolution: GoDuration,
 
+    /// How often nodes are scraped for whose pods an autoscaler asks. 0s: no more often
+    /// than others. At least 1s.
+    ///
+    /// A frontend that is asked for the same pods again and again, by a label selector
+    /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A
+    /// minute after the last question they are scraped as the others. At most a fifth
+    /// of the nodes of a scraper are scraped this often, or ten.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "0s",
+        allow_hyphen_values = true
+    )]
+    pub fast_resolution: GoDuration,
+
     /// Scrape only nodes with these labels.
     ///
     /// The syntax is that of `kubectl -l`: `zone=a,arch in (amd64,arm64),!spot`.

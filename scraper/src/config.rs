@@ -41,6 +41,8 @@ use crate::{
 pub struct Config {
     /// How often each node is asked.
     pub(crate) resolution: Duration,
+    /// How often nodes are asked that are wanted fresh, if more often.
+    pub(crate) fast_resolution: Option<Duration>,
     /// How long a kubelet may take.
     pub(crate) request_timeout: Duration,
     /// Bytes of a kubelet's page.
@@ -116,6 +118,12 @@ pub enum BadConfig {
     /// `--metric-resolution`
     #[error("metric-resolution should be a time duration at least 10s, but value {0} provided")]
     ResolutionTooShort(GoDuration),
+    /// `--fast-resolution`
+    #[error(
+        "fast-resolution should be 0s, or a time duration at least 1s and at most \
+         metric-resolution, but value {0} provided"
+    )]
+    FastResolution(GoDuration),
     /// `--metric-resolution`
     #[error(
         "metric-resolution should be a time duration at most 1h0m0s, which is what frontends take, \
@@ -197,6 +205,15 @@ impl Config {
         }
     }
 
+    /// The same, with another pace for nodes that are wanted fresh.
+    #[must_use]
+    pub fn fast(self, resolution: Option<Duration>) -> Self {
+        Self {
+            fast_resolution: resolution,
+            ..self
+        }
+    }
+
     /// What one kubelet may take.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
@@ -225,6 +242,7 @@ impl TryFrom<Args> for Config {
         let types = args.kubelet.kubelet_preferred_address_types;
         Ok(Self {
             resolution,
+            fast_resolution: fast(args.scrape.fast_resolution, resolution)?,
             request_timeout,
             max_page: max_page(args.kubelet.kubelet_max_page_size)?,
             fallback: args.kubelet.kubelet_fallback,
@@ -331,6 +349,20 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
         });
     }
     Ok((interval, waited))
+}
+
+/// The shortest `--fast-resolution`.
+const SHORTEST_FAST: Duration = Duration::from_secs(1);
+
+fn fast(wanted: GoDuration, resolution: Duration) -> Result<Option<Duration>, BadConfig> {
+    let fast = wanted.positive().ok_or(BadConfig::FastResolution(wanted))?;
+    if fast.is_zero() {
+        Ok(None)
+    } else if (SHORTEST_FAST..=resolution).contains(&fast) {
+        Ok(Some(fast))
+    } else {
+        Err(BadConfig::FastResolution(wanted))
+    }
 }
 
 fn max_page(size: ByteSize) -> Result<usize, BadConfig> {

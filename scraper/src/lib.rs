@@ -143,21 +143,18 @@ impl Scraper {
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
-        let (reports, overdue) = mpsc::channel(REPORTS);
+        let (said, reports) = mpsc::channel(REPORTS);
         let scraping = Scraping {
             metrics: ScrapeMetrics::register(&mut registry, kubelets.page_counters()),
             client: kubelets,
             hub: hub.clone(),
             replicas: config.replicas,
             resolution: config.resolution,
+            fast_resolution: config.fast_resolution,
             clock: monotonic.clone(),
             assignment: assignment.clone(),
         };
-        let inputs = Inputs {
-            targets: targets.clone(),
-            view: view.clone(),
-            overdue,
-        };
+        let inputs = Inputs::new(&targets, &view, reports);
         let (ended, scraped) = (stop.clone(), leaving.scraped.clone().drop_guard());
         tasks.spawn("scrapes", async move {
             let _scraped = scraped;
@@ -172,7 +169,7 @@ impl Scraper {
             credentials: find_credentials(&mut tasks, &config, expiry),
             clock: monotonic,
             metrics: bus_metrics.clone(),
-            overdue: reports,
+            reports: said,
             assignment,
         };
         feed_frontends(&mut tasks, &config, &api, publisher, leaving).await?;

@@ -161,6 +161,10 @@ impl BusMetrics {
 pub(crate) struct ScrapeMetrics {
     /// Nodes that this scraper asks.
     pub(crate) nodes: Gauge,
+    /// Nodes that are asked at `--fast-resolution`.
+    pub(crate) fast: Gauge,
+    /// Wishes for one more of these that there was no room for.
+    pub(crate) fast_refused: Counter,
     /// Scrapes in flight.
     pub(crate) in_flight: Gauge,
     /// How long kubelets take, those that fail too.
@@ -185,6 +189,8 @@ impl ScrapeMetrics {
     pub(crate) fn register(registry: &mut Registry, pages: PageCounters) -> Self {
         let new = Self {
             nodes: Gauge::default(),
+            fast: Gauge::default(),
+            fast_refused: Counter::default(),
             in_flight: Gauge::default(),
             // 1 ms to 16 s.
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
@@ -198,6 +204,7 @@ impl ScrapeMetrics {
             "Nodes that this scraper scrapes",
             new.nodes.clone(),
         );
+        new.register_fast(scrape);
         scrape.register("in_flight", "Scrapes in flight", new.in_flight.clone());
         scrape.register_with_unit(
             "duration",
@@ -242,6 +249,19 @@ impl ScrapeMetrics {
             drop(new.refused.get_or_create(&Kind { kind }));
         }
         new
+    }
+
+    fn register_fast(&self, scrape: &mut Registry) {
+        scrape.register(
+            "fast_nodes",
+            "Nodes that are scraped at --fast-resolution",
+            self.fast.clone(),
+        );
+        scrape.register(
+            "fast_nodes_refused",
+            "Wishes of frontends to scrape a node at --fast-resolution, when enough are",
+            self.fast_refused.clone(),
+        );
     }
 
     pub(crate) fn outcome(&self, outcome: &'static str) {

@@ -52,17 +52,70 @@ pub(crate) struct Schedule {
     due: HashMap<NodeName, Timestamp>,
     order: BTreeSet<(Timestamp, NodeName)>,
     busy: BTreeMap<NodeName, Busy>,
+    /// The resolution of nodes that are wanted fresh; none if that is off.
+    fast_ms: Option<u64>,
+    /// The nodes that are wanted fresh, and until when. Of those that are here at
+    /// most [`most_fast`].
+    fast: HashMap<NodeName, Timestamp>,
+}
+
+/// How many of `nodes` are asked at the fast resolution at most: a fifth, and ten of
+/// a few.
+fn most_fast(nodes: usize) -> usize {
+    (nodes / 5).max(10)
 }
 
 impl Schedule {
     pub(crate) fn new(resolution: Duration) -> Self {
-        let resolution_ms = u64::try_from(resolution.as_millis()).unwrap_or(u64::MAX);
         Self {
-            resolution_ms: resolution_ms.max(1),
+            resolution_ms: millis(resolution).max(1),
             due: HashMap::new(),
             order: BTreeSet::new(),
             busy: BTreeMap::new(),
+            fast_ms: None,
+            fast: HashMap::new(),
         }
+    }
+
+    /// Asks nodes that are wanted fresh at this resolution, if it is the shorter one.
+    #[must_use]
+    pub(crate) fn with_fast(self, resolution: Option<Duration>) -> Self {
+        let fast_ms = resolution.map(millis);
+        let fast_ms = fast_ms.filter(|fast| (1..self.resolution_ms).contains(fast));
+        Self { fast_ms, ..self }
+    }
+
+    /// Asks a node at the fast resolution until then. False if there is no room: so
+    /// many are already that one more would be unfair to kubelets.
+    pub(crate) fn want(&mut self, node: &NodeName, until: Timestamp, now: Timestamp) -> bool {
+        let Some(fast_ms) = self.fast_ms.filter(|_| self.is_here(node)) else {
+            return true;
+        };
+        if let Some(wanted) = self.fast.get_mut(node) {
+            *wanted = until.max(*wanted);
+            return true;
+        }
+        if self.fast.len() >= most_fast(self.due.len() + self.busy.len()) {
+            self.fast.retain(|_, until| *until > now);
+        }
+        if self.fast.len() >= most_fast(self.due.len() + self.busy.len()) {
+            return false;
+        }
+        self.fast.insert(node.clone(), until);
+        // What is due later than at the next fast phase is due then.
+        if let Some(due) = self.due.get(node).copied() {
+            let soon = now.plus(Duration::from_millis(ahead(node, now, fast_ms)));
+            if soon < due {
+                self.order.remove(&(due, node.clone()));
+                self.put(node.clone(), soon);
+            }
+        }
+        true
+    }
+
+    /// How many nodes are asked at the fast resolution.
+    pub(crate) fn fast(&self) -> usize {
+        self.fast.len()
     }
 
     /// Adds a new node.
@@ -112,6 +165,7 @@ impl Schedule {
         if let Some(due) = self.due.remove(node) {
             self.order.remove(&(due, node.clone()));
         }
+        self.fast.remove(node);
     }
 
     /// The number of nodes, those in flight included.
@@ -182,15 +236,17 @@ impl Schedule {
     }
 
     /// The time from a scrape at `began` to the next one.
-    fn interval(&self, node: &NodeName, began: Timestamp) -> Duration {
-        let resolution = self.resolution_ms;
-        let phase = stable(node.as_str()) % resolution;
-        let at = u64::try_from(began.as_millis()).unwrap_or_default() % resolution;
-        let ahead = (phase + resolution - at) % resolution;
+    fn interval(&mut self, node: &NodeName, began: Timestamp) -> Duration {
+        let fast = self.fast.get(node).is_some_and(|until| *until > began);
+        if !fast {
+            self.fast.remove(node);
+        }
+        let fast_ms = self.fast_ms.filter(|_| fast);
+        let resolution = fast_ms.unwrap_or(self.resolution_ms);
         let least = resolution - resolution / 5;
-        Duration::from_millis(match ahead {
+        Duration::from_millis(match ahead(node, began, resolution) {
             0 => resolution,
-            _ => ahead.max(least),
+            ahead => ahead.max(least),
         })
     }
 
@@ -198,6 +254,17 @@ impl Schedule {
         self.order.insert((due, node.clone()));
         self.due.insert(node, due);
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long it is from `now` to the next phase of `node`, in milliseconds.
+fn ahead(node: &NodeName, now: Timestamp, resolution: u64) -> u64 {
+    let phase = stable(node.as_str()) % resolution;
+    let at = u64::try_from(now.as_millis()).unwrap_or_default() % resolution;
+    (phase + resolution - at) % resolution
 }
 
 #[cfg(test)]
@@ -372,5 +439,85 @@ mod tests {
         let before = Timestamp::from_millis(due.as_millis() - 1);
         assert_eq!(schedule.take_due(before), None);
         assert_eq!(schedule.take_due(due), Some("n1".into()));
+    }
+
+    /// When `node` is asked from `from` on, until `to`, with one message that wants it
+    /// for 30 s at 20 s.
+    fn asked_while_wanted(node: &str, fast: Option<Duration>) -> Vec<i64> {
+        let mut schedule = Schedule::new(RESOLUTION).with_fast(fast);
+        let name = NodeName::from(node);
+        schedule.add(&name, at(0));
+        let mut times = Vec::new();
+        let mut is_wanted = false;
+        while let Some(due) = schedule.next() {
+            let millis = due.as_millis() - at(0).as_millis();
+            if millis > 20_000 && !is_wanted {
+                is_wanted = true;
+                assert!(schedule.want(&name, at(50_000), at(20_000)));
+                continue;
+            }
+            if millis > 120_000 {
+                break;
+            }
+            schedule.take_due(due).unwrap();
+            times.push(millis);
+            schedule.done(&name, due);
+        }
+        times
+    }
+
+    #[test]
+    fn a_node_that_is_wanted_is_asked_at_the_fast_resolution_and_then_as_before() {
+        for n in 0..200 {
+            let node = format!("node-{n:05}");
+            let times = asked_while_wanted(&node, Some(Duration::from_secs(5)));
+            let apart = |from: i64, to: i64| -> Vec<i64> {
+                let pairs = times.windows(2);
+                let inside = pairs.filter(|pair| pair[0] >= from && pair[1] <= to);
+                inside.map(|pair| pair[1] - pair[0]).collect()
+            };
+            let first = times.iter().find(|time| **time > 20_000).unwrap();
+            assert!(*first <= 25_000, "{node} {times:?}");
+            let fast = apart(20_001, 50_000);
+            assert!(fast.len() >= 4, "{node} {times:?}");
+            assert!(
+                fast.iter().all(|it| (4_000..=5_000).contains(it)),
+                "{times:?}"
+            );
+            let after = apart(56_000, 120_000);
+            assert!(
+                after.iter().all(|it| (12_000..=15_000).contains(it)),
+                "{times:?}"
+            );
+            let phase = i64::try_from(stable(&node) % 15_000).unwrap();
+            assert_eq!(times.last().unwrap() % 15_000, phase, "{node} {times:?}");
+            assert_eq!(
+                asked_while_wanted(&node, None),
+                asked_while_wanted(&node, Some(RESOLUTION)),
+            );
+        }
+    }
+
+    #[test]
+    fn a_fifth_of_the_nodes_may_be_fast_and_ten_of_a_few() {
+        for (nodes, most) in [(4, 4), (30, 10), (200, 40)] {
+            let mut schedule = Schedule::new(RESOLUTION).with_fast(Some(Duration::from_secs(5)));
+            let name = |n: usize| NodeName::from(format!("n{n}"));
+            for n in 0..nodes {
+                schedule.add(&name(n), at(0));
+            }
+            let taken = (0..nodes).filter(|n| schedule.want(&name(*n), at(60_000), at(1_000)));
+            assert_eq!(taken.count(), most, "{nodes}");
+            assert_eq!(schedule.fast(), most);
+            // One that is already counts for no more, and those that are over make room.
+            assert!(schedule.want(&name(0), at(60_000), at(2_000)));
+            assert!(schedule.want(&name(nodes - 1), at(90_000), at(61_000)));
+            // One that is not here takes none, nor does one that has left.
+            let fast = schedule.fast();
+            assert!(schedule.want(&"other".into(), at(90_000), at(61_000)));
+            assert_eq!(schedule.fast(), fast);
+            schedule.remove(&name(nodes - 1));
+            assert_eq!(schedule.fast(), fast - 1);
+        }
     }
 }

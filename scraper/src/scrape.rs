@@ -52,6 +52,8 @@ pub(crate) struct Scraping {
     pub(crate) hub: Hub,
     pub(crate) replicas: usize,
     pub(crate) resolution: Duration,
+    /// That of nodes that are wanted fresh, if they are asked more often.
+    pub(crate) fast_resolution: Option<Duration>,
     pub(crate) clock: Clock,
     pub(crate) metrics: ScrapeMetrics,
     pub(crate) assignment: AssignmentMetrics,
@@ -64,8 +66,39 @@ pub(crate) struct Inputs {
     pub(crate) targets: watch::Receiver<Targets>,
     /// The members that share them. `None` while they are unknown.
     pub(crate) view: watch::Receiver<Option<View>>,
-    /// Nodes of which frontends lack samples.
-    pub(crate) overdue: mpsc::Receiver<Vec<String>>,
+    /// What frontends say about nodes.
+    pub(crate) reports: mpsc::Receiver<Report>,
+}
+
+impl Inputs {
+    pub(crate) fn new(
+        targets: &watch::Receiver<Targets>,
+        view: &watch::Receiver<Option<View>>,
+        reports: mpsc::Receiver<Report>,
+    ) -> Self {
+        Self {
+            targets: targets.clone(),
+            view: view.clone(),
+            reports,
+        }
+    }
+}
+
+/// What a frontend says about nodes.
+#[derive(Clone, Debug)]
+pub(crate) enum Report {
+    /// It lacks samples of these.
+    Overdue(Vec<String>),
+    /// It wants these fresh.
+    Wanted(Wanted),
+}
+
+/// Nodes that a frontend wants fresh.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) nodes: Vec<String>,
+    /// For how long from now on.
+    pub(crate) lasts: Duration,
 }
 
 /// A node that this scraper scrapes.
@@ -133,7 +166,7 @@ pub(crate) async fn scrape(
                 }
                 this.follow(&inputs);
             }
-            Some(nodes) = inputs.overdue.recv() => this.overdue(&nodes, &inputs),
+            Some(report) = inputs.reports.recv() => this.report(report, &inputs),
             Some(done) = this.in_flight.join_next() => this.finish(done?, &inputs),
             () = wait => {
                 this.tick(&inputs);
@@ -149,7 +182,7 @@ impl Loop {
         Self {
             monotonic: MonotonicClock::new(&scraping.clock),
             ownership: Ownership::new(scraping.replicas, scraping.resolution),
-            schedule: Schedule::new(scraping.resolution),
+            schedule: Schedule::new(scraping.resolution).with_fast(scraping.fast_resolution),
             scraping,
             owned: HashMap::new(),
             in_flight: JoinSet::new(),
@@ -189,9 +222,33 @@ impl Loop {
         self.apply(moves, &targets);
     }
 
+    fn report(&mut self, report: Report, inputs: &Inputs) {
+        match report {
+            Report::Overdue(nodes) => self.overdue(&nodes, inputs),
+            Report::Wanted(wanted) => self.want(wanted),
+        }
+    }
+
     fn overdue(&mut self, nodes: &[String], inputs: &Inputs) {
         let moves = self.ownership.overdue(nodes, self.monotonic.now());
         self.apply(moves, &inputs.targets.borrow());
+    }
+
+    /// Asks the nodes that are here more often for a while.
+    fn want(&mut self, wanted: Wanted) {
+        let now = self.monotonic.now();
+        let until = now.plus(wanted.lasts);
+        for node in wanted.nodes {
+            if !self.schedule.want(&node.into(), until, now) {
+                self.scraping.metrics.fast_refused.inc();
+            }
+        }
+        self.count_fast();
+    }
+
+    fn count_fast(&self) {
+        let fast = i64::try_from(self.schedule.fast()).unwrap_or(i64::MAX);
+        self.scraping.metrics.fast.set(fast);
     }
 
     fn tick(&mut self, inputs: &Inputs) {
@@ -327,7 +384,9 @@ impl Loop {
         metrics.in_flight.dec();
         metrics.duration.observe(done.took.as_secs_f64());
         self.trials -= usize::from(done.is_trial);
-        if !self.schedule.done(&done.node, done.began) {
+        let counts = self.schedule.done(&done.node, done.began);
+        self.count_fast();
+        if !counts {
             return; // released meanwhile
         }
         let Some(owned) = self.owned.get_mut(&done.node) else {

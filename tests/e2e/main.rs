@@ -16,6 +16,7 @@ mod facts;
 mod faults;
 mod flags;
 mod fleet;
+mod fresh;
 mod frontends;
 mod groups;
 mod layers;

@@ -86,6 +86,8 @@ pub struct Stack {
     /// Whether publishers show tokens instead of certificates.
     tokens: bool,
     resolution: Duration,
+    /// That of nodes that are wanted fresh.
+    fast: Option<Duration>,
     /// How long the Kubernetes API may take.
     limits: Limits,
     /// By how many seconds the clocks of both components are off.
@@ -105,6 +107,17 @@ impl Stack {
     pub async fn unhurried(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(10);
         Self::with(cluster, (scrapers, frontends), &[], resolution).await
+    }
+
+    /// The same, and nodes that are wanted fresh are asked every second. Scrapers find
+    /// each other by leases.
+    pub async fn fast(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
+        let mut stack = Self::unhurried(cluster, 0, frontends).await;
+        stack.fast = Some(Duration::from_secs(1));
+        for _ in 0..scrapers {
+            stack.join_scraper().await;
+        }
+        stack
     }
 
     /// This many scrapers that find each other by leases and frontends by
@@ -148,6 +161,7 @@ impl Stack {
             flags,
             tokens: false,
             resolution,
+            fast: None,
             limits: Limits::default(),
             clocks_off: Arc::default(),
             scrapers: Vec::new(),
@@ -415,7 +429,9 @@ impl Stack {
         let mut args = ScraperArgs::try_parse_from(flags).expect("flags");
         args.kube.limits = self.limits;
         let config = Config::try_from(args).expect("flags that fit together");
-        let config = config.paced(self.resolution, REQUEST_TIMEOUT);
+        let config = config
+            .paced(self.resolution, REQUEST_TIMEOUT)
+            .fast(self.fast);
         let stop = CancellationToken::new();
         let scraper = Scraper::start(config, self.clock(), stop.clone())
             .await

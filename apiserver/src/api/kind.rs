@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::{extract::Request, response::Response};
 use futures::future::BoxFuture;
-use tributary_model::{PodKey, Timestamp};
+use tokio::time::Instant;
+use tributary_model::{NodeName, PodKey, Timestamp};
 
 use super::{
     Api, Served, accept::Subject, answer::Answer, kinds::Resource, objects::Object,
     params::ListParams, status::Refusal, watch,
 };
+use crate::{auth::User, demand::Question};
 
 /// A kind: what its objects are, and where they come from.
 pub(crate) trait Kind: 'static {
@@ -40,6 +42,12 @@ pub(crate) trait Kind: 'static {
         now: Timestamp,
     ) -> impl Iterator<Item = Vec<Self::Object>> + Send + 'static;
 
+    /// The node whose samples the metrics of an object are from, where autoscalers ask
+    /// for its kind.
+    fn node(_object: &Self::Object) -> Option<&NodeName> {
+        None
+    }
+
     /// What is told of an object that there is no more; `None` of kinds that cannot be
     /// watched.
     fn gone(_key: &PodKey) -> Option<Self::Object> {
@@ -68,7 +76,18 @@ pub(super) fn list<K: Kind>(
         let subject = Subject::List(K::RESOURCE);
         let answer = Answer::<K>::to(&request, &served, subject)?;
         let (limit, from_start) = (params.limit, params.after.is_none());
+        // A list of everything says nothing of where fresh metrics are needed.
+        let query = request.uri().query().filter(|_| !params.labels.is_empty());
+        let wanted = query.is_some_and(|which| {
+            is_asked_again(&served.api, &request, namespace.as_deref(), which)
+        });
+        let demand = wanted.then(|| served.api.demand.clone());
         let pages = K::pages(served.api, namespace, params, answer.now);
+        let pages = pages.inspect(move |page| {
+            if let Some(demand) = &demand {
+                demand.want(page.iter().filter_map(K::node), Instant::now());
+            }
+        });
         if K::RESOURCE.watched {
             return Ok(answer.versioned(pages, limit, from_start).await);
         }
@@ -84,6 +103,25 @@ pub(super) fn one<K: Kind>(
 ) -> Result<Response, Refusal> {
     let subject = Subject::Object(K::RESOURCE);
     let answer = Answer::<K>::to(request, served, subject)?;
-    let object = K::get(&served.api, key, answer.now)?;
+    let api = &served.api;
+    let namespace = Some(key.namespace.as_ref());
+    let asked_again = is_asked_again(api, request, namespace, key.name.as_ref());
+    let object = K::get(api, key, answer.now)?;
+    if asked_again && let Some(node) = K::node(&object) {
+        api.demand.want([node], Instant::now());
+    }
     Ok(answer.one(&object))
+}
+
+/// Whether somebody asks this again and again, as an autoscaler does.
+fn is_asked_again(api: &Api, request: &Request, namespace: Option<&str>, which: &str) -> bool {
+    let Some(user) = request.extensions().get::<Arc<User>>() else {
+        return false;
+    };
+    let question = Question {
+        user: &user.name,
+        namespace,
+        which,
+    };
+    api.demand.asked(question, Instant::now())
 }

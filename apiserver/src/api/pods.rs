@@ -79,6 +79,10 @@ impl Kind for PodMetrics {
         }
     }
 
+    fn node(pod: &Self) -> Option<&NodeName> {
+        pod.pod.node.as_ref()
+    }
+
     fn pages(
         api: Arc<Api>,
         namespace: Option<String>,

@@ -33,6 +33,7 @@ use super::{
     wire::{TooMany, Weighed, weigh},
 };
 use crate::{
+    demand::Wish,
     node_roles::{self, Present},
     store::Source,
 };
@@ -50,12 +51,13 @@ pub(super) struct Session {
     publisher: Option<Publisher>,
     /// The publisher in the list of those that are connected, as long as the stream lives.
     present: Option<Present>,
-    /// When the next message must have arrived.
+    /// When the `Hello` must have arrived.
     hello_by: Instant,
     pace: Pace,
     /// No message is read before this time.
     wait: Option<Instant>,
     overdue: watch::Receiver<Report>,
+    wishes: watch::Receiver<Wish>,
     ended: bool,
     account: Arc<Account>,
     /// The connection is nobody's to close while there is a session on it.
@@ -101,6 +103,7 @@ impl Session {
             pace: Pace::new(Rate::OF_STREAM, now),
             wait: None,
             overdue: bus.overdue.subscribe(),
+            wishes: bus.wishes.subscribe(),
             bus,
             frames,
             peer: from,
@@ -146,6 +149,9 @@ impl Session {
                 Ok(()) = self.overdue.changed(), if self.publisher.is_some() => {
                     return Ok(Some(self.report()));
                 }
+                Ok(()) = self.wishes.changed(), if self.publisher.is_some() => {
+                    return Ok(Some(self.wish()));
+                }
                 Some(()) = reached(look_at) => {
                     match self.publisher.as_mut().and_then(|it| it.look(&self.bus)) {
                         Some(response) => return Ok(Some(respond(response))),
@@ -180,6 +186,14 @@ impl Session {
         let nodes = report.iter().map(ToString::to_string).collect();
         self.bus.metrics.reports.inc();
         respond(Response::Overdue(v1::Overdue { nodes }))
+    }
+
+    /// Which nodes are wanted fresh.
+    fn wish(&mut self) -> PublishResponse {
+        let wish = self.wishes.borrow_and_update();
+        let nodes = wish.nodes.iter().map(ToString::to_string).collect();
+        let lasts_ms = u64::try_from(wish.lasts.as_millis()).unwrap_or(u64::MAX);
+        respond(Response::Wanted(v1::Wanted { nodes, lasts_ms }))
     }
 
     /// Checks the size of a message, and handles it if it has no more parts than allowed.

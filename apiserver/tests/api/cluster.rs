@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 use tributary_apiserver::{
     api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
+    demand::Demand,
     node_roles::NodeRoles,
     store::{Source, Store},
 };
@@ -74,6 +75,7 @@ impl Cluster {
             catalog: Catalog::default(),
             store: Store::new(None),
             node_roles: NodeRoles::default(),
+            demand: Demand::default(),
             freshness: Freshness::default(),
             clock: Clock::fixed(jiff::Timestamp::from_millisecond(NOW).unwrap()),
             node_selector: None,

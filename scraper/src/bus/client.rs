@@ -1,6 +1,6 @@
 //! One stream to one frontend.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -8,10 +8,10 @@ use tonic::{Code, Request, Status};
 use tracing::{debug, info, warn};
 use tributary_proto::{
     convert::failure_text,
-    limits::{MESSAGE_BYTES, OVERDUE_NODES, PROTOCOL},
+    limits::{MESSAGE_BYTES, OVERDUE_NODES, PROTOCOL, WANTED_FOR, WANTED_NODES},
     v1::{
-        Hello, NodeRefused, Overdue, PublishRequest, publish_request, publish_response::Message,
-        sample_bus_client::SampleBusClient,
+        self, Hello, NodeRefused, Overdue, PublishRequest, publish_request,
+        publish_response::Message, sample_bus_client::SampleBusClient,
     },
 };
 use tributary_runtime::clock::Clock;
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     config::Config,
     metrics::{AssignmentMetrics, BusMetrics, node_refused},
+    scrape::{Report, Wanted},
 };
 
 /// Who this scraper is, and what its streams share.
@@ -61,8 +62,8 @@ pub(crate) struct Client {
     pub(crate) credentials: Credentials,
     pub(crate) clock: Clock,
     pub(crate) metrics: BusMetrics,
-    /// Where word of overdue nodes goes.
-    pub(crate) overdue: mpsc::Sender<Vec<String>>,
+    /// Where what frontends say about nodes goes.
+    pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) assignment: AssignmentMetrics,
 }
 
@@ -142,6 +143,7 @@ impl Client {
                 }
                 Some(Message::Overdue(overdue)) => self.overdue(overdue),
                 Some(Message::NodeRefused(refused)) => self.refused(frontend_address, refused),
+                Some(Message::Wanted(wanted)) => self.wanted(wanted),
                 // A later version may say what this one does not know.
                 None => debug!(%frontend_address, "message skipped"),
             }
@@ -153,9 +155,22 @@ impl Client {
     /// will say so again a resolution later.
     fn overdue(&self, mut overdue: Overdue) {
         overdue.nodes.truncate(OVERDUE_NODES);
-        if self.overdue.try_send(overdue.nodes).is_err() {
+        self.report(Report::Overdue(overdue.nodes));
+    }
+
+    fn report(&self, report: Report) {
+        if self.reports.try_send(report).is_err() {
             self.assignment.reports_dropped.inc();
         }
+    }
+
+    /// Hands on which nodes are wanted fresh. If nobody reads it now, the frontend
+    /// will say so again.
+    fn wanted(&self, mut wanted: v1::Wanted) {
+        wanted.nodes.truncate(WANTED_NODES);
+        let lasts = Duration::from_millis(wanted.lasts_ms).min(WANTED_FOR);
+        let nodes = wanted.nodes;
+        self.report(Report::Wanted(Wanted { nodes, lasts }));
     }
 
     /// Says once why a frontend does not take a node. Its other nodes go on.

@@ -134,7 +134,7 @@ mod tests {
             credentials: Credentials::new(files),
             clock: Clock::system(),
             metrics: BusMetrics::default(),
-            overdue: mpsc::channel(1).0,
+            reports: mpsc::channel(1).0,
             assignment: AssignmentMetrics::default(),
         }
     }

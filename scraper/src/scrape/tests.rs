@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 struct Stage {
     targets: watch::Sender<Targets>,
     view: watch::Sender<Option<View>>,
-    overdue: mpsc::Sender<Vec<String>>,
+    reports: mpsc::Sender<Report>,
     metrics: ScrapeMetrics,
     _scrapes: JoinSet<Result<(), JoinError>>,
 }
@@ -43,24 +43,25 @@ fn stage() -> Stage {
         hub: Hub::default(),
         replicas: 1,
         resolution: RESOLUTION,
+        fast_resolution: Some(Duration::from_secs(5)),
         clock: Clock::system(),
         metrics: metrics.clone(),
         assignment: AssignmentMetrics::default(),
     };
     let (targets, targets_input) = watch::channel(Targets::default());
     let (view, view_input) = watch::channel(None);
-    let (overdue, overdue_input) = mpsc::channel(4);
+    let (reports, received) = mpsc::channel(4);
     let inputs = Inputs {
         targets: targets_input,
         view: view_input,
-        overdue: overdue_input,
+        reports: received,
     };
     let mut scrapes = JoinSet::new();
     scrapes.spawn(scrape(scraping, inputs, CancellationToken::new()));
     Stage {
         targets,
         view,
-        overdue,
+        reports,
         metrics,
         _scrapes: scrapes,
     }
@@ -130,9 +131,45 @@ async fn nodes_of_others_that_do_not_answer_leave_room_for_ours() {
     let (first, began) = asked(&ours).await;
     drop(first);
     // As after a part of the network is gone.
-    stage.overdue.send(theirs).await.unwrap();
+    stage.reports.send(Report::Overdue(theirs)).await.unwrap();
     sleep(Duration::from_secs(3)).await;
     assert_eq!(stage.metrics.in_flight.get(), 250);
     let (_second, again) = asked(&ours).await;
     assert!(again - began <= RESOLUTION, "{:?}", again - began);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_wanted_fresh_is_asked_every_five_seconds() {
+    let kubelet = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stage = stage();
+    stage
+        .view
+        .send_replace(Some(View::new("me".into(), Vec::new())));
+    stage
+        .targets
+        .send_replace(Targets::of([target("n1", &kubelet)]));
+    let mut times = Vec::new();
+    for n in 0..12 {
+        if n == 2 {
+            let wanted = Wanted {
+                nodes: vec!["n1".to_owned(), "elsewhere".to_owned()],
+                lasts: Duration::from_secs(30),
+            };
+            stage.reports.send(Report::Wanted(wanted)).await.unwrap();
+        }
+        // It closes the connection, so the scrape is over.
+        let (stream, at) = asked(&kubelet).await;
+        drop(stream);
+        times.push(at);
+    }
+    let apart: Vec<u64> = times
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]).as_millis().try_into().unwrap())
+        .collect();
+    let fast = apart.iter().filter(|it| **it <= 5_050).count();
+    // 30 s of five each, and the first of them wherever the message came.
+    assert!((5..=7).contains(&fast), "{apart:?}");
+    let slow = apart.iter().filter(|it| **it >= 12_000).count();
+    assert!(slow >= 3, "{apart:?}");
+    assert_eq!(stage.metrics.fast.get(), 0);
 }

@@ -1,0 +1,89 @@
+//! Nodes whose pods somebody scales by are asked more often.
+
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
+
+use super::{PODS, all_served, steady};
+
+/// How many nodes the scrapers ask at the fast resolution.
+async fn fast_nodes(stack: &Stack, scrapers: &[usize]) -> u64 {
+    let mut all = 0;
+    for scraper in scrapers {
+        all += stack
+            .of_scraper(*scraper, "tributary_scrape_fast_nodes")
+            .await;
+    }
+    all
+}
+
+fn requests(stack: &Stack, node: &str) -> u64 {
+    stack.cluster.kubelet_stats(node).unwrap().requests
+}
+
+/// A pod and its node.
+async fn pod_of(front: &Client, node: &str) -> String {
+    let path = format!("{PODS}?fieldSelector=spec.nodeName%3D{node}");
+    let pods = front.ok(&path).await.unwrap().items();
+    let meta = &pods[0]["metadata"];
+    let (namespace, name) = (meta["namespace"].as_str(), meta["name"].as_str());
+    let base = PODS.trim_end_matches("/pods");
+    format!(
+        "{base}/namespaces/{}/pods/{}",
+        namespace.unwrap(),
+        name.unwrap()
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often() {
+    let mut stack = Stack::fast(steady(6, 2), 2, 1).await;
+    let front = stack.front(0);
+    all_served(&stack, &front).await;
+    let pod = pod_of(&front, "node-00003").await;
+    assert_eq!(fast_nodes(&stack, &[0, 1]).await, 0);
+    // Once is a person.
+    front.ok(&pod).await.unwrap();
+    // Lists of everything do not count, however often.
+    for _ in 0..5 {
+        front.ok(PODS).await.unwrap();
+    }
+    let before = requests(&stack, "node-00003");
+    eventually(|| async {
+        front.ok(&pod).await?;
+        match fast_nodes(&stack, &[0, 1]).await {
+            1 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    let since = (
+        requests(&stack, "node-00003"),
+        requests(&stack, "node-00004"),
+    );
+    eventually(|| async {
+        let asked = (
+            requests(&stack, "node-00003"),
+            requests(&stack, "node-00004"),
+        );
+        let (fast, slow) = (asked.0 - since.0, asked.1 - since.1);
+        if slow < 2 {
+            return Err(format!("{fast} and {slow}"));
+        }
+        // Ten to one; two of the slow ones are a second or more than ten apart.
+        assert!(fast >= 8, "{fast} to {slow}, {before} before");
+        Ok(())
+    })
+    .await;
+    // Whoever asks it next is told within seconds.
+    let of_first = stack.of_scraper(0, "tributary_scrape_fast_nodes").await;
+    let owner = usize::from(of_first != 1);
+    stack.kill_scraper(owner).await;
+    eventually(|| async {
+        front.ok(&pod).await?;
+        match fast_nodes(&stack, &[1 - owner]).await {
+            1 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    stack.stop().await;
+}
