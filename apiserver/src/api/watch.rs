@@ -4,7 +4,7 @@
 //! There is no log of changes: each watch looks at the objects once a second, or less
 //! often if they are many, and compares. So what comes and goes between two looks is
 //! not told. Nothing is remembered of a watch that ended: a client says by the version
-//! of its list ([`digest`](super::digest)) whether it has what there is.
+//! of its list ([`digest`]) whether it has what there is.
 //!
 //! Bounded in number, for all callers together and for each; in time; and in what
 //! one costs, since many objects are looked at less often.
