@@ -1,5 +1,5 @@
-//! On which nodes there are pods that somebody scales by: scrapers ask these more
-//! often (docs/decisions/0031-fresh-where-somebody-scales.md).
+//! Which nodes have pods that an autoscaler reads: scrapers scrape these more
+//! often (docs/decisions/0031-fresh-where-autoscalers-read.md).
 //!
 //! An autoscaler asks for the same pods again and again, by a label selector or by
 //! name. A list of everything, which dashboards ask for, says nothing of where fresh
@@ -30,15 +30,15 @@ const WANTED_FOR: Duration = Duration::from_mins(1);
 /// Questions that are remembered. A cluster has fewer autoscalers.
 const QUESTIONS: usize = 8_192;
 
-/// How often scrapers are told, and for how long that counts, which is longer, so
+/// How often scrapers get a message, and for how long it counts, which is longer, so
 /// that a message that is late changes nothing.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 const TELL_FOR: Duration = Duration::from_secs(15);
 
-/// Nodes that become wanted within this time are told together.
+/// Nodes that become wanted within this time are in one message.
 const TOGETHER: Duration = Duration::from_millis(250);
 
-/// What is told to each stream.
+/// The message to each stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
     /// The nodes, of which there may be none.
@@ -121,7 +121,7 @@ impl Demand {
         }
     }
 
-    /// What scrapers are to be told `now`.
+    /// The message for scrapers `now`.
     fn wish(&self, now: Instant) -> Wish {
         let nodes = &mut self.lock().nodes;
         nodes.retain(|_, until| now < *until);
@@ -151,7 +151,7 @@ pub(crate) async fn tell(demand: Demand, wishes: watch::Sender<Wish>, stop: Canc
         let now = Instant::now();
         next = now + TELL_EVERY;
         let wish = demand.wish(now);
-        // When the last is over the scrapers find that out by themselves.
+        // Scrapers notice by themselves when the last one is over.
         if !wish.nodes.is_empty() {
             wishes.send_replace(wish);
         }

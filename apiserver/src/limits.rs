@@ -85,7 +85,7 @@ pub(crate) struct Busy;
 pub(crate) enum Whose {
     /// Of the one who needs room.
     Own,
-    /// Of anybody who may have to make room for that one.
+    /// Of every tenant that may have to make room for that one.
     Anybody,
 }
 
@@ -118,7 +118,7 @@ impl Limits {
     ) -> Result<RequestPermit, Busy> {
         let taken = match self.0.room.as_ref().filter(|_| !self.is_exempt(path)) {
             None => None,
-            // They need none, so nobody has to make room for them.
+            // They need no permit, so no answer is dropped for them.
             Some(room) if privileged => room.take_free(user),
             Some(room) => Some(room.take(user)?),
         };

@@ -204,7 +204,7 @@ impl Families {
         self.total.get_or_create(&counted).inc();
         let timed = Timed { dry_run, target };
         self.seconds.get_or_create(&timed).observe(took);
-        // How long somebody watches is no sign of how well he is served.
+        // The length of a watch says nothing about how fast requests are answered.
         if target.verb != "WATCH" {
             self.sli_seconds.get_or_create(&target).observe(took);
         }

@@ -1,4 +1,4 @@
-//! Nodes whose pods somebody scales by are asked more often.
+//! Nodes with pods that an autoscaler reads are scraped more often.
 
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 
@@ -73,7 +73,7 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
         Ok(())
     })
     .await;
-    // Whoever asks it next is told within seconds.
+    // The next owner learns of it within seconds.
     let of_first = stack.of_scraper(0, "tributary_scrape_fast_nodes").await;
     let owner = usize::from(of_first != 1);
     stack.kill_scraper(owner).await;

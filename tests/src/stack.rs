@@ -383,7 +383,7 @@ impl Stack {
         Front { process, api, bus }
     }
 
-    /// Of this many fixed shards, this one, which is told of each frontend.
+    /// Of this many fixed shards, this one, with the address of each frontend.
     fn shard(&self, index: usize, count: usize) -> Vec<String> {
         let shard = [
             format!("--shard-index={index}"),

@@ -23,7 +23,7 @@ pub(crate) enum Subject {
     Object(&'static Resource),
     /// A list of objects.
     List(&'static Resource),
-    /// What becomes of a list: JSON, object by object.
+    /// The form of a list: JSON, object by object.
     Watch,
 }
 

@@ -53,7 +53,7 @@ pub(super) struct Reservation {
     budget: Budget,
     /// Whose it is.
     tenant: Arc<str>,
-    /// Lets go of answers that nobody reads, where there is no room.
+    /// Drops answers that are not read, where there is no room.
     limits: Option<Limits>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -132,7 +132,7 @@ impl Reservation {
     ///
     /// # Errors
     ///
-    /// There is no room, also without the answers that nobody reads.
+    /// There is no room, even after the answers that are not read were dropped.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Busy> {
         let missing = bytes.div_ceil(STEP).saturating_sub(self.reserved());
         if bytes <= WHOLE || missing == 0 {

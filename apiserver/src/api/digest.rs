@@ -1,4 +1,4 @@
-//! What stands for a list in few digits, so that whoever watches can say what it
+//! A short number for the content of a list, with which a client that watches says what it
 //! has: the `resourceVersion` of kinds that can be watched.
 //!
 //! It comes from the content and nothing else, so that any frontend can tell whether

@@ -131,7 +131,7 @@ impl Fields {
         terms.any(|term| matches!(term.field, Field::More(_)))
     }
 
-    /// Whether an object meets the conditions on other fields; `has` tells whether the
+    /// Whether an object meets the conditions on other fields; `has` says whether the
     /// field at a path has a value.
     pub(crate) fn matches_more(&self, has: impl Fn(&str, &str) -> bool) -> bool {
         self.0.iter().all(|term| match term.field {

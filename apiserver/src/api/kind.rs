@@ -48,7 +48,7 @@ pub(crate) trait Kind: 'static {
         None
     }
 
-    /// What is told of an object that there is no more; `None` of kinds that cannot be
+    /// What a watch sends for an object that no longer exists; `None` of kinds that cannot be
     /// watched.
     fn gone(_key: &PodKey) -> Option<Self::Object> {
         None
@@ -113,7 +113,7 @@ pub(super) fn one<K: Kind>(
     Ok(answer.one(&object))
 }
 
-/// Whether somebody asks this again and again, as an autoscaler does.
+/// Whether the user asks this again and again, as an autoscaler does.
 fn is_asked_again(api: &Api, request: &Request, namespace: Option<&str>, which: &str) -> bool {
     let Some(user) = request.extensions().get::<Arc<User>>() else {
         return false;

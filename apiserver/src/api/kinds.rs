@@ -106,7 +106,7 @@ pub(crate) struct Resource {
     pub(crate) fields: &'static [&'static str],
     /// One of what it is about, in words.
     pub(crate) about: &'static str,
-    /// The kind by which a missing object is called, and the group if it is told.
+    /// The kind in the error for a missing object, and the group, if the error has one.
     pub(crate) missing: (&'static str, &'static str),
     /// What its tokens bear, which continue lists of no other resource.
     pub(crate) mark: u8,

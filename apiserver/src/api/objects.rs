@@ -1,4 +1,4 @@
-//! What an object is to whoever writes it, and what is the same in those of
+//! What the writers need of an object, and what is the same in those of
 //! `metrics.k8s.io` (docs/parity.md#objects).
 
 use std::{fmt, time::Duration};
@@ -41,7 +41,7 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
     /// Its labels.
     fn labels(&self) -> &Labels;
 
-    /// When what it tells was measured, if it is a measurement.
+    /// When its content was measured, if it is a measurement.
     fn measured_at(&self) -> Option<Timestamp> {
         None
     }

@@ -64,7 +64,7 @@ pub(crate) enum Refusal {
         /// The node that it is or runs on, and who scrapes that, if it is known.
         by: Option<(NodeName, Scrapers)>,
     },
-    /// What the client has of a list is not what there was, as far as anybody knows.
+    /// The content that the client has of a list is not known here.
     #[error("the provided resource version is too old: list again")]
     Expired,
     /// It is not known yet which objects exist.

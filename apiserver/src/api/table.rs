@@ -8,7 +8,7 @@ use super::{
     quantity, time,
 };
 
-/// An object that tells what is used.
+/// An object that has usage.
 pub(crate) trait Used: Object {
     /// All that it uses: of a pod, the sum of its containers.
     fn total(&self) -> Amounts;

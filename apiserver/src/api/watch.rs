@@ -1,9 +1,9 @@
-//! Watches of kinds that are told from memory: who watches gets what a list would
+//! Watches of kinds that are served from memory: a client that watches gets what a list would
 //! show, again and again, as far as it changed.
 //!
 //! There is no log of changes: each watch looks at the objects once a second, or less
 //! often if they are many, and compares. So what comes and goes between two looks is
-//! not told. Nothing is remembered of a watch that ended: a client says by the version
+//! not sent. Nothing is remembered of a watch that ended: a client says by the version
 //! of its list ([`digest`]) whether it has what there is.
 //!
 //! Bounded in number, for all callers together and for each; in time; and in what
@@ -233,7 +233,7 @@ impl<K: Kind> Watching<K> {
         if version == current {
             self.pause();
         } else if version.has_names_of(current) {
-            // What it has of them is not known: all are told again.
+            // What it has of them is not known: all are sent again.
             for seen in self.seen.values_mut() {
                 seen.content = !seen.content;
             }

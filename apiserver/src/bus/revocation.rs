@@ -1,8 +1,8 @@
-//! Ends streams whose publishers may publish no longer.
+//! Ends streams whose publishers may no longer publish.
 //!
 //! A stream is driven by its responses. A peer that takes none stops it, and with it any
 //! check that the stream makes itself. So one task checks for all, and closes the
-//! connection of a stream that does not end when it is told.
+//! connection of a stream that does not end when it gets the refusal.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tonic::Status;
 use tributary_proto::limits::STREAMS;
 use tributary_runtime::serve::Peer;
 
-/// How long a stream may take to end after it was told.
+/// How long a stream may take to end after it got the refusal.
 const WITHIN: Duration = Duration::from_secs(5);
 
 /// A stream that is checked.

@@ -60,7 +60,7 @@ pub(super) struct Session {
     wishes: watch::Receiver<Wish>,
     ended: bool,
     account: Arc<Account>,
-    /// The connection is nobody's to close while there is a session on it.
+    /// The connection is not closed for others while there is a session on it.
     _trusted: Option<Trusted>,
     /// Tells that the publisher may publish no longer.
     denied: oneshot::Receiver<Status>,

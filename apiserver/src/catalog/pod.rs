@@ -6,7 +6,7 @@ use tributary_model::{NodeName, PodKey};
 
 use super::{PodRecord, uid::Uid};
 
-/// A pod that the API server told of.
+/// A pod of the Kubernetes API.
 #[derive(Clone, Debug)]
 pub(super) struct Reported {
     pub(super) pod: PodRecord,
@@ -18,8 +18,8 @@ pub(super) struct Reported {
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) record: Arc<PodRecord>,
-    /// As much of the uid as tells two pods of one name apart. Of one that nobody told
-    /// of it is that of no text.
+    /// Enough of the UID to distinguish two pods of one name. That of an empty text, where
+    /// the UID is not known.
     uid: u64,
 }
 
@@ -28,7 +28,7 @@ impl Pod {
         &self.record.key
     }
 
-    /// What tells it from another pod of the same name.
+    /// What distinguishes it from another pod of the same name.
     pub(super) fn uid(&self) -> u64 {
         self.uid
     }

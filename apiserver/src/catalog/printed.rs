@@ -162,7 +162,7 @@ fn pod(meta: Meta<'_>, node: Option<&str>) -> PrintedPod {
     }
 }
 
-/// The pods of an event, by what tells them apart alone.
+/// The pods of an event, only by what distinguishes them.
 fn named(json: &str) -> Vec<PrintedPod> {
     let event: NamedPods<'_> = from_json(json).unwrap_or_default();
     let pods = match event.rows {

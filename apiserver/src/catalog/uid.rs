@@ -16,7 +16,7 @@ impl From<&str> for Uid {
 }
 
 impl Uid {
-    /// Half as long, which tells two of one name apart as well.
+    /// Half as long, which distinguishes two of one name as well.
     pub(super) fn short(self) -> u64 {
         BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
     }

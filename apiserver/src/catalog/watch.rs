@@ -54,7 +54,7 @@ fn running_pods() -> Watched {
     }
 }
 
-/// Where what is told of pods goes. Cheap to clone.
+/// Where changes of pods go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Pods {
     /// All that are known.

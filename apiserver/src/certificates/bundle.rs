@@ -154,7 +154,7 @@ pub(super) fn distinct(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<
     up_to(usize::MAX, cas)
 }
 
-/// The same, [`MOST_CAS`] at most. For those that the Secret has: what is told by others
+/// The same, [`MOST_CAS`] at most. For those that the Secret has: what is written by others
 /// is not ours to cut.
 pub(super) fn capped(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
     up_to(MOST_CAS, cas)

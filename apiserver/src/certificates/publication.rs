@@ -36,7 +36,7 @@ pub(super) struct Publication {
 /// once.
 const TRIES: u32 = 4;
 
-/// Where the CA is told.
+/// Where the CA is published.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place<'a> {
     /// The APIService of this name.

@@ -15,7 +15,7 @@ pub(crate) struct Shown(Arc<Mutex<State>>);
 struct State {
     /// Until when what is shown is good.
     good_until: Option<Instant>,
-    /// Whether all who verify were told the CA once.
+    /// Whether the CA was once published at every place.
     published: bool,
 }
 
@@ -24,7 +24,7 @@ impl Shown {
     ///
     /// # Errors
     ///
-    /// What is shown is not good, or its CA was never told to all who verify.
+    /// The pair in use is not good, or its CA was never published at every place.
     pub(crate) fn check(&self) -> Result<(), String> {
         let state = self.state();
         if state.good_until.is_none_or(|until| until <= Instant::now()) {

@@ -27,7 +27,7 @@ const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// All places. An answer keeps its place until the peer has taken it, and a peer may
 /// take nothing; so each tenant has a share, and what is not taken makes room. A tenant
-/// is a user, or a namespace with all its service accounts: whoever may create one can
+/// is a user, or a namespace with all its service accounts: a tenant that may create one can
 /// create any number.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -110,8 +110,8 @@ impl Room {
         taken.is_ok().then(|| self.taken(tenant))
     }
 
-    /// Drops an answer that nobody reads for what an answer to `tenant` holds: one of
-    /// its own, or of anybody. False if there is none.
+    /// Drops an answer that is not read, for the memory of an answer to `tenant`: one of
+    /// its own, or of any tenant. False if there is none.
     pub(super) fn make_room_for(&self, tenant: &str, whose: Whose) -> bool {
         let full = match whose {
             Whose::Own => Full::Share,
@@ -175,7 +175,7 @@ impl Places {
 
     fn take(&mut self, tenant: &Arc<str>, per_user: usize) -> Result<(), Full> {
         let has = self.of(tenant);
-        // First, so that a tenant who has its share takes from nobody.
+        // First, so that a tenant with a full share takes nothing from others.
         if has >= per_user {
             return Err(Full::Share);
         }

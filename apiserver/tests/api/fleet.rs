@@ -421,7 +421,7 @@ impl Watch {
         Err((status, serde_json::from_slice(&whole).unwrap()))
     }
 
-    /// Type, name and state of what is told next; `None` at the end.
+    /// Type, name and state of the next event; `None` at the end.
     async fn next(&mut self) -> Option<Vec<(String, String, String)>> {
         let frame = self.0.frame().await?;
         let text = String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap();
@@ -513,7 +513,7 @@ async fn a_watch_goes_on_where_the_list_ended() {
     let mut watch = Watch::begin(&router, &query).await.unwrap();
     assert_eq!(watch.next().await.unwrap().len(), 3);
 
-    // One is gone, and it would not be told.
+    // One is gone, and no event would say so.
     cluster.api.catalog.remove_node("n1");
     let (status, reported) = Watch::begin(&router, &query).await.err().unwrap();
     assert_eq!((status, &reported["reason"]), (410, &json!("Expired")));

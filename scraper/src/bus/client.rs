@@ -164,8 +164,8 @@ impl Client {
         }
     }
 
-    /// Hands on which nodes are wanted fresh. If nobody reads it now, the frontend
-    /// will say so again.
+    /// Hands on which nodes are wanted fresh. If the scraper is too busy to read it, the
+    /// frontend sends it again.
     fn wanted(&self, mut wanted: v1::Wanted) {
         wanted.nodes.truncate(WANTED_NODES);
         let lasts = Duration::from_millis(wanted.lasts_ms).min(WANTED_FOR);

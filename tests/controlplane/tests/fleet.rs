@@ -16,7 +16,7 @@ const READERS: &str = concat!(
     "/../../deploy/kustomize/base/rbac-readers.yaml"
 );
 
-/// Waits until every node is told as served.
+/// Waits until every node is shown as served.
 async fn all_served(kubectl: &Kubectl) -> anyhow::Result<()> {
     eventually("all nodes are served", || async {
         let served = [

@@ -308,7 +308,7 @@ fn reason(why: &NoMetrics, failed: Option<&FailedScrape>) -> &'static str {
     }
 }
 
-/// The same as a sentence, without ages: these are told as times.
+/// The same as a sentence, without ages: the status has times instead.
 fn message(why: &NoMetrics, failed: Option<&FailedScrape>) -> String {
     match why {
         NoMetrics::Failed(failure) => failed.map_or_else(

@@ -74,7 +74,7 @@ fn of_failure(reason: &str) -> Option<&'static str> {
     })
 }
 
-/// Nobody scrapes it, as far as anybody says.
+/// No publisher reports it as its own.
 fn unscraped(known: &Known) -> Option<&'static str> {
     let anonymous =
         known.reported && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();

@@ -18,7 +18,7 @@ pub(crate) struct Column<T> {
     pub(crate) kind: &'static str,
     /// Whether it is shown with `-o wide` only.
     pub(crate) wide: bool,
-    /// What it tells.
+    /// What it shows.
     pub(crate) description: &'static str,
     /// What is in it.
     pub(crate) cell: fn(&T) -> Cell,

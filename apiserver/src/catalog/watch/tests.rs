@@ -136,7 +136,7 @@ fn a_node_in_which_anything_is_null_is_read() {
     }
 }
 
-/// A frontend, and what it is told of pods and by kubelets.
+/// A frontend, and the reports about pods and of kubelets.
 struct Frontend {
     pods: Pods,
 }

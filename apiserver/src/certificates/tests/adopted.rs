@@ -40,7 +40,7 @@ async fn the_pair_of_before_is_taken_over_and_renewed_with_an_overlap() {
     let mut two = Frontend::with(&cluster, "t-2", &ADOPT);
     tokio::join!(one.keeper.begin(), two.keeper.begin());
     assert!(format!("{}{}", one.metrics(), two.metrics()).contains(ADOPTED));
-    // Those of before trust it, whom nobody can tell another CA.
+    // Older pods trust it, and cannot learn another CA.
     assert!(takes(&cluster, &ca, &one) && takes(&cluster, &ca, &two));
     all_take(&cluster, &[&one, &two]);
     let first = one.shown();

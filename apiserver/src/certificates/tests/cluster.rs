@@ -43,7 +43,7 @@ struct State {
     written: Vec<(String, Value)>,
     /// Earlier contents of the ConfigMap, each with its time: a kubelet delivers a change late.
     published: Vec<(Instant, Vec<CertificateDer<'static>>)>,
-    /// The path that somebody else has always just written.
+    /// The path that another client has always just written.
     busy: Option<String>,
 }
 
@@ -173,7 +173,7 @@ impl Cluster {
         state.hidden.clear();
     }
 
-    /// Lets somebody else be faster there from now on; nobody, if it is `None`.
+    /// Lets another client be faster there from now on; none, if it is `None`.
     pub(super) fn occupy(&self, path: Option<&str>) {
         self.0.lock().unwrap().busy = path.map(str::to_owned);
     }

@@ -258,7 +258,7 @@ where
         let (mut listed, mut next) = (Vec::new(), None);
         let mut limit = self.watched.page;
         // That of the first page. Pages are all of one moment where the server can do
-        // that; where not, what happened between them is told by the watch.
+        // that; where not, the watch reports what happened between them.
         let mut version = String::new();
         loop {
             let page = match self.page(next.as_ref(), limit).await {

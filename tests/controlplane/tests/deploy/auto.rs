@@ -91,7 +91,7 @@ pub(crate) async fn reported(site: &Site) -> anyhow::Result<Vec<u8>> {
     Ok(stored)
 }
 
-/// Asks for a renewal and waits for its end, while somebody polls: a new certificate, and nobody trusts the old CA.
+/// Asks for a renewal and waits for its end, while a client polls: a new certificate, and the old CA is trusted nowhere.
 pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
     let (before, ca) = (serving(site).await?, reported(site).await?);
     assert_eq!(in_pem(&ca).len(), 1);

@@ -140,7 +140,7 @@ fn endless() -> Response<BoxBody<Bytes, BoxError>> {
     Response::new(BoxBody::new(StreamBody::new(frames)))
 }
 
-/// What is told, until this many changes were.
+/// The reports, until there were this many changes.
 async fn changes(client: Client, count: usize) -> Vec<String> {
     let (tell, mut heard) = mpsc::channel(10);
     let stop = CancellationToken::new();

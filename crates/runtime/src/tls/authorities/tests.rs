@@ -292,7 +292,7 @@ fn webpki_is_shown_no_more_than_it_follows() {
 }
 
 /// CAs of one name, each with its own key, which webpki reads and x509-parser does not:
-/// an extension that nobody knows is there twice.
+/// an unknown extension is there twice.
 #[test]
 fn intermediates_count_as_webpki_reads_them() {
     let [given, shown] = certificates("version 3");
