@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use tributary_model::{
     Asked, ContainerName, ContainerPoint, Endpoint, MOST_CORES, NanoCores, NoUsage, NodePoint,
-    PodKey, Reading, Remarks, Roster, Timestamp, most_of,
+    PodKey, Reading, Remarks, Roster, RosterPod, Timestamp, most_of,
 };
 
 use self::{
@@ -156,14 +156,14 @@ impl Pairs {
         let mut lost = Lost::default();
         for in_both in merge(&self.roster, &reading.roster) {
             match in_both {
-                Merged::AppState(at, pod, name) => {
+                Merged::Stored(at, pod, name) => {
                     if let Some(row) = self.rows.get(at)
                         && !self.deleted.is_on_page(pod, self.asked_at)
                     {
                         lost.push((pod, name), *row, self.asked_at);
                     }
                 }
-                Merged::Both(at, new) => {
+                Merged::Both(at, _, new) => {
                     let point = columns.point(new);
                     let stored = self.rows.get(at);
                     rows.push(match stored {
@@ -192,7 +192,8 @@ impl Pairs {
         let is_over = self.asked_at.since(reading.asked_at) > Some(REMEMBERED);
         for in_both in merge(&self.roster, &reading.roster) {
             match in_both {
-                Merged::Both(at, old) => {
+                Merged::Both(_, pod, _) if self.deleted.is_after(pod, reading.asked_at) => {}
+                Merged::Both(at, _, old) => {
                     if let Some(row) = self.rows.get_mut(at) {
                         row.take_older(&reading.columns.point(old), page);
                     }
@@ -202,7 +203,7 @@ impl Pairs {
                     let (point, asked) = (reading.columns.point(old), (page, reading.asked_at));
                     self.gone.take_older((pod, name), &point, asked, &mut lost);
                 }
-                Merged::New(..) | Merged::AppState(..) => {}
+                Merged::New(..) | Merged::Stored(..) => {}
             }
         }
         self.node.take_older(&point_of(&reading.point), page);
@@ -239,9 +240,17 @@ impl Pairs {
     }
 
     /// Takes in that a pod does not exist any longer: it is not remembered, now or when
-    /// another page lacks it.
+    /// another page lacks it, and what the newest page has of it is not that of the next
+    /// pod of its name.
     pub(super) fn delete(&mut self, pod: &PodKey, now: Timestamp) {
         self.gone.remove(pod);
+        let rows = self.roster.find(pod).map(RosterPod::rows);
+        for row in rows
+            .and_then(|rows| self.rows.get_mut(rows))
+            .unwrap_or_default()
+        {
+            *row = Row::empty();
+        }
         self.deleted.add(pod, now);
     }
 
@@ -285,8 +294,8 @@ fn point_of(node: &NodePoint) -> ContainerPoint {
 
 /// A container of two rosters, with its rows.
 enum Merged<'a> {
-    AppState(usize, &'a PodKey, &'a ContainerName),
-    Both(usize, usize),
+    Stored(usize, &'a PodKey, &'a ContainerName),
+    Both(usize, &'a PodKey, usize),
     New(usize, &'a PodKey, &'a ContainerName),
 }
 
@@ -307,15 +316,15 @@ fn merge<'a>(stored: &'a Roster, new: &'a Roster) -> impl Iterator<Item = Merged
         Some(match order {
             std::cmp::Ordering::Less => {
                 let (row, pod, container) = stored.next()?;
-                Merged::AppState(row, pod, container)
+                Merged::Stored(row, pod, container)
             }
             std::cmp::Ordering::Greater => {
                 let (row, pod, container) = new.next()?;
                 Merged::New(row, pod, container)
             }
             std::cmp::Ordering::Equal => {
-                let ((at, ..), (row, ..)) = stored.next().zip(new.next())?;
-                Merged::Both(at, row)
+                let ((at, pod, _), (row, ..)) = stored.next().zip(new.next())?;
+                Merged::Both(at, pod, row)
             }
         })
     })

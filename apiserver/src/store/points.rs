@@ -101,7 +101,7 @@ impl Points {
         let taken = match &mut entry.pairs {
             None => {
                 // What was wrong until now is said until there is something to serve.
-                entry.failed_before = entry.failed.clone();
+                entry.recover(reading.asked_at);
                 entry.pairs = Some(Pairs::first(reading, source.resolution));
                 entry.expired = None;
                 Taken::First

@@ -59,8 +59,12 @@ pub struct Series {
     /// The sample before. Where the series is stepped, one that does not fit to
     /// `newest`: the next one says which of the two was odd.
     pub earlier: Option<CpuPoint>,
-    /// When the page of the newest sample said that the run began.
+    /// When the page of the newest sample said that the run began. While the series is
+    /// stepped, what the page of `newest` said.
     pub started: Option<Timestamp>,
+    /// Whether `started` may be of another setting of the clock: the clock was set, or it
+    /// passed the sample before and the total did not fall. It stands in for no sample then.
+    pub is_start_unsure: bool,
     /// When the newest sample was first seen.
     pub sight: Option<Sight>,
     /// Whether the clock was stepped, or one stamp is odd: it serves nothing until
@@ -84,10 +88,16 @@ impl Series {
             newest: cpu,
             earlier: None,
             started: cpu.and_then(|new| begun(started, new)),
+            is_start_unsure: false,
             sight: cpu.map(|_| asked.of_unknown_gap().sight()),
             is_stepped: false,
             is_missing: cpu.is_none(),
         }
+    }
+
+    /// When the run began, if that may stand in for a sample.
+    pub fn sure_start(&self) -> Option<Timestamp> {
+        self.started.filter(|_| !self.is_start_unsure)
     }
 
     /// What may be served of it: the earlier and the newer point.
@@ -115,15 +125,16 @@ impl Series {
             self.fill_in(new, asked.resolution);
             return;
         }
-        self.started = begun(started, new);
+        let started = begun(started, new);
         if new.at == newest.at {
             if self.is_stepped {
                 // What came between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
             }
+            self.started = started;
             self.repeat(new, sight, asked);
         } else {
-            self.follow(new, (newest, sight), asked);
+            self.follow(new, started, (newest, sight), asked);
         }
         self.drop_what_was_before_the_start();
     }
@@ -140,11 +151,12 @@ impl Series {
             None => *self = Self::first(cpu, started, asked),
             Some((newest, sight)) => match new.at.cmp(&newest.at) {
                 Ordering::Greater if fits((newest, sight), new, asked) => {
-                    self.started = begun(started, new);
-                    self.follow(new, (newest, sight), asked);
+                    self.follow(new, begun(started, new), (newest, sight), asked);
                 }
                 Ordering::Equal => self.repeat(new, sight, asked),
                 Ordering::Less if precedes(new, (newest, sight), asked) => {
+                    let is_passed = self.started.is_some_and(|started| started >= new.at);
+                    self.is_start_unsure |= is_passed && new.total <= newest.total;
                     self.fill_in(new, asked.resolution);
                 }
                 Ordering::Greater | Ordering::Less => {}
@@ -168,11 +180,12 @@ impl Series {
         asked.at <= sight.at.plus(SLACK) && back <= oldest.max(SLACK)
     }
 
-    /// The same sample again, which two scrapers may have seen.
+    /// The same sample again, which two scrapers may have seen. If its total moved under
+    /// its stamp, the first one is that of the stamp, in whatever order they came.
     fn repeat(&mut self, new: CpuPoint, sight: Sight, asked: Asked) {
         let total = self.newest.map_or(new.total, |newest| newest.total);
         self.newest = Some(CpuPoint {
-            total: total.max(new.total),
+            total: total.min(new.total),
             ..new
         });
         if asked.at < sight.at {
@@ -183,21 +196,35 @@ impl Series {
         }
     }
 
-    /// A sample that is not the newest one again.
-    fn follow(&mut self, new: CpuPoint, (newest, sight): (CpuPoint, Sight), asked: Asked) {
+    /// A sample that is not the newest one again, and the start that its page gives.
+    fn follow(
+        &mut self,
+        new: CpuPoint,
+        started: Option<Timestamp>,
+        (newest, sight): (CpuPoint, Sight),
+        asked: Asked,
+    ) {
+        let odd = self.earlier.filter(|_| self.is_stepped);
+        if odd.is_some_and(|odd| odd.at == new.at) {
+            // The odd one again decides nothing.
+            return;
+        }
         let is_close = is_close(newest, new, asked.resolution);
-        if self.started.is_some_and(|started| started >= newest.at)
-            || self.has_fallen(newest, new, is_close)
+        let has_fallen = self.has_fallen(newest, new, is_close);
+        let is_of_earlier_run = is_before(started, self.started);
+        if started.is_some_and(|started| started >= newest.at) || (has_fallen && !is_of_earlier_run)
         {
-            *self = Self::first(Some(new), self.started, asked);
-        } else if fits((newest, sight), new, asked) {
+            *self = Self::first(Some(new), started, asked);
+            self.is_start_unsure = !has_fallen;
+        } else if fits((newest, sight), new, asked) && !is_of_earlier_run {
             if self.is_stepped {
                 // The one between was odd.
                 (self.earlier, self.is_stepped) = (None, false);
             }
+            self.started = started;
             self.advance(new, is_close, asked);
-        } else if let Some(odd) = self.earlier.filter(|_| self.is_stepped) {
-            self.decide(odd, new, sight, asked);
+        } else if let Some(odd) = odd {
+            self.decide((odd, new), started, sight, asked);
         } else {
             self.earlier = Some(new);
             self.is_stepped = true;
@@ -215,19 +242,23 @@ impl Series {
 
     /// After a sample that did not fit to the one before: `new` fits to the odd one
     /// if the clock was stepped between the two.
-    fn decide(&mut self, odd: CpuPoint, new: CpuPoint, sight: Sight, asked: Asked) {
+    fn decide(
+        &mut self,
+        (odd, new): (CpuPoint, CpuPoint),
+        started: Option<Timestamp>,
+        sight: Sight,
+        asked: Asked,
+    ) {
         let most = asked.since(sight.at).saturating_add(SLACK);
-        let window = new.at.since(odd.at);
-        let runs_on = odd.total <= new.total;
-        match window {
-            Some(Duration::ZERO) if runs_on => {}
-            Some(window) if runs_on && window <= most => {
-                let is_far = !is_close(odd, new, asked.resolution);
-                (self.newest, self.earlier) = (Some(new), is_far.then_some(odd));
-                self.sight = Some(asked.sight());
-                self.is_stepped = false;
-            }
-            _ => self.earlier = Some(new),
+        let is_in_time = new.at.since(odd.at).is_some_and(|window| window <= most);
+        if is_in_time && odd.total <= new.total {
+            let is_far = !is_close(odd, new, asked.resolution);
+            (self.newest, self.earlier) = (Some(new), is_far.then_some(odd));
+            (self.started, self.is_start_unsure) = (started, true);
+            self.sight = Some(asked.sight());
+            self.is_stepped = false;
+        } else {
+            self.earlier = Some(new);
         }
     }
 
@@ -282,6 +313,13 @@ fn measured(cpu: Option<CpuPoint>) -> Option<CpuPoint> {
 /// or of a time before the clock was set back.
 fn begun(started: Option<Timestamp>, sample: CpuPoint) -> Option<Timestamp> {
     started.filter(|started| *started <= sample.at)
+}
+
+/// Whether the run of a sample began before that of the sample which it follows: then it
+/// is of another run, or the clock was set. Starts that are computed again move a little.
+fn is_before(started: Option<Timestamp>, known: Option<Timestamp>) -> bool {
+    let back = started.zip(known).and_then(|(new, old)| old.since(new));
+    back.is_some_and(|back| back > SLACK)
 }
 
 /// Whether two points are too close to make a pair.

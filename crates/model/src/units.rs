@@ -15,6 +15,12 @@ pub struct NanoCores(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bytes(pub u64);
 
+impl Bytes {
+    /// The most that is believed of a container or node: 256 TiB less two bytes. More is
+    /// no measurement.
+    pub const MOST: Self = Self((1 << 48) - 2);
+}
+
 /// A moment, in milliseconds since the Unix epoch: the precision of kubelet pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -111,9 +111,8 @@ impl Usage {
         }
         let since = match series.earlier {
             Some(point) => point,
-            None => {
-                fresh_start(&cpu, series.started, rules.resolution).ok_or(NoUsage::NoPrevious)?
-            }
+            None => fresh_start(&cpu, series.sure_start(), rules.resolution)
+                .ok_or(NoUsage::NoPrevious)?,
         };
         Self::of_pair(&since, &cpu, memory, swap, rules.most)
     }

@@ -35,6 +35,11 @@ impl Deleted {
         pods.insert(pod.clone(), at);
     }
 
+    /// Whether a pod was deleted after a page was asked for.
+    pub(super) fn is_after(&self, pod: &PodKey, asked_at: Timestamp) -> bool {
+        self.0.get(pod).is_some_and(|at| *at > asked_at)
+    }
+
     /// Whether what a page has of a pod that was asked for at this moment is of one that
     /// was deleted, and not of a new one.
     pub(super) fn is_on_page(&self, pod: &PodKey, asked_at: Timestamp) -> bool {

@@ -42,8 +42,8 @@ struct Cpu {
     at: i64,
 }
 
-/// When the newest sample was first seen, and what there is to say of the series: 46
-/// bits of milliseconds since the Unix epoch, 16 bits for the gap, two flags.
+/// When the newest sample was first seen, and what there is to say of the series: 45
+/// bits of milliseconds since the Unix epoch, 16 bits for the gap, three flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen(u64);
 
@@ -59,11 +59,13 @@ const HALF_BITS: u32 = 16;
 /// eleven minutes.
 const GAP_UNIT: u64 = 100;
 const GAP_MAX: u64 = 0xffff;
-const GAP_SHIFT: u32 = 2;
-const AT_SHIFT: u32 = 18;
+const GAP_SHIFT: u32 = 3;
+const AT_SHIFT: u32 = 19;
+const IS_START_UNSURE: u64 = 4;
 const IS_STEPPED: u64 = 2;
 const IS_MISSING: u64 = 1;
-const FLAGS: u64 = IS_STEPPED | IS_MISSING;
+/// While one of these is set nothing is served.
+const SERVES_NOTHING: u64 = IS_STEPPED | IS_MISSING;
 
 /// When a page was asked for, in the form in which rows want it.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +78,8 @@ pub(super) struct Page {
     shorter: i64,
     /// The shortest window of a pair.
     least: i64,
+    /// How far a start may move back.
+    back: i64,
     seen: u64,
 }
 
@@ -89,6 +93,7 @@ impl Page {
             longer: millis(SLACK),
             shorter: gap.saturating_add(millis(SLACK)),
             least: millis(asked.resolution / Series::LEAST_PART).max(1),
+            back: millis(SLACK),
             seen: seen.0,
         }
     }
@@ -132,7 +137,7 @@ impl Row {
     fn next(&self, point: &ContainerPoint, page: &Page) -> Option<Self> {
         let cpu = point.cpu?;
         let (total, at) = (cpu.total.0, cpu.at.as_millis());
-        let is_known = self.seen.0 & FLAGS == 0 && page.asked.gap.is_some();
+        let is_known = self.seen.0 & SERVES_NOTHING == 0 && page.asked.gap.is_some();
         // Without a sample before this is out of range.
         let stamped = at.checked_sub(self.cpu.at)?;
         let passed = page.at.saturating_sub(self.seen.at().as_millis());
@@ -142,15 +147,16 @@ impl Row {
             && stamped <= longest
             && stamped.saturating_add(page.shorter) >= passed;
         let runs_on = total >= self.cpu.total
-            && point
-                .started
-                .is_none_or(|started| started.as_millis() < self.cpu.at);
+            && point.started.is_none_or(|started| {
+                let started = started.as_millis();
+                started < self.cpu.at && self.started.saturating_sub(started) <= page.back
+            });
         (is_known && fits && runs_on).then(|| Self {
             cpu: Cpu { total, at },
             earlier: self.cpu,
             started: point.started.map_or(NEVER, Timestamp::as_millis),
             beside: Beside::new(point),
-            seen: Seen(page.seen),
+            seen: Seen(page.seen | (self.seen.0 & IS_START_UNSURE)),
         })
     }
 
@@ -175,6 +181,11 @@ impl Row {
         }
     }
 
+    /// Without what was of a container that is no more.
+    pub(super) fn empty() -> Self {
+        Self::new(&Series::default(), &ContainerPoint::default()).missed()
+    }
+
     /// It, when the page that was asked for last does not have it.
     pub(super) fn missed(mut self) -> Self {
         self.seen.0 |= IS_MISSING;
@@ -184,7 +195,7 @@ impl Row {
     /// The usage, if there is one.
     pub(in crate::store) fn usage(&self, rules: Rules) -> Result<Usage, NoUsage> {
         let [memory, swap] = [self.beside.memory, self.beside.swap].map(bytes);
-        let is_whole = self.seen.0 & FLAGS == 0 && !matches!(self.cpu.total, 0 | MISSING);
+        let is_whole = self.seen.0 & SERVES_NOTHING == 0 && !matches!(self.cpu.total, 0 | MISSING);
         // The frequent case, without a detour.
         if is_whole
             && let Some(memory) = memory.filter(|memory| memory.0 > 0)
@@ -211,6 +222,7 @@ impl Row {
             newest,
             earlier: self.earlier.into(),
             started: time(self.started),
+            is_start_unsure: self.seen.0 & IS_START_UNSURE != 0,
             sight: newest.map(|_| Sight {
                 at: self.seen.at(),
                 gap: self.seen.gap(),
@@ -234,11 +246,11 @@ impl Beside {
         let components = after.cast_unsigned();
         let memory = point.memory.map_or(VALUE, |memory| {
             let Bytes(bytes) = memory.working_set;
-            bytes.min(VALUE - 1)
+            bytes.min(Bytes::MOST.0)
         });
         let swap = point
             .swap
-            .map_or(VALUE, |Bytes(bytes)| bytes.min(VALUE - 1));
+            .map_or(VALUE, |Bytes(bytes)| bytes.min(Bytes::MOST.0));
         Self {
             memory: memory | ((components >> HALF_BITS) << VALUE_BITS),
             swap: swap | (components << VALUE_BITS),
@@ -259,7 +271,12 @@ impl Seen {
             .sight
             .map_or(Self(0), |sight| Self::pack(sight.at, sight.gap));
         let flags = if series.is_stepped { IS_STEPPED } else { 0 }
-            | if series.is_missing { IS_MISSING } else { 0 };
+            | if series.is_missing { IS_MISSING } else { 0 }
+            | if series.is_start_unsure {
+                IS_START_UNSURE
+            } else {
+                0
+            };
         Self(seen.0 | flags)
     }
 

@@ -221,6 +221,32 @@ fn a_pod_that_is_deleted_while_it_is_on_the_page_is_not_remembered() {
 }
 
 #[test]
+fn what_the_newest_page_has_of_a_deleted_pod_is_not_that_of_the_next_one() {
+    let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
+    let key = PodKey::new("a", "x");
+    let page = |second: i64| reading(second * S, &[("m", at(second))]);
+    let mut pairs = first(page(100));
+    take(&mut pairs, page(115));
+    assert_eq!(pair(&pairs, 0), Some((100 * S, 115 * S)));
+    pairs.delete(&key, Timestamp::from_millis(120 * S));
+    assert_eq!(pairs.rows()[0].series(), Row::empty().series());
+    // A late page is of the one that was deleted, too.
+    assert_eq!(take(&mut pairs, page(107)), Taken::Older);
+    assert_eq!(pairs.rows()[0].series(), Row::empty().series());
+    // Without a start, and with a total that is not smaller.
+    let next = |second: i64| {
+        let mut point = at(second + 500);
+        point.started = None;
+        point.cpu = Some(cpu(500 + second.unsigned_abs(), second * S));
+        reading(second * S, &[("m", point)])
+    };
+    take(&mut pairs, next(130));
+    assert_eq!(pair(&pairs, 0), None);
+    take(&mut pairs, next(145));
+    assert_eq!(pair(&pairs, 0), Some((130 * S, 145 * S)));
+}
+
+#[test]
 fn a_late_page_does_not_bring_a_deleted_pod_back() {
     let at = |at: i64| row(at.unsigned_abs(), at * S, 5);
     let key = PodKey::new("a", "x");

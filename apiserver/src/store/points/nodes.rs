@@ -36,6 +36,18 @@ pub(super) struct PodLocation {
     pub(super) at: u32,
 }
 
+/// After the first page the second sample comes within this many resolutions, or what was
+/// wrong before the first page is not why there is none.
+const RECOVERS_WITHIN: u32 = 3;
+
+/// A failure before the first page of a node.
+#[derive(Debug)]
+pub(super) struct FailedBefore {
+    pub(super) failed: FailedScrape,
+    /// How long it explains that there is no second sample, by our clock.
+    pub(super) until: Timestamp,
+}
+
 /// What is known of a node.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -50,7 +62,7 @@ pub(super) struct Entry {
     pub(super) expired: Option<Timestamp>,
     pub(super) failed: Option<FailedScrape>,
     /// What was wrong before the first page.
-    pub(super) failed_before: Option<FailedScrape>,
+    pub(super) failed_before: Option<FailedBefore>,
     /// Whether it was said that its samples are too old.
     pub(super) is_reported_old: bool,
 }
@@ -136,6 +148,13 @@ impl Entry {
             failed_before: None,
             is_reported_old: false,
         }
+    }
+
+    /// Takes in that its first page was asked for at this moment.
+    pub(super) fn recover(&mut self, asked_at: Timestamp) {
+        let until = asked_at.plus(self.resolution.saturating_mul(RECOVERS_WITHIN));
+        let before = |failed| FailedBefore { failed, until };
+        self.failed_before = self.failed.clone().map(before);
     }
 
     pub(super) fn max_age(&self, flag: Option<Duration>) -> Duration {

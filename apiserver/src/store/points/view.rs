@@ -99,8 +99,10 @@ impl<'a> NodeView<'a> {
     /// `no`, or what was wrong before the first sample: that there is no second one yet
     /// says nothing.
     pub(super) fn because(&self, no: NoMetrics, reason: NoUsage) -> NoMetrics {
-        match (&self.entry.failed_before, reason) {
-            (Some(failed), NoUsage::NoPrevious) => NoMetrics::Recovering(failed.at(self.now)),
+        match &self.entry.failed_before {
+            Some(before) if reason == NoUsage::NoPrevious && self.now <= before.until => {
+                NoMetrics::Recovering(before.failed.at(self.now))
+            }
             _ => no,
         }
     }

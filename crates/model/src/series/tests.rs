@@ -1,5 +1,8 @@
 use super::*;
-use crate::units::CoreNanos;
+use crate::{
+    units::{Bytes, CoreNanos},
+    usage::{MOST_CORES, Rules, Usage},
+};
 
 mod hand_overs;
 mod histories;
@@ -394,4 +397,125 @@ fn two_scrapers_that_ask_at_the_same_moment_make_no_short_window() {
     }
     assert_eq!(in_any_order(&[a, b]), None);
     assert_eq!(in_any_order(&[a, b, 28_000]), Some((b, 28_000)));
+}
+
+/// What is served after each page, in thousandths of a core.
+fn served(pages: &[Page]) -> Vec<Option<u64>> {
+    let mut series: Option<Series> = None;
+    let mut rates = Vec::new();
+    for (at, sample, started) in pages {
+        let point = sample.map(|(millis, at)| cpu(millis * 1_000_000, at));
+        let started = started.map(seconds);
+        match &mut series {
+            None => series = Some(Series::first(point, started, asked(*at))),
+            Some(series) => series.take(point, started, asked(*at)),
+        }
+        let rules = Rules {
+            resolution: RESOLUTION,
+            most: MOST_CORES,
+        };
+        let usage = series.map(|series| Usage::of(&series, Some(Bytes(1)), None, rules));
+        rates.push(
+            usage
+                .and_then(Result::ok)
+                .map(|usage| usage.cpu.0 / 1_000_000),
+        );
+    }
+    rates
+}
+
+#[test]
+fn a_start_that_the_clock_passes_again_stands_in_for_no_sample() {
+    // The clock was set back by an hour before the first page; half a core all the time.
+    let page = |at: i64| {
+        (
+            at,
+            Some((1_800_000 + at.unsigned_abs() * 500, at)),
+            Some(132),
+        )
+    };
+    let rates = served(&[100, 115, 130, 145, 160].map(page));
+    assert_eq!(rates, [None, Some(500), Some(500), None, Some(500)]);
+    // Also if the page before comes later.
+    let [older, newest] = [130, 145].map(page);
+    let series = after_older(&[newest], &[older]);
+    assert_eq!((series.pair(), series.sure_start()), (None, None));
+    // A run of which the counter fell began then.
+    let fell = served(&[page(130), (145, Some((6_500, 145)), Some(132))]);
+    assert_eq!(fell, [None, Some(500)]);
+}
+
+#[test]
+fn after_a_step_no_start_stands_in_for_a_sample() {
+    let rates = served(&[
+        (100, Some((100_000, 100)), Some(5)),
+        (115, Some((115_000, 3_715)), Some(5)),
+        // Two scrapers ask almost at once, and the start is that of another setting.
+        (116, Some((116_000, 3_716)), Some(3_705)),
+        (131, Some((131_000, 3_731)), Some(3_705)),
+    ]);
+    assert_eq!(rates, [None, None, None, Some(1_000)]);
+}
+
+#[test]
+fn an_odd_sample_that_is_repeated_decides_nothing() {
+    // The clock is set ahead by 40 s, and the kubelet measures once a minute.
+    let mut pages = Vec::new();
+    for asked_at in (60_i64..=300).step_by(15) {
+        let measured_at = asked_at - asked_at % 60;
+        let stamp = if measured_at < 180 {
+            measured_at
+        } else {
+            measured_at + 40
+        };
+        pages.push((
+            asked_at,
+            Some((measured_at.unsigned_abs() * 500, stamp)),
+            None,
+        ));
+    }
+    let rates: Vec<_> = served(&pages).into_iter().flatten().collect();
+    assert!(rates.iter().all(|rate| *rate == 500), "{rates:?}");
+}
+
+#[test]
+fn a_total_that_moves_under_one_stamp_is_the_first_of_that_stamp() {
+    let rates = served(&[
+        (100, Some((50_000, 100)), None),
+        (115, Some((57_500, 115)), None),
+        (130, Some((65_000, 115)), None),
+        (145, Some((72_500, 145)), None),
+    ]);
+    assert_eq!(rates, [None, Some(500), Some(500), Some(500)]);
+}
+
+#[test]
+fn a_run_that_is_over_makes_no_pair_with_the_one_that_runs() {
+    // The one that runs uses half a core; every other page shows the one before.
+    let runs = |at: i64| (at, Some((at.unsigned_abs() * 500, at)), Some(50));
+    for over in [1, 65_100, 90_000] {
+        let is_over = |at: i64| (at, Some((over, at)), Some(5));
+        let pages = [runs(100), is_over(115), runs(130), is_over(145), runs(160)];
+        let rates = served(&pages);
+        assert_eq!(rates, [None, None, Some(500), None, Some(500)], "{over}");
+        // Its last sample, or one that is stamped when it is asked for.
+        let last = |at: i64| (at, Some((over, 49)), Some(5));
+        let pages = [runs(100), last(115), runs(130), last(145), runs(160)];
+        let rates = served(&pages);
+        assert_eq!(rates, [None, None, Some(500), None, Some(500)], "{over}");
+    }
+}
+
+#[test]
+fn a_start_that_is_computed_again_costs_one_page() {
+    let page = |at: i64, started| (at, Some((at.unsigned_abs() * 500, at)), Some(started));
+    let pages = [
+        page(100, 50),
+        page(115, 50),
+        page(130, 20),
+        page(145, 20),
+        page(160, 20),
+    ];
+    let rates = [None, Some(500), None, Some(500), Some(500)];
+    assert_eq!(served(&pages), rates);
 }

@@ -208,7 +208,7 @@ impl<'a> Fill<'a> {
         match family {
             Family::NodeCpu => filled.take_node_cpu(cpu(&sample, self.asked_at)?)?,
             Family::NodeMemory => filled.take_node_memory(memory(&sample, self.asked_at)?)?,
-            _ => return filled.take_node_swap(Bytes(amount(&sample, 0)?)),
+            _ => return filled.take_node_swap(bytes(amount(&sample, 0)?)?),
         }
         filled.is_without_times |= sample.at.is_none();
         Ok(())
@@ -226,7 +226,7 @@ impl<'a> Fill<'a> {
             Family::ContainerCpu => filled.take_cpu(row, cpu(&sample, self.asked_at))?,
             Family::ContainerMemory => filled.take_memory(row, memory(&sample, self.asked_at))?,
             Family::ContainerStart => return filled.take_started(row, started(&sample)?),
-            _ => return filled.take_swap(row, Bytes(amount(&sample, 0)?)),
+            _ => return filled.take_swap(row, bytes(amount(&sample, 0)?)?),
         }
         filled.is_without_times |= sample.at.is_none();
         Ok(())
@@ -361,6 +361,12 @@ fn amount(sample: &Sample<'_>, shift: i32) -> Result<u64, Refused> {
     Ok(number.scaled(shift)?)
 }
 
+/// So many bytes, if a node may have them.
+pub(super) fn bytes(value: u64) -> Result<Bytes, Refused> {
+    let bytes = Some(Bytes(value)).filter(|bytes| *bytes <= Bytes::MOST);
+    bytes.ok_or(Refused::Overflow)
+}
+
 fn cpu(sample: &Sample<'_>, asked_at: Timestamp) -> Result<CpuPoint, Refused> {
     Ok(CpuPoint {
         total: CoreNanos(amount(sample, 9)?),
@@ -370,7 +376,7 @@ fn cpu(sample: &Sample<'_>, asked_at: Timestamp) -> Result<CpuPoint, Refused> {
 
 fn memory(sample: &Sample<'_>, asked_at: Timestamp) -> Result<MemoryPoint, Refused> {
     Ok(MemoryPoint {
-        working_set: Bytes(amount(sample, 0)?),
+        working_set: bytes(amount(sample, 0)?)?,
         at: time(sample, asked_at)?,
     })
 }

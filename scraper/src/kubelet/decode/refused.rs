@@ -17,7 +17,7 @@ pub enum Refused {
     NotFinite,
     /// Below zero.
     Negative,
-    /// More than a counter holds.
+    /// More than a counter holds, or more bytes than a node may have.
     Overflow,
     /// Its time is negative, no whole number or after the year 9999.
     BadTimestamp,

@@ -22,7 +22,7 @@ use tributary_model::{
 
 use super::{
     Undecodable,
-    fill::{Filled, LAST_MILLI},
+    fill::{Filled, LAST_MILLI, bytes},
     identity::Names,
     learn::roster_of,
     refused::{At, Refusals, Refused},
@@ -263,16 +263,16 @@ impl Numbers {
         numbers.memory = said(
             stats.memory,
             |sample| sample.working_set_bytes,
-            |bytes, sample| {
+            |value, sample| {
                 let at = time(sample)?;
-                let working_set = Bytes(bytes);
+                let working_set = bytes(value)?;
                 Ok(MemoryPoint { working_set, at })
             },
         );
         numbers.swap = said(
             stats.swap,
             |sample| sample.swap_usage_bytes,
-            |bytes, _| Ok(Bytes(bytes)),
+            |value, _| bytes(value),
         );
         numbers.started = stats.start_time.and_then(started);
         numbers

@@ -36,7 +36,8 @@ fn asked(at: i64, gap: Option<u64>) -> Asked {
 #[test]
 fn a_row_is_one_cache_line_and_has_the_whole_series() {
     assert_eq!(size_of::<Row>(), 64);
-    for (is_stepped, is_missing) in [(false, false), (true, false), (false, true), (true, true)] {
+    for flags in 0..8 {
+        let [is_stepped, is_missing, is_start_unsure] = [1, 2, 4].map(|flag| flags & flag != 0);
         let series = Series {
             newest: Some(cpu(u64::MAX - 1, -1)),
             earlier: Some(cpu(0, 0)),
@@ -45,6 +46,7 @@ fn a_row_is_one_cache_line_and_has_the_whole_series() {
                 at: Timestamp::from_millis(BEGIN),
                 gap: Duration::from_mins(10),
             }),
+            is_start_unsure,
             is_stepped,
             is_missing,
         };

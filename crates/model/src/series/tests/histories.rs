@@ -1,9 +1,9 @@
 //! Histories of one container, made at random, against what it truly used.
 //!
-//! Whenever a pair is served it is the true mean of its window: both samples are of
-//! one run, and as much time passed as their stamps say. And it is served whenever
-//! the two newest samples that were shown are of one run and of one setting of the
-//! clock, or only one odd stamp was between them.
+//! Whenever a usage is served it is the true mean of its window: both samples are of
+//! one run, and as much time passed as their stamps say; or the window begins with the
+//! run. And it is served whenever the two newest samples that were shown are of one run
+//! and of one setting of the clock, or only one odd stamp was between them.
 
 use std::time::Duration;
 
@@ -11,10 +11,17 @@ use super::{
     super::*,
     world::{Law, Sample, World},
 };
-use crate::units::CoreNanos;
+use crate::{
+    units::{Bytes, CoreNanos},
+    usage::{MOST_CORES, Rules, Usage},
+};
 
 const HISTORIES: u64 = 100_000;
 const PAGES: usize = 40;
+const RULES: Rules = Rules {
+    resolution: Duration::from_secs(15),
+    most: MOST_CORES,
+};
 
 #[derive(Clone, Copy, Debug)]
 struct Page {
@@ -37,7 +44,7 @@ impl Keeper {
             gap: gap
                 .and_then(|gap| u64::try_from(gap).ok())
                 .map(Duration::from_millis),
-            resolution: Duration::from_secs(15),
+            resolution: RULES.resolution,
         };
         let point = page.sample.map(|sample| CpuPoint {
             total: CoreNanos(sample.total),
@@ -56,26 +63,42 @@ impl Keeper {
     }
 }
 
-fn history(seed: u64) {
+/// `is_regular`: each page is asked for in time and has the container, so that a step of
+/// a minute cannot be taken for a kubelet that measures slowly.
+fn history(seed: u64, is_regular: bool) {
     let mut world = World::new(seed);
     let mut keeper = Keeper::default();
     let mut shown: Vec<Sample> = Vec::new();
+    if is_regular {
+        world.steps_little = true;
+        world.restarts = 0;
+        world.began_lately();
+        // One of both, once: two may cancel each other.
+        if seed.is_multiple_of(2) {
+            world.may_be_odd = false;
+        } else {
+            world.happens = i64::MAX;
+        }
+        world.measure();
+    }
     for _ in 0..PAGES {
-        let cycle = if world.random.one_in(30) {
+        let cycle = if !is_regular && world.random.one_in(30) {
             120_000
         } else {
             15_000
         };
         let next = world.now + cycle + world.random.between(-300, 300);
+        // How old the first samples are is not known.
+        world.is_settled = !is_regular || shown.len() > 2;
         world.happen();
         world.go_to(next);
         if matches!(world.law, Law::Fresh) {
             world.measure();
         }
         // The page lacks the container now and then, and some scrapes fail.
-        let is_there = !world.random.one_in(25);
+        let is_there = is_regular || !world.random.one_in(25);
         let sample = world.measured.filter(|_| is_there);
-        if world.random.one_in(20) {
+        if !is_regular && world.random.one_in(20) {
             continue;
         }
         // Two scrapers' clocks, as a frontend knows them, differ a little.
@@ -110,12 +133,29 @@ fn check(seed: u64, keeper: &Keeper, shown: &[Sample], sample: Option<Sample>) {
         let window = two.stamp - one.stamp;
         assert_eq!(window, two.truly_at - one.truly_at, "{context}");
         assert!(two.total >= one.total && window > 0, "{context}");
+    } else if let Ok(usage) = Usage::of(&series, Some(Bytes(1)), None, RULES) {
+        let newest = find(&series.newest.unwrap());
+        let ran = newest.truly_at - newest.truly_started;
+        let context = format!("history {seed}: {newest:?} {usage:?}");
+        assert_eq!(
+            usage.window.as_millis(),
+            ran.unsigned_abs().into(),
+            "{context}"
+        );
+        let spent = newest.total * 1_000 / ran.unsigned_abs();
+        assert_eq!(usage.cpu.0, spent, "{context}");
     }
     let Some(sample) = sample else { return };
     let [.., before, last] = shown else { return };
     assert_eq!(*last, sample);
     let pairs = |one: &Sample| {
-        one.run == last.run && one.setting == last.setting && !one.is_odd && !last.is_odd
+        // A clock that was set back passes the start again: that looks like a restart.
+        let began_between = last.started.is_some_and(|started| started >= one.stamp);
+        one.run == last.run
+            && one.setting == last.setting
+            && !one.is_odd
+            && !last.is_odd
+            && !began_between
     };
     let skipped_odd = match shown {
         [.., zero, one, odd, _] if odd.is_odd => pairs(zero) && pairs(one) && odd.run == last.run,
@@ -131,6 +171,13 @@ fn check(seed: u64, keeper: &Keeper, shown: &[Sample], sample: Option<Sample>) {
 #[test]
 fn what_is_served_is_the_true_mean_and_it_is_served_when_it_can_be() {
     for seed in 0..HISTORIES {
-        history(seed);
+        history(seed, false);
+    }
+}
+
+#[test]
+fn a_step_of_a_minute_is_found_where_pages_are_regular() {
+    for seed in 0..HISTORIES / 4 {
+        history(seed, true);
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Sample {
     pub(super) stamp: i64,
     pub(super) run: u32,
     pub(super) started: Option<i64>,
+    pub(super) truly_started: i64,
     /// How often the clock had been set.
     pub(super) setting: u32,
     pub(super) is_odd: bool,
@@ -73,10 +74,16 @@ pub(super) struct World {
     /// that fell, and one that has run for long has not been passed when the next one
     /// starts.
     pub(super) restarts: u32,
+    /// Whether the clock is set by a minute to five, and a stamp odd by so much, and not by
+    /// hours.
+    pub(super) steps_little: bool,
+    /// Whether stamps may be odd, and the clock set.
+    pub(super) is_settled: bool,
     offset: i64,
     setting: u32,
     run: u32,
     started: i64,
+    truly_started: i64,
     total: u64,
     measures_at: i64,
     /// Nanoseconds of CPU in a millisecond.
@@ -108,10 +115,13 @@ impl World {
             happens: 40,
             may_be_odd: true,
             restarts: u32::MAX,
+            steps_little: false,
+            is_settled: true,
             offset,
             setting: 0,
             run: 0,
             started: BEGIN + offset - HOUR,
+            truly_started: BEGIN - HOUR,
             total: 1 + random.next() % 1_000_000_000_000,
             measures_at: BEGIN,
             rate: random.next() % 4_000_000,
@@ -125,6 +135,12 @@ impl World {
         self.starts = Starts::Never;
         self.restarts = 1;
         self.total += 1 << 60;
+    }
+
+    /// Its run began minutes ago at most: a clock that is set back may be before it.
+    pub(super) fn began_lately(&mut self) {
+        let ran = self.random.below(400_000);
+        (self.started, self.truly_started) = (BEGIN + self.offset - ran, BEGIN - ran);
     }
 
     /// Lets time pass until `at`.
@@ -149,8 +165,11 @@ impl World {
     pub(super) fn measure(&mut self) {
         // While the clock is behind the start, an odd stamp after it looks like a restart.
         let is_plain = self.starts != Starts::AsItWas || self.setting == 0;
-        let is_odd =
-            self.may_be_odd && is_plain && self.measured.is_some() && self.random.one_in(20);
+        let is_odd = self.may_be_odd
+            && self.is_settled
+            && is_plain
+            && self.measured.is_some()
+            && self.random.one_in(20);
         self.may_be_odd &= !is_odd;
         let odd = if is_odd { self.odd() } else { 0 };
         self.measured = Some(Sample {
@@ -159,6 +178,7 @@ impl World {
             stamp: self.now + self.offset + odd,
             run: self.run,
             started: (self.starts != Starts::Never).then_some(self.started),
+            truly_started: self.truly_started,
             setting: self.setting,
             is_odd,
         });
@@ -167,13 +187,20 @@ impl World {
     /// By how much the clock is set: more than could be mistaken for a kubelet that
     /// measures slowly, and no sum of such steps is none.
     fn step(&mut self) -> i64 {
+        if self.steps_little {
+            return self.odd();
+        }
         let step = (3 * HOUR) << self.setting.min(10);
         if self.random.one_in(2) { step } else { -step }
     }
 
     /// How odd a stamp is.
     fn odd(&mut self) -> i64 {
-        let odd = self.random.between(HOUR, 2 * HOUR);
+        let odd = if self.steps_little {
+            self.random.between(60_000, 300_000)
+        } else {
+            self.random.between(HOUR, 2 * HOUR)
+        };
         if self.random.one_in(2) { odd } else { -odd }
     }
 
@@ -183,13 +210,14 @@ impl World {
             0 if self.run < self.restarts => {
                 self.run += 1;
                 self.started = self.now + self.offset;
+                self.truly_started = self.now;
                 self.total = 1 + self.random.next() % 1_000_000;
                 self.rate = self.random.next() % 4_000_000;
                 // A kubelet measures a container that is new to it.
                 self.measured = None;
                 self.measures_at = self.now + self.random.below(2_000);
             }
-            1 => {
+            1 if self.is_settled && !(self.steps_little && self.setting > 0) => {
                 let step = self.step();
                 self.offset += step;
                 self.setting += 1;

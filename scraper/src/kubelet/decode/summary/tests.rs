@@ -205,6 +205,17 @@ fn swap_is_read_and_zero_is_a_value() {
 }
 
 #[test]
+fn bytes_are_believed_up_to_256_tib() {
+    for (bytes, refused) in [(281_474_976_710_654_u64, 0), (281_474_976_710_655, 2)] {
+        let mut large = container("c");
+        large["memory"]["workingSetBytes"] = json!(bytes);
+        large["swap"] = json!({ "swapUsageBytes": bytes });
+        let decoded = read(&json!({ "pods": [pod("p", &json!([large, container("d")]))] }));
+        assert_eq!(decoded.refused.count(Refused::Overflow), refused, "{bytes}");
+    }
+}
+
+#[test]
 fn a_value_that_is_null_is_not_there() {
     let decoded = beside(&json!({
         "name": "c",
