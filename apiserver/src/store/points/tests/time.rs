@@ -55,15 +55,20 @@ fn what_was_wrong_is_said_until_there_are_two_samples() {
     let waits = "waiting for a second sample; last scrape failed 16s ago by s2: refused";
     assert_eq!(points.node("n1", at(116)).unwrap_err().to_string(), waits);
     assert_eq!(millis(&points, None, 116), Err(waits.to_owned()));
-    // Not for longer than it can be the reason: a pod that is new waits for itself.
-    points.take(page("n1", 130, &[("new", "main", 250)]), &source("s"));
+    points.take(page("n1", 130, &[("web", "main", 250)]), &source("s"));
+    assert_eq!(millis(&points, None, 131), Ok(vec![250]));
+}
+
+#[test]
+fn what_was_wrong_is_not_said_of_pods_that_are_new_later() {
+    let mut points = Points::default();
+    fail(&mut points, ("n1", 100), "refused", "s2");
+    points.take(page("n1", 115, &[("db", "main", 1)]), &source("s"));
     points.take(page("n1", 160, &[("web", "main", 250)]), &source("s"));
     let still = "waiting for a second sample; last scrape failed 60s ago by s2: refused";
     assert_eq!(millis(&points, None, 160), Err(still.to_owned()));
     let waits = "container main: waiting for a second sample";
     assert_eq!(millis(&points, None, 161), Err(waits.to_owned()));
-    points.take(page("n1", 175, &[("web", "main", 250)]), &source("s"));
-    assert_eq!(millis(&points, None, 176), Ok(vec![250]));
 }
 
 #[test]
