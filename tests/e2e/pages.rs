@@ -503,8 +503,9 @@ fn a_clock_that_is_set_by_less_than_a_minute_makes_no_wrong_number() {
     });
     let said = &answers(&mut Pipeline::new(15), &pages, &["p"])[0];
     let (served, set) = ("500m/60s", POD_SET);
+    let nothing_new = "the kubelet has reported nothing new for 46s";
     let expected = [
-        [POD_WAITS; 4],
+        [POD_WAITS, POD_WAITS, POD_WAITS, nothing_new],
         [served; 4],
         [set; 4],
         [served; 4],
