@@ -326,7 +326,7 @@ async fn a_certificate_that_proves_nothing_is_refused_before_the_token_is_sent()
     assert_eq!(error.reason(), Reason::Tls);
     assert_eq!(
         error.to_string(),
-        "x509: certificate is not for this address (choose another by \
+        "x509: certificate is valid for n1.test, not 127.0.0.1 (choose another address by \
          --kubelet-preferred-address-types, or let the kubelet have a certificate from the cluster)"
     );
     assert_eq!(other.requests().len(), 0);

@@ -10,6 +10,7 @@ mod expiry;
 mod files;
 mod handshake;
 mod issue;
+mod names;
 mod policy;
 mod serving;
 mod short;
@@ -32,6 +33,7 @@ pub use self::{
         RefusedCertificate, has_usable_key, subject, verify_tls12_signature, verify_tls13_signature,
     },
     issue::{Issued, issue},
+    names::verify_host,
     policy::{BadPolicy, Policy},
     serving::{BadNamedPair, NamedPair, ServingCertificate},
 };

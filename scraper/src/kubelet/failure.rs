@@ -214,10 +214,6 @@ impl ScrapeError {
                 "certificate signed by unknown authority \
                  (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
             }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "certificate is not for this address \
-                 (choose another by --kubelet-preferred-address-types, or let the kubelet have a certificate from the cluster)"
-            }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "certificate has expired"
             }
@@ -303,14 +299,18 @@ impl From<Undecodable> for ScrapeError {
 
 /// What is wrong with a certificate, and what helps.
 fn refused(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    let of_authority = error.downcast_ref().and_then(|refusal| match refusal {
-        Refusal::BadAuthority(_) => Some(
+    let help = match error.downcast_ref() {
+        Some(Refusal::BadAuthority(_)) => {
             "; give the CA that signs now as --kubelet-certificate-authority, or \
-             --kubelet-insecure-tls to trust anybody",
-        ),
-        _ => None,
-    });
-    format!("x509: {error}{}", of_authority.unwrap_or_default())
+             --kubelet-insecure-tls to trust anybody"
+        }
+        Some(Refusal::OtherNames { .. }) => {
+            " (choose another address by --kubelet-preferred-address-types, or let the kubelet \
+             have a certificate from the cluster)"
+        }
+        _ => "",
+    };
+    format!("x509: {error}{help}")
 }
 
 const NEEDS_STATS: &str = "; the kubelet needs the verb get on nodes/stats to be allowed \
@@ -350,9 +350,23 @@ mod tests {
             ScrapeError::handshake(&error).to_string()
         };
         assert_eq!(
-            said(Refusal::NoNames),
-            "x509: certificate has no subject alternative name, for which X.509 version 1 has no \
-             room (issue it again with one, as by `openssl x509 -req -extfile`)"
+            said(Refusal::NoNames {
+                dialled: "10.0.0.7".to_owned(),
+                relies_on_common_name: false,
+                is_version_3: false,
+            }),
+            "x509: certificate is not valid for any names: wanted to match 10.0.0.7, and it has no \
+             name or address as a subject alternative name, for which X.509 version 1 has no room \
+             (issue it again with one, as by `openssl x509 -req -extfile`)"
+        );
+        assert_eq!(
+            said(Refusal::OtherNames {
+                names: "n1, 10.0.0.1".to_owned(),
+                dialled: "10.0.0.7".to_owned(),
+            }),
+            "x509: certificate is valid for n1, 10.0.0.1, not 10.0.0.7 (choose another address by \
+             --kubelet-preferred-address-types, or let the kubelet have a certificate from the \
+             cluster)"
         );
         assert_eq!(
             said(Refusal::WeakKey(1024)),

@@ -1,10 +1,12 @@
 //! One certificate of any version, read as far as it matters for TLS.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls_pki_types::{SubjectPublicKeyInfoDer, UnixTime};
 use x509_parser::{
     certificate::X509Certificate,
-    extensions::ParsedExtension,
+    extensions::{GeneralName, ParsedExtension},
     oid_registry::{
         OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_CERTIFICATE_POLICIES,
         OID_X509_EXT_CRL_DISTRIBUTION_POINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
@@ -124,6 +126,29 @@ impl<'a> Certificate<'a> {
         self.x509.subject().to_string()
     }
 
+    /// The common name, if there is one and it is text.
+    pub(super) fn common_name(&self) -> Option<&str> {
+        let mut names = self.x509.subject().iter_common_name();
+        names.next().and_then(|name| name.as_str().ok())
+    }
+
+    /// The host names and addresses that it is for: those that are subject alternative names.
+    pub(super) fn hosts(&self) -> Vec<String> {
+        let names = self.x509.subject_alternative_name().ok().flatten();
+        let names = names.iter().flat_map(|names| &names.value.general_names);
+        let host = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => address(bytes),
+            _ => None,
+        };
+        names.filter_map(host).collect()
+    }
+
+    /// Whether it is of version 3, the only one that has room for names and constraints.
+    pub(super) fn is_version_3(&self) -> bool {
+        self.x509.version() == X509Version::V3
+    }
+
     /// The key, in DER.
     pub(super) fn key(&self) -> SubjectPublicKeyInfoDer<'a> {
         self.spki().raw.into()
@@ -131,19 +156,19 @@ impl<'a> Certificate<'a> {
 
     /// Whether webpki reads it as that of a client or server.
     pub(super) fn is_usual(&self) -> bool {
-        self.x509.version() == X509Version::V3 && self.is_ca != Some(true)
+        self.is_version_3() && self.is_ca != Some(true)
     }
 
     /// Whether it may sign others if it was given: it says that it is a CA, or is of
     /// a version that cannot say so.
     pub(super) fn may_sign(&self) -> bool {
-        let is_old = self.x509.version() != X509Version::V3;
+        let is_old = !self.is_version_3();
         self.is_ca.unwrap_or(is_old) && self.key_may_sign
     }
 
     /// Whether it may sign others if somebody else has signed it.
     pub(super) fn may_sign_between(&self) -> bool {
-        self.x509.version() == X509Version::V3 && self.is_ca == Some(true) && self.key_may_sign
+        self.is_version_3() && self.is_ca == Some(true) && self.key_may_sign
     }
 
     /// Whether it limits names or policies of what it signs.
@@ -245,6 +270,13 @@ impl<'a> Certificate<'a> {
     fn spki(&self) -> &SubjectPublicKeyInfo<'a> {
         &self.x509.tbs_certificate.subject_pki
     }
+}
+
+/// An address of four or sixteen bytes.
+fn address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
+        .ok()
 }
 
 /// A certificate as it stands, read byte for byte: what is around the signed part must

@@ -5,16 +5,13 @@
 
 use rustls::{
     DigitallySignedStruct, Error, SignatureScheme,
-    client::{
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        verify_server_name,
-    },
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::WebPkiSupportedAlgorithms,
-    server::ParsedCertificate,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tributary_runtime::tls::{
-    Authorities, Purpose, Refusal, has_usable_key, verify_tls12_signature, verify_tls13_signature,
+    Authorities, Purpose, Refusal, has_usable_key, verify_host, verify_tls12_signature,
+    verify_tls13_signature,
 };
 
 /// `--kubelet-certificate-authority`: chains to the CAs among these, or one of these
@@ -58,9 +55,7 @@ impl ServerCertVerifier for Given {
     ) -> Result<ServerCertVerified, Error> {
         let chain = [std::slice::from_ref(end_entity), intermediates].concat();
         self.authorities.verify(&chain, Purpose::Server, now)?;
-        // A version that webpki does not read has no room for names.
-        let read = ParsedCertificate::try_from(end_entity).map_err(|_| Refusal::NoNames)?;
-        verify_server_name(&read, name)?;
+        verify_host(end_entity, name)?;
         Ok(ServerCertVerified::assertion())
     }
 

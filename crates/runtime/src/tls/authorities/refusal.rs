@@ -53,12 +53,29 @@ pub enum Refusal {
          CA:TRUE only (issue the certificate again as one)"
     )]
     Limits,
-    /// It has no subject alternative name.
+    /// It is for other hosts than the one that was dialled.
+    #[error("certificate is valid for {names}, not {dialled}")]
+    OtherNames {
+        /// Its names and addresses, escaped.
+        names: String,
+        /// The name or address that was dialled.
+        dialled: String,
+    },
+    /// It has no name or address as a subject alternative name.
     #[error(
-        "certificate has no subject alternative name, for which X.509 version 1 has no room \
-         (issue it again with one, as by `openssl x509 -req -extfile`)"
+        "certificate {}: wanted to match {dialled}, and it has no name or address as a subject \
+         alternative name{} (issue it again with one, as by `openssl x509 -req -extfile`)",
+        without_names(*.relies_on_common_name),
+        without_room(*.is_version_3),
     )]
-    NoNames,
+    NoNames {
+        /// The name or address that was dialled.
+        dialled: String,
+        /// Whether its common name is what was dialled.
+        relies_on_common_name: bool,
+        /// Whether it is of the version that has room for names.
+        is_version_3: bool,
+    },
     /// No trusted certificate has signed it.
     #[error("certificate signed by unknown authority")]
     UnknownAuthority,
@@ -74,6 +91,23 @@ pub enum Refusal {
     /// Another error of webpki.
     #[error("certificate is not valid: {0}")]
     Other(webpki::Error),
+}
+
+/// As Go says it.
+fn without_names(relies_on_common_name: bool) -> &'static str {
+    if relies_on_common_name {
+        "relies on legacy Common Name field, use SANs instead"
+    } else {
+        "is not valid for any names"
+    }
+}
+
+fn without_room(is_version_3: bool) -> &'static str {
+    if is_version_3 {
+        ""
+    } else {
+        ", for which X.509 version 1 has no room"
+    }
 }
 
 impl Refusal {
