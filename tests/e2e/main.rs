@@ -27,6 +27,7 @@ mod names;
 mod pages;
 mod publishers;
 mod real_pages;
+mod reasons;
 mod recorded;
 mod references;
 mod repository;

@@ -362,7 +362,7 @@ fn a_pod_without_containers_is_not_on_the_page() {
         unreachable!()
     };
     are(node, &[WAITS, "100m/15s", "100m/15s"]);
-    are(pod, &["node n1 does not report it yet"; 3]);
+    are(pod, &["its node does not report it yet"; 3]);
 }
 
 #[test]
@@ -630,7 +630,7 @@ fn of_a_pod_with_a_container_that_no_name_can_be_it_is_said_why() {
     );
     are(&said[0], &[unreadable; 2]);
     are(&said[1], &[POD_WAITS, "100m/15s"]);
-    are(&said[2], &["node n1 does not report it yet"; 2]);
+    are(&said[2], &["its node does not report it yet"; 2]);
     // One that was served is missed no sooner than any that the page lacks.
     let later = pages(6, |at| match at {
         30..75 => odd(at),

@@ -22,7 +22,10 @@ use super::{
     accept::{Encoding, Subject},
     kinds::Resource,
 };
-use crate::{node_roles::Scrapers, store::NoMetrics};
+use crate::{
+    node_roles::Scrapers,
+    store::{Failure, NoMetrics},
+};
 
 /// Why a request gets no answer, by what the client should do about it.
 #[derive(Debug, thiserror::Error)]
@@ -80,13 +83,17 @@ fn reason(resource: &Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)
         return format!("{why}{}", scraped(by));
     }
     match why {
-        NoMetrics::Failed(failure) => {
-            let ago = failure.ago.as_secs();
-            format!("the last scrape of its node failed {ago}s ago")
+        NoMetrics::Failed(failure) => of_its_node(failure),
+        NoMetrics::Recovering(failure) => {
+            format!("waiting for a second sample; {}", of_its_node(failure))
         }
-        NoMetrics::NotOnNode(_) => "its node does not report it yet".to_owned(),
         why => why.to_string(),
     }
+}
+
+fn of_its_node(failure: &Failure) -> String {
+    let ago = failure.ago.as_secs();
+    format!("the last scrape of its node failed {ago}s ago")
 }
 
 /// Who scrapes a node, as the end of a sentence.
@@ -223,10 +230,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{
-        api::{nodes::NODES, pods::PODS},
-        store::Failure,
-    };
+    use crate::api::{nodes::NODES, pods::PODS};
 
     fn status(refusal: Refusal) -> String {
         String::from_utf8(Status::from(refusal).json()).unwrap()
@@ -268,11 +272,12 @@ mod tests {
 
     #[test]
     fn a_tenant_sees_no_scrapers_and_addresses() {
-        let failed = NoMetrics::Failed(Failure {
+        let failure = Failure {
             ago: Duration::from_secs(12),
             by: "scraper-2".to_owned(),
             message: "dial 10.0.0.7: connection refused".to_owned(),
-        });
+        };
+        let failed = NoMetrics::Failed(failure.clone());
         let by = Some(("n3".into(), Scrapers::default()));
         let refusal = |resource, why| Refusal::NoMetrics {
             resource,
@@ -288,7 +293,13 @@ mod tests {
             ),
             (
                 &PODS,
-                NoMetrics::NotOnNode("n3".into()),
+                NoMetrics::Recovering(failure),
+                "no metrics for pod \"x\": waiting for a second sample; the last scrape of its \
+                 node failed 12s ago",
+            ),
+            (
+                &PODS,
+                NoMetrics::NotOnNode,
                 "no metrics for pod \"x\": its node does not report it yet",
             ),
             (

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use tributary_model::{ContainerName, NoUsage, NodeName, Roster, RosterPod, Timestamp, Usage};
+use tributary_model::{ContainerName, NoUsage, Roster, RosterPod, Timestamp, Usage};
 
 /// What a pod used: all of its containers, or there is none of this.
 ///
@@ -72,8 +72,8 @@ pub enum NoMetrics {
     #[error("waiting for a second sample; {0}")]
     Recovering(Failure),
     /// The node where the pod runs is scraped, and its page lacks the pod.
-    #[error("node {0} does not report it yet")]
-    NotOnNode(NodeName),
+    #[error("its node does not report it yet")]
+    NotOnNode,
     /// The node where the pod runs is scraped, and its page has a container of the pod
     /// under a name that none can have.
     #[error("the kubelet reports a container of it with a name that cannot be used")]

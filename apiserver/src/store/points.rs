@@ -222,7 +222,7 @@ impl Points {
             if view.pairs.is_unreadable(key) {
                 NoMetrics::Unreadable
             } else {
-                NoMetrics::NotOnNode(bound.clone())
+                NoMetrics::NotOnNode
             }
         };
         gone.and_then(|gone| PodView::of_gone(view, gone))

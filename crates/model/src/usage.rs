@@ -46,9 +46,6 @@ pub enum NoUsage {
     /// The counter fell without a new start time being given.
     #[error("the CPU counter went back")]
     CounterWentBack,
-    /// The container started again between the points.
-    #[error("restarted since the previous sample")]
-    Restarted,
     /// More CPU than the node has: garbage in, or a sum that lost a part for a while.
     #[error("the CPU rate is out of range")]
     RateOutOfRange,

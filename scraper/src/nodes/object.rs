@@ -99,9 +99,14 @@ impl From<Wire> for Node {
     }
 }
 
-/// A quantity of CPUs in thousandths, as Node objects have it: `8`, `7.5` or `7500m`.
-/// Of another form it is not known.
+/// A quantity of CPUs in thousandths. `None` if it has another form, or is 0: no node is
+/// without a CPU, but some virtual nodes say so.
 fn millis(quantity: &str) -> Option<u64> {
+    thousandths(quantity).filter(|millis| *millis > 0)
+}
+
+/// A quantity as Node objects have it, in thousandths: `8`, `7.5` or `7500m`.
+fn thousandths(quantity: &str) -> Option<u64> {
     if let Some(millis) = quantity.strip_suffix('m') {
         return millis.parse().ok();
     }

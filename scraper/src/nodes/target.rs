@@ -37,7 +37,7 @@ pub struct Target {
     /// Whether the node's condition `Ready` is true. Others are scraped too, but
     /// their failures are expected (docs/parity.md#which-nodes).
     pub ready: bool,
-    /// How many CPUs the node has, in thousandths, if it says so.
+    /// How many CPUs the node has, in thousandths, if it says so. Never 0.
     pub cpu_millis: Option<u64>,
 }
 

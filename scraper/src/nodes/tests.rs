@@ -100,6 +100,9 @@ fn a_node_says_how_many_cpus_it_has() {
         ("", None),
         ("many", None),
         ("-1", None),
+        ("0", None),
+        ("0m", None),
+        ("0.0001", None),
     ] {
         let mut object = full();
         object["status"]["capacity"] = json!({ "cpu": quantity, "memory": "1Ki" });

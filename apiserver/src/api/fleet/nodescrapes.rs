@@ -301,7 +301,7 @@ fn reason(why: &NoMetrics, failed: Option<&FailedScrape>) -> &'static str {
         NoMetrics::TooOld(_) => "too-old",
         NoMetrics::NothingNew(_) => "nothing-new",
         NoMetrics::Recovering(_) | NoMetrics::NoUsage(NoUsage::NoPrevious) => "one-sample",
-        NoMetrics::NotOnNode(_)
+        NoMetrics::NotOnNode
         | NoMetrics::Unreadable
         | NoMetrics::NoUsage(_)
         | NoMetrics::Container(..) => "unusable",

@@ -44,17 +44,32 @@ pub(super) fn of(known: &Known) -> Option<&'static str> {
         State::Served => None,
         State::Failing => of_failure(failed()?),
         State::Late | State::Unreported => unscraped(known),
+        // It may be slow, and waiting enough: its section says how to find out.
         State::Expired if matches!(report.why_not, Some(NoMetrics::NothingNew(_))) => {
             Some(KUBELET_STALE)
         }
         State::Expired => unscraped(known).or(Some(SCRAPER_SILENT)),
-        // The others are mended by the next sample.
         State::Incomplete => match report.why_not {
-            Some(NoMetrics::NoUsage(
-                NoUsage::NoCpu | NoUsage::NoMemory | NoUsage::ReportedTwice | NoUsage::BadValue,
-            )) => Some(KUBELET_PAGE),
+            Some(NoMetrics::NoUsage(reason)) => of_no_usage(reason),
             _ => None,
         },
+    }
+}
+
+/// What to do about a node of which there are samples and no usage.
+fn of_no_usage(reason: NoUsage) -> Option<&'static str> {
+    match reason {
+        NoUsage::NoCpu
+        | NoUsage::NoMemory
+        | NoUsage::ReportedTwice
+        | NoUsage::BadValue
+        // Over after two samples, unless the node says that it has fewer CPUs than it uses.
+        | NoUsage::RateOutOfRange => Some(KUBELET_PAGE),
+        // The next sample is enough.
+        NoUsage::NoPrevious
+        | NoUsage::NoTimePassed
+        | NoUsage::CounterWentBack
+        | NoUsage::ClockSet => None,
     }
 }
 
@@ -84,6 +99,15 @@ fn unscraped(known: &Known) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_next_sample_mends_has_no_remedy() {
+        assert_eq!(of_no_usage(NoUsage::ClockSet), None);
+        assert_eq!(of_no_usage(NoUsage::NoPrevious), None);
+        for reason in [NoUsage::NoCpu, NoUsage::RateOutOfRange] {
+            assert_eq!(of_no_usage(reason), Some(KUBELET_PAGE));
+        }
+    }
 
     #[test]
     fn every_remedy_has_a_section() {

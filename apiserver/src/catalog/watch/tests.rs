@@ -228,7 +228,7 @@ fn with_uid(name: &str, uid: &str) -> PrintedPod {
     }
 }
 
-const NOT_YET: &str = "node n1 does not report it yet";
+const NOT_YET: &str = "its node does not report it yet";
 
 #[test]
 fn a_list_tells_which_pods_are_gone_and_which_are_others_of_the_same_name() {

@@ -134,7 +134,7 @@ fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> 
         Some(NoMetrics::TooOld(_) | NoMetrics::NothingNew(_)) => State::Expired,
         Some(NoMetrics::NeverReported) => State::Unreported,
         Some(
-            NoMetrics::NotOnNode(_)
+            NoMetrics::NotOnNode
             | NoMetrics::Unreadable
             | NoMetrics::NoUsage(_)
             | NoMetrics::Container(..)

@@ -178,7 +178,7 @@ fn a_pod_counts_only_from_its_node() {
     assert_eq!(on(&points, "old"), Ok(vec![700]));
     assert_eq!(on(&points, "new"), Ok(vec![30]));
     // Where its own node does not report it, others are not believed.
-    let not_yet = refused("node idle does not report it yet");
+    let not_yet = refused("its node does not report it yet");
     assert_eq!(on(&points, "idle"), not_yet);
     let failed = refused("last scrape failed 6s ago by s2: refused");
     assert_eq!(on(&points, "down"), failed);
@@ -191,7 +191,6 @@ fn a_pod_counts_only_from_its_node() {
     assert_eq!(points.nodes_of(&web()), ["new".into()]);
     assert_eq!(on(&points, "idle"), not_yet);
     assert_eq!(on(&points, "unknown"), unknown);
-    let not_yet = refused("node old does not report it yet");
     assert_eq!(millis(&points, Some("old"), 161), not_yet);
     assert_eq!(on(&points, "new"), Ok(vec![30]));
 }
@@ -269,7 +268,7 @@ fn where_nothing_is_reported_the_node_says_why() {
     for second in [100, 115] {
         points.take(page("n1", second, &[("db", "main", 1)]), &source("s"));
     }
-    assert_eq!(not(&points, Some("n1")), "node n1 does not report it yet");
+    assert_eq!(not(&points, Some("n1")), "its node does not report it yet");
     fail(&mut points, ("n2", 110), "refused", "s2");
     assert_eq!(
         not(&points, Some("n2")),

@@ -81,7 +81,7 @@ fn a_page_without_containers_is_for_them_as_a_failed_scrape() {
     points.take(page("n1", 130, &[]), &source("s"));
     points.take(page("n1", 145, &[("db", "main", 1)]), &source("s"));
     assert_eq!(millis(&points, Some("n1"), 160), Ok(vec![250, 10]));
-    let gone = "node n1 does not report it yet";
+    let gone = "its node does not report it yet";
     assert_eq!(millis(&points, Some("n1"), 161), Err(gone.to_owned()));
     // Nobody says that it runs on.
     let unknown = "no scraper has reported it yet";
@@ -103,7 +103,7 @@ fn a_pod_that_was_deleted_lends_its_numbers_to_no_other_of_its_name() {
     points.take(page("n1", 130, &[]), &source("s"));
     assert_eq!(millis(&points, Some("n1"), 131), Ok(vec![250]));
     points.delete(&web(), &node, at(131));
-    let gone = "node n1 does not report it yet";
+    let gone = "its node does not report it yet";
     assert_eq!(millis(&points, Some("n1"), 131), Err(gone.to_owned()));
 }
 
