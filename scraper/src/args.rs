@@ -70,7 +70,7 @@ pub struct ScrapeArgs {
     pub metric_resolution: GoDuration,
 
     /// How often nodes are scraped for whose pods an autoscaler asks. 0s: no more often
-    /// than others. At least 1s.
+    /// than others. At least 1s and a quarter of `--metric-resolution`.
     ///
     /// A frontend that is asked for the same pods again and again, by a label selector
     /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A

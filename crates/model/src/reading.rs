@@ -15,7 +15,7 @@ use crate::{
 pub struct CpuPoint {
     /// Cumulative CPU time.
     pub total: CoreNanos,
-    /// When the kubelet measured it, by the node's clock.
+    /// When the kubelet measured it, by the clock of its stamp: the node's, as far as is known.
     pub at: Timestamp,
 }
 
@@ -24,7 +24,7 @@ pub struct CpuPoint {
 pub struct MemoryPoint {
     /// Bytes in the working set.
     pub working_set: Bytes,
-    /// When the kubelet measured it, by the node's clock.
+    /// When the kubelet measured it, by the clock of its stamp: the node's, as far as is known.
     pub at: Timestamp,
 }
 
@@ -125,8 +125,8 @@ impl Reading {
 
     /// The newest kubelet time in this reading; `None` if it has no sample.
     ///
-    /// Readings of one node are ordered by this, because it is one clock
-    /// whoever scraped (docs/decisions/0002-raw-counters-and-pairs.md).
+    /// For people and counters only: readings are ordered by when they were asked for, and each
+    /// container's samples by stamps of their own (docs/decisions/0026-time.md).
     pub fn newest_at(&self) -> Option<Timestamp> {
         let node = self.point.cpu.map(|cpu| cpu.at);
         node.max(self.columns.newest_at())

@@ -20,9 +20,13 @@ pub const SLACK: Duration = Duration::from_secs(10);
 /// kubelet was asked before: kubelets that measure every five minutes are known.
 const UNKNOWN_GAP: Duration = Duration::from_mins(10);
 
-/// An earlier point is not kept for longer than this because what came since is too
-/// close to each other.
+/// Samples that are all too close to each other keep the earlier point for no longer than
+/// this.
 const LONGEST: Duration = Duration::from_mins(15);
+
+/// A run that seems to be over is not taken for this many resolutions after the one that
+/// goes on was last seen.
+const LASTS: u32 = 3;
 
 /// When somebody asked, by the clock of whoever keeps the series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +113,8 @@ impl Series {
     /// Takes in what a page says that was asked for last.
     pub fn take(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
         let cpu = measured(cpu);
-        // A page without it does not say how old its next sample is.
         let asked = if self.is_missing {
-            asked.of_unknown_gap()
+            self.asked_again(asked)
         } else {
             asked
         };
@@ -122,7 +125,7 @@ impl Series {
             return;
         };
         if self.is_late((newest, sight), new, asked) {
-            self.fill_in(new, asked.resolution);
+            self.fill_in(new, begun(started, new), asked.resolution);
             return;
         }
         let started = begun(started, new);
@@ -139,6 +142,14 @@ impl Series {
         self.drop_what_was_before_the_start();
     }
 
+    /// After pages that lacked it: the next sample was measured after the newest one that is
+    /// known, and may have been there as long.
+    fn asked_again(&self, asked: Asked) -> Asked {
+        let since = |sight: Sight| asked.since(sight.at).saturating_add(sight.gap);
+        let gap = self.sight.map(since).filter(|gap| *gap < UNKNOWN_GAP);
+        Asked { gap, ..asked }
+    }
+
     /// Takes in what a page says that was asked for before the newest one: it may
     /// be newer for this series, or lie between the points of the pair. It tells
     /// nothing of steps: what does not fit to the newest sample is left out.
@@ -150,14 +161,17 @@ impl Series {
         match self.newest.zip(self.sight) {
             None => *self = Self::first(cpu, started, asked),
             Some((newest, sight)) => match new.at.cmp(&newest.at) {
-                Ordering::Greater if fits((newest, sight), new, asked) => {
+                Ordering::Greater
+                    if fits((newest, sight), new, asked)
+                        && !is_before(begun(started, new), self.started) =>
+                {
                     self.follow(new, begun(started, new), (newest, sight), asked);
                 }
                 Ordering::Equal => self.repeat(new, sight, asked),
                 Ordering::Less if precedes(new, (newest, sight), asked) => {
                     let is_passed = self.started.is_some_and(|started| started >= new.at);
                     self.is_start_unsure |= is_passed && new.total <= newest.total;
-                    self.fill_in(new, asked.resolution);
+                    self.fill_in(new, begun(started, new), asked.resolution);
                 }
                 Ordering::Greater | Ordering::Less => {}
             },
@@ -184,8 +198,10 @@ impl Series {
     /// its stamp, the first one is that of the stamp, in whatever order they came.
     fn repeat(&mut self, new: CpuPoint, sight: Sight, asked: Asked) {
         let total = self.newest.map_or(new.total, |newest| newest.total);
+        let earlier = self.earlier.filter(|_| !self.is_stepped);
+        let runs_on = earlier.is_none_or(|earlier| earlier.total <= new.total);
         self.newest = Some(CpuPoint {
-            total: total.min(new.total),
+            total: if runs_on { total.min(new.total) } else { total },
             ..new
         });
         if asked.at < sight.at {
@@ -214,8 +230,9 @@ impl Series {
         let is_of_earlier_run = is_before(started, self.started);
         if started.is_some_and(|started| started >= newest.at) || (has_fallen && !is_of_earlier_run)
         {
+            let sight = self.asked_again(asked).sight();
             *self = Self::first(Some(new), started, asked);
-            self.is_start_unsure = !has_fallen;
+            (self.sight, self.is_start_unsure) = (Some(sight), !has_fallen);
         } else if fits((newest, sight), new, asked) && !is_of_earlier_run {
             if self.is_stepped {
                 // The one between was odd.
@@ -224,7 +241,7 @@ impl Series {
             self.started = started;
             self.advance(new, is_close, asked);
         } else if let Some(odd) = odd {
-            self.decide((odd, new), started, sight, asked);
+            self.decide((odd, new), started, (newest, sight), asked);
         } else {
             self.earlier = Some(new);
             self.is_stepped = true;
@@ -241,17 +258,25 @@ impl Series {
     }
 
     /// After a sample that did not fit to the one before: `new` fits to the odd one
-    /// if the clock was stepped between the two.
+    /// if the clock was stepped between the two, or if the start moved back and the run goes
+    /// on. A run that is over does not, and is not taken while the other one may come again.
     fn decide(
         &mut self,
         (odd, new): (CpuPoint, CpuPoint),
         started: Option<Timestamp>,
-        sight: Sight,
+        (newest, sight): (CpuPoint, Sight),
         asked: Asked,
     ) {
-        let most = asked.since(sight.at).saturating_add(SLACK);
-        let is_in_time = new.at.since(odd.at).is_some_and(|window| window <= most);
-        if is_in_time && odd.total <= new.total {
+        let passed = asked.since(sight.at);
+        let is_in_time = new
+            .at
+            .since(odd.at)
+            .is_some_and(|window| window <= passed.saturating_add(SLACK));
+        let is_of_one_clock = fits((newest, sight), new, asked);
+        let goes_on = odd.total < new.total && newest.total <= new.total;
+        let is_over =
+            is_of_one_clock && !goes_on && passed <= asked.resolution.saturating_mul(LASTS);
+        if is_in_time && odd.total <= new.total && !is_over {
             let is_far = !is_close(odd, new, asked.resolution);
             (self.newest, self.earlier) = (Some(new), is_far.then_some(odd));
             (self.started, self.is_start_unsure) = (started, true);
@@ -278,12 +303,13 @@ impl Series {
 
     /// Takes a point as the earlier one if it is closer to the newest than that, and
     /// not too close.
-    fn fill_in(&mut self, between: CpuPoint, resolution: Duration) {
+    fn fill_in(&mut self, between: CpuPoint, started: Option<Timestamp>, resolution: Duration) {
         let Some(newest) = self.newest.filter(|_| !self.is_stepped) else {
             return;
         };
         let is_older = |earlier: CpuPoint| earlier.at < between.at;
-        let is_of_this_run = self.started.is_none_or(|started| started < between.at);
+        let is_of_this_run = self.started.is_none_or(|started| started < between.at)
+            && !is_before(started, self.started);
         if is_of_this_run
             && between.at < newest.at
             && !is_close(between, newest, resolution)

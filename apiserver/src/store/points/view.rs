@@ -90,7 +90,7 @@ impl<'a> NodeView<'a> {
         Ok(())
     }
 
-    /// Whether a pod is missing for no longer than a failed scrape hides nothing.
+    /// Whether the last page that has a pod is young enough to be served.
     pub(super) fn is_missed_briefly(&self, gone: &GonePod) -> bool {
         let age = self.now.since(gone.asked_at);
         age.is_none_or(|age| age <= self.max_age)

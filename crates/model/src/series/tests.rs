@@ -507,6 +507,88 @@ fn a_run_that_is_over_makes_no_pair_with_the_one_that_runs() {
 }
 
 #[test]
+fn a_run_that_is_over_is_not_taken_while_the_other_one_may_come_again() {
+    let runs = |at: i64| (at, Some((at.unsigned_abs() * 500, at)), Some(50));
+    for over in [1, 65_100, 900_000] {
+        let is_over = |at: i64| (at, Some((over, at)), Some(5));
+        let pages = [runs(100), is_over(115), is_over(130), runs(145), runs(160)];
+        let rates = [None, None, None, Some(500), Some(500)];
+        assert_eq!(served(&pages), rates, "{over}");
+        // Late, and by the clock of another scraper that is ahead.
+        let series = after_older(
+            &[runs(100), runs(130)].map(in_nanos),
+            &[in_nanos(is_over(115))],
+        );
+        assert_eq!(stamps(&series), Some((100, 130)), "{over}");
+        let ahead = [runs(100), runs(115), (116, Some((over, 112)), Some(5))];
+        assert_eq!(served(&ahead), [None, Some(500), Some(500)], "{over}");
+        // It is all that there is.
+        let mut pages = vec![runs(100)];
+        pages.extend((115..=190).step_by(15).map(is_over));
+        let rates = [None, None, None, None, Some(0), Some(0), Some(0)];
+        assert_eq!(served(&pages), rates, "{over}");
+    }
+}
+
+fn in_nanos((at, sample, started): Page) -> Page {
+    let sample = sample.map(|(millis, at)| (millis * 1_000_000, at));
+    (at, sample, started)
+}
+
+fn stamps(series: &Series) -> Option<(i64, i64)> {
+    let (earlier, newest) = series.pair()?;
+    Some((earlier.at.as_seconds(), newest.at.as_seconds()))
+}
+
+#[test]
+fn after_pages_without_it_a_step_of_minutes_is_found() {
+    let page = |at: i64, stamp| (at, Some((at.unsigned_abs() * 500, stamp)), None);
+    let before = [100, 115, 130].map(|at| page(at, at));
+    let ahead = [
+        &before[..],
+        &[
+            (145, None, None),
+            page(160, 160),
+            page(175, 475),
+            page(190, 490),
+        ],
+    ];
+    let rates = [None, Some(500), Some(500), None, Some(500), None, Some(500)];
+    assert_eq!(served(&ahead.concat()), rates);
+    // The counter fell: the first sample of the run is not older than the one before.
+    let fell = [
+        &before[..],
+        &[
+            (145, Some((5, 145)), None),
+            (160, Some((7_505, 460)), None),
+            (175, Some((15_005, 475)), None),
+        ],
+    ];
+    let rates = [None, Some(500), Some(500), None, None, Some(500)];
+    assert_eq!(served(&fell.concat()), rates);
+}
+
+#[test]
+fn a_total_under_one_stamp_does_not_fall_below_the_one_before() {
+    let rates = served(&[
+        (100, Some((50_000, 100)), None),
+        (115, Some((57_500, 115)), None),
+        (130, Some((3, 115)), None),
+    ]);
+    assert_eq!(rates, [None, Some(500), Some(500)]);
+}
+
+#[test]
+fn a_late_page_of_an_earlier_run_steps_nothing() {
+    let newest = [(100, Some((100, 100)), Some(50)), (130, None, None)];
+    let series = after_older(&newest, &[(115, Some((115, 115)), Some(5))]);
+    assert_eq!(
+        (series.newest, series.is_stepped),
+        (Some(cpu(100, 100)), false)
+    );
+}
+
+#[test]
 fn a_start_that_is_computed_again_costs_one_page() {
     let page = |at: i64, started| (at, Some((at.unsigned_abs() * 500, at)), Some(started));
     let pages = [

@@ -199,10 +199,26 @@ fn the_frequent_case_is_what_the_series_makes_of_it() {
     for _ in 0..200_000 {
         let gap = one_of(&[-1, 0, 100, 15_000, 60_000]);
         let stored_at = BEGIN + one_of(&[-90_000, -15_000, 0, 15_000]);
-        let started = one_of(&[-1, 0, BEGIN - 1, BEGIN, BEGIN + 1, BEGIN + 14_000]);
-        let first = point(Some(cpu(1_000, stored_at)), Some(5), 3);
+        let started = one_of(&[
+            -1,
+            0,
+            BEGIN - 110_001,
+            BEGIN - 110_000,
+            BEGIN - 1,
+            BEGIN,
+            BEGIN + 1,
+            BEGIN + 14_000,
+        ]);
+        let began = one_of(&[5, BEGIN - 100_000]);
+        let first = point(Some(cpu(1_000, stored_at)), Some(began), 3);
         let mut row = Row::first(&first, &Page::new(asked(BEGIN, None)));
         row.take(&first, &Page::new(asked(BEGIN + 1, Some(1))));
+        let known = Seen::pack(Timestamp::from_millis(BEGIN), Duration::from_secs(15)).0;
+        row.seen = match one_of(&[0, 1, 2]) {
+            0 => row.seen,
+            1 => Seen(known),
+            _ => Seen(known | IS_START_UNSURE),
+        };
         let next_at =
             stored_at + one_of(&[-15_000, -1, 0, 1, 1_874, 1_875, 15_000, 40_000, 700_000]);
         let total = one_of(&[0, 999, 1_000, 1_001, 9_000]).unsigned_abs();
