@@ -1,26 +1,24 @@
 //! The metrics API: `metrics.k8s.io` over the store and the catalog.
 //!
 //! Every path is in [`router`]; those of kinds come from what is in [`kinds`]. A
-//! handler, in [`kind`], reads the query ([`params`]), settles
-//! the form of the answer ([`accept`]), walks the catalog in pages, asks the store
+//! handler, in [`handlers`], reads the query ([`params`]), settles
+//! the form of the answer ([`accept`](crate::k8s::accept)), walks the catalog in pages, asks the store
 //! for the numbers of each page and writes them ([`writer`]). Whatever is refused
 //! is a `Refusal`, which [`status`] alone turns into HTTP.
 
-mod accept;
 mod answer;
 mod budget;
 mod debug;
 mod digest;
 mod discovery;
 mod document;
-pub(crate) mod fields;
 mod fleet;
 mod freshness;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-pub(crate) mod json;
+mod handlers;
 mod kind;
-pub(crate) mod kinds;
+mod kinds;
 mod layers;
 mod list_yield;
 mod nodes;
@@ -28,16 +26,12 @@ mod objects;
 mod openapi;
 mod page;
 mod params;
-pub(crate) mod path;
+mod path;
 mod pods;
-mod protobuf;
-mod quantity;
-pub(crate) mod status;
+mod status;
 mod table;
-mod time;
 mod watch;
 mod writer;
-mod yaml;
 
 use std::{fmt, sync::Arc};
 
@@ -55,9 +49,10 @@ use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::{clock::Clock, selector::Selector};
 
 pub use self::freshness::Freshness;
+pub(crate) use self::kinds::resources;
 use self::{
     budget::Budget,
-    kinds::{GROUPS, Group, Version},
+    kinds::{GROUPS, Group},
     list_yield::ListYield,
     openapi::OpenApi,
     path::Asked,
@@ -66,8 +61,11 @@ use self::{
 };
 use crate::{
     catalog::Catalog,
-    demand::Demand,
-    node_roles::{NodeRoles, Scrapers},
+    k8s::resource::Version,
+    scrapers::{
+        demand::Demand,
+        node_roles::{NodeRoles, Scrapers},
+    },
     store::Store,
 };
 
@@ -208,7 +206,7 @@ pub(crate) fn paths(api: Api) -> Router {
                 budget: budget.clone(),
                 watches: watches.clone(),
             };
-            router = router.merge(resources(*version).with_state(served));
+            router = router.merge(paths_of(*version).with_state(served));
         }
     }
     router.fallback(discovery::missing).with_state(api)
@@ -235,7 +233,7 @@ fn description(group: &'static Group) -> Router<SharedApi> {
 }
 
 /// The paths of one version. What they ask for is read in [`path`].
-fn resources(version: Version) -> Router<Served> {
+fn paths_of(version: Version) -> Router<Served> {
     let base = format!("/apis/{}", version.api_version);
     Router::new()
         .route(&base, any(resource))

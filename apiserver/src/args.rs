@@ -1,5 +1,6 @@
 //! The flags of a frontend. The doc comments are the manual.
 
+mod allow;
 mod foreign;
 mod serving;
 mod tls_auto;
@@ -14,11 +15,11 @@ use tributary_runtime::{
 };
 
 pub use self::{
+    allow::{Allow, BadAllow},
     foreign::Foreign,
     serving::ServingArgs,
     tls_auto::{ServiceName, TlsAutoArgs},
 };
-use crate::bus::Allow;
 
 /// Serves the Kubernetes resource metrics API (`metrics.k8s.io`).
 ///

@@ -74,7 +74,10 @@ pub(crate) use self::{
     user::User,
     x509::{Pool, names},
 };
-use crate::limits::{self, Busy, Limits, RequestPermit};
+use crate::{
+    k8s::resource::Resources,
+    requests::limits::{self, Busy, Limits, RequestPermit},
+};
 
 /// How long the check of a connection's certificates is valid: they may expire while it is open.
 const CHECK_LASTS: Duration = Duration::from_mins(1);
@@ -103,6 +106,7 @@ struct Inner {
     tokens: Tokens,
     access: Access,
     open: OpenPaths,
+    resources: Resources,
     clock: Clock,
     metrics: AuthMetrics,
     /// Limits log lines about refused certificates.
@@ -191,7 +195,7 @@ impl Inner {
             let permit = permit.map_err(|Busy| Denial::Busy)?;
             head.extensions.insert(permit);
         }
-        let attributes = Attributes::of(&head.method, &head.uri);
+        let attributes = Attributes::of(&head.method, &head.uri, &self.resources);
         if attributes.is_watch() {
             head.extensions
                 .insert(limits::Caller(user.name.as_str().into()));
@@ -299,7 +303,7 @@ impl Inner {
     /// Whether `user`, who may read the probe at `uri`, may also see why it fails. Upstream hides
     /// that on the paths that are open (docs/parity.md#probes).
     async fn may_know(&self, user: &User, uri: &Uri) -> bool {
-        let asked = Attributes::of(&Method::GET, uri);
+        let asked = Attributes::of(&Method::GET, uri, &self.resources);
         if user.is_master() || !self.open.has(&asked) {
             return true;
         }

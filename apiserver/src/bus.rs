@@ -10,6 +10,7 @@
 mod accounts;
 mod admission;
 mod certificates;
+mod config;
 mod frames;
 mod listen;
 mod metrics;
@@ -48,6 +49,7 @@ use tributary_proto::{
 };
 use tributary_runtime::{clock::Clock, log_limiter::LogLimiter, serve::Peer};
 
+pub use self::metrics::BusMetrics;
 use self::{
     accounts::{Accounts, TooMuch},
     admission::Shown,
@@ -59,16 +61,15 @@ use self::{
 pub(crate) use self::{
     admission::{Admission, Wanted},
     certificates::Certificates,
+    config::{BusListener, Config, Proof},
     node_scope::ScopeRules,
-};
-pub use self::{
-    metrics::BusMetrics,
-    node_scope::{Allow, BadAllow},
 };
 use crate::{
     catalog::Catalog,
-    demand::{self, Demand, Wish},
-    node_roles::NodeRoles,
+    scrapers::{
+        demand::{self, Demand, Wish},
+        node_roles::NodeRoles,
+    },
     store::Store,
 };
 

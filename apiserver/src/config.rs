@@ -2,22 +2,13 @@
 
 mod serving;
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use rustls::ServerConfig;
 use tributary_runtime::{
     exit::Misconfigured,
     selector::{BadSelector, Selector},
-    serve::Address,
-    tls::{ClientCertificates, ServingCertificate, TLS13, server_config},
 };
 
 pub(crate) use self::serving::Serving;
-use crate::{
-    args::{Args, BusArgs},
-    bus::Certificates,
-    certificates::Settings,
-};
+use crate::{args::Args, bus, certificates::Settings};
 
 /// What the flags mean. Exists only if they fit together.
 #[derive(Debug)]
@@ -25,34 +16,8 @@ pub(crate) struct Config {
     pub(crate) serving: Serving,
     /// The certificate that frontends keep themselves, if they do.
     pub(crate) kept: Option<Settings>,
-    pub(crate) bus: Vec<BusListener>,
-    /// The certificates of publishers, if they are wanted.
-    pub(crate) publishers: Option<Certificates>,
+    pub(crate) bus: bus::Config,
     pub(crate) node_selector: Option<Selector>,
-}
-
-/// Where samples are taken, and how.
-#[derive(Debug)]
-pub(crate) struct BusListener {
-    pub(crate) address: Address,
-    /// Without TLS: a Unix socket, or `--bus-insecure`.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// What publishers have to show.
-    pub(crate) proof: Proof,
-}
-
-/// What publishers have to show to a listener.
-#[derive(Clone, Debug)]
-pub(crate) enum Proof {
-    /// Nothing.
-    None,
-    /// That they are our user, root, or one of these.
-    Uids(BTreeSet<u32>),
-    /// A certificate, a token, or both.
-    Shown {
-        certificate: Option<Certificates>,
-        token: bool,
-    },
 }
 
 impl TryFrom<&Args> for Config {
@@ -66,63 +31,13 @@ impl TryFrom<&Args> for Config {
             serving.cert_dir = None;
         }
         let serving = Serving::try_from(&serving)?;
-        let publishers = publishers(&args.bus)?;
         Ok(Self {
-            bus: bus(&args.bus, &serving.certificate, publishers.as_ref())?,
-            publishers,
+            bus: bus::Config::read(&args.bus, &serving.certificate)?,
             kept: Settings::read(&args.tls_auto)?,
             node_selector: selector(&args.samples.node_selector)?,
             serving,
         })
     }
-}
-
-fn publishers(args: &BusArgs) -> Result<Option<Certificates>, Misconfigured> {
-    let Some(file) = &args.bus_client_ca_file else {
-        return Ok(None);
-    };
-    Certificates::new(file.clone(), args.bus_allowed_names.clone())
-        .map(Some)
-        .map_err(|error| Misconfigured::new(format!("--bus-client-ca-file: {error}")))
-}
-
-fn bus(
-    args: &BusArgs,
-    certificate: &Arc<ServingCertificate>,
-    publishers: Option<&Certificates>,
-) -> Result<Vec<BusListener>, Misconfigured> {
-    let tls = server_config(
-        Arc::clone(certificate),
-        // Their chains are checked when they connect, and again while they publish.
-        match publishers {
-            None => ClientCertificates::None,
-            Some(_) => ClientCertificates::Unverified,
-        },
-        TLS13,
-        &[b"h2"],
-    )?;
-    let listener = |address: &Address| {
-        let (tls, proof) = match address {
-            Address::Unix(_) => (
-                None,
-                Proof::Uids(args.bus_allowed_uids.iter().copied().collect()),
-            ),
-            Address::Tcp(_) if args.bus_insecure => (None, Proof::None),
-            Address::Tcp(_) => {
-                let proof = Proof::Shown {
-                    certificate: publishers.cloned(),
-                    token: publishers.is_none() || args.bus_require_token,
-                };
-                (Some(Arc::clone(&tls)), proof)
-            }
-        };
-        BusListener {
-            address: address.clone(),
-            tls,
-            proof,
-        }
-    };
-    Ok(args.bus_address.iter().map(listener).collect())
 }
 
 fn selector(text: &str) -> Result<Option<Selector>, Misconfigured> {

@@ -10,37 +10,28 @@ pub mod bus;
 pub mod catalog;
 mod certificates;
 mod config;
-mod coverage;
-pub mod demand;
-mod files;
-mod kube_api;
-pub mod node_roles;
 /// The readers of what callers send, for the fuzz targets in `tests/fuzz`.
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing {
     pub use crate::{api::fuzzing as api, auth::fuzzing as auth};
 }
-mod limits;
-mod metrics;
+mod k8s;
+mod probes;
 mod requests;
-mod shutdown;
-mod states;
+pub mod scrapers;
 pub mod store;
+mod wiring;
 
-use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::middleware;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tributary_model::Timestamp;
 use tributary_runtime::{
     clock::Clock,
-    health::{self, Check, Endpoint},
+    health::{self, Endpoint},
     log,
     metrics::{self as runtime_metrics},
     serve::{Address, Listener},
@@ -51,18 +42,20 @@ use tributary_runtime::{
 
 use crate::{
     api::{Api, Freshness, Own},
-    args::{Args, BusArgs, SampleArgs},
+    args::{Args, BusArgs},
     auth::{Auth, AuthConfig},
     bus::{Admission, Bus, BusMetrics, ScopeRules, Wanted},
     catalog::Catalog,
     certificates::{Keeper, Shown},
     config::Config,
-    coverage::Coverage,
-    kube_api::KubeApi,
-    node_roles::NodeRoles,
-    requests::RequestMetrics,
-    shutdown::Steps,
+    probes::{Known, Readiness, coverage::Coverage},
+    requests::{
+        limits,
+        metrics::{self as request_metrics, RequestMetrics},
+        shutdown::Steps,
+    },
     store::Store,
+    wiring::{files, kube_api::KubeApi},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -93,18 +86,6 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     frontend.run().await
 }
 
-/// What a frontend holds, and what tells how old it is.
-#[derive(Clone, Debug)]
-struct AppState {
-    catalog: Catalog,
-    store: Store,
-    node_roles: NodeRoles,
-    kube: KubeApi,
-    clock: Clock,
-    /// Whether there is a serving certificate, where frontends keep it themselves.
-    shown: Option<Shown>,
-}
-
 /// A frontend that has its sockets and is starting its work.
 #[derive(Debug)]
 pub struct Frontend {
@@ -132,8 +113,7 @@ impl Frontend {
         let reviewers = kube.reviewers(&args).await?;
         let name = args.bus.frontend_name.as_str();
         let kept = (&config, name, clock.clone());
-        let steps = certificates::Metrics::register(&mut registry);
-        let shown = keep_certificate(&mut tasks, kept, &kube, steps).await?;
+        let shown = keep_certificate(&mut tasks, kept, &kube, &mut registry).await?;
 
         // Objects come in.
         let catalog = Catalog::default();
@@ -143,47 +123,48 @@ impl Frontend {
         kube.watch(&mut tasks, &catalog, (&store, &ages)).await?;
 
         // Who asks is known by reviews, and so is who publishes.
-        let auth = auth.start(reviewers, &mut tasks, &mut registry, clock.clone());
+        let auth = auth.start(
+            reviewers,
+            api::resources(),
+            &mut tasks,
+            &mut registry,
+            clock.clone(),
+        );
 
         // Samples come in.
-        let clock = ages;
         let bus = Bus::new(
             store.clone(),
             catalog.clone(),
-            clock.clone(),
+            ages.clone(),
             args.bus.frontend_name.as_str().into(),
             BusMetrics::register(&mut registry),
             stop.clone(),
         );
-        tasks.spawn("overdue", bus.clone().report_overdue());
         let listeners =
             take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
-        tasks.spawn(
-            "expiry",
-            expire(catalog.clone(), store.clone(), clock.clone(), stop.clone()),
-        );
 
-        // What becomes of them is told.
-        let app = AppState {
+        // Their ages and states are reported.
+        let known = Known {
             catalog,
             store,
             node_roles: bus.node_roles.clone(),
-            kube,
-            clock: clock.clone(),
-            shown,
+            clock: ages,
         };
-        metrics::register(&mut registry, app.clone());
-        let (logged, ended) = (app.clone(), stop.clone());
-        tasks.spawn("states", async move {
-            states::log_changes(logged, ended).await;
-            Ok(())
-        });
+        tasks.spawn("expiry", expire(known.clone(), stop.clone()));
+        probes::report(&mut tasks, &mut registry, &known);
 
         // Answers go out, to those who may have them.
-        let coverage = coverage(app, &config, &args.samples);
-        let by = (auth, Steps::to(stop));
-        let (leaving, grace) = (by.1.leaving.clone(), config.serving.shutdown.grace);
-        let api = answer(&mut tasks, (&config, &bus), coverage, by, registry).await?;
+        let steps = Steps::to(stop);
+        let (leaving, grace) = (steps.leaving.clone(), config.serving.shutdown.grace);
+        let readiness = Readiness {
+            auth,
+            coverage: Coverage::new(known, config.node_selector.clone(), &args.samples),
+            credentials: kube.credentials.clone(),
+            shown,
+            steps,
+            watches: kube.watches.clone(),
+        };
+        let api = answer(&mut tasks, (&config, &bus), readiness, registry).await?;
         files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
@@ -221,26 +202,15 @@ impl Frontend {
     }
 }
 
-/// Whether enough nodes are answered for, as the flags want it.
-fn coverage(app: AppState, config: &Config, args: &SampleArgs) -> Coverage {
-    Coverage {
-        app,
-        node_selector: config.node_selector.clone(),
-        wanted: args.readiness_coverage,
-        wanted_served: args.readiness_served,
-        ready: AtomicBool::new(false),
-        result: Mutex::default(),
-    }
-}
-
 /// Keeps the serving certificate in a Secret, if it should. There is one, as a rule,
 /// before anybody can call.
 async fn keep_certificate(
     tasks: &mut Tasks,
     (config, name, clock): (&Config, &str, Clock),
     kube: &KubeApi,
-    metrics: certificates::Metrics,
+    registry: &mut Registry,
 ) -> anyhow::Result<Option<Shown>> {
+    let metrics = certificates::Metrics::register(registry);
     let Some(settings) = config.kept.clone() else {
         return Ok(None);
     };
@@ -272,23 +242,19 @@ async fn take_samples(
         metrics: bus.metrics.clone(),
         log_limiter: Arc::default(),
     };
+    tasks.spawn("overdue", bus.clone().report_overdue());
     tasks.spawn("demand", bus.clone().tell_demand());
     let publishing = auth.publishing(&args.bus_token_audience);
-    bus.listen(tasks, &config.bus, (&publishing, &admission))
+    bus.listen(tasks, &config.bus.listeners, (&publishing, &admission))
         .await
 }
 
-async fn expire(
-    catalog: Catalog,
-    store: Store,
-    clock: Clock,
-    stop: CancellationToken,
-) -> anyhow::Result<()> {
+async fn expire(known: Known, stop: CancellationToken) -> anyhow::Result<()> {
     let sleep = || tokio::time::sleep(EXPIRE_EVERY);
     while stop.run_until_cancelled(sleep()).await.is_some() {
-        let synced = catalog.nodes_synced();
-        let exists = |node: &str| !synced || catalog.node(node).is_some();
-        let expired = store.expire(Timestamp::from_millis(clock.now_millis()), exists);
+        let synced = known.catalog.nodes_synced();
+        let exists = |node: &str| !synced || known.catalog.node(node).is_some();
+        let expired = known.store.expire(known.now(), exists);
         if expired > 0 {
             warn!(nodes = expired, "no fresh samples: no longer served");
         }
@@ -296,55 +262,11 @@ async fn expire(
     Ok(())
 }
 
-fn probes(coverage: Coverage, auth: Auth, steps: Steps) -> [Endpoint; 3] {
-    let catalog = coverage.app.catalog.clone();
-    let KubeApi {
-        watches,
-        credentials,
-        ..
-    } = coverage.app.kube.clone();
-    let synced = |what: &'static str, ask: fn(&Catalog) -> bool| {
-        let catalog = catalog.clone();
-        move || {
-            if ask(&catalog) {
-                Ok(())
-            } else {
-                Err(format!("the list of {what} has not been read yet"))
-            }
-        }
-    };
-    let shutdown = move || {
-        let running = !steps.is_leaving();
-        running
-            .then_some(())
-            .ok_or_else(|| "process is shutting down".to_owned())
-    };
-    let shown = coverage.app.shown.clone();
-    let certificate = shown.map(|shown| Check::new("serving-certificate", move || shown.check()));
-    let ready = [
-        Check::ping(),
-        Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),
-        Check::new("pod-informer-sync", synced("pods", Catalog::pods_synced)),
-        Check::new("watch-activity", move || watches.check()),
-        Check::new("authentication-configuration", move || auth.ready()),
-        Check::new("kube-credentials", move || credentials.ready()),
-        Check::new("metric-coverage", coverage::check(Arc::new(coverage))),
-        Check::new("shutdown", shutdown),
-    ];
-    let ready = ready.into_iter().chain(certificate).collect();
-    [
-        Endpoint::new("livez", vec![Check::ping()]),
-        Endpoint::new("readyz", ready),
-        Endpoint::new("healthz", vec![Check::ping()]),
-    ]
-}
-
 /// Serves the API, its probes and `/metrics`.
 async fn answer(
     tasks: &mut Tasks,
     (config, bus): (&Config, &Bus),
-    coverage: Coverage,
-    (auth, steps): (Auth, Steps),
+    readiness: Readiness,
     mut registry: Registry,
 ) -> anyhow::Result<Address> {
     let serving = &config.serving;
@@ -354,20 +276,22 @@ async fn answer(
     let address = bound.address.clone();
     info!(%address, "serving the API");
     files::register(&mut registry, config);
-    let app = coverage.app.clone();
-    let probes = probes(coverage, auth.clone(), steps.clone());
+    let Readiness { auth, steps, .. } = &readiness;
+    let (auth, steps) = (auth.clone(), steps.clone());
+    let known = readiness.coverage.known.clone();
+    let probes = readiness.endpoints();
     let watched = probes.iter().flat_map(Endpoint::paths);
     let watched: Vec<String> = watched.chain(["/metrics".to_owned()]).collect();
     let refusing = steps.refusing.clone();
     let certificate = Arc::clone(&serving.certificate);
     let limits = limits::Limits::new(serving.requests, watched.clone(), refusing);
     let api = api::paths(Api {
-        catalog: app.catalog,
-        store: app.store,
-        node_roles: app.node_roles,
+        catalog: known.catalog,
+        store: known.store,
+        node_roles: known.node_roles,
         demand: bus.demand.clone(),
         freshness: Freshness::register(&mut registry),
-        clock: app.clock,
+        clock: known.clock,
         node_selector: config.node_selector.clone(),
         port: port_of(&address),
         beside: watched
@@ -380,7 +304,7 @@ async fn answer(
         },
         ending: steps.ending.clone(),
     });
-    let requests = RequestMetrics::register(&mut registry);
+    let requests = RequestMetrics::register(&mut registry, api::resources());
     let server = serving.server(bound, auth.first_look(), &mut registry);
     let router = api
         .merge(health::router_without_reasons(probes))
@@ -390,7 +314,7 @@ async fn answer(
             limits.clone(),
             limits::bound,
         ));
-    let measure = middleware::from_fn_with_state(requests, requests::measure);
+    let measure = middleware::from_fn_with_state(requests, request_metrics::measure);
     let router = api::finished(router)
         .layer(middleware::from_fn(limits::hold))
         .layer(measure);

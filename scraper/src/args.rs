@@ -5,6 +5,7 @@
 //! default and meaning (docs/parity.md#flags-of-its-own).
 
 mod foreign;
+mod service_account;
 mod size;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -14,9 +15,9 @@ use tributary_runtime::args::{KubeArgs, LogArgs};
 
 pub use self::{
     foreign::Foreign,
+    service_account::{BadServiceAccount, ServiceAccount},
     size::{BadSize, ByteSize},
 };
-use crate::config::ServiceAccount;
 pub use tributary_runtime::duration::{BadDuration, GoDuration};
 
 /// Scrapes the kubelets of a Kubernetes cluster and sends the samples to every

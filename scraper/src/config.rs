@@ -1,7 +1,6 @@
 //! [`Args`] -> [`Config`]: every check that needs no file and no cluster.
 
-mod frontend;
-mod service_account;
+mod bus;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -13,17 +12,13 @@ use tributary_runtime::{
     tls::PairFiles,
 };
 
-pub(crate) use self::frontend::ServicePort;
-use self::frontend::bus;
-pub use self::{
-    frontend::{BadFrontend, Frontend, Service},
-    service_account::{BadServiceAccount, ServiceAccount},
-};
+use self::bus::bus;
+pub use crate::bus::frontend::{BadFrontend, BusSecurity, Frontend, Service};
 use crate::{
     args::{Args, AssignmentArgs, ByteSize, GoDuration, KubeletArgs},
+    assignment::shard::{BadShard, Shard},
     kubelet::{Limits, PAGE_LIMITS, Security},
     nodes::AddressRules,
-    shard::{BadShard, Shard},
 };
 
 /// Flags that fit together.
@@ -85,21 +80,6 @@ pub enum Sharding {
         /// Where they are, if said.
         namespace: Option<String>,
     },
-}
-
-/// How frontends are spoken to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BusSecurity {
-    /// The CAs that signed their certificates.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// The name in their certificates, if not the host's.
-    pub(crate) server_name: Option<String>,
-    /// Our certificate.
-    pub(crate) pair: Option<PairFiles>,
-    /// Our token.
-    pub(crate) token_file: Option<PathBuf>,
-    /// Without TLS.
-    pub(crate) insecure: bool,
 }
 
 /// Flags that do not fit together. Only the first fault is told, in the order

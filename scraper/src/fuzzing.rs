@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use tributary_model::Timestamp;
 
-use crate::{leases, membership::Membership};
+use crate::assignment::{leases, membership::Membership};
 
 /// The members of a group, from Lease objects.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ pub mod decode;
 mod endpoints;
 pub mod exposition;
 mod failure;
+mod metrics;
 mod pages;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tributary_model::{Endpoint, Timestamp};
 
+pub(crate) use self::metrics::TokenMetrics;
 use self::{
     client::Ask,
     connection::Connection,

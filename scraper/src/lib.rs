@@ -5,23 +5,15 @@
 //! to the hub and from there to every frontend.
 
 pub mod args;
+pub mod assignment;
 mod bus;
 pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
-mod kube_api;
 pub mod kubelet;
-mod leases;
-mod membership;
-mod metrics;
-mod monotonic;
 pub mod nodes;
-mod ownership;
-mod schedule;
 mod scrape;
-pub mod shard;
-#[cfg(test)]
-mod simulation;
+mod wiring;
 
 use std::{sync::Arc, time::Duration};
 
@@ -44,23 +36,27 @@ use tributary_runtime::{
 
 use crate::{
     args::Args,
+    assignment::{
+        leases::{self, Leases},
+        metrics::AssignmentMetrics,
+        ownership::View,
+    },
     bus::{
         client::{Client, Identity},
         credentials::{Credentials, Files},
         endpoints::{Found, watch_endpoints},
+        frontend::Frontend,
         frontend_address::TlsNaming,
         hub::Hub,
+        metrics::BusMetrics,
         names,
         supervisor::{Frontends, supervise},
     },
-    config::{Config, Frontend, Sharding},
-    kube_api::{KubeApi, lease_namespace, lease_owner},
-    kubelet::Client as KubeletClient,
-    leases::Leases,
-    metrics::{AssignmentMetrics, BusMetrics, ScrapeMetrics, TokenMetrics},
+    config::{Config, Sharding},
+    kubelet::{Client as KubeletClient, TokenMetrics},
     nodes::{Targets, watch_nodes},
-    ownership::View,
-    scrape::{Inputs, Scraping, scrape},
+    scrape::{Inputs, ScrapeMetrics, Scraping, scrape},
+    wiring::{KubeApi, lease_namespace, lease_owner},
 };
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -163,9 +159,10 @@ impl Scraper {
 
         // From the hub they go to every frontend.
         let expiry = (certificates, &mut registry);
+        let name = (&*config.source_name, &*config.group);
         let publisher = Client {
             hub,
-            identity: Identity::new(&config, &clock),
+            identity: Identity::new(name, config.resolution, &clock),
             credentials: find_credentials(&mut tasks, &config, expiry),
             clock: monotonic,
             metrics: bus_metrics.clone(),

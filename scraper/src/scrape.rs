@@ -4,6 +4,7 @@
 //! connection, the layout of its page) moves into the task and returns with the outcome. So there
 //! is no lock, and never two requests to one node at once.
 
+mod metrics;
 mod outcome;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
@@ -18,15 +19,21 @@ use tracing::{debug, info};
 use tributary_model::{Endpoint, NodeName, Timestamp};
 use tributary_runtime::clock::Clock;
 
+pub(crate) use self::metrics::ScrapeMetrics;
 use self::outcome::{count_refused, tell, to_wire};
 use crate::{
-    bus::hub::Hub,
+    assignment::{
+        metrics::AssignmentMetrics,
+        monotonic::MonotonicClock,
+        ownership::{Counts, Move, Ownership, View, When},
+        schedule::Schedule,
+    },
+    bus::{
+        hub::Hub,
+        reports::{Report, Wanted},
+    },
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
-    metrics::{AssignmentMetrics, ScrapeMetrics},
-    monotonic::MonotonicClock,
     nodes::{Target, Targets},
-    ownership::{Counts, Move, Ownership, View, When},
-    schedule::Schedule,
 };
 
 /// The most scrapes in flight. Requests are spread over the resolution, so only hanging kubelets
@@ -82,23 +89,6 @@ impl Inputs {
             reports,
         }
     }
-}
-
-/// What a frontend says about nodes.
-#[derive(Clone, Debug)]
-pub(crate) enum Report {
-    /// It lacks samples of these.
-    Overdue(Vec<String>),
-    /// It wants these fresh.
-    Wanted(Wanted),
-}
-
-/// Nodes that a frontend wants fresh.
-#[derive(Clone, Debug)]
-pub(crate) struct Wanted {
-    pub(crate) nodes: Vec<String>,
-    /// For how long from now on.
-    pub(crate) lasts: Duration,
 }
 
 /// A node that this scraper scrapes.

@@ -154,9 +154,9 @@ const READERS: &[&str] = &[
 
 /// These read what no API says: our own documents, a kubeconfig, and pages of kubelets.
 const OTHERS: &[&str] = &[
-    "apiserver/src/api/json.rs",
-    "apiserver/src/api/openapi/schemas.rs",
-    "apiserver/src/api/yaml.rs",
+    "apiserver/src/k8s/json.rs",
+    "apiserver/src/k8s/openapi.rs",
+    "apiserver/src/k8s/yaml.rs",
     "scraper/src/kubelet/credentials/sources.rs",
     "scraper/src/kubelet/decode/summary.rs",
 ];

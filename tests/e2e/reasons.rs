@@ -50,7 +50,7 @@ fn texts(path: &str, begins: &str) -> Vec<String> {
         .into_iter()
         .filter_map(|(_, token)| match token {
             Token::Text(text) => Some(text.trim_matches('"').to_owned()),
-            Token::Name(_) => None,
+            Token::Name(_) | Token::Sign(_) => None,
         });
     literals
         .filter(|text| Pattern::new(text).has_words())

@@ -7,11 +7,20 @@ pub(crate) enum Token<'a> {
     Name(&'a str),
     /// A string literal, with its quotes.
     Text(&'a str),
+    /// A sign, such as a brace. [`tokens`] leaves it out.
+    Sign(char),
 }
 
 /// The names and string literals of a source, each with the number of its line. Comments,
 /// characters and lifetimes are left out.
 pub(crate) fn tokens(source: &str) -> Vec<(usize, Token<'_>)> {
+    let mut found = all_tokens(source);
+    found.retain(|(_, token)| !matches!(token, Token::Sign(_)));
+    found
+}
+
+/// The names, string literals and signs of a source, likewise.
+pub(crate) fn all_tokens(source: &str) -> Vec<(usize, Token<'_>)> {
     let (mut found, mut rest, mut line) = (Vec::new(), source, 1);
     while let Some(first) = rest.chars().next() {
         let string = string(rest);
@@ -25,6 +34,8 @@ pub(crate) fn tokens(source: &str) -> Vec<(usize, Token<'_>)> {
             found.push((line, Token::Text(token)));
         } else if is_part(first) && !first.is_ascii_digit() {
             found.push((line, Token::Name(token)));
+        } else if token.len() == first.len_utf8() && first.is_ascii_punctuation() {
+            found.push((line, Token::Sign(first)));
         }
         line += token.matches('\n').count();
         rest = after;

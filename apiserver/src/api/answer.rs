@@ -23,27 +23,25 @@ use tributary_model::Timestamp;
 
 use super::{
     Freshness, Served,
-    accept::{self, Encoding, Form, Subject},
-    budget::{ITEM, Reservation},
+    budget::{ITEM, Reservation, WHOLE},
     digest::Digest,
     kind::Kind,
     list_yield::{ListTurn, ListYield},
     objects::Object,
     page,
     params::Include,
-    protobuf::Envelope,
     status::Refusal,
     writer::Writer,
+};
+use crate::k8s::{
+    accept::{self, Encoding, Form, Subject},
+    protobuf::Envelope,
 };
 
 /// How many objects are looked up and written at a time: some 30 KiB of JSON, a
 /// fifth of a millisecond. Who asks for one object meanwhile waits so long for
 /// each of those who list all.
 pub(crate) const PAGE: usize = 128;
-
-/// Up to this size an answer is sent as one piece, with its length. From here on
-/// it is compressed, see [`super::layers::compression`].
-pub(crate) const WHOLE: usize = 128 * 1024;
 
 /// An answer of which form and time are settled, and nothing is looked up yet.
 #[derive(Debug)]
@@ -59,9 +57,8 @@ pub(crate) struct Answer<K: Kind> {
 }
 
 impl<K: Kind> Answer<K> {
-    /// Settles how `request` is answered, or refuses it: because the client takes
-    /// nothing that we have, or because nobody knows yet which objects exist,
-    /// when an empty answer would be a lie.
+    /// Settles how `request` is answered. Refuses it if the client accepts none of our encodings, or
+    /// if it is not known yet which objects exist, because an empty answer would be wrong.
     pub(crate) fn to(
         request: &Request,
         served: &Served,

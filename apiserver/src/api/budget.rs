@@ -14,11 +14,14 @@ use std::{
 use axum::extract::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::answer::WHOLE;
 use crate::{
     auth::User,
-    limits::{self, Busy, Limits, Whose},
+    requests::limits::{self, Busy, Limits, Whose},
 };
+
+/// Up to this size an answer is sent as one piece, with its length. From here on
+/// it is compressed, see [`super::layers::compression`].
+pub(crate) const WHOLE: usize = 128 * 1024;
 
 /// Of all answers together: eleven lists of 150,000 pods in protobuf.
 const ALL: usize = 256 << 20;

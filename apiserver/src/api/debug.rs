@@ -18,13 +18,13 @@ use tributary_model::{Endpoint, NodeName, Timestamp};
 
 use super::{
     SharedApi,
-    accept::Encoding,
     answer::{PAGE, typed},
     nodes::NODES as NODE_METRICS,
     status::Refusal,
 };
 use crate::{
-    node_roles::Scrapers,
+    k8s::accept::Encoding,
+    scrapers::node_roles::Scrapers,
     store::{Report, State as NodeState},
 };
 
@@ -184,7 +184,7 @@ impl Iterator for Pages {
     }
 }
 
-/// A node, as it is told.
+/// A node in the answer.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeReport<'a> {

@@ -12,12 +12,15 @@ use axum::{
 };
 
 use super::{
-    Served, SharedApi,
-    accept::{self, Encoding, Subject},
-    answer,
-    json::{self, Indenter},
-    kinds::{GROUPS, Group, Resource, Version},
+    Served, SharedApi, answer,
+    kinds::{GROUPS, Group},
     status::Refusal,
+};
+use crate::k8s::{
+    accept::{self, Encoding, Subject},
+    json::{self, Indenter},
+    protobuf as wire,
+    resource::{Resource, Version},
     yaml,
 };
 
@@ -166,7 +169,7 @@ fn document(
             json.into_bytes()
         }
         Encoding::Yaml => yaml::of_json(json.as_bytes()),
-        Encoding::Protobuf => super::protobuf::wrapped("v1", kind, &message),
+        Encoding::Protobuf => wire::wrapped("v1", kind, &message),
     };
     Ok(answer::typed(encoding, Body::from(body)))
 }

@@ -11,7 +11,8 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{accept::Encoding, answer};
+use super::answer;
+use crate::k8s::accept::Encoding;
 
 /// A document and its tag.
 #[derive(Clone, Debug)]

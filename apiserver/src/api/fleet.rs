@@ -16,7 +16,8 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, Serializer};
 use tributary_model::Timestamp;
 
-use super::{objects::Object, params::ListParams, time};
+use super::{objects::Object, params::ListParams};
+use crate::k8s::time;
 
 /// The name of the group.
 pub(crate) const FLEET: &str = "fleet.tributary.dev";

@@ -5,14 +5,11 @@
 use axum::http::{HeaderMap, Uri};
 use tributary_model::PodKey;
 
-use super::{
+use super::{nodes::NODES, page, params::ListParams, pods::PODS};
+use crate::k8s::{
     accept::{Subject, negotiate},
     fields::Fields,
-    kinds::Resource,
-    nodes::NODES,
-    page,
-    params::ListParams,
-    pods::PODS,
+    resource::Resource,
 };
 
 /// How many kinds of answers [`media_type`] knows.

@@ -1,17 +1,11 @@
-//! What is the same for every kind that is served: GET and LIST.
+//! What a kind that is served consists of.
 
 use std::sync::Arc;
 
-use axum::{extract::Request, response::Response};
-use futures::future::BoxFuture;
-use tokio::time::Instant;
 use tributary_model::{NodeName, PodKey, Timestamp};
 
-use super::{
-    Api, Served, accept::Subject, answer::Answer, kinds::Resource, objects::Object,
-    params::ListParams, status::Refusal, watch,
-};
-use crate::{auth::User, demand::Question};
+use super::{Api, objects::Object, params::ListParams, status::Refusal};
+use crate::k8s::resource::Resource;
 
 /// A kind: what its objects are, and where they come from.
 pub(crate) trait Kind: 'static {
@@ -53,75 +47,4 @@ pub(crate) trait Kind: 'static {
     fn gone(_key: &PodKey) -> Option<Self::Object> {
         None
     }
-}
-
-/// Lists the objects of a kind, of a namespace or all.
-pub(super) type List =
-    fn(Served, Option<String>, Request) -> BoxFuture<'static, Result<Response, Refusal>>;
-
-/// Answers with the object of this namespace and name.
-pub(super) type One = fn(&Served, PodKey, &Request) -> Result<Response, Refusal>;
-
-/// `GET .../{plural}` and `GET .../namespaces/{namespace}/{plural}`
-pub(super) fn list<K: Kind>(
-    served: Served,
-    namespace: Option<String>,
-    request: Request,
-) -> BoxFuture<'static, Result<Response, Refusal>> {
-    Box::pin(async move {
-        let mut params = ListParams::read(request.uri(), K::RESOURCE)?;
-        if let Some(watch) = params.watch.take() {
-            return watch::answer::<K>(served, namespace, (params, watch), request).await;
-        }
-        let subject = Subject::List(K::RESOURCE);
-        let answer = Answer::<K>::to(&request, &served, subject)?;
-        let (limit, from_start) = (params.limit, params.after.is_none());
-        // A list of everything says nothing of where fresh metrics are needed.
-        let query = request.uri().query().filter(|_| !params.labels.is_empty());
-        let wanted = query.is_some_and(|which| {
-            is_asked_again(&served.api, &request, namespace.as_deref(), which)
-        });
-        let demand = wanted.then(|| served.api.demand.clone());
-        let pages = K::pages(served.api, namespace, params, answer.now);
-        let pages = pages.inspect(move |page| {
-            if let Some(demand) = &demand {
-                demand.want(page.iter().filter_map(K::node), Instant::now());
-            }
-        });
-        if K::RESOURCE.watched {
-            return Ok(answer.versioned(pages, limit, from_start).await);
-        }
-        Ok(answer.list(pages, limit).await)
-    })
-}
-
-/// `GET .../{plural}/{name}` and `GET .../namespaces/{namespace}/{plural}/{name}`
-pub(super) fn one<K: Kind>(
-    served: &Served,
-    key: PodKey,
-    request: &Request,
-) -> Result<Response, Refusal> {
-    let subject = Subject::Object(K::RESOURCE);
-    let answer = Answer::<K>::to(request, served, subject)?;
-    let api = &served.api;
-    let namespace = Some(key.namespace.as_ref());
-    let asked_again = is_asked_again(api, request, namespace, key.name.as_ref());
-    let object = K::get(api, key, answer.now)?;
-    if asked_again && let Some(node) = K::node(&object) {
-        api.demand.want([node], Instant::now());
-    }
-    Ok(answer.one(&object))
-}
-
-/// Whether the user asks this again and again, as an autoscaler does.
-fn is_asked_again(api: &Api, request: &Request, namespace: Option<&str>, which: &str) -> bool {
-    let Some(user) = request.extensions().get::<Arc<User>>() else {
-        return false;
-    };
-    let question = Question {
-        user: &user.name,
-        namespace,
-        which,
-    };
-    api.demand.asked(question, Instant::now())
 }

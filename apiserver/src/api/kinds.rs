@@ -1,15 +1,18 @@
 //! The groups that are served, their versions and resources, and their many names.
 //!
-//! Whatever asks which resources there are, be it discovery, OpenAPI, counters of
-//! requests or reviews, reads [`GROUPS`]. A kind is one file with its [`Resource`]
-//! and its [`Kind`], and a line here.
+//! Discovery, OpenAPI and the router read [`GROUPS`]; counters of requests and reviews get
+//! their names from [`resources`]. A kind is one file with its [`Resource`] and its [`Kind`],
+//! and a line here.
 
 use super::{
     fleet::{FLEET, frontends::MetricsFrontend, nodescrapes::NodeScrape, scrapers::Scraper},
-    kind::{self, Kind},
+    handlers,
+    kind::Kind,
     nodes::NodeMetrics,
+    objects::METRICS,
     pods::PodMetrics,
 };
+use crate::k8s::resource::{Resource, Resources, Version};
 
 /// All groups.
 pub(crate) static GROUPS: [Group; 2] = [
@@ -47,8 +50,14 @@ pub(crate) static GROUPS: [Group; 2] = [
     },
 ];
 
-/// The group of resource metrics.
-pub(crate) const METRICS: &str = "metrics.k8s.io";
+/// All resources of all groups, for what asks only for their names.
+pub(crate) fn resources() -> Resources {
+    let of = |group: &'static Group| {
+        let versions = group.versions.iter();
+        versions.flat_map(|version| group.resources().map(|resource| (*version, resource)))
+    };
+    GROUPS.iter().flat_map(of).collect()
+}
 
 /// A group of the API.
 #[derive(Debug)]
@@ -63,65 +72,23 @@ pub(crate) struct Group {
     pub(crate) kinds: &'static [Registered],
 }
 
-/// A version of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Version {
-    /// Its name.
-    pub(crate) name: &'static str,
-    /// The API version of an object: with the group.
-    pub(crate) api_version: &'static str,
-}
-
 /// A kind in its group.
 #[derive(Debug)]
 pub(crate) struct Registered {
     /// Its names.
     pub(crate) resource: &'static Resource,
     /// Lists its objects.
-    pub(super) list: kind::List,
+    pub(super) list: handlers::List,
     /// Answers with one of them.
-    pub(super) one: kind::One,
-}
-
-/// What can be asked for: the names of a kind, and what it can do.
-#[derive(Debug)]
-pub(crate) struct Resource {
-    /// The group that it is of.
-    pub(crate) group: &'static str,
-    /// Its name in paths.
-    pub(crate) plural: &'static str,
-    /// What one is called in commands; empty if that would hide another resource.
-    pub(crate) singular: &'static str,
-    /// What it is called in commands, too.
-    pub(crate) short: &'static [&'static str],
-    /// The kind of an object.
-    pub(crate) kind: &'static str,
-    /// Whether objects are in namespaces. What those hold is for tenants.
-    pub(crate) namespaced: bool,
-    /// Whether it is served in protobuf beside JSON and YAML.
-    pub(crate) protobuf: bool,
-    /// Whether it can be watched. Lists then have a version.
-    pub(crate) watched: bool,
-    /// By which fields objects can be selected, beside name and namespace.
-    pub(crate) fields: &'static [&'static str],
-    /// One of what it is about, in words.
-    pub(crate) about: &'static str,
-    /// The kind in the error for a missing object, and the group, if the error has one.
-    pub(crate) missing: (&'static str, &'static str),
-    /// What its tokens bear, which continue lists of no other resource.
-    pub(crate) mark: u8,
-    /// The schemas in a version, by name: of an object, a list, and their parts.
-    pub(crate) schemas: fn(Version) -> serde_json::Map<String, serde_json::Value>,
-    /// What the names of these two begin with, before the version.
-    pub(crate) package: &'static str,
+    pub(super) one: handlers::One,
 }
 
 impl Registered {
     const fn of<K: Kind>() -> Self {
         Self {
             resource: K::RESOURCE,
-            list: kind::list::<K>,
-            one: kind::one::<K>,
+            list: handlers::list::<K>,
+            one: handlers::one::<K>,
         }
     }
 }
@@ -142,6 +109,7 @@ impl Group {
     }
 
     /// The version of this name.
+    #[cfg(test)]
     pub(crate) fn version(&self, name: &str) -> Option<Version> {
         let mut versions = self.versions.iter();
         versions.find(|version| version.name == name).copied()
@@ -156,26 +124,5 @@ impl Group {
     pub(crate) fn kind(&self, plural: &str) -> Option<&'static Registered> {
         let mut kinds = self.kinds.iter();
         kinds.find(|kind| kind.resource.plural == plural)
-    }
-
-    /// The resource of this name in paths.
-    pub(crate) fn resource(&self, plural: &str) -> Option<&'static Resource> {
-        Some(self.kind(plural)?.resource)
-    }
-}
-
-impl Resource {
-    /// What can be done with it.
-    pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.watched {
-            &["get", "list", "watch"]
-        } else {
-            &["get", "list"]
-        }
-    }
-
-    /// As upstream names it in refusals: with the group.
-    pub(crate) fn qualified(&self) -> String {
-        format!("{}.{}", self.plural, self.group)
     }
 }

@@ -18,14 +18,15 @@ use tower_http::{
     compression::{CompressionLayer, Predicate},
 };
 
-use super::{
-    accept::{Encoding, Preference, Subject},
-    answer::WHOLE,
-    json::Indenter,
-    params,
-    status::{Refusal, Status},
+use super::{budget::WHOLE, params, status::Refusal};
+use crate::{
+    k8s::{
+        accept::{Encoding, Preference, Subject},
+        json::Indenter,
+        status::Status,
+    },
+    requests::limits::LongRunning,
 };
-use crate::limits::LongRunning;
 
 /// Refuses every method but GET, HEAD too (docs/parity.md#paths-and-methods).
 pub(crate) async fn only_get(request: Request, next: Next) -> Response {
@@ -80,8 +81,8 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 const ENCODINGS: usize = 4;
 const ENCODING_BYTES: usize = 1 << 10;
 
-/// Takes `Accept-Encoding` away where it is longer than anybody needs: the layer
-/// that compresses reads it for every request, whoever sent it.
+/// Removes an `Accept-Encoding` that is longer than any client needs: the layer that compresses
+/// reads it for every request.
 pub(crate) fn bound_encodings(mut request: Request) -> Request {
     let values = request.headers().get_all(ACCEPT_ENCODING);
     let (mut number, mut longest) = (0, 0);
@@ -170,7 +171,7 @@ async fn indented(response: Response) -> Response {
                 let whole = indenter.feed(&whole.to_bytes());
                 Response::from_parts(head, Body::from(whole))
             }
-            // Ours are in memory and do not fail; whoever sees this sees it end.
+            // Bodies of this server are in memory and do not fail. The client sees the answer end.
             Err(error) => {
                 tracing::error!(%error, "failed to read an answer of this server");
                 Response::from_parts(head, Body::empty())

@@ -37,7 +37,7 @@ impl ListYield {
 }
 
 impl ListTurn {
-    /// To be awaited between two pages. Beside another list, whoever asks for one object would wait for a page of each.
+    /// Await between two pages. With concurrent lists, a GET of one object would otherwise wait for a page of each.
     pub(super) async fn yield_if_due(&mut self) {
         if self.is_due() {
             yield_now().await;

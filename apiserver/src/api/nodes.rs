@@ -7,16 +7,16 @@ use tributary_model::{NodeName, PodKey, Timestamp, Usage};
 use super::{
     Api,
     answer::PAGE,
-    fields::Field,
     kind::Kind,
-    kinds::{METRICS, Resource},
-    objects::{self, Amounts, Object},
-    openapi,
+    objects::{self, Amounts, METRICS, Object},
     params::ListParams,
     status::Refusal,
     table::{UsageColumns, Used},
 };
-use crate::catalog::{Labels, NodeRecord};
+use crate::{
+    catalog::{Labels, NodeRecord},
+    k8s::{fields::Field, openapi, resource::Resource},
+};
 
 /// The resource.
 pub(crate) static NODES: Resource = Resource {
@@ -33,7 +33,7 @@ pub(crate) static NODES: Resource = Resource {
     about: "node",
     missing: ("node", ""),
     mark: b'n',
-    schemas: |version| openapi::schemas(include_str!("openapi/nodes.json"), version),
+    schemas: |version| openapi::schemas_in(include_str!("openapi/nodes.json"), version),
     package: "io.k8s.metrics.pkg.apis.metrics",
 };
 

@@ -5,12 +5,17 @@ use std::{fmt, time::Duration};
 
 use tributary_model::{Bytes, NanoCores, PodKey, Timestamp, Usage};
 
-use super::{
-    json,
-    protobuf::{message, number, text},
-    quantity, time,
+use crate::{
+    catalog::Labels,
+    k8s::{
+        json,
+        protobuf::{message, number, text},
+        quantity, time,
+    },
 };
-use crate::catalog::Labels;
+
+/// The group of resource metrics.
+pub(crate) const METRICS: &str = "metrics.k8s.io";
 
 /// An object that is served: what a list is made of.
 pub(crate) trait Object: Send + Sync + Sized + 'static {

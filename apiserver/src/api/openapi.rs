@@ -18,16 +18,12 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::schemas::in_version as schemas;
 use self::{
     operations::{Dialect, Operation},
     schemas::Schemas,
 };
-use super::{
-    accept::{self, Subject},
-    document::Document,
-    status::Refusal,
-};
+use super::{document::Document, status::Refusal};
+use crate::k8s::accept::{self, Subject};
 
 /// Every document.
 #[derive(Debug)]

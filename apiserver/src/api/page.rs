@@ -1,13 +1,13 @@
 //! Tokens that continue a list: the last key that was served, and nothing else.
 //!
-//! Stateless, so any frontend continues what another began; stable, because a
-//! key keeps its place however much comes and goes before it. The token is not
-//! signed: it only says where to start, and whoever may list may start anywhere.
+//! It has no state, so any frontend continues what another began. It is stable, because a key keeps
+//! its place when objects before it come and go. It is not signed: it only says where to start, and a
+//! caller that may list may start anywhere.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tributary_model::PodKey;
 
-use super::kinds::Resource;
+use crate::k8s::resource::Resource;
 
 /// Of this layout of tokens, so that a later one can tell.
 const LAYOUT: u8 = 1;

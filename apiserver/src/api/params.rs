@@ -1,8 +1,7 @@
 //! The query of a request, read once.
 //!
-//! Reading follows the conversion of `ListOptions` upstream: the first of several
-//! values counts, unknown parameters are ignored, and the mistakes are told in
-//! Go's words (docs/parity.md#selection).
+//! It follows the conversion of `ListOptions` upstream: the first of several values counts, unknown
+//! parameters are ignored, and errors have Go's words (docs/parity.md#selection).
 
 use std::time::Duration;
 
@@ -11,11 +10,10 @@ use tributary_model::PodKey;
 use tributary_runtime::selector::Selector;
 
 use super::{
-    fields::Fields,
-    kinds::Resource,
     page::{self, MAX_LIMIT},
-    status::{Cause, Refusal},
+    status::Refusal,
 };
+use crate::k8s::{fields::Fields, resource::Resource, status::Cause};
 
 /// What is listed, and how much of it.
 #[derive(Clone, Debug)]
@@ -130,7 +128,7 @@ impl Include {
 /// Whether the client wants JSON for people: `pretty` says so, or else it is a
 /// program with which people look (docs/parity.md#encodings).
 pub(crate) fn wants_pretty(uri: &Uri, user_agent: &str) -> bool {
-    // Of everybody, so without making anything of the other parameters.
+    // Every request comes here, so the other parameters are not decoded.
     let mut pairs = uri.query().unwrap_or_default().split('&');
     let asked = pairs.find_map(|pair| match pair.split_once('=').unwrap_or((pair, "")) {
         ("pretty", value) => Some(value),

@@ -1,12 +1,11 @@
 //! What a path asks for.
 //!
-//! As the libraries of Kubernetes' servers read it: decoded, without the slashes
-//! around it, and split. Authorization reads the same [`segments`].
+//! Authorization reads the same [`segments`].
 
-use percent_encoding::percent_decode_str;
 use tributary_model::PodKey;
 
-use super::kinds::{Group, Registered, Version};
+use super::kinds::{Group, Registered};
+use crate::k8s::{path::segments, resource::Version};
 
 /// What is below a version.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,18 +17,6 @@ pub(super) enum Asked {
     List(&'static Registered, Option<String>),
     /// The one of this namespace and name. The namespace is empty where there are none.
     One(&'static Registered, PodKey),
-}
-
-/// The segments of a path: of `/`, one that is empty.
-pub(crate) fn segments(path: &str) -> Vec<String> {
-    let path = decoded(path);
-    let segments = path.trim_matches('/').split('/');
-    segments.map(str::to_owned).collect()
-}
-
-/// The text of a path. What is not UTF-8 is no name that anything has.
-pub(crate) fn decoded(path: &str) -> String {
-    percent_decode_str(path).decode_utf8_lossy().into_owned()
 }
 
 impl Asked {

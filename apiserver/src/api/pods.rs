@@ -7,19 +7,20 @@ use tributary_model::{NodeName, PodKey, Timestamp};
 use super::{
     Api,
     answer::PAGE,
-    fields::{Field, Fields},
-    json,
     kind::Kind,
-    kinds::{METRICS, Resource},
-    objects::{self, Amounts, Object},
-    openapi,
+    objects::{self, Amounts, METRICS, Object},
     params::ListParams,
-    protobuf::{message, text},
     status::Refusal,
     table::{UsageColumns, Used},
 };
 use crate::{
     catalog::{Labels, PodRecord},
+    k8s::{
+        fields::{Field, Fields},
+        json, openapi,
+        protobuf::{message, text},
+        resource::Resource,
+    },
     store::{NoMetrics, PodUsage},
 };
 
@@ -43,7 +44,7 @@ pub(crate) static PODS: Resource = Resource {
     // As it comes.
     missing: ("pods", ""),
     mark: b'p',
-    schemas: |version| openapi::schemas(include_str!("openapi/pods.json"), version),
+    schemas: |version| openapi::schemas_in(include_str!("openapi/pods.json"), version),
     package: "io.k8s.metrics.pkg.apis.metrics",
 };
 

@@ -3,8 +3,6 @@
 //! Texts, reasons and details are those of k8s.io/apimachinery `errors`, because
 //! clients read the reason and people know the words (docs/parity.md#errors).
 
-mod body;
-
 use std::borrow::Cow;
 
 use axum::{
@@ -17,13 +15,13 @@ use axum::{
 
 use tributary_model::NodeName;
 
-pub(crate) use self::body::{Cause, Details, Status};
-use super::{
-    accept::{Encoding, Subject},
-    kinds::Resource,
-};
 use crate::{
-    node_roles::Scrapers,
+    k8s::{
+        accept::NotAcceptable,
+        resource::Resource,
+        status::{Cause, Details, Status},
+    },
+    scrapers::node_roles::Scrapers,
     store::{Failure, NoMetrics},
 };
 
@@ -46,11 +44,8 @@ pub(crate) enum Refusal {
     #[error("ListOptions.meta.k8s.io \"\" is invalid: {}", sentence(.0))]
     Invalid(Vec<Cause>),
     /// The client takes nothing that we have of the subject.
-    #[error("406: Not Acceptable\n\nAvailable representations: {}", available(*.0, .1))]
-    NotAcceptable(Subject, &'static [Encoding]),
-    /// The client takes our encodings, but in a form that we cannot make.
-    #[error("only the following media types are accepted: {}", names(.0))]
-    NotConvertible(&'static [Encoding]),
+    #[error(transparent)]
+    NotAcceptable(#[from] NotAcceptable),
     /// There is no such object: for metrics, no such Node or running Pod. The name
     /// is without a namespace.
     #[error("{} {:?} not found", missing(.0), .1)]
@@ -135,9 +130,7 @@ impl Refusal {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
             Self::Expired => (StatusCode::GONE, "Expired"),
             Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
-            Self::NotAcceptable(..) | Self::NotConvertible(_) => {
-                (StatusCode::NOT_ACCEPTABLE, "NotAcceptable")
-            }
+            Self::NotAcceptable(_) => (StatusCode::NOT_ACCEPTABLE, "NotAcceptable"),
             Self::NotSynced(_) => (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         }
     }
@@ -151,8 +144,10 @@ impl Refusal {
             ..Details::default()
         };
         Some(match self {
-            Self::BadRequest(_) | Self::NotConvertible(_) | Self::Expired => return None,
-            Self::NoSuchPath | Self::Method | Self::NotAcceptable(..) | Self::NotSynced(_) => {
+            Self::BadRequest(_) | Self::NotAcceptable(NotAcceptable::Form(_)) | Self::Expired => {
+                return None;
+            }
+            Self::NoSuchPath | Self::Method | Self::NotAcceptable(_) | Self::NotSynced(_) => {
                 Details::default()
             }
             Self::Watch(resource) => named(String::new(), resource.group, resource.plural.into()),
@@ -195,8 +190,7 @@ impl IntoResponse for Refusal {
             Self::NoSuchPath
             | Self::BadRequest(_)
             | Self::Invalid(_)
-            | Self::NotAcceptable(..)
-            | Self::NotConvertible(_)
+            | Self::NotAcceptable(_)
             | Self::NoObject(..)
             | Self::Expired
             | Self::NoMetrics { .. } => None,
@@ -208,21 +202,6 @@ impl IntoResponse for Refusal {
         }
         response
     }
-}
-
-fn names(encodings: &[Encoding]) -> String {
-    let names: Vec<&str> = encodings.iter().map(|one| one.media_type()).collect();
-    names.join(", ")
-}
-
-/// Objects count their streams too, as upstream, though nothing can be watched.
-fn available(subject: Subject, encodings: &[Encoding]) -> String {
-    let mut names = names(encodings);
-    if matches!(subject, Subject::Object(_) | Subject::List(_)) {
-        names.push_str(", application/json;stream=watch");
-        names.push_str(", application/vnd.kubernetes.protobuf;stream=watch");
-    }
-    names
 }
 
 #[cfg(test)]

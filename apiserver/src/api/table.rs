@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    json,
-    objects::{Amounts, Columns, Object},
-    quantity, time,
-};
+use super::objects::{Amounts, Columns, Object};
+use crate::k8s::{json, quantity, time};
 
 /// An object that has usage.
 pub(crate) trait Used: Object {

@@ -32,9 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tributary_model::{PodKey, Timestamp};
 
 use super::{
-    Served,
-    accept::{self, Encoding, Form, Subject},
-    answer,
+    Served, answer,
     digest::{self, Digest, Version},
     kind::Kind,
     list_yield::ListTurn,
@@ -43,7 +41,10 @@ use super::{
     status::Refusal,
     writer::JsonWriter,
 };
-use crate::limits::{Busy, Caller, LongRunning};
+use crate::{
+    k8s::accept::{self, Encoding, Form, Subject},
+    requests::limits::{Busy, Caller, LongRunning},
+};
 
 /// Watches of all callers together.
 const ALL: usize = 32;
@@ -54,7 +55,7 @@ const OF_CALLER: usize = 16;
 /// How long a watch lasts at most; clients begin another.
 const LONGEST: Duration = Duration::from_mins(30);
 
-/// How long after its end a watch is cut off whose client does not read it.
+/// The time after its end at which a watch is cut off if its client does not read.
 const SLACK: Duration = Duration::from_secs(5);
 
 /// How often a watch looks at up to [`AT_ONCE`] objects; at more of them, as much less

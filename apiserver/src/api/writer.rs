@@ -9,12 +9,11 @@ use tributary_model::Timestamp;
 
 pub(crate) use self::json::JsonWriter;
 use self::{protobuf::ProtobufWriter, yaml::YamlWriter};
-use super::{
+use super::{objects::Object, params::Include};
+use crate::k8s::{
     accept::{Encoding, Wanted},
-    kinds::{Resource, Version},
-    objects::Object,
-    params::Include,
     protobuf::Envelope,
+    resource::{Resource, Version},
 };
 
 /// Writes one answer in the form that was asked for.
@@ -98,8 +97,7 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// What must stand around the `length` bytes that were written, if it can only
-    /// be told once they are.
+    /// What stands around the `length` bytes that were written, if it depends on their number.
     pub(crate) fn envelope(&self, length: usize) -> Option<Envelope> {
         match self {
             Self::Json(_) | Self::Yaml(_) => None,

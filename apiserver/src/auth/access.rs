@@ -163,6 +163,7 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use crate::k8s::resource::examples::resources;
 
     fn open(paths: &[&str]) -> Result<OpenPaths, String> {
         OpenPaths::new(&paths.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -179,7 +180,7 @@ mod tests {
             ("/publicity", false),
             ("/apis/metrics.k8s.io/v1/nodes", false),
         ] {
-            let attributes = Attributes::of(&Method::GET, &path.parse().unwrap());
+            let attributes = Attributes::of(&Method::GET, &path.parse().unwrap(), &resources());
             assert_eq!(open.has(&attributes), is, "{path}");
         }
     }
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn resources_are_never_open() {
         let all = open(&["*"]).unwrap();
-        let of = |path: &str| Attributes::of(&Method::GET, &path.parse().unwrap());
+        let of = |path: &str| Attributes::of(&Method::GET, &path.parse().unwrap(), &resources());
         assert!(all.has(&of("/metrics")));
         assert!(!all.has(&of("/apis/metrics.k8s.io/v1/nodes")));
     }

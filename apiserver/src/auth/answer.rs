@@ -13,8 +13,8 @@ use k8s_openapi::api::authorization::v1::ResourceAttributes;
 
 use super::{attributes::Attributes, user::User};
 use crate::{
-    api::status::{Details, Status},
-    limits::Busy,
+    k8s::status::{Details, Status},
+    requests::limits::Busy,
 };
 
 const NOSNIFF: (HeaderName, &str) = (HeaderName::from_static("x-content-type-options"), "nosniff");
@@ -173,6 +173,7 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+    use crate::k8s::resource::examples::resources;
 
     async fn body(denial: Denial) -> (u16, String) {
         let (head, body) = denial.into_response().into_parts();
@@ -186,7 +187,7 @@ mod tests {
     fn denied(user: &str, uri: &str) -> Denial {
         Denial::Forbidden {
             user: user.to_owned(),
-            attributes: Attributes::of(&Method::GET, &uri.parse().unwrap()),
+            attributes: Attributes::of(&Method::GET, &uri.parse().unwrap(), &resources()),
             reason: "fake reason".to_owned(),
         }
     }

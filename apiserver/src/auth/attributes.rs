@@ -13,7 +13,7 @@ use k8s_openapi::{
 };
 use tributary_runtime::selector::Selector;
 
-use crate::api::{fields::Fields, kinds::Group, path};
+use crate::k8s::{fields::Fields, path, resource::Resources};
 
 /// What a request wants to do.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,8 +30,8 @@ pub(crate) enum Attributes {
 }
 
 impl Attributes {
-    /// Reads a request.
-    pub(crate) fn of(method: &Method, uri: &Uri) -> Self {
+    /// Reads a request. The fields by which `resources` can be selected are read, too.
+    pub(crate) fn of(method: &Method, uri: &Uri, resources: &Resources) -> Self {
         let segments = path::segments(uri.path());
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let resource = match segments.as_slice() {
@@ -44,7 +44,7 @@ impl Attributes {
                 };
             }
         };
-        Self::Resource(Box::new(with_verb(resource, method, uri)))
+        Self::Resource(Box::new(with_verb(resource, (method, uri), resources)))
     }
 
     /// Whether the request is a watch.
@@ -102,13 +102,17 @@ fn named(group: &str, version: &str, rest: &[&str]) -> ResourceAttributes {
     }
 }
 
-fn with_verb(mut resource: ResourceAttributes, method: &Method, uri: &Uri) -> ResourceAttributes {
+fn with_verb(
+    mut resource: ResourceAttributes,
+    (method, uri): (&Method, &Uri),
+    resources: &Resources,
+) -> ResourceAttributes {
     let one = resource.name.is_some();
     let verb = match method.as_str() {
         "GET" | "HEAD" if one => "get",
         "GET" | "HEAD" => {
             let query = Pairs::of(uri);
-            let fields = fields(&resource, query.first("fieldSelector"));
+            let fields = fields(&resource, query.first("fieldSelector"), resources);
             resource.name = fields.as_ref().and_then(exact_name);
             resource.field_selector = fields.as_ref().and_then(field_requirements);
             resource.label_selector = label_requirements(query.first("labelSelector"));
@@ -127,10 +131,9 @@ fn with_verb(mut resource: ResourceAttributes, method: &Method, uri: &Uri) -> Re
 
 /// The conditions on fields. `None` if there are none, or if they cannot be read, which the API
 /// reports. They can only narrow the request, so a review without them is safe.
-fn fields(resource: &ResourceAttributes, text: &str) -> Option<Fields> {
-    let group = Group::find(resource.group.as_deref()?)?;
-    let kind = group.resource(resource.resource.as_deref()?)?;
-    Fields::parse(text, kind).ok()
+fn fields(resource: &ResourceAttributes, text: &str, resources: &Resources) -> Option<Fields> {
+    let (group, plural) = (resource.group.as_deref()?, resource.resource.as_deref()?);
+    Fields::parse(text, resources.find(group, plural)?).ok()
 }
 
 fn exact_name(fields: &Fields) -> Option<String> {
@@ -199,10 +202,11 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::k8s::resource::examples::resources;
 
     /// The attributes in a review.
     fn wanted(method: &Method, uri: &str) -> Value {
-        let attributes = Attributes::of(method, &uri.parse().unwrap());
+        let attributes = Attributes::of(method, &uri.parse().unwrap(), &resources());
         match attributes.resource() {
             Some(resource) => serde_json::to_value(resource).unwrap(),
             None => serde_json::to_value(attributes.path().unwrap()).unwrap(),

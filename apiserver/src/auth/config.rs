@@ -26,7 +26,10 @@ use super::{
     trust::{Keeper, Settings},
     waiting::WaitingRoom,
 };
-use crate::args::{AuthenticationArgs, AuthorizationArgs};
+use crate::{
+    args::{AuthenticationArgs, AuthorizationArgs},
+    k8s::resource::Resources,
+};
 
 /// The settings from the flags. A value exists only if they fit together.
 #[derive(Debug)]
@@ -83,10 +86,12 @@ impl AuthConfig {
         })
     }
 
-    /// Starts the task that keeps the CAs up to date, and returns the layer.
+    /// Starts the task that keeps the CAs up to date, and returns the layer. Selectors of
+    /// `resources` are part of the question whether a caller may list them.
     pub(crate) fn start(
         self,
         clients: Clients,
+        resources: Resources,
         tasks: &mut Tasks,
         registry: &mut Registry,
         clock: Clock,
@@ -101,6 +106,7 @@ impl AuthConfig {
             tokens: Tokens::new(tokens, self.token_ttl, stale_answers.0, waiting.clone()),
             access: Access::new(access, self.hold_access, stale_answers.1, waiting),
             open: self.open,
+            resources,
             clock,
             metrics,
             refusals: LogLimiter::default(),

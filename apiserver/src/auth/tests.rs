@@ -33,6 +33,7 @@ use super::{
     waiting::WaitingRoom,
     x509::Pool,
 };
+use crate::k8s::resource::examples::resources;
 
 const TTL: Ttl = Ttl {
     fresh: Duration::from_secs(10),
@@ -56,6 +57,7 @@ fn layer(client: Client, trust: Trust) -> Inner {
         tokens: Tokens::new(tokens, TTL, stale_answers.0, waiting.clone()),
         access: Access::new(access, holds, stale_answers.1, waiting),
         open: OpenPaths::new(&["/livez".to_owned()]).unwrap(),
+        resources: resources(),
         clock: Clock::fixed("2026-11-21T01:50:00Z".parse().unwrap()),
         metrics,
         refusals: LogLimiter::default(),

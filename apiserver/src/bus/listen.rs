@@ -13,14 +13,11 @@ use tributary_runtime::{
 };
 
 use super::{
-    Bus,
+    Bus, BusListener, Proof,
     admission::{Admission, Wanted},
     revocation::{check, checks},
 };
-use crate::{
-    auth::Publishing,
-    config::{BusListener, Proof},
-};
+use crate::auth::Publishing;
 
 /// Streams of one connection: a scraper has one.
 const STREAMS_OF_CONNECTION: u32 = 4;

@@ -28,7 +28,7 @@ use super::{
     wire::TooMany,
 };
 use crate::{
-    node_roles::{Role, StreamRoles},
+    scrapers::node_roles::{Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 

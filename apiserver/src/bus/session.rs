@@ -33,8 +33,10 @@ use super::{
     wire::{TooMany, Weighed, weigh},
 };
 use crate::{
-    demand::Wish,
-    node_roles::{self, Present},
+    scrapers::{
+        demand::Wish,
+        node_roles::{self, Present},
+    },
     store::Source,
 };
 

@@ -11,7 +11,7 @@ use tributary_runtime::kube::{LONGEST_ANSWER, from_json};
 /// The format of the Date header.
 const DATES: DateTimeParser = DateTimeParser::new();
 
-/// So much of a refusal is shown.
+/// The bytes of a refusal that errors show.
 const SHOWN: usize = 300;
 
 /// Why an object could not be read or written.

@@ -12,7 +12,7 @@ use tributary_runtime::tls::{BadPair, Issued, in_pem, pair};
 
 use super::pem;
 
-/// This many CAs are kept in the Secret at most: three in a renewal, and what damage brings.
+/// The most CAs in the Secret: a renewal needs three, and damage can add others.
 pub(super) const MOST_CAS: usize = 8;
 
 /// The time since which all clients trust the CA of the next pair.
@@ -149,13 +149,13 @@ impl Bundle {
     }
 }
 
-/// Each once, in their order.
+/// Each certificate once, in their order.
 pub(super) fn distinct(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
     up_to(usize::MAX, cas)
 }
 
-/// The same, [`MOST_CAS`] at most. For those that the Secret has: what is written by others
-/// is not ours to cut.
+/// The same, [`MOST_CAS`] at most. Only for the CAs in the Secret: lists that others write are not
+/// cut.
 pub(super) fn capped(cas: Vec<CertificateDer<'static>>) -> Vec<CertificateDer<'static>> {
     up_to(MOST_CAS, cas)
 }

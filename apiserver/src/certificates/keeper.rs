@@ -31,13 +31,13 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 /// How many steps follow each other at once, including retries after a conflict.
 const AT_ONCE: u32 = 6;
 
-/// That it was said that the Secret is damaged.
+/// The log has said that the Secret is damaged.
 const DAMAGED: &str = "damaged";
 
-/// That it was said that the certificate of before is not good.
+/// The log has said that the certificate to adopt cannot be used.
 const NOT_GOOD: &str = "not good";
 
-/// Of the name under which a frontend makes objects; the API takes 128.
+/// Bytes of the field manager of a frontend. The API accepts 128.
 const MOST_OF_NAME: usize = 100;
 
 /// Keeps the serving certificate.
@@ -148,7 +148,7 @@ impl Keeper {
         }
         match step {
             Ok(_) => self.succeeded("secret", &name),
-            // Also one that was always faster.
+            // The error may be that another frontend was faster each time.
             Err(trouble) => self.failed("secret", &name, &trouble),
         }
     }
@@ -168,7 +168,7 @@ impl Keeper {
             }
         };
         self.said.remove(DAMAGED);
-        // What cannot be used is shown by those only who have nothing better.
+        // A frontend shows an unusable certificate only if it has no better one.
         let good = rules::is_good(&bundle, now, &self.settings);
         if good || self.remembered.is_none() {
             self.show(&bundle);
@@ -191,7 +191,7 @@ impl Keeper {
         }
     }
 
-    /// What to write where the Secret says nothing that can be used.
+    /// What to write if the Secret has nothing that can be used.
     async fn without(&mut self, lost: Found, now: Timestamp) -> Result<(Bundle, Step), Trouble> {
         let cas = match lost {
             Found::Damaged(error, cas) => {
@@ -213,7 +213,7 @@ impl Keeper {
         Ok((new, Step::Replace))
     }
 
-    /// What `--tls-auto-adopt` names, if it is there and good.
+    /// The certificate that `--tls-auto-adopt` names, if it exists and is valid.
     async fn of_before(&mut self, now: Timestamp) -> Result<Option<Bundle>, Failed> {
         let Some(name) = self.settings.adopted.clone() else {
             return Ok(None);
@@ -229,8 +229,8 @@ impl Keeper {
         Ok(adopted)
     }
 
-    /// What is remembered, if it is good yet, and the CAs that are there beside its own.
-    /// Those count from now: who shows a certificate of theirs may not know yet.
+    /// The remembered certificates, if they are still valid, and the CAs in the Secret beside theirs.
+    /// The overlap of those CAs starts now: another frontend may still serve a certificate of theirs.
     fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Bundle> {
         let good = |bundle: &&Bundle| rules::is_good(bundle, now, &self.settings);
         let bundle = self.remembered.as_ref().filter(good)?;
@@ -291,13 +291,13 @@ impl Keeper {
         self.remembered = Some(bundle.clone());
     }
 
-    /// Finds out how long what is shown is good yet.
+    /// Records how long the served certificate is still valid.
     fn reckon(&self, now: Timestamp) {
         let lasts = |bundle| rules::lasts(bundle, now, &self.settings);
         self.shown.lasts(self.remembered.as_ref().and_then(lasts));
     }
 
-    /// Tells the CAs to all who verify; whether all have them.
+    /// Publishes the CAs. Returns whether all clients have them.
     async fn publish(&mut self, bundle: &Bundle, now: Timestamp) -> bool {
         let mut all = true;
         let settings = self.settings.clone();

@@ -32,8 +32,8 @@ pub(super) struct Publication {
     strangers: HashMap<String, Vec<(CertificateDer<'static>, Instant)>>,
 }
 
-/// How often a place is tried while others are faster: as many frontends may begin at
-/// once.
+/// The attempts to write an object while other frontends are faster. That many frontends may start
+/// at the same time.
 const TRIES: u32 = 4;
 
 /// Where the CA is published.
@@ -45,7 +45,7 @@ pub(super) enum Place<'a> {
     ConfigMap,
 }
 
-/// What came of telling a place.
+/// The outcome of publishing at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Published {
     /// The object has our CAs.
@@ -65,11 +65,11 @@ impl Publication {
         }
     }
 
-    /// Tells a place.
+    /// Publishes the CAs at a place.
     ///
     /// # Errors
     ///
-    /// It could not be read or written.
+    /// The object cannot be read or written.
     pub(super) async fn publish(
         &mut self,
         target: Place<'_>,

@@ -24,9 +24,9 @@ const BACKDATED: Duration = Duration::from_hours(1);
 pub(super) enum Step {
     /// Issues the first pair, or replaces one that no client accepts.
     Replace,
-    /// The first pair is that of before.
+    /// Adopts the certificate of an earlier installation as the first pair.
     Adopt,
-    /// What was lost in the Secret is written again.
+    /// Writes again what the Secret has lost.
     Restore,
     /// Issues the next pair.
     Make,
@@ -43,7 +43,7 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// All of them.
+    /// Every step.
     pub(super) const ALL: [Self; 9] = [
         Self::Replace,
         Self::Adopt,
@@ -87,15 +87,15 @@ pub(super) fn is_good(bundle: &Bundle, now: Timestamp, settings: &Settings) -> b
     takes(&bundle.cas, &bundle.serving, settings.server_name(), now)
 }
 
-/// How long it is good yet, if it is.
+/// How long it is still valid; `None` if it is not.
 pub(super) fn lasts(bundle: &Bundle, now: Timestamp, settings: &Settings) -> Option<Duration> {
     let left = end(bundle, now, settings).saturating_sub(now.as_second());
     let left = Duration::from_secs(u64::try_from(left).unwrap_or_default());
     is_good(bundle, now, settings).then_some(left)
 }
 
-/// The first pair, or another in the place of what cannot be used. Those of before
-/// are trusted on.
+/// Issues the first pair, or one in place of a pair that cannot be used. The CAs in `before` stay
+/// trusted.
 pub(super) fn replacement(
     before: Vec<CertificateDer<'static>>,
     now: Timestamp,
@@ -112,8 +112,8 @@ pub(super) fn replacement(
     })
 }
 
-/// What was found in the Secret of before, if it is good: to be renewed at once, for
-/// those who verify trust it, and its CA may have a key somewhere.
+/// The certificate of an earlier installation, if it is valid. Clients trust it, and the key of its
+/// CA may exist elsewhere. So it is renewed at once.
 pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Option<Bundle> {
     let Found::Good(before) = before else {
         return None;
@@ -127,8 +127,8 @@ pub(super) fn adopted(before: Found, now: Timestamp, settings: &Settings) -> Opt
     })
 }
 
-/// What to hold instead, if anything. `published` says that everybody who verifies has
-/// the CAs that are stored now.
+/// The next step, and what to store after it; `None` if there is nothing to do. `published` says that
+/// all clients have the CAs that are stored now.
 pub(super) fn next(
     bundle: &Bundle,
     now: Timestamp,
@@ -253,7 +253,7 @@ fn is_due(bundle: &Bundle, now: Timestamp, settings: &Settings) -> bool {
     left <= i64::try_from(settings.renewed_before().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// When what is served is not good any longer, if it is good now: in seconds.
+/// The end of the validity of what is served, in seconds since the Unix epoch; 0 if it has ended.
 fn end(bundle: &Bundle, now: Timestamp, settings: &Settings) -> i64 {
     let ends = [
         first_to_expire(bundle.serving.chain()),

@@ -12,7 +12,10 @@ use tributary_runtime::{
     tls::{ClientCertificates, PairFiles, Policy, ServingCertificate},
 };
 
-use crate::{args::ServingArgs, limits::Settings, shutdown::Pace};
+use crate::{
+    args::ServingArgs,
+    requests::{limits::Settings, shutdown::Pace},
+};
 
 /// How the API is served.
 #[derive(Debug)]

@@ -15,8 +15,7 @@ use tower::ServiceExt as _;
 use tributary_apiserver::{
     api::{self, Api, Freshness, Own},
     catalog::{Catalog, Labels, NodeRecord, PodRecord},
-    demand::Demand,
-    node_roles::NodeRoles,
+    scrapers::{demand::Demand, node_roles::NodeRoles},
     store::{Source, Store},
 };
 use tributary_model::{

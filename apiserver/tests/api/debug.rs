@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tributary_apiserver::{
-    node_roles::{Role, StreamRoles},
+    scrapers::node_roles::{Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 use tributary_model::{Columns, Endpoint, NodePoint, Reading, Remarks, RosterBuilder, Timestamp};

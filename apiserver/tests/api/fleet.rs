@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tributary_apiserver::{
-    node_roles::{Present, Publisher, Role, StreamRoles},
+    scrapers::node_roles::{Present, Publisher, Role, StreamRoles},
     store::{FailedScrape, Source},
 };
 use tributary_model::Timestamp;

@@ -1,8 +1,14 @@
 //! One stream to one frontend.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status};
 use tracing::{debug, info, warn};
@@ -20,15 +26,12 @@ use super::{
     credentials::{Access, Credentials, Unusable},
     dial::{DialError, dial},
     frontend_address::FrontendAddress,
-    frontend_link::Progress,
     hub::Hub,
+    metrics::{BusMetrics, node_refused},
     outbox::Outbox,
+    reports::{Report, Wanted},
 };
-use crate::{
-    config::Config,
-    metrics::{AssignmentMetrics, BusMetrics, node_refused},
-    scrape::{Report, Wanted},
-};
+use crate::assignment::metrics::AssignmentMetrics;
 
 /// Who this scraper is, and what its streams share.
 #[derive(Clone, Debug)]
@@ -40,17 +43,55 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// That of a process with this configuration, which starts now.
-    pub(crate) fn new(config: &Config, clock: &Clock) -> Self {
-        let resolution = config.resolution.as_millis();
+    /// That of a process of this name and group, which starts now.
+    pub(crate) fn new((source, group): (&str, &str), resolution: Duration, clock: &Clock) -> Self {
+        let resolution = resolution.as_millis();
         Self {
-            source: config.source_name.clone(),
+            source: source.to_owned(),
             // Two processes of one name started in the same millisecond would
             // be taken for one, which only blurs a log line.
             instance: format!("{}-{}", std::process::id(), clock.now_millis()),
-            group: config.group.clone(),
+            group: group.to_owned(),
             resolution_ms: u64::try_from(resolution).unwrap_or(u64::MAX),
         }
+    }
+}
+
+/// How far a stream has come. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    welcomed: Arc<AtomicBool>,
+    synced: Arc<AtomicBool>,
+    changed: Arc<Notify>,
+}
+
+impl Progress {
+    pub(super) fn new(changed: Arc<Notify>) -> Self {
+        Self {
+            welcomed: Arc::default(),
+            synced: Arc::default(),
+            changed,
+        }
+    }
+
+    /// The frontend has taken the stream.
+    pub(super) fn welcomed(&self) {
+        self.welcomed.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    /// All that is stored has gone out.
+    pub(super) fn synced(&self) {
+        self.synced.store(true, Ordering::Release);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn is_welcomed(&self) -> bool {
+        self.welcomed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_synced(&self) -> bool {
+        self.synced.load(Ordering::Acquire) && self.is_welcomed()
     }
 }
 

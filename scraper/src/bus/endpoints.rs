@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use tributary_runtime::kube::{Change, Watched, keep};
 
-use crate::config::{Service, ServicePort};
+use super::frontend::{Service, ServicePort};
 
 /// By this label the slices of a Service are found.
 const SERVICE: &str = "kubernetes.io/service-name";

@@ -4,8 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use http::uri::Authority;
 
-use super::{endpoints::Found, names::Addresses};
-use crate::config::Frontend;
+use super::{endpoints::Found, frontend::Frontend, names::Addresses};
 
 /// One frontend to dial.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,14 +4,7 @@
 //! is stored, and it sends what is left before it ends. So no reading is lost, and
 //! the frontend counts as connected all the while.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -23,7 +16,7 @@ use tracing::{debug, info, warn};
 use tributary_runtime::backoff::Backoff;
 
 use super::{
-    client::{Client, Ended},
+    client::{Client, Ended, Progress},
     credentials::Access,
     frontend_address::FrontendAddress,
 };
@@ -69,44 +62,6 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-/// How far a stream has come. Cheap to clone.
-#[derive(Clone, Debug)]
-pub(super) struct Progress {
-    welcomed: Arc<AtomicBool>,
-    synced: Arc<AtomicBool>,
-    changed: Arc<Notify>,
-}
-
-impl Progress {
-    fn new(changed: Arc<Notify>) -> Self {
-        Self {
-            welcomed: Arc::default(),
-            synced: Arc::default(),
-            changed,
-        }
-    }
-
-    /// The frontend has taken the stream.
-    pub(super) fn welcomed(&self) {
-        self.welcomed.store(true, Ordering::Release);
-        self.changed.notify_one();
-    }
-
-    /// All that is stored has gone out.
-    pub(super) fn synced(&self) {
-        self.synced.store(true, Ordering::Release);
-        self.changed.notify_one();
-    }
-
-    fn is_welcomed(&self) -> bool {
-        self.welcomed.load(Ordering::Acquire)
-    }
-
-    fn is_synced(&self) -> bool {
-        self.synced.load(Ordering::Acquire) && self.is_welcomed()
     }
 }
 

@@ -8,8 +8,8 @@ use std::{
 use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::{ScrapeFailure, node_refused};
 
-use super::mailbox::Mailbox;
-use crate::{metrics::BusMetrics, ownership::NodeRole};
+use super::{mailbox::Mailbox, metrics::BusMetrics};
+use crate::assignment::ownership::NodeRole;
 
 /// What is stored of one node, for a frontend that is new.
 #[derive(Clone, Debug, Default)]

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::ScrapeFailure;
 
-use crate::{metrics::BusMetrics, ownership::NodeRole};
+use super::metrics::BusMetrics;
+use crate::assignment::ownership::NodeRole;
 
 /// What is new about one node.
 #[derive(Debug, Default, PartialEq)]

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use crate::metrics::BusMetrics;
+use super::metrics::BusMetrics;
 
 /// How often names are looked up again: frontends come and go with rollouts.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(10);

@@ -30,8 +30,9 @@ use tributary_proto::{
 use super::{
     hub::{Hub, NodeHistory, Subscription},
     mailbox::{Mailbox, News},
+    metrics::BusMetrics,
 };
-use crate::{metrics::BusMetrics, ownership::NodeRole};
+use crate::assignment::ownership::NodeRole;
 
 /// How long the first news waits for others: for every time that something is
 /// sent, both ends wake up, encrypt or decrypt, and call the kernel.

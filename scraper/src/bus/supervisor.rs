@@ -9,11 +9,12 @@ use tracing::warn;
 use super::{
     client::Client,
     endpoints::Found,
+    frontend::Frontend,
     frontend_address::{FrontendAddress, TlsNaming},
     frontend_link::keep_publishing,
+    metrics::BusMetrics,
     names::{self, Addresses, Lookup, Name},
 };
-use crate::{config::Frontend, metrics::BusMetrics};
 
 /// More frontends than this are a mistake; each is a stream with a mailbox. The
 /// first by address are fed.
@@ -108,12 +109,12 @@ mod tests {
 
     use super::*;
     use crate::{
+        assignment::metrics::AssignmentMetrics,
         bus::{
             client::Identity,
             credentials::{Credentials, Files},
             hub::Hub,
         },
-        metrics::AssignmentMetrics,
     };
 
     /// A scraper's client that has nothing to say.

@@ -17,12 +17,13 @@ use tributary_model::Endpoint;
 use tributary_runtime::{exit::Misconfigured, metrics::Expirations, tasks::Tasks};
 
 use super::{
+    TokenMetrics,
     connection::{Connection, Peer},
     credentials::{Access, Credentials, Security},
     failure::{Reason, ScrapeError, Stage},
     pages::{Page, PageCounters, Pages},
 };
-use crate::{metrics::TokenMetrics, nodes::Target};
+use crate::nodes::Target;
 
 /// What all kubelets have in common: credentials, limits, buffers.
 #[derive(Debug)]

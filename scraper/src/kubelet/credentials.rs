@@ -34,7 +34,8 @@ use self::{
     requested::Requested,
     sources::{Source, Sources, Verify},
 };
-use crate::{config::ServiceAccount, metrics::TokenMetrics};
+use super::TokenMetrics;
+use crate::args::ServiceAccount;
 
 /// What the flags say about the way to kubelets.
 #[derive(Clone, Debug, Default)]

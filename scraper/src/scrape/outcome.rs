@@ -7,10 +7,8 @@ use tributary_proto::{
     v1::{ScrapeFailure, scrape_failure},
 };
 
-use crate::{
-    kubelet::{Reason, ScrapeError, decode::Decoded},
-    metrics::ScrapeMetrics,
-};
+use super::ScrapeMetrics;
+use crate::kubelet::{Reason, ScrapeError, decode::Decoded};
 
 /// A node whose condition Ready is not true is expected to fail (docs/parity.md#which-nodes).
 pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {

@@ -6,11 +6,12 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+
 use super::*;
 use crate::{
+    assignment::ownership::Peer,
     bus::hub::Hub,
     kubelet::{DEFAULT_PAGE, Limits, PageCounters, Security},
-    ownership::Peer,
 };
 
 const RESOLUTION: Duration = Duration::from_secs(15);

@@ -12,10 +12,11 @@ use axum::{
 use super::{
     super::{
         document::Document,
-        kinds::{GROUPS, Group, Resource},
+        kinds::{GROUPS, Group},
     },
     names,
 };
+use crate::k8s::resource::Resource;
 
 /// The document in `version` of `apidiscovery.k8s.io`; 304 for who has it.
 pub(super) fn response(headers: &HeaderMap, version: &str) -> Response {

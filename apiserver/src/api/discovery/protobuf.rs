@@ -1,8 +1,9 @@
 //! Discovery documents as protobuf messages (`meta/v1` of k8s.io/apimachinery).
 
-use super::super::{
-    kinds::{Group, Version},
+use super::super::kinds::Group;
+use crate::k8s::{
     protobuf::{message, number, text},
+    resource::Version,
 };
 
 /// An `APIGroupList` of `groups`, served at `address`.
@@ -70,7 +71,7 @@ pub(super) fn resources(group: &Group, version: Version) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::super::kinds::METRICS, *};
+    use super::{super::super::objects::METRICS, *};
 
     /// By hand from generated.proto: required fields are written though empty.
     #[test]

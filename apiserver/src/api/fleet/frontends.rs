@@ -7,16 +7,14 @@ use serde::Serialize;
 use tributary_model::{PodKey, Timestamp};
 
 use super::{
-    super::{
-        Api, kind::Kind, kinds::Resource, objects::Object, params::ListParams, status::Refusal,
-    },
+    super::{Api, kind::Kind, objects::Object, params::ListParams, status::Refusal},
     FLEET, Moment, PACKAGE, Reported,
     schema::{self, Field, Type},
     selected,
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
-use crate::{catalog::Labels, store::CoverageCounts};
+use crate::{catalog::Labels, k8s::resource::Resource, store::CoverageCounts};
 
 /// The resource.
 pub(crate) static METRICS_FRONTENDS: Resource = Resource {

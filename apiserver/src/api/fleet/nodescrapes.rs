@@ -6,18 +6,16 @@ use serde::Serialize;
 use tributary_model::{Endpoint, NoUsage, PodKey, Timestamp};
 
 use super::{
-    super::{
-        Api, answer::PAGE, fields::Field as Selected, kind::Kind, kinds::Resource, objects::Object,
-        params::ListParams, status::Refusal,
-    },
-    FLEET, Moment, PACKAGE, Reported, Span, Text, remedy,
+    super::{Api, answer::PAGE, kind::Kind, objects::Object, params::ListParams, status::Refusal},
+    FLEET, Moment, PACKAGE, Reported, Span, Text,
+    remedy::{self, Known},
     schema::{self, Field, Type},
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
 use crate::{
     catalog::{Labels, NodeRecord},
-    node_roles::Scrapers,
+    k8s::{fields::Field as Selected, resource::Resource},
     store::{FailedScrape, NoMetrics, Report},
 };
 
@@ -55,14 +53,6 @@ pub(crate) struct NodeScrape {
     node: Arc<NodeRecord>,
     now: Timestamp,
     status: Status,
-}
-
-/// What is known of a node.
-pub(super) struct Known {
-    pub(super) report: Report,
-    pub(super) scrapers: Scrapers,
-    /// Whether any scraper reports its roles.
-    pub(super) reported: bool,
 }
 
 #[derive(Debug, Default, Serialize)]

@@ -3,10 +3,20 @@
 
 use tributary_model::NoUsage;
 
-use super::nodescrapes::Known;
-use crate::store::{NoMetrics, State};
+use crate::{
+    scrapers::node_roles::Scrapers,
+    store::{NoMetrics, Report, State},
+};
 
-/// All of them.
+/// What is known of a node.
+pub(super) struct Known {
+    pub(super) report: Report,
+    pub(super) scrapers: Scrapers,
+    /// Whether any scraper reports its roles.
+    pub(super) reported: bool,
+}
+
+/// All remedies.
 pub(super) const ALL: [&str; 12] = [
     FRONTEND_LIMIT,
     KUBELET_ACCESS,

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::kinds::{Resource, Version};
+use crate::k8s::resource::{Resource, Version};
 
 /// A field: name, type, description.
 pub(super) type Field = (&'static str, Type, &'static str);

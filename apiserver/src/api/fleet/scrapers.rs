@@ -9,17 +9,16 @@ use serde::Serialize;
 use tributary_model::{PodKey, Timestamp};
 
 use super::{
-    super::{
-        Api, answer::PAGE, kind::Kind, kinds::Resource, objects::Object, params::ListParams,
-        status::Refusal,
-    },
+    super::{Api, answer::PAGE, kind::Kind, objects::Object, params::ListParams, status::Refusal},
     FLEET, Moment, PACKAGE, Reported, Span, Text,
     schema::{self, Field, Type},
     selected,
     table::{AllColumns, Cell, Column, Tabled},
     write_status,
 };
-use crate::{catalog::Labels, node_roles::Publisher, store::State};
+use crate::{
+    catalog::Labels, k8s::resource::Resource, scrapers::node_roles::Publisher, store::State,
+};
 
 /// The resource.
 pub(crate) static SCRAPERS: Resource = Resource {

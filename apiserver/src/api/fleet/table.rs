@@ -5,10 +5,8 @@ use std::time::Duration;
 
 use tributary_model::Timestamp;
 
-use super::super::{
-    json,
-    objects::{Columns, Object},
-};
+use super::super::objects::{Columns, Object};
+use crate::k8s::json;
 
 /// A column after that of the name.
 pub(crate) struct Column<T> {

@@ -6,9 +6,10 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    super::kinds::{GROUPS, Group, Resource, Version},
+    super::kinds::{GROUPS, Group},
     schemas,
 };
+use crate::k8s::resource::{Resource, Version};
 
 /// A version of OpenAPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::kinds::{GROUPS, Version};
+use super::super::kinds::GROUPS;
+use crate::k8s::openapi;
 
 const META: &str = include_str!("meta.json");
 
@@ -19,7 +20,7 @@ pub(super) struct Schemas(Map<String, Value>);
 impl Schemas {
     /// Reads the schemas.
     pub(super) fn new() -> Self {
-        let mut all = parse(META);
+        let mut all = openapi::parse(META);
         for group in &GROUPS {
             for version in group.versions {
                 let schemas = group.resources().map(|resource| resource.schemas);
@@ -48,18 +49,6 @@ impl Schemas {
         }
         reached.into()
     }
-}
-
-/// The schemas in `text`, where the version is called `VERSION`.
-pub(crate) fn in_version(text: &str, version: Version) -> Map<String, Value> {
-    parse(&text.replace("VERSION", version.name))
-}
-
-fn parse(text: &str) -> Map<String, Value> {
-    serde_json::from_str(text).unwrap_or_else(|error| {
-        tracing::error!(%error, "failed to read a schema of this server");
-        Map::new()
-    })
 }
 
 /// A schema in the words of version 3, where a reference stands alone: one with

@@ -3,11 +3,13 @@
 use tributary_model::Timestamp;
 
 use super::super::{
-    accept::Form,
-    json,
-    kinds::{Resource, Version},
     objects::{Columns, Object},
     params::Include,
+};
+use crate::k8s::{
+    accept::Form,
+    json,
+    resource::{Resource, Version},
     time,
 };
 

@@ -4,11 +4,11 @@ use std::marker::PhantomData;
 
 use tributary_model::Timestamp;
 
-use super::super::{
+use super::super::objects::{Object, moment};
+use crate::k8s::{
     accept::Form,
-    kinds::{Resource, Version},
-    objects::{Object, moment},
     protobuf::{self, Envelope, long_message, message, text},
+    resource::{Resource, Version},
 };
 
 /// Writes one answer as the message that goes into the envelope.

@@ -1,10 +1,8 @@
 //! Answers in YAML: each item is written in JSON and turned, so that a list need
 //! not be stored for it.
 
-use super::{
-    super::{objects::Object, yaml},
-    json::JsonWriter,
-};
+use super::{super::objects::Object, json::JsonWriter};
+use crate::k8s::yaml;
 
 /// Writes one answer in YAML.
 #[derive(Debug)]

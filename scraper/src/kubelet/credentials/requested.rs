@@ -33,7 +33,7 @@ use tracing::{debug, info, warn};
 use tributary_runtime::kube::from_json;
 
 use super::bearer;
-use crate::{config::ServiceAccount, metrics::TokenMetrics};
+use crate::{args::ServiceAccount, kubelet::TokenMetrics};
 
 /// How long a token is valid for: the shortest that kube-apiserver gives.
 const LIFETIME: Duration = Duration::from_mins(10);

@@ -1,0 +1,18 @@
+//! Schemas that are written in JSON.
+
+use serde_json::{Map, Value};
+
+use super::resource::Version;
+
+/// The schemas in `text`, where the version is called `VERSION`.
+pub(crate) fn schemas_in(text: &str, version: Version) -> Map<String, Value> {
+    parse(&text.replace("VERSION", version.name))
+}
+
+/// The schemas in `text`, by name; none if it cannot be read, which tests rule out.
+pub(crate) fn parse(text: &str) -> Map<String, Value> {
+    serde_json::from_str(text).unwrap_or_else(|error| {
+        tracing::error!(%error, "failed to read a schema of this server");
+        Map::new()
+    })
+}

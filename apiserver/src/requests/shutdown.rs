@@ -1,0 +1,76 @@
+//! How a frontend ends: first it says so, then it goes on for a while, then it
+//! stops (docs/parity.md#stopping, docs/decisions/0016-serving.md).
+
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::limits::Limits;
+
+/// What the flags say.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// `--shutdown-delay-duration`
+    pub(crate) delay: Duration,
+    /// `--shutdown-send-retry-after`
+    pub(crate) send_retry_after: bool,
+    /// `--shutdown-grace-period`
+    pub(crate) grace: Duration,
+}
+
+/// The steps, each a token that is cancelled when it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Steps {
+    /// `/readyz` fails; all else goes on.
+    pub(crate) leaving: CancellationToken,
+    /// New requests are answered with 429.
+    pub(crate) refusing: CancellationToken,
+    /// What goes on until it is ended is ended.
+    pub(crate) ending: CancellationToken,
+    /// Sockets are closed, requests in flight finished.
+    pub(crate) stop: CancellationToken,
+}
+
+impl Steps {
+    /// None has begun, but perhaps `stop`.
+    pub(crate) fn to(stop: CancellationToken) -> Self {
+        Self {
+            leaving: CancellationToken::new(),
+            refusing: CancellationToken::new(),
+            ending: stop.child_token(),
+            stop,
+        }
+    }
+
+    /// Whether the first has begun.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_cancelled() || self.stop.is_cancelled()
+    }
+
+    /// Takes the steps after the first. Ends once the last has begun.
+    pub(crate) async fn take(self, pace: Pace, limits: Limits) {
+        let Self {
+            leaving,
+            refusing,
+            ending,
+            stop,
+        } = self;
+        let steps = async {
+            leaving.cancelled().await;
+            info!(delay = ?pace.delay, "shutting down: not ready, still serving");
+            sleep(pace.delay).await;
+            if pace.send_retry_after {
+                refusing.cancel();
+                ending.cancel();
+                // Whether they are done or out of time: the server finds out.
+                drop(timeout(pace.grace, limits.drained()).await);
+            }
+        };
+        if stop.run_until_cancelled(steps).await.is_some() {
+            info!("stopping");
+            stop.cancel();
+        }
+    }
+}
