@@ -14,7 +14,8 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("tributary-model", &[]),
     ("tributary-runtime", &[]),
-    ("tributary-sim", &[]),
+    ("tributary-testkit", &[]),
+    ("tributary-sim", &["tributary-testkit"]),
     ("tributary-proto", &["tributary-model"]),
     (
         "tributary-scraper",
@@ -32,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-model",
             "tributary-runtime",
             "tributary-sim",
+            "tributary-testkit",
         ],
     ),
     (
@@ -41,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-runtime",
             "tributary-scraper",
             "tributary-sim",
+            "tributary-testkit",
         ],
     ),
     (
@@ -50,6 +53,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-runtime",
             "tributary-scraper",
             "tributary-sim",
+            "tributary-testkit",
         ],
     ),
     (
@@ -61,6 +65,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-runtime",
             "tributary-scraper",
             "tributary-sim",
+            "tributary-testkit",
         ],
     ),
     (
@@ -70,6 +75,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-proto",
             "tributary-runtime",
             "tributary-sim",
+            "tributary-testkit",
         ],
     ),
     (
@@ -87,7 +93,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that must not get in: one TLS stack, one crypto provider.
 const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls"];
 
-fn cargo(arguments: &[&str]) -> String {
+pub(crate) fn cargo(arguments: &[&str]) -> String {
     let output = Command::new(env!("CARGO"))
         .args(arguments)
         .arg("--locked")

@@ -3,67 +3,16 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
-use bytes::Bytes;
-use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _};
-use serde_json::Value;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-};
-use tokio_rustls::TlsConnector;
+use http::StatusCode;
+use rustls::ClientConfig;
 use tributary_sim::{Ca, Cluster, Credential};
+use tributary_testkit::https::{self, client_tls};
+pub use tributary_testkit::https::{Answer, plain};
 
-/// A caller with a client certificate. A connection of its own for every
-/// request: it must not matter to the answer.
+/// A caller. A connection of its own for every request: it must not matter to
+/// the answer.
 #[derive(Clone, Debug)]
-pub struct Client {
-    address: SocketAddr,
-    tls: Arc<ClientConfig>,
-    /// Whom it tells to act for, and as a member of which group.
-    acts_for: Option<(&'static str, &'static str)>,
-}
-
-/// An answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: StatusCode,
-    /// The body.
-    pub body: Bytes,
-}
-
-impl Answer {
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    /// The items of a list, if it is one.
-    pub fn items(&self) -> Vec<Value> {
-        match self.json()["items"].take() {
-            Value::Array(items) => items,
-            _ => Vec::new(),
-        }
-    }
-
-    /// The value of a metric, named with its labels.
-    pub fn metric(&self, name: &str) -> Option<u64> {
-        let text = String::from_utf8_lossy(&self.body);
-        let value = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
-        text.lines().find_map(value)
-    }
-
-    /// The message of a refusal.
-    pub fn message(&self) -> String {
-        let json = self.json();
-        json["message"].as_str().unwrap_or_default().to_owned()
-    }
-}
+pub struct Client(https::Client);
 
 impl Client {
     /// An administrator, at the Kubernetes API.
@@ -72,11 +21,9 @@ impl Client {
         let client = pki
             .client(Ca::Cluster, "kubernetes-admin", &["system:masters"])
             .expect("a client certificate");
-        Self {
-            address: cluster.api_address(),
-            tls: client_config(pki.ca(Ca::Cluster), Some((client.certificate, client.key))),
-            acts_for: None,
-        }
+        let pair = (client.certificate, client.key);
+        let tls = client_config(pki.ca(Ca::Cluster), Some(&pair));
+        Self(https::Client::new(cluster.api_address(), tls))
     }
 
     /// The aggregator, at one frontend, on behalf of an administrator.
@@ -97,20 +44,18 @@ impl Client {
             read(&paths.front_proxy_certificate),
             read(&paths.front_proxy_key),
         );
-        Self {
-            address: frontend,
-            tls: client_config(cluster.pki().ca(Ca::Bus), Some(pair)),
-            acts_for: Some((user, group)),
-        }
+        let client = https::Client::new(
+            frontend,
+            client_config(cluster.pki().ca(Ca::Bus), Some(&pair)),
+        );
+        let client = client.header("X-Remote-User", user);
+        Self(client.header("X-Remote-Group", group))
     }
 
     /// Somebody without a certificate, at one frontend.
     pub fn stranger(cluster: &Cluster, frontend: SocketAddr) -> Self {
-        Self {
-            address: frontend,
-            tls: client_config(cluster.pki().ca(Ca::Bus), None),
-            acts_for: None,
-        }
+        let tls = client_config(cluster.pki().ca(Ca::Bus), None);
+        Self(https::Client::new(frontend, tls))
     }
 
     /// GETs `path`, as JSON.
@@ -128,20 +73,7 @@ impl Client {
     ///
     /// There is no answer.
     pub async fn get_as(&self, path: &str, accept: &'static str) -> anyhow::Result<Answer> {
-        let stream = TcpStream::connect(self.address).await?;
-        let name = ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls))
-            .connect(name, stream)
-            .await?;
-        let mut request = Request::get(path)
-            .header(header::HOST, "localhost")
-            .header(header::ACCEPT, accept);
-        if let Some((user, group)) = self.acts_for {
-            request = request
-                .header("X-Remote-User", user)
-                .header("X-Remote-Group", group);
-        }
-        exchange(stream, request.body(Empty::new())?).await
+        self.0.clone().header("Accept", accept).get(path).await
     }
 
     /// GETs `path` and expects 200.
@@ -154,39 +86,6 @@ impl Client {
     }
 }
 
-/// GETs `path` without TLS, as probes do.
-///
-/// # Errors
-///
-/// There is no answer.
-pub async fn plain(address: SocketAddr, path: &str) -> anyhow::Result<Answer> {
-    let stream = TcpStream::connect(address).await?;
-    let request = Request::get(path).header(header::HOST, "localhost");
-    exchange(stream, request.body(Empty::new())?).await
-}
-
-/// One request on a connection of its own.
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> anyhow::Result<Answer>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
-        anyhow::Ok(Answer { status, body })
-    };
-    tokio::pin!(connection, exchange);
-    tokio::select! {
-        answer = &mut exchange => answer,
-        ended = &mut connection => {
-            ended?;
-            exchange.await
-        }
-    }
-}
-
 /// The TLS of a client that trusts frontends and shows nothing, for one protocol.
 pub fn trusting(cluster: &Cluster, protocol: &str) -> Arc<ClientConfig> {
     speaking(cluster, None, protocol)
@@ -194,36 +93,20 @@ pub fn trusting(cluster: &Cluster, protocol: &str) -> Arc<ClientConfig> {
 
 /// The same, with a certificate.
 pub fn showing(cluster: &Cluster, pair: Credential, protocol: &str) -> Arc<ClientConfig> {
-    speaking(cluster, Some((pair.certificate, pair.key)), protocol)
+    speaking(cluster, Some(&(pair.certificate, pair.key)), protocol)
 }
 
 fn speaking(
     cluster: &Cluster,
-    pair: Option<(String, String)>,
+    pair: Option<&(String, String)>,
     protocol: &str,
 ) -> Arc<ClientConfig> {
     let mut config = client_config(cluster.pki().ca(Ca::Bus), pair);
-    Arc::make_mut(&mut config).alpn_protocols = vec![protocol.as_bytes().to_vec()];
-    config
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Arc::new(config)
 }
 
-fn client_config(ca: &str, pair: Option<(String, String)>) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let ca = CertificateDer::from_pem_slice(ca.as_bytes()).expect("a CA");
-    roots.add(ca).expect("a usable CA");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_root_certificates(roots);
-    Arc::new(match pair {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let chain = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
-            builder
-                .with_client_auth_cert(vec![chain], key)
-                .expect("a pair")
-        }
-    })
+fn client_config(ca: &str, pair: Option<&(String, String)>) -> ClientConfig {
+    let pair = pair.map(|(certificate, key)| (&**certificate, &**key));
+    client_tls(ca, pair).expect("the TLS of a client")
 }

@@ -4,18 +4,16 @@
 //! - [`stack`]: a cluster, scrapers and frontends, and their end
 //! - [`ask`]: a client of the Kubernetes API, which proxies to the frontends
 //! - [`recording`]: what a scraper sends, to be sent again
-//! - [`patience`]: the only place that polls
 
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::missing_panics_doc,
-    clippy::panic,
     reason = "a failed step is a failed test"
 )]
 
 pub mod ask;
 pub mod documents;
-pub mod patience;
 pub mod recording;
 pub mod stack;
+
+pub use tributary_testkit::patience;

@@ -4,25 +4,20 @@ use std::{net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, header};
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::{
-    http1::{self, SendRequest},
-    http2,
-};
+use http_body_util::Empty;
+use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::{
-        ResolvesClientCert,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::aws_lc_rs::{default_provider, sign::any_supported_type},
+    SignatureScheme, client::ResolvesClientCert, crypto::aws_lc_rs::sign::any_supported_type,
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
-use tokio::{net::TcpStream, task::JoinSet};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use tokio::task::JoinSet;
 use tributary_sim::{Ca, Credential, Pki};
+use tributary_testkit::{
+    https::{Client, Session},
+    trust,
+};
 
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -92,41 +87,30 @@ impl Caller {
 
     /// Connects.
     pub(crate) async fn connect(&self, address: SocketAddr) -> anyhow::Result<Connection> {
-        let stream = self.secured(address, b"http/1.1").await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut task = JoinSet::new();
-        task.spawn(async move { drop(connection.await) });
-        Ok(Connection {
-            sender,
-            headers: self.headers.clone(),
-            _task: task,
-        })
+        Ok(Connection(
+            self.client(address, b"http/1.1")?.connect().await?,
+        ))
     }
 
-    /// A TLS session for one of the protocols.
-    async fn secured(
-        &self,
-        address: SocketAddr,
-        protocol: &[u8],
-    ) -> anyhow::Result<TlsStream<TcpStream>> {
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(self.versions)?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone));
+    /// A client for one of the protocols.
+    fn client(&self, address: SocketAddr, protocol: &[u8]) -> anyhow::Result<Client> {
+        let config = trust::any_server(self.versions)?;
         let mut config = match &self.identity {
             None => config.with_no_client_auth(),
             Some(key) => config.with_client_cert_resolver(Arc::new(Always(Arc::clone(key)))),
         };
         config.alpn_protocols = vec![protocol.to_vec()];
-        let stream = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost")?;
-        let connector = TlsConnector::from(Arc::new(config));
-        Ok(connector.connect(name, stream).await?)
+        let mut client = Client::new(address, config);
+        for (name, value) in &self.headers {
+            client = client.header(name, value);
+        }
+        Ok(client)
     }
 
     /// What a GET of `path` in HTTP/2 is answered with, in a word.
     pub(crate) async fn get_http2(&self, address: SocketAddr, path: &str) -> u16 {
-        let stream = self.secured(address, b"h2").await.expect("a session");
+        let client = self.client(address, b"h2").expect("a client");
+        let stream = client.secured().await.expect("a session");
         let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
             .handshake(TokioIo::new(stream))
             .await
@@ -150,11 +134,7 @@ impl Caller {
 }
 
 /// A connection that stays.
-pub(crate) struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
-    headers: Vec<(String, String)>,
-    _task: JoinSet<()>,
-}
+pub(crate) struct Connection(Session);
 
 impl Connection {
     /// GETs `path`.
@@ -164,29 +144,16 @@ impl Connection {
 
     /// GETs `path`, for an answer with its headers.
     pub(crate) async fn whole(&mut self, path: &str) -> anyhow::Result<(HeaderMap, Answer)> {
-        let mut request = Request::get(path).header(header::HOST, "localhost");
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        self.sender.ready().await?;
-        let answer = self
-            .sender
-            .send_request(request.body(Empty::new())?)
-            .await?;
-        let (head, body) = answer.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let answer = Answer {
-            status: head.status.as_u16(),
-            content_type: content_type(&head.headers),
-            body: String::from_utf8_lossy(&body).into_owned(),
+        let answer = self.0.get(path).await?;
+        let content_type = answer.headers.get(header::CONTENT_TYPE);
+        let content_type = content_type.map_or("", |value| value.to_str().unwrap());
+        let short = Answer {
+            status: answer.status.as_u16(),
+            content_type: content_type.to_owned(),
+            body: answer.text(),
         };
-        Ok((head.headers, answer))
+        Ok((answer.headers, short))
     }
-}
-
-fn content_type(headers: &HeaderMap) -> String {
-    let value = headers.get(header::CONTENT_TYPE);
-    value.map_or_else(String::new, |value| value.to_str().unwrap().to_owned())
 }
 
 /// Shows its certificate whatever the server hints at.
@@ -200,46 +167,5 @@ impl ResolvesClientCert for Always {
 
     fn has_certs(&self) -> bool {
         true
-    }
-}
-
-/// Takes any server: the frontend here has a certificate signed by itself.
-#[derive(Debug)]
-pub(crate) struct Anyone;
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        default_provider()
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

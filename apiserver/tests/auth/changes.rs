@@ -7,10 +7,11 @@ use std::sync::{
 
 use tokio::task::JoinSet;
 use tributary_sim::{ApiFault, Ca, Pki};
+use tributary_testkit::patience::eventually;
 
 use super::{
     caller::{Answer, Caller, Connection},
-    stage::{NODES, Stage, eventually},
+    stage::{NODES, Stage},
 };
 
 /// A line of the front proxy on which requests run until they are to end; gives

@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args};
 use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_sim::{Ca, Cluster, Pki};
+use tributary_testkit::patience::eventually;
 
 use super::{
     caller::Caller,
-    stage::{NODES, Stage, eventually},
+    stage::{NODES, Stage},
 };
 
 const REASON: &str = "0 of 2 nodes have metrics, 0 fail to be scraped, 0 report nothing usable, \

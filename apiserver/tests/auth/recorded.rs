@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 
 use http::HeaderMap;
 use tributary_sim::Cluster;
+use tributary_testkit::patience::eventually;
 
 use super::{
     caller::{Answer, Caller},
-    stage::{Stage, eventually},
+    stage::Stage,
 };
 
 const RECORDED: &str = include_str!("../api/golden/discovery-health.txt");

@@ -1,26 +1,25 @@
 //! Limits, certificates by name, and the end.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{body::Incoming, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::ClientConfig;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::CertificateDer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     task::JoinSet,
     time::timeout,
 };
-use tokio_rustls::TlsConnector;
 use tributary_runtime::tls;
 use tributary_sim::{ApiFault, Ca, Pki};
+use tributary_testkit::{patience::eventually, trust};
 
 use super::{
-    caller::{Answer, Anyone, Caller},
-    stage::{NODES, Stage, eventually},
+    caller::{Answer, Caller},
+    stage::{NODES, Stage},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,15 +49,9 @@ pub(crate) async fn shown(
     api: SocketAddr,
     name: &str,
 ) -> (CertificateDer<'static>, Option<Vec<u8>>) {
-    let mut config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let stream = TcpStream::connect(api).await.unwrap();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let stream = stream.await.unwrap();
+    let stream = trust::session(api, name, &["h2", "http/1.1"])
+        .await
+        .unwrap();
     let session = stream.get_ref().1;
     let own = session
         .peer_certificates()
@@ -212,17 +205,10 @@ struct Untaken {
 
 impl Untaken {
     async fn ask(api: SocketAddr, token: &str) -> Self {
-        let mut config = ClientConfig::builder()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let stream = TcpStream::connect(api).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
+        let stream = trust::session(api, "localhost", &["h2"]).await.unwrap();
         let (mut sender, served) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(0)
-            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream.await.unwrap()))
+            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
             .await
             .unwrap();
         let mut connection = JoinSet::new();
@@ -276,14 +262,7 @@ async fn an_untaken_refusal_is_given_up_soon() {
 
 /// A connection that sends the beginning of a long request and waits for its end.
 async fn endless_head(api: SocketAddr) {
-    let config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone))
-        .with_no_client_auth();
-    let name = ServerName::try_from("localhost").unwrap();
-    let stream = TcpStream::connect(api).await.unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream);
-    let mut stream = stream.await.unwrap();
+    let mut stream = trust::session(api, "localhost", &[]).await.unwrap();
     let head = [b"GET / HTTP/1.1\r\nA: ".to_vec(), vec![b'x'; 20 << 10]].concat();
     // Whether it is closed with a reset or not.
     drop(stream.write_all(&head).await);

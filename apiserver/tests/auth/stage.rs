@@ -1,6 +1,6 @@
 //! A frontend and a simulated cluster.
 
-use std::{fmt::Debug, future::Future, net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use clap::Parser as _;
 use serde_json::json;
@@ -10,11 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tributary_apiserver::{Frontend, args::Args};
 use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_sim::{Ca, Cluster, Pki, TokenSpec};
+use tributary_testkit::patience::eventually;
 
 use super::caller::Caller;
-
-/// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A list that needs authorization as a resource.
 pub(crate) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
@@ -128,19 +126,5 @@ impl Stage {
             ended.unwrap().unwrap();
         }
         self.cluster.stop().await;
-    }
-}
-
-/// Asks until the answer is `Ok`.
-pub(crate) async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let start = tokio::time::Instant::now();
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(refusal) if start.elapsed() > PATIENCE => panic!("still: {refusal:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
     }
 }

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use tonic::Code;
 use tributary_proto::v1::{Hello, publish_request::Message, publish_response::Message as Answer};
 use tributary_sim::{ApiFault, Ca, Pki, TokenSpec};
+use tributary_testkit::patience::eventually;
 
 use super::{
     publisher::{Proof, dial, dial_socket, dial_with_window, hello, reading, roster},
-    stage::{SCRAPER, Stage, eventually},
+    stage::{SCRAPER, Stage},
 };
 
 /// Code and text of a refusal of a stream.

@@ -8,10 +8,11 @@ use tributary_proto::v1::{
 };
 use tributary_runtime::clock::Clock;
 use tributary_sim::{Cluster, NodeSpec};
+use tributary_testkit::patience::eventually;
 
 use super::{
     publisher::{Publisher, dial, dial_socket, reading, roster},
-    stage::{Stage, eventually},
+    stage::Stage,
 };
 
 /// A publisher beside the one that is tested, with a node of its own.

@@ -8,9 +8,11 @@ use tonic::Code;
 use tributary_proto::v1::{self, PublishRequest, publish_request::Message};
 use tributary_runtime::clock::Clock;
 
+use tributary_testkit::patience::eventually;
+
 use super::{
     publisher::{Publisher, dial_socket, hello, reading, roster},
-    stage::{Stage, eventually},
+    stage::Stage,
 };
 
 async fn publisher(stage: &Stage) -> Publisher {

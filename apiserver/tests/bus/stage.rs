@@ -1,6 +1,6 @@
 //! A frontend with two doors and a simulated cluster.
 
-use std::{fmt::Debug, future::Future, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser as _;
 use tokio::task::JoinSet;
@@ -120,19 +120,5 @@ impl Stage {
             ended.unwrap().unwrap();
         }
         self.cluster.stop().await;
-    }
-}
-
-/// Asks until the answer is `Ok`.
-pub(crate) async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
-    mut ask: impl FnMut() -> F,
-) -> T {
-    let start = tokio::time::Instant::now();
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(refusal) if start.elapsed() > PATIENCE => panic!("still: {refusal:?}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
     }
 }

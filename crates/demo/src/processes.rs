@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tokio::{
     process::{Child, Command},
     sync::Notify,
@@ -21,6 +21,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tributary_testkit::program::send;
 
 use crate::{
     directory::{Directory, Entry},
@@ -241,20 +242,13 @@ async fn mind(index: usize, mut child: Child, ending: CancellationToken) -> Step
         status = child.wait() => return Step::Ended { index, status },
         () = ending.cancelled() => {}
     }
-    terminate(&child);
+    // An error says that it has ended by itself, which is as good.
+    drop(send(&child, Signal::TERM));
     if timeout(GRACE, child.wait()).await.is_err() {
         // An error says that it has ended meanwhile.
         drop(child.kill().await);
     }
     Step::Stopped
-}
-
-fn terminate(child: &Child) {
-    let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-    if let Some(pid) = pid.and_then(Pid::from_raw) {
-        // An error says that it has ended by itself, which is as good.
-        kill_process(pid, Signal::TERM).ok();
-    }
 }
 
 /// How a process ended, in words.

@@ -19,13 +19,13 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ALL_VERSIONS, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tributary_testkit::trust::any_server;
 
 use crate::Error;
 use crate::cluster::FrontendTrust;
@@ -37,7 +37,7 @@ use crate::tls::{Body, Tasks, provider};
 
 /// How long connecting to a frontend may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Connections kept to one frontend while nobody needs them.
+/// Idle connections that are kept to one frontend.
 const IDLE: usize = 32;
 /// The bytes of an extra key that are percent-encoded in a header's name: what RFC 7230 does not allow in a token.
 const EXTRA_KEY: &AsciiSet = &CONTROLS
@@ -238,24 +238,17 @@ fn headers(parts: &Parts, caller: &Identity, turn: usize) -> HeaderMap {
 
 fn client(pki: &Pki, trust: &FrontendTrust) -> Result<Proxy, Error> {
     let certificate = pki.client(Ca::FrontProxy, FRONT_PROXY_NAME, &[])?;
-    let builder =
-        ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let (builder, name) = match trust {
-        FrontendTrust::Unverified => {
-            let verifier = Arc::new(Anyone(provider().signature_verification_algorithms));
-            (
-                builder
-                    .dangerous()
-                    .with_custom_certificate_verifier(verifier),
-                None,
-            )
-        }
+        // As `insecureSkipTLSVerify` does.
+        FrontendTrust::Unverified => (any_server(ALL_VERSIONS)?, None),
         FrontendTrust::Ca { pem, server_name } => {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
                 roots.add(certificate.map_err(|_| Error::Pem)?)?;
             }
             let name = ServerName::try_from(server_name.clone()).map_err(|_| Error::Pem)?;
+            let builder = ClientConfig::builder_with_provider(provider())
+                .with_safe_default_protocol_versions()?;
             (builder.with_root_certificates(roots), Some(name))
         }
     };
@@ -344,44 +337,5 @@ impl Write for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
-/// Takes any certificate, as `insecureSkipTLSVerify` does; the handshake must be right nevertheless.
-#[derive(Debug)]
-struct Anyone(rustls::crypto::WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
     }
 }

@@ -81,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) housekeeping: Duration,
     pub(crate) gzip: Gzip,
     pub(crate) kubelet_auth: KubeletAuth,
-    /// Of an authority nobody knows, for [`Fault::WrongCertificate`].
+    /// Of an unknown authority, for [`Fault::WrongCertificate`].
     pub(crate) wrong_tls: Arc<ServerConfig>,
     pub(crate) aggregator: Aggregator,
     pub(crate) api_fault: Mutex<ApiFault>,
@@ -237,8 +237,8 @@ impl Cluster {
         self.shared.watches.send_modify(|count| *count += 1);
     }
 
-    /// Every watch that is open says nothing from now on and does not end: to its client, a connection whose other end
-    /// is gone. Others may be opened.
+    /// Every open watch stays open and sends nothing from now on, like a connection whose other end is gone. New
+    /// watches work.
     pub fn silence_watches(&self) {
         self.shared.silence.send_modify(|count| *count += 1);
     }
@@ -313,7 +313,7 @@ impl Cluster {
         kubeconfig::write_admin(&self.shared.pki, &self.api_url(), path)
     }
 
-    /// A kubeconfig of whoever holds this token.
+    /// A kubeconfig with this token.
     pub fn kubeconfig_for_token(&self, token: &str) -> String {
         kubeconfig::with_token(&self.shared.pki, &self.api_url(), token)
     }

@@ -59,7 +59,7 @@ pub struct TokenSpec {
     pub audiences: Vec<String>,
     /// How long it is valid for; for ever when absent.
     pub lifetime: Option<Duration>,
-    /// The pod it is bound to, told by TokenReview as `authentication.kubernetes.io/pod-name`.
+    /// The pod to which it is bound. TokenReview returns it as `authentication.kubernetes.io/pod-name`.
     pub pod: Option<String>,
 }
 
@@ -108,7 +108,7 @@ struct Token {
     expires: Option<Timestamp>,
 }
 
-/// What somebody wants to do, in the words of RBAC.
+/// What a user wants to do, in the words of RBAC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) verb: String,
@@ -266,8 +266,8 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     user.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
-/// A token that reads like a projected ServiceAccount token, so that a client may look at its expiry. The signature is
-/// a number nobody checks: tokens are known by their text.
+/// A token in the form of a projected ServiceAccount token, so that clients can read its expiry. Its signature is a
+/// number that is not checked: the API server knows the text of each token.
 fn jwt(
     identity: &Identity,
     audiences: &[String],

@@ -178,7 +178,7 @@ fn authorize(
     query: &Query,
 ) -> Result<(), Refusal> {
     let wanted = route.attributes(method, query);
-    // As in a real cluster, everybody may ask about themselves.
+    // As in a real cluster, all users may review their own access.
     if shared.allows(caller, &wanted) || wanted.resource == "selfsubjectaccessreviews" {
         return Ok(());
     }
@@ -193,7 +193,7 @@ fn authorize(
     )))
 }
 
-/// A request for a resource by somebody who may.
+/// A request for a resource that the user may send.
 struct Call<'a> {
     shared: &'a Arc<Shared>,
     parts: &'a http::request::Parts,

@@ -39,7 +39,7 @@ impl NodeSpec {
         }
     }
 
-    /// On this loopback address, which nobody else may listen on.
+    /// On this loopback address, on which nothing else listens.
     #[must_use]
     pub fn address(self, address: Ipv4Addr) -> Self {
         Self {

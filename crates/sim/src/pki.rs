@@ -113,7 +113,7 @@ pub struct Pki {
     cluster: Authority,
     front_proxy: Authority,
     bus: Authority,
-    /// The clients known by the bytes of their certificate, so that nobody has to take one apart again.
+    /// The clients known by the bytes of their certificate. It does not have to be parsed again.
     clients: Mutex<HashMap<Vec<u8>, Arc<Identity>>>,
 }
 

@@ -11,7 +11,7 @@ use crate::objects::{Map, Node, Pod};
 
 /// How many events are kept for watchers that come back, over all kinds.
 pub(crate) const WINDOW: usize = 8_192;
-/// How far one watcher may fall behind before it is told to list again.
+/// How many events a watcher may fall behind before it has to list again.
 const LAG: usize = 8_192;
 
 /// A kind of object the simulated API serves.
@@ -345,7 +345,7 @@ impl Store {
             self.forgotten = oldest.version;
         }
         self.window.push_back(event.clone());
-        // An error says that nobody watches, which is nobody's loss.
+        // An error means that there is no watcher.
         self.events.send(event).ok();
     }
 }

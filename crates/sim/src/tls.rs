@@ -63,7 +63,7 @@ pub(crate) fn server_config(
     Ok(Arc::new(config))
 }
 
-/// Where hyper puts the tasks of HTTP/2 streams and pooled connections: they end with whoever holds this.
+/// Where hyper puts the tasks of HTTP/2 streams and pooled connections: they end when this is dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 

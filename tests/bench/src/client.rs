@@ -1,39 +1,24 @@
 //! A client as the aggregator is one: HTTP/1.1 over a kept TLS connection, a
 //! front proxy's certificate, the user in headers.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path};
 
 use anyhow::Context as _;
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{
-    Request, StatusCode,
-    client::conn::http1::{self, SendRequest},
-    header,
-};
-use hyper_util::rt::TokioIo;
+use http_body_util::BodyExt as _;
+use hyper::StatusCode;
 use memchr::memmem::find_iter;
-use rustls::{
-    ClientConfig, DigitallySignedStruct, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::aws_lc_rs,
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::{net::TcpStream, task::JoinSet};
-use tokio_rustls::TlsConnector;
+use rustls::ALL_VERSIONS;
 use tributary_runtime::tls::{certificates, private_key};
+use tributary_testkit::{https, trust};
 
 use crate::cluster::CLIENT;
 
 /// What every item has once.
 const ITEM: &[u8] = b"\"window\":";
 
-/// How a server is reached.
+/// How a server is reached. It may have any certificate: metrics-server makes its own.
 #[derive(Clone)]
-pub(crate) struct HttpClient {
-    address: SocketAddr,
-    tls: TlsConnector,
-}
+pub(crate) struct HttpClient(https::Client);
 
 /// An answer, of which only its length and the number of its items are kept.
 #[derive(Clone, Copy, Debug)]
@@ -50,47 +35,29 @@ impl HttpClient {
     ///
     /// The certificate cannot be read.
     pub(crate) fn new(address: SocketAddr, dir: &Path) -> anyhow::Result<Self> {
-        let config = ClientConfig::builder()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody))
-            .with_client_auth_cert(
-                certificates(&dir.join("front-proxy-client.crt"))?,
-                private_key(&dir.join("front-proxy-client.key"))?,
-            )?;
-        Ok(Self {
-            address,
-            tls: TlsConnector::from(Arc::new(config)),
-        })
+        let tls = trust::any_server(ALL_VERSIONS)?.with_client_auth_cert(
+            certificates(&dir.join("front-proxy-client.crt"))?,
+            private_key(&dir.join("front-proxy-client.key"))?,
+        )?;
+        let client = https::Client::new(address, tls)
+            .header("x-remote-user", CLIENT)
+            .header("x-remote-group", "system:serviceaccounts")
+            .header("x-remote-group", "system:authenticated");
+        Ok(Self(client))
     }
 
     /// Connects.
     ///
     /// # Errors
     ///
-    /// Nobody listens.
+    /// There is no server.
     pub(crate) async fn open(&self) -> anyhow::Result<Session> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::from(self.address.ip());
-        let stream = self.tls.connect(name, stream).await?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let mut tasks = JoinSet::new();
-        // What goes wrong is told by the request.
-        tasks.spawn(async move { drop(connection.await) });
-        Ok(Session {
-            sender,
-            host: self.address.to_string(),
-            _connection: tasks,
-        })
+        Ok(Session(self.0.connect().await?))
     }
 }
 
 /// A connection.
-pub(crate) struct Session {
-    sender: SendRequest<Empty<Bytes>>,
-    host: String,
-    _connection: JoinSet<()>,
-}
+pub(crate) struct Session(https::Session);
 
 impl Session {
     /// Asks, and reads the answer to its end. Items are counted in JSON only.
@@ -99,15 +66,7 @@ impl Session {
     ///
     /// The connection is lost.
     pub(crate) async fn get(&mut self, path: &str, accept: &str) -> anyhow::Result<Answer> {
-        let request = Request::get(path)
-            .header(header::HOST, &self.host)
-            .header(header::ACCEPT, accept)
-            .header("x-remote-user", CLIENT)
-            .header("x-remote-group", "system:serviceaccounts")
-            .header("x-remote-group", "system:authenticated")
-            .body(Empty::new())?;
-        self.sender.ready().await?;
-        let response = self.sender.send_request(request).await?;
+        let response = self.0.begin(path, &[("accept", accept)]).await?;
         let status = response.status();
         let mut body = response.into_body();
         let (mut bytes, mut items) = (0, 0);
@@ -130,47 +89,5 @@ impl Session {
             bytes,
             items,
         })
-    }
-}
-
-/// Trusts any server: metrics-server makes a certificate of its own.
-#[derive(Debug)]
-struct Anybody;
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let provider = aws_lc_rs::default_provider();
-        provider
-            .signature_verification_algorithms
-            .supported_schemes()
     }
 }

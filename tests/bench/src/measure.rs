@@ -199,7 +199,7 @@ impl<'a> Bench<'a> {
             idle.memory.rss += mean.rss;
             idle.memory.pss += mean.pss;
             idle.cpu += cpu;
-            idle.processes.push((process.name.clone(), mean, cpu));
+            idle.processes.push((process.name().to_owned(), mean, cpu));
         }
         Ok(idle)
     }

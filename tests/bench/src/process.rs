@@ -1,23 +1,22 @@
 //! What the kernel knows of processes: memory, CPU, bytes on loopback.
 
-use std::{fs, path::Path, process::Stdio, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use rustix::param::clock_ticks_per_second;
-use tokio::process::{Child, Command};
+use tributary_testkit::program::Program;
 
 use crate::results::Memory;
 
 /// A program under test. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(crate) name: String,
     pid: u32,
-    child: Child,
+    program: Program,
 }
 
 impl Process {
-    /// Starts it; what it says goes to `NAME.log` in `logs`.
+    /// Starts it; its output goes to `NAME.log` in `logs`.
     ///
     /// # Errors
     ///
@@ -28,32 +27,21 @@ impl Process {
         flags: &[String],
         logs: &Path,
     ) -> anyhow::Result<Self> {
-        let log = fs::File::create(logs.join(format!("{name}.log")))?;
-        let child = Command::new(program)
-            .args(flags)
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
-        let pid = child.id().context("it has ended")?;
-        Ok(Self {
-            name: name.to_owned(),
-            pid,
-            child,
-        })
+        let program = Program::start(name, program, flags, logs)?;
+        let pid = program.pid().context("it has ended")?;
+        Ok(Self { pid, program })
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        self.program.name()
     }
 
     /// # Errors
     ///
     /// It has ended.
     pub(crate) fn still_runs(&mut self) -> anyhow::Result<()> {
-        match self.child.try_wait()? {
-            None => Ok(()),
-            Some(status) => anyhow::bail!("{} ended: {status}", self.name),
-        }
+        self.program.still_runs()
     }
 
     /// Kills it.
@@ -61,13 +49,13 @@ impl Process {
     /// # Errors
     ///
     /// It cannot be killed.
-    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        Ok(self.child.kill().await?)
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.program.kill().await
     }
 
     fn read(&self, file: &str) -> anyhow::Result<String> {
         let path = format!("/proc/{}/{file}", self.pid);
-        fs::read_to_string(&path).with_context(|| format!("read {path} of {}", self.name))
+        fs::read_to_string(&path).with_context(|| format!("read {path} of {}", self.name()))
     }
 
     /// What it occupies now.

@@ -2,7 +2,6 @@
 //! Kubernetes ships, nodes and pods are real objects, and the kubelets are those of the simulator.
 //!
 //! - [`assets`]: where the programs are
-//! - [`process`]: one of them, running
 //! - [`plane`]: the three of them, and who may do what
 //! - [`node`]: a real node, whose containers are processes
 //! - [`token`]: tokens of service accounts that nobody issues
@@ -21,7 +20,6 @@ pub mod objects;
 pub mod patience;
 pub mod peer;
 pub mod plane;
-pub mod process;
 pub mod reaction;
 pub mod rig;
 pub mod token;

@@ -14,13 +14,13 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tributary_sim::{Ca, Pki};
+use tributary_testkit::program::Program;
 
 use crate::{
     assets::Assets,
     objects::{apply, set_status},
     patience::{eventually, while_ok},
     plane::Plane,
-    process::Program,
 };
 
 use cgroup::Cgroup;
@@ -114,10 +114,10 @@ impl RealNode {
         let files = Files { dir, name };
         let flags = files.write((plane, pki), &cgroup, certificate)?;
         let flags = [inside(dir, &cgroup, &kubelet), flags].concat();
-        let program = Program::start("node", Path::new("unshare"), &flags, dir)?;
+        let program = Program::start_in_environment("node", Path::new("unshare"), &flags, dir)?;
         let mut node = Self { program, cgroup };
         if let Err(error) = node.ready(client, name).await {
-            let said = node.program.said();
+            let said = node.program.log_end();
             node.stop().await?;
             return Err(error.context(said));
         }
@@ -146,7 +146,7 @@ impl RealNode {
     ///
     /// The system does not let us.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.program.stop().await?;
+        self.program.kill().await?;
         self.cgroup.remove().await
     }
 }

@@ -1,8 +1,10 @@
-//! The only place that polls.
+//! How long a control plane may take.
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use anyhow::anyhow;
+use tokio::time::sleep;
+use tributary_testkit::patience::within;
 
 /// How long anything may take before a test gives up. Generous: it is not a measurement, and control planes are slow
 /// on small machines.
@@ -17,18 +19,10 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 /// There was none for [`PATIENCE`]; says what the last refusal was.
 pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     what: &str,
-    mut ask: impl FnMut() -> F,
+    ask: impl FnMut() -> F,
 ) -> anyhow::Result<T> {
-    let start = Instant::now();
-    loop {
-        match ask().await {
-            Ok(answer) => return Ok(answer),
-            Err(refusal) if start.elapsed() > PATIENCE => {
-                anyhow::bail!("{what}: not within {PATIENCE:?}: {refusal:?}")
-            }
-            Err(_) => sleep(POLL_EVERY).await,
-        }
-    }
+    let answer = within(PATIENCE, POLL_EVERY, ask).await;
+    answer.map_err(|refusal| anyhow!("{what}: not within {PATIENCE:?}: {refusal:?}"))
 }
 
 /// Looks again and again, and ends with what is wrong.

@@ -14,11 +14,11 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tributary_sim::{Ca, Credential, FRONT_PROXY_NAME, Paths, Pki};
+use tributary_testkit::program::Program;
 
 use crate::{
     assets::Assets,
     patience::{eventually, while_ok},
-    process::Program,
 };
 
 /// What kube-apiserver calls itself in tokens.
@@ -99,10 +99,10 @@ impl Plane {
         let [etcd_port, peer_port, api_port] = free_ports()?;
         let url = format!("https://127.0.0.1:{api_port}");
         let etcd_url = format!("http://127.0.0.1:{etcd_port}");
-        let mut etcd = Program::start(
+        let mut etcd = Program::start_in_environment(
             "etcd",
             &assets.program("etcd")?,
-            &etcd_flags(dir, &etcd_url, peer_port),
+            etcd_flags(dir, &etcd_url, peer_port),
             &logs,
         )?;
         let flags = [
@@ -111,7 +111,8 @@ impl Plane {
             more.api.iter().map(ToString::to_string).collect(),
         ];
         let program = assets.program("kube-apiserver")?;
-        let mut api = Program::start("kube-apiserver", &program, &flags.concat(), &logs)?;
+        let mut api =
+            Program::start_in_environment("kube-apiserver", &program, flags.concat(), &logs)?;
 
         let admin = pki.client(Ca::Cluster, "kubernetes-admin", &["system:masters"])?;
         let admin = kubeconfig(dir, "kubeconfig", &url, &paths.cluster_ca, &of(&admin))?;
@@ -131,7 +132,8 @@ impl Plane {
         let mut flags = manager_flags(dir, &manager, &paths.cluster_ca);
         flags.extend(more.manager.iter().map(ToString::to_string));
         let program = assets.program("kube-controller-manager")?;
-        let manager = Program::start("kube-controller-manager", &program, &flags, &logs)?;
+        let manager =
+            Program::start_in_environment("kube-controller-manager", &program, &flags, &logs)?;
         Ok(Self {
             etcd,
             api,
@@ -201,9 +203,9 @@ impl Plane {
     ///
     /// One cannot be ended.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.manager.stop().await?;
-        self.api.stop().await?;
-        self.etcd.stop().await
+        self.manager.kill().await?;
+        self.api.kill().await?;
+        self.etcd.kill().await
     }
 }
 

@@ -14,9 +14,9 @@ use kube::{
 use tributary_controlplane::{
     patience::eventually,
     peer,
-    process::Program,
     rig::{self, Rig},
 };
+use tributary_testkit::program::Program;
 
 /// The path after the group and version, and the status of the metrics API, and of kube-apiserver for the Nodes and
 /// Pods themselves. `N` is a node, whose last letter may stand as an escape, `E`, or as an escape of an escape, `EE`.
@@ -142,7 +142,7 @@ fn requests_that_look_odd_are_answered_as_others_answer_them() -> anyhow::Result
         let api = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let logs = rig.dir().join("log");
         let flags = peer::flags(&rig.plane, &rig.cluster, api, PERIOD);
-        let mut peer = Program::start(
+        let mut peer = Program::start_in_environment(
             "metrics-server",
             &rig.program("metrics-server")?,
             &flags,
@@ -150,7 +150,7 @@ fn requests_that_look_odd_are_answered_as_others_answer_them() -> anyhow::Result
         )?;
         let reported = compared(&rig, api).await;
         let ran = peer.still_runs();
-        peer.stop().await?;
+        peer.kill().await?;
         ran.and(reported)
     })
 }

@@ -19,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 use tributary_e2e::ask::Client;
 use tributary_runtime::clock::Clock;
 use tributary_sim::{Cluster, KubeletAuth};
+use tributary_testkit::program::Program;
 
 use crate::{
     book::Served,
     observer::{Book, Observer},
-    program::Program,
     proxy::{Mode, Proxy},
 };
 

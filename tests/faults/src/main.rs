@@ -14,7 +14,6 @@ mod fleet;
 mod hostile;
 mod losses;
 mod observer;
-mod program;
 mod proxy;
 mod report;
 mod silence;

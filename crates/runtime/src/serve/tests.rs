@@ -7,6 +7,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{CertificateError, OtherError};
 use tokio::net::TcpStream;
+use tributary_testkit::logs::Lines;
 
 use super::{metrics::Reason, *};
 use crate::tls::{
@@ -443,35 +444,9 @@ async fn silent_connections_do_not_keep_a_probe_out() {
     assert!(metrics.open.get() <= 8, "{}", metrics.open.get());
 }
 
-/// Log lines, as text.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 #[tokio::test]
 async fn a_certificate_that_cannot_be_used_is_reported_with_its_owner() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (lines, _guard) = Lines::collect(tracing::Level::INFO);
     let own = ServingCertificate::self_signed(["localhost".to_owned()], []).unwrap();
     let clients = ClientCertificates::Unverified;
     let tls = Tls::new(server_config(own, clients, TLS12_AND_13, &[]).unwrap());

@@ -131,7 +131,7 @@ impl Builder {
         }
     }
 
-    /// Whom kubelets answer; anybody by default.
+    /// The callers that kubelets accept; all by default.
     #[must_use]
     pub fn kubelet_auth(self, kubelet_auth: KubeletAuth) -> Self {
         Self {
@@ -273,7 +273,7 @@ impl Builder {
         }
     }
 
-    /// Namespaces, and the config map that tells frontends whom to trust.
+    /// Namespaces, and the config map with the CAs that frontends trust.
     fn write_system(&self, state: &mut State, pki: &Pki, paths: &Paths) -> Result<(), Error> {
         let now = self.clock.now();
         let spread = (0..self.namespaces).map(|number| format!("ns-{number:04}"));

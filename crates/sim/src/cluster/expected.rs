@@ -1,4 +1,4 @@
-//! The right answers, from the formulas: what a test compares with what the cluster's users were told.
+//! The right answers, from the formulas. Tests compare the answers of the API with them.
 
 use jiff::Timestamp;
 

@@ -17,7 +17,7 @@ pub(super) fn write_admin(pki: &Pki, url: &str, path: &Path) -> Result<(), Error
     write_file(path, text(pki, url, &user).as_bytes())
 }
 
-/// The kubeconfig of whoever holds a token.
+/// A kubeconfig with a token.
 pub(super) fn with_token(pki: &Pki, url: &str, token: &str) -> String {
     text(pki, url, &format!("token: {token}"))
 }

@@ -139,7 +139,7 @@ fn split<'a>(
     (page, left)
 }
 
-/// Refuses a version nobody has seen yet.
+/// Refuses a version of the future.
 pub(super) fn check_version(state: &State, query: &Query) -> Result<u64, Refusal> {
     let text = query.get("resourceVersion");
     if text.is_empty() {

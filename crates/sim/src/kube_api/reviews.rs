@@ -46,7 +46,7 @@ pub(super) fn token(state: &mut State, review: &Value, now: Timestamp) -> Respon
     answer(StatusCode::CREATED, &object)
 }
 
-/// Answers whether somebody may do something: whom the review names, or the caller itself.
+/// Answers whether a user may do something: the user in the review, or the caller.
 pub(super) fn access(
     state: &mut State,
     review: &Value,

@@ -26,7 +26,7 @@ use crate::tls::Body;
 
 /// Lines written at once.
 const BATCH: usize = 256;
-/// How often a watcher that allows it is told how far it is.
+/// How often a watcher that allows bookmarks gets one.
 const BOOKMARKS: Duration = Duration::from_mins(1);
 /// How long a watch lasts if the client does not say, and the longest it may say.
 const LONGEST: u64 = 3_600;
@@ -42,7 +42,7 @@ struct Watcher {
     initial_end: bool,
     missed: VecDeque<Event>,
     events: broadcast::Receiver<Event>,
-    /// The newest version the watcher was told of.
+    /// The newest version that the watcher has.
     version: u64,
     bookmarks: Option<Interval>,
     deadline: Instant,

@@ -27,7 +27,7 @@ pub enum Fault {
     Garbage,
     /// 200 with a web page, as a captive portal sends it.
     Html,
-    /// A certificate of an authority nobody knows.
+    /// A certificate of an unknown authority.
     WrongCertificate,
     /// A body of that many bytes, all comments.
     HugeBody(u64),

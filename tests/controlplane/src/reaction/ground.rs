@@ -6,6 +6,7 @@ use kube::Client;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tributary_sim::{Ca, Cluster};
+use tributary_testkit::program::Program;
 
 use super::{Pipeline, Subject};
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     objects::{apply, namespace},
     peer,
     plane::{More, Plane, client},
-    process::Program,
     rig::make_nodes,
     workloads::Workloads,
 };
@@ -94,7 +94,7 @@ impl Ground {
                 let flags = peer::flags(&plane, &cluster, api, resolution);
                 let path = assets.program("metrics-server")?;
                 let logs = dir.path().join("log");
-                let peer = Program::start("metrics-server", &path, &flags, &logs)?;
+                let peer = Program::start_in_environment("metrics-server", &path, &flags, &logs)?;
                 for object in registration(api, cluster.pki().ca(Ca::Bus)) {
                     // It does not serve v1.
                     if object.pointer("/spec/version") != Some(&"v1".into()) {
@@ -124,7 +124,7 @@ impl Ground {
         let ran = self.plane.still_runs();
         let served = match self.serving {
             Serving::Peer(mut peer) => match peer.still_runs() {
-                Ok(()) => peer.stop().await,
+                Ok(()) => peer.kill().await,
                 ended => ended,
             },
             Serving::Ours(components) => components.stop().await,

@@ -22,8 +22,8 @@ use tributary_controlplane::{
     assets::Assets,
     objects::{apply, deployment, namespace},
     patience::{PATIENCE, eventually},
-    process::Program,
 };
+use tributary_testkit::program::Program;
 
 use crate::site::{ROOT, Site, on_site};
 
@@ -82,7 +82,7 @@ fn over_from_metrics_server_and_back_no_request_fails_twice_and_no_autoscaler_co
         );
         println!("{answers} answers, {retries} after a retry");
         assert_eq!(complaints(&site).await?, before);
-        incumbent.stop().await
+        incumbent.kill().await
     })
 }
 
@@ -104,7 +104,7 @@ async fn incumbent(site: &Site) -> anyhow::Result<Program> {
         "--kubelet-use-node-status-port".to_owned(),
         "--metric-resolution=12s".to_owned(),
     ];
-    let program = Program::start(
+    let program = Program::start_in_environment(
         "metrics-server",
         &program,
         &flags,
