@@ -9,6 +9,7 @@
 
 mod answers;
 mod claims;
+mod dependencies;
 mod discovery;
 mod documents;
 mod endpoints;
