@@ -47,7 +47,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, Uri, header::CONNECTION, request::Parts};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tracing::{Span, debug, warn};
 use tributary_runtime::{
     clock::Clock,
     health::Withheld,
@@ -189,6 +189,7 @@ impl Inner {
         }
         let user = self.impersonated(user, head).await?;
         self.metrics.user(&user.name);
+        Span::current().record("user", user.name.as_str());
         // Here, as upstream: the review of permissions has its request in flight, too.
         if let Some(limits) = head.extensions.get::<Limits>() {
             let permit = limits.enter(head.uri.path(), &user.name, user.is_master());

@@ -15,12 +15,12 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{Instrument as _, debug, debug_span, info};
 use tributary_model::{Endpoint, NodeName, Timestamp};
 use tributary_runtime::clock::Clock;
 
 pub(crate) use self::metrics::ScrapeMetrics;
-use self::outcome::{count_refused, tell, to_wire};
+use self::outcome::{count_refused, tell, tell_end, to_wire};
 use crate::{
     assignment::{
         metrics::AssignmentMetrics,
@@ -347,19 +347,23 @@ impl Loop {
             self.scraping.metrics.in_flight.inc();
             // On the heap: an idle connection remembers the task that read from it last, and with
             // it the memory of its future.
-            self.in_flight.spawn(Box::pin(async move {
+            let span = debug_span!("scrape", %node);
+            let scrape = async move {
                 let start = Instant::now();
                 let outcome = kubelet.scrape(&target, asked_at).await;
+                let took = start.elapsed();
+                tell_end(&outcome, took);
                 Done {
                     node,
                     is_trial,
                     kubelet,
                     began,
                     asked_at,
-                    took: start.elapsed(),
+                    took,
                     outcome,
                 }
-            }));
+            };
+            self.in_flight.spawn(Box::pin(scrape.instrument(span)));
         }
     }
 

@@ -17,6 +17,7 @@ use tower_http::{
     CompressionLevel,
     compression::{CompressionLayer, Predicate},
 };
+use tracing::Span;
 
 use super::{budget::WHOLE, params, status::Refusal};
 use crate::{
@@ -54,6 +55,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
 
     let mut response = next.run(request).await;
     if let Some(status) = response.extensions_mut().remove::<Status>() {
+        Span::current().record("reason", status.reason);
         match preference.negotiate(Subject::Status) {
             Ok(wanted) => rewrite(&mut response, &status, wanted.encoding),
             // Who takes no Status gets it for people to read, as upstream.

@@ -27,6 +27,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, debug, debug_span, field};
 
 use crate::k8s::resource::{Resource, Resources, Version};
 
@@ -168,6 +169,7 @@ impl RequestMetrics {
             start: Instant::now(),
             code: None,
             sent: 0,
+            span: Span::none(),
         }
     }
 }
@@ -213,7 +215,8 @@ impl Families {
     }
 }
 
-/// Counts a request and its answer, to the last byte. The outermost layer.
+/// Counts a request and its answer, to the last byte, and gives it the span `request`. The
+/// outermost layer. Those below record the `user` and the `reason` of a refusal.
 pub(crate) async fn measure(
     State(metrics): State<RequestMetrics>,
     request: Request,
@@ -221,7 +224,15 @@ pub(crate) async fn measure(
 ) -> Response {
     let target = Target::of(request.method(), request.uri(), &metrics.0.resources);
     let mut in_flight = metrics.begin(target);
-    let response = next.run(request).await;
+    let span = debug_span!(
+        "request",
+        method = request.method().as_str(),
+        path = request.uri().path(),
+        user = field::Empty,
+        reason = field::Empty,
+    );
+    in_flight.span = span.clone();
+    let response = next.run(request).instrument(span).await;
     in_flight.code = Some(response.status());
     response.map(|body| Body::new(Measured { body, in_flight }))
 }
@@ -235,13 +246,18 @@ struct InFlight {
     gauge: Gauge,
     code: Option<StatusCode>,
     sent: u64,
+    span: Span,
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.gauge.dec();
-        if let Some(code) = self.code {
-            let took = self.start.elapsed().as_secs_f64();
+        let took = self.start.elapsed();
+        let code = self.code;
+        let (code_field, took_ms) = (code.map(|code| code.as_u16()), took.as_millis());
+        debug!(parent: &self.span, code = code_field, took_ms, sent = self.sent, "request ended");
+        if let Some(code) = code {
+            let took = took.as_secs_f64();
             self.metrics.0.ended(self.target, code, took, self.sent);
         }
     }

@@ -3,6 +3,7 @@
 mod expirations;
 mod format;
 mod process;
+mod scheduler;
 
 use std::sync::Arc;
 
@@ -16,17 +17,22 @@ use prometheus_client::{encoding::text, metrics::info::Info, registry::Registry}
 use tower_http::{CompressionLevel, compression::CompressionLayer};
 
 pub use self::{expirations::Expirations, process::ProcessUsage};
-use self::{format::Format, process::Process};
+use self::{format::Format, process::Process, scheduler::Scheduler};
 
-/// A registry that knows the process: `process_*` and `tributary_build_info`.
+/// The commit from which this is built; `unknown` in debug builds, and without git.
+const REVISION: &str = env!("TRIBUTARY_REVISION");
+
+/// A registry that knows the process: `process_*`, `tributary_tokio_*` and
+/// `tributary_build_info`.
 pub fn registry(version: &'static str) -> Registry {
     let mut registry = Registry::default();
     registry.register(
         "tributary_build",
         "The version that runs",
-        Info::new([("version", version)]),
+        Info::new([("version", version), ("revision", REVISION)]),
     );
     registry.register_collector(Box::new(Process));
+    registry.register_collector(Box::new(Scheduler));
     registry
 }
 
@@ -82,9 +88,10 @@ mod tests {
             "text/plain; version=0.0.4; charset=utf-8"
         );
         let text = String::from_utf8(body).unwrap();
+        let build = format!("{{version=\"1.2.3\",revision=\"{REVISION}\"}} 1\n");
         for line in [
-            "# TYPE tributary_build_info gauge\n",
-            "\ntributary_build_info{version=\"1.2.3\"} 1\n",
+            "# TYPE tributary_build_info gauge\ntributary_build_info{",
+            &build,
             "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total ",
             "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes ",
             "# TYPE process_virtual_memory_bytes gauge\nprocess_virtual_memory_bytes ",
@@ -92,6 +99,10 @@ mod tests {
             "# TYPE process_open_fds gauge\nprocess_open_fds ",
             "# TYPE process_max_fds gauge\nprocess_max_fds ",
             "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds ",
+            "# TYPE tributary_tokio_workers gauge\ntributary_tokio_workers 1\n",
+            "# TYPE tributary_tokio_tasks gauge\ntributary_tokio_tasks ",
+            "# TYPE tributary_tokio_queue_depth gauge\ntributary_tokio_queue_depth 0\n",
+            "# TYPE tributary_tokio_busy_seconds_total counter\ntributary_tokio_busy_seconds_total ",
         ] {
             assert!(text.contains(line), "{line:?} is not in {text}");
         }

@@ -1,5 +1,7 @@
 //! Reports the outcome of a scrape: in the log, in metrics, and to frontends.
 
+use std::time::Duration;
+
 use tracing::{debug, info, warn};
 use tributary_model::{NodeName, Timestamp};
 use tributary_proto::{
@@ -9,6 +11,15 @@ use tributary_proto::{
 
 use super::ScrapeMetrics;
 use crate::kubelet::{Reason, ScrapeError, decode::Decoded};
+
+/// A line for every scrape, at debug. The span `scrape` has the node.
+pub(super) fn tell_end(outcome: &Result<Decoded, ScrapeError>, took: Duration) {
+    let outcome = match outcome {
+        Ok(_) => "ok",
+        Err(error) => error.reason().as_str(),
+    };
+    debug!(outcome, took_ms = took.as_millis(), "scrape ended");
+}
 
 /// A node whose condition Ready is not true is expected to fail (docs/parity.md#which-nodes).
 pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {

@@ -6,6 +6,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
+use tributary_testkit::{logs::Lines, patience::eventually};
 
 use super::*;
 use crate::{
@@ -173,4 +174,25 @@ async fn a_node_that_is_wanted_fresh_is_asked_every_five_seconds() {
     let slow = apart.iter().filter(|it| **it >= 12_000).count();
     assert!(slow >= 3, "{apart:?}");
     assert_eq!(stage.metrics.fast.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scrape_has_a_span_and_a_last_line_at_debug() {
+    let (lines, _guard) = Lines::collect(tracing::Level::DEBUG);
+    let kubelet = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = target("n1", &kubelet);
+    drop(kubelet);
+    let stage = stage();
+    stage.targets.send_replace(Targets::of([target]));
+    stage
+        .view
+        .send_replace(Some(View::new("me".into(), Vec::new())));
+    let line = "DEBUG scrape{node=n1}: tributary_scraper::scrape::outcome: scrape ended \
+        outcome=\"dial\" took_ms=";
+    eventually(|| {
+        let text = lines.text();
+        let has_ended = text.contains(line);
+        std::future::ready(if has_ended { Ok(()) } else { Err(text) })
+    })
+    .await;
 }

@@ -2,6 +2,7 @@ use axum::{Router, middleware, routing::get};
 use http_body_util::BodyExt as _;
 use prometheus_client::encoding::text;
 use tower::ServiceExt as _;
+use tributary_testkit::logs::Lines;
 
 use super::*;
 use crate::k8s::resource::examples::resources;
@@ -174,4 +175,27 @@ async fn a_request_that_the_client_gave_up_is_no_longer_in_flight() {
     let text = exposition(&registry);
     assert!(text.contains("apiserver_current_inflight_requests{request_kind=\"readOnly\"} 0\n"));
     assert!(!text.contains("apiserver_request_total{"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_has_a_span_and_a_last_line_at_debug() {
+    let (lines, _guard) = Lines::collect(tracing::Level::DEBUG);
+    let refuse = async || {
+        Span::current().record("user", "jane");
+        Span::current().record("reason", "Forbidden");
+        (StatusCode::FORBIDDEN, "no")
+    };
+    let metrics = RequestMetrics::register(&mut Registry::default(), resources());
+    let router = Router::new()
+        .fallback(get(refuse))
+        .layer(middleware::from_fn_with_state(metrics, measure));
+    let request = Request::get("/apis/metrics.k8s.io/v1/nodes?limit=5");
+    let request = request.body(Body::empty()).unwrap();
+    let response = router.oneshot(request).await.unwrap();
+    assert_eq!(lines.text(), "");
+    response.into_body().collect().await.unwrap();
+    let line = "DEBUG request{method=\"GET\" path=\"/apis/metrics.k8s.io/v1/nodes\" user=\"jane\" \
+        reason=\"Forbidden\"}: tributary_apiserver::requests::metrics: request ended code=403 \
+        took_ms=0 sent=2\n";
+    assert_eq!(lines.text(), line);
 }
