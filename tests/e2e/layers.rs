@@ -12,6 +12,7 @@ use serde_json::Value;
 /// Who may use whom, normal dependencies only. A new arrow is a decision, so it
 /// is made here.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("tributary-cli", &[]),
     ("tributary-model", &[]),
     ("tributary-runtime", &[]),
     ("tributary-testkit", &[]),
@@ -40,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tributary-controlplane",
         &[
             "tributary-apiserver",
+            "tributary-cli",
             "tributary-runtime",
             "tributary-scraper",
             "tributary-sim",
@@ -60,6 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "tributary-e2e",
         &[
             "tributary-apiserver",
+            "tributary-cli",
             "tributary-model",
             "tributary-proto",
             "tributary-runtime",

@@ -9,6 +9,7 @@
 
 mod answers;
 mod claims;
+mod command;
 mod dependencies;
 mod discovery;
 mod documents;

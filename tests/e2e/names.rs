@@ -58,8 +58,8 @@ const FOREIGN_FLAGS: &[&str] = &[
 /// Documents that name flags of test programs, or flags of before.
 const OTHER_FLAGS: [&str; 3] = ["CHANGELOG.md", "docs/BENCHMARKS.md", "tests/"];
 
-/// The flags of both binaries, and those of metrics-server that they refuse. A test
-/// of its own compares the first file with the binaries.
+/// The flags of the binaries, and those of metrics-server that they refuse. A test of
+/// its own compares the files with the binaries.
 fn flags() -> BTreeSet<String> {
     let of_chart = read("deploy/helm/tributary/files/flags.yaml");
     let taken = of_chart
@@ -72,7 +72,12 @@ fn flags() -> BTreeSet<String> {
         let names = names.filter_map(|rest| rest.trim_start().strip_prefix('"')?.split_once('"'));
         found.extend(names.map(|(name, _)| format!("--{name}")));
     }
+    let page = read("docs/flags-cli.md");
+    let of_command = page.lines().filter_map(|line| line.strip_prefix("### `"));
+    let of_command = of_command.filter_map(|line| line.split_once('`'));
+    found.extend(of_command.map(|(name, _)| name.to_owned()));
     assert!(found.contains("--audit-policy-file"));
+    assert!(found.contains("--no-color"));
     found
 }
 
@@ -135,6 +140,7 @@ fn metrics_that_documents_and_comments_name_exist() {
     assert!(families.len() > 60);
     let crates = [
         "apiserver",
+        "cli",
         "scraper",
         "runtime",
         "model",

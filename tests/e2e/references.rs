@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use crate::repository::{code, comment, files, has_end, prose, read, root, words};
 
 /// Directories of the repository with which a path begins.
-const TOP: [&str; 8] = [
+const TOP: [&str; 9] = [
     "apiserver/",
+    "cli/",
     "crates/",
     "deploy/",
     "docs/",

@@ -13,11 +13,12 @@ use crate::{
 
 /// What operators read. The help of both binaries is in the pages about flags, which
 /// a test of its own compares with the binaries.
-const READ: [&str; 16] = [
+const READ: [&str; 19] = [
     "README.md",
     "deploy/README.md",
     "docs/ARCHITECTURE.md",
     "docs/BENCHMARKS.md",
+    "docs/CLI.md",
     "docs/FLEET.md",
     "docs/INSTALLING.md",
     "docs/LOGGING.md",
@@ -28,8 +29,10 @@ const READ: [&str; 16] = [
     "docs/RUNBOOK.md",
     "docs/SECURITY.md",
     "docs/flags-apiserver.md",
+    "docs/flags-cli.md",
     "docs/flags-scraper.md",
     "docs/parity.md",
+    "docs/troubles/README.md",
 ];
 
 /// The third column of every table of the glossary.
@@ -138,9 +141,10 @@ fn names_in_code_have_no_word_that_the_glossary_replaces() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What both binaries are made of.
-const PRODUCT: [&str; 5] = [
+/// What the binaries are made of.
+const PRODUCT: [&str; 6] = [
     "apiserver/src/",
+    "cli/src/",
     "scraper/src/",
     "crates/runtime/src/",
     "crates/model/src/",

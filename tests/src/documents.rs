@@ -1,4 +1,5 @@
-//! Documents that follow from the code: the flags of both binaries, for readers and for the Helm chart.
+//! Documents that follow from the code: the flags of the binaries, for readers and for the Helm chart, and the troubles that
+//! `doctor` knows.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use tributary_apiserver::args::Args as FrontendArgs;
@@ -26,10 +27,36 @@ pub fn all() -> Vec<Document> {
             text: manual(&scraper),
         },
         Document {
+            path: "docs/flags-cli.md",
+            text: commands(&tributary_cli::args::command()),
+        },
+        Document {
+            path: tributary_cli::catalogue::PAGE,
+            text: tributary_cli::catalogue::page(),
+        },
+        Document {
             path: "deploy/helm/tributary/files/flags.yaml",
             text: kinds(&[("frontend", &frontend), ("scraper", &scraper)]),
         },
     ]
+}
+
+/// The flags that every command takes, and then each command with its own.
+fn commands(command: &Command) -> String {
+    let title = command.get_bin_name().unwrap_or_default();
+    let mut text = format!(
+        "# Flags of {title}\n\nWritten from the code by `cargo run -p tributary-e2e --bin documents`; `--help` says the same.\n\n\
+         ## Every command\n"
+    );
+    text.extend(flags(command).map(entry));
+    let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
+    for command in shown {
+        let about = command.get_long_about().or_else(|| command.get_about());
+        let about = about.map(ToString::to_string).unwrap_or_default();
+        text.extend(["\n## ", command.get_name(), "\n\n", &about, "\n"]);
+        text.extend(flags(command).map(entry));
+    }
+    text
 }
 
 /// Flags in the order of `--help`, under its headings.

@@ -5,6 +5,7 @@ mod autoscaling;
 mod claims;
 mod credentials;
 mod discovery;
+mod doctor;
 mod fleet;
 mod publishers;
 mod python;

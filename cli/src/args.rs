@@ -1,0 +1,231 @@
+//! Flags. Their doc comments are the manual.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{
+    Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+    builder::FalseyValueParser,
+};
+
+/// Shows what Tributary does in a cluster, and what is wrong. Changes nothing.
+///
+/// Exit code: 0 healthy, 1 findings, 2 cannot tell.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-tributary", version)]
+pub struct Args {
+    /// Which cluster, and how to write.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// Flags that every command takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// The kubeconfig file. Without it: those that `$KUBECONFIG` names, `~/.kube/config`, or the account of the pod.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// The context in the kubeconfig. Without it: its current one.
+    #[arg(long, value_name = "NAME", global = true)]
+    pub context: Option<String>,
+
+    /// The namespace of pods and autoscalers. Without it: that of the context, and for commands that look at the whole
+    /// cluster all.
+    #[arg(short, long, value_name = "NAME", global = true)]
+    pub namespace: Option<String>,
+
+    /// All namespaces.
+    #[arg(short = 'A', long, global = true, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+
+    /// How to write: text, or JSON for programs.
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        global = true
+    )]
+    pub output: Output,
+
+    /// No colours. There are none either if the output is not a terminal.
+    #[arg(long, env = "NO_COLOR", value_parser = FalseyValueParser::new(), global = true)]
+    pub no_color: bool,
+
+    /// How long one request may take.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration, global = true)]
+    pub request_timeout: Duration,
+}
+
+/// How to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// One screen: versions, APIServices, frontends, scrapers and their shares, nodes and how fresh their metrics are.
+    Status(StatusArgs),
+
+    /// Looks for every known trouble (docs/troubles/README.md) and says what to do about it. Changes nothing.
+    ///
+    /// Autoscalers are those of all namespaces, or of the one that --namespace names. What you may not read is said, and
+    /// not checked.
+    Doctor,
+
+    /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.
+    Explain {
+        /// What.
+        #[command(subcommand)]
+        what: What,
+    },
+
+    /// Writes a script for completion in a shell.
+    ///
+    /// For `kubectl tributary` write `kubectl` to a file `kubectl_complete-tributary` on the PATH, and make it executable.
+    Completion {
+        /// Which one.
+        shell: Shell,
+    },
+
+    /// What kubectl asks for completion: the words so far.
+    #[command(name = "__complete", hide = true)]
+    Complete {
+        /// The words; the last one is not finished.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        words: Vec<String>,
+    },
+}
+
+/// What to explain.
+#[derive(Clone, Debug, Subcommand)]
+pub enum What {
+    /// A node: its last readings, who scrapes it, why it has metrics or not.
+    Node {
+        /// Its name.
+        name: String,
+    },
+    /// A pod: its containers, the samples, why it has metrics or not.
+    Pod {
+        /// Its name.
+        name: String,
+    },
+    /// A horizontal pod autoscaler: its arithmetic with the metrics of now, and what it would do.
+    Hpa {
+        /// Its name.
+        name: String,
+    },
+    /// A trouble that `doctor` found, from docs/troubles/README.md. Asks no cluster.
+    Trouble {
+        /// Its code, such as TRB007, or its name.
+        code: String,
+    },
+}
+
+/// Flags of `status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StatusArgs {
+    /// Goes on until Ctrl-C.
+    #[arg(short, long)]
+    pub watch: bool,
+
+    /// How often it looks again with `--watch`.
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub interval: Duration,
+}
+
+/// For which program a completion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    /// Of `kubectl tributary`, in any shell.
+    Kubectl,
+    /// Of `kubectl-tributary` in bash.
+    Bash,
+    /// Of `kubectl-tributary` in zsh.
+    Zsh,
+    /// Of `kubectl-tributary` in fish.
+    Fish,
+}
+
+/// Reads the command line. Started by kubectl, the command calls itself `kubectl tributary`.
+///
+/// # Errors
+///
+/// What clap has to say: also help and version.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
+    let matches = command().try_get_matches_from(words)?;
+    Args::from_arg_matches(&matches)
+}
+
+/// The command, as kubectl shows it.
+pub fn command() -> Command {
+    Args::command().bin_name("kubectl tributary")
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|_| "such as 15s or 1m".to_owned())?;
+    let span = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
+    if span.is_zero() {
+        return Err("must not be 0".to_owned());
+    }
+    Ok(span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
+        let words = ["kubectl-tributary"].iter().chain(words);
+        parse(words.map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_fits_together() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_after_the_command() {
+        for words in [
+            ["-n", "shop", "completion", "bash"],
+            ["completion", "bash", "-n", "shop"],
+        ] {
+            assert_eq!(
+                parsed(&words).unwrap().common.namespace.as_deref(),
+                Some("shop")
+            );
+        }
+    }
+
+    #[test]
+    fn one_namespace_and_all_exclude_each_other() {
+        assert!(parsed(&["completion", "bash", "-n", "shop", "-A"]).is_err());
+    }
+
+    #[test]
+    fn a_timeout_is_a_span_of_time() {
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        assert!(duration("0s").is_err());
+        assert!(duration("-1s").is_err());
+        assert!(duration("soon").is_err());
+    }
+
+    #[test]
+    fn help_is_that_of_a_plugin_of_kubectl() {
+        let help = parsed(&["--help"]).unwrap_err().to_string();
+        assert!(
+            help.contains("Usage: kubectl tributary [OPTIONS] <COMMAND>"),
+            "{help}"
+        );
+    }
+}

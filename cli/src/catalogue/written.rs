@@ -1,0 +1,149 @@
+//! What is written about troubles: the page, and commands with values.
+
+use std::fmt::Write as _;
+
+use super::{Code, Level, Trouble};
+
+/// The page about all of them.
+pub const PAGE: &str = "docs/troubles/README.md";
+
+impl Code {
+    /// The trouble with this code, or with this name.
+    #[must_use]
+    pub fn find(word: &str) -> Option<Self> {
+        let is = |code: &&Self| {
+            let Trouble { code, name, .. } = code.trouble();
+            code.eq_ignore_ascii_case(word) || name.eq_ignore_ascii_case(word)
+        };
+        Self::ALL.iter().find(is).copied()
+    }
+
+    /// Where it is described.
+    #[must_use]
+    pub fn link(self) -> String {
+        format!("{PAGE}#{}", self.trouble().code.to_lowercase())
+    }
+
+    /// The section about it.
+    #[must_use]
+    pub fn section(self) -> String {
+        let Trouble {
+            code,
+            name,
+            title,
+            matters,
+            remedy,
+            commands,
+            ..
+        } = self.trouble();
+        let mut text =
+            format!("## {code}\n\n**{name}**: {title}.\n\n{matters}\n\n{remedy}\n\n```sh\n");
+        for command in *commands {
+            text.push_str(&filled(command, &[]));
+            text.push('\n');
+        }
+        text + "```\n"
+    }
+}
+
+/// The whole page.
+#[must_use]
+pub fn page() -> String {
+    let mut text = "# Troubles\n\nWritten from `cli/src/catalogue.rs` by `cargo run -p tributary-e2e --bin documents`.\n\n\
+        `kubectl tributary doctor` looks for these troubles and prints the code of each that it finds. Codes never change their meaning.\n\n\
+        | code | trouble | level |\n|---|---|---|\n"
+        .to_owned();
+    for code in Code::ALL {
+        let Trouble {
+            code, title, level, ..
+        } = code.trouble();
+        let level = match level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        let anchor = code.to_lowercase();
+        writeln!(text, "| [{code}](#{anchor}) | {title} | {level} |").ok();
+    }
+    for code in Code::ALL {
+        text.push('\n');
+        text.push_str(&code.section());
+    }
+    text
+}
+
+/// A command with values for the names in braces; a name without a value is written in capitals. Two braces are one. A
+/// value with a character that a shell may obey is not filled in.
+#[must_use]
+pub fn filled(command: &str, values: &[(&str, String)]) -> String {
+    let (mut text, mut rest) = (String::new(), command);
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
+            text.extend(from.chars().take(1));
+            rest = after;
+            continue;
+        }
+        let Some((name, after)) = from.strip_prefix('{').and_then(|from| from.split_once('}'))
+        else {
+            break;
+        };
+        let value = values
+            .iter()
+            .find(|(known, value)| *known == name && is_plain(value));
+        let value = value.map_or_else(|| name.to_uppercase(), |(_, value)| value.clone());
+        text.push_str(&value);
+        rest = after;
+    }
+    text + rest
+}
+
+fn is_plain(value: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "._:/-[]".contains(letter);
+    !value.is_empty() && !value.starts_with('-') && value.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_every_trouble_is_described() {
+        let codes: Vec<&str> = Code::ALL.iter().map(|code| code.trouble().code).collect();
+        assert!(codes.is_sorted_by(|one, next| one < next), "{codes:?}");
+        for code in Code::ALL {
+            let Trouble {
+                code,
+                title,
+                matters,
+                remedy,
+                commands,
+                ..
+            } = code.trouble();
+            let number = code
+                .strip_prefix("TRB")
+                .and_then(|number| number.parse::<u16>().ok());
+            assert!(number.is_some() && code.len() == 6, "{code}");
+            assert!(!title.ends_with('.') && matters.ends_with('.'), "{code}");
+            assert!(remedy.ends_with('.') && !commands.is_empty(), "{code}");
+        }
+    }
+
+    #[test]
+    fn values_are_filled_in_and_what_a_shell_obeys_is_not() {
+        let command = "kubectl get node {node} -o jsonpath='{{.status}}'";
+        let of = |value: &str| filled(command, &[("node", value.to_owned())]);
+        assert_eq!(of("n-1"), "kubectl get node n-1 -o jsonpath='{.status}'");
+        for evil in ["n; rm -rf", "$(x)", "-A", ""] {
+            assert_eq!(of(evil), "kubectl get node NODE -o jsonpath='{.status}'");
+        }
+    }
+
+    #[test]
+    fn a_trouble_is_found_by_code_and_by_name() {
+        assert_eq!(Code::find("trb007"), Some(Code::NoRoute));
+        assert_eq!(Code::find("noroute"), Some(Code::NoRoute));
+        assert_eq!(Code::find("TRB"), None);
+        assert_eq!(Code::NoRoute.link(), "docs/troubles/README.md#trb007");
+    }
+}

@@ -1,0 +1,80 @@
+//! `doctor`: looks for every trouble of the catalogue, and changes nothing.
+
+pub mod checks;
+pub mod facts;
+mod finding;
+mod text;
+
+use serde::Serialize;
+
+pub use self::{
+    checks::{CHECKS, Check},
+    facts::{Facts, Read},
+    finding::Finding,
+    text::text,
+};
+use crate::printed::Outcome;
+
+/// What `doctor` found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether something is wrong.
+    pub outcome: Outcome,
+    /// What serves the metrics.
+    pub server: String,
+    /// The version of Kubernetes.
+    pub kubernetes: String,
+    /// The troubles, in the order of their codes.
+    pub findings: Vec<Finding>,
+    /// The checks that were made.
+    pub checked: Vec<&'static str>,
+    /// Those that could not be made, and why.
+    pub unknown: Vec<Unknown>,
+}
+
+/// A check that could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// Which one.
+    pub check: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+impl Report {
+    /// Makes all checks.
+    #[must_use]
+    pub fn of(facts: &Facts) -> Self {
+        let (mut findings, mut checked, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+        for Check { name, run } in CHECKS {
+            match run(facts) {
+                Ok(found) => {
+                    findings.extend(found);
+                    checked.push(*name);
+                }
+                Err(failure) => unknown.push(Unknown {
+                    check: name,
+                    reason: failure.to_string(),
+                }),
+            }
+        }
+        findings.sort_by_key(|finding| finding.code);
+        let outcome = match (findings.is_empty(), unknown.is_empty()) {
+            (false, _) => Outcome::Findings,
+            (true, true) => Outcome::Healthy,
+            (true, false) => Outcome::Unknown,
+        };
+        let version = facts.version.as_ref();
+        Self {
+            outcome,
+            server: facts.server(),
+            kubernetes: version.map(|it| it.git_version.clone()).unwrap_or_default(),
+            findings,
+            checked,
+            unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

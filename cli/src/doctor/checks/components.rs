@@ -1,0 +1,322 @@
+//! The pods of the components, and how they find each other.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::api::{
+    coordination::v1::Lease,
+    core::v1::{ContainerStatus, Pod},
+};
+
+use super::{
+    super::{
+        facts::{Facts, Read},
+        finding::Finding,
+    },
+    named,
+};
+use crate::{
+    catalogue::Code,
+    kube_api::Failure,
+    printed::{between, count, span},
+};
+
+/// What says which component a pod is of.
+const COMPONENT: &str = "app.kubernetes.io/component";
+
+/// The label of the Leases of a group.
+const GROUP: &str = "tributary.dev/group";
+
+/// How old a pod is before it should be ready: two resolutions, and time to pull an image.
+const SETTLED: Duration = Duration::from_mins(1);
+
+/// Whether the pods are ready.
+pub(super) fn pods(facts: &Facts) -> Read<Vec<Finding>> {
+    let pods = facts.pods.as_ref().map_err(Clone::clone)?;
+    let mut by_code: BTreeMap<Code, Vec<&Pod>> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| should_be_ready(pod, facts.now)) {
+        let labels = pod.metadata.labels.as_ref();
+        let component = labels.and_then(|labels| labels.get(COMPONENT));
+        let code = match component.map(String::as_str) {
+            Some("scraper") => Code::ScrapersNotReady,
+            _ => Code::FrontendsNotReady,
+        };
+        by_code.entry(code).or_default().push(pod);
+    }
+    let finding = |(code, pods): (Code, Vec<&Pod>)| {
+        let names = || pods.iter().filter_map(|pod| pod.metadata.name.as_deref());
+        let what = format!("{}: {}", count(pods.len(), "pod"), named(names()));
+        let mut finding = Finding::new(code, what)
+            .with("pod", names().next().unwrap_or_default())
+            .with(
+                "namespace",
+                pods.first()
+                    .and_then(|pod| pod.metadata.namespace.clone())
+                    .unwrap_or_default(),
+            );
+        for pod in pods.iter().take(super::NAMED) {
+            let name = pod.metadata.name.as_deref().unwrap_or_default();
+            finding = finding.seen(format!("{name}: {}", why_not_ready(pod)));
+        }
+        finding
+    };
+    Ok(by_code.into_iter().map(finding).collect())
+}
+
+/// Whether a pod is not ready and has had the time for it.
+fn should_be_ready(pod: &Pod, now: Timestamp) -> bool {
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let is_ready = |kind: &str| {
+        let mut all = conditions.into_iter().flatten();
+        all.any(|condition| condition.type_ == kind && condition.status == "True")
+    };
+    let created = pod.metadata.creation_timestamp.as_ref();
+    let settled = created.is_none_or(|at| between(at.0, now) > SETTLED) || is_stuck(pod);
+    let ended = matches!(phase, Some("Succeeded" | "Failed"));
+    settled && !ended && pod.metadata.deletion_timestamp.is_none() && !is_ready("Ready")
+}
+
+/// Reasons for which a container waits, and that time alone does not mend.
+const STUCK: [&str; 6] = [
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+];
+
+/// Whether a container waits for what does not come by itself.
+fn is_stuck(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let containers = status.and_then(|status| status.container_statuses.as_ref());
+    let mut reasons = containers.into_iter().flatten().filter_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        waiting.reason.as_deref()
+    });
+    reasons.any(|reason| STUCK.contains(&reason))
+}
+
+/// What the status of a pod says.
+fn why_not_ready(pod: &Pod) -> String {
+    let Some(status) = &pod.status else {
+        return "no status".to_owned();
+    };
+    let containers = status.container_statuses.iter().flatten();
+    let inits = status.init_container_statuses.iter().flatten();
+    if let Some(why) = inits.chain(containers).find_map(of_container) {
+        return why;
+    }
+    let conditions = status.conditions.iter().flatten();
+    let mut unmet = conditions.filter(|condition| condition.status != "True");
+    let said = unmet.find_map(|condition| {
+        let message = condition.message.as_deref().filter(|it| !it.is_empty())?;
+        let reason = condition.reason.as_deref().unwrap_or(&condition.type_);
+        Some(format!("{reason}: {message}"))
+    });
+    let phase = status.phase.as_deref().unwrap_or("no phase");
+    said.unwrap_or_else(|| format!("{phase}, and not ready"))
+}
+
+fn of_container(status: &ContainerStatus) -> Option<String> {
+    let name = &status.name;
+    let waiting = status
+        .state
+        .as_ref()
+        .and_then(|state| state.waiting.as_ref());
+    let ended = status
+        .last_state
+        .as_ref()
+        .and_then(|state| state.terminated.as_ref());
+    let ended = ended.map(|ended| format!(", ended last with code {}", ended.exit_code));
+    let ended = ended.unwrap_or_default();
+    if let Some(waiting) = waiting {
+        let reason = waiting.reason.as_deref().unwrap_or("waiting");
+        let message = waiting.message.as_deref().unwrap_or_default();
+        return Some(
+            format!("{name}: {reason}{ended} {message}")
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    (!status.ready).then(|| {
+        format!(
+            "{name}: not ready, {} restarts{ended}",
+            status.restart_count
+        )
+    })
+}
+
+/// Whether Deployments may create their pods.
+pub(super) fn deployments(facts: &Facts) -> Read<Vec<Finding>> {
+    let all = facts.deployments.as_ref().map_err(Clone::clone)?;
+    let mut findings = Vec::new();
+    for deployment in all {
+        let conditions = deployment
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_ref());
+        let mut conditions = conditions.into_iter().flatten();
+        let failed = conditions.find(|it| it.type_ == "ReplicaFailure" && it.status == "True");
+        let Some(failed) = failed else { continue };
+        let metadata = &deployment.metadata;
+        let (namespace, name) = (
+            metadata.namespace.clone().unwrap_or_default(),
+            metadata.name.clone().unwrap_or_default(),
+        );
+        let finding = Finding::new(Code::PodsRefused, format!("{namespace}/{name}"))
+            .seen(failed.message.clone().unwrap_or_default())
+            .with("namespace", namespace);
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+/// Whether a scraper is connected to the frontend that answers.
+pub(super) fn connected(facts: &Facts) -> Read<Vec<Finding>> {
+    let Some(scrapers) = fleet(&facts.scrapers)? else {
+        return Ok(Vec::new());
+    };
+    if !scrapers.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (namespace, service) = facts.own_service().unwrap_or_default();
+    let frontends = facts.frontends.iter().flatten();
+    let frontends = frontends.map(|frontend| frontend.metadata.name.as_str());
+    let what = format!("{} has no stream", named(frontends));
+    let finding = Finding::new(Code::NoScraperConnected, what)
+        .with("namespace", namespace)
+        .with("service", service);
+    Ok(vec![finding])
+}
+
+/// What the fleet says. Without a fleet there is nothing to check; a server that does not answer is another matter.
+pub(super) fn fleet<T>(read: &Read<T>) -> Read<Option<&T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(Failure::NotFound(_)) => Ok(None),
+        Err(failure) => Err(failure.clone()),
+    }
+}
+
+/// Whether the scrapers of each group renew their Leases.
+pub(super) fn leases(facts: &Facts) -> Read<Vec<Finding>> {
+    let leases = facts.leases.as_ref().map_err(Clone::clone)?;
+    let mut groups: BTreeMap<(&str, &str), Vec<&Lease>> = BTreeMap::new();
+    for lease in leases {
+        let labels = lease.metadata.labels.as_ref();
+        let group = labels
+            .and_then(|labels| labels.get(GROUP))
+            .map_or("", String::as_str);
+        let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
+        groups.entry((namespace, group)).or_default().push(lease);
+    }
+    let connected = |lease: &&&Lease| {
+        let holder = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.as_deref());
+        let mut scrapers = facts.scrapers.iter().flatten();
+        holder.is_some_and(|holder| scrapers.any(|it| it.status.source == holder))
+    };
+    let mut findings = Vec::new();
+    for ((namespace, group), leases) in groups {
+        let old: Vec<&Lease> = leases
+            .iter()
+            .copied()
+            .filter(|it| overdue(it, facts.now).is_some())
+            .collect();
+        // Others delete the expired Lease of a scraper that is gone.
+        let alone = old.len() == leases.len();
+        let wrong: Vec<&&Lease> = old.iter().filter(|it| alone || connected(it)).collect();
+        if wrong.is_empty() {
+            continue;
+        }
+        let group = if group.is_empty() {
+            "the default group".to_owned()
+        } else {
+            format!("group {group}")
+        };
+        let what = if alone {
+            format!("no scraper of {group} in {namespace} renews its Lease")
+        } else {
+            format!(
+                "{} of {group} in {namespace}",
+                count(wrong.len(), "scraper")
+            )
+        };
+        let mut finding = Finding::new(Code::LeaseNotRenewed, what).with("namespace", namespace);
+        for lease in wrong.into_iter().take(super::NAMED) {
+            let age = overdue(lease, facts.now).unwrap_or_default();
+            let name = lease.metadata.name.as_deref().unwrap_or_default();
+            finding = finding.seen(format!("{name}: not renewed for {}", span(age)));
+        }
+        findings.push(finding);
+    }
+    Ok(findings)
+}
+
+/// How long ago a Lease was renewed, if that is more than three times as long as it lasts.
+fn overdue(lease: &Lease, now: Timestamp) -> Option<Duration> {
+    let spec = lease.spec.as_ref()?;
+    let age = between(spec.renew_time.as_ref()?.0, now);
+    let lasts = u64::try_from(spec.lease_duration_seconds?).unwrap_or_default();
+    (age > Duration::from_secs(3 * lasts)).then_some(age)
+}
+
+/// The oldest Kubernetes that is supported.
+const OLDEST: (u32, u32) = (1, 27);
+
+/// Whether the versions fit.
+pub(super) fn versions(facts: &Facts) -> Read<Vec<Finding>> {
+    let version = facts.version.as_ref().map_err(Clone::clone)?;
+    let mut findings = Vec::new();
+    if numbers(&version.git_version).is_some_and(|version| version < OLDEST) {
+        findings.push(Finding::new(
+            Code::KubernetesTooOld,
+            format!("kube-apiserver is {}", version.git_version),
+        ));
+    }
+    let (Some(scrapers), Some(frontends)) = (fleet(&facts.scrapers)?, fleet(&facts.frontends)?)
+    else {
+        return Ok(findings);
+    };
+    let of_frontend = frontends.iter().map(|it| it.status.version.as_str());
+    let Some(frontend) = of_frontend.max() else {
+        return Ok(findings);
+    };
+    let unfit = scrapers
+        .iter()
+        .filter(|it| !fits(&it.status.version, frontend));
+    let unfit: Vec<String> = unfit
+        .map(|it| format!("{} is {}", it.metadata.name, it.status.version))
+        .collect();
+    if !unfit.is_empty() {
+        let what = format!(
+            "the frontend is {frontend}: {}",
+            named(unfit.iter().map(String::as_str))
+        );
+        findings.push(Finding::new(Code::VersionSkew, what));
+    }
+    Ok(findings)
+}
+
+/// Whether a frontend understands a scraper: of its own minor version, and of the one before. What is not known fits.
+fn fits(scraper: &str, frontend: &str) -> bool {
+    let (Some(scraper), Some(frontend)) = (numbers(scraper), numbers(frontend)) else {
+        return true;
+    };
+    scraper == frontend || (scraper.0 == frontend.0 && scraper.1 + 1 == frontend.1)
+}
+
+/// Major and minor: `v1.37.1-gke.100` is 1 and 37.
+fn numbers(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let mut next = || parts.next()?.parse().ok();
+    Some((next()?, next()?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Nodes without metrics, and with old ones.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node;
+
+use super::{
+    super::{
+        facts::{Facts, Read},
+        finding::Finding,
+    },
+    components::fleet,
+    named,
+};
+use crate::{
+    catalogue::Code,
+    fleet::{NodeScrape, Sample},
+    kube_api::Failure,
+    printed::{between, count, span},
+};
+
+/// How old a node is before it should have metrics.
+const SETTLED: Duration = Duration::from_mins(2);
+
+/// How old metrics may be, whatever the resolution is.
+const OLD: Duration = Duration::from_mins(1);
+
+/// By how much clocks may differ.
+const AHEAD: SignedDuration = SignedDuration::from_secs(5);
+
+/// The trouble whose remedy the fleet names.
+pub(super) fn of_remedy(remedy: &str) -> Option<Code> {
+    Some(match remedy {
+        "FrontendLimit" => Code::FrontendLimit,
+        "KubeletAccess" => Code::KubeletAccess,
+        "KubeletAnswer" => Code::KubeletAnswer,
+        "KubeletCertificate" => Code::KubeletCertificate,
+        "KubeletPage" => Code::KubeletPage,
+        "KubeletPageSize" => Code::KubeletPageSize,
+        "KubeletStale" => Code::KubeletStale,
+        "KubeletTimeout" => Code::KubeletTimeout,
+        "KubeletUnreachable" => Code::KubeletUnreachable,
+        "NoScraper" => Code::NoScraper,
+        "NodeAddress" => Code::NodeAddress,
+        "ScraperSilent" => Code::ScraperSilent,
+        _ => return None,
+    })
+}
+
+/// Nodes without metrics, by what helps.
+pub(super) fn nodes(facts: &Facts) -> Read<Vec<Finding>> {
+    let Some(scrapes) = fleet(&facts.scrapes)? else {
+        return without_fleet(facts);
+    };
+    let mut groups: BTreeMap<Code, Vec<&NodeScrape>> = BTreeMap::new();
+    let mut unexplained = Vec::new();
+    for node in scrapes.iter().filter(|node| !node.status.has_metrics()) {
+        match of_remedy(&node.status.remedy) {
+            Some(code) => groups.entry(code).or_default().push(node),
+            None => unexplained.push(node),
+        }
+    }
+    if groups.is_empty() && !unexplained.is_empty() {
+        let names = named(unexplained.iter().map(|node| node.metadata.name.as_str()));
+        let states = unexplained.first().map(|node| node.status.message.as_str());
+        let why = format!(
+            "{} not served yet: {names}: {}",
+            count(unexplained.len(), "node"),
+            states.unwrap_or_default()
+        );
+        return Err(Failure::Failed(why));
+    }
+    let finding = |(code, nodes): (Code, Vec<&NodeScrape>)| of_group(facts, code, &nodes);
+    Ok(groups.into_iter().map(finding).collect())
+}
+
+fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
+    let names = || nodes.iter().map(|node| node.metadata.name.as_str());
+    let what = format!("{}: {}", count(nodes.len(), "node"), named(names()));
+    let first = nodes.first();
+    let owner = first.map(|node| node.status.owner.as_str());
+    let mut finding = Finding::new(code, what)
+        .with("node", names().next().unwrap_or_default())
+        .with("namespace", facts.namespace())
+        .with("owner", owner.unwrap_or_default());
+    let not_ready = |name: &&str| {
+        let mut all = facts.nodes.iter().flatten();
+        all.any(|node| node.metadata.name.as_deref() == Some(name) && !is_ready(node))
+    };
+    let not_ready: Vec<&str> = names().filter(not_ready).collect();
+    if !not_ready.is_empty() {
+        finding = finding.seen(format!("not Ready, says Kubernetes: {}", named(not_ready)));
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for node in nodes {
+        let message = node.status.message.as_str();
+        if !seen.contains(&message) && seen.len() < super::NAMED {
+            seen.push(message);
+            finding = finding.seen(format!("{}: {message}", node.metadata.name));
+        }
+    }
+    finding
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
+    let mut conditions = conditions.into_iter().flatten();
+    // Nodes without a kubelet have no conditions.
+    conditions.all(|condition| condition.type_ != "Ready" || condition.status == "True")
+}
+
+/// What another server than Tributary lacks: it does not say why.
+fn without_fleet(facts: &Facts) -> Read<Vec<Finding>> {
+    let measured = facts.measured.as_ref().map_err(Clone::clone)?;
+    let nodes = facts.nodes.as_ref().map_err(Clone::clone)?;
+    let settled = |node: &&Node| {
+        let created = node.metadata.creation_timestamp.as_ref();
+        created.is_none_or(|at| between(at.0, facts.now) > SETTLED)
+    };
+    let names = nodes
+        .iter()
+        .filter(settled)
+        .filter_map(|node| node.metadata.name.as_deref());
+    let missing: Vec<&str> = names
+        .filter(|name| !measured.iter().any(|it| it == name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let what = format!(
+        "{}: {}",
+        count(missing.len(), "node"),
+        named(missing.iter().copied())
+    );
+    let mut finding =
+        Finding::new(Code::NodesWithoutMetrics, what).with("namespace", facts.namespace());
+    let unready = nodes.iter().filter(|node| !is_ready(node));
+    let unready = unready.filter_map(|node| node.metadata.name.as_deref());
+    let unready: Vec<&str> = unready.filter(|name| missing.contains(name)).collect();
+    if !unready.is_empty() {
+        finding = finding.seen(format!("not Ready, says Kubernetes: {}", named(unready)));
+    }
+    Ok(vec![finding])
+}
+
+/// Nodes whose metrics are old, or from the future.
+pub(super) fn ages(facts: &Facts) -> Read<Vec<Finding>> {
+    let Some(scrapes) = fleet(&facts.scrapes)? else {
+        return Ok(Vec::new());
+    };
+    let (mut old, mut ahead) = (Vec::new(), Vec::new());
+    for node in scrapes.iter().filter(|node| node.status.has_metrics()) {
+        let Some(sample) = &node.status.sample else {
+            continue;
+        };
+        let limit = OLD.max(resolution(node) * 4);
+        let age = sample.measured_at.map(|at| between(at, facts.now));
+        if is_ahead(sample) {
+            ahead.push(node);
+        } else if age.is_some_and(|age| age > limit) {
+            old.push(node);
+        }
+    }
+    let mut findings = Vec::new();
+    for (code, nodes) in [(Code::MetricsOld, old), (Code::ClockAhead, ahead)] {
+        if !nodes.is_empty() {
+            findings.push(aged(code, &nodes, facts.now));
+        }
+    }
+    Ok(findings)
+}
+
+fn aged(code: Code, nodes: &[&NodeScrape], now: Timestamp) -> Finding {
+    let names = || nodes.iter().map(|node| node.metadata.name.as_str());
+    let what = format!("{}: {}", count(nodes.len(), "node"), named(names()));
+    let mut finding = Finding::new(code, what).with("node", names().next().unwrap_or_default());
+    for node in nodes.iter().take(super::NAMED) {
+        let Some(sample) = &node.status.sample else {
+            continue;
+        };
+        let measured = sample.measured_at.unwrap_or(sample.scraped_at);
+        let scraped = span(between(sample.scraped_at, now));
+        let text = match code {
+            Code::ClockAhead => format!(
+                "measured {} after the scrape",
+                span(between(sample.scraped_at, measured))
+            ),
+            _ => format!(
+                "measured {} ago, scraped {scraped} ago",
+                span(between(measured, now))
+            ),
+        };
+        finding = finding.seen(format!("{}: {text}", node.metadata.name));
+    }
+    finding
+}
+
+fn is_ahead(sample: &Sample) -> bool {
+    let measured = sample.measured_at;
+    measured.is_some_and(|at| at.duration_since(sample.scraped_at) > AHEAD)
+}
+
+/// How often the node is scraped; zero if it is not known.
+fn resolution(node: &NodeScrape) -> Duration {
+    let text: Result<SignedDuration, _> = node.status.resolution.parse();
+    let span = text.ok().and_then(|span| Duration::try_from(span).ok());
+    span.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_remedy_of_the_fleet_is_a_trouble_of_the_same_name() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FLEET.md");
+        let text = std::fs::read_to_string(page).unwrap();
+        let (_, remedies) = text.split_once("\n## Remedies\n").unwrap();
+        let titles = remedies
+            .lines()
+            .filter_map(|line| line.strip_prefix("### "));
+        let names = titles.map(|title| (title, of_remedy(title).map(|code| code.trouble().name)));
+        let names: Vec<_> = names.collect();
+        assert!(names.len() > 10, "{names:?}");
+        for (title, name) in names {
+            assert_eq!(name, Some(title));
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What the accounts of the components may do.
+
+use std::collections::BTreeMap;
+
+use super::super::{
+    facts::{Denied, Facts, Read, Role},
+    finding::Finding,
+};
+use crate::catalogue::Code;
+
+/// Whether each account may do what its component needs.
+pub(super) fn permissions(facts: &Facts) -> Read<Vec<Finding>> {
+    let denied = facts.denied.as_ref().map_err(Clone::clone)?;
+    let mut accounts: BTreeMap<(Role, &str), Vec<&Denied>> = BTreeMap::new();
+    for one in denied {
+        accounts
+            .entry((one.role, &one.account))
+            .or_default()
+            .push(one);
+    }
+    let finding = |((role, account), denied): ((Role, &str), Vec<&Denied>)| {
+        let code = match role {
+            Role::Frontend => Code::FrontendPermission,
+            Role::Scraper => Code::ScraperPermission,
+            Role::KubeletReader => Code::KubeletReaderPermission,
+        };
+        let (namespace, name) = account.split_once(':').unwrap_or_default();
+        let mut finding = Finding::new(code, format!("ServiceAccount {namespace}/{name}"))
+            .with("account", account)
+            .with("namespace", namespace);
+        if let Some(first) = denied.first() {
+            let need = &first.need;
+            finding = finding
+                .with("verb", need.verb)
+                .with("resource", need.qualified());
+        }
+        for one in denied {
+            finding = finding.seen(format!("may not {}", one.need));
+        }
+        finding
+    };
+    Ok(accounts.into_iter().map(finding).collect())
+}

@@ -1,0 +1,163 @@
+//! Autoscalers that aim at a part of the requests, and pods of theirs that lack one.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use k8s_openapi::api::{
+    autoscaling::{
+        v1::Scale,
+        v2::{HorizontalPodAutoscaler, MetricSpec},
+    },
+    core::v1::{Container, Pod},
+};
+
+use super::Read;
+use crate::kube_api::{Failure, KubeApi};
+
+/// How many autoscalers are looked at together.
+const AT_ONCE: usize = 8;
+
+/// An autoscaler with pods that lack a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub autoscaler: String,
+    /// What it scales: `deployment/web`.
+    pub target: String,
+    /// `cpu` or `memory`.
+    pub resource: String,
+    /// A container that lacks the request.
+    pub container: String,
+    /// The pods that have such a container.
+    pub pods: Vec<String>,
+}
+
+/// The request that a metric needs: of which resource, and of one container or all.
+struct Wanted {
+    resource: String,
+    container: Option<String>,
+}
+
+pub(super) async fn lacking(api: &KubeApi, namespace: Option<&str>) -> Read<Vec<Lacking>> {
+    let path = match namespace {
+        Some(namespace) => {
+            format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers")
+        }
+        None => "/apis/autoscaling/v2/horizontalpodautoscalers".to_owned(),
+    };
+    let scalers = super::if_known::<HorizontalPodAutoscaler>(api, &path).await?;
+    let looks = stream::iter(scalers).map(|scaler| async move { of(api, &scaler).await });
+    let found: Vec<Vec<Lacking>> = looks.buffered(AT_ONCE).try_collect().await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking>> {
+    let wanted = wanted(scaler);
+    let Some(spec) = scaler.spec.as_ref().filter(|_| !wanted.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let target = &spec.scale_target_ref;
+    let plural = match (target.api_version.as_deref(), &*target.kind) {
+        (Some("apps/v1"), "Deployment") => "deployments",
+        (Some("apps/v1"), "StatefulSet") => "statefulsets",
+        (Some("apps/v1"), "ReplicaSet") => "replicasets",
+        // Kinds of others: only their API knows how they are called in a path.
+        _ => return Ok(Vec::new()),
+    };
+    let namespace = scaler.metadata.namespace.clone().unwrap_or_default();
+    let path = format!(
+        "/apis/apps/v1/namespaces/{namespace}/{plural}/{}/scale",
+        target.name
+    );
+    let scale = match api.get::<Scale>(&path).await {
+        Err(Failure::NotFound(_)) => return Ok(Vec::new()),
+        read => read?,
+    };
+    let selector = scale.status.and_then(|status| status.selector);
+    let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let selector = crate::kube_api::encoded(&selector);
+    let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
+    let pods = api.list::<Pod>(&path).await?;
+    let lacking = wanted.into_iter().filter_map(|wanted| {
+        let found = pods.iter().filter_map(|pod| {
+            let container = container_without(pod, &wanted)?;
+            Some((pod.metadata.name.clone()?, container))
+        });
+        let found: Vec<(String, String)> = found.collect();
+        let (_, container) = found.first()?.clone();
+        Some(Lacking {
+            namespace: namespace.clone(),
+            autoscaler: scaler.metadata.name.clone().unwrap_or_default(),
+            target: format!("{}/{}", target.kind.to_lowercase(), target.name),
+            resource: wanted.resource,
+            container,
+            pods: found.into_iter().map(|(pod, _)| pod).collect(),
+        })
+    });
+    Ok(lacking.collect())
+}
+
+/// The requests that the metrics of an autoscaler need.
+fn wanted(scaler: &HorizontalPodAutoscaler) -> Vec<Wanted> {
+    let spec = scaler.spec.as_ref();
+    let metrics = spec
+        .and_then(|spec| spec.metrics.as_ref())
+        .into_iter()
+        .flatten();
+    let wanted = |metric: &MetricSpec| {
+        if let Some(of_pod) = &metric.resource {
+            let target = of_pod.target.average_utilization?;
+            return (target > 0).then(|| Wanted {
+                resource: of_pod.name.clone(),
+                container: None,
+            });
+        }
+        let of_one = metric.container_resource.as_ref()?;
+        of_one.target.average_utilization?;
+        Some(Wanted {
+            resource: of_one.name.clone(),
+            container: Some(of_one.container.clone()),
+        })
+    };
+    metrics.filter_map(wanted).collect()
+}
+
+/// A container of the pod that lacks the request. Pods that have ended or are being deleted do not count.
+fn container_without(pod: &Pod, wanted: &Wanted) -> Option<String> {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    if pod.metadata.deletion_timestamp.is_some() || matches!(phase, Some("Failed" | "Succeeded")) {
+        return None;
+    }
+    let spec = pod.spec.as_ref()?;
+    let requests = spec
+        .resources
+        .as_ref()
+        .and_then(|of_pod| of_pod.requests.as_ref());
+    if requests.is_some_and(|requests| requests.contains_key(&wanted.resource)) {
+        return None;
+    }
+    // The autoscaler also counts init containers that go on running.
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));
+    let lacks = |container: &&Container| {
+        let of_it = wanted
+            .container
+            .as_ref()
+            .is_none_or(|name| *name == container.name);
+        let requests = container.resources.as_ref();
+        let requests = requests.and_then(|resources| resources.requests.as_ref());
+        of_it && !requests.is_some_and(|requests| requests.contains_key(&wanted.resource))
+    };
+    let mut containers = spec.containers.iter().chain(sidecars);
+    containers
+        .find(lacks)
+        .map(|container| container.name.clone())
+}
+
+#[cfg(test)]
+mod tests;

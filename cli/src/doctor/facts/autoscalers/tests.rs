@@ -1,0 +1,95 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kube_api::fake::Fake;
+
+fn scaler(metric: &Value) -> Value {
+    json!([{
+        "metadata": { "namespace": "shop", "name": "web" },
+        "spec": {
+            "maxReplicas": 3, "metrics": [metric],
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+        },
+    }])
+}
+
+fn container(name: &str, requests: &Value) -> Value {
+    json!({ "name": name, "resources": { "requests": requests } })
+}
+
+async fn found(metric: Value, pod: Value) -> Vec<Lacking> {
+    let scale = json!({ "metadata": {}, "status": { "replicas": 1, "selector": "app=web" } });
+    let api = Fake::default()
+        .list(
+            "/apis/autoscaling/v2/horizontalpodautoscalers",
+            &scaler(&metric),
+        )
+        .with(
+            "/apis/apps/v1/namespaces/shop/deployments/web/scale",
+            200,
+            scale,
+        )
+        .list(
+            "/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb",
+            &json!([pod]),
+        )
+        .api();
+    lacking(&api, None).await.unwrap()
+}
+
+fn pod(containers: &Value) -> Value {
+    json!({ "metadata": { "name": "web-1" }, "spec": { "containers": containers } })
+}
+
+fn of_pods() -> Value {
+    json!({ "type": "Resource", "resource": {
+        "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 50 },
+    } })
+}
+
+#[tokio::test]
+async fn one_container_without_a_request_is_found() {
+    let containers = json!([
+        container("main", &json!({ "cpu": "1" })),
+        container("proxy", &json!({ "memory": "1Mi" })),
+    ]);
+    let found = found(of_pods(), pod(&containers)).await;
+    let [one] = &*found else { panic!("{found:?}") };
+    assert_eq!(
+        (&*one.container, &*one.target, &*one.resource),
+        ("proxy", "deployment/web", "cpu")
+    );
+    assert_eq!(one.pods, ["web-1"]);
+}
+
+#[tokio::test]
+async fn pods_with_requests_and_pods_that_have_ended_are_fine() {
+    let right = json!([container("main", &json!({ "cpu": "1" }))]);
+    assert!(found(of_pods(), pod(&right)).await.is_empty());
+    let mut ended = pod(&json!([container("main", &json!({}))]));
+    ended["status"] = json!({ "phase": "Succeeded" });
+    assert!(found(of_pods(), ended).await.is_empty());
+}
+
+#[tokio::test]
+async fn only_what_the_metric_needs_counts() {
+    let containers = json!([
+        container("main", &json!({ "cpu": "1" })),
+        container("proxy", &json!({}))
+    ]);
+    let of_one = json!({ "type": "ContainerResource", "containerResource": {
+        "name": "cpu", "container": "main", "target": { "type": "Utilization", "averageUtilization": 50 },
+    } });
+    assert!(found(of_one, pod(&containers)).await.is_empty());
+    let absolute = json!({ "type": "Resource", "resource": {
+        "name": "cpu", "target": { "type": "AverageValue", "averageValue": "100m" },
+    } });
+    assert!(found(absolute, pod(&containers)).await.is_empty());
+}
+
+#[tokio::test]
+async fn sidecars_need_requests_too() {
+    let mut with_sidecar = pod(&json!([container("main", &json!({ "cpu": "1" }))]));
+    with_sidecar["spec"]["initContainers"] = json!([{ "name": "mesh", "restartPolicy": "Always" }]);
+    assert_eq!(found(of_pods(), with_sidecar).await[0].container, "mesh");
+}

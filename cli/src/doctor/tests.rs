@@ -1,0 +1,372 @@
+use serde_json::{Value, json};
+
+use super::{
+    facts::{
+        Denied, Lacking, Role,
+        healthy::{all, lease, pod, registration, scrape},
+    },
+    *,
+};
+use crate::{catalogue::Code, kube_api::Failure, printed::Paint};
+
+/// The codes that a cluster with one change has.
+fn codes(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
+    let report = report(change);
+    assert_eq!(report.unknown, [], "{:?}", report.findings);
+    report
+        .findings
+        .iter()
+        .map(|finding| finding.code.trouble().name)
+        .collect()
+}
+
+fn report(change: impl FnOnce(&mut Facts)) -> Report {
+    let mut facts = Facts::healthy();
+    change(&mut facts);
+    Report::of(&facts)
+}
+
+/// The `APIService` of `metrics.k8s.io` that is not available, for this reason.
+fn unavailable(reason: &str, message: &str) -> crate::api_services::Registration {
+    crate::api_services::Registration {
+        available: Some(false),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        ..registration("v1beta1.metrics.k8s.io")
+    }
+}
+
+/// A node of the fleet without metrics.
+fn failing(name: &str, remedy: &str, message: &str) -> Value {
+    json!({ "metadata": { "name": name }, "status": {
+        "state": "failing", "reason": "tls", "remedy": remedy, "message": message, "owner": "s-0",
+    } })
+}
+
+#[test]
+fn a_healthy_cluster_has_no_finding() {
+    let report = report(|_| {});
+    assert_eq!(report.findings, []);
+    assert_eq!(report.unknown, []);
+    assert_eq!(report.outcome, Outcome::Healthy);
+    assert_eq!(report.checked.len(), CHECKS.len());
+    let expected = "Kubernetes v1.37.1, with Tributary 0.1.0 in sys\n\n\
+                    0 errors, 0 warnings; 14 checks made, 0 not possible\n";
+    assert_eq!(text(&report, Paint::PLAIN), expected);
+}
+
+#[test]
+fn troubles_of_registration_are_found() {
+    let off = codes(|facts| {
+        facts.front_proxy = Ok([("client-ca-file".to_owned(), String::new())].into());
+    });
+    assert_eq!(off, ["AggregationLayerOff"]);
+    let missing = codes(|facts| {
+        facts.registrations = Ok(vec![registration("v1alpha1.fleet.tributary.dev")]);
+        facts.groups = Ok(vec!["apiregistration.k8s.io".to_owned()]);
+    });
+    assert_eq!(missing, ["ApiServiceMissing"]);
+    let other = codes(|facts| {
+        let service = Some(("kube-system".to_owned(), "metrics-server".to_owned()));
+        facts.registrations.as_mut().unwrap()[0].service = service;
+    });
+    assert_eq!(other, ["AnotherServer"]);
+    for (reason, message, code) in [
+        (
+            "ServiceNotFound",
+            "service/tributary not present",
+            "ServiceMissing",
+        ),
+        (
+            "MissingEndpoints",
+            "endpoints have no addresses",
+            "ServiceWithoutEndpoints",
+        ),
+        (
+            "FailedDiscoveryCheck",
+            "https://10.0.0.1:443/apis: i/o timeout",
+            "NoRoute",
+        ),
+        (
+            "FailedDiscoveryCheck",
+            "https://10.0.0.1:443/apis: x509: no",
+            "CertificateNotTrusted",
+        ),
+    ] {
+        let found =
+            codes(|facts| facts.registrations.as_mut().unwrap()[0] = unavailable(reason, message));
+        assert_eq!(found, [code]);
+    }
+}
+
+#[test]
+fn one_server_behind_several_groups_is_one_finding() {
+    let report = report(|facts| {
+        for service in facts.registrations.as_mut().unwrap() {
+            let name = service.name.clone();
+            *service = unavailable("FailedDiscoveryCheck", "https://10.0.0.1:443/apis: timeout");
+            service.name = name;
+        }
+    });
+    let [finding] = &*report.findings else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!((finding.code, finding.evidence.len()), (Code::NoRoute, 3));
+    let curl = &finding.commands()[2];
+    assert!(
+        curl.starts_with("curl -k --max-time 5 https://10.0.0.1:443/livez"),
+        "{curl}"
+    );
+}
+
+#[test]
+fn troubles_of_components_are_found() {
+    let broken = |name: &str, component: &str| {
+        let mut pod = pod(name, component);
+        pod["status"] = json!({ "phase": "Pending", "conditions": [
+            { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes" },
+        ] });
+        pod
+    };
+    let found = report(|facts| facts.pods = all([broken("f-1", "frontend")]));
+    assert_eq!(found.findings[0].code, Code::FrontendsNotReady);
+    assert_eq!(
+        found.findings[0].evidence,
+        ["f-1: Unschedulable: 0/3 nodes"]
+    );
+    assert_eq!(
+        codes(|facts| facts.pods = all([broken("s-9", "scraper")])),
+        ["ScrapersNotReady"]
+    );
+
+    let refused = json!({
+        "metadata": { "namespace": "sys", "name": "tributary" },
+        "spec": { "selector": {}, "template": {} },
+        "status": { "conditions": [
+            { "type": "ReplicaFailure", "status": "True", "message": "exceeded quota" },
+        ] },
+    });
+    assert_eq!(
+        codes(|facts| facts.deployments = all([refused])),
+        ["PodsRefused"]
+    );
+    assert_eq!(
+        codes(|facts| facts.scrapers = Ok(Vec::new())),
+        ["NoScraperConnected"]
+    );
+    let skew =
+        json!({ "metadata": { "name": "s-0" }, "status": { "source": "s-0", "version": "0.2.0" } });
+    assert_eq!(codes(|facts| facts.scrapers = all([skew])), ["VersionSkew"]);
+    let old = codes(|facts| facts.version.as_mut().unwrap().git_version = "v1.26.3".to_owned());
+    assert_eq!(old, ["KubernetesTooOld"]);
+}
+
+#[test]
+fn leases_that_are_not_renewed_are_found() {
+    let none =
+        codes(|facts| facts.leases = all([lease("s-0", "16:58:00"), lease("s-1", "16:58:00")]));
+    assert_eq!(none, ["LeaseNotRenewed"]);
+    let one =
+        codes(|facts| facts.leases = all([lease("s-0", "16:58:00"), lease("s-1", "16:59:58")]));
+    assert_eq!(one, ["LeaseNotRenewed"]);
+    // That of a scraper that is gone: the others delete it.
+    let gone =
+        codes(|facts| facts.leases = all([lease("gone", "16:58:00"), lease("s-1", "16:59:58")]));
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
+#[test]
+fn accounts_without_permissions_are_found() {
+    let denied = |role, account: &str| Denied {
+        role,
+        account: account.to_owned(),
+        need: facts::Need {
+            verb: "get",
+            resource: "nodes/metrics",
+            ..facts::Need::default()
+        },
+    };
+    let report = report(|facts| {
+        facts.denied = Ok(vec![
+            denied(Role::KubeletReader, "sys:reader"),
+            denied(Role::Frontend, "sys:frontend"),
+        ]);
+    });
+    let codes: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(
+        codes,
+        [Code::FrontendPermission, Code::KubeletReaderPermission]
+    );
+    assert_eq!(report.findings[1].evidence, ["may not get nodes/metrics"]);
+    assert_eq!(
+        report.findings[0].commands()[0],
+        "kubectl auth can-i get nodes/metrics -n sys --as=system:serviceaccount:sys:frontend"
+    );
+}
+
+#[test]
+fn nodes_are_grouped_by_their_remedy() {
+    let report = report(|facts| {
+        facts.scrapes = all([
+            scrape("n-0"),
+            failing("n-1", "KubeletCertificate", "x509: unknown authority"),
+            failing("n-2", "KubeletCertificate", "x509: unknown authority"),
+            failing("n-3", "KubeletAccess", "403 Forbidden"),
+        ]);
+    });
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.code, it.what.as_str()))
+        .collect();
+    let expected = [
+        (Code::KubeletCertificate, "2 nodes: n-1, n-2"),
+        (Code::KubeletAccess, "1 node: n-3"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(
+        report.findings[0].evidence,
+        ["n-1: x509: unknown authority"]
+    );
+}
+
+#[test]
+fn what_waits_for_a_second_sample_is_not_known_yet() {
+    let report = report(|facts| {
+        let mut node = scrape("n-0");
+        node["status"]["state"] = json!("incomplete");
+        node["status"]["message"] = json!("waiting for a second sample");
+        facts.scrapes = all([node]);
+    });
+    assert_eq!(report.outcome, Outcome::Unknown);
+    assert_eq!(
+        report.unknown[0].reason,
+        "1 node not served yet: n-0: waiting for a second sample"
+    );
+}
+
+#[test]
+fn old_metrics_and_clocks_that_are_ahead_are_found() {
+    let measured = |at: &str| {
+        let mut node = scrape("n-0");
+        node["status"]["sample"]["measuredAt"] = json!(at);
+        node
+    };
+    let old = codes(|facts| facts.scrapes = all([measured("2026-11-29T16:58:50Z")]));
+    assert_eq!(old, ["MetricsOld"]);
+    let ahead = codes(|facts| facts.scrapes = all([measured("2026-11-29T17:00:10Z")]));
+    assert_eq!(ahead, ["ClockAhead"]);
+    let fresh = codes(|facts| facts.scrapes = all([measured("2026-11-29T16:59:10Z")]));
+    assert!(fresh.is_empty(), "{fresh:?}");
+}
+
+#[test]
+fn another_server_is_checked_by_what_it_serves() {
+    let absent = || Failure::NotFound("no fleet".to_owned());
+    let report = report(|facts| {
+        let mut metrics = registration("v1beta1.metrics.k8s.io");
+        metrics.service = Some(("kube-system".to_owned(), "metrics-server".to_owned()));
+        facts.registrations = Ok(vec![metrics]);
+        facts.scrapes = Err(absent());
+        facts.scrapers = Err(absent());
+        facts.frontends = Err(absent());
+        facts.leases = Ok(Vec::new());
+        facts.measured = Ok(vec!["n-0".to_owned()]);
+    });
+    assert_eq!(report.unknown, []);
+    assert_eq!(
+        report.server,
+        "kube-system/metrics-server as the server of the metrics"
+    );
+    let found: Vec<_> = report
+        .findings
+        .iter()
+        .map(|it| (it.code, it.what.as_str()))
+        .collect();
+    assert_eq!(found, [(Code::NodesWithoutMetrics, "1 node: n-1")]);
+}
+
+#[test]
+fn requests_and_certificates_are_found() {
+    let request = |created: &str, status: Value| {
+        json!({
+            "metadata": { "name": "csr-1", "creationTimestamp": created },
+            "spec": { "request": "YQ==", "signerName": "kubernetes.io/kubelet-serving", "username": "system:node:n-0" },
+            "status": status,
+        })
+    };
+    let waiting = request("2026-11-29T16:50:00Z", json!({}));
+    assert_eq!(
+        codes(|facts| facts.requests = all([waiting])),
+        ["KubeletCsrPending"]
+    );
+    let approved = json!({ "conditions": [{ "type": "Approved", "status": "True" }] });
+    let done = [
+        request("2026-11-29T16:50:00Z", approved),
+        request("2026-11-29T16:59:50Z", json!({})),
+    ];
+    assert!(codes(|facts| facts.requests = all(done)).is_empty());
+
+    let report = report(|facts| {
+        facts.frontends.as_mut().unwrap()[0]
+            .status
+            .certificate_expires = Some("2026-12-02T17:00:00Z".parse().unwrap());
+    });
+    assert_eq!(report.findings[0].code, Code::CertificateExpires);
+    assert_eq!(report.findings[0].what, "f-0 expires in 3d");
+}
+
+#[test]
+fn autoscalers_without_requests_are_found() {
+    let report = report(|facts| {
+        facts.lacking = Ok(vec![Lacking {
+            namespace: "shop".to_owned(),
+            autoscaler: "web".to_owned(),
+            target: "deployment/web".to_owned(),
+            resource: "cpu".to_owned(),
+            container: "istio-proxy".to_owned(),
+            pods: vec!["web-1".to_owned()],
+        }]);
+    });
+    let [finding] = &*report.findings else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!(finding.code, Code::HpaWithoutRequests);
+    let command = "kubectl -n shop set resources deployment/web -c istio-proxy --requests=cpu=100m     # a value that fits";
+    assert_eq!(finding.commands()[1], command);
+}
+
+#[test]
+fn a_finding_says_what_evidence_why_remedy_and_where_to_read() {
+    let report = report(|facts| {
+        facts.pods = all([pod("tributary-a", "frontend")]);
+        facts.scrapes = all([failing("n-1", "KubeletAccess", "403 \u{1b}[2J Forbidden")]);
+    });
+    let text = text(&report, Paint::PLAIN);
+    for line in [
+        "TRB043 the kubelet does not accept the token of the scraper\n",
+        "  what      1 node: n-1\n",
+        "  evidence  n-1: 403  [2J Forbidden\n",
+        "  matters   These nodes and their pods have no metrics.\n",
+        "  run       kubectl get --raw /api/v1/nodes/n-1/proxy/configz",
+        "  read      docs/troubles/README.md#trb043\n",
+        "1 error, 0 warnings; 14 checks made, 0 not possible\n",
+    ] {
+        assert!(text.contains(line), "{line:?} in {text}");
+    }
+    let json = json!(report);
+    assert_eq!(json["findings"][0]["code"], "TRB043");
+    assert_eq!(json["outcome"], "findings");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_known() {
+    let report =
+        report(|facts| facts.requests = Err(Failure::Forbidden("csr is forbidden".to_owned())));
+    assert_eq!(report.outcome, Outcome::Unknown);
+    let text = text(&report, Paint::PLAIN);
+    assert!(
+        text.contains("cannot check certificate requests: csr is forbidden\n"),
+        "{text}"
+    );
+}

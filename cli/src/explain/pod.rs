@@ -1,0 +1,136 @@
+//! A pod: whether it has metrics, and why not.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+
+use super::{
+    Explained,
+    node::of_status,
+    reading::{METRICS, Reading},
+};
+use crate::{
+    fleet::{FLEET, NodeScrape},
+    kube_api::{Failure, KubeApi},
+    printed::Outcome,
+};
+
+/// Explains a pod of the namespace of the API.
+pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
+    let namespace = &api.namespace;
+    let paths = [
+        format!("/api/v1/namespaces/{namespace}/pods/{name}"),
+        format!("{METRICS}/namespaces/{namespace}/pods/{name}"),
+    ];
+    let [of_cluster, of_metrics] = &paths;
+    let (object, reading) =
+        futures::join!(api.get::<Pod>(of_cluster), api.get::<Reading>(of_metrics),);
+    let (state, outcome) = match &reading {
+        Ok(_) => ("has metrics", Outcome::Healthy),
+        Err(Failure::NotFound(_)) => ("has no metrics", Outcome::Findings),
+        Err(_) => ("cannot be read", Outcome::Unknown),
+    };
+    let mut explained = Explained::new(format!("pod {namespace}/{name}: {state}"), outcome);
+    explained.line("Kubernetes", of_pod(&object));
+    match &reading {
+        Ok(reading) => reading.explain(now, &mut explained),
+        Err(failure) => explained.line("why", failure.to_string()),
+    }
+    let node = object
+        .as_ref()
+        .ok()
+        .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
+    if let Some(node) = node {
+        let scrape = api
+            .get::<NodeScrape>(&format!("{FLEET}/nodescrapes/{node}"))
+            .await;
+        match scrape {
+            Ok(scrape) => {
+                explained.line("node", format!("{node}: {}", scrape.status.state));
+                of_status(&scrape.status, now, &mut explained);
+            }
+            Err(failure) => explained.line("node", format!("{node}: {failure}")),
+        }
+    }
+    explained
+}
+
+/// What Kubernetes says of the pod, and what follows from it.
+fn of_pod(object: &Result<Pod, Failure>) -> String {
+    let pod = match object {
+        Ok(pod) => pod,
+        Err(failure) => return failure.to_string(),
+    };
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    match (phase.unwrap_or("no phase"), node) {
+        (phase, None) => format!("{phase}: bound to no node, so nothing runs"),
+        (phase @ ("Succeeded" | "Failed"), Some(node)) => {
+            format!("{phase} on {node}: it has ended, so it has no metrics")
+        }
+        (phase, Some(node)) => format!("{phase} on {node}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{kube_api::fake::Fake, printed::Paint};
+
+    fn now() -> Timestamp {
+        "2026-11-29T17:00:00Z".parse().unwrap()
+    }
+
+    fn running() -> Fake {
+        let object = json!({
+            "metadata": { "name": "web" },
+            "spec": { "nodeName": "n-0", "containers": [] },
+            "status": { "phase": "Running" },
+        });
+        Fake::default().with("/api/v1/namespaces/default/pods/web", 200, object)
+    }
+
+    #[tokio::test]
+    async fn a_pod_with_metrics_shows_its_containers() {
+        let usage = json!({ "cpu": "250m", "memory": "65536Ki" });
+        let reading = json!({
+            "timestamp": "2026-11-29T16:59:50Z", "window": "15s",
+            "containers": [{ "name": "main", "usage": usage }],
+        });
+        let path = format!("{METRICS}/namespaces/default/pods/web");
+        let explained = pod(&running().with(&path, 200, reading).api(), "web", now()).await;
+        assert_eq!(explained.outcome, Outcome::Healthy);
+        let text = explained.text(Paint::PLAIN);
+        assert!(
+            text.contains(
+                "  usage       CONTAINER  CPU   MEMORY\n              main       250m  64Mi\n"
+            ),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_pod_without_metrics_gives_the_reason_of_the_frontend() {
+        let why =
+            json!({ "message": "no metrics for pod \"default/web\": waiting for a second sample" });
+        let path = format!("{METRICS}/namespaces/default/pods/web");
+        let explained = pod(&running().with(&path, 404, why).api(), "web", now()).await;
+        assert_eq!(explained.outcome, Outcome::Findings);
+        let expected = "no metrics for pod \"default/web\": waiting for a second sample";
+        assert_eq!(explained.lines("why"), [expected]);
+        assert_eq!(explained.lines("Kubernetes"), ["Running on n-0"]);
+    }
+
+    #[test]
+    fn what_kubernetes_says_explains_some_of_it() {
+        let of = |value| of_pod(&Ok(serde_json::from_value(value).unwrap()));
+        let pending = json!({ "metadata": {}, "status": { "phase": "Pending" } });
+        assert_eq!(of(pending), "Pending: bound to no node, so nothing runs");
+        let ended = json!({ "metadata": {}, "spec": { "nodeName": "n", "containers": [] }, "status": { "phase": "Failed" } });
+        assert_eq!(of(ended), "Failed on n: it has ended, so it has no metrics");
+    }
+}

@@ -1,0 +1,282 @@
+//! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::Context as _;
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use jiff::{Timestamp, fmt::rfc2822};
+use kube::{
+    Client, Config,
+    client::Body,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use tokio::time::timeout;
+
+use crate::args::Common;
+
+/// The longest answer that is read: a page of a list of large objects.
+const LONGEST: usize = 64 << 20;
+
+/// How many objects a page of a list has.
+const PAGE: usize = 500;
+
+/// How many pages of a list are read: more objects than a cluster has.
+const PAGES: usize = 1_000;
+
+/// How many characters of an answer are shown that is not a Status.
+const EXCERPT: usize = 256;
+
+/// The Kubernetes API.
+#[derive(Clone)]
+pub struct KubeApi {
+    client: Client,
+    limit: Duration,
+    /// The namespace that was asked for, or that of the context.
+    pub namespace: String,
+}
+
+impl std::fmt::Debug for KubeApi {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KubeApi").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// 404: no such object, or no such resource.
+    #[error("{0}")]
+    NotFound(String),
+    /// 401 or 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// 503: the aggregator has no server to ask.
+    #[error("{0}")]
+    Unavailable(String),
+    /// Anything else: no connection, no time, another status, not what was expected.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// What was read, and when the server sent it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dated<T> {
+    /// What was read.
+    pub read: T,
+    /// By the server's clock. `None` if it does not say.
+    pub date: Option<Timestamp>,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMeta,
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMeta {
+    #[serde(default, rename = "continue")]
+    token: String,
+}
+
+impl KubeApi {
+    /// The API that the flags name.
+    ///
+    /// # Errors
+    ///
+    /// There is no kubeconfig, or it cannot be used.
+    pub async fn connect(common: &Common) -> anyhow::Result<Self> {
+        let options = KubeConfigOptions {
+            context: common.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = match &common.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path);
+                let file = file.with_context(|| format!("failed to read {}", path.display()))?;
+                Config::from_custom_kubeconfig(file, &options).await?
+            }
+            None if common.context.is_some() => Config::from_kubeconfig(&options).await?,
+            None => Config::infer().await?,
+        };
+        config.connect_timeout = Some(common.request_timeout);
+        config.read_timeout = Some(common.request_timeout);
+        let named = common.namespace.clone();
+        let namespace = named.unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Self {
+            client: Client::try_from(config).context("failed to use the kubeconfig")?,
+            limit: common.request_timeout,
+            namespace,
+        })
+    }
+
+    /// An object, or any other document.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or no answer.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        Ok(self.send(Request::get(path), Vec::new()).await?.read)
+    }
+
+    /// A list, page by page.
+    ///
+    /// # Errors
+    ///
+    /// A page cannot be read.
+    pub async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
+        Ok(self.dated_list(path).await?.read)
+    }
+
+    /// The same, with the date of the last page.
+    ///
+    /// # Errors
+    ///
+    /// A page cannot be read.
+    pub async fn dated_list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Dated<Vec<T>>, Failure> {
+        let (mut read, mut token) = (Vec::new(), String::new());
+        for _ in 0..PAGES {
+            let joint = if path.contains('?') { '&' } else { '?' };
+            let mut next = format!("{path}{joint}limit={PAGE}");
+            if !token.is_empty() {
+                next.push_str("&continue=");
+                next.push_str(&token);
+            }
+            let Dated { read: page, date } = self.send(Request::get(next), Vec::new()).await?;
+            let Page { metadata, items } = page;
+            read.extend(items);
+            if metadata.token.is_empty() {
+                return Ok(Dated { read, date });
+            }
+            token = encoded(&metadata.token);
+        }
+        Err(Failure::Failed(format!("{path} has no end")))
+    }
+
+    /// What the API answers to a document that it does not keep: a review.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer.
+    pub async fn review(&self, path: &str, review: &Value) -> Result<Value, Failure> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+        Ok(self
+            .send(request, review.to_string().into_bytes())
+            .await?
+            .read)
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        request: http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<Dated<T>, Failure> {
+        let request = request.header(header::ACCEPT, "application/json");
+        let request = request.body(Body::from(body)).map_err(failed)?;
+        let path = request.uri().path().to_owned();
+        let answer = timeout(self.limit, self.exchange(request)).await;
+        let limit = self.limit;
+        let (status, date, body) =
+            answer.map_err(|_| Failure::Failed(format!("no answer for {path} in {limit:?}")))??;
+        if !status.is_success() {
+            return Err(refusal(status, &path, &body));
+        }
+        let read: Value = serde_json::from_slice(&body).map_err(failed)?;
+        let read = serde_json::from_value(without_nulls(read));
+        let unreadable = |error| Failure::Failed(format!("failed to read {path}: {error}"));
+        let read = read.map_err(unreadable)?;
+        Ok(Dated { read, date })
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(StatusCode, Option<Timestamp>, Vec<u8>), Failure> {
+        let answer = self.client.send(request).await.map_err(unreachable_api)?;
+        let (head, mut body) = answer.into_parts();
+        let date = head.headers.get(header::DATE);
+        let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
+        let mut read = Vec::new();
+        while let Some(frame) = body.frame().await {
+            if let Ok(chunk) = frame.map_err(unreachable_api)?.into_data() {
+                if read.len() + chunk.len() > LONGEST {
+                    return Err(Failure::Failed(format!(
+                        "an answer of over {LONGEST} bytes"
+                    )));
+                }
+                read.extend_from_slice(&chunk);
+            }
+        }
+        Ok((head.status, date.map(|date| date.timestamp()), read))
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::Failed(error.to_string())
+}
+
+/// With all causes: the outermost error seldom says what is wrong.
+fn unreachable_api(error: kube::Error) -> Failure {
+    Failure::Failed(format!("{:#}", anyhow::Error::from(error)))
+}
+
+fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
+    let said = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let said = said.get("message").and_then(Value::as_str);
+    let excerpt = || {
+        let text = String::from_utf8_lossy(body);
+        let text: String = text.trim().chars().take(EXCERPT).collect();
+        format!("{path}: {status}: {text}")
+    };
+    let text = said.map_or_else(excerpt, str::to_owned);
+    match status {
+        StatusCode::NOT_FOUND => Failure::NotFound(text),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(text),
+        StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable(text),
+        _ => Failure::Failed(text),
+    }
+}
+
+/// A value of a query.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => drop(write!(encoded, "%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+/// For a decoder in Go, `null` is an absent field, and API servers write it so.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields.into_iter().filter(|(_, field)| !field.is_null());
+            Value::Object(
+                fields
+                    .map(|(name, field)| (name, without_nulls(field)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! An API that answers from a table.
+
+use std::{
+    collections::BTreeMap,
+    future::ready,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::{Request, Response, header};
+use kube::{Client, client::Body};
+use serde_json::{Value, json};
+use tower::service_fn;
+
+use super::KubeApi;
+
+/// When it sends its answers.
+pub(crate) const DATE: &str = "Sun, 29 Nov 2026 17:00:00 GMT";
+
+/// The answers, by path with query but without `limit`; others are 404.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fake {
+    answers: BTreeMap<String, (u16, Value)>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    /// One more answer.
+    pub(crate) fn with(mut self, path: &str, status: u16, answer: Value) -> Self {
+        self.answers.insert(path.to_owned(), (status, answer));
+        self
+    }
+
+    /// One more list.
+    pub(crate) fn list(self, path: &str, items: &Value) -> Self {
+        self.with(path, 200, json!({ "items": items }))
+    }
+
+    /// The paths that were asked for.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    pub(crate) fn api(&self) -> KubeApi {
+        let fake = self.clone();
+        let service = service_fn(move |request: Request<Body>| {
+            let path = request.uri().to_string();
+            fake.asked.lock().unwrap().push(path.clone());
+            let path = path.replace("?limit=500&", "?").replace("&limit=500", "");
+            let path = path.replace("?limit=500", "");
+            let missing = json!({ "message": format!("{path} not found") });
+            let known = fake.answers.get(&path).cloned();
+            let (status, body) = known.unwrap_or((404, missing));
+            let answer = Response::builder()
+                .status(status)
+                .header(header::DATE, DATE)
+                .body(Body::from(body.to_string().into_bytes()));
+            ready(Ok::<_, std::io::Error>(answer.unwrap()))
+        });
+        KubeApi {
+            client: Client::new(service, "default"),
+            limit: Duration::from_secs(15),
+            namespace: "default".to_owned(),
+        }
+    }
+}

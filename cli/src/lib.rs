@@ -1,0 +1,138 @@
+//! `kubectl tributary`: what is wrong, who scrapes what, and why.
+//!
+//! A client of `fleet.tributary.dev`, of `metrics.k8s.io` and of the Kubernetes API, with the permissions of the caller. It
+//! shares no code with scrapers and frontends, and it changes nothing.
+//!
+//! - [`api_services`]: how the API groups are registered
+//! - [`args`]: flags and commands
+//! - [`explain`]: one node, pod, autoscaler or trouble
+//! - [`kube_api`]: requests, each with a limit of time and of bytes
+//! - [`fleet`]: the objects of `fleet.tributary.dev`
+//! - [`printed`]: text, colours, tables, JSON, exit codes
+//! - [`catalogue`]: every known trouble
+//! - [`completion`]: for shells and for kubectl
+//! - [`doctor`]: looks for every known trouble
+//! - [`status`]: one screen about the whole fleet
+
+pub mod api_services;
+pub mod args;
+pub mod catalogue;
+pub mod completion;
+pub mod doctor;
+pub mod explain;
+pub mod fleet;
+pub mod kube_api;
+pub mod printed;
+pub mod status;
+
+use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitCode};
+
+use tokio::runtime::Builder;
+
+use self::{
+    args::{Action, Args, Common, Output, What},
+    doctor::{Facts, Report},
+    kube_api::KubeApi,
+    printed::{Outcome, Paint},
+    status::Style,
+};
+
+/// Runs the command that these words are, and returns what to exit with.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = match args::parse(words) {
+        Ok(args) => args,
+        Err(error) => {
+            // Nothing is left to say when the output is closed.
+            drop(error.print());
+            if error.use_stderr() {
+                return Outcome::Unknown.into();
+            }
+            return ExitCode::SUCCESS;
+        }
+    };
+    // An error means that there is a provider already, which can only be this one.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let outcome = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(act(args));
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "error: {error:#}"));
+            Outcome::Unknown.into()
+        }
+    }
+}
+
+async fn act(args: Args) -> anyhow::Result<Outcome> {
+    let Args { common, action } = args;
+    let mut out = io::stdout();
+    match action {
+        Action::Status(wanted) => {
+            let api = KubeApi::connect(&common).await?;
+            let style = Style {
+                output: common.output,
+                paint: Paint::of(&out, common.no_color),
+                terminal: out.is_terminal(),
+            };
+            if wanted.watch {
+                return status::watch(&api, (style, wanted.interval), &mut out).await;
+            }
+            return status::once(&api, style, &mut out).await;
+        }
+        Action::Explain { what } => return Box::pin(explain_one(what, &common, &mut out)).await,
+        Action::Doctor => return Box::pin(diagnose(&common, &mut out)).await,
+        Action::Completion { shell } => completion::script(shell, &mut out)?,
+        Action::Complete { words } => completion::suggest(&words, &mut out)?,
+    }
+    Ok(Outcome::Healthy)
+}
+
+async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outcome> {
+    let explained = match &what {
+        What::Trouble { code } => {
+            out.write_all(explain::trouble(code)?.as_bytes())?;
+            return Ok(Outcome::Healthy);
+        }
+        What::Node { name } => explain::node(&KubeApi::connect(common).await?, name, now()).await,
+        What::Pod { name } => explain::pod(&KubeApi::connect(common).await?, name, now()).await,
+        What::Hpa { name } => explain::hpa(&KubeApi::connect(common).await?, name, now()).await,
+    };
+    let text = match common.output {
+        Output::Text => explained.text(Paint::of(out, common.no_color)),
+        Output::Json => format!("{}\n", serde_json::json!(explained)),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(explained.outcome)
+}
+
+async fn diagnose(common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outcome> {
+    let api = KubeApi::connect(common).await?;
+    let facts = Box::pin(Facts::read(&api, common.namespace.as_deref(), now())).await;
+    let report = Report::of(&facts);
+    let text = match common.output {
+        Output::Text => doctor::text(&report, Paint::of(out, common.no_color)),
+        Output::Json => format!("{}\n", serde_json::json!(report)),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(report.outcome)
+}
+
+/// The date by the clock of this machine, for servers that do not say theirs.
+#[expect(clippy::disallowed_methods, reason = "the only clock here")]
+fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Whether the reader of the output has gone, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|io| io.kind() == io::ErrorKind::BrokenPipe)
+}

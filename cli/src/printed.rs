@@ -1,0 +1,248 @@
+//! What is printed: text, colours, tables, and the exit code.
+
+use std::{io::IsTerminal, process::ExitCode, time::Duration};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// What a command came to. The order is that of precedence: findings are certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Nothing is wrong.
+    Healthy,
+    /// Something could not be read, so it is not known whether something is wrong.
+    Unknown,
+    /// Something is wrong.
+    Findings,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(outcome.code())
+    }
+}
+
+impl Outcome {
+    /// The exit code.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Healthy => 0,
+            Self::Findings => 1,
+            Self::Unknown => 2,
+        }
+    }
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    /// No colours.
+    pub const PLAIN: Self = Self { colours: false };
+
+    /// Colours if `output` is a terminal, and they are wanted.
+    pub fn of(output: &impl IsTerminal, unwanted: bool) -> Self {
+        let colours = output.is_terminal() && !unwanted;
+        Self { colours }
+    }
+
+    fn with(self, code: &str, text: &str) -> String {
+        if self.colours && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn bad(self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    /// What may become wrong, or is not known.
+    #[must_use]
+    pub fn warn(self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    /// What is right.
+    #[must_use]
+    pub fn good(self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    /// A title.
+    #[must_use]
+    pub fn bold(self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    /// What is less important.
+    #[must_use]
+    pub fn faint(self, text: &str) -> String {
+        self.with("2", text)
+    }
+}
+
+/// Rows whose columns are as wide as the widest cell; the first row has the titles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table(Vec<Vec<String>>);
+
+impl Table {
+    /// A table with these titles.
+    #[must_use]
+    pub fn new(titles: &[&str]) -> Self {
+        Self(vec![titles.iter().map(ToString::to_string).collect()])
+    }
+
+    /// One more row. Cells without a value are empty, and shown as `-`.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let shown = |cell: String| {
+            if cell.is_empty() {
+                "-".to_owned()
+            } else {
+                cell
+            }
+        };
+        self.0.push(cells.into_iter().map(shown).collect());
+    }
+
+    /// The text, with a faint first line.
+    #[must_use]
+    pub fn text(&self, paint: Paint) -> String {
+        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.0.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        let mut text = String::new();
+        for (index, row) in self.0.iter().enumerate() {
+            let cells = row.iter().zip(&widths);
+            let line: Vec<String> = cells
+                .map(|(cell, width)| format!("{cell:width$}"))
+                .collect();
+            let line = line.join("  ");
+            let line = line.trim_end();
+            let line = if index == 0 {
+                paint.faint(line)
+            } else {
+                line.to_owned()
+            };
+            text.push_str(&line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A number of things in words: `1 node`, `2 nodes`.
+#[must_use]
+pub fn count(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
+/// The first names of a list, and how many more there are.
+#[must_use]
+pub fn some_of(names: impl IntoIterator<Item: AsRef<str>>, most: usize) -> String {
+    let mut names = names.into_iter();
+    let shown: Vec<String> = names
+        .by_ref()
+        .take(most)
+        .map(|name| name.as_ref().to_owned())
+        .collect();
+    let text = shown.join(", ");
+    match names.count() {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+/// A span of time as kubectl writes ages: `4s`, `3m12s`, `71d`.
+#[must_use]
+pub fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..600 => match seconds % 60 {
+            0 => format!("{minutes}m"),
+            rest => format!("{minutes}m{rest}s"),
+        },
+        600..10_800 => format!("{minutes}m"),
+        10_800..172_800 => format!("{hours}h"),
+        _ => format!("{days}d"),
+    }
+}
+
+/// The time from `earlier` to `later`; none if it is the other way round.
+#[must_use]
+pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
+/// Text that comes from others, without what a terminal would obey.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let visible = |letter: char| if letter.is_control() { ' ' } else { letter };
+    text.chars().map(visible).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_are_more_than_what_is_unknown() {
+        let most = [Outcome::Unknown, Outcome::Findings, Outcome::Healthy];
+        assert_eq!(most.into_iter().max(), Some(Outcome::Findings));
+        let codes = [Outcome::Healthy, Outcome::Findings, Outcome::Unknown];
+        assert_eq!(codes.map(Outcome::code), [0, 1, 2]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut table = Table::new(&["NAME", "N"]);
+        table.row(["worker-1".to_owned(), "1".to_owned()]);
+        table.row([String::new(), "23".to_owned()]);
+        assert_eq!(
+            table.text(Paint::PLAIN),
+            "NAME      N\nworker-1  1\n-         23\n"
+        );
+    }
+
+    #[test]
+    fn there_are_colours_only_where_they_are_wanted() {
+        let colours = Paint { colours: true };
+        assert_eq!(colours.bad("no"), "\x1b[31mno\x1b[0m");
+        assert_eq!(Paint::PLAIN.bad("no"), "no");
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        assert_eq!(some_of(["a", "b"], 2), "a, b");
+        assert_eq!(some_of(["a", "b", "c", "d"], 2), "a, b and 2 more");
+        assert_eq!([count(1, "node"), count(0, "node")], ["1 node", "0 nodes"]);
+    }
+
+    #[test]
+    fn spans_are_written_as_kubectl_does() {
+        let spans = [4, 119, 120, 192, 700, 11_000, 6_134_400];
+        let texts = spans.map(|seconds| span(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["4s", "119s", "2m", "3m12s", "11m", "3h", "71d"]);
+    }
+
+    #[test]
+    fn a_terminal_is_not_given_what_it_would_obey() {
+        assert_eq!(harmless("a\x1b[2Jb\nc"), "a [2Jb c");
+    }
+}

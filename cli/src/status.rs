@@ -1,0 +1,107 @@
+//! `status`: one screen about the whole fleet.
+
+mod seen;
+mod text;
+
+use std::{io::Write, time::Duration};
+
+use tokio::{signal::ctrl_c, time::sleep};
+
+pub use self::seen::{Group, NodeCounts, Seen, Spread};
+use crate::{
+    args::Output,
+    kube_api::KubeApi,
+    printed::{Outcome, Paint},
+};
+
+/// Clears a terminal; enters and leaves a screen of our own on it.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+
+/// How to show it.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Text or JSON.
+    pub output: Output,
+    /// Colours.
+    pub paint: Paint,
+    /// Whether the output is a terminal, and so can be cleared.
+    pub terminal: bool,
+}
+
+/// Shows it once.
+///
+/// # Errors
+///
+/// `out` takes no more.
+pub async fn once(api: &KubeApi, style: Style, out: &mut impl Write) -> anyhow::Result<Outcome> {
+    let seen = Seen::read(api).await;
+    out.write_all(shown(&seen, style).as_bytes())?;
+    Ok(seen.outcome)
+}
+
+/// Shows it again and again until Ctrl-C.
+///
+/// # Errors
+///
+/// `out` takes no more.
+pub async fn watch(
+    api: &KubeApi,
+    (style, every): (Style, Duration),
+    out: &mut impl Write,
+) -> anyhow::Result<Outcome> {
+    let screen = style.terminal && style.output == Output::Text;
+    if screen {
+        out.write_all(ENTER.as_bytes())?;
+    }
+    let shown = show_until_ctrl_c(api, (style, every, screen), out).await;
+    if screen {
+        out.write_all(LEAVE.as_bytes())?;
+        out.flush()?;
+    }
+    shown
+}
+
+async fn show_until_ctrl_c(
+    api: &KubeApi,
+    (style, every, screen): (Style, Duration, bool),
+    out: &mut impl Write,
+) -> anyhow::Result<Outcome> {
+    let mut last = Outcome::Unknown;
+    loop {
+        let seen = tokio::select! {
+            seen = Seen::read(api) => seen,
+            ended = ctrl_c() => return Ok(ended.map(|()| last)?),
+        };
+        last = seen.outcome;
+        let mut text = shown(&seen, style);
+        if screen {
+            text = format!("{CLEAR}{}", cut(&text));
+        }
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        tokio::select! {
+            () = sleep(every) => {}
+            ended = ctrl_c() => return Ok(ended.map(|()| last)?),
+        }
+    }
+}
+
+/// As many lines as the terminal has.
+fn cut(text: &str) -> String {
+    let Some((_, terminal_size::Height(height))) = terminal_size::terminal_size() else {
+        return text.to_owned();
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let height = usize::from(height).saturating_sub(1);
+    let shown: Vec<&str> = lines.iter().copied().take(height).collect();
+    shown.join("\n")
+}
+
+fn shown(seen: &Seen, style: Style) -> String {
+    match style.output {
+        Output::Text => text::of(seen, style.paint),
+        Output::Json => format!("{}\n", serde_json::json!(seen)),
+    }
+}

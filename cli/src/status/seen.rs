@@ -1,0 +1,249 @@
+//! What there is to show, from what the API says.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::discovery::v1::EndpointSlice, apimachinery::pkg::version::Info,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
+};
+use serde::Serialize;
+
+use crate::{
+    api_services::{API_SERVICES, METRICS, Registration},
+    fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
+    kube_api::{Dated, Failure, KubeApi},
+    printed::{Outcome, between},
+};
+
+/// All that is shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Seen {
+    /// Whether something is wrong.
+    pub outcome: Outcome,
+    /// When the frontend answered, by its clock.
+    pub date: Option<Timestamp>,
+    /// The version of kube-apiserver.
+    pub kubernetes: String,
+    /// How our groups are registered.
+    pub api_services: Vec<Registration>,
+    /// The endpoints of the Service of `metrics.k8s.io`: ready, and all.
+    pub endpoints: Option<(usize, usize)>,
+    /// The frontend that answers.
+    pub frontends: Vec<MetricsFrontend>,
+    /// The connected scrapers.
+    pub scrapers: Vec<Scraper>,
+    /// How the nodes stand.
+    pub nodes: NodeCounts,
+    /// Seconds since the scrape of the newest sample of each node.
+    pub since_scrape: Option<Spread>,
+    /// Seconds since the kubelet measured it.
+    pub since_measurement: Option<Spread>,
+    /// Nodes without metrics, by what is wrong, most nodes first.
+    pub without_metrics: Vec<Group>,
+    /// What could not be read, and why.
+    pub unread: Vec<String>,
+}
+
+/// How many nodes are in each state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeCounts {
+    /// All of them.
+    pub total: usize,
+    /// Those that have metrics.
+    pub with_metrics: usize,
+    /// By state.
+    pub by_state: BTreeMap<String, usize>,
+}
+
+/// How values are spread: of a hundred nodes, so many have at most this one. In seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Of 50.
+    pub p50: f64,
+    /// Of 90.
+    pub p90: f64,
+    /// Of 99.
+    pub p99: f64,
+    /// Of all.
+    pub max: f64,
+}
+
+/// Nodes with the same trouble.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    /// The state of the first.
+    pub state: String,
+    /// Why, in a word.
+    pub reason: String,
+    /// A section of docs/FLEET.md.
+    pub remedy: String,
+    /// The nodes.
+    pub nodes: Vec<String>,
+    /// What is said of the first of them.
+    pub message: String,
+}
+
+impl Seen {
+    /// Reads everything. What cannot be read is in [`Seen::unread`].
+    pub async fn read(api: &KubeApi) -> Self {
+        let list = |kind: &str| format!("{FLEET}/{kind}");
+        let (nodes, scrapers, frontends) = (
+            list("nodescrapes"),
+            list("scrapers"),
+            list("metricsfrontends"),
+        );
+        let (version, services, nodes, scrapers, frontends) = futures::join!(
+            api.get::<Info>("/version"),
+            api.list::<APIService>(API_SERVICES),
+            api.dated_list::<NodeScrape>(&nodes),
+            api.list::<Scraper>(&scrapers),
+            api.list::<MetricsFrontend>(&frontends),
+        );
+        let mut unread = Vec::new();
+        let services = or_default(services, "APIServices", &mut unread);
+        let api_services = Registration::all(&services);
+        let endpoints = endpoints(api, &api_services, &mut unread).await;
+        let fleet = or_default(nodes.map(Some), "nodes", &mut unread);
+        let Dated { read: nodes, date } = fleet.unwrap_or(Dated {
+            read: Vec::new(),
+            date: None,
+        });
+        let mut seen = Self {
+            outcome: Outcome::Healthy,
+            date,
+            kubernetes: or_default(version, "the version", &mut unread).git_version,
+            api_services,
+            endpoints,
+            frontends: or_default(frontends, "frontends", &mut unread),
+            scrapers: or_default(scrapers, "scrapers", &mut unread),
+            nodes: NodeCounts::of(&nodes),
+            since_scrape: None,
+            since_measurement: None,
+            without_metrics: Group::all(&nodes),
+            unread,
+        };
+        seen.measure(&nodes);
+        seen.outcome = seen.judged();
+        seen
+    }
+
+    fn measure(&mut self, nodes: &[NodeScrape]) {
+        // Without a date from the server the newest scrape is nearly now.
+        let samples = || nodes.iter().filter_map(|node| node.status.sample.as_ref());
+        let newest = samples().map(|sample| sample.scraped_at).max();
+        let Some(now) = self.date.max(newest) else {
+            return;
+        };
+        self.since_scrape = Spread::of(samples().map(|sample| between(sample.scraped_at, now)));
+        let measured = samples().filter_map(|sample| sample.measured_at);
+        self.since_measurement = Spread::of(measured.map(|at| between(at, now)));
+    }
+
+    fn judged(&self) -> Outcome {
+        let down = |service: &Registration| service.available == Some(false);
+        let missing = self.nodes.with_metrics < self.nodes.total;
+        if missing || self.api_services.iter().any(down) {
+            Outcome::Findings
+        } else if self.unread.is_empty() && self.nodes.total > 0 {
+            Outcome::Healthy
+        } else {
+            Outcome::Unknown
+        }
+    }
+}
+
+fn or_default<T: Default>(read: Result<T, Failure>, what: &str, unread: &mut Vec<String>) -> T {
+    read.unwrap_or_else(|failure| {
+        unread.push(format!("failed to read {what}: {failure}"));
+        T::default()
+    })
+}
+
+/// How many endpoints the Service of `metrics.k8s.io` has: ready, and all.
+async fn endpoints(
+    api: &KubeApi,
+    services: &[Registration],
+    unread: &mut Vec<String>,
+) -> Option<(usize, usize)> {
+    let metrics = services.iter().find(|service| service.name == METRICS)?;
+    let (namespace, name) = metrics.service.as_ref()?;
+    let path = format!(
+        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D{name}"
+    );
+    let slices = api.list::<EndpointSlice>(&path).await;
+    let slices = or_default(slices.map(Some), "endpoints", unread)?;
+    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
+    let is_ready = endpoints.map(|endpoint| {
+        let conditions = endpoint.conditions.as_ref();
+        conditions
+            .and_then(|conditions| conditions.ready)
+            .unwrap_or(true)
+    });
+    let is_ready: Vec<bool> = is_ready.collect();
+    let ready = is_ready.iter().filter(|ready| **ready).count();
+    Some((ready, is_ready.len()))
+}
+
+impl NodeCounts {
+    fn of(nodes: &[NodeScrape]) -> Self {
+        let mut by_state = BTreeMap::new();
+        for node in nodes {
+            *by_state.entry(node.status.state.clone()).or_default() += 1;
+        }
+        let with_metrics = nodes.iter().filter(|node| node.status.has_metrics());
+        Self {
+            total: nodes.len(),
+            with_metrics: with_metrics.count(),
+            by_state,
+        }
+    }
+}
+
+impl Spread {
+    /// `None` if there are no values.
+    fn of(values: impl Iterator<Item = Duration>) -> Option<Self> {
+        let mut values: Vec<f64> = values.map(|value| value.as_secs_f64()).collect();
+        values.sort_by(f64::total_cmp);
+        // The smallest value that is not less than that part of all: the nearest rank.
+        let rank = |percent: usize| {
+            let rank = (values.len() * percent).div_ceil(100).saturating_sub(1);
+            values.get(rank).copied()
+        };
+        Some(Self {
+            p50: rank(50)?,
+            p90: rank(90)?,
+            p99: rank(99)?,
+            max: rank(100)?,
+        })
+    }
+}
+
+impl Group {
+    /// Nodes without metrics, by what is wrong.
+    #[must_use]
+    pub fn all(nodes: &[NodeScrape]) -> Vec<Self> {
+        let mut groups: BTreeMap<[&str; 3], Self> = BTreeMap::new();
+        for node in nodes.iter().filter(|node| !node.status.has_metrics()) {
+            let status = &node.status;
+            let key = [&*status.remedy, &*status.reason, &*status.state];
+            let group = groups.entry(key).or_insert_with(|| Self {
+                state: status.state.clone(),
+                reason: status.reason.clone(),
+                remedy: status.remedy.clone(),
+                nodes: Vec::new(),
+                message: status.message.clone(),
+            });
+            group.nodes.push(node.metadata.name.clone());
+        }
+        let mut groups: Vec<Self> = groups.into_values().collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.nodes.len()));
+        groups
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

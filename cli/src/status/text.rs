@@ -1,0 +1,231 @@
+//! The screen as text. Pure: everything is an argument.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::seen::{Group, Seen, Spread};
+use crate::{
+    api_services::Registration,
+    printed::{Paint, Table, between, count, harmless, some_of, span},
+};
+
+/// How many nodes are named of those with the same trouble.
+const NAMED: usize = 8;
+
+pub(super) fn of(seen: &Seen, paint: Paint) -> String {
+    let parts = [
+        head(seen, paint),
+        api_services(seen, paint),
+        nodes(seen, paint),
+        frontends(seen, paint),
+        scrapers(seen, paint),
+        without_metrics(seen, paint),
+        unread(seen, paint),
+    ];
+    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+fn head(seen: &Seen, paint: Paint) -> String {
+    let mut versions: Vec<&str> = seen
+        .frontends
+        .iter()
+        .map(|frontend| &*frontend.status.version)
+        .chain(seen.scrapers.iter().map(|scraper| &*scraper.status.version))
+        .filter(|version| !version.is_empty())
+        .collect();
+    versions.sort_unstable();
+    versions.dedup();
+    let ours = match &*versions {
+        [] => "Tributary of a version that is not known".to_owned(),
+        versions => format!("Tributary {}", versions.join(" and ")),
+    };
+    let kubernetes = match &*seen.kubernetes {
+        "" => "Kubernetes of a version that is not known".to_owned(),
+        version => format!("Kubernetes {version}"),
+    };
+    let date = seen
+        .date
+        .map(|date| format!(", {date}"))
+        .unwrap_or_default();
+    format!("{}\n", paint.bold(&format!("{ours} on {kubernetes}{date}")))
+}
+
+fn api_services(seen: &Seen, paint: Paint) -> String {
+    if seen.api_services.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["APISERVICE", "SERVICE", "AVAILABLE", "REASON"]);
+    for service in &seen.api_services {
+        let available = match service.available {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "",
+        };
+        let cells = [&service.name, &service.target(), available, &service.reason];
+        table.row(cells.map(harmless));
+    }
+    let mut text = table.text(paint);
+    let down = |service: &&Registration| service.available == Some(false);
+    for service in seen.api_services.iter().filter(down) {
+        let line = format!("{}: {}", service.name, harmless(&service.message));
+        text.push_str(&paint.bad(&line));
+        text.push('\n');
+    }
+    text
+}
+
+fn nodes(seen: &Seen, paint: Paint) -> String {
+    let counts = &seen.nodes;
+    if counts.total == 0 {
+        return String::new();
+    }
+    let states = counts.by_state.iter();
+    let states: Vec<String> = states
+        .map(|(state, number)| format!("{number} {state}"))
+        .collect();
+    let (with, total) = (counts.with_metrics, counts.total);
+    let line = format!(
+        "{with} of {} with metrics ({})",
+        count(total, "node"),
+        states.join(", ")
+    );
+    let line = if with == total {
+        paint.good(&line)
+    } else {
+        paint.bad(&line)
+    };
+    let mut table = Table::new(&["FRESHNESS", "P50", "P90", "P99", "MAX"]);
+    let rows = [
+        ("since the scrape", seen.since_scrape),
+        ("since the kubelet measured", seen.since_measurement),
+    ];
+    for (title, spread) in rows {
+        if let Some(Spread { p50, p90, p99, max }) = spread {
+            let seconds = [p50, p90, p99, max].map(|value| format!("{value:.1}s"));
+            table.row(std::iter::once(title.to_owned()).chain(seconds));
+        }
+    }
+    format!("{line}\n{}", table.text(paint))
+}
+
+/// How long ago, by the clock of the frontend.
+fn ago(at: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    let age = at.zip(now).map(|(at, now)| between(at, now));
+    age.map(span).unwrap_or_default()
+}
+
+/// How long until then.
+fn until(at: Option<Timestamp>, now: Option<Timestamp>) -> String {
+    match at.zip(now) {
+        Some((at, now)) if at <= now => "expired".to_owned(),
+        Some((at, now)) => span(between(now, at)),
+        None => String::new(),
+    }
+}
+
+fn frontends(seen: &Seen, paint: Paint) -> String {
+    let mut table = Table::new(&[
+        "FRONTEND",
+        "VERSION",
+        "SERVED",
+        "FAILING",
+        "STREAMS",
+        "OLDEST",
+        "CERTIFICATE",
+    ]);
+    for frontend in &seen.frontends {
+        let status = &frontend.status;
+        let coverage = status.coverage;
+        table.row([
+            harmless(&frontend.metadata.name),
+            harmless(&status.version),
+            format!("{}/{}", coverage.served, coverage.nodes),
+            coverage.failing.to_string(),
+            status.streams.to_string(),
+            ago(status.oldest_sample, seen.date),
+            until(status.certificate_expires, seen.date),
+        ]);
+    }
+    let mut text = String::new();
+    if !seen.frontends.is_empty() {
+        text.push_str(&table.text(paint));
+    }
+    if let Some((ready, all)) = seen.endpoints.filter(|(_, all)| *all > 0) {
+        let line = format!("{ready} of {} of the Service ready", count(all, "endpoint"));
+        let line = if ready == all {
+            line
+        } else {
+            paint.warn(&line)
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+fn scrapers(seen: &Seen, paint: Paint) -> String {
+    if seen.scrapers.is_empty() {
+        if seen.frontends.is_empty() {
+            return String::new();
+        }
+        return format!("{}\n", paint.bad("no scraper is connected"));
+    }
+    let titles = [
+        "SCRAPER", "VERSION", "GROUP", "NODES", "SHARE", "STANDBY", "RESCUED", "UNSERVED", "OLDEST",
+    ];
+    let mut table = Table::new(&titles);
+    for scraper in &seen.scrapers {
+        let status = &scraper.status;
+        let shares = status.nodes;
+        let percent = (shares.owned * 100).checked_div(seen.nodes.total);
+        table.row([
+            harmless(&scraper.metadata.name),
+            harmless(&status.version),
+            harmless(&status.group),
+            shares.owned.to_string(),
+            percent
+                .map(|percent| format!("{percent}%"))
+                .unwrap_or_default(),
+            shares.standby.to_string(),
+            shares.rescued.to_string(),
+            shares.unserved.to_string(),
+            ago(status.oldest_sample, seen.date),
+        ]);
+    }
+    table.text(paint)
+}
+
+fn without_metrics(seen: &Seen, paint: Paint) -> String {
+    let mut text = String::new();
+    for group in &seen.without_metrics {
+        let Group {
+            state,
+            reason,
+            remedy,
+            nodes,
+            message,
+        } = group;
+        let mut words = vec![&**state, reason];
+        if !remedy.is_empty() {
+            words.push(remedy);
+        }
+        let title = format!("{} {}", count(nodes.len(), "node"), words.join(", "));
+        let names = some_of(nodes.iter().map(String::as_str), NAMED);
+        let (title, names) = (paint.bad(&harmless(&title)), harmless(&names));
+        writeln!(text, "{title}: {names}").ok();
+        if !message.is_empty() {
+            writeln!(text, "  {}", harmless(message)).ok();
+        }
+    }
+    if !text.is_empty() {
+        text.push_str("What to do: kubectl tributary doctor\n");
+    }
+    text
+}
+
+fn unread(seen: &Seen, paint: Paint) -> String {
+    let lines = seen.unread.iter().map(|line| paint.warn(&harmless(line)));
+    lines.map(|line| line + "\n").collect()
+}

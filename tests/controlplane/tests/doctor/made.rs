@@ -1,0 +1,257 @@
+//! Troubles of components, permissions and autoscalers, one after the other.
+
+use anyhow::Context as _;
+use kube::{
+    Api,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams},
+};
+use serde_json::{Value, json};
+use tributary_controlplane::{
+    components::{KUBELET_READER, NAMESPACE},
+    objects::{apply, namespace, set_status},
+    patience::eventually,
+    rig::{self, Rig, Size},
+};
+
+use super::Doctor;
+
+/// A Deployment of one component, as the chart makes it, with an account of the rig.
+fn component(name: &str, account: &str, args: &[String]) -> Value {
+    let labels = json!({
+        "app.kubernetes.io/name": "tributary",
+        "app.kubernetes.io/component": name,
+    });
+    let container = json!({ "name": name, "image": "registry.example/tributary:1", "args": args });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "namespace": NAMESPACE, "name": format!("tributary-{name}"), "labels": labels },
+        "spec": {
+            "replicas": 1,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "serviceAccountName": account, "containers": [container] },
+            },
+        },
+    })
+}
+
+/// The components of the rig run as tasks; these Deployments say which accounts they have.
+async fn install(rig: &Rig) -> anyhow::Result<()> {
+    let frontend = component("frontend", "tributary-apiserver", &[]);
+    apply(&rig.client, &frontend).await?;
+    let args = [
+        "--bus-token-file=/token".to_owned(),
+        format!("--frontend=k8s:///{NAMESPACE}/tributary-bus:bus"),
+        format!("--kubelet-token-service-account={NAMESPACE}/{KUBELET_READER}"),
+    ];
+    apply(
+        &rig.client,
+        &component("scraper", "tributary-scraper", &args),
+    )
+    .await
+}
+
+/// Objects of a kind in `rbac.authorization.k8s.io`, or another group.
+fn objects(rig: &Rig, kind: (&str, &str, &str), namespace: Option<&str>) -> Api<DynamicObject> {
+    let (group, version, kind) = kind;
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    match namespace {
+        Some(namespace) => Api::namespaced_with(rig.client.clone(), namespace, &resource),
+        None => Api::all_with(rig.client.clone(), &resource),
+    }
+}
+
+const RBAC: (&str, &str) = ("rbac.authorization.k8s.io", "v1");
+
+/// Takes a binding away, waits until `doctor` finds what is missing, and gives it back.
+async fn without_binding(
+    rig: &Rig,
+    doctor: &Doctor,
+    (namespaced, name): (bool, &str),
+    (code, evidence): (&str, &str),
+) -> anyhow::Result<()> {
+    let kind = if namespaced {
+        "RoleBinding"
+    } else {
+        "ClusterRoleBinding"
+    };
+    let bindings = objects(rig, (RBAC.0, RBAC.1, kind), namespaced.then_some(NAMESPACE));
+    let binding = bindings.get(name).await.with_context(|| name.to_owned())?;
+    bindings.delete(name, &DeleteParams::default()).await?;
+    let report = doctor.finds(&[code]).await;
+    let mut again = tributary_controlplane::rig::as_new(serde_json::to_value(binding)?);
+    again["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
+    again["kind"] = json!(kind);
+    apply(&rig.client, &again).await?;
+    let report = report?;
+    let seen = &report.findings.first().context("a finding")?.evidence;
+    assert!(seen.iter().any(|line| line == evidence), "{seen:?}");
+    doctor.finds(&[]).await.map(drop)
+}
+
+async fn permissions(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    let frontend = "kube-system:tributary-apiserver:kube-system:tributary-apiserver";
+    let lacks = ("FrontendPermission", "may not list pods");
+    without_binding(rig, doctor, (false, frontend), lacks).await?;
+    let lacks = (
+        "ScraperPermission",
+        "may not patch leases.coordination.k8s.io in kube-system",
+    );
+    without_binding(rig, doctor, (true, "tributary-scraper"), lacks).await?;
+    let reader = "kube-system:tributary-kubelet-reader:kube-system:tributary-kubelet-reader";
+    let lacks = ("KubeletReaderPermission", "may not get nodes/metrics");
+    without_binding(rig, doctor, (false, reader), lacks).await
+}
+
+/// What kubelets report of the pods of a component.
+async fn pods(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    for (component, code) in [
+        ("frontend", "FrontendsNotReady"),
+        ("scraper", "ScrapersNotReady"),
+    ] {
+        let pods = objects(rig, ("", "v1", "Pod"), Some(NAMESPACE));
+        let selector = format!("app.kubernetes.io/component={component}");
+        let list = ListParams::default().labels(&selector);
+        let name = eventually("its pod", || async {
+            let pod = pods.list(&list).await?.items.into_iter().next();
+            pod.and_then(|pod| pod.metadata.name).context("no pod")
+        })
+        .await?;
+        let status = |ready: bool| {
+            let state = match ready {
+                true => json!({ "running": {} }),
+                false => {
+                    json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 5m0s" } })
+                }
+            };
+            json!({
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": { "namespace": NAMESPACE, "name": name },
+                "status": {
+                    "phase": "Running",
+                    "conditions": [{ "type": "Ready", "status": if ready { "True" } else { "False" } }],
+                    "containerStatuses": [{
+                        "name": component, "image": "i", "imageID": "i", "ready": ready,
+                        "restartCount": 3, "state": state,
+                    }],
+                },
+            })
+        };
+        set_status(&rig.client, &status(false)).await?;
+        let report = doctor.finds(&[code]).await?;
+        let evidence = &report.findings.first().context("a finding")?.evidence;
+        assert!(
+            evidence.concat().contains("CrashLoopBackOff back-off 5m0s"),
+            "{evidence:?}"
+        );
+        set_status(&rig.client, &status(true)).await?;
+        doctor.finds(&[]).await?;
+    }
+    Ok(())
+}
+
+/// A quota that keeps the pods of a Deployment away.
+async fn quota(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    namespace(&rig.client, "no-pods").await?;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": { "namespace": "no-pods", "name": "none" },
+        "spec": { "hard": { "pods": "0" } },
+    });
+    apply(&rig.client, &quota).await?;
+    let mut refused = component("other", "default", &[]);
+    refused["metadata"]["namespace"] = json!("no-pods");
+    apply(&rig.client, &refused).await?;
+    let report = doctor.finds(&["PodsRefused"]).await?;
+    let evidence = &report.findings.first().context("a finding")?.evidence;
+    assert!(
+        evidence.concat().contains("exceeded quota: none"),
+        "{evidence:?}"
+    );
+    let deployments = objects(rig, ("apps", "v1", "Deployment"), Some("no-pods"));
+    deployments
+        .delete("tributary-other", &DeleteParams::default())
+        .await?;
+    doctor.finds(&[]).await.map(drop)
+}
+
+/// Leases that an installation left behind.
+async fn leases(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    namespace(&rig.client, "left").await?;
+    let lease = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {
+            "namespace": "left", "name": "tributary-gone", "labels": { "tributary.dev/group": "edge" },
+        },
+        "spec": {
+            "holderIdentity": "gone", "leaseDurationSeconds": 15,
+            "renewTime": "2026-01-01T00:00:00.000000Z",
+        },
+    });
+    apply(&rig.client, &lease).await?;
+    let report = doctor.finds(&["LeaseNotRenewed"]).await?;
+    let finding = report.findings.first().context("a finding")?;
+    assert_eq!(
+        finding.what,
+        "no scraper of group edge in left renews its Lease"
+    );
+    let leases = objects(rig, ("coordination.k8s.io", "v1", "Lease"), Some("left"));
+    leases
+        .delete("tributary-gone", &DeleteParams::default())
+        .await?;
+    doctor.finds(&[]).await.map(drop)
+}
+
+/// An autoscaler that aims at a part of requests that are not there.
+async fn autoscaler(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    namespace(&rig.client, "no-requests").await?;
+    let mut web =
+        tributary_controlplane::objects::deployment("no-requests", "web", 1, &["main", "mesh"]);
+    if let Some(mesh) = web.pointer_mut("/spec/template/spec/containers/1") {
+        mesh["resources"] = json!({});
+    }
+    apply(&rig.client, &web).await?;
+    let target = json!({ "type": "Utilization", "averageUtilization": 50 });
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": { "namespace": "no-requests", "name": "web" },
+        "spec": {
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+            "maxReplicas": 3,
+            "metrics": [{ "type": "Resource", "resource": { "name": "cpu", "target": target } }],
+        },
+    });
+    apply(&rig.client, &scaler).await?;
+    let report = doctor.finds(&["HpaWithoutRequests"]).await?;
+    let finding = report.findings.first().context("a finding")?;
+    let what =
+        "no-requests/web needs requests for cpu, and container mesh of deployment/web has none";
+    assert_eq!(finding.what, what);
+    let scalers = objects(
+        rig,
+        ("autoscaling", "v2", "HorizontalPodAutoscaler"),
+        Some("no-requests"),
+    );
+    scalers.delete("web", &DeleteParams::default()).await?;
+    doctor.finds(&[]).await.map(drop)
+}
+
+#[test]
+#[ignore = "has not run on a control plane yet: run it with --ignored"]
+fn what_is_broken_is_found_and_a_healthy_system_has_no_finding() -> anyhow::Result<()> {
+    rig::alone(Size::SMALL, async |rig| {
+        install(&rig).await?;
+        let doctor = Doctor::of(&rig).await?;
+        let healthy = doctor.finds(&[]).await?;
+        assert_eq!(healthy.outcome.code(), 0);
+        autoscaler(&rig, &doctor).await?;
+        quota(&rig, &doctor).await?;
+        leases(&rig, &doctor).await?;
+        pods(&rig, &doctor).await?;
+        permissions(&rig, &doctor).await?;
+        super::registered::troubles(&rig, &doctor).await
+    })
+}

@@ -1,0 +1,97 @@
+//! `kubectl tributary` against both components.
+
+use std::time::Duration;
+
+use tributary_cli::{
+    args::{Common, Output},
+    doctor::{Facts, Report},
+    kube_api::KubeApi,
+    printed::{Outcome, Paint},
+    status::{self, Seen, Style},
+};
+use tributary_e2e::{patience::eventually, stack::Stack};
+use tributary_sim::{Fault, NodeSpec};
+
+use super::steady;
+
+const NODE: &str = "node-of-test";
+
+/// The API as an administrator sees it.
+async fn api(stack: &Stack) -> KubeApi {
+    let common = Common {
+        kubeconfig: Some(stack.cluster.paths().kubeconfig.clone()),
+        context: None,
+        namespace: None,
+        all_namespaces: false,
+        output: Output::Text,
+        no_color: true,
+        request_timeout: Duration::from_secs(15),
+    };
+    KubeApi::connect(&common).await.unwrap()
+}
+
+/// What `doctor` finds: names of troubles.
+async fn found(api: &KubeApi) -> (Outcome, Vec<&'static str>) {
+    let epoch = "1970-01-01T00:00:00Z".parse().unwrap();
+    let report = Report::of(&Facts::read(api, None, epoch).await);
+    let names = report.findings.iter();
+    let names = names.map(|finding| finding.code.trouble().name).collect();
+    (report.outcome, names)
+}
+
+async fn until(api: &KubeApi, outcome: Outcome, names: &[&'static str]) {
+    eventually(|| async {
+        match found(api).await {
+            now if now == (outcome, names.to_vec()) => Ok(()),
+            now => Err(format!("{now:?}")),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
+    // Samples of the others do not expire, however slow the machine is.
+    let stack = Stack::patient(steady(3, 1), 2, 1).await;
+    let api = api(&stack).await;
+    until(&api, Outcome::Healthy, &[]).await;
+    let seen = Seen::read(&api).await;
+    assert_eq!(
+        (seen.outcome, seen.nodes.total),
+        (Outcome::Healthy, 3),
+        "{seen:?}"
+    );
+    let style = Style {
+        output: Output::Text,
+        paint: Paint::PLAIN,
+        terminal: false,
+    };
+    let mut screen = Vec::new();
+    status::once(&api, style, &mut screen).await.unwrap();
+    let screen = String::from_utf8(screen).unwrap();
+    for shown in [
+        "3 of 3 nodes with metrics",
+        "scraper-0",
+        "scraper-1",
+        "FRESHNESS",
+    ] {
+        assert!(screen.contains(shown), "{screen}");
+    }
+
+    // A node that fails from its first scrape on.
+    stack.cluster.add_node(NodeSpec::new(NODE)).await.unwrap();
+    let fault = Fault::Status(500);
+    stack.cluster.set_fault(NODE, fault).await.unwrap();
+    until(&api, Outcome::Findings, &["KubeletAnswer"]).await;
+    let seen = Seen::read(&api).await;
+    let [group] = &*seen.without_metrics else {
+        panic!("{:?}", seen.without_metrics);
+    };
+    assert_eq!(
+        (&*group.remedy, &*group.nodes),
+        ("KubeletAnswer", &[NODE.to_owned()][..])
+    );
+    stack.cluster.set_fault(NODE, Fault::None).await.unwrap();
+    until(&api, Outcome::Healthy, &[]).await;
+    stack.stop().await;
+}
