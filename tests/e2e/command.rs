@@ -33,7 +33,8 @@ async fn api(stack: &Stack) -> KubeApi {
 /// What `doctor` finds: names of troubles.
 async fn found(api: &KubeApi) -> (Outcome, Vec<&'static str>) {
     let epoch = "1970-01-01T00:00:00Z".parse().unwrap();
-    let report = Report::of(&Facts::read(api, None, epoch).await);
+    let facts = Facts::read(api, None, epoch);
+    let report = Report::of(&Box::pin(facts).await);
     let names = report.findings.iter();
     let names = names.map(|finding| finding.code.trouble().name).collect();
     (report.outcome, names)

@@ -8,12 +8,19 @@ use kube::{
 use serde_json::{Value, json};
 use tributary_controlplane::{
     components::{KUBELET_READER, NAMESPACE},
-    objects::{apply, namespace, set_status},
+    objects::{apply, deployment, namespace, set_status},
     patience::eventually,
-    rig::{self, Rig, Size},
+    rig::{self, Rig, Size, as_new},
 };
 
 use super::Doctor;
+
+/// Sets a field of an object.
+pub(super) fn put(object: &mut Value, field: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(field.to_owned(), value);
+    }
+}
 
 /// A Deployment of one component, as the chart makes it, with an account of the rig.
 fn component(name: &str, account: &str, args: &[String]) -> Value {
@@ -81,9 +88,13 @@ async fn without_binding(
     let binding = bindings.get(name).await.with_context(|| name.to_owned())?;
     bindings.delete(name, &DeleteParams::default()).await?;
     let report = doctor.finds(&[code]).await;
-    let mut again = tributary_controlplane::rig::as_new(serde_json::to_value(binding)?);
-    again["apiVersion"] = json!("rbac.authorization.k8s.io/v1");
-    again["kind"] = json!(kind);
+    let mut again = as_new(serde_json::to_value(binding)?);
+    put(
+        &mut again,
+        "apiVersion",
+        json!("rbac.authorization.k8s.io/v1"),
+    );
+    put(&mut again, "kind", json!(kind));
     apply(&rig.client, &again).await?;
     let report = report?;
     let seen = &report.findings.first().context("a finding")?.evidence;
@@ -120,11 +131,11 @@ async fn pods(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         })
         .await?;
         let status = |ready: bool| {
-            let state = match ready {
-                true => json!({ "running": {} }),
-                false => {
-                    json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off 5m0s" } })
-                }
+            let crash = json!({ "reason": "CrashLoopBackOff", "message": "back-off 5m0s" });
+            let state = if ready {
+                json!({ "running": {} })
+            } else {
+                json!({ "waiting": crash })
             };
             json!({
                 "apiVersion": "v1",
@@ -163,7 +174,9 @@ async fn quota(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     });
     apply(&rig.client, &quota).await?;
     let mut refused = component("other", "default", &[]);
-    refused["metadata"]["namespace"] = json!("no-pods");
+    if let Some(metadata) = refused.pointer_mut("/metadata") {
+        put(metadata, "namespace", json!("no-pods"));
+    }
     apply(&rig.client, &refused).await?;
     let report = doctor.finds(&["PodsRefused"]).await?;
     let evidence = &report.findings.first().context("a finding")?.evidence;
@@ -208,10 +221,9 @@ async fn leases(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
 /// An autoscaler that aims at a part of requests that are not there.
 async fn autoscaler(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     namespace(&rig.client, "no-requests").await?;
-    let mut web =
-        tributary_controlplane::objects::deployment("no-requests", "web", 1, &["main", "mesh"]);
+    let mut web = deployment("no-requests", "web", 1, &["main", "mesh"]);
     if let Some(mesh) = web.pointer_mut("/spec/template/spec/containers/1") {
-        mesh["resources"] = json!({});
+        put(mesh, "resources", json!({}));
     }
     apply(&rig.client, &web).await?;
     let target = json!({ "type": "Utilization", "averageUtilization": 50 });

@@ -16,7 +16,7 @@ use tributary_controlplane::{
 };
 use tributary_sim::Ca;
 
-use super::Doctor;
+use super::{Doctor, made::put};
 
 const METRICS: &str = "v1beta1.metrics.k8s.io";
 
@@ -97,8 +97,12 @@ async fn missing(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     let mut removed = Vec::new();
     for name in names {
         let mut object = as_new(serde_json::to_value(services.get(name).await?)?);
-        object["apiVersion"] = json!("apiregistration.k8s.io/v1");
-        object["kind"] = json!("APIService");
+        put(
+            &mut object,
+            "apiVersion",
+            json!("apiregistration.k8s.io/v1"),
+        );
+        put(&mut object, "kind", json!("APIService"));
         removed.push(object);
         services.delete(name, &DeleteParams::default()).await?;
     }

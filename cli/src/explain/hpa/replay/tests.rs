@@ -48,14 +48,14 @@ fn stands(row: As, name: &str) -> (Pod, Option<i64>) {
         ..settled()
     };
     match row {
-        As::Uses(value) => (settled(), Some(value)),
-        As::Missing => (settled(), None),
-        As::Pending => (pending, None),
-        As::Deleted => (deleted, Some(9_999)),
-        As::Starting(value) => (pod(120, true, 119), Some(value)),
-        As::ReadyFor(seconds, value) => (pod(120, false, seconds), Some(value)),
-        As::NeverReady(value) => (pod(3_600, true, 3_599), Some(value)),
-        As::Broken(value) => (pod(3_600, true, 60), Some(value)),
+        Uses(value) => (settled(), Some(value)),
+        Missing => (settled(), None),
+        Pending => (pending, None),
+        Deleted => (deleted, Some(9_999)),
+        Starting(value) => (pod(120, true, 119), Some(value)),
+        ReadyFor(seconds, value) => (pod(120, false, seconds), Some(value)),
+        NeverReady(value) => (pod(3_600, true, 3_599), Some(value)),
+        Broken(value) => (pod(3_600, true, 60), Some(value)),
     }
 }
 
@@ -247,47 +247,38 @@ fn proposals_are_those_of_the_autoscaler() {
 fn an_average_is_that_of_the_pods() {
     let target = Target::Average(100);
     let of = |current, rows: &[As]| proposed(target, true, current, rows).unwrap();
-    assert_eq!(
-        of(2, &[As::Uses(160), As::Uses(160)]),
-        (4, Reason::Computed)
-    );
+    assert_eq!(of(2, &[Uses(160), Uses(160)]), (4, Computed));
     // A missing pod counts with the target: (20 + 100) / 2 is 60.
-    assert_eq!(of(2, &[As::Uses(20), As::Missing]), (2, Reason::Computed));
-    assert_eq!(
-        of(3, &[As::Uses(20), As::Uses(20), As::Missing]),
-        (2, Reason::Computed)
-    );
-    assert_eq!(
-        of(2, &[As::Uses(105), As::Uses(105)]),
-        (2, Reason::Tolerated)
-    );
+    assert_eq!(of(2, &[Uses(20), Missing]), (2, Computed));
+    assert_eq!(of(3, &[Uses(20), Uses(20), Missing]), (2, Computed));
+    assert_eq!(of(2, &[Uses(105), Uses(105)]), (2, Tolerated));
 }
 
 #[test]
 fn memory_is_not_doubted_while_a_pod_starts() {
-    let rows = [As::Uses(500), As::Starting(1_000)];
-    assert_eq!(proposed(HALF, false, 2, &rows), Ok((3, Reason::Computed)));
+    let rows = [Uses(500), Starting(1_000)];
+    assert_eq!(proposed(HALF, false, 2, &rows), Ok((3, Computed)));
 }
 
 #[test]
 fn what_cannot_be_computed_has_the_words_of_the_autoscaler() {
     let refused = |rows: &[As]| proposed(HALF, true, 2, rows).unwrap_err();
     let unready = "did not receive metrics for targeted pods (pods might be unready)";
-    assert_eq!(refused(&[As::Starting(1)]), unready);
+    assert_eq!(refused(&[Starting(1)]), unready);
     let none =
         "unable to get metrics for resource cpu: no metrics returned from resource metrics API";
-    assert_eq!(refused(&[As::Missing]), none);
+    assert_eq!(refused(&[Missing]), none);
     let missing = "missing request for cpu in container mesh of Pod p0".to_owned();
     let question = Question {
         requests: Err(missing.clone()),
-        ..question(HALF, true, 1, &[As::Uses(1)])
+        ..question(HALF, true, 1, &[Uses(1)])
     };
     assert_eq!(propose(&question), Err(missing));
 }
 
 #[test]
 fn why_a_pod_does_not_count_is_said() {
-    let question = question(HALF, true, 2, &[As::Uses(500), As::ReadyFor(10, 1_000)]);
+    let question = question(HALF, true, 2, &[Uses(500), ReadyFor(10, 1_000)]);
     let groups = propose(&question).unwrap().groups;
     let why = "Ready since 2026-11-29T16:59:50Z: its sample counts if it is not before 2026-11-29T17:00:05Z";
     assert_eq!(groups.unready, [("p1".to_owned(), why.to_owned())]);
