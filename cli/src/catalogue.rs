@@ -135,7 +135,7 @@ troubles! {
     TRB009 ServerRefuses Error {
         "the server answers kube-apiserver with an error"
         matters "As long as the discovery of the server fails, kube-apiserver sends it no request, and metrics.k8s.io answers 503."
-        remedy "401 or 403: the server does not accept the front proxy. Compare requestheader-client-ca-file and requestheader-allowed-names in the ConfigMap with the certificate that kube-apiserver uses (--proxy-client-cert-file). 404: something else than a metrics server answers. 5xx: the log of the server has the reason."
+        remedy "401, 403 or \"remote error: tls\": the server does not accept the front proxy. Compare requestheader-client-ca-file and requestheader-allowed-names in the ConfigMap with the certificate that kube-apiserver uses (--proxy-client-cert-file). 404: something else than a metrics server answers. 5xx: the log of the server has the reason."
         run "kubectl -n kube-system get configmap extension-apiserver-authentication -o yaml"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/component=frontend -c frontend --tail=50"
     }

@@ -107,6 +107,8 @@ fn code_of(service: &Registration) -> Code {
         "ServiceNotFound" => Code::ServiceMissing,
         "MissingEndpoints" | "EndpointsNotFound" => Code::ServiceWithoutEndpoints,
         "ServicePortError" => Code::ServicePort,
+        // An alert of the server: it does not accept the certificate of kube-apiserver.
+        "FailedDiscoveryCheck" if message.contains("remote error: tls: ") => Code::ServerRefuses,
         "FailedDiscoveryCheck" if message.contains("x509") || message.contains("tls: ") => {
             Code::CertificateNotTrusted
         }
@@ -199,6 +201,11 @@ mod tests {
             (
                 "FailedDiscoveryCheck",
                 "bad status from https://10.0.0.1: 401",
+                Code::ServerRefuses,
+            ),
+            (
+                "FailedDiscoveryCheck",
+                "remote error: tls: unknown certificate authority",
                 Code::ServerRefuses,
             ),
             ("Sync", "", Code::ApiServiceUnavailable),

@@ -252,7 +252,6 @@ async fn autoscaler(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "has not run on a control plane yet: run it with --ignored"]
 fn what_is_broken_is_found_and_a_healthy_system_has_no_finding() -> anyhow::Result<()> {
     rig::alone(Size::SMALL, async |rig| {
         install(&rig).await?;

@@ -72,7 +72,6 @@ async fn request_certificate(rig: &Rig) -> anyhow::Result<()> {
 }
 
 #[test]
-#[ignore = "has not run on a control plane yet: run it with --ignored"]
 fn each_way_in_which_a_node_fails_is_a_code() -> anyhow::Result<()> {
     rig::alone(TEN, async |rig| {
         let doctor = Doctor::of(&rig).await?;
