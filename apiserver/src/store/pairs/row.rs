@@ -78,8 +78,6 @@ pub(super) struct Page {
     shorter: i64,
     /// The shortest window of a pair.
     least: i64,
-    /// How far a start may move back.
-    back: i64,
     seen: u64,
 }
 
@@ -93,7 +91,6 @@ impl Page {
             longer: millis(SLACK),
             shorter: gap.saturating_add(millis(SLACK)),
             least: millis(asked.resolution / Series::LEAST_PART).max(1),
-            back: millis(SLACK),
             seen: seen.0,
         }
     }
@@ -146,15 +143,12 @@ impl Row {
             && stamped >= page.least
             && stamped <= longest
             && stamped.saturating_add(page.shorter) >= passed;
-        let runs_on = total >= self.cpu.total
-            && point.started.is_none_or(|started| {
-                let started = started.as_millis();
-                started < self.cpu.at && self.started.saturating_sub(started) <= page.back
-            });
+        let started = point.started.map_or(NEVER, Timestamp::as_millis);
+        let runs_on = total >= self.cpu.total && started == self.started && started < self.cpu.at;
         (is_known && fits && runs_on).then(|| Self {
             cpu: Cpu { total, at },
             earlier: self.cpu,
-            started: point.started.map_or(NEVER, Timestamp::as_millis),
+            started,
             beside: Beside::new(point),
             seen: Seen(page.seen | (self.seen.0 & IS_START_UNSURE)),
         })

@@ -199,9 +199,14 @@ fn the_frequent_case_is_what_the_series_makes_of_it() {
     for _ in 0..200_000 {
         let gap = one_of(&[-1, 0, 100, 15_000, 60_000]);
         let stored_at = BEGIN + one_of(&[-90_000, -15_000, 0, 15_000]);
+        let began = one_of(&[5, BEGIN - 100_000]);
         let started = one_of(&[
             -1,
             0,
+            began,
+            began,
+            began,
+            began,
             BEGIN - 110_001,
             BEGIN - 110_000,
             BEGIN - 1,
@@ -209,7 +214,6 @@ fn the_frequent_case_is_what_the_series_makes_of_it() {
             BEGIN + 1,
             BEGIN + 14_000,
         ]);
-        let began = one_of(&[5, BEGIN - 100_000]);
         let first = point(Some(cpu(1_000, stored_at)), Some(began), 3);
         let mut row = Row::first(&first, &Page::new(asked(BEGIN, None)));
         row.take(&first, &Page::new(asked(BEGIN + 1, Some(1))));
