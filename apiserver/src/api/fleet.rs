@@ -1,7 +1,7 @@
 //! `fleet.tributary.dev`: who scrapes which node, and why a node has no metrics
 //! (docs/decisions/0029-fleet-group.md).
 //!
-//! Each kind is a file here: its [`Resource`](super::kinds::Resource), its status,
+//! Each kind is a file here: its [`Resource`](crate::k8s::resource::Resource), its status,
 //! the schema and the columns of that. What is the same for all is in this file.
 
 pub(super) mod frontends;

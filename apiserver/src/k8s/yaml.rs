@@ -1,8 +1,8 @@
 //! YAML as sigs.k8s.io/yaml prints it: made from JSON, keys in natural order,
 //! sequences no deeper than their key.
 //!
-//! For people and small answers; a list is turned item by item, see
-//! [`super::writer`]. Only line folding is left out: it means nothing.
+//! For people and small answers; a list is turned item by item. Only line folding is left
+//! out: it means nothing.
 
 mod plain;
 

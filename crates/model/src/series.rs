@@ -291,7 +291,8 @@ impl Series {
     fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
         let newest = self.newest;
         if !is_close {
-            self.earlier = newest;
+            // No start stands in for a sample any longer.
+            (self.earlier, self.is_start_unsure) = (newest, false);
         } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
             // One that is close after the other all the time: wait for one that is not.
             return;

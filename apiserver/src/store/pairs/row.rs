@@ -64,6 +64,7 @@ const AT_SHIFT: u32 = 19;
 const IS_START_UNSURE: u64 = 4;
 const IS_STEPPED: u64 = 2;
 const IS_MISSING: u64 = 1;
+const FLAGS: u64 = IS_START_UNSURE | IS_STEPPED | IS_MISSING;
 /// While one of these is set nothing is served.
 const SERVES_NOTHING: u64 = IS_STEPPED | IS_MISSING;
 
@@ -134,7 +135,7 @@ impl Row {
     fn next(&self, point: &ContainerPoint, page: &Page) -> Option<Self> {
         let cpu = point.cpu?;
         let (total, at) = (cpu.total.0, cpu.at.as_millis());
-        let is_known = self.seen.0 & SERVES_NOTHING == 0 && page.asked.gap.is_some();
+        let is_known = self.seen.0 & FLAGS == 0 && page.asked.gap.is_some();
         // Without a sample before this is out of range.
         let stamped = at.checked_sub(self.cpu.at)?;
         let passed = page.at.saturating_sub(self.seen.at().as_millis());
@@ -150,7 +151,7 @@ impl Row {
             earlier: self.cpu,
             started,
             beside: Beside::new(point),
-            seen: Seen(page.seen | (self.seen.0 & IS_START_UNSURE)),
+            seen: Seen(page.seen),
         })
     }
 
