@@ -1,7 +1,7 @@
 //! Breaks a fleet of real processes and looks whether anybody sees a gap.
 //!
 //! - [`proxy`]: cuts, stalls, resets and half-opens connections
-//! - [`tributary_testkit::program`]: a process of the product, and signals to it
+//! - programs of the testkit: processes of the product, and signals to them
 //! - [`fleet`]: a simulated cluster and both components, every connection through a proxy
 //! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
