@@ -132,7 +132,7 @@ impl Series {
         if new.at == newest.at {
             if self.is_stepped {
                 // What came between was odd.
-                (self.earlier, self.is_stepped) = (None, false);
+                (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
             }
             self.started = started;
             self.repeat(new, sight, asked);
@@ -236,7 +236,7 @@ impl Series {
         } else if fits((newest, sight), new, asked) && !is_of_earlier_run {
             if self.is_stepped {
                 // The one between was odd.
-                (self.earlier, self.is_stepped) = (None, false);
+                (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
             }
             self.started = started;
             self.advance(new, is_close, asked);
@@ -291,7 +291,7 @@ impl Series {
     fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
         let newest = self.newest;
         if !is_close {
-            // No start stands in for a sample any longer.
+            // What stands in from here on is a sample.
             (self.earlier, self.is_start_unsure) = (newest, false);
         } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
             // One that is close after the other all the time: wait for one that is not.
