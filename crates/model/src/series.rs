@@ -291,7 +291,7 @@ impl Series {
     fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
         let newest = self.newest;
         if !is_close {
-            // What stands in from here on is a sample.
+            // From here on the earlier point is a sample.
             (self.earlier, self.is_start_unsure) = (newest, false);
         } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
             // One that is close after the other all the time: wait for one that is not.
