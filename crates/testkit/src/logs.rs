@@ -2,10 +2,18 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{
+    Dispatch, Level,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
+
+/// A second subscriber, which wants nothing and is never dropped. While there is only one, tracing asks the thread that
+/// comes to a line first whether the line is wanted, and remembers the answer for all threads. Another test may be
+/// first, and its thread collects nothing. Of two or more, all are asked.
+static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// The lines that were logged. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +23,7 @@ impl Lines {
     /// Collects the lines of this thread, of `level` and above and without dates, until the guard is
     /// dropped.
     pub fn collect(level: Level) -> (Self, DefaultGuard) {
+        LazyLock::force(&SECOND);
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -42,5 +51,25 @@ impl io::Write for Lines {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn say() {
+        tracing::info!("said");
+    }
+
+    #[test]
+    fn a_line_that_another_thread_came_to_first_is_collected() {
+        let (lines, _guard) = Lines::collect(Level::INFO);
+        thread::spawn(say).join().unwrap();
+        assert_eq!(lines.text(), "");
+        say();
+        assert_eq!(lines.text(), " INFO tributary_testkit::logs::tests: said\n");
     }
 }
