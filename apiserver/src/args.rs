@@ -170,7 +170,7 @@ pub struct AuthorizationArgs {
     ///
     /// Users with a cached result are served through an outage of the Kubernetes
     /// API. Other users are refused in the meantime.
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = GoDuration::read_positive)]
     pub review_outage_ttl: Duration,
 }
 
@@ -299,7 +299,7 @@ pub struct SampleArgs {
 /// Reads `--bus-recheck-interval`. With 0 an open stream would be checked without
 /// end, which is not what 0 means elsewhere.
 fn read_recheck(text: &str) -> Result<Duration, String> {
-    let interval = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let interval = GoDuration::read_positive(text).map_err(|error| error.to_string())?;
     if interval < Duration::from_secs(1) {
         return Err("must be at least 1s".to_owned());
     }
@@ -308,7 +308,7 @@ fn read_recheck(text: &str) -> Result<Duration, String> {
 
 /// Reads `--max-sample-age`. With 0 nothing would ever be served.
 fn read_sample_age(text: &str) -> Result<Duration, String> {
-    let age = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let age = GoDuration::read_positive(text).map_err(|error| error.to_string())?;
     if age.is_zero() {
         return Err("must be longer than 0s: with it nothing would ever be served".to_owned());
     }

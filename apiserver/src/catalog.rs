@@ -22,9 +22,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, mem,
     ops::Bound,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::Arc,
 };
 
+use parking_lot::{Mutex, RwLock};
 use tributary_model::{NodeName, PodKey, Roster, RosterPod};
 
 pub use self::labels::Labels;
@@ -287,15 +288,15 @@ impl Catalog {
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Records) -> T) -> T {
-        ask(&self.records.read().unwrap_or_else(PoisonError::into_inner))
+        ask(&self.records.read())
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Records) -> T) -> T {
-        change(&mut self.records.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.records.write())
     }
 
     fn texts<T>(&self, edit: impl FnOnce(&mut Interner) -> T) -> T {
-        edit(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
+        edit(&mut self.texts.lock())
     }
 }
 

@@ -7,11 +7,9 @@ mod outcome;
 mod pairs;
 mod points;
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::RwLock;
 use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::points::Points;
@@ -171,10 +169,10 @@ impl Store {
     }
 
     fn read<T>(&self, ask: impl FnOnce(&Points) -> T) -> T {
-        ask(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        ask(&self.0.read())
     }
 
     fn write<T>(&self, change: impl FnOnce(&mut Points) -> T) -> T {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.0.write())
     }
 }

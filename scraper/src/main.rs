@@ -6,6 +6,7 @@ use tributary_runtime::{args, exit};
 
 /// Of the allocators that were measured the one that holds the least
 /// (docs/decisions/0014-allocator.md).
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

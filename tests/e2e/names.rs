@@ -31,6 +31,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--list",
     "--max-log-requests",
     "--previous",
+    "--profile",
     "--raw",
     "--release",
     "--reuse-values",

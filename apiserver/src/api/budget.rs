@@ -6,12 +6,10 @@
 //! memory of the process. What finds no room is asked to come again, at once: those
 //! who wait would hold what they have so far, and might wait for each other.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use axum::extract::Request;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -98,7 +96,7 @@ impl Budget {
 impl Inner {
     fn of_tenants(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
         let locked = self.of_tenants.lock();
-        locked.unwrap_or_else(PoisonError::into_inner)
+        locked
     }
 
     /// Takes `steps` for an answer to `tenant`.

@@ -13,7 +13,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     convert::Infallible,
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +24,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::stream;
+use parking_lot::Mutex;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep_until},
@@ -105,10 +106,8 @@ impl Watches {
         })
     }
 
-    fn callers(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        self.by_caller
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn callers(&self) -> parking_lot::MutexGuard<'_, HashMap<Arc<str>, usize>> {
+        self.by_caller.lock()
     }
 }
 

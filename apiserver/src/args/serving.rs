@@ -140,6 +140,6 @@ pub struct ServingArgs {
     pub shutdown_send_retry_after: bool,
 
     /// How long requests in flight may take after `--shutdown-delay-duration`.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = GoDuration::read_positive)]
     pub shutdown_grace_period: Duration,
 }

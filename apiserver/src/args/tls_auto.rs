@@ -3,6 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use clap::Args;
+use tributary_runtime::duration::GoDuration;
 
 /// Flags about a certificate that the frontends make and renew themselves.
 #[derive(Args, Clone, Debug)]
@@ -63,7 +64,7 @@ pub struct TlsAutoArgs {
     ///
     /// They are renewed when a third of it is left. At least twelve times
     /// `--tls-auto-overlap`.
-    #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "2160h", value_parser = GoDuration::read_positive)]
     pub tls_auto_validity: Duration,
 
     /// How long a new CA is trusted everywhere before its certificate is used, and an
@@ -71,7 +72,7 @@ pub struct TlsAutoArgs {
     ///
     /// Longer than kubelets need to bring a changed ConfigMap into pods, which is up
     /// to two minutes.
-    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = GoDuration::read_positive)]
     pub tls_auto_overlap: Duration,
 }
 

@@ -5,7 +5,7 @@ use std::{
     fmt::{Debug, Write as _},
     hash::{BuildHasher as _, RandomState},
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,6 +17,7 @@ use kube::{
     Client, Resource,
     api::{PostParams, Request},
 };
+use parking_lot::Mutex;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -310,7 +311,7 @@ impl Reviews {
     /// Logs the error now and then, because callers do not see it.
     fn log(&self, kind: &str, error: &ReviewError) {
         let now = Instant::now();
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged.lock();
         if logged.is_none_or(|at| at + LINES_APART <= now) {
             *logged = Some(now);
             warn!(kind, %error, "unable to review");

@@ -12,17 +12,13 @@
 //! - A question in flight is known while a request waits for it, and no longer.
 //! - Denials have their own limit: strangers can cause any number of them, and evict no approval.
 
-use std::{
-    fmt,
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared},
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{task::JoinSet, time::Instant};
 
 use self::entries::{Entries, Found};
@@ -270,7 +266,7 @@ impl<V, E> Drop for Entry<V, E> {
 }
 
 fn lock<T>(entries: &Mutex<T>) -> MutexGuard<'_, T> {
-    entries.lock().unwrap_or_else(PoisonError::into_inner)
+    entries.lock()
 }
 
 impl<V, E> fmt::Debug for Cache<V, E> {

@@ -2,13 +2,11 @@
 
 use std::{
     fmt,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -94,7 +92,7 @@ impl Refused {
 impl OfKind {
     fn allow(&self) -> bool {
         let now = Instant::now();
-        let mut last = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.said.lock();
         let may = last.is_none_or(|last| now >= last + APART);
         if may {
             *last = Some(now);

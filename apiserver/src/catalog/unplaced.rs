@@ -5,12 +5,7 @@
 //! leaves us without, and then anybody may claim a pod. So these are asked for one
 //! by one. It takes the verb `get` on pods, which is not granted by default.
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
 use http::{HeaderValue, header};
 use k8s_openapi::api::core::v1::Pod;
@@ -18,6 +13,7 @@ use kube::{
     Client, Error, Resource as _,
     api::{GetParams, Request},
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -93,7 +89,7 @@ impl Unplaced {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PodKey, Asked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

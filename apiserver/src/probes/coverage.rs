@@ -11,12 +11,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tributary_model::{NodeName, Timestamp};
 use tributary_runtime::selector::Selector;
@@ -65,7 +66,7 @@ impl Coverage {
     pub(crate) fn check(&self) -> Result<(), String> {
         let now = Instant::now();
         // Locked while it is computed: others would find out the same.
-        let mut result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut result = self.result.lock();
         match &*result {
             Some((at, found)) if now < *at + STANDS => found.clone(),
             _ => {

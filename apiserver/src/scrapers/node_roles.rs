@@ -7,12 +7,13 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
     sync::{
-        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tributary_model::NodeName;
 use tributary_proto::limits::NODES_PER_STREAM;
 
@@ -123,12 +124,12 @@ impl NodeRoles {
 
     /// Who is connected, once for each stream, in the order in which they came.
     pub fn publishers(&self) -> Vec<Publisher> {
-        let present = self.present.read().unwrap_or_else(PoisonError::into_inner);
+        let present = self.present.read();
         present.values().cloned().collect()
     }
 
     fn present_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<u64, Publisher>> {
-        self.present.write().unwrap_or_else(PoisonError::into_inner)
+        self.present.write()
     }
 
     /// A place for what the publisher `source` says on one stream, of any node.
@@ -154,7 +155,7 @@ impl NodeRoles {
     /// Who has to do with `node`.
     pub fn of(&self, node: &str) -> Scrapers {
         let mut scrapers = Scrapers::default();
-        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        let said = self.said.read();
         let stream_roles = said.get(node).into_iter().flatten();
         for claim in stream_roles.filter(|claim| (claim.may.0)(node)) {
             let list = match claim.role {
@@ -173,12 +174,12 @@ impl NodeRoles {
 
     /// Whether any publisher reports its roles. Older scrapers and a single one do not.
     pub fn any(&self) -> bool {
-        let said = self.said.read().unwrap_or_else(PoisonError::into_inner);
+        let said = self.said.read();
         !said.is_empty()
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut HashMap<NodeName, Vec<Claim>>) -> T) -> T {
-        change(&mut self.said.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.said.write())
     }
 }
 
@@ -355,17 +356,17 @@ mod tests {
         let node_roles = NodeRoles::default();
         let allowed = Arc::new(RwLock::new(vec!["n2"]));
         let known = Arc::clone(&allowed);
-        let may = move |node: &str| known.read().unwrap().contains(&node);
+        let may = move |node: &str| known.read().contains(&node);
         let mut a = node_roles.stream_roles_among("a".into(), may);
         a.take(Some(Role::Owner), nodes(&["n1", "n2"]));
         assert!(node_roles.of("n1").is_empty());
         assert_eq!(node_roles.of("n2").owners, ["a".into()]);
-        *allowed.write().unwrap() = vec!["n1"];
+        *allowed.write() = vec!["n1"];
         assert_eq!(node_roles.of("n1").owners, ["a".into()]);
         assert!(node_roles.of("n2").is_empty());
         // It may give up what it may not have.
         a.take(None, nodes(&["n2"]));
-        *allowed.write().unwrap() = vec!["n1", "n2"];
+        *allowed.write() = vec!["n1", "n2"];
         assert!(node_roles.of("n2").is_empty());
     }
 

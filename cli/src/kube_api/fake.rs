@@ -1,14 +1,10 @@
 //! An API that answers from a table.
 
-use std::{
-    collections::BTreeMap,
-    future::ready,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
 
 use http::{Request, Response, header};
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::service_fn;
 
@@ -38,14 +34,14 @@ impl Fake {
 
     /// The paths that were asked for.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 
     pub(crate) fn api(&self) -> KubeApi {
         let fake = self.clone();
         let service = service_fn(move |request: Request<Body>| {
             let path = request.uri().to_string();
-            fake.asked.lock().unwrap().push(path.clone());
+            fake.asked.lock().push(path.clone());
             let path = path.replace("?limit=500&", "?").replace("&limit=500", "");
             let path = path.replace("?limit=500", "");
             let missing = json!({ "message": format!("{path} not found") });

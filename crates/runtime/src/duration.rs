@@ -52,6 +52,13 @@ impl GoDuration {
     }
 }
 
+/// At most 292 years, the longest that there is in Go.
+impl From<Duration> for GoDuration {
+    fn from(span: Duration) -> Self {
+        Self(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
 impl FromStr for GoDuration {
     type Err = BadDuration;
 

@@ -3,10 +3,7 @@
 //!
 //! A check runs at request time and has no state of its own, so its result cannot be stale.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use axum::{
     Router,
@@ -16,6 +13,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
+use parking_lot::Mutex;
 use tracing::info;
 
 /// A named check. The result is `Ok`, or the reason of the failure.
@@ -168,10 +166,7 @@ impl Endpoint {
 
     /// Logs failures, once per change, because callers may not keep the response.
     fn tell(&self, failing: &str) {
-        let mut last_logged = self
-            .last_logged
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last_logged = self.last_logged.lock();
         if *last_logged == failing {
             return;
         }

@@ -6,11 +6,9 @@
 //!
 //! The client itself observes the status of every response. So every kind of request counts.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use ::kube::{Client, Config, client::Body};
 use arc_swap::ArcSwap;
@@ -251,7 +249,7 @@ impl fmt::Debug for Credentials {
 }
 
 fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock()
 }
 
 #[cfg(test)]

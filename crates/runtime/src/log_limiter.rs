@@ -1,10 +1,8 @@
 //! Limits how often a log line is written.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The shortest time between two lines.
@@ -18,7 +16,7 @@ impl LogLimiter {
     /// Whether a line may be written now. If so, how many were suppressed before it.
     pub fn allow(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let (last, suppressed) = &mut *state;
         if last.is_some_and(|last| now < last + APART) {
             *suppressed += 1;

@@ -17,14 +17,11 @@ mod metrics;
 mod panics;
 mod path;
 
-use std::{
-    fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use http::Extensions;
+use parking_lot::{Mutex, MutexGuard};
 use rustls_pki_types::CertificateDer;
 use tokio::{
     sync::Semaphore,
@@ -186,7 +183,7 @@ impl ConnectionNotes {
     }
 
     fn lock(&self) -> MutexGuard<'_, Extensions> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -81,24 +83,17 @@ impl Aggregator {
     }
 
     pub(crate) fn set_frontends(&self, frontends: Vec<SocketAddr>) {
-        *self
-            .frontends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = frontends.into();
+        *self.frontends.lock() = frontends.into();
     }
 
     pub(crate) fn set_trust(&self, pki: &Pki, trust: &FrontendTrust) -> Result<(), Error> {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client(pki, trust)?;
+        *self.client.lock() = client(pki, trust)?;
         Ok(())
     }
 
     /// Whether there is a frontend to proxy to.
     pub(crate) fn serves(&self) -> bool {
-        !self
-            .frontends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
+        !self.frontends.lock().is_empty()
     }
 
     /// Passes a request on to the frontends in turn, until one answers.
@@ -111,17 +106,8 @@ impl Aggregator {
         body: Bytes,
         caller: &Identity,
     ) -> Result<Response<Body>, Refusal> {
-        let frontends = Arc::clone(
-            &self
-                .frontends
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        let client = self
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let frontends = Arc::clone(&self.frontends.lock());
+        let client = self.client.lock().clone();
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let headers = headers(parts, caller, turn);
         for index in 0..frontends.len() {

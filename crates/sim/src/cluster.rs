@@ -10,7 +10,9 @@ mod state;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -98,15 +100,12 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// Whether this list or watch is one that is never answered.
     pub(crate) fn is_unanswered(&self, plural: &str) -> bool {
-        let mut unanswered = self
-            .unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = self.unanswered.lock();
         let left = unanswered.get_mut(plural).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     }
@@ -224,11 +223,7 @@ impl Cluster {
 
     /// Changes what is wrong with the Kubernetes API, cutting its connections.
     pub async fn set_api_fault(&self, fault: ApiFault) {
-        *self
-            .shared
-            .api_fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = fault;
+        *self.shared.api_fault.lock() = fault;
         self.api_gate.set(fault != ApiFault::Refuse).await;
     }
 
@@ -245,18 +240,14 @@ impl Cluster {
 
     /// The next `count` lists and watches of `plural` are taken and never answered, whatever happens later.
     pub fn leave_unanswered(&self, plural: &str, count: u32) {
-        let mut unanswered = self
-            .shared
-            .unanswered
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = self.shared.unanswered.lock();
         unanswered.insert(plural.to_owned(), count);
     }
 
     /// How many of those have not come yet.
     pub fn still_to_be_unanswered(&self, plural: &str) -> u32 {
         let unanswered = self.shared.unanswered.lock();
-        let unanswered = unanswered.unwrap_or_else(PoisonError::into_inner);
+        let unanswered = unanswered;
         unanswered.get(plural).copied().unwrap_or_default()
     }
 
@@ -322,13 +313,12 @@ impl Cluster {
     pub async fn stop(self) {
         self.close_watches();
         self.shared.stop.cancel();
-        let mut tasks =
-            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
         while tasks.join_next().await.is_some() {}
     }
 
     fn kubelets(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Kubelet>>> {
-        self.kubelets.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kubelets.lock()
     }
 
     fn kubelet(&self, node: &str) -> Result<Arc<Kubelet>, Error> {

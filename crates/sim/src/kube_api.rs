@@ -12,7 +12,7 @@ mod watch;
 mod write;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,10 +109,7 @@ async fn answer(
     request: Request<Incoming>,
     holder: Option<Arc<Identity>>,
 ) -> Result<Response<Body>, Refusal> {
-    let fault = *shared
-        .api_fault
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let fault = *shared.api_fault.lock();
     match fault {
         ApiFault::Status(code) => return Err(Refusal::simulated(code)),
         ApiFault::Hang => std::future::pending().await,

@@ -10,8 +10,10 @@ mod serves;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -113,17 +115,11 @@ impl Kubelet {
     }
 
     pub(crate) fn stats(&self) -> KubeletStats {
-        self.stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.stats.lock().clone()
     }
 
     pub(crate) fn requests(&self) -> u64 {
-        self.stats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .requests
+        self.stats.lock().requests
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -136,7 +132,7 @@ impl Kubelet {
         let credential = pki.server(Ca::Cluster, &names)?;
         let clients = self.shared.pki.ca_der(Ca::Cluster);
         let tls = tls::server_config(&credential, Some(clients))?;
-        *self.tls.lock().unwrap_or_else(PoisonError::into_inner) = tls;
+        *self.tls.lock() = tls;
         Ok(())
     }
 
@@ -150,10 +146,7 @@ impl Kubelet {
         let open = fault != Fault::Refuse;
         let cuts = fault.cuts();
         self.replayed.store(0, Ordering::Release);
-        let before = std::mem::replace(
-            &mut *self.fault.lock().unwrap_or_else(PoisonError::into_inner),
-            fault,
-        );
+        let before = std::mem::replace(&mut *self.fault.lock(), fault);
         if cuts || before.cuts() {
             self.gate.set(open).await;
         }
@@ -161,18 +154,15 @@ impl Kubelet {
 
     /// Changes which page there is, for requests that come from now on.
     pub(crate) fn set_serves(&self, serves: Serves) {
-        *self.serves.lock().unwrap_or_else(PoisonError::into_inner) = serves;
+        *self.serves.lock() = serves;
     }
 
     fn serves(&self) -> Serves {
-        *self.serves.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.serves.lock()
     }
 
     fn fault(&self) -> Fault {
-        self.fault
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.fault.lock().clone()
     }
 
     /// Accepts connections until the kubelet is stopped.
@@ -190,7 +180,7 @@ impl Kubelet {
             Fault::Hang => None,
             Fault::WrongCertificate => Some(Arc::clone(&self.shared.wrong_tls)),
             _ => {
-                let shown = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+                let shown = self.tls.lock();
                 Some(Arc::clone(&shown))
             }
         };
@@ -373,7 +363,7 @@ impl Kubelet {
     }
 
     fn count(&self, change: impl FnOnce(&mut KubeletStats)) {
-        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.stats.lock());
     }
 }
 

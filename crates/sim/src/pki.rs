@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
@@ -166,7 +167,7 @@ impl Pki {
         let credential = self.sign(ca, params)?;
         if ca == Ca::Cluster {
             let identity = Identity::certificate(user, groups, &sha256(&credential.der));
-            let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut clients = self.clients.lock();
             clients.insert(credential.der.to_vec(), Arc::new(identity));
         }
         Ok(credential)
@@ -174,11 +175,7 @@ impl Pki {
 
     /// Who holds this client certificate, if we issued it.
     pub(crate) fn holder(&self, certificate: &CertificateDer<'_>) -> Option<Arc<Identity>> {
-        self.clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(certificate.as_ref())
-            .cloned()
+        self.clients.lock().get(certificate.as_ref()).cloned()
     }
 
     pub(crate) fn ca_der(&self, ca: Ca) -> CertificateDer<'static> {

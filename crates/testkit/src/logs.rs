@@ -2,9 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
 };
 
+use parking_lot::Mutex;
 use tracing::{
     Dispatch, Level,
     subscriber::{DefaultGuard, NoSubscriber},
@@ -37,14 +38,14 @@ impl Lines {
 
     /// All of them.
     pub fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.0.lock();
         String::from_utf8_lossy(&lines).into_owned()
     }
 }
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lock();
         lines.extend_from_slice(bytes);
         Ok(bytes.len())
     }

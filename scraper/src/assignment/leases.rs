@@ -3,14 +3,7 @@
 mod once_a_minute;
 mod read;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    future::Future,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, future::Future, pin::pin, sync::Arc, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -21,6 +14,7 @@ use kube::{
     Client, Error, Resource as _,
     api::{DeleteParams, Patch, PatchParams, Preconditions, Request},
 };
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::{Notify, watch},
     time::{sleep, timeout},
@@ -391,13 +385,11 @@ struct LeaseState {
 
 impl LeaseState {
     fn lock(&self) -> MutexGuard<'_, Membership> {
-        self.membership
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.membership.lock()
     }
 
     fn objects(&self) -> MutexGuard<'_, HashMap<Member, (String, String)>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
+        self.objects.lock()
     }
 
     /// Applies a change. Returns how many Leases were dropped, because there are too many.

@@ -9,10 +9,11 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore, sign::SingleCertAndKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::sync::watch;
@@ -156,7 +157,7 @@ impl Credentials {
     /// A few small files, from memory as a rule: not worth another thread.
     fn look(&self) -> Result<(Arc<Access>, bool), Unusable> {
         let lock = self.0.looking.lock();
-        let _looking = lock.unwrap_or_else(PoisonError::into_inner);
+        let _looking = lock;
         let material = self.0.files.read()?;
         let stored = self.0.current.borrow().clone();
         if let Some(stored) = stored.filter(|stored| stored.material == material) {

@@ -1,10 +1,8 @@
 //! The two newest readings of every node, and every mailbox.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::{ScrapeFailure, node_refused};
 
@@ -148,7 +146,7 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 }
 

@@ -120,7 +120,7 @@ impl Following {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use tokio::time::Instant;
 
@@ -137,7 +137,7 @@ mod tests {
             .collect();
         let answers = Mutex::new(answers.into_iter());
         Arc::new(move |_| {
-            let next = answers.lock().unwrap().next();
+            let next = answers.lock().next();
             Box::pin(async move {
                 let Some((after, found)) = next else {
                     return std::future::pending().await;

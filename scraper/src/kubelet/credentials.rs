@@ -12,15 +12,12 @@ mod sources;
 mod tls;
 mod verifier;
 
-use std::{
-    fmt, io,
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{fmt, io, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use kube::Config;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
@@ -190,7 +187,7 @@ impl Credentials {
     }
 
     fn looks(&self) -> MutexGuard<'_, (Instant, ReloadReporter)> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looks.lock()
     }
 
     /// A few small files, from memory as a rule: not worth another thread.

@@ -6,7 +6,7 @@ use std::{error::Error, io, time::Duration};
 use http::StatusCode;
 use rustls::{CertificateError, OtherError};
 use tributary_model::Endpoint;
-use tributary_runtime::tls::Refusal;
+use tributary_runtime::{duration::GoDuration, tls::Refusal};
 
 use super::{decode::Undecodable, endpoints::Answer};
 
@@ -125,7 +125,7 @@ impl ScrapeError {
             Stage::Body => "reading the answer",
             Stage::Room => "waiting for the memory of other large pages",
         };
-        let limit = humantime::format_duration(limit);
+        let limit = GoDuration::from(limit);
         Self::new(
             Reason::Timeout,
             format!("timeout during {during}: --kubelet-request-timeout is {limit}"),

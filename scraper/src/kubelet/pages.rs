@@ -8,11 +8,9 @@
 //! from theirs: it takes as many as fit into the room. Decoding takes as long as
 //! the page is, so large ones are decoded one after another.
 
-use std::{
-    ops::RangeInclusive,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{ops::RangeInclusive, sync::Arc};
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -128,12 +126,12 @@ impl Buffers {
     const LARGEST_KEPT: usize = 256 << 10;
 
     fn take(&self) -> Vec<u8> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         kept.pop().unwrap_or_default()
     }
 
     fn give(&self, mut buffer: Vec<u8>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.0.lock();
         if kept.len() < Self::KEPT && buffer.capacity() <= Self::LARGEST_KEPT {
             buffer.clear();
             kept.push(buffer);

@@ -1,13 +1,9 @@
 //! A server in place of a kubelet that answers with prepared bytes, right or
 //! wrong, which no HTTP library would send.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
@@ -120,7 +116,7 @@ impl Server {
 
     /// The requests so far.
     pub(crate) fn requests(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 
     /// Waits until this many connections were closed from here.
@@ -242,7 +238,7 @@ impl Talk {
             }
             let head = String::from_utf8(head).unwrap();
             let number = {
-                let mut all = self.asked.lock().unwrap();
+                let mut all = self.asked.lock();
                 all.push(Asked {
                     head,
                     ..asked.clone()

@@ -80,7 +80,7 @@ pub(crate) struct BenchArgs {
     pub(crate) report: Option<PathBuf>,
 
     /// The directory of the programs `tributary-scraper` and `tributary-apiserver`.
-    #[arg(long, default_value = "target/release")]
+    #[arg(long, default_value = "target/dist")]
     pub(crate) programs: PathBuf,
 
     /// The program metrics-server.

@@ -2,12 +2,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use kube::Client;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{runtime::Runtime, task::JoinSet};
@@ -130,7 +131,7 @@ impl Rig {
         let cluster = (&self.plane, &self.client, self.cluster.pki());
         let dir = self.dir().join(name);
         let node = RealNode::start(cluster, &self.assets, &dir, (name, certificate)).await?;
-        let mut real = self.real.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut real = self.real.lock();
         real.push(node);
         Ok(())
     }
@@ -187,10 +188,7 @@ impl Rig {
     /// Something had ended by itself before.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         let ran = self.plane.still_runs();
-        let real = self
-            .real
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let real = self.real.into_inner();
         let mut nodes = Ok(());
         for node in real {
             nodes = nodes.and(node.stop().await);
@@ -304,7 +302,7 @@ where
 }
 
 fn shared() -> anyhow::Result<Arc<Shared>> {
-    let mut slot = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slot = SHARED.lock();
     if let Some(shared) = slot.upgrade() {
         return Ok(shared);
     }

@@ -1,12 +1,7 @@
 //! What a scheduler and kubelets do for the pods of the real API: a pod gets a node, runs there, uses CPU and memory,
 //! and goes when it is deleted. The numbers are served by the simulated kubelet of its node.
 
-use std::{
-    collections::BTreeMap,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::StreamExt as _;
@@ -17,6 +12,7 @@ use kube::{
     api::{DeleteParams, PostParams, Preconditions},
     runtime::{WatchStreamExt as _, watcher},
 };
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use tracing::warn;
@@ -310,7 +306,7 @@ impl Workloads {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

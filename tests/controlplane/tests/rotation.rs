@@ -1,11 +1,6 @@
 //! Certificates are replaced while requests run, as an operator does it: both CAs in one file for a while.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::{Extension, Router, response::IntoResponse as _, routing::any};
@@ -14,6 +9,7 @@ use kube::{
     Client, Config,
     config::{KubeConfigOptions, Kubeconfig},
 };
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -66,9 +62,7 @@ impl Traffic {
             async move {
                 loop {
                     let answer = nodes(&rig).await;
-                    seen.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .take(answer);
+                    seen.lock().take(answer);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -79,8 +73,8 @@ impl Traffic {
         }
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> parking_lot::MutexGuard<'_, Seen> {
+        self.seen.lock()
     }
 
     /// Waits for fifty more answers, and for samples that are newer.
@@ -175,7 +169,7 @@ impl Spy {
         let note = Arc::clone(&shown);
         let answer = any(async move |Extension(peer): Extension<Peer>| {
             let own = peer.certificates.first().map(|own| own.to_vec());
-            *note.lock().unwrap_or_else(PoisonError::into_inner) = own;
+            *note.lock() = own;
             // So that the next request comes on a connection of its own.
             ([(CONNECTION, "close")], "{}").into_response()
         });
@@ -228,7 +222,7 @@ impl Spy {
         let wanted = wanted.first().context("a certificate")?.to_vec();
         eventually("the aggregator shows its new certificate", || async {
             answers(&rig.client, Self::PATH).await?;
-            let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let shown = self.shown.lock();
             anyhow::ensure!(shown.as_ref() == Some(&wanted), "another one");
             Ok(())
         })

@@ -23,7 +23,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use tributary_runtime::tls;
+use tributary_runtime::{duration::GoDuration, tls};
 
 use crate::fleet::Size;
 
@@ -39,7 +39,7 @@ struct Args {
     only: Option<Part>,
 
     /// How long the Kubernetes API is gone.
-    #[arg(long, value_name = "DURATION", default_value = "80s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", default_value = "80s", value_parser = GoDuration::read_positive)]
     api_gone: Duration,
 
     /// How many nodes each cluster has.

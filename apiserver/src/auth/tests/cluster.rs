@@ -1,14 +1,11 @@
 //! A scripted Kubernetes API.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower::BoxError;
 
@@ -30,11 +27,11 @@ pub(super) struct Asked(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Asked {
     pub(super) fn all(&self) -> Vec<(String, Value)> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().clone()
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().len()
     }
 
     /// The specs of all access reviews.
@@ -61,7 +58,7 @@ pub(super) fn cluster(
             let review: Value = serde_json::from_slice(&body)?;
             let before = seen.count();
             let spec = review["spec"].clone();
-            seen.0.lock().unwrap().push((kind.clone(), spec.clone()));
+            seen.0.lock().push((kind.clone(), spec.clone()));
             match reply(&kind, &spec, before) {
                 Reply::Json(code, body) => {
                     let body = Body::from(body.to_string().into_bytes());

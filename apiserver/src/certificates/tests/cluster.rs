@@ -1,17 +1,13 @@
 //! A Kubernetes API with a Secret, a ConfigMap and two APIServices.
 
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use kube::{Client, client::Body};
+use parking_lot::Mutex;
 use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -96,7 +92,7 @@ impl Cluster {
 
     fn answer(&self, head: &http::request::Parts, body: &[u8]) -> (u16, Value) {
         let path = head.uri.path();
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock();
         let found = state.objects.get(path).cloned();
         if state.hidden.iter().any(|hidden| hidden == path) {
             return (403, json!({ "message": "not allowed here" }));
@@ -139,15 +135,15 @@ impl Cluster {
     }
 
     pub(super) fn put(&self, path: &str, object: Value) {
-        self.0.lock().unwrap().keep(path, object);
+        self.0.lock().keep(path, object);
     }
 
     pub(super) fn get(&self, path: &str) -> Option<Value> {
-        self.0.lock().unwrap().objects.get(path).cloned()
+        self.0.lock().objects.get(path).cloned()
     }
 
     pub(super) fn delete(&self, path: &str) {
-        self.0.lock().unwrap().objects.remove(path);
+        self.0.lock().objects.remove(path);
     }
 
     /// Applies a merge patch to an object.
@@ -159,32 +155,32 @@ impl Cluster {
 
     /// Refuses writes to this path from now on.
     pub(super) fn close(&self, path: &str) {
-        self.0.lock().unwrap().closed.push(path.to_owned());
+        self.0.lock().closed.push(path.to_owned());
     }
 
     /// Refuses reads there from now on.
     pub(super) fn hide(&self, path: &str) {
-        self.0.lock().unwrap().hidden.push(path.to_owned());
+        self.0.lock().hidden.push(path.to_owned());
     }
 
     pub(super) fn open(&self) {
-        let mut state = self.0.lock().unwrap();
+        let mut state = self.0.lock();
         state.closed.clear();
         state.hidden.clear();
     }
 
     /// Lets another client be faster there from now on; none, if it is `None`.
     pub(super) fn occupy(&self, path: Option<&str>) {
-        self.0.lock().unwrap().busy = path.map(str::to_owned);
+        self.0.lock().busy = path.map(str::to_owned);
     }
 
     /// The writes since the last call.
     pub(super) fn written(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.0.lock().unwrap().written)
+        std::mem::take(&mut self.0.lock().written)
     }
 
     pub(super) fn now(&self) -> Timestamp {
-        let state = self.0.lock().unwrap();
+        let state = self.0.lock();
         let (date, began) = state.began;
         let past = i64::try_from(began.elapsed().as_secs()).unwrap();
         Timestamp::from_second(date.as_second() + past + state.set).unwrap()
@@ -192,7 +188,7 @@ impl Cluster {
 
     /// Moves the clock of the API by this many seconds.
     pub(super) fn set_clock(&self, by: i64) {
-        self.0.lock().unwrap().set += by;
+        self.0.lock().set += by;
     }
 
     /// The CAs that kube-apiserver trusts.
@@ -204,7 +200,7 @@ impl Cluster {
 
     /// The CAs that scrapers trust: what the kubelet has delivered.
     pub(super) fn mounted(&self) -> Vec<CertificateDer<'static>> {
-        let state = self.0.lock().unwrap();
+        let state = self.0.lock();
         let brought = |(at, _): &&(Instant, _)| at.elapsed() >= KUBELET;
         let newest = state.published.iter().rev().find(brought);
         // The first content is present when the pod starts.

@@ -1,12 +1,8 @@
 //! How many requests are answered at a time, and which of them have to make room.
 
-use std::{
-    cmp::Reverse,
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tributary_runtime::serve::Sending;
 
@@ -164,7 +160,7 @@ impl Room {
     }
 
     fn lock(&self) -> MutexGuard<'_, Places> {
-        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+        self.permits.lock()
     }
 }
 

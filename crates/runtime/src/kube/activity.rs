@@ -8,12 +8,14 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use ::kube::{Client, client::Body};
 use bytes::Bytes;
@@ -56,7 +58,7 @@ impl Watches {
     #[must_use]
     pub fn observe(&self, watch: &'static str, client: &Client) -> Client {
         let activity = Activity::new();
-        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observed = self.observed.lock();
         observed.push((watch, activity.clone()));
         let (through, namespace) = (client.clone(), client.default_namespace().to_owned());
         let send = move |request: Request<Body>| {
@@ -93,7 +95,7 @@ impl Watches {
     /// One entry per name. Several watches of one name count as one, with the longest silence and
     /// the sum of the counters.
     fn seen(&self) -> Vec<Seen> {
-        let observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let observed = self.observed.lock();
         let mut all: Vec<Seen> = Vec::new();
         for (watch, activity) in observed.iter() {
             let (silence, failures) = (activity.silence(), activity.failures());
@@ -330,7 +332,7 @@ mod tests {
         let body = Mutex::new(Some(StreamBody::new(body)));
         let client = Client::new(
             service_fn(move |_: Request<Body>| {
-                let body = body.lock().unwrap().take().unwrap();
+                let body = body.lock().take().unwrap();
                 async move { Ok::<_, BoxError>(Response::new(body)) }
             }),
             "default",

@@ -1,7 +1,7 @@
 //! How nodes and pods come, change and go while the cluster runs. Every change is an event for watchers.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -65,10 +65,7 @@ impl Cluster {
         {
             before.stop();
         }
-        self.tasks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spawn(kubelet.run(listener));
+        self.tasks.lock().spawn(kubelet.run(listener));
         self.shared.state().put_node(node);
         Ok(())
     }

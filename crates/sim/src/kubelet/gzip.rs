@@ -1,10 +1,10 @@
 //! Compressing a page without allocating a compressor for each: their state is ten times larger than a page.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use parking_lot::Mutex;
 
 /// Compressors kept for later; as many as pages can be made at once on a machine of that many cores.
 const KEPT: usize = 16;
@@ -18,7 +18,7 @@ pub(crate) struct Gzip(Mutex<Vec<Compress>>);
 impl Gzip {
     /// `text` as one gzip member, at the level a Go server uses for speed.
     pub(crate) fn compress(&self, text: &[u8]) -> io::Result<Bytes> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let kept = self.0.lock().pop();
         let mut compress = kept.unwrap_or_else(|| Compress::new(Compression::fast(), false));
         let mut out = Vec::with_capacity(text.len() / 4 + 256);
         out.extend_from_slice(&HEADER);
@@ -35,7 +35,7 @@ impl Gzip {
         out.extend_from_slice(&crc.sum().to_le_bytes());
         out.extend_from_slice(&crc.amount().to_le_bytes());
         compress.reset();
-        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.0.lock();
         if pool.len() < KEPT {
             pool.push(compress);
         }

@@ -1,10 +1,8 @@
 //! Limits a log line to one in a minute.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// The shortest time between two lines. A metric counts all events.
@@ -18,7 +16,7 @@ impl OnceAMinute {
     /// Whether a line may be written now.
     pub(super) fn allow(&self) -> bool {
         let now = Instant::now();
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.lock();
         if last.is_some_and(|last| now < last + APART) {
             return false;
         }

@@ -1,13 +1,9 @@
 //! What a kubelet would see of the processes meanwhile: probes, memory, and what is served.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -106,7 +102,7 @@ async fn probe(ask: impl AsyncFn() -> bool, seen: Arc<Mutex<Seen>>) {
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    seen.lock()
 }
 
 async fn plain(admin: SocketAddr) -> std::io::Result<String> {

@@ -1,7 +1,6 @@
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex},
-};
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::Mutex;
 
 use ::kube::{client::Body, core::Status};
 use bytes::Bytes;
@@ -95,21 +94,21 @@ enum Answer {
 
 impl Api {
     fn client(&self, answers: &[Answer]) -> Client {
-        *self.answers.lock().unwrap() = answers.iter().copied().collect();
+        *self.answers.lock() = answers.iter().copied().collect();
         let api = self.clone();
         let answer = move |request: http::Request<Body>| {
             assert_eq!(request.headers()[header::ACCEPT], "text/words");
             let uri = request.uri().to_string();
             let uri = uri.trim_start_matches("/api/v1/words?").to_owned();
-            api.asked.lock().unwrap().push(uri);
-            let answer = api.answers.lock().unwrap().pop_front();
+            api.asked.lock().push(uri);
+            let answer = api.answers.lock().pop_front();
             async move { Ok::<_, BoxError>(respond(answer)) }
         };
         Client::new(service_fn(answer), "default")
     }
 
     fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().clone()
     }
 }
 
@@ -306,9 +305,9 @@ async fn a_list_of_one_object_that_is_too_long_is_no_list() {
 /// An API whose list, and whose watch, say this; and what is counted of it.
 async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<String>, String) {
     let api = Api::default();
-    *api.answers.lock().unwrap() = [Answer::Whole(200, list), Answer::Open(watch)].into();
+    *api.answers.lock() = [Answer::Whole(200, list), Answer::Open(watch)].into();
     let answer = move |_: http::Request<Body>| {
-        let answer = api.answers.lock().unwrap().pop_front();
+        let answer = api.answers.lock().pop_front();
         async move { Ok::<_, BoxError>(respond(answer)) }
     };
     let watches = crate::kube::Watches::new(crate::kube::Limits::default());

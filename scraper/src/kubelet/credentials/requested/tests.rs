@@ -1,13 +1,10 @@
-use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::{collections::VecDeque, convert::Infallible, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tributary_sim::nulled;
@@ -38,9 +35,9 @@ fn api(answers: &[Answer]) -> (Client, Asked) {
             let body = body.collect().await.unwrap().to_bytes();
             let body = serde_json::from_slice(&body).unwrap();
             let path = parts.uri.path().to_owned();
-            seen.lock().unwrap().push((path, body, Instant::now()));
+            seen.lock().push((path, body, Instant::now()));
             let answer = {
-                let mut left = left.lock().unwrap();
+                let mut left = left.lock();
                 let next = left.front().unwrap().clone();
                 if left.len() > 1 {
                     left.pop_front();
@@ -118,7 +115,7 @@ impl Keeper {
 
     /// Seconds since the start at which the API was asked.
     fn asked(&self) -> Vec<u64> {
-        let asked = self.asked.lock().unwrap();
+        let asked = self.asked.lock();
         let since = |at: &Instant| at.duration_since(self.start).as_secs();
         asked.iter().map(|(_, _, at)| since(at)).collect()
     }
@@ -134,7 +131,7 @@ async fn after(seconds: u64) {
 async fn a_token_for_ten_minutes_is_requested_and_shown() {
     let keeper = Keeper::start(&[Answer::Token("one", 600)]);
     assert_eq!(keeper.shown().await.unwrap(), "Bearer one");
-    let asked = keeper.asked.lock().unwrap();
+    let asked = keeper.asked.lock();
     assert_eq!(
         asked[0].0,
         "/api/v1/namespaces/monitoring/serviceaccounts/reader/token"
