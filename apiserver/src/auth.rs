@@ -160,8 +160,8 @@ impl Auth {
         }
     }
 
-    /// Tells the server which connections are the front proxy's before it reads from
-    /// them: its first request may already be a large one.
+    /// Reports to the server which connections are the front proxy's, before it reads from them: the first request may
+    /// already be large.
     pub(crate) fn first_look(&self) -> FirstLook {
         let auth = Arc::clone(&self.0);
         FirstLook::new(move |peer| {
@@ -190,7 +190,8 @@ impl Inner {
         let user = self.impersonated(user, head).await?;
         self.metrics.user(&user.name);
         Span::current().record("user", user.name.as_str());
-        // Here, as upstream: the review of permissions has its request in flight, too.
+        // The permit is taken here, as upstream, because the request is also in flight during the review of
+        // permissions.
         if let Some(limits) = head.extensions.get::<Limits>() {
             let permit = limits.enter(head.uri.path(), &user.name, user.is_master());
             let permit = permit.map_err(|Busy| Denial::Busy)?;
@@ -311,8 +312,8 @@ impl Inner {
         if user.is_anonymous() {
             return false;
         }
-        // Every caller may read whether a server is ready. The single checks are for operators, and
-        // show their reason.
+        // Every caller may read whether a server is ready. Paths of single checks are for operators, and show the
+        // reason.
         let root = uri.path().split('/').nth(1).unwrap_or_default();
         let question = Attributes::Path {
             verb: "get".to_owned(),
@@ -394,14 +395,14 @@ struct CertificateCheck {
     user: Option<Arc<User>>,
     /// Why the certificate was refused.
     error: Option<Arc<str>>,
-    /// Whether there is a certificate, and the CAs are not known yet.
+    /// Whether there is a certificate but the CAs are not known yet.
     pending: bool,
     /// Whether the certificate is accepted, or was before the CAs changed.
     was_good: bool,
 }
 
 impl CertificateCheck {
-    /// The rank of the connection when there are too many. The front proxy carries the requests of
+    /// How much the connection is trusted when there are too many connections. The front proxy carries the requests of
     /// a whole cluster.
     fn standing(&self) -> serve::TrustLevel {
         match (self.proxy, &self.user) {

@@ -48,11 +48,11 @@ const DELAYS: [Duration; 4] = [
 /// The most reviews of one kind in flight. More wait, and are refused at the deadline.
 const AT_ONCE: usize = 200;
 
-/// This many of them are reserved for questions that were answered recently, and for publishers. So
-/// known callers are reviewed again in time, however many strangers ask.
+/// This many of them are reserved for questions that were answered recently, and for publishers. So known callers are
+/// reviewed again in time, whatever the number of strangers.
 const FOR_KNOWN: usize = 40;
 
-/// The most reviews of anonymous callers in flight: what they get matters least.
+/// The most reviews of anonymous callers in flight. Their answers matter least.
 const FOR_ANONYMOUS: usize = 20;
 
 /// How long a question that has a stale answer waits before a retry, while other reviews are
@@ -186,7 +186,7 @@ impl Reviews {
         }
     }
 
-    /// The same with its own permits.
+    /// A sender with its own permits.
     pub(crate) fn apart(&self) -> Self {
         Self {
             permits: Arc::new(Permits::new()),
@@ -253,8 +253,8 @@ impl Reviews {
         }
     }
 
-    /// The same for a question with a stale answer. It returns at once if no review is answered,
-    /// and retries until the deadline otherwise.
+    /// Like `tries`, for a question with a stale answer. It returns at once if no review is answered, and otherwise
+    /// retries until the deadline.
     async fn tries_beside_a_stale_answer<K: Review>(
         &self,
         review: &K,
@@ -345,8 +345,8 @@ fn is_retryable(error: &kube::Error) -> bool {
     }
 }
 
-/// How long no review may have been answered before this error means an outage. `None`: the
-/// Kubernetes API refuses this review.
+/// How long no review must have been answered before this error means an outage. `None`: the Kubernetes API refuses
+/// this review.
 fn quiet(error: &kube::Error) -> Option<Duration> {
     match error {
         kube::Error::Api(status) if status.code == 429 => Some(PATIENCE_WITH_TOO_MANY),

@@ -315,7 +315,7 @@ mod tests {
         );
     }
 
-    /// As `RequestInfoFactory` of Kubernetes 1.36.
+    /// The cases follow `RequestInfoFactory` of Kubernetes 1.36.
     #[test]
     fn escapes_and_empty_segments_are_read_as_upstream_reads_them() {
         let resource = |namespace: &str, resource: &str, name: &str, subresource: &str| {

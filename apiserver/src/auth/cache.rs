@@ -93,7 +93,7 @@ pub(crate) struct How {
     pub(crate) lane: Lane,
     /// Whether there is a stale answer.
     pub(crate) stale: bool,
-    /// Must be set when its turn has come.
+    /// `ask` must set this when its turn has come.
     pub(crate) permitted: Permitted,
 }
 

@@ -121,7 +121,7 @@ impl AuthConfig {
     }
 }
 
-/// The clients for reviews and for the config map.
+/// The clients for reviews and for the watch of the config map.
 pub(crate) struct Clients {
     authentication: Client,
     authorization: Client,

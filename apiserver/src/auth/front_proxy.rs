@@ -1,7 +1,7 @@
-//! `X-Remote-*` headers, believed only behind the front proxy's certificate.
+//! `X-Remote-*` headers. They count only if the caller shows the certificate of the front proxy.
 //!
-//! What kube-aggregator sends and k8s.io/apiserver
-//! `request/headerrequest` reads (docs/parity.md#authentication).
+//! kube-aggregator sends them, and `request/headerrequest` of k8s.io/apiserver reads them
+//! (docs/parity.md#authentication).
 
 use http::{HeaderMap, HeaderName};
 use percent_encoding::percent_decode_str;
@@ -12,22 +12,21 @@ use super::{
     x509::{BadCertificate, Pool, Subject},
 };
 
-/// Names of headers. Header names have no case: these are all lower.
+/// Names of headers, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Headers {
-    /// The first that is there and not empty has the user's name.
+    /// The first of these headers that is not empty has the user's name.
     pub(crate) user: Vec<HeaderName>,
-    /// The same for the identifier.
+    /// The first of these headers that is not empty has the user's identifier.
     pub(crate) uid: Vec<HeaderName>,
-    /// Every value of each is a group.
+    /// Every value of each of these headers is a group.
     pub(crate) groups: Vec<HeaderName>,
-    /// What follows the prefix is a key, percent-encoded.
+    /// Prefixes of headers. The rest of such a header's name is a key, percent-encoded.
     pub(crate) extra: Vec<String>,
 }
 
 impl Headers {
-    /// From names as they are configured. A name that no header can have is an
-    /// error, and is returned.
+    /// Reads the names from the flags or the config map. The error is the first name that no header can have.
     pub(crate) fn new(
         user: &[String],
         uid: &[String],
@@ -45,13 +44,13 @@ impl Headers {
             extra: extra
                 .iter()
                 .map(|prefix| prefix.trim().to_ascii_lowercase())
-                // Every header would begin with it.
+                // Every header begins with an empty prefix.
                 .filter(|prefix| !prefix.is_empty())
                 .collect(),
         })
     }
 
-    /// The user that the headers tell, if they do.
+    /// The user that the headers name. `None` if they name none.
     pub(crate) fn user(&self, headers: &HeaderMap) -> Option<User> {
         let first = |names: &[HeaderName]| {
             let mut found = names.iter().filter_map(|name| text(headers.get(name)?));
@@ -75,7 +74,7 @@ impl Headers {
         Some(user.authenticated())
     }
 
-    /// Takes the headers away, so that nobody further in believes them.
+    /// Removes the headers, so that no later code reads them.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
         let extra: Vec<HeaderName> = headers
             .keys()
@@ -100,27 +99,27 @@ impl Headers {
     }
 }
 
-/// A value as text. Go takes any bytes; what is not UTF-8 cannot stand in a
-/// review and counts as not there.
+/// A value as text. Go accepts any bytes. A review cannot contain a value that is not UTF-8, so such a value is
+/// ignored.
 fn text(value: &http::HeaderValue) -> Option<String> {
     std::str::from_utf8(value.as_bytes())
         .ok()
         .map(str::to_owned)
 }
 
-/// Who may speak for others, and how they do.
+/// How to recognize the front proxy, and which headers it sets.
 #[derive(Clone, Debug)]
 pub(crate) struct FrontProxy {
-    /// Signs its certificate.
+    /// The CAs that sign its certificate.
     pub(crate) pool: Pool,
-    /// The common names it may have; any if empty.
+    /// The common names that its certificate may have. If empty, any.
     pub(crate) allowed_names: Vec<String>,
-    /// What it says.
+    /// The headers that it sets.
     pub(crate) headers: Headers,
 }
 
 impl FrontProxy {
-    /// Whether whoever shows this chain is the front proxy.
+    /// Checks that this chain is the front proxy's.
     pub(crate) fn check(
         &self,
         chain: &[CertificateDer<'_>],

@@ -1,6 +1,6 @@
-//! The readers of who somebody says they are, opened to the fuzz targets in `tests/fuzz`.
+//! The functions that read the identity of a caller, public for the fuzz targets in `tests/fuzz`.
 //!
-//! Compiled with the feature `fuzzing` only; not a part of the product.
+//! They are compiled with the feature `fuzzing` only, and are not a part of the product.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use super::{
     x509::{Pool, Subject},
 };
 
-/// Whom headers name.
+/// The user that headers name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The name of the user.
     pub name: String,
     /// The groups of the user.
     pub groups: Vec<String>,
-    /// How many values the extra fields have.
+    /// The number of values of the extra fields.
     pub extras: usize,
 }
 
-/// As whom a caller wants to act.
+/// The user that a caller wants to impersonate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Impersonated {
     /// The user.
     pub user: Named,
-    /// How many reviews this takes.
+    /// The number of reviews that this takes.
     pub questions: usize,
 }
 
@@ -45,12 +45,12 @@ impl From<User> for Named {
     }
 }
 
-/// Whom the headers of a front proxy name.
+/// The user that the headers of a front proxy name.
 pub fn front_proxied(headers: &HeaderMap) -> Option<Named> {
     usual()?.user(headers).map(Named::from)
 }
 
-/// As whom a direct caller wants to act; absent without such headers.
+/// The user that a direct caller wants to impersonate. `None` without such headers.
 pub fn impersonated(headers: &HeaderMap) -> Option<Result<Impersonated, &'static str>> {
     let requested = impersonate::requested(headers).transpose()?;
     Some(requested.map(|requested| Impersonated {
@@ -59,7 +59,7 @@ pub fn impersonated(headers: &HeaderMap) -> Option<Result<Impersonated, &'static
     }))
 }
 
-/// The headers without those that say who somebody is.
+/// The headers without those that name a user.
 pub fn without_identity(mut headers: HeaderMap) -> HeaderMap {
     if let Some(names) = usual() {
         names.strip(&mut headers);
@@ -68,15 +68,14 @@ pub fn without_identity(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Whether a chain is trusted by the CAs in `ca`, `at` seconds after the epoch; and its
-/// subject is read.
+/// Whether the CAs in `ca` verify a chain, `at` seconds after the Unix epoch. Also reads the subject of the chain.
 pub fn is_trusted(ca: &[u8], chain: &[Vec<u8>], at: u64) -> bool {
     let chain: Vec<CertificateDer<'_>> = chain
         .iter()
         .map(|it| CertificateDer::from(it.as_slice()))
         .collect();
     if let Some(own) = chain.first() {
-        // Whoever it names, reading that must end.
+        // Only the end of the read matters, not the name.
         drop(Subject::of(own));
         drop(tls::subject(own));
     }

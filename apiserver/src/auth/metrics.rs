@@ -32,15 +32,15 @@ pub(crate) struct AuthMetrics {
     users: Family<Username, Gauge>,
     decisions: Family<Outcome, Counter>,
     decision_seconds: Family<Outcome, Histogram>,
-    /// Of reviews of tokens.
+    /// Metrics of token reviews.
     pub(crate) token_reviews: ReviewMetrics,
-    /// Of reviews of access.
+    /// Metrics of access reviews.
     pub(crate) access_reviews: ReviewMetrics,
-    /// Of cached token reviews.
+    /// Uses of stale token reviews.
     pub(crate) stale_tokens: StaleAnswers,
-    /// Of cached decisions on access.
+    /// Uses of stale access reviews.
     pub(crate) stale_access: StaleAnswers,
-    /// Of requests that wait for a review.
+    /// Metrics of requests that wait for a review.
     pub(crate) waiting: WaitingMetrics,
 }
 
@@ -114,8 +114,8 @@ impl AuthMetrics {
             "Reviews that the Kubernetes API did not answer and for which an earlier answer stood in, by kind",
             stale_answers,
         );
-        // Gauges, though they only grow: the encoder gives every counter the
-        // suffix `_total`, which these two do not have upstream.
+        // These two are gauges, though they only grow. The encoder adds `_total` to the name of every counter, and
+        // upstream's names do not have it.
         registry.register(
             "authentication_attempts",
             "Requests authenticated, by result: success, failure or error",
@@ -189,7 +189,7 @@ impl AuthMetrics {
 }
 
 impl StaleAnswers {
-    /// For reviews of one kind, not registered.
+    /// Counters for reviews of one kind. They are not registered.
     pub(crate) fn new(review: &'static str) -> Self {
         Self {
             review,

@@ -12,11 +12,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// How long nothing may be received: long for a review, and short for callers that wait meanwhile.
+/// How long nothing may be received. This is long for a review, and short for the callers that wait.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same if the Kubernetes API is overloaded. Strangers may be the cause, but then some reviews
-/// are answered.
+/// The same while the Kubernetes API answers that it is overloaded. Strangers may cause that, but then it still answers
+/// some reviews.
 pub(crate) const PATIENCE_WITH_TOO_MANY: Duration = Duration::from_secs(5);
 
 /// The state of all reviews of one kind. Cheap to clone; clones share it.
@@ -119,7 +119,7 @@ mod tests {
         let start = Instant::now();
         tokio::join!(others, pulse.silence(&turn));
         assert_eq!(start.elapsed(), Duration::from_millis(5_500));
-        // Another question need not detect it again.
+        // The other question does not wait for the outage again.
         pulse.silence(&Permitted::default()).await;
         pulse.answered();
         assert!(

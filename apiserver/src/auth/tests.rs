@@ -1,4 +1,4 @@
-//! The layer with a real Kubernetes client that leads to a scripted cluster.
+//! Tests of the layer with a real Kubernetes client that talks to a scripted cluster.
 
 mod certificates;
 mod cluster;
@@ -64,7 +64,7 @@ fn layer(client: Client, trust: Trust) -> Inner {
     }
 }
 
-/// Both CAs of a cluster, and its front proxy's name.
+/// Both CAs of a cluster, and the name of its front proxy.
 fn trust(pki: &Pki) -> Trust {
     let one = |name: &str| vec![name.to_owned()];
     let headers = Headers::new(
@@ -85,14 +85,14 @@ fn trust(pki: &Pki) -> Trust {
     }
 }
 
-/// A connection of whoever holds a certificate of `ca` for `name`.
+/// A connection whose peer shows a certificate of `ca` for `name`.
 fn peer(pki: &Pki, ca: Ca, name: &str, groups: &[&str]) -> Peer {
     let credential = pki.client(ca, name, groups).unwrap();
     let certificate = CertificateDer::from_pem_slice(credential.certificate.as_bytes()).unwrap();
     connection(vec![certificate])
 }
 
-/// A connection of whoever holds no certificate.
+/// A connection whose peer shows no certificate.
 fn stranger() -> Peer {
     connection(Vec::new())
 }

@@ -36,7 +36,7 @@ pub(crate) struct Tokens {
 pub(crate) enum Authentication {
     /// Its user.
     User(Arc<User>),
-    /// It is refused, with the reason for people.
+    /// The token is refused, for this reason.
     Refused(Arc<str>),
 }
 
@@ -66,7 +66,7 @@ impl Tokens {
         }
     }
 
-    /// The same for tokens for `audience`, with its own limits.
+    /// Reviews tokens for `audience`, with its own limits.
     pub(crate) fn meant_for(&self, audience: Arc<str>) -> Self {
         let (reviews, waiting) = (self.reviews.apart(), self.waiting.apart());
         Self {

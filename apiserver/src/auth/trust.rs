@@ -63,10 +63,10 @@ pub(crate) struct Settings {
 pub(crate) struct Keeper {
     settings: Settings,
     current: Current,
-    /// The texts that are in force, or failed last.
+    /// The texts that are in force, or that failed last.
     client_ca: Option<Vec<u8>>,
     proxy: Option<ProxySource>,
-    /// The front proxy of the files, whether it is in force or not.
+    /// The front proxy from the files, even if it is not in force.
     made: Option<FrontProxy>,
     files: ReloadReporter,
     /// Whether the config map could not be read at the last attempt.

@@ -95,7 +95,7 @@ pub(crate) struct Seat {
     waiting: Gauge,
 }
 
-/// A limit is reached.
+/// A limit is reached, so the request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 

@@ -32,7 +32,7 @@ impl Failure for &'static str {
     }
 }
 
-/// Asks as somebody who is known.
+/// Asks for a known caller.
 trait Ask {
     async fn ask<F>(&self, name: &str, ask: impl FnOnce() -> F) -> Result<u32, &'static str>
     where
@@ -71,8 +71,7 @@ fn ttl(fresh: Duration, stale: Duration) -> Ttl {
     }
 }
 
-/// What comes of asking: an answer that is valid for a minute and a stale one for
-/// ten more, or a failure.
+/// The result of a question: an answer that is fresh for a minute and usable while stale for ten more, or a failure.
 fn says(answer: Result<u32, &'static str>) -> Asked {
     async move { answer.map(|value| (value, ttl(MINUTE, MINUTE * 10))) }.boxed()
 }
@@ -153,7 +152,7 @@ async fn a_stale_answer_is_used_in_an_outage_and_no_longer() {
     tokio::time::advance(MINUTE).await;
     assert_eq!(ask(Err("gone")).await, Ok(1));
     assert_eq!(cache.settings.stale_answers.count(), 1);
-    // It is asked again after ten seconds, not at once.
+    // The question is asked again after ten seconds, not at once.
     assert_eq!(ask(Ok(2)).await, Ok(1));
     tokio::time::advance(ASK_AGAIN).await;
     assert_eq!(ask(Ok(2)).await, Ok(2));
@@ -172,7 +171,7 @@ async fn using_a_stale_answer_does_not_make_it_younger() {
         tokio::time::advance(ASK_AGAIN).await;
         assert_eq!(ask(Err("gone")).await, Ok(1));
     }
-    // A minute and ten.
+    // Eleven minutes have passed: the answer was fresh for one and stale for ten.
     tokio::time::advance(ASK_AGAIN).await;
     assert_eq!(ask(Err("gone")).await, Err("gone"));
 }
@@ -221,7 +220,7 @@ async fn no_stale_answer_is_used_while_others_are_answered_or_its_turn_has_not_c
     let (answer, ()) = tokio::join!(cache.ask("a", slow), others);
     assert_eq!(answer, Ok(2));
     tokio::time::advance(MINUTE).await;
-    // The turn never comes: nothing is said about an outage.
+    // The turn never comes, so this does not count as an outage.
     let waits = |_: How| async {
         tokio::time::sleep(PATIENCE * 10).await;
         Err("busy")
@@ -272,7 +271,7 @@ async fn a_stale_answer_does_not_stand_against_a_new_one() {
     assert_eq!(ask(says(Ok(1))).await, Ok(1));
     tokio::time::advance(MINUTE).await;
     assert_eq!(ask(says(Err("not you"))).await, Err("not you"));
-    // An answer that is not cached takes the stale one away.
+    // An answer that must not be cached also removes the stale one.
     let source = Source::default();
     assert_eq!(ask(source.ask(Duration::ZERO)).await, Ok(1));
     assert_eq!(ask(says(Err("gone"))).await, Err("gone"));

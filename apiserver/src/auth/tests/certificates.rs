@@ -1,4 +1,4 @@
-//! CAs: what they are read from, and what happens when they change.
+//! CAs: where they come from, and what happens when they change.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -157,7 +157,7 @@ async fn a_file_counts_instead_of_the_config_map_and_is_read_again() {
     keeper.take(&map(&after));
     let mut layer = layer(golden().0, Trust::default());
     layer.trust = keeper.current();
-    // Any name: the list of the config map does not count.
+    // Any name is accepted: the config map's list of names does not count with a CA file.
     let [old, new] = [&before, &after].map(|pki| peer(pki, Ca::FrontProxy, "any", &[]));
     let admitted = async |peer| layer.admit(&mut get(peer, NODE, ALICE)).await.is_ok();
     assert_eq!((admitted(&old).await, admitted(&new).await), (true, false));
@@ -187,7 +187,7 @@ fn every_organization_of_a_certificate_is_a_group() {
     let name = &mut params.distinguished_name;
     name.push(DnType::CommonName, "jane");
     name.push(DnType::OrganizationName, "dev");
-    // rcgen keeps one value for each type; by its number it is another.
+    // rcgen keeps one value of each type. By its number, the same attribute counts as another type.
     name.push(DnType::CustomDnType(vec![2, 5, 4, 10]), "ops");
     let key = KeyPair::generate().unwrap();
     let certificate = params.self_signed(&key).unwrap();
@@ -253,7 +253,7 @@ async fn a_certificate_that_proves_nothing_is_logged_now_and_then() {
     let good = peer(&ours, Ca::FrontProxy, "front-proxy-client", &[]);
     assert_eq!(layer.admit(&mut get(&good, NODE, ALICE)).await, Ok(()));
     let bad = peer(&other, Ca::FrontProxy, "front-proxy-client", &[]);
-    // Who shows a token as well is known by that.
+    // A caller with a valid token is authenticated by the token.
     let sam = [("Authorization", "Bearer ok:sam")];
     assert_eq!(layer.admit(&mut get(&bad, NODE, &sam)).await, Ok(()));
     assert_eq!(layer.refusals.allow(), Some(0), "nothing was told");

@@ -13,7 +13,7 @@ use tower::BoxError;
 pub(super) enum Reply {
     /// Answers with this status and body.
     Json(u16, Value),
-    /// Answers with this status of a review, after a while.
+    /// Answers with this status of a review, after this time.
     Late(Duration, Value),
     /// Cuts the connection.
     Cut(io::ErrorKind),
@@ -21,7 +21,7 @@ pub(super) enum Reply {
     Never,
 }
 
-/// What was asked: the last part of the path, and the `spec` of the review.
+/// The requests that the cluster received: the last part of the path, and the `spec` of the review.
 #[derive(Clone, Default)]
 pub(super) struct Asked(Arc<Mutex<Vec<(String, Value)>>>);
 
@@ -42,8 +42,8 @@ impl Asked {
     }
 }
 
-/// The real client, talking to a cluster that does what `reply` says; it is
-/// given the kind of review, the spec, and how many came before.
+/// A real client of a cluster that answers as `reply` says. `reply` gets the kind of the review, its spec, and the
+/// number of earlier requests.
 pub(super) fn cluster(
     reply: impl Fn(&str, &Value, usize) -> Reply + Send + Sync + 'static,
 ) -> (Client, Asked) {
@@ -87,7 +87,7 @@ fn reviewed(status: &Value) -> Value {
     json!({ "metadata": {}, "spec": {}, "status": status })
 }
 
-/// An error as the Kubernetes API tells it.
+/// An error in the form of the Kubernetes API.
 pub(super) fn failure(code: u16, reason: &str, message: &str) -> Reply {
     Reply::Json(
         code,
@@ -96,9 +96,8 @@ pub(super) fn failure(code: u16, reason: &str, message: &str) -> Reply {
     )
 }
 
-/// The cluster from which answers of metrics-server v0.9.0 were recorded: tokens
-/// `ok:<user>` are good, users `denied-*` and the anonymous one are denied, `boom`
-/// cannot be decided.
+/// The cluster from which answers of metrics-server v0.9.0 were recorded. Tokens `ok:<user>` are valid. Users
+/// `denied-*` and the anonymous user are denied. The authorizer cannot decide about `boom`.
 pub(super) fn golden() -> (Client, Asked) {
     cluster(|kind, spec, _| {
         if kind == "tokenreviews" {

@@ -1,4 +1,4 @@
-//! What strangers can do to others by asking: nothing.
+//! Many requests of strangers do not change the answers to other callers.
 
 use std::{
     sync::{
@@ -25,22 +25,21 @@ use super::{
 const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
 const SAM: &[(&str, &str)] = &[("Authorization", "Bearer sam")];
 
-/// How long the cluster takes to answer a review: the Kubernetes API is well.
+/// How long the cluster takes to answer a review. The Kubernetes API is healthy.
 const TAKES: Duration = Duration::from_millis(800);
 
-/// How long a revocation may take to count: the time of an answer, a review, and
-/// some for the wait.
+/// The longest time until a revocation has effect: the time that an answer is cached, a review, and the wait for its
+/// turn.
 const REVOKED_WITHIN: Duration = Duration::from_secs(15);
 
-/// What of sam's is revoked.
+/// Which of sam's permissions are revoked.
 #[derive(Clone, Default)]
 struct Revoked {
     token: Arc<AtomicBool>,
     access: Arc<AtomicBool>,
 }
 
-/// A cluster that knows sam and kim until they are revoked, and nobody else. Of
-/// all others it knows that they are nobody, and that they may nothing.
+/// A cluster that knows sam and kim, except for what is revoked of sam. It denies everything to all other callers.
 fn cluster_of(revoked: &Revoked) -> Client {
     let revoked = revoked.clone();
     let (client, _) = cluster(move |kind, spec, _| {
@@ -60,7 +59,7 @@ fn cluster_of(revoked: &Revoked) -> Client {
     client
 }
 
-/// What goes on asking, each on a connection of its own, until it is dropped.
+/// Tasks that ask without a pause, each on its own connection, until this is dropped.
 struct Flood {
     tasks: JoinSet<()>,
     refused: Arc<AtomicU64>,
@@ -104,8 +103,7 @@ fn random_paths(connection: usize, at: usize) -> Parts {
     get(&stranger(), &format!("/metrics/{connection}/{at}"), &[])
 }
 
-/// Asks as sam once a second until it is not admitted, for the reason and after how
-/// long that was.
+/// Asks as sam once a second until the request is refused. Returns the refusal and the time until then.
 async fn until_denied(layer: &Inner) -> (Denial, Duration) {
     let start = Instant::now();
     loop {
@@ -124,7 +122,7 @@ async fn a_revoked_token_ends_however_many_strangers_ask() {
     let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
     assert_eq!(ask().await, Ok(()));
     let flood = Flood::of(700, &layer, random_tokens).await;
-    // Meanwhile sam is served.
+    // sam is served meanwhile.
     for _ in 0..40 {
         assert_eq!(ask().await, Ok(()));
         sleep(Duration::from_secs(1)).await;
@@ -144,7 +142,7 @@ async fn a_revoked_permission_ends_however_many_others_ask() {
     let ask = async || layer.admit(&mut get(&stranger(), NODE, SAM)).await;
     assert_eq!(ask().await, Ok(()));
     let anonymous = Flood::of(200, &layer, random_paths).await;
-    // Somebody who is known asks another question each time.
+    // kim is a known caller, and asks another question each time.
     let kim = Flood::of(1_100, &layer, |connection, at| {
         let node = format!("/apis/metrics.k8s.io/v1/nodes/n{connection}-{at}");
         get(&stranger(), &node, &[("Authorization", "Bearer kim")])
@@ -172,7 +170,7 @@ async fn a_publisher_is_checked_again_in_time_however_many_ask() {
     assert!(publishing.publisher("sam").await.is_ok());
     let anonymous = Flood::of(200, &layer, random_paths).await;
     let tokens = Flood::of(700, &layer, random_tokens).await;
-    // Another one comes.
+    // Another publisher connects.
     let start = Instant::now();
     assert!(publishing.publisher("kim").await.is_ok());
     assert_eq!(start.elapsed(), TAKES * 2);
@@ -192,7 +190,7 @@ async fn a_review_of_a_known_caller_does_not_wait_for_those_of_strangers() {
     assert_eq!(ask(NODE).await, Ok(()));
     let flood = Flood::of(200, &layer, random_paths).await;
     for at in 0..5 {
-        // The token is known, and so it is only one review.
+        // The token is in the cache, so this takes only one review.
         assert_eq!(ask(NODE).await, Ok(()));
         let start = Instant::now();
         let new = format!("/apis/metrics.k8s.io/v1beta1/nodes/new-{at}");
@@ -230,7 +228,7 @@ async fn too_many_requests_are_no_outage_while_some_are_answered() {
     assert_eq!(ask().await, Err(Denial::Unavailable(why)));
     assert_eq!(layer.metrics.stale_tokens.count(), 0);
     drop(flood);
-    // When nobody at all is answered, it is one.
+    // Without any answered review it is an outage.
     sleep(Duration::from_secs(5)).await;
     assert_eq!(ask().await, Ok(()));
     assert_eq!(layer.metrics.stale_tokens.count(), 1);
@@ -249,7 +247,7 @@ async fn a_request_of_a_stranger_that_would_take_much_memory_is_refused() {
         let answer = layer.admit(&mut get(&stranger(), NODE, headers)).await;
         assert_eq!(answer, Err(Denial::TooLong));
     }
-    // What nobody reads does not count.
+    // Headers that are not read do not count.
     let headers = &[("Authorization", "Bearer sam"), ("Cookie", long.as_str())];
     let answer = layer.admit(&mut get(&stranger(), NODE, headers)).await;
     assert_eq!(answer, Ok(()));

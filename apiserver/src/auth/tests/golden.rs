@@ -1,5 +1,5 @@
-//! What metrics-server v0.9.0 answered to callers, and what it asked the
-//! Kubernetes API about them, request by request. Nothing differs on purpose.
+//! The answers of metrics-server v0.9.0 to callers, and its reviews of them, compared request by request. There is no
+//! intended difference.
 
 use axum::response::IntoResponse as _;
 use http_body_util::BodyExt as _;
@@ -11,7 +11,7 @@ use super::{super::answer::Denial, cluster::golden, get, layer, peer, stranger, 
 const ANSWERS: &str = include_str!("../../../tests/api/golden/authn-authz.txt");
 const QUESTIONS: &str = include_str!("../../../tests/api/golden/authn-authz-upstream-requests.txt");
 
-/// A request of `curl`, and what came back.
+/// A recorded request of `curl`, and the response.
 struct Recorded<'a> {
     title: &'a str,
     certificate: &'a str,
@@ -30,7 +30,7 @@ impl<'a> Recorded<'a> {
         let certificate = options.next().unwrap().split(' ').nth(1);
         let (head, body) = rest.split_once("\n\n").unwrap();
         let (status, answer) = head.split_once('\n').unwrap();
-        // What follows belongs to the next request.
+        // The text after the separator belongs to the next request.
         let body = body.split("\n---").next().unwrap();
         Self {
             title,
@@ -48,7 +48,7 @@ impl<'a> Recorded<'a> {
         }
     }
 
-    /// Whether it is refused as it was.
+    /// Checks that the refusal equals the recorded one.
     async fn check(&self, denial: Denial) {
         let title = self.title;
         let (head, body) = denial.into_response().into_parts();
@@ -66,7 +66,7 @@ impl<'a> Recorded<'a> {
     }
 }
 
-/// A review without what differs between two certificates of one user.
+/// A review without the parts that differ between two certificates of one user.
 fn blurred((kind, mut spec): (String, Value)) -> (String, Value) {
     let id = "/extra/authentication.kubernetes.io~1credential-id/0";
     if let Some(id) = spec.pointer_mut(id) {

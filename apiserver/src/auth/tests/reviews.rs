@@ -1,4 +1,4 @@
-//! How the Kubernetes API is asked.
+//! How reviews are sent to the Kubernetes API.
 
 use std::{
     io::ErrorKind,
@@ -74,7 +74,7 @@ async fn a_name_that_is_not_authenticated_counts_for_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_tried_five_times() {
-    // 500 ms, 750, 1125, 1687.5, and up to a fifth more.
+    // The delays are 500, 750, 1125 and 1687.5 ms, and up to a fifth more.
     let shortest = Duration::from_micros(4_062_500);
     for (reset, words) in [(false, "out of order"), (true, "connection reset")] {
         let (client, asked) = cluster(move |kind, _, _| {
@@ -157,12 +157,12 @@ async fn anonymous_callers_do_not_see_what_failed() {
     assert_eq!(ask(&[]).await, Err(undecided));
 }
 
-/// A token is sam's.
+/// The status of a review whose token is sam's.
 fn sam() -> Reply {
     status(&json!({ "authenticated": true, "user": { "username": "sam" } }))
 }
 
-/// A cluster that allows all until it is `gone`.
+/// A cluster that allows everything until `gone` is set, and then answers with `how`.
 fn cluster_until(gone: &Arc<AtomicBool>, how: fn() -> Reply) -> (Client, Asked) {
     let gone = Arc::clone(gone);
     cluster(move |kind, _, _| match kind {
@@ -190,7 +190,7 @@ async fn a_caller_admitted_before_an_outage_is_admitted_for_ten_minutes_of_it() 
         while Instant::now() < end {
             let start = Instant::now();
             assert_eq!(ask().await, Ok(()));
-            // A moment for the token, a moment for the access.
+            // One second for the token review, and one for the access review.
             assert!(start.elapsed() <= Duration::from_secs(2));
             advance(Duration::from_secs(1)).await;
         }

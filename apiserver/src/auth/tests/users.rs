@@ -1,5 +1,4 @@
-//! Who is found, and what is asked about them, as recorded from metrics-server
-//! v0.9.0.
+//! How callers are authenticated, and the reviews about them, as recorded from metrics-server v0.9.0.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ const ROOT: &[(&str, &str)] = &[
     ("X-Remote-Group", "system:masters"),
 ];
 
-/// What is wanted of [`NODE`].
+/// The attributes of a GET of [`NODE`].
 fn wanted() -> serde_json::Value {
     json!({"verb": "get", "group": "metrics.k8s.io", "version": "v1beta1", "resource": "nodes",
         "name": "n1"})
@@ -62,7 +61,7 @@ async fn a_certificate_names_a_user() {
     let (pki, (client, asked)) = (Pki::new().unwrap(), golden());
     let layer = layer(client, trust(&pki));
     let jane = peer(&pki, Ca::Cluster, "jane", &["devs"]);
-    // That she tells of somebody else changes nothing.
+    // Her headers name another user. They are ignored.
     assert_eq!(layer.admit(&mut get(&jane, NODE, ROOT)).await, Ok(()));
     let mut asked = asked.access();
     let extra = asked[0].as_object_mut().unwrap().remove("extra").unwrap();
@@ -144,7 +143,7 @@ async fn only_the_front_proxy_may_name_the_user() {
         let answer = layer.admit(&mut get(&peer, NODE, ROOT)).await;
         assert_eq!(answer, Err(Denial::Unauthorized), "{whose}");
     }
-    // Nor is the front proxy a user itself.
+    // The certificate of the front proxy does not name a user either.
     let proxy = peer(&pki, Ca::FrontProxy, "front-proxy-client", &[]);
     let answer = layer.admit(&mut get(&proxy, NODE, &[])).await;
     assert_eq!(answer, Err(Denial::Unauthorized));
