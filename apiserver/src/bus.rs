@@ -1,11 +1,10 @@
-//! The receiving half of the bus: a gRPC service over the store.
+//! The frontend's side of the bus: a gRPC service that stores samples.
 //!
-//! One stream per publisher. The response stream is what drives it: polling it
-//! reads messages and takes them in until one calls for an answer, so a stream
-//! needs no task of its own and ends when its connection does.
+//! There is one stream for each publisher. Polling the response stream reads and handles messages until one of them
+//! needs a response. So a stream needs no task of its own, and ends with its connection.
 //!
-//! tonic writes the responses; requests are read here ([`frames`]), because a
-//! message is to be weighed before it is decoded.
+//! tonic writes the responses. This module reads the requests ([`frames`]), because a message must be weighed before it
+//! is decoded.
 
 mod accounts;
 mod admission;
@@ -73,28 +72,28 @@ use crate::{
     store::Store,
 };
 
-/// The service: takes streams and feeds the store.
+/// The service: reads streams and feeds the store.
 #[derive(Clone, Debug)]
 pub struct Bus {
     /// Where samples go.
     pub store: Store,
-    /// Which nodes and pods there are.
+    /// The nodes and pods that exist.
     pub catalog: Catalog,
-    /// Tells how old they are.
+    /// The clock that gives samples their age.
     pub clock: Clock,
     /// The name of this frontend, for publishers.
     pub frontend: Arc<str>,
-    /// What is counted.
+    /// The metrics of the bus.
     pub metrics: BusMetrics,
-    /// What publishers are to nodes.
+    /// The roles that publishers report for nodes.
     pub node_roles: NodeRoles,
     /// Ends all streams.
     pub stop: CancellationToken,
     accounts: Accounts,
-    /// Spaces the lines about nodes and names that are refused.
+    /// Limits the log lines about refused nodes and names.
     refusals: Arc<LogLimiter>,
     overdue: watch::Sender<Report>,
-    /// Which nodes are wanted fresh.
+    /// The nodes for which fresh samples are wanted.
     pub(crate) demand: Demand,
     wishes: watch::Sender<Wish>,
 }
@@ -125,7 +124,7 @@ impl Bus {
         }
     }
 
-    /// Tells publishers which nodes lack fresh samples, until the end.
+    /// Reports to publishers which nodes lack fresh samples, until the service stops.
     pub async fn report_overdue(self) -> anyhow::Result<()> {
         report_overdue(
             (self.catalog, self.store),
@@ -138,7 +137,7 @@ impl Bus {
         Ok(())
     }
 
-    /// Tells publishers which nodes are wanted fresh, until the end.
+    /// Reports to publishers for which nodes fresh samples are wanted, until the service stops.
     pub(crate) async fn tell_demand(self) -> anyhow::Result<()> {
         demand::tell(self.demand, self.wishes, self.stop).await;
         Ok(())
@@ -158,7 +157,7 @@ impl Bus {
     }
 }
 
-/// The service behind one address.
+/// The service of one listener.
 #[derive(Debug)]
 struct BusService {
     bus: Bus,
@@ -166,7 +165,7 @@ struct BusService {
     checks: Checks,
 }
 
-/// Begins a stream. That it is not admitted is said before anything of it is read.
+/// Begins a stream. A publisher that is not admitted is refused before any message is read.
 async fn publish(
     State(service): State<Arc<BusService>>,
     request: Request,
@@ -189,7 +188,7 @@ impl BusService {
     async fn begin(&self, head: &mut http::request::Parts, body: Body) -> Result<Session, Status> {
         let peer = head.extensions.get::<Peer>().cloned();
         let shown = Shown::new(peer.clone(), &head.headers);
-        // A publisher that has proven nothing waits for reviews, and should cost little.
+        // A publisher that has proven nothing waits for reviews, so its memory must be small.
         head.headers = needed(&head.headers);
         let from = shown.from();
         let mut admitted = self.admission.admit(shown).await?;

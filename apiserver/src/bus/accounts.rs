@@ -39,7 +39,7 @@ struct Books {
     room: Room,
 }
 
-/// What is stored and was sent.
+/// What a publisher stores and has sent.
 ///
 /// # Invariants
 ///
@@ -55,14 +55,14 @@ struct Holdings {
     /// How many streams have each roster, by its address.
     rosters: BTreeMap<usize, Shared>,
     pace: Pace,
-    /// What is sent within it counts for this publisher only.
+    /// The rate that is guaranteed to this publisher. Messages within it do not count for the limit of all.
     guaranteed: Pace,
     faults: Faults,
     room: Room,
     lines: Lines,
 }
 
-/// What has limits for all publishers together.
+/// The values that have limits for all publishers together.
 #[derive(Clone, Copy, Debug)]
 enum What {
     Nodes,

@@ -1,8 +1,7 @@
-//! Who may publish, and what (docs/decisions/0013-who-may-publish.md).
+//! Which publishers may publish, and which nodes (docs/decisions/0013-who-may-publish.md).
 //!
-//! Checked when a stream begins, and again while it is open: an expired token, a
-//! removed permission and a removed CA end it.
-//! TLS has proven only that the publisher holds the key of its certificate.
+//! A publisher is checked when its stream begins, and again while the stream is open. An expired token, a removed
+//! permission or a removed CA ends the stream. TLS has proven only that the publisher holds the key of its certificate.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -21,12 +20,11 @@ use super::{
 };
 use crate::auth::{MayNot, Publishing, bearer};
 
-/// An open stream is ended only after two denials, at most this far apart: the first may be a
-/// passing trouble of the authorizer.
+/// An open stream ends only after two denials, at most this far apart, because the first may be a temporary fault of
+/// the authorizer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The longest token that is reviewed, in bytes, as at the API. Those of service accounts
-/// have some 1,000.
+/// The longest token that is reviewed, in bytes, as in the API. Tokens of ServiceAccounts have about 1,000.
 const LONGEST_TOKEN: usize = 32 << 10;
 
 /// What a listener requires of a publisher.

@@ -12,7 +12,7 @@ use tributary_runtime::{
 use super::Certificates;
 use crate::args::BusArgs;
 
-/// How samples are taken.
+/// How samples are received.
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) listeners: Vec<BusListener>,
@@ -20,22 +20,22 @@ pub(crate) struct Config {
     pub(crate) publishers: Option<Certificates>,
 }
 
-/// Where samples are taken, and how.
+/// Where samples are received, and how.
 #[derive(Debug)]
 pub(crate) struct BusListener {
     pub(crate) address: Address,
     /// Without TLS: a Unix socket, or `--bus-insecure`.
     pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// What publishers have to show.
+    /// What publishers have to prove.
     pub(crate) proof: Proof,
 }
 
-/// What publishers have to show to a listener.
+/// What publishers have to prove to a listener.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     /// Nothing.
     None,
-    /// That they are our user, root, or one of these.
+    /// Their process belongs to the user of the frontend, to root, or to one of these users.
     Uids(BTreeSet<u32>),
     /// A certificate, a token, or both.
     Shown {
@@ -79,7 +79,7 @@ fn listeners(
 ) -> Result<Vec<BusListener>, Misconfigured> {
     let tls = server_config(
         Arc::clone(certificate),
-        // Their chains are checked when they connect, and again while they publish.
+        // Their chains are verified when they connect, and again while they publish.
         match publishers {
             None => ClientCertificates::None,
             Some(_) => ClientCertificates::Unverified,

@@ -103,8 +103,7 @@ async fn bind(listener: &BusListener) -> anyhow::Result<Bound> {
     Ok(bound)
 }
 
-/// Sets the permissions of the socket. Until then the kernel's credentials of the peer keep others
-/// out.
+/// Sets the permissions of the socket. Until then only the check of the peer's user ID refuses others.
 fn protect(path: &Path, others: &BTreeSet<u32>) -> anyhow::Result<()> {
     let mode = if others.is_empty() { 0o600 } else { 0o660 };
     std::fs::set_permissions(path, Permissions::from_mode(mode))?;

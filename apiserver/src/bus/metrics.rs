@@ -1,4 +1,4 @@
-//! Metrics of the receiving component.
+//! Metrics of the frontend's side of the bus.
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -36,7 +36,7 @@ pub struct BusMetrics {
     pub(super) reports: Counter,
     /// How often a stream was throttled.
     pub(super) throttled: Counter,
-    /// Of all servers that accept streams.
+    /// Metrics of all servers that accept streams.
     pub(super) serve: ServeMetrics,
     readings: Family<Outcome, Counter>,
     refused: Family<Reason, Counter>,

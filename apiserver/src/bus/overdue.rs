@@ -149,8 +149,8 @@ mod tests {
         Timestamp::from_millis(seconds * 1_000)
     }
 
-    /// When a node is reported that was last scraped at these times, if it is checked every second
-    /// until 60.
+    /// The times at which a node is reported, if it is checked every second until 60. It was last scraped at
+    /// `asked_at`.
     fn reports(asked_at: &[i64]) -> Vec<i64> {
         let mut overdue = Overdue::default();
         let reported = |now: &i64| {
@@ -204,7 +204,7 @@ mod tests {
     async fn however_often_it_changes_there_are_few_lines_and_the_last_is_true() {
         let mut log = OverdueLog::default();
         let mut lines = Vec::new();
-        // Ten changes a second for 25 seconds, and then none.
+        // There are ten changes a second for 25 seconds, and then none.
         for take in 0..400_u32 {
             let overdue = take < 250 && take.is_multiple_of(2);
             if let Some((overdue, suppressed)) = log.take(overdue) {

@@ -131,7 +131,7 @@ impl Publisher {
         }
     }
 
-    /// A time of the publisher by our clock.
+    /// Converts a time of the publisher to the clock of the frontend.
     fn ours(&mut self, bus: &Bus, theirs: i64) -> Timestamp {
         Timestamp::from_millis(self.shift.ours(theirs, bus.clock.now_millis()))
     }
@@ -223,7 +223,7 @@ impl Publisher {
         let nodes: Vec<NodeName> = names.map(|name| name.as_str().into()).collect();
         let (before, more) = (self.stream_roles.count(), nodes.len());
         let mut refused = sent - more;
-        // The most that may be new, until the number of new ones is known.
+        // This is the largest possible number of new names. It is corrected below.
         if role.is_none() || self.account.claim(before, before + more).is_ok() {
             refused += self.stream_roles.take(role, nodes);
             let booked = if role.is_none() {
@@ -231,7 +231,7 @@ impl Publisher {
             } else {
                 before + more
             };
-            // Fewer are always possible.
+            // A smaller number is always accepted.
             self.account.claim(booked, self.stream_roles.count()).ok();
         } else {
             refused += more;
@@ -242,7 +242,7 @@ impl Publisher {
         }
     }
 
-    /// When to check again for nodes that did not exist, if there are any.
+    /// When to check again whether unknown nodes exist. `None` if there are no unknown nodes.
     pub(super) fn look_at(&self) -> Option<Instant> {
         self.unknown.look_at()
     }
@@ -364,7 +364,7 @@ impl Publisher {
 
 impl Drop for Publisher {
     fn drop(&mut self) {
-        // Fewer are always possible.
+        // A smaller number is always accepted.
         self.account.claim(self.stream_roles.count(), 0).ok();
     }
 }

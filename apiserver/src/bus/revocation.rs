@@ -1,8 +1,8 @@
 //! Ends streams whose publishers may no longer publish.
 //!
-//! A stream is driven by its responses. A peer that takes none stops it, and with it any
-//! check that the stream makes itself. So one task checks for all, and closes the
-//! connection of a stream that does not end when it gets the refusal.
+//! A stream runs only while its responses are polled. A peer that reads no responses stops it, including any check
+//! inside the stream. So one task checks all streams. If a stream does not end after it got the refusal, the task
+//! closes its connection.
 
 use std::time::Duration;
 
@@ -21,20 +21,20 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// A stream that is checked.
 pub(super) struct Checked {
-    /// Resolves when the publisher may publish no longer.
+    /// Resolves when the publisher may no longer publish.
     pub(super) denied: BoxFuture<'static, Status>,
-    /// Tells the stream why.
+    /// Sends the refusal to the stream.
     pub(super) reported: oneshot::Sender<Status>,
-    /// The stream is over.
+    /// Cancelled when the stream has ended.
     pub(super) over: CancellationToken,
-    /// Whose connection is closed in the end.
+    /// The peer whose connection is closed if the stream does not end.
     pub(super) peer: Option<Peer>,
 }
 
-/// Takes streams in, until the task that checks them has ended.
+/// Passes streams to the task that checks them.
 pub(super) type Checks = mpsc::Sender<Checked>;
 
-/// A place for all streams that begin at one time, and who reads it.
+/// A channel with room for the most streams that can be open.
 pub(super) fn checks() -> (Checks, mpsc::Receiver<Checked>) {
     mpsc::channel(STREAMS)
 }

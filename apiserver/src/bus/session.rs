@@ -51,7 +51,7 @@ pub(super) struct Session {
     peer: Arc<str>,
     admitted: Admitted,
     publisher: Option<Publisher>,
-    /// The publisher in the list of those that are connected, as long as the stream lives.
+    /// The entry in the list of connected publishers, while the stream is open.
     present: Option<Present>,
     /// When the `Hello` must have arrived.
     hello_by: Instant,
@@ -64,23 +64,23 @@ pub(super) struct Session {
     account: Arc<Account>,
     /// The connection is not closed for others while there is a session on it.
     _trusted: Option<Trusted>,
-    /// Tells that the publisher may publish no longer.
+    /// Receives the refusal when the publisher may no longer publish.
     denied: oneshot::Receiver<Status>,
     _over: DropGuard,
 }
 
-/// A publisher that was admitted.
+/// What a session needs of an admitted publisher.
 #[derive(Debug)]
 pub(super) struct Open {
-    /// Where it comes from, for people.
+    /// The address of the peer, for logs.
     pub(super) from: Arc<str>,
-    /// What it may still take.
+    /// The account of the publisher.
     pub(super) account: Account,
-    /// That its connection is trusted.
+    /// Protects its connection from eviction.
     pub(super) trusted: Option<Trusted>,
-    /// Tells that the publisher may publish no longer.
+    /// Receives the refusal when the publisher may no longer publish.
     pub(super) denied: oneshot::Receiver<Status>,
-    /// That the stream is not over.
+    /// Reports the end of the stream when it is dropped.
     pub(super) over: DropGuard,
 }
 
@@ -182,7 +182,7 @@ impl Session {
         }
     }
 
-    /// The nodes that lack fresh samples.
+    /// The message with the nodes that lack fresh samples.
     fn report(&mut self) -> PublishResponse {
         let report = self.overdue.borrow_and_update();
         let nodes = report.iter().map(ToString::to_string).collect();
@@ -190,7 +190,7 @@ impl Session {
         respond(Response::Overdue(v1::Overdue { nodes }))
     }
 
-    /// Which nodes are wanted fresh.
+    /// The message with the nodes for which fresh samples are wanted.
     fn wish(&mut self) -> PublishResponse {
         let wish = self.wishes.borrow_and_update();
         let nodes = wish.nodes.iter().map(ToString::to_string).collect();
@@ -370,7 +370,7 @@ fn respond(message: Response) -> PublishResponse {
     }
 }
 
-/// Ends at `at`; at once without one.
+/// Resolves at `at`. Without a time it resolves at once.
 async fn reached(at: Option<Instant>) -> Option<()> {
     sleep_until(at?).await;
     Some(())

@@ -19,9 +19,9 @@ impl Shift {
         }
     }
 
-    /// A time of the publisher by the local clock. A time in the future becomes now: no sample is
-    /// younger than its arrival. Then the first message took longer than this one, and the shift is
-    /// corrected for all later ones.
+    /// Converts a time of the publisher to the local clock. A time in the future becomes now, because no sample is
+    /// younger than its arrival. Then the first message took longer than this one, so the shift is corrected for all
+    /// later times.
     pub(super) fn ours(&mut self, theirs: i64, now: i64) -> i64 {
         let ours = theirs.saturating_add(self.behind);
         if ours > now {
@@ -37,12 +37,12 @@ mod tests {
 
     #[test]
     fn a_first_message_that_took_long_is_put_right_by_a_quicker_one() {
-        // An hour ahead; the first message took two seconds.
+        // The publisher's clock is an hour ahead, and the first message took two seconds.
         let mut shift = Shift::new(-3_598_000);
         let theirs = 3_600_000;
-        // A sample from before that.
+        // This sample is from before the first message.
         assert_eq!(shift.ours(theirs + 1_000, 20_000), 3_000);
-        // 30 ms in transit: it is no younger than that, and neither are the next ones.
+        // The message was 30 ms in transit. No sample is younger than its arrival, so the shift is corrected.
         assert_eq!(shift.ours(theirs + 25_000, 25_030), 25_030);
         assert_eq!(shift.ours(theirs + 40_000, 40_500), 40_030);
         assert_eq!(shift.ours(theirs + 55_000, 55_010), 55_010);

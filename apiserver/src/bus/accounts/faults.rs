@@ -27,8 +27,8 @@ impl Faults {
     }
 
     pub(super) fn add(&mut self, now: Instant) {
-        // No more than the limit can be counted: until they are forgotten no stream begins. All
-        // open streams may still end so.
+        // The time has a maximum. No stream begins while too many faults are remembered, but all open streams may still
+        // end with a fault.
         let most = now + EACH * (2 * AT_ONCE);
         self.forgotten_at = (self.forgotten_at.max(now) + EACH).min(most);
     }

@@ -13,7 +13,7 @@ fn roster(node: usize, containers: usize) -> Arc<Roster> {
     builder.build()
 }
 
-/// Holds a roster of this size.
+/// Adds a node with a roster of this size to the account.
 fn hold(account: &Account, node: usize, containers: usize, bytes: usize) -> Result<(), String> {
     let stored = account.hold_sized(Some((node, Size { containers, bytes })));
     stored.map_err(|refused| refused.to_string())
@@ -37,7 +37,7 @@ fn one_publisher_cannot_take_every_stream() {
     streams.push(open(&accounts, "greedy"));
     drop(streams);
     assert_eq!(accounts.lock().all.streams, 0);
-    // Forgotten when somebody else comes.
+    // Opening another account removes it.
     let _other = open(&accounts, "other");
     assert_eq!(accounts.lock().by.len(), 1);
 }
@@ -83,7 +83,7 @@ fn a_roster_counts_once_however_many_streams_hold_it() {
 
 #[test]
 fn a_roster_is_measured_as_it_is_in_memory() {
-    // shop/web-7 and c0, c1, c2: 96 + 4 + 5, and 34 each.
+    // The roster is shop/web-7 with c0, c1 and c2. It takes 96 + 4 + 5 bytes, and 34 for each container.
     let size = Size {
         containers: 3,
         bytes: 105 + 3 * 34,
@@ -100,12 +100,12 @@ fn large_rosters_take_half_and_leave_the_rest_to_the_others() {
     }
     let refused = "more than 1000000 containers of one publisher on nodes with more than 1024";
     assert_eq!(hold(&greedy, 50, 20_000, 1 << 20), Err(refused.to_owned()));
-    // Others of the same publisher, and another publisher.
+    // Other nodes of the same publisher, and nodes of another publisher, are accepted.
     for node in 1_000..1_976 {
         assert_eq!(hold(&greedy, node, 1_024, 1 << 10), Ok(()));
     }
     assert_eq!(hold(&other, 50, 20_000, 1 << 20), Ok(()));
-    // What is given back may be had again.
+    // What was released can be taken again.
     greedy.release_at(Some(0));
     assert_eq!(hold(&greedy, 51, 20_000, 1 << 20), Ok(()));
 }
@@ -205,12 +205,12 @@ async fn a_publisher_that_sends_little_does_not_wait_for_those_that_send_much() 
         for stream in &greedy {
             waits += usize::from(stream.take(16 * mib, now).is_some());
         }
-        // A thousand nodes every 15 s.
+        // This is the rate of a thousand nodes every 15 s.
         for _ in 0..67 {
             assert_eq!(honest.take(15 << 10, now), None, "in second {second}");
         }
     }
-    // Each passes once in 16 s, with what is guaranteed to it.
+    // Each publisher has one message accepted in 16 s, by its guaranteed rate.
     assert_eq!(waits, 60 * 32 - 3 * 32);
 }
 

@@ -8,7 +8,7 @@ fn frame(message: &[u8]) -> Vec<u8> {
     [&[0], &length[..], message].concat()
 }
 
-/// Frames from these chunks, and then silence or the end.
+/// Frames of these chunks, followed by the end of the stream or by silence.
 fn frames(chunks: Vec<Vec<u8>>, room: &Room, ends: bool) -> Frames {
     let chunks = stream::iter(chunks.into_iter().map(Ok::<_, std::io::Error>));
     let body = if ends {
@@ -88,7 +88,7 @@ async fn a_publisher_that_stalls_keeps_no_other_out_and_is_cut_off() {
     for _ in 0..8 {
         stalled.spawn(all(frames(unfinished(), &room, false)));
     }
-    // Let them take their room.
+    // The readers take their permits.
     tokio::time::advance(Duration::from_secs(1)).await;
     tokio::task::yield_now().await;
     let other = room.of_another();
@@ -97,7 +97,7 @@ async fn a_publisher_that_stalls_keeps_no_other_out_and_is_cut_off() {
     let (read, _) = all(frames(large.clone(), &other, true)).await;
     assert_eq!(read.len(), 1);
     assert_eq!(start.elapsed(), Duration::ZERO);
-    // Four have room at a time, for ten seconds each.
+    // Four of them have room at a time, for ten seconds each.
     let (read, _) = all(frames(large, &room, true)).await;
     assert_eq!(read.len(), 1);
     assert!(start.elapsed() >= Duration::from_secs(18));
@@ -120,7 +120,7 @@ async fn room_is_taken_until_the_message_is_dropped() {
     let mut fifth = frames(large(), &room, true);
     let waits = tokio::time::timeout(Duration::from_mins(1), fifth.next()).await;
     assert!(waits.is_err());
-    // Small ones pass meanwhile.
+    // Small messages are read meanwhile.
     let (read, _) = all(frames(vec![frame(b"small")], &room, true)).await;
     assert_eq!(read.len(), 1);
     stored.pop();

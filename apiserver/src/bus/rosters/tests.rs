@@ -48,7 +48,7 @@ fn nodes_have_a_limit() {
     assert_eq!(refused.to_string(), "more than 20000 nodes of one stream");
     let found = rosters.find("more", 1, Instant::now());
     assert!(matches!(found, Found::Full), "{found:?}");
-    // Those that are there go on, and change.
+    // Nodes that have a roster can still replace it.
     assert_eq!(rosters.put("n7".into(), one), Ok(()));
     let found = rosters.find("n7", 1, Instant::now());
     assert!(matches!(found, Found::Roster(_)), "{found:?}");

@@ -27,7 +27,7 @@ fn pod(containers: usize) -> Pod {
 #[test]
 fn what_is_small_on_the_wire_and_large_in_memory_is_found_out() {
     let empty = roster(vec![Pod::default(); 100_000]);
-    // Two bytes each, and 72 in memory.
+    // Each has two bytes on the wire and 72 in memory.
     assert!(empty.len() < 200_100);
     let weighed = weigh(&empty).unwrap();
     assert_eq!(weighed.bytes, 7_200_000);
@@ -60,7 +60,7 @@ fn every_bound_is_kept_at_its_border() {
     let text = "20001 entries in a column, allowed are 20000";
     assert_eq!(over(&reading(20_001)), Some(text.to_owned()));
     assert_eq!(weigh(&reading(1_000)).unwrap().node, b"n1");
-    // Two columns of 8 bytes in memory; as many or fewer on the wire.
+    // The two columns have 8 bytes for each entry in memory, and at most that on the wire.
     let small = bytes(Message::Reading(v1::Reading {
         cpu_nanos_plus_one: vec![1; 1_000],
         cpu_at_ms: vec![1; 1_000],
@@ -68,7 +68,7 @@ fn every_bound_is_kept_at_its_border() {
     }));
     assert_eq!(weigh(&small).unwrap().bytes, 16_000);
 
-    // 48 bytes each in memory, and the names.
+    // Each has 48 bytes in memory, and the bytes of its name.
     let named = bytes(Message::Reading(v1::Reading {
         unreadable_pods: vec![v1::reading::PodName::default(); 20_000],
         ..v1::Reading::default()
@@ -94,14 +94,13 @@ fn every_bound_is_kept_at_its_border() {
 
 #[test]
 fn a_column_that_is_not_packed_counts_as_well() {
-    // Field 6 of field 3, a number each, and all of it twice.
+    // Field 6 of field 3 has one number each time. The whole field occurs twice.
     let column = [0x30, 1].repeat(15_000);
     let mut reading = vec![0x1a, 0xb0, 0xea, 0x01];
     reading.extend_from_slice(&column);
     assert_eq!(weigh(&reading).unwrap().too_many(), None);
     let twice = [reading.clone(), reading].concat();
-    // Each is a column of its own message, but a message that is there twice
-    // is one in the end.
+    // Each occurrence has a column. The decoder merges the two messages into one.
     let decoded = PublishRequest::decode(&*twice).unwrap();
     let Some(Message::Reading(decoded)) = decoded.message else {
         panic!("{decoded:?}");
@@ -122,7 +121,7 @@ fn a_failure_and_a_later_message_are_weighed_by_their_bytes() {
     }));
     let weighed = weigh(&failure).unwrap();
     assert_eq!((weighed.node, weighed.bytes), (&b"n1"[..], failure.len()));
-    // Field 1000 with a text.
+    // This is field 1000 with a text.
     let later = [0xc2, 0x3e, 2, b'h', b'i'];
     assert_eq!(weigh(&later).unwrap().bytes, 5);
     assert_eq!(weigh(&[]).unwrap(), Weighed::default());
