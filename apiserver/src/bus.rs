@@ -127,7 +127,8 @@ impl Bus {
     /// Reports to publishers which nodes lack fresh samples, until the service stops.
     pub async fn report_overdue(self) -> anyhow::Result<()> {
         report_overdue(
-            (self.catalog, self.store),
+            self.catalog,
+            self.store,
             self.clock,
             self.metrics,
             self.overdue,

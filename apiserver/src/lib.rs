@@ -112,15 +112,15 @@ impl Frontend {
         let kube = KubeApi::register(&args.kube, &mut registry);
         let reviewers = kube.reviewers(&args).await?;
         let name = args.bus.frontend_name.as_str();
-        let kept = (&config, name, clock.clone());
-        let shown = keep_certificate(&mut tasks, kept, &kube, &mut registry).await?;
+        let shown =
+            keep_certificate(&mut tasks, &config, name, &clock, &kube, &mut registry).await?;
 
         // Objects come in.
         let catalog = Catalog::default();
         let store = Store::new(args.samples.max_sample_age);
         // The ages of samples must not jump when the machine's clock is set.
         let ages = clock.monotonic();
-        kube.watch(&mut tasks, &catalog, (&store, &ages)).await?;
+        kube.watch(&mut tasks, &catalog, &store, &ages).await?;
 
         // Who asks is known by reviews, and so is who publishes.
         let auth = auth.start(
@@ -140,8 +140,7 @@ impl Frontend {
             BusMetrics::register(&mut registry),
             stop.clone(),
         );
-        let listeners =
-            take_samples(&mut tasks, (&args.bus, &config), &bus, &auth, &catalog).await?;
+        let listeners = take_samples(&mut tasks, &args.bus, &config, &bus, &auth, &catalog).await?;
 
         // Their ages and states are reported.
         let known = Known {
@@ -164,7 +163,7 @@ impl Frontend {
             steps,
             watches: kube.watches.clone(),
         };
-        let api = answer(&mut tasks, (&config, &bus), readiness, registry).await?;
+        let api = answer(&mut tasks, &config, &bus, readiness, registry).await?;
         files::follow(&mut tasks, config);
         Ok(Self {
             tasks,
@@ -206,7 +205,9 @@ impl Frontend {
 /// before anybody can call.
 async fn keep_certificate(
     tasks: &mut Tasks,
-    (config, name, clock): (&Config, &str, Clock),
+    config: &Config,
+    name: &str,
+    clock: &Clock,
     kube: &KubeApi,
     registry: &mut Registry,
 ) -> anyhow::Result<Option<Shown>> {
@@ -216,7 +217,7 @@ async fn keep_certificate(
     };
     let certificate = Arc::clone(&config.serving.certificate);
     let client = kube.keeper().await?;
-    let mut keeper = Keeper::new((settings, name), client, (certificate, clock), metrics);
+    let mut keeper = Keeper::new(settings, name, client, certificate, clock.clone(), metrics);
     keeper.begin().await;
     let (shown, stop) = (keeper.shown(), tasks.stop());
     tasks.spawn("certificates", async move {
@@ -229,7 +230,8 @@ async fn keep_certificate(
 /// Opens the doors of the bus to those who may publish.
 async fn take_samples(
     tasks: &mut Tasks,
-    (args, config): (&BusArgs, &Config),
+    args: &BusArgs,
+    config: &Config,
     bus: &Bus,
     auth: &Auth,
     catalog: &Catalog,
@@ -245,7 +247,7 @@ async fn take_samples(
     tasks.spawn("overdue", bus.clone().report_overdue());
     tasks.spawn("demand", bus.clone().tell_demand());
     let publishing = auth.publishing(&args.bus_token_audience);
-    bus.listen(tasks, &config.bus.listeners, (&publishing, &admission))
+    bus.listen(tasks, &config.bus.listeners, &publishing, &admission)
         .await
 }
 
@@ -265,7 +267,8 @@ async fn expire(known: Known, stop: CancellationToken) -> anyhow::Result<()> {
 /// Serves the API, its probes and `/metrics`.
 async fn answer(
     tasks: &mut Tasks,
-    (config, bus): (&Config, &Bus),
+    config: &Config,
+    bus: &Bus,
     readiness: Readiness,
     mut registry: Registry,
 ) -> anyhow::Result<Address> {

@@ -131,11 +131,14 @@ impl Scraper {
         let targets = find_targets(&mut tasks, &config, &api).await?;
 
         // They are shared out among the members of our group.
-        let members = (assignment.clone(), leaving.drained.clone());
-        let namespace = lease_namespace(&config, &kube);
-        let owner = lease_owner(&config, &kube);
-        let named = (namespace.as_str(), owner, clock.clone());
-        let view = find_members(&mut tasks, &config, &api, named, members).await?;
+        let lease = Lease {
+            namespace: lease_namespace(&config, &kube),
+            owner: lease_owner(&config, &kube),
+            clock: clock.clone(),
+            metrics: assignment.clone(),
+            drained: leaving.drained.clone(),
+        };
+        let view = find_members(&mut tasks, &config, &api, lease).await?;
 
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
@@ -158,12 +161,10 @@ impl Scraper {
         });
 
         // From the hub they go to every frontend.
-        let expiry = (certificates, &mut registry);
-        let name = (&*config.source_name, &*config.group);
         let publisher = Client {
             hub,
-            identity: Identity::new(name, config.resolution, &clock),
-            credentials: find_credentials(&mut tasks, &config, expiry),
+            identity: identity(&config, &clock),
+            credentials: find_credentials(&mut tasks, &config, certificates, &mut registry),
             clock: monotonic,
             metrics: bus_metrics.clone(),
             reports: said,
@@ -171,7 +172,7 @@ impl Scraper {
         };
         feed_frontends(&mut tasks, &config, &api, publisher, leaving).await?;
 
-        let probes = probes((targets, view), bus_metrics, &api);
+        let probes = probes(targets, view, bus_metrics, &api);
         let admin = serve_admin(&mut tasks, &config, probes, registry, stop).await?;
         Ok(Self { tasks, admin })
     }
@@ -213,7 +214,8 @@ async fn find_targets(
 fn find_credentials(
     tasks: &mut Tasks,
     config: &Config,
-    (certificates, registry): (Expirations, &mut Registry),
+    certificates: Expirations,
+    registry: &mut Registry,
 ) -> Credentials {
     let credentials = Credentials::new(Files {
         ca: config.bus.ca_file.clone(),
@@ -288,30 +290,45 @@ struct Leaving {
     drained: CancellationToken,
 }
 
+fn identity(config: &Config, clock: &Clock) -> Identity {
+    Identity::new(&config.source_name, &config.group, config.resolution, clock)
+}
+
+/// Our lease, by which the members of our group know us.
+struct Lease {
+    namespace: String,
+    /// The UID of the pod that owns it.
+    owner: Option<String>,
+    clock: Clock,
+    metrics: AssignmentMetrics,
+    /// It is deleted when frontends have all that was scraped.
+    drained: CancellationToken,
+}
+
 /// Starts what keeps the members of our group known.
 async fn find_members(
     tasks: &mut Tasks,
     config: &Config,
     api: &KubeApi,
-    (namespace, pod_uid, clock): (&str, Option<String>, Clock),
-    (metrics, drained): (AssignmentMetrics, CancellationToken),
+    lease: Lease,
 ) -> Result<watch::Receiver<Option<View>>, Misconfigured> {
     let (sender, view) = watch::channel(None);
     let stop = tasks.stop();
     if let Sharding::Fixed(shard) = &config.sharding {
         sender.send_replace(Some(View::fixed(*shard)));
         tasks.spawn("shards", async move {
-            // They do not change, but whoever waits for changes must not
-            // find that nobody would tell.
+            // It does not change. Receivers must not see that the sender is gone.
             stop.cancelled().await;
             drop(sender);
             Ok(())
         });
         return Ok(view);
     }
-    let names = (config.group.as_str(), config.source_name.as_str());
+    let (group, source) = (config.group.as_str(), config.source_name.as_str());
     let client = api.client("leases").await?;
-    let leases = Leases::new(client, namespace, names, clock, metrics).owned_by(pod_uid);
+    let Lease { clock, metrics, .. } = lease;
+    let leases = Leases::new(client, &lease.namespace, group, source, clock, metrics);
+    let leases = leases.owned_by(lease.owner);
     let (resolution, watching) = (config.resolution, leases.clone());
     let stopping = stop.clone();
     tasks.spawn("members", async move {
@@ -319,14 +336,15 @@ async fn find_members(
         Ok(())
     });
     tasks.spawn("lease", async move {
-        leases.hold(stopping, drained).await;
+        leases.hold(stopping, lease.drained).await;
         Ok(())
     });
     Ok(view)
 }
 
 fn probes(
-    (targets, view): (watch::Receiver<Targets>, watch::Receiver<Option<View>>),
+    targets: watch::Receiver<Targets>,
+    view: watch::Receiver<Option<View>>,
     bus: BusMetrics,
     api: &KubeApi,
 ) -> [Endpoint; 3] {

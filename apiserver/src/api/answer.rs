@@ -74,7 +74,7 @@ impl<K: Kind> Answer<K> {
         }
         let clock = &served.api.clock;
         let date = Timestamp::from_millis(clock.date().as_millisecond());
-        let writer = Writer::new((served.version, K::RESOURCE), (wanted, include), date);
+        let writer = Writer::new(served.version, K::RESOURCE, wanted, include, date);
         Ok(Self {
             now: Timestamp::from_millis(clock.now_millis()),
             date,

@@ -95,8 +95,7 @@ impl Budget {
 
 impl Inner {
     fn of_tenants(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
-        let locked = self.of_tenants.lock();
-        locked
+        self.of_tenants.lock()
     }
 
     /// Takes `steps` for an answer to `tenant`.

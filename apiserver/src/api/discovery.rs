@@ -79,7 +79,7 @@ pub(crate) async fn groups(
     let groups: Vec<String> = groups.collect();
     let groups = groups.join(",");
     let json = format!(r#"{{"kind":"APIGroupList","groups":[{groups}]}}"#);
-    document(headers, json, ("APIGroupList", message))
+    document(headers, json, "APIGroupList", &message)
 }
 
 /// `GET /apis/{group}`: its versions.
@@ -93,11 +93,7 @@ pub(crate) async fn group(
 fn described(group: &Group, request: &Request) -> Result<Response, Refusal> {
     let fields = group_fields(group);
     let json = format!(r#"{{"kind":"APIGroup","apiVersion":"v1",{fields}}}"#);
-    document(
-        request.headers(),
-        json,
-        ("APIGroup", protobuf::group(group)),
-    )
+    document(request.headers(), json, "APIGroup", &protobuf::group(group))
 }
 
 /// `GET /apis/{group}/{version}`: its resources.
@@ -110,7 +106,7 @@ pub(crate) fn resources(served: &Served, request: &Request) -> Result<Response, 
         resources.join(",")
     );
     let message = protobuf::resources(group, version);
-    document(request.headers(), json, ("APIResourceList", message))
+    document(request.headers(), json, "APIResourceList", &message)
 }
 
 fn resource(resource: &Resource) -> String {
@@ -160,7 +156,8 @@ pub(crate) async fn missing(State(api): State<SharedApi>, request: Request) -> R
 fn document(
     headers: &HeaderMap,
     mut json: String,
-    (kind, message): (&str, Vec<u8>),
+    kind: &str,
+    message: &[u8],
 ) -> Result<Response, Refusal> {
     let encoding = accept::negotiate(headers, Subject::Discovery)?.encoding;
     let body = match encoding {
@@ -169,7 +166,7 @@ fn document(
             json.into_bytes()
         }
         Encoding::Yaml => yaml::of_json(json.as_bytes()),
-        Encoding::Protobuf => wire::wrapped("v1", kind, &message),
+        Encoding::Protobuf => wire::wrapped("v1", kind, message),
     };
     Ok(answer::typed(encoding, Body::from(body)))
 }

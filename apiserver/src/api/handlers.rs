@@ -26,7 +26,7 @@ pub(super) fn list<K: Kind>(
     Box::pin(async move {
         let mut params = ListParams::read(request.uri(), K::RESOURCE)?;
         if let Some(watch) = params.watch.take() {
-            return watch::answer::<K>(served, namespace, (params, watch), request).await;
+            return watch::answer::<K>(served, namespace, params, watch, request).await;
         }
         let subject = Subject::List(K::RESOURCE);
         let answer = Answer::<K>::to(&request, &served, subject)?;

@@ -127,7 +127,8 @@ impl Drop for Place {
 pub(super) async fn answer<K: Kind>(
     served: Served,
     namespace: Option<String>,
-    (params, watch): (ListParams, WatchParams),
+    params: ListParams,
+    watch: WatchParams,
     request: Request,
 ) -> Result<Response, Refusal> {
     let wanted = accept::negotiate(request.headers(), Subject::Watch)?;
@@ -147,7 +148,7 @@ pub(super) async fn answer<K: Kind>(
     let now = Timestamp::from_millis(served.api.clock.now_millis());
     let until = Instant::now() + watch.timeout.unwrap_or(LONGEST).min(LONGEST);
     let mut watching = Watching::<K> {
-        writer: JsonWriter::new((served.version, K::RESOURCE), (wanted.form, include), now),
+        writer: JsonWriter::new(served.version, K::RESOURCE, wanted.form, include, now),
         seen: BTreeMap::new(),
         round: None,
         next: Instant::now(),

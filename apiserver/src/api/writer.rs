@@ -35,18 +35,18 @@ pub(crate) enum Writer<T: Object> {
 impl<T: Object> Writer<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, &'static Resource),
-        (wanted, include): (Wanted, Include),
+        version: Version,
+        resource: &'static Resource,
+        wanted: Wanted,
+        include: Include,
         now: Timestamp,
     ) -> Self {
         let Wanted { encoding, form, .. } = wanted;
-        let json = || JsonWriter::new((version, resource), (form, include), now);
+        let json = || JsonWriter::new(version, resource, form, include, now);
         match encoding {
             Encoding::Json => Self::Json(json()),
             Encoding::Yaml => Self::Yaml(YamlWriter::new(json())),
-            Encoding::Protobuf => {
-                Self::Protobuf(ProtobufWriter::new((version, resource), form, now))
-            }
+            Encoding::Protobuf => Self::Protobuf(ProtobufWriter::new(version, resource, form, now)),
         }
     }
 

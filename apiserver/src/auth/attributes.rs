@@ -44,7 +44,7 @@ impl Attributes {
                 };
             }
         };
-        Self::Resource(Box::new(with_verb(resource, (method, uri), resources)))
+        Self::Resource(Box::new(with_verb(resource, method, uri, resources)))
     }
 
     /// Whether the request is a watch.
@@ -104,7 +104,8 @@ fn named(group: &str, version: &str, rest: &[&str]) -> ResourceAttributes {
 
 fn with_verb(
     mut resource: ResourceAttributes,
-    (method, uri): (&Method, &Uri),
+    method: &Method,
+    uri: &Uri,
     resources: &Resources,
 ) -> ResourceAttributes {
     let one = resource.name.is_some();

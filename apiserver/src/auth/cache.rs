@@ -174,7 +174,7 @@ where
                 let serial = entry.serial;
                 let question = match stale {
                     None => settled(entry, self.settings.clone(), ask(how)).boxed(),
-                    Some(stale) => self.impatient(entry, (stale, permitted), ask(how)).boxed(),
+                    Some(stale) => self.impatient(entry, stale, permitted, ask(how)).boxed(),
                 };
                 let question = question.shared();
                 entries.begin(key, serial, &question);
@@ -189,7 +189,8 @@ where
     fn impatient<F>(
         &self,
         entry: Entry<V, E>,
-        (stale, permitted): (V, Permitted),
+        stale: V,
+        permitted: Permitted,
         ask: F,
     ) -> impl Future<Output = Result<V, E>> + Send + use<V, E, F>
     where

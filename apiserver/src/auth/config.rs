@@ -141,7 +141,8 @@ impl Clients {
         authentication: Option<&Path>,
         authorization: Option<&Path>,
         otherwise: &KubeArgs,
-        (watches, credentials): (&Watches, &KubeCredentials),
+        watches: &Watches,
+        credentials: &KubeCredentials,
     ) -> Result<Self, Misconfigured> {
         let tokens = reader("--authentication-kubeconfig", authentication, otherwise);
         let access = reader("--authorization-kubeconfig", authorization, otherwise);

@@ -277,14 +277,7 @@ async fn watch_map(client: Client, updates: watch::Sender<MapUpdate>, stop: Canc
         };
         updates.send_replace(now);
     };
-    follow(
-        client,
-        (watched, Objects::default()),
-        |map| map,
-        update,
-        stop,
-    )
-    .await;
+    follow(client, watched, Objects::default(), |map| map, update, stop).await;
 }
 
 /// Whether every client with a certificate is also the front proxy (kube-apiserver 1.35 refuses to

@@ -24,7 +24,7 @@ use crate::auth::{MayNot, Publishing, bearer};
 /// the authorizer.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The longest token that is reviewed, in bytes, as in the API. Tokens of ServiceAccounts have about 1,000.
+/// The longest token that is reviewed, in bytes, as in the API. Tokens of service accounts have about 1,000.
 const LONGEST_TOKEN: usize = 32 << 10;
 
 /// What a listener requires of a publisher.

@@ -38,7 +38,8 @@ impl Bus {
         &self,
         tasks: &mut Tasks,
         listeners: &[BusListener],
-        (publishing, admission): (&Publishing, &Admission),
+        publishing: &Publishing,
+        admission: &Admission,
     ) -> anyhow::Result<Vec<Address>> {
         let (checks, streams) = checks();
         let stop = tasks.stop();

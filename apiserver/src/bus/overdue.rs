@@ -101,7 +101,8 @@ pub(crate) type Report = Arc<[NodeName]>;
 
 /// Checks for overdue nodes until `stop` and sends them to every stream.
 pub(crate) async fn report_overdue(
-    (catalog, store): (Catalog, Store),
+    catalog: Catalog,
+    store: Store,
     clock: Clock,
     metrics: BusMetrics,
     reports: watch::Sender<Report>,

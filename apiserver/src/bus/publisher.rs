@@ -113,7 +113,8 @@ impl Publisher {
         bus: &Bus,
         source: Source,
         behind: i64,
-        (node_scope, account): (NodeScope, Arc<Account>),
+        node_scope: NodeScope,
+        account: Arc<Account>,
     ) -> Self {
         let allowed = node_scope.clone();
         let may = move |node: &str| allowed.has(node);
@@ -313,8 +314,10 @@ impl Publisher {
     /// Refuses a node until it sends a valid roster. Its earlier samples are served as long as they
     /// are fresh enough.
     fn refuse(&mut self, bus: &Bus, node: &NodeName, why: Why) -> Response {
-        let refused = (why.reason, refusal(&why).into());
-        let new = self.rosters.refuse(node, refused, Instant::now());
+        let message = refusal(&why).into();
+        let new = self
+            .rosters
+            .refuse(node, why.reason, message, Instant::now());
         self.say_refused(bus, node, why, new)
     }
 

@@ -73,7 +73,8 @@ impl Rosters {
     pub(super) fn refuse(
         &mut self,
         node: &NodeName,
-        (reason, message): (&'static str, Arc<str>),
+        reason: &'static str,
+        message: Arc<str>,
         now: Instant,
     ) -> bool {
         let refused = Entry::Refused(Refused {

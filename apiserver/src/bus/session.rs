@@ -300,8 +300,10 @@ impl Session {
             resolution,
         });
         let source = Source { name, resolution };
-        let account = (self.admitted.node_scope.clone(), Arc::clone(&self.account));
-        self.publisher = Some(Publisher::new(&self.bus, source, behind, account));
+        let node_scope = self.admitted.node_scope.clone();
+        let account = Arc::clone(&self.account);
+        let publisher = Publisher::new(&self.bus, source, behind, node_scope, account);
+        self.publisher = Some(publisher);
         self.present = Some(present);
         Ok(Response::Welcome(Welcome {
             frontend: self.bus.frontend.to_string(),

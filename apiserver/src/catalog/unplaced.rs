@@ -79,7 +79,7 @@ impl Unplaced {
     }
 
     /// Notes the node of a pod, in `catalog` too, unless it is another pod by now.
-    fn place(&self, (key, uid): (&PodKey, Uid), node: NodeName, catalog: &Catalog) {
+    fn place(&self, key: &PodKey, uid: Uid, node: NodeName, catalog: &Catalog) {
         let mut pods = self.lock();
         if let Some(asked) = pods.get_mut(key).filter(|asked| asked.uid == uid) {
             asked.node = Some(node.clone());
@@ -96,7 +96,8 @@ impl Unplaced {
 /// Asks for pods that came without a node until `stop`.
 pub(crate) async fn place_pods(
     client: Client,
-    (catalog, unplaced): (Catalog, Unplaced),
+    catalog: Catalog,
+    unplaced: Unplaced,
     stop: CancellationToken,
 ) {
     let mut after = None;
@@ -114,7 +115,7 @@ pub(crate) async fn place_pods(
             let asked = stop.run_until_cancelled(ask(&client, &key, uid)).await;
             match asked {
                 None => return,
-                Some(Ok(Some(node))) => unplaced.place((&key, uid), node, &catalog),
+                Some(Ok(Some(node))) => unplaced.place(&key, uid, node, &catalog),
                 Some(Ok(None)) => {}
                 Some(Err(error)) => {
                     warn!(pod = %key, %error, "failed to get a pod; it is served from the node that reported it first");
@@ -194,7 +195,7 @@ mod tests {
             pod.node.clone()
         };
         assert_eq!(put("1"), None);
-        unplaced.place((&key("db-0"), "1".into()), "n1".into(), &catalog);
+        unplaced.place(&key("db-0"), "1".into(), "n1".into(), &catalog);
         assert_eq!(
             catalog.pod(&key("db-0")).unwrap().node,
             Some("n1".into()),
@@ -204,7 +205,7 @@ mod tests {
         assert!(unplaced.next(None).is_empty());
         assert_eq!(put("2"), None);
         // An answer about the first that is late.
-        unplaced.place((&key("db-0"), "1".into()), "n1".into(), &catalog);
+        unplaced.place(&key("db-0"), "1".into(), "n1".into(), &catalog);
         assert_eq!(catalog.pod(&key("db-0")).unwrap().node, None);
         assert_eq!(keys(&unplaced.next(None)), ["shop/db-0"]);
         unplaced.forget(&key("db-0"));

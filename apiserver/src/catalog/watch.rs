@@ -115,9 +115,15 @@ impl Pods {
 
 /// Watches running pods into `pods` until `stop`.
 pub(crate) async fn watch_pods(client: Client, pods: Pods, stop: CancellationToken) {
-    let read = (running_pods(), Printed::default());
-    let (reported, apply) = (|pod| pods.reported(pod), |change| pods.apply(change));
-    keep_decoded(client, read, reported, apply, stop).await;
+    keep_decoded(
+        client,
+        running_pods(),
+        Printed::default(),
+        |pod| pods.reported(pod),
+        |change| pods.apply(change),
+        stop,
+    )
+    .await;
 }
 
 /// The pod with the names and labels that are in memory already.

@@ -92,9 +92,11 @@ impl fmt::Display for Trouble {
 impl Keeper {
     /// A keeper that serves its certificate through `certificate`.
     pub(crate) fn new(
-        (settings, frontend): (Settings, &str),
+        settings: Settings,
+        frontend: &str,
         client: Client,
-        (certificate, clock): (Arc<ServingCertificate>, Clock),
+        certificate: Arc<ServingCertificate>,
+        clock: Clock,
         metrics: Metrics,
     ) -> Self {
         let api = Api::new(client);
@@ -305,7 +307,7 @@ impl Keeper {
             let target = Place::ApiService(name);
             let published = self
                 .publication
-                .publish(target, &bundle.cas, (now, &settings))
+                .publish(target, &bundle.cas, now, &settings)
                 .await;
             if matches!(published, Ok(Published::VerifiesNothing))
                 && self.said.insert(format!("{name} verifies nothing"))
@@ -319,7 +321,7 @@ impl Keeper {
         let target = Place::ConfigMap;
         let published = self
             .publication
-            .publish(target, &bundle.cas, (now, &settings))
+            .publish(target, &bundle.cas, now, &settings)
             .await;
         all & self.is_published(published, "configmap", &settings.config_map)
     }

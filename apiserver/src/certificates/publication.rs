@@ -74,14 +74,15 @@ impl Publication {
         &mut self,
         target: Place<'_>,
         ours: &[CertificateDer<'static>],
-        at: (Timestamp, &Settings),
+        now: Timestamp,
+        settings: &Settings,
     ) -> Result<Published, Failed> {
         let mut tries = 0;
         loop {
             tries += 1;
             let published = match target {
-                Place::ApiService(name) => self.api_service(name, ours, at).await,
-                Place::ConfigMap => self.config_map(ours, at).await,
+                Place::ApiService(name) => self.api_service(name, ours, now, settings).await,
+                Place::ConfigMap => self.config_map(ours, now, settings).await,
             };
             if tries == TRIES || !matches!(published, Err(Failed::Conflict)) {
                 return published;
@@ -93,7 +94,8 @@ impl Publication {
         &mut self,
         name: &str,
         ours: &[CertificateDer<'static>],
-        (now, settings): (Timestamp, &Settings),
+        now: Timestamp,
+        settings: &Settings,
     ) -> Result<Published, Failed> {
         let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
         let (found, _) = self.api.get::<APIService>(&path).await?;
@@ -112,7 +114,7 @@ impl Publication {
             return Ok(Published::VerifiesNothing);
         }
         let there = spec.ca_bundle.as_ref().map(|bundle| in_pem(&bundle.0));
-        let Some(wanted) = self.wanted(name, there, ours, (now, settings)) else {
+        let Some(wanted) = self.wanted(name, there, ours, now, settings) else {
             return Ok(Published::Yes);
         };
         let version = found.and_then(|found| found.metadata.resource_version);
@@ -127,7 +129,8 @@ impl Publication {
     async fn config_map(
         &mut self,
         ours: &[CertificateDer<'static>],
-        (now, settings): (Timestamp, &Settings),
+        now: Timestamp,
+        settings: &Settings,
     ) -> Result<Published, Failed> {
         let (namespace, name) = (&settings.service.namespace, &settings.config_map);
         let path = format!("/api/v1/namespaces/{namespace}/configmaps/{name}");
@@ -136,7 +139,7 @@ impl Publication {
             .as_ref()
             .and_then(|map| map.data.as_ref()?.get("ca.crt"));
         let there = there.map(|text| in_pem(text.as_bytes()));
-        let Some(wanted) = self.wanted("", there, ours, (now, settings)) else {
+        let Some(wanted) = self.wanted("", there, ours, now, settings) else {
             return Ok(Published::Yes);
         };
         let data = json!({ "ca.crt": wanted });
@@ -161,7 +164,8 @@ impl Publication {
         target: &str,
         there: Option<Vec<CertificateDer<'static>>>,
         ours: &[CertificateDer<'static>],
-        (now, settings): (Timestamp, &Settings),
+        now: Timestamp,
+        settings: &Settings,
     ) -> Option<String> {
         let there = there.unwrap_or_default();
         let before = self.strangers.remove(target).unwrap_or_default();

@@ -55,12 +55,10 @@ impl Frontend {
         let certificate = ServingCertificate::self_signed([SERVER.to_owned()], []).unwrap();
         let mut registry = Registry::default();
         // The frontend's own clock is decades behind, which must not matter.
-        let shows = (
-            Arc::clone(&certificate),
-            Clock::fixed(Timestamp::UNIX_EPOCH),
-        );
+        let clock = Clock::fixed(Timestamp::UNIX_EPOCH);
         let metrics = Metrics::register(&mut registry);
-        let keeper = Keeper::new((settings, name), cluster.client(), shows, metrics);
+        let served = Arc::clone(&certificate);
+        let keeper = Keeper::new(settings, name, cluster.client(), served, clock, metrics);
         Self {
             keeper,
             certificate,

@@ -48,7 +48,8 @@ impl Collector for Sizes {
         }
         encode_labels(&mut encoder, &known.catalog)?;
         encode_remembered(&mut encoder, known.store.remembered())?;
-        encode_refused(&mut encoder, known.store.refused())?;
+        let (pods, nodes) = known.store.refused();
+        encode_refused(&mut encoder, pods, nodes)?;
         let now = known.now();
         let states = known.store.states(&known.catalog.node_names(), now);
         encode_states(&mut encoder, &states)?;
@@ -88,7 +89,8 @@ fn encode_labels(encoder: &mut DescriptorEncoder<'_>, catalog: &Catalog) -> Resu
 
 fn encode_refused(
     encoder: &mut DescriptorEncoder<'_>,
-    (pods, nodes): (u64, usize),
+    pods: u64,
+    nodes: usize,
 ) -> Result<(), fmt::Error> {
     let counter = ConstCounter::new(pods);
     let help = "Pods in readings that count for nothing because they are bound to other nodes";

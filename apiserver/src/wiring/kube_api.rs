@@ -48,8 +48,14 @@ impl KubeApi {
     pub(crate) async fn reviewers(&self, args: &Args) -> Result<Clients, Misconfigured> {
         let authentication = args.authentication.authentication_kubeconfig.as_deref();
         let authorization = args.authorization.authorization_kubeconfig.as_deref();
-        let kept = (&self.watches, &self.credentials);
-        Clients::new(authentication, authorization, &self.args, kept).await
+        Clients::new(
+            authentication,
+            authorization,
+            &self.args,
+            &self.watches,
+            &self.credentials,
+        )
+        .await
     }
 
     /// The client that keeps the serving certificate.
@@ -71,7 +77,8 @@ impl KubeApi {
         &self,
         tasks: &mut Tasks,
         catalog: &Catalog,
-        (store, clock): (&Store, &Clock),
+        store: &Store,
+        clock: &Clock,
     ) -> Result<(), Misconfigured> {
         let metadata = reading(&self.args, Limits::metadata_client);
         let metadata = self.credentials.client("watches", metadata).await?;
@@ -87,7 +94,7 @@ impl KubeApi {
 
     fn spawn(&self, tasks: &mut Tasks, metadata: &Client, pods: Pods) {
         let (catalog, store) = (pods.catalog.clone(), pods.store.clone());
-        let shared = (catalog.clone(), pods.unplaced.clone());
+        let (pods_catalog, unplaced) = (catalog.clone(), pods.unplaced.clone());
         let client = self.watches.observe("nodes", metadata);
         let (stop, nodes) = (tasks.stop(), catalog.clone());
         tasks.spawn("nodes", async move {
@@ -102,7 +109,7 @@ impl KubeApi {
         });
         let (stop, client) = (tasks.stop(), metadata.clone());
         tasks.spawn("unplaced", async move {
-            place_pods(client, shared, stop).await;
+            place_pods(client, pods_catalog, unplaced, stop).await;
             Ok(())
         });
         let stop = tasks.stop();

@@ -267,8 +267,8 @@ impl Server {
                     continue;
                 }
             };
-            let room = (&connections, &large_heads);
-            if let Some(connection) = self.connection(room, &arrival, &router, &stop) {
+            let connection = self.connection(&connections, &large_heads, &arrival, &router, &stop);
+            if let Some(connection) = connection {
                 tasks.spawn(connection.serve(arrival.stream, tls.clone()));
             }
             // Accepted connections run before more are accepted.
@@ -289,7 +289,8 @@ impl Server {
     /// The new connection, if it is admitted.
     fn connection(
         &self,
-        (connections, large_heads): (&Arc<Connections>, &Arc<Semaphore>),
+        connections: &Arc<Connections>,
+        large_heads: &Arc<Semaphore>,
         arrival: &Arrival,
         router: &Router,
         stop: &CancellationToken,

@@ -91,7 +91,8 @@ impl Leases {
     pub(crate) fn new(
         client: Client,
         namespace: &str,
-        (group, source): (&str, &str),
+        group: &str,
+        source: &str,
         clock: Clock,
         metrics: AssignmentMetrics,
     ) -> Self {

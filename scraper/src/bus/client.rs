@@ -44,7 +44,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// That of a process of this name and group, which starts now.
-    pub(crate) fn new((source, group): (&str, &str), resolution: Duration, clock: &Clock) -> Self {
+    pub(crate) fn new(source: &str, group: &str, resolution: Duration, clock: &Clock) -> Self {
         let resolution = resolution.as_millis();
         Self {
             source: source.to_owned(),
@@ -147,7 +147,8 @@ impl Client {
     /// `closing`. `progress` is told how far it has come.
     pub(super) async fn publish(
         &self,
-        (frontend_address, access): (&FrontendAddress, &Access),
+        frontend_address: &FrontendAddress,
+        access: &Access,
         closing: CancellationToken,
         progress: Progress,
     ) -> Result<(), Ended> {

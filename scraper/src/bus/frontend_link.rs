@@ -123,7 +123,7 @@ impl FrontendLink {
         let (frontend_address, client) = (self.frontend_address.clone(), self.client.clone());
         let (reported, until) = (progress.clone(), closing.clone());
         let stream = async move {
-            let publishing = client.publish((&frontend_address, &access), until.clone(), reported);
+            let publishing = client.publish(&frontend_address, &access, until.clone(), reported);
             let ended = tokio::select! {
                 () = drain_deadline(&until) => Ok(()),
                 ended = publishing => ended,

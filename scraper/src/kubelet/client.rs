@@ -163,7 +163,7 @@ impl Client {
         // it, so that no answer is taken for that of the next.
         let usable = kept.take().filter(|kept| *kept.end() == end);
         let request = request(&end, &ask.path, authorization.as_ref());
-        let attempt = self.attempt((end, request), &access, usable, &mut stage);
+        let attempt = self.attempt(end, request, &access, usable, &mut stage);
         let until = ask.until.get_or_insert_with(|| Instant::now() + self.limit);
         match timeout_at(*until, attempt).await {
             Ok((page, connection)) => {
@@ -182,7 +182,8 @@ impl Client {
 
     async fn attempt(
         &self,
-        (end, request): (Peer, Request<Empty<Bytes>>),
+        end: Peer,
+        request: Request<Empty<Bytes>>,
         access: &Access,
         kept: Option<Connection>,
         stage: &mut Stage,

@@ -136,7 +136,7 @@ impl Operation {
                 let path = format!("/apis/{}/", version.api_version);
                 all.push(Self::about(&path, &id, RESOURCES));
                 for resource in group.resources() {
-                    Self::of_resource(&mut all, (group, *version), resource);
+                    Self::of_resource(&mut all, group, *version, resource);
                 }
             }
         }
@@ -146,7 +146,8 @@ impl Operation {
     /// All that can be asked for of a resource in a version.
     fn of_resource(
         all: &mut Vec<Self>,
-        (group, version): (&Group, Version),
+        group: &Group,
+        version: Version,
         resource: &'static Resource,
     ) {
         let base = format!("/apis/{}", version.api_version);

@@ -35,8 +35,10 @@ pub(crate) struct JsonWriter<T: Object> {
 impl<T: Object> JsonWriter<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, &'static Resource),
-        (form, include): (Form, Include),
+        version: Version,
+        resource: &'static Resource,
+        form: Form,
+        include: Include,
         now: Timestamp,
     ) -> Self {
         let mut created = Vec::with_capacity(20);

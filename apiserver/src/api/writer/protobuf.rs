@@ -31,7 +31,8 @@ pub(crate) struct ProtobufWriter<T> {
 impl<T: Object> ProtobufWriter<T> {
     /// A writer of the answer to a request of `now`.
     pub(crate) fn new(
-        (version, resource): (Version, &'static Resource),
+        version: Version,
+        resource: &'static Resource,
         form: Form,
         now: Timestamp,
     ) -> Self {

@@ -60,8 +60,8 @@ async fn a_node_that_is_refused_is_asked_again_after_a_while_and_may_be_well() {
     let start = Instant::now();
     let node = NodeName::from("n1");
     rosters.put(node.clone(), wire(1, 1)).unwrap();
-    assert!(rosters.refuse(&node, ("containers", "too many".into()), start));
-    assert!(!rosters.refuse(&node, ("containers", "too many".into()), start));
+    assert!(rosters.refuse(&node, "containers", "too many".into(), start));
+    assert!(!rosters.refuse(&node, "containers", "too many".into(), start));
     let found = rosters.find("n1", 1, start);
     assert!(matches!(found, Found::Refused(_)), "{found:?}");
     let later = start + ASK_AGAIN;

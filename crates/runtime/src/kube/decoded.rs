@@ -127,13 +127,14 @@ pub async fn keep<I: DeserializeOwned, T>(
     apply: impl FnMut(Change<T>),
     stop: CancellationToken,
 ) {
-    keep_decoded(client, (watched, Objects::default()), keep, apply, stop).await;
+    keep_decoded(client, watched, Objects::default(), keep, apply, stop).await;
 }
 
 /// The same with the decoder `decode`.
 pub async fn keep_decoded<D: Decode, T>(
     client: Client,
-    (watched, decode): (Watched, D),
+    watched: Watched,
+    decode: D,
     keep: impl Fn(D::Item) -> T,
     mut apply: impl FnMut(Change<T>),
     stop: CancellationToken,
@@ -143,13 +144,14 @@ pub async fn keep_decoded<D: Decode, T>(
         Ok(change) => apply(change),
         Err(error) => warn!(%kind, %error, "failed to watch; keeping what is known"),
     };
-    follow(client, (watched, decode), keep, tell, stop).await;
+    follow(client, watched, decode, keep, tell, stop).await;
 }
 
 /// The same, and `tell` also gets the reason when the API can no longer be watched.
 pub async fn follow<D: Decode, T>(
     client: Client,
-    (watched, decode): (Watched, D),
+    watched: Watched,
+    decode: D,
     keep: impl Fn(D::Item) -> T,
     tell: impl FnMut(Result<Change<T>, Stale>),
     stop: CancellationToken,

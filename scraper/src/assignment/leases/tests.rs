@@ -187,9 +187,15 @@ async fn a_lease_with_an_odd_date_hides_no_other() {
     all.push(json!({"metadata": {"name": "tributary-worse"}, "spec": {"renewTime": 7}}));
     all.push(lease("s2", &now));
     let metrics = AssignmentMetrics::default();
-    let names = ("default", "me");
     let client = listing(&all.into());
-    let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
+    let leases = Leases::new(
+        client,
+        "ns",
+        "default",
+        "me",
+        Clock::system(),
+        metrics.clone(),
+    );
     let (sender, mut view) = watch::channel(None);
     let stop = CancellationToken::new();
     let watching = leases.watch(RESOLUTION, sender, stop.clone());
@@ -208,8 +214,14 @@ async fn a_lease_with_an_odd_date_hides_no_other() {
 async fn one_who_cannot_list_leases_owns_nothing_and_is_not_ready() {
     let (client, _asked) = api();
     let metrics = AssignmentMetrics::default();
-    let names = ("default", "me");
-    let leases = Leases::new(client, "ns", names, Clock::system(), metrics.clone());
+    let leases = Leases::new(
+        client,
+        "ns",
+        "default",
+        "me",
+        Clock::system(),
+        metrics.clone(),
+    );
     let (sender, mut view) = watch::channel(None);
     assert!(listed(&view).is_err());
     let stop = CancellationToken::new();
@@ -236,8 +248,14 @@ async fn leases_that_do_not_count_are_counted_and_change_nothing() {
     let (client, _requests) = api();
     let clock = Clock::system();
     let metrics = AssignmentMetrics::default();
-    let names = ("default", "me");
-    let leases = Leases::new(client, "ns", names, clock.clone(), metrics.clone());
+    let leases = Leases::new(
+        client,
+        "ns",
+        "default",
+        "me",
+        clock.clone(),
+        metrics.clone(),
+    );
     let shared = shared();
     let mut all = vec![leases.read(object("s1", 99))];
     for n in 0..1_024 {
@@ -276,9 +294,8 @@ async fn a_renewal_in_flight_is_finished_before_the_lease_is_deleted() {
         }
     });
     let client = Client::new(service, "default");
-    let names = ("default", "me");
     let metrics = AssignmentMetrics::default();
-    let leases = Leases::new(client, "ns", names, Clock::system(), metrics);
+    let leases = Leases::new(client, "ns", "default", "me", Clock::system(), metrics);
     let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
     let leaving = async {
         sleep(Duration::from_secs(1)).await;
@@ -307,7 +324,8 @@ async fn a_lease_that_was_left_behind_is_deleted_as_it_was_seen_last() {
     let leases = Leases::new(
         client,
         "ns",
-        ("default", "me"),
+        "default",
+        "me",
         clock.clone(),
         metrics.clone(),
     );
@@ -349,8 +367,7 @@ async fn our_lease_goes_with_our_pod() {
     ] {
         let (client, mut requests) = api();
         let metrics = AssignmentMetrics::default();
-        let names = ("default", "me");
-        let leases = Leases::new(client, "ns", names, Clock::system(), metrics)
+        let leases = Leases::new(client, "ns", "default", "me", Clock::system(), metrics)
             .owned_by(uid.map(str::to_owned));
         drop(leases.write(Clock::system().now()).await);
         let (method, _, body) = requests.recv().await.unwrap();

@@ -145,7 +145,7 @@ impl Requested {
         let mut retry = RETRY_FIRST;
         let next = async {
             loop {
-                match self.request((&api, &accounts), metrics).await {
+                match self.request(&api, &accounts, metrics).await {
                     Ok(lifetime) => {
                         retry = RETRY_FIRST;
                         self.until_renewal(lifetime).await;
@@ -179,7 +179,8 @@ impl Requested {
     /// One request; how long the token is valid for.
     async fn request(
         &self,
-        (api, accounts): (&Client, &str),
+        api: &Client,
+        accounts: &str,
         metrics: &TokenMetrics,
     ) -> Result<Duration, String> {
         let requested = Instant::now();

@@ -152,7 +152,7 @@ async fn changes(client: Client, count: usize) -> Vec<String> {
         .unwrap();
     };
     let kept = |item: String| item.to_uppercase();
-    let keep = keep_decoded(client, (watched(), Words), kept, apply, stop.clone());
+    let keep = keep_decoded(client, watched(), Words, kept, apply, stop.clone());
     let hear = async {
         let mut changes = Vec::new();
         while changes.len() < count {
@@ -328,8 +328,15 @@ async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<
         .unwrap();
     };
     let all = Watched::all("things", "/api/v1/things");
-    let read = (all, Objects::default());
-    let following = follow(client, read, |thing: Thing| thing, note, stop.clone());
+    let objects = Objects::default();
+    let following = follow(
+        client,
+        all,
+        objects,
+        |thing: Thing| thing,
+        note,
+        stop.clone(),
+    );
     let hear = async {
         let mut changes = Vec::new();
         while changes.len() < count {
