@@ -1,10 +1,9 @@
-//! The metrics API: `metrics.k8s.io` over the store and the catalog.
+//! The API: `metrics.k8s.io` and `fleet.tributary.dev`, from the store and the catalog.
 //!
-//! Every path is in [`router`]; those of kinds come from what is in [`kinds`]. A
-//! handler, in [`handlers`], reads the query ([`params`]), settles
-//! the form of the answer ([`accept`](crate::k8s::accept)), walks the catalog in pages, asks the store
-//! for the numbers of each page and writes them ([`writer`]). Whatever is refused
-//! is a `Refusal`, which [`status`] alone turns into HTTP.
+//! [`router`] has every path. The paths of kinds come from [`kinds`]. A handler in [`handlers`] reads the query
+//! ([`params`]), negotiates the form of the answer ([`accept`](crate::k8s::accept)), reads the catalog in pages, gets
+//! the numbers of each page from the store, and writes them ([`writer`]). Every error is a `Refusal`. Only [`status`]
+//! maps it to HTTP.
 
 mod answer;
 mod budget;
@@ -69,41 +68,40 @@ use crate::{
     store::Store,
 };
 
-/// What the API is made from.
+/// The parts from which the API is built.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Which objects exist.
+    /// The objects that exist.
     pub catalog: Catalog,
-    /// What they use.
+    /// The samples.
     pub store: Store,
-    /// Who scrapes which node.
+    /// The roles of scrapers for nodes.
     pub node_roles: NodeRoles,
-    /// On which nodes fresh metrics are needed.
+    /// The nodes for which fresh samples are wanted.
     pub demand: Demand,
-    /// How old what is served is.
+    /// The ages of what is served.
     pub freshness: Freshness,
-    /// Tells the time of a request.
+    /// The clock that gives the time of a request.
     pub clock: Clock,
-    /// Which nodes a LIST may show: `--node-selector` (docs/parity.md#selection).
-    /// A GET finds the others, which have no metrics.
+    /// The nodes that a LIST may show: `--node-selector` (docs/parity.md#selection). A GET finds other nodes, too, but
+    /// they have no metrics.
     pub node_selector: Option<Selector>,
-    /// The port on which this is served, for discovery.
+    /// The port of the API, for discovery.
     pub port: u16,
-    /// The paths that are served beside this router, for the list at `/`.
+    /// The paths of other routers, for the list at `/`.
     pub beside: Vec<String>,
-    /// What the frontend knows of itself.
+    /// What the frontend knows about itself.
     pub own: Own,
-    /// Ends what goes on until it is ended.
+    /// Ends long-running requests.
     pub ending: CancellationToken,
 }
 
 /// What a frontend knows of itself.
 #[derive(Clone)]
 pub struct Own {
-    /// Its name, which is that of its pod.
+    /// The name of its pod.
     pub name: Arc<str>,
-    /// Tells until when its serving certificate is good, in seconds since the Unix
-    /// epoch.
+    /// Returns when its serving certificate expires, in seconds since the Unix epoch.
     pub expires: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
 }
 
@@ -114,7 +112,7 @@ impl fmt::Debug for Own {
 }
 
 impl Own {
-    /// What is known of a frontend of this name that has no certificate.
+    /// A frontend with this name and without a certificate.
     pub fn named(name: &str) -> Self {
         Self {
             name: name.into(),
@@ -122,7 +120,7 @@ impl Own {
         }
     }
 
-    /// Until when its serving certificate is good.
+    /// When its serving certificate expires.
     fn certificate_expires(&self) -> Option<Timestamp> {
         let seconds = (self.expires)()?;
         Some(Timestamp::from_millis(seconds.saturating_mul(1_000)))
@@ -140,7 +138,7 @@ impl Api {
         nodes.iter().map(|node| node.name.clone()).collect()
     }
 
-    /// Who scrapes `node`; nothing if nobody says such things.
+    /// The scrapers of `node`. `None` if no scraper reports roles.
     fn scraped_by(&self, node: &NodeName) -> Option<(NodeName, Scrapers)> {
         let known = self.node_roles.any();
         known.then(|| (node.clone(), self.node_roles.of(node.as_str())))
@@ -150,28 +148,27 @@ impl Api {
 /// [`Api`] for handlers.
 type SharedApi = Arc<Api>;
 
-/// [`Api`] for handlers below a version.
+/// [`Api`] for handlers of a group and version.
 #[derive(Clone, Debug)]
 pub(crate) struct Served {
     api: SharedApi,
     group: &'static Group,
     version: Version,
-    /// Of all versions together.
+    /// Shared by all versions.
     list_yield: ListYield,
-    /// The same.
+    /// Shared by all versions.
     budget: Budget,
-    /// The same.
+    /// Shared by all versions.
     watches: Watches,
 }
 
-/// The API alone: every path, [`finished`].
+/// The whole API: every path, [`finished`].
 pub fn router(api: Api) -> Router {
     finished(paths(api))
 }
 
-/// What is the same for every path, around whatever is served: refusals in what
-/// the client prefers, compression, the name of the request. Outside of all that
-/// refuses.
+/// Adds the layers that are the same for every path: compression, `Audit-Id`, and refusals in the encoding that the
+/// client prefers. They must be outside of every layer that refuses requests.
 pub(crate) fn finished(router: Router) -> Router {
     router
         .layer(middleware::from_fn(layers::finish))
@@ -179,8 +176,7 @@ pub(crate) fn finished(router: Router) -> Router {
         .layer(MapRequestLayer::new(layers::bound_encodings))
 }
 
-/// Every path of the API. Has a fallback, so whatever else is served must be
-/// merged in and have none.
+/// Every path of the API. This router has a fallback, so a router that is merged into it must have none.
 pub(crate) fn paths(api: Api) -> Router {
     let api = Arc::new(api);
     let mut router = Router::new()
@@ -232,7 +228,7 @@ fn description(group: &'static Group) -> Router<SharedApi> {
         .route_layer(middleware::from_fn(layers::only_get))
 }
 
-/// The paths of one version. What they ask for is read in [`path`].
+/// The paths of one version. [`path`] reads them.
 fn paths_of(version: Version) -> Router<Served> {
     let base = format!("/apis/{}", version.api_version);
     Router::new()
@@ -241,7 +237,7 @@ fn paths_of(version: Version) -> Router<Served> {
         .route(&format!("{base}/{{*rest}}"), any(resource))
 }
 
-/// Whatever is below a version.
+/// Handles every path below a version.
 async fn resource(State(served): State<Served>, request: Request) -> Result<Response, Refusal> {
     let asked = Asked::by(request.uri().path(), served.group, served.version);
     let asked = asked.ok_or(Refusal::NoSuchPath)?;

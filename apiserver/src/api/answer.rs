@@ -1,10 +1,9 @@
 //! From pages of items to an HTTP response.
 //!
-//! A list is made while it is sent: one page is looked up, written and handed to
-//! the connection, then the next. So neither a lock nor a core is held for long,
-//! and a list of the whole cluster never exists in memory as such. Protobuf is
-//! the exception: its length comes first, so all of it is stored, in some 150 bytes
-//! per pod. Those that are stored have a [`budget`](super::budget) together.
+//! A JSON or YAML list is written while it is sent: one page is looked up, written and handed to the connection, then
+//! the next. So no lock and no core is held for long, and a list of the whole cluster is never in memory as a whole.
+//! Protobuf is the exception, because its length comes first: the whole list is in memory, with about 150 bytes for
+//! each pod. Such lists share a [`budget`](super::budget).
 
 use std::convert::Infallible;
 
@@ -38,17 +37,16 @@ use crate::k8s::{
     protobuf::Envelope,
 };
 
-/// How many objects are looked up and written at a time: some 30 KiB of JSON, a
-/// fifth of a millisecond. Who asks for one object meanwhile waits so long for
-/// each of those who list all.
+/// How many objects are looked up and written at a time. That is about 30 KiB of JSON and takes a fifth of a
+/// millisecond. A request for one object waits that long for each concurrent list.
 pub(crate) const PAGE: usize = 128;
 
-/// An answer of which form and time are settled, and nothing is looked up yet.
+/// An answer whose form and time are known. Nothing was looked up yet.
 #[derive(Debug)]
 pub(crate) struct Answer<K: Kind> {
     /// The time of the request.
     pub(crate) now: Timestamp,
-    /// The date then, which may have been set since.
+    /// The date at the time of the request. The machine's clock may be set later.
     date: Timestamp,
     writer: Writer<K::Object>,
     freshness: Freshness,
@@ -57,8 +55,8 @@ pub(crate) struct Answer<K: Kind> {
 }
 
 impl<K: Kind> Answer<K> {
-    /// Settles how `request` is answered. Refuses it if the client accepts none of our encodings, or
-    /// if it is not known yet which objects exist, because an empty answer would be wrong.
+    /// Negotiates the form of the answer to `request`. Refuses the request if the client accepts none of our encodings,
+    /// or while the objects are not listed yet, because an empty answer would be wrong.
     pub(crate) fn to(
         request: &Request,
         served: &Served,
@@ -85,7 +83,7 @@ impl<K: Kind> Answer<K> {
         })
     }
 
-    /// The answer that is `item`.
+    /// An answer with the single object `item`.
     pub(crate) fn one(mut self, item: &K::Object) -> Response {
         let mut out = Vec::with_capacity(1024);
         self.writer.one(&mut out, item);
@@ -94,7 +92,7 @@ impl<K: Kind> Answer<K> {
         complete_response(&self.writer, vec![out.into()], self.reservation)
     }
 
-    /// The answer that lists the items of `pages`, at most `limit` of them.
+    /// An answer with the items of `pages`, at most `limit` of them.
     pub(crate) async fn list(
         self,
         pages: impl Iterator<Item = Vec<K::Object>> + Send + 'static,
@@ -108,8 +106,8 @@ impl<K: Kind> Answer<K> {
         self.all(pages).await
     }
 
-    /// The same with a version, if it is all of a list that was asked for
-    /// `from_start`. Held, because the version stands before the items.
+    /// The same with a version, if the answer is a whole list, `from_start`. It is in memory as a whole, because the
+    /// version comes before the items.
     pub(crate) async fn versioned(
         self,
         pages: impl Iterator<Item = Vec<K::Object>> + Send + 'static,
@@ -120,8 +118,8 @@ impl<K: Kind> Answer<K> {
         self.collected(pages, limit, from_start).await
     }
 
-    /// A part of a list. Kept until it is known whether more follows, because the
-    /// token stands before the items.
+    /// A part of a list. It is in memory until it is known whether more items follow, because the token comes before
+    /// the items.
     async fn part(self, pages: impl Iterator<Item = Vec<K::Object>>, limit: usize) -> Response {
         self.collected(pages, limit, false).await
     }
@@ -141,7 +139,7 @@ impl<K: Kind> Answer<K> {
             if items.len() > limit {
                 break;
             }
-            // A selector may have to look at very many for very few.
+            // A selector may select few of many objects.
             list_turn.yield_if_due().await;
         }
         let more = items.len() > limit;
@@ -180,13 +178,13 @@ impl<K: Kind> Answer<K> {
                 None => self.writer.finish(&mut chunk),
             }
             length += chunk.len();
-            // What is sent while it is made holds no more than its first part.
+            // A list that is sent while it is written keeps only its first part in memory.
             let whole = items.is_none() || most == usize::MAX;
             if whole && let Err(busy) = self.reservation.hold(length) {
                 return busy.into_response();
             }
             if !chunk.is_empty() {
-                // What is stored for long holds little more than it must.
+                // A buffer that stays in memory gives back its unused capacity.
                 if chunk.capacity() - chunk.len() > chunk.len() / 8 {
                     chunk.shrink_to_fit();
                 }
@@ -208,14 +206,13 @@ impl<K: Kind> Answer<K> {
             let chunk = rest.chunk().await?;
             Some((chunk, rest))
         });
-        // Fused, because the compressor asks once more after the end.
+        // The compressor polls once more after the end, so the stream must be fused.
         let chunks = stream::iter(chunks).chain(rest).fuse();
         typed(encoding, Body::from_stream(chunks.map(Ok::<_, Infallible>)))
     }
 }
 
-/// The answer of these pieces, all that there are. Keeps its share of the budget
-/// until it is sent.
+/// A complete answer of these pieces. Keeps its part of the budget until it is sent.
 fn complete_response<T: Object>(
     writer: &Writer<T>,
     mut chunks: Vec<Bytes>,
@@ -242,23 +239,23 @@ fn complete_response<T: Object>(
     response
 }
 
-/// The rest of a list, a chunk per page.
+/// The rest of a list, one chunk for each page.
 struct Rest<P, T: Object> {
     pages: P,
-    /// `None` once the end is written.
+    /// `None` after the end was written.
     writer: Option<Writer<T>>,
     room: BufferEstimate,
     list_turn: ListTurn,
 }
 
-/// How much memory the next page of a list will take: as the one before it, and
-/// a little more, because growing would copy what is written already.
+/// Estimates the memory of the next page: that of the page before, and a little more, because growing a buffer copies
+/// its content.
 struct BufferEstimate {
     per_item: usize,
 }
 
 impl Default for BufferEstimate {
-    /// Longer than most.
+    /// More than most items need.
     fn default() -> Self {
         Self { per_item: 320 }
     }
@@ -278,7 +275,7 @@ impl<T: Object, P: Iterator<Item = Vec<T>>> Rest<P, T> {
     async fn chunk(&mut self) -> Option<Bytes> {
         let mut writer = self.writer.take()?;
         let mut out = Vec::new();
-        // Pages of which nothing is served make no chunk.
+        // Pages without a served object make no chunk.
         while out.is_empty() {
             self.list_turn.yield_if_due().await;
             let Some(items) = self.pages.next() else {

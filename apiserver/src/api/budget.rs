@@ -1,10 +1,9 @@
-//! How many bytes of answers are stored at a time.
+//! Limits the memory of answers that are complete before their first byte is sent.
 //!
-//! Most lists are made while they are sent. Some have to be whole before their
-//! first byte: protobuf has its length in front, and a part of a list its token.
-//! These share a budget, so that a few hundred of them at once cannot take the
-//! memory of the process. What finds no room is asked to come again, at once: those
-//! who wait would hold what they have so far, and might wait for each other.
+//! Most lists are written while they are sent. Some must be complete first: in protobuf the length comes first, and in
+//! a part of a list the token comes before the items. These share a budget, so that a few hundred of them do not use
+//! the memory of the process. An answer without room is refused at once with 429. It does not wait, because waiting
+//! answers would keep their memory and could wait for each other.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -17,44 +16,43 @@ use crate::{
     requests::limits::{self, Busy, Limits, Whose},
 };
 
-/// Up to this size an answer is sent as one piece, with its length. From here on
-/// it is compressed, see [`super::layers::compression`].
+/// An answer up to this size is sent in one piece, with its length. Longer answers are compressed
+/// ([`super::layers::compression`]).
 pub(crate) const WHOLE: usize = 128 * 1024;
 
-/// Of all answers together: eleven lists of 150,000 pods in protobuf.
+/// The budget of all answers: eleven lists of 150,000 pods in protobuf.
 const ALL: usize = 256 << 20;
 
-/// An answer takes its share by so much, to do so seldom.
+/// An answer reserves memory in steps of this size, so that it does so seldom.
 const STEP: usize = 64 << 10;
 
-/// What an item of a part of a list takes until it is written.
+/// The memory of an item of a part of a list until it is written.
 pub(super) const ITEM: usize = 256;
 
-/// Answers to one user, or to all service accounts of a namespace, have this part of
-/// it at most: a quarter.
+/// Answers to one user, or to all ServiceAccounts of a namespace, get at most one part in this many: a quarter.
 const OF_ONE: usize = 4;
 
-/// The budget. Cheap to clone; all clones are one.
+/// The budget. Cheap to clone; clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Steps that are left.
+    /// Steps that are not reserved.
     steps: Arc<Semaphore>,
-    /// What answers to one tenant may hold, in steps.
+    /// The most steps of one tenant.
     reservation: usize,
-    /// What those of each hold. Tenants without any are not kept.
+    /// The reserved steps of each tenant. Tenants without any are removed.
     of_tenants: Mutex<HashMap<Arc<str>, usize>>,
 }
 
-/// What one answer holds of it, until this is dropped.
+/// The reservation of one answer, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Budget,
-    /// Whose it is.
+    /// The tenant that the answer is for.
     tenant: Arc<str>,
-    /// Drops answers that are not read, where there is no room.
+    /// Drops answers that are not read, if there is no room.
     limits: Option<Limits>,
     permit: Option<OwnedSemaphorePermit>,
 }
@@ -75,7 +73,7 @@ impl Budget {
         }))
     }
 
-    /// For the answer to `request`, which holds nothing yet.
+    /// An empty reservation for the answer to `request`.
     pub(super) fn reservation(&self, request: &Request) -> Reservation {
         let extensions = request.extensions();
         let user = extensions.get::<Arc<User>>();
@@ -98,11 +96,11 @@ impl Inner {
         self.of_tenants.lock()
     }
 
-    /// Takes `steps` for an answer to `tenant`.
+    /// Reserves `steps` for an answer to `tenant`.
     ///
     /// # Errors
     ///
-    /// Whose answers take up the room.
+    /// There is no room. The error says whose answers use it.
     fn take(&self, tenant: &Arc<str>, steps: usize) -> Result<OwnedSemaphorePermit, Whose> {
         let mut of_tenants = self.of_tenants();
         let reserved = of_tenants.get(tenant).copied().unwrap_or_default();
@@ -127,12 +125,12 @@ impl Inner {
 }
 
 impl Reservation {
-    /// The answer holds `bytes` now. What is small is free: the bound on requests in
-    /// flight is enough for that, and it is served whatever becomes of the rest.
+    /// Sets the memory of the answer to `bytes`. Small answers are free, because the limit of requests in flight limits
+    /// them already, and because they must be served even if there is no room.
     ///
     /// # Errors
     ///
-    /// There is no room, even after the answers that are not read were dropped.
+    /// There is no room, even after answers that are not read were dropped.
     pub(super) fn hold(&mut self, bytes: usize) -> Result<(), Busy> {
         let missing = bytes.div_ceil(STEP).saturating_sub(self.reserved());
         if bytes <= WHOLE || missing == 0 {
@@ -148,7 +146,7 @@ impl Reservation {
                     }
                     return Ok(());
                 }
-                // Each round drops an answer, so there is an end.
+                // Each round drops an answer, so this ends.
                 (Err(whose), Some(limits)) if limits.make_room(&self.tenant, whose) => {}
                 (Err(_), _) => return Err(Busy),
             }
@@ -163,7 +161,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        // What it holds itself goes back right after this.
+        // The permit itself is released right after this.
         self.budget.0.give_back(&self.tenant, self.reserved());
     }
 }
@@ -183,7 +181,7 @@ mod tests {
         assert_eq!(other.hold(384 << 10), Ok(()));
         assert_eq!(other.hold(600 << 10), Err(Busy));
         assert_eq!(one.hold(2 << 20), Err(Busy));
-        // What is small is served.
+        // Small answers need no room.
         assert_eq!(jane().hold(WHOLE), Ok(()));
         drop(one);
         assert_eq!(other.hold(600 << 10), Ok(()));

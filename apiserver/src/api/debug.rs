@@ -1,7 +1,7 @@
-//! `/debug/nodes`: what is known of each node, for people and scripts that look
-//! for the reason of a gap. JSON, no API: fields are added, and may change.
+//! `/debug/nodes`: what the frontend knows about each node, for operators and scripts that look for the reason of a
+//! gap. It is JSON, but not an API: fields may be added or changed.
 //!
-//! The guard before it asks for `get` on the path, as on `/metrics`.
+//! Callers need the permission `get` on the path, as for `/metrics`.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -31,10 +31,10 @@ use crate::{
 /// The path.
 pub(crate) const NODES: &str = "/debug/nodes";
 
-/// `GET /debug/nodes`: all nodes by name, page by page as they are sent.
+/// `GET /debug/nodes`: all nodes by name, written page by page while they are sent.
 ///
-/// `?node=` asks for one, `?state=` for those in a state. `?limit=` is the most
-/// to send; if there are more, `continue` at the end is what to ask for next.
+/// `?node=` selects one node, `?state=` the nodes in a state. `?limit=` is the most nodes in the answer. If there are
+/// more, the answer ends with the value for `?continue=`.
 pub(crate) async fn nodes(
     State(api): State<SharedApi>,
     request: Request,
@@ -67,7 +67,7 @@ pub(crate) async fn nodes(
     Ok(typed(Encoding::Json, body))
 }
 
-/// What the query says.
+/// The parameters of the query.
 struct Wanted {
     node: Option<String>,
     state: Option<NodeState>,
@@ -121,7 +121,7 @@ struct Pages {
 }
 
 impl Pages {
-    /// The next nodes, whether or not they are wanted.
+    /// The next names, selected or not.
     fn names(&mut self) -> Vec<NodeName> {
         if let Some(only) = self.only.take() {
             self.done = true;
@@ -135,8 +135,7 @@ impl Pages {
         records.iter().map(|node| node.name.clone()).collect()
     }
 
-    /// Appends those of a page that are wanted. `true` if there are more than may
-    /// be sent.
+    /// Appends the selected nodes of a page. Returns whether there are more than the limit.
     fn write(&mut self, out: &mut String) -> bool {
         let names = self.names();
         let reports = self.api.store.reports(&names, self.now);
@@ -151,7 +150,7 @@ impl Pages {
             let scrapers = self.api.node_roles.of(name.as_str());
             let node = NodeReport::new(&name, &report, &scrapers, self.now);
             out.push_str(if self.last.is_some() { ",\n" } else { "\n" });
-            // Nothing in it can fail to be written.
+            // Serializing a node cannot fail.
             out.push_str(&serde_json::to_string(&node).unwrap_or_default());
             self.last = Some(name);
         }
@@ -200,14 +199,14 @@ struct NodeReport<'a> {
     resolution_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     newest_sample: Option<Moment>,
-    /// Where on the kubelet that is from, if not from the endpoint of all.
+    /// The endpoint of the kubelet, if it is not `/metrics/resource`.
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_failure: Option<Failure<'a>>,
 }
 
-/// When a kubelet was asked, by our clock.
+/// When a kubelet was scraped, by the frontend's clock.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Moment {

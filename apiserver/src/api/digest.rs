@@ -1,8 +1,7 @@
-//! A short number for the content of a list, with which a client that watches says what it
-//! has: the `resourceVersion` of kinds that can be watched.
+//! A number for the content of a list: the `resourceVersion` of kinds that can be watched. A client that watches sends
+//! the version of the list that it has.
 //!
-//! It comes from the content and nothing else, so that any frontend can tell whether
-//! a client has what it would send.
+//! The number is computed from the content only. So any frontend can find out whether a client has the current list.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 
@@ -10,10 +9,10 @@ use foldhash::quality::FixedState;
 
 use super::objects::Object;
 
-/// Any number would do, as long as all frontends have the same.
+/// An arbitrary number. It must be the same in all frontends.
 const SEED: u64 = 0x7472_6962;
 
-/// What stands for one object.
+/// The hash of one object.
 pub(super) fn of<T: Object>(object: &T, scratch: &mut Vec<u8>) -> u64 {
     scratch.clear();
     object.metadata(scratch, b"");
@@ -21,7 +20,7 @@ pub(super) fn of<T: Object>(object: &T, scratch: &mut Vec<u8>) -> u64 {
     FixedState::with_seed(SEED).hash_one(&**scratch)
 }
 
-/// What stands for a list, object by object.
+/// Computes the version of a list, object by object.
 pub(super) struct Digest {
     names: <FixedState as std::hash::BuildHasher>::Hasher,
     contents: <FixedState as std::hash::BuildHasher>::Hasher,
@@ -30,9 +29,9 @@ pub(super) struct Digest {
 /// The version of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
-    /// Which objects are in it.
+    /// The hash of the keys of the objects.
     names: u64,
-    /// What they say.
+    /// The hash of their contents.
     contents: u64,
 }
 
@@ -47,7 +46,7 @@ impl Default for Digest {
 }
 
 impl Digest {
-    /// One more object: its namespace and name, and what stands for it.
+    /// Adds an object: its namespace and name, and the hash of its content.
     pub(super) fn add(&mut self, (namespace, name): (&str, &str), content: u64) {
         for part in [namespace, name] {
             self.names.write(part.as_bytes());
@@ -56,7 +55,7 @@ impl Digest {
         self.contents.write_u64(content);
     }
 
-    /// The version of a list of all these.
+    /// The version of a list of all added objects.
     pub(super) fn version(&self) -> Version {
         Version {
             names: self.names.finish(),
@@ -76,7 +75,7 @@ impl Digest {
 }
 
 impl Version {
-    /// Reads one; `None` if it is none of ours.
+    /// Reads a version. `None` if the text is not one of ours.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let number: u128 = text.parse().ok()?;
         Some(Self {
@@ -85,7 +84,7 @@ impl Version {
         })
     }
 
-    /// Whether the list has the same objects, whatever they say.
+    /// Whether the list has the same objects, perhaps with other contents.
     pub(super) fn has_names_of(self, other: Self) -> bool {
         self.names == other.names
     }

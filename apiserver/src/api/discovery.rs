@@ -1,5 +1,4 @@
-//! What is here: the documents by which clients find the groups
-//! (docs/parity.md#discovery).
+//! Discovery: the documents by which clients find the groups, versions and resources (docs/parity.md#discovery).
 
 mod aggregated;
 mod protobuf;
@@ -33,8 +32,8 @@ pub(crate) async fn root(
     Ok(answer::typed(Encoding::Json, Body::from(paths(&api))))
 }
 
-/// `GET /version`: ours, where upstream tells that of a library; indented for
-/// everybody, as upstream writes it.
+/// `GET /version`: the version of this frontend. (Upstream has the version of a library here.) It is always indented,
+/// as upstream.
 pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
     accept::negotiate(request.headers(), Subject::Document)?;
     let version = format!(
@@ -47,7 +46,7 @@ pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
         env!("CARGO_PKG_VERSION_MINOR"),
         env!("CARGO_PKG_VERSION"),
         std::env::consts::OS,
-        // As Go calls them.
+        // Go's names of architectures.
         match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -58,7 +57,7 @@ pub(crate) async fn version(request: Request) -> Result<Response, Refusal> {
     Ok(answer::typed(Encoding::Json, Body::from(version)))
 }
 
-/// `GET /apis`: the groups, with all that is in them for who asks so.
+/// `GET /apis`: the groups, with their content if the client asks for aggregated discovery.
 pub(crate) async fn groups(
     State(api): State<SharedApi>,
     request: Request,
@@ -129,8 +128,8 @@ fn names(names: &[&str]) -> String {
     format!(r#"["{}"]"#, names.join(r#"",""#))
 }
 
-/// Whatever has no route: a `Status` within a group and below `/version`, the paths
-/// elsewhere. As upstream, any number of slashes may follow these two.
+/// The answer for a path without a route: a `Status` below a group or `/version`, and the list of paths elsewhere. As
+/// upstream, any number of slashes may follow a group or `/version`.
 pub(crate) async fn missing(State(api): State<SharedApi>, request: Request) -> Response {
     let path = request.uri().path();
     let below = |root: &str| path.strip_prefix(root).filter(|rest| rest.starts_with('/'));
@@ -152,7 +151,7 @@ pub(crate) async fn missing(State(api): State<SharedApi>, request: Request) -> R
     (StatusCode::NOT_FOUND, paths).into_response()
 }
 
-/// A document in what the client prefers.
+/// A document in the encoding that the client prefers.
 fn document(
     headers: &HeaderMap,
     mut json: String,
@@ -188,7 +187,7 @@ fn group_fields(group: &Group) -> String {
     )
 }
 
-/// The list of paths, indented for everybody, as upstream writes it.
+/// The list of paths. It is always indented, as upstream.
 fn paths(api: &SharedApi) -> Vec<u8> {
     let own = GROUPS.iter().flat_map(|group| {
         let versions = group.versions.iter();

@@ -1,5 +1,5 @@
-//! JSON that does not change while we run, and the tag by which clients and the
-//! aggregator know that they have it already.
+//! JSON that does not change while the process runs, with an ETag by which clients and the aggregator know that they
+//! have it.
 
 use axum::{
     body::Body,
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::answer;
 use crate::k8s::accept::Encoding;
 
-/// A document and its tag.
+/// A document and its ETag.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     body: Bytes,
@@ -22,7 +22,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// The document that is `body`.
+    /// A document with the content `body`.
     pub(crate) fn new(body: Vec<u8>) -> Self {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &body);
         let digits = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
@@ -32,12 +32,12 @@ impl Document {
         }
     }
 
-    /// SHA-512 of the document in upper case, as upstream makes its tags.
+    /// SHA-512 of the document in upper case, like upstream's ETags.
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// The document; or 304, if a client that sent `headers` has it.
+    /// The document, or 304 if the client that sent `headers` has it.
     pub(crate) fn response(&self, headers: &HeaderMap) -> Response {
         let tag = format!("\"{}\"", self.hash);
         let known = headers

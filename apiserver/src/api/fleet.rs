@@ -1,8 +1,8 @@
-//! `fleet.tributary.dev`: who scrapes which node, and why a node has no metrics
+//! `fleet.tributary.dev`: which scrapers scrape each node, and why a node has no metrics
 //! (docs/decisions/0029-fleet-group.md).
 //!
-//! Each kind is a file here: its [`Resource`](crate::k8s::resource::Resource), its status,
-//! the schema and the columns of that. What is the same for all is in this file.
+//! Each kind is a file with its [`Resource`](crate::k8s::resource::Resource), its status, and the schema and columns of
+//! the status. This file has what all kinds share.
 
 pub(super) mod frontends;
 pub(super) mod nodescrapes;
@@ -22,12 +22,12 @@ use crate::k8s::time;
 /// The name of the group.
 pub(crate) const FLEET: &str = "fleet.tributary.dev";
 
-/// What the names of its schemas begin with.
+/// The prefix of the names of its schemas.
 const PACKAGE: &str = "dev.tributary.fleet";
 
 /// An object of this group: metadata and a status.
 trait Reported: Object {
-    /// Whether the field at `path`, one of those of the resource, has `value`.
+    /// Whether the field at `path`, which is one of the resource's fields, has `value`.
     fn has(&self, path: &str, value: &str) -> bool;
 
     /// Whether `params` select it.
@@ -40,7 +40,7 @@ trait Reported: Object {
     }
 }
 
-/// The objects that `params` select of a few, which are sorted by name.
+/// The objects that `params` select, sorted by name.
 fn selected<T: Reported>(mut objects: Vec<T>, params: &ListParams) -> Vec<T> {
     let after = params.after.as_ref().map(|key| &*key.name);
     objects.retain(|object| {
@@ -53,12 +53,12 @@ fn selected<T: Reported>(mut objects: Vec<T>, params: &ListParams) -> Vec<T> {
 fn write_status(out: &mut Vec<u8>, status: &impl Serialize) {
     out.extend_from_slice(br#","status":"#);
     if let Err(error) = serde_json::to_writer(&mut *out, status) {
-        // Nothing in it can fail to be written.
+        // Serializing a status cannot fail.
         tracing::error!(%error, "failed to write a status of this server");
     }
 }
 
-/// A text in a status, shared with where it comes from.
+/// A text in a status. It shares memory with its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Text(Option<Arc<str>>);
 
@@ -86,8 +86,7 @@ impl Serialize for Text {
     }
 }
 
-/// A moment in a status: RFC 3339 in UTC and whole seconds, as everywhere in
-/// Kubernetes.
+/// A time in a status: RFC 3339 in UTC with whole seconds, as everywhere in Kubernetes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment(Timestamp);
 
@@ -99,7 +98,7 @@ impl Serialize for Moment {
     }
 }
 
-/// A span in a status, as Go prints it.
+/// A duration in a status, as Go prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span(Duration);
 

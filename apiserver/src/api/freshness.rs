@@ -1,5 +1,5 @@
-//! How old what is served was, as a histogram: one observation per object, added
-//! once per page of an answer, so that serving takes no lock and no memory for it.
+//! A histogram of the ages of what is served, with one observation for each object. The observations are added once for
+//! each page of an answer, so serving needs no lock and no memory for them.
 
 use std::{
     fmt,
@@ -19,26 +19,26 @@ use tributary_model::Timestamp;
 
 use super::objects::Object;
 
-/// The limits of metrics-server's histogram (docs/parity.md#metrics): from a
-/// second to six minutes, each 1.364 times the one before it, in seconds.
+/// The limits of metrics-server's histogram (docs/parity.md#metrics), in seconds: from one second to six minutes, each
+/// 1.364 times the one before it.
 const BUCKETS: [f64; 20] = [
     1.0, 1.364, 1.86, 2.538, 3.461, 4.721, 6.44, 8.784, 11.982, 16.343, 22.292, 30.406, 41.474,
     56.57, 77.162, 105.248, 143.559, 195.814, 267.091, 364.312,
 ];
 
-/// Ages of what was served. Cheap to clone; all clones count together.
+/// The ages of what was served. Cheap to clone; clones share their counters.
 #[derive(Clone, Debug, Default)]
 pub struct Freshness(Arc<Ages>);
 
 #[derive(Debug, Default)]
 struct Ages {
-    /// By bound; the last has none.
+    /// The counters of the buckets. The last one has no limit.
     counts: [AtomicU64; BUCKETS.len() + 1],
     sum_millis: AtomicU64,
 }
 
 impl Freshness {
-    /// A histogram that is shown; its name and help text exist only here.
+    /// Registers the histogram. Its name and help text exist only here.
     pub fn register(registry: &mut Registry) -> Self {
         let new = Self::default();
         registry.register(
@@ -49,8 +49,8 @@ impl Freshness {
         new
     }
 
-    /// Counts those of `objects` that were measured, which are served at `now`. What is of the future, by the
-    /// kubelet's clock, has the age 0.
+    /// Counts the measured objects of `objects`, which are served at `now`. A time in the future, by the kubelet's
+    /// clock, has the age 0.
     pub(crate) fn observe<T: Object>(&self, objects: &[T], now: Timestamp) {
         let mut counts = [0_u64; BUCKETS.len() + 1];
         let mut sum = 0_u64;

@@ -1,6 +1,6 @@
-//! The readers of requests, opened to the fuzz targets in `tests/fuzz`.
+//! The functions that read requests, public for the fuzz targets in `tests/fuzz`.
 //!
-//! Compiled with the feature `fuzzing` only; not a part of the product.
+//! They are compiled with the feature `fuzzing` only, and are not a part of the product.
 
 use axum::http::{HeaderMap, Uri};
 use tributary_model::PodKey;
@@ -12,11 +12,11 @@ use crate::k8s::{
     resource::Resource,
 };
 
-/// How many kinds of answers [`media_type`] knows.
+/// The number of kinds of answers that [`media_type`] has.
 pub const ANSWERS: usize = 6;
 
-/// The media type for a client that sent `headers`, of the answer of this number
-/// below [`ANSWERS`]; absent if the client takes none that there is.
+/// The media type for a client that sent `headers`, for the kind of answer with this number below [`ANSWERS`]. `None`
+/// if the client accepts none of ours.
 pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
     let subjects: [Subject; ANSWERS] = [
         Subject::Document,
@@ -31,13 +31,13 @@ pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
     Some(wanted.encoding.media_type())
 }
 
-/// Reads the query of a LIST of either resource; whether it is accepted.
+/// Reads the query of a LIST of nodes and of pods. Returns whether it is accepted.
 pub fn list_params(uri: &Uri) -> bool {
     let accepted = |resource| ListParams::read(uri, resource).is_ok();
     accepted(&PODS) & accepted(&NODES)
 }
 
-/// The conditions of a field selector: path, whether it is `=`, value.
+/// The conditions of a field selector: path, whether the operator is `=`, and value.
 pub fn field_terms(text: &str, pods: bool) -> Option<Vec<(String, bool, String)>> {
     let fields = Fields::parse(text, resource(pods)).ok()?;
     let terms = fields.terms();

@@ -1,4 +1,4 @@
-//! GET and LIST, for every kind.
+//! Handlers of GET and LIST for every kind.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tributary_model::PodKey;
 use super::{Api, Served, answer::Answer, kind::Kind, params::ListParams, status::Refusal, watch};
 use crate::{auth::User, k8s::accept::Subject, scrapers::demand::Question};
 
-/// Lists the objects of a kind, of a namespace or all.
+/// Lists the objects of a kind in a namespace, or all.
 pub(super) type List =
     fn(Served, Option<String>, Request) -> BoxFuture<'static, Result<Response, Refusal>>;
 
@@ -31,7 +31,7 @@ pub(super) fn list<K: Kind>(
         let subject = Subject::List(K::RESOURCE);
         let answer = Answer::<K>::to(&request, &served, subject)?;
         let (limit, from_start) = (params.limit, params.after.is_none());
-        // A list of everything says nothing of where fresh metrics are needed.
+        // A list of all objects does not show for which nodes fresh samples are wanted.
         let query = request.uri().query().filter(|_| !params.labels.is_empty());
         let wanted = query.is_some_and(|which| {
             is_asked_again(&served.api, &request, namespace.as_deref(), which)
@@ -68,7 +68,7 @@ pub(super) fn one<K: Kind>(
     Ok(answer.one(&object))
 }
 
-/// Whether the user asks this again and again, as an autoscaler does.
+/// Whether the user repeats this request, as an autoscaler does.
 fn is_asked_again(api: &Api, request: &Request, namespace: Option<&str>, which: &str) -> bool {
     let Some(user) = request.extensions().get::<Arc<User>>() else {
         return false;

@@ -1,4 +1,4 @@
-//! What a kind that is served consists of.
+//! The parts of a kind that the API serves.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tributary_model::{NodeName, PodKey, Timestamp};
 use super::{Api, objects::Object, params::ListParams, status::Refusal};
 use crate::k8s::resource::Resource;
 
-/// A kind: what its objects are, and where they come from.
+/// A kind: its objects and their source.
 pub(crate) trait Kind: 'static {
     /// Its names.
     const RESOURCE: &'static Resource;
@@ -15,20 +15,18 @@ pub(crate) trait Kind: 'static {
     /// An object.
     type Object: Object;
 
-    /// Whether it is known which objects there are. If not, an empty answer would
-    /// be a lie.
+    /// Whether the objects are listed. Until then an empty answer would be wrong.
     fn is_synced(api: &Api) -> bool;
 
-    /// The object of this namespace and name, as of `now`.
+    /// The object with this namespace and name, at the time `now`.
     ///
     /// # Errors
     ///
-    /// There is none, or nothing can be said of it.
+    /// The object does not exist, or has no metrics.
     fn get(api: &Arc<Api>, key: PodKey, now: Timestamp) -> Result<Self::Object, Refusal>;
 
-    /// The objects that `params` select, as of `now`, of one namespace or all, page
-    /// by page and in the order of their keys. They begin after the key that
-    /// `params` name. The limit is the caller's.
+    /// The objects that `params` select at the time `now`, of one namespace or all, in pages and in the order of their
+    /// keys. They begin after the key in `params`. The caller applies the limit.
     fn pages(
         api: Arc<Api>,
         namespace: Option<String>,
@@ -36,14 +34,12 @@ pub(crate) trait Kind: 'static {
         now: Timestamp,
     ) -> impl Iterator<Item = Vec<Self::Object>> + Send + 'static;
 
-    /// The node whose samples the metrics of an object are from, where autoscalers ask
-    /// for its kind.
+    /// The node whose samples are the object's metrics, for kinds that autoscalers read.
     fn node(_object: &Self::Object) -> Option<&NodeName> {
         None
     }
 
-    /// What a watch sends for an object that no longer exists; `None` of kinds that cannot be
-    /// watched.
+    /// What a watch sends for a deleted object. `None` for kinds that cannot be watched.
     fn gone(_key: &PodKey) -> Option<Self::Object> {
         None
     }

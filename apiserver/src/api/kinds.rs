@@ -1,8 +1,7 @@
-//! The groups that are served, their versions and resources, and their many names.
+//! The served groups, with their versions, resources and names.
 //!
-//! Discovery, OpenAPI and the router read [`GROUPS`]; counters of requests and reviews get
-//! their names from [`resources`]. A kind is one file with its [`Resource`] and its [`Kind`],
-//! and a line here.
+//! Discovery, OpenAPI and the router read [`GROUPS`]. Counters of requests and reviews get their names from
+//! [`resources`]. A kind is one file with its [`Resource`] and its [`Kind`], and a line here.
 
 use super::{
     fleet::{FLEET, frontends::MetricsFrontend, nodescrapes::NodeScrape, scrapers::Scraper},
@@ -50,7 +49,7 @@ pub(crate) static GROUPS: [Group; 2] = [
     },
 ];
 
-/// All resources of all groups, for what asks only for their names.
+/// All resources of all groups, for code that needs only their names.
 pub(crate) fn resources() -> Resources {
     let of = |group: &'static Group| {
         let versions = group.versions.iter();
@@ -64,11 +63,11 @@ pub(crate) fn resources() -> Resources {
 pub(crate) struct Group {
     /// Its name.
     pub(crate) name: &'static str,
-    /// What stands for it in the names of operations.
+    /// The group in the names of operations.
     pub(crate) word: &'static str,
-    /// In the order of discovery: a client takes the first that it knows.
+    /// The versions in the order of discovery. A client uses the first one that it knows.
     pub(crate) versions: &'static [Version],
-    /// In the order of discovery.
+    /// The kinds in the order of discovery.
     pub(crate) kinds: &'static [Registered],
 }
 
@@ -93,7 +92,7 @@ impl Registered {
     }
 }
 
-/// There is one of each, at one place.
+/// Each exists once, so its address identifies it.
 impl PartialEq for Registered {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.resource, other.resource)

@@ -1,4 +1,4 @@
-//! What is the same for every path.
+//! The layers that are the same for every path.
 
 use axum::{
     body::{Body, HttpBody},
@@ -29,7 +29,7 @@ use crate::{
     requests::limits::LongRunning,
 };
 
-/// Refuses every method but GET, HEAD too (docs/parity.md#paths-and-methods).
+/// Refuses every method except GET, including HEAD (docs/parity.md#paths-and-methods).
 pub(crate) async fn only_get(request: Request, next: Next) -> Response {
     if request.method() == Method::GET {
         next.run(request).await
@@ -38,8 +38,8 @@ pub(crate) async fn only_get(request: Request, next: Next) -> Response {
     }
 }
 
-/// Writes refusals in what the client prefers, indents JSON for people, names the
-/// request and keeps everything out of caches that is not meant for them.
+/// Writes refusals in the encoding that the client prefers, indents JSON for curl and browsers, and sets `Audit-Id`
+/// and, unless the answer has one, `Cache-Control`.
 pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let headers = request.headers();
     let agent = headers
@@ -48,7 +48,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     let mut pretty = params::wants_pretty(request.uri(), agent.unwrap_or_default());
     let is_id = |id: &&HeaderValue| (1..=AUDIT_ID_BYTES).contains(&id.len());
     let audit_id = headers.get(AUDIT_ID).filter(is_id);
-    // A copy, which does not keep the buffer of the whole head.
+    // A copy does not keep the buffer of the whole head in memory.
     let audit_id = audit_id.and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
     let audit_id = audit_id.unwrap_or_else(new_id);
     let preference = Preference::of(headers);
@@ -58,7 +58,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         Span::current().record("reason", status.reason);
         match preference.negotiate(Subject::Status) {
             Ok(wanted) => rewrite(&mut response, &status, wanted.encoding),
-            // Who takes no Status gets it for people to read, as upstream.
+            // A client that accepts no Status gets an indented one, as upstream.
             Err(_) => pretty = true,
         }
     }
@@ -78,13 +78,12 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     response
 }
 
-/// What `Accept-Encoding` may be, in values and in bytes of one. Clients send one of
-/// some thirty bytes.
+/// The most values of `Accept-Encoding`, and the most bytes of one. Clients send one value of about thirty bytes.
 const ENCODINGS: usize = 4;
 const ENCODING_BYTES: usize = 1 << 10;
 
-/// Removes an `Accept-Encoding` that is longer than any client needs: the layer that compresses
-/// reads it for every request.
+/// Removes an `Accept-Encoding` that is longer than any client needs, because the compression layer reads it for every
+/// request.
 pub(crate) fn bound_encodings(mut request: Request) -> Request {
     let values = request.headers().get_all(ACCEPT_ENCODING);
     let (mut number, mut longest) = (0, 0);
@@ -98,8 +97,8 @@ pub(crate) fn bound_encodings(mut request: Request) -> Request {
     request
 }
 
-/// Compresses what is long, for those who can read it: as fast as it goes,
-/// because it is a matter of time more than of bytes (docs/parity.md#encodings).
+/// Compresses long answers for clients that accept gzip. It uses the fastest level, because time matters more than
+/// bytes (docs/parity.md#encodings).
 pub(crate) fn compression() -> CompressionLayer<Long> {
     CompressionLayer::new()
         .gzip(true)
@@ -107,13 +106,13 @@ pub(crate) fn compression() -> CompressionLayer<Long> {
         .compress_when(Long)
 }
 
-/// What is longer than a single piece.
+/// Selects answers that are longer than one piece.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Long;
 
 impl Predicate for Long {
     fn should_compress<B: HttpBody>(&self, response: &Response<B>) -> bool {
-        // Who watches waits for every event.
+        // A client that watches waits for every event, so watches are not compressed.
         if response.extensions().get::<LongRunning>().is_some() {
             return false;
         }
@@ -125,11 +124,10 @@ impl Predicate for Long {
     }
 }
 
-/// By which the audit logs of all servers that a request passes know it.
+/// The name of the request in the audit logs of all servers that it passes.
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
-/// The longest that is taken over from a caller, who gets it back. Kubernetes makes
-/// ids of 36 bytes.
+/// The longest `Audit-Id` that is taken from a caller. Kubernetes makes ids of 36 bytes.
 const AUDIT_ID_BYTES: usize = 1 << 10;
 
 /// A random UUID (version 4).
@@ -151,7 +149,7 @@ fn new_id() -> HeaderValue {
     HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static(""))
 }
 
-/// Puts `status` in place of the body.
+/// Replaces the body by `status`.
 fn rewrite(response: &mut Response, status: &Status, encoding: Encoding) {
     if encoding == Encoding::Json {
         return;
@@ -173,7 +171,8 @@ async fn indented(response: Response) -> Response {
                 let whole = indenter.feed(&whole.to_bytes());
                 Response::from_parts(head, Body::from(whole))
             }
-            // Bodies of this server are in memory and do not fail. The client sees the answer end.
+            // Bodies of this server are in memory and do not fail. If one fails, the client sees that the answer ends
+            // early.
             Err(error) => {
                 tracing::error!(%error, "failed to read an answer of this server");
                 Response::from_parts(head, Body::empty())

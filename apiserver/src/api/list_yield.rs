@@ -1,7 +1,7 @@
-//! When a list lets others go first.
+//! When a list lets other tasks run.
 //!
-//! To be asked again by the runtime is not free: a thread that finds nothing else to do meanwhile wakes another one up,
-//! which finds nothing either. With a page of a fifth of a millisecond that was a tenth of a list's time.
+//! Yielding has a cost: a thread of the runtime without other work wakes another thread, which finds no work either.
+//! With pages of a fifth of a millisecond, that took a tenth of a list's time.
 
 use std::sync::{
     Arc,
@@ -10,15 +10,15 @@ use std::sync::{
 
 use tokio::task::yield_now;
 
-/// After this many pages, some two milliseconds and more if they are compressed, a list lets others go first even if no other
-/// list is written: there may be no second thread, or something may wait for this one in particular.
+/// After this many pages a list yields even if no other list is being written: there may be no second thread, or a task
+/// may wait for this one. Eight pages take about two milliseconds, and longer if they are compressed.
 const ALONE: usize = 8;
 
-/// The lists that are written now.
+/// The lists that are being written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListYield(Arc<AtomicUsize>);
 
-/// One of them. It is no more when this is dropped.
+/// One of these lists, until this is dropped.
 #[derive(Debug)]
 pub(super) struct ListTurn {
     lists: ListYield,
@@ -26,7 +26,7 @@ pub(super) struct ListTurn {
 }
 
 impl ListYield {
-    /// One more.
+    /// Adds a list.
     pub(super) fn begin(&self) -> ListTurn {
         self.0.fetch_add(1, Ordering::Relaxed);
         ListTurn {
@@ -37,7 +37,7 @@ impl ListYield {
 }
 
 impl ListTurn {
-    /// Await between two pages. With concurrent lists, a GET of one object would otherwise wait for a page of each.
+    /// Must be awaited between two pages. Otherwise a GET of one object could wait for a page of each concurrent list.
     pub(super) async fn yield_if_due(&mut self) {
         if self.is_due() {
             yield_now().await;

@@ -1,4 +1,4 @@
-//! `NodeMetrics`: what nodes use.
+//! `NodeMetrics`: the usage of nodes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -115,14 +115,14 @@ impl Used for NodeMetrics {
     }
 }
 
-/// The nodes of a list that have metrics, page by page, by name.
+/// The nodes of a list that have metrics, in pages, sorted by name.
 struct Pages {
     api: Arc<Api>,
     params: ListParams,
     now: Timestamp,
-    /// What the next page comes after.
+    /// The last node of the previous page.
     after: Option<NodeName>,
-    /// There is no next page.
+    /// Whether the last page was read.
     done: bool,
 }
 
@@ -141,7 +141,7 @@ impl Pages {
         }
     }
 
-    /// The next records, whether or not they are wanted, and where to go on.
+    /// The next records, selected or not.
     fn records(&mut self) -> Option<Vec<Arc<NodeRecord>>> {
         if self.done {
             return None;

@@ -1,5 +1,5 @@
-//! What the writers need of an object, and what is the same in those of
-//! `metrics.k8s.io` (docs/parity.md#objects).
+//! What the writers need of an object, and what all objects of `metrics.k8s.io` have in common
+//! (docs/parity.md#objects).
 
 use std::{fmt, time::Duration};
 
@@ -17,13 +17,13 @@ use crate::{
 /// The group of resource metrics.
 pub(crate) const METRICS: &str = "metrics.k8s.io";
 
-/// An object that is served: what a list is made of.
+/// A served object: an item of a list.
 pub(crate) trait Object: Send + Sync + Sized + 'static {
     /// The columns of a table of such objects.
     type Columns: Columns<Self>;
 
-    /// Whether it is made when it is asked for, as upstream has it of metrics: then it
-    /// is as old as the request.
+    /// Whether the object is created when it is requested, as upstream does with metrics. Then its `creationTimestamp`
+    /// is the time of the request.
     const MADE_WHEN_ASKED: bool = true;
 
     /// Its name.
@@ -51,11 +51,11 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Appends what follows the metadata, each field with a comma in front.
+    /// Appends the fields after the metadata, each with a comma before it.
     fn fields(&self, out: &mut Vec<u8>);
 
-    /// Appends the same as fields of a protobuf message, from 2 on. Nothing, of a
-    /// kind that is not served so.
+    /// Appends the same fields as protobuf fields, from number 2 on. Appends nothing for a kind that is not served in
+    /// protobuf.
     fn protobuf(&self, _out: &mut Vec<u8>) {}
 
     /// Appends `"metadata":{..}`. `created` is the time of the request.
@@ -86,8 +86,7 @@ pub(crate) trait Object: Send + Sync + Sized + 'static {
 
 /// The columns of a table.
 pub(crate) trait Columns<T>: Copy + fmt::Debug + Send + Sync + 'static {
-    /// Those of a table whose first row is `first`; `None` if one without rows has
-    /// no columns.
+    /// The columns of a table whose first row is `first`. `None` if a table without rows has no columns.
     fn of(first: Option<&T>) -> Option<Self>;
 
     /// Appends `"columnDefinitions":[..]`.
@@ -97,7 +96,7 @@ pub(crate) trait Columns<T>: Copy + fmt::Debug + Send + Sync + 'static {
     fn cells(self, out: &mut Vec<u8>, object: &T);
 }
 
-/// What is used, by resource name.
+/// The amounts of each resource that are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Amounts {
     pub(crate) cpu: NanoCores,
@@ -116,14 +115,14 @@ impl From<&Usage> for Amounts {
 }
 
 impl Amounts {
-    /// Nothing is used.
+    /// Zero of everything.
     pub(crate) const NONE: Self = Self {
         cpu: NanoCores(0),
         memory: Bytes(0),
         swap: None,
     };
 
-    /// Both together.
+    /// The sum of both.
     pub(crate) fn plus(self, usage: &Usage) -> Self {
         Self {
             cpu: NanoCores(self.cpu.0.saturating_add(usage.cpu.0)),
@@ -148,7 +147,7 @@ impl Amounts {
         out.extend_from_slice(br#""}"#);
     }
 
-    /// Appends a map of quantities, by name.
+    /// Appends the amounts as a map of quantities by name.
     pub(crate) fn protobuf(self, out: &mut Vec<u8>, field: u8) {
         amount(out, field, "cpu", |out| quantity::cpu(out, self.cpu));
         let memory = |out: &mut Vec<u8>| quantity::bytes(out, self.memory);
@@ -159,8 +158,7 @@ impl Amounts {
     }
 }
 
-/// Appends `,"timestamp":..,"window":..`: when it was measured, and over which time
-/// the CPU use is a mean.
+/// Appends `,"timestamp":..,"window":..`: the time of the measurement, and the window of the mean CPU rate.
 pub(crate) fn measured(out: &mut Vec<u8>, at: Timestamp, window: Duration) {
     out.extend_from_slice(br#","timestamp":""#);
     time::moment(out, at);
@@ -169,20 +167,20 @@ pub(crate) fn measured(out: &mut Vec<u8>, at: Timestamp, window: Duration) {
     out.push(b'"');
 }
 
-/// The same in protobuf.
+/// Appends the same fields in protobuf.
 pub(crate) fn measured_protobuf(out: &mut Vec<u8>, at: Timestamp, window: Duration) {
     message(out, 2, |out| moment(out, at));
     let window = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
     message(out, 3, |out| number(out, 1, window));
 }
 
-/// A `Time`: whole seconds, as in JSON.
+/// Appends a `Time` with whole seconds, as in JSON.
 pub(crate) fn moment(out: &mut Vec<u8>, at: Timestamp) {
     number(out, 1, at.as_seconds());
     number(out, 2, 0);
 }
 
-/// An entry of a map: a name, and a message of one text, which is the quantity.
+/// Appends an entry of a map: a name, and a message with one text, the quantity.
 fn amount(out: &mut Vec<u8>, field: u8, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
     message(out, field, |out| {
         text(out, 1, name);

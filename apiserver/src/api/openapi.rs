@@ -1,7 +1,7 @@
-//! OpenAPI: what makes `kubectl explain` work (docs/parity.md#openapi).
+//! OpenAPI documents, which `kubectl explain` reads (docs/parity.md#openapi).
 //!
-//! Version 2 is one document, which the aggregator merges into its own; version
-//! 3 is one per path, found by an index with hashes. All are made once.
+//! Version 2 is one document, which the aggregator merges into its own. Version 3 has one document for each path, and
+//! an index with hashes. All documents are made once.
 
 mod operations;
 mod schemas;
@@ -30,7 +30,7 @@ use crate::k8s::accept::{self, Subject};
 pub(crate) struct OpenApi {
     v2: Document,
     index: Document,
-    /// By path, without the slash before it.
+    /// The documents by path, without the leading slash.
     groups: BTreeMap<String, Document>,
 }
 
@@ -66,7 +66,7 @@ impl OpenApi {
     }
 }
 
-/// Where a document is found; with the hash, so that it may be kept for good.
+/// The path of a document, with its hash, so that clients may cache it forever.
 fn url(name: &str, document: &Document) -> String {
     format!("/openapi/v3/{name}?hash={}", document.hash())
 }
@@ -121,8 +121,8 @@ pub(crate) async fn v3_index(
     respond(&openapi.index, &request)
 }
 
-/// `GET /openapi/v3/{path}`: the document of a path. With its hash it may be kept
-/// for good; with an old hash the client is sent to the new one.
+/// `GET /openapi/v3/{path}`: the document of a path. With the current hash, clients may cache it forever. With an old
+/// hash, the client is redirected to the current one.
 pub(crate) async fn v3_document(
     State(openapi): State<Arc<OpenApi>>,
     Path(name): Path<String>,
@@ -142,7 +142,7 @@ pub(crate) async fn v3_document(
     Ok(response)
 }
 
-/// The value of `hash`, which has no letters that would be escaped.
+/// The value of `hash`, which has no characters that need escapes.
 fn hash(uri: &Uri) -> Option<&str> {
     let mut parameters = uri.query()?.split('&');
     parameters

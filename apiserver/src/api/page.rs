@@ -1,33 +1,33 @@
-//! Tokens that continue a list: the last key that was served, and nothing else.
+//! Tokens that continue a list. A token is the last key that was served.
 //!
-//! It has no state, so any frontend continues what another began. It is stable, because a key keeps
-//! its place when objects before it come and go. It is not signed: it only says where to start, and a
-//! caller that may list may start anywhere.
+//! It needs no state, so any frontend can continue where another one stopped. It stays valid when objects before the
+//! key are added or deleted. It is not signed, because it only says where to start, and a caller that may list may
+//! start anywhere.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use tributary_model::PodKey;
 
 use crate::k8s::resource::Resource;
 
-/// Of this layout of tokens, so that a later one can tell.
+/// The version of the layout of tokens, so that a later layout can be recognized.
 const LAYOUT: u8 = 1;
 
-/// The most items in one answer of a paged list, whatever `limit` says: they are
-/// kept until it is known whether more follow. Clients go on by the token.
+/// The most items in one answer with `limit`, whatever the limit is. They are in memory until it is known whether more
+/// follow. Clients continue with the token.
 pub(crate) const MAX_LIMIT: usize = 10_000;
 
 /// Why a token does not continue this list.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadToken {
-    /// Not ours.
+    /// It is not a token of this server.
     #[error("continue key is not valid: not a token of this server")]
     Unreadable,
-    /// Of a list of something else.
+    /// It continues a list of another resource.
     #[error("continue key is not valid: it continues another resource")]
     Resource,
 }
 
-/// The token after `key`; a node has no namespace.
+/// The token that continues after `key`. A node has no namespace.
 pub(crate) fn token(resource: &Resource, key: &PodKey) -> String {
     let mut bytes = vec![LAYOUT, resource.mark];
     bytes.extend_from_slice(key.namespace.as_bytes());
@@ -36,7 +36,7 @@ pub(crate) fn token(resource: &Resource, key: &PodKey) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The key after which a list goes on.
+/// The key after which the list continues.
 pub(crate) fn key(resource: &Resource, token: &str) -> Result<PodKey, BadToken> {
     let bytes = URL_SAFE_NO_PAD
         .decode(token)
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_token_holds_the_last_key() {
         let token = token(&PODS, &PodKey::new("default", "web-1"));
-        // 0x01 p default/web-1
+        // The bytes are 0x01, `p` and `default/web-1`.
         assert_eq!(token, "AXBkZWZhdWx0L3dlYi0x");
         assert_eq!(key(&PODS, &token), Ok(PodKey::new("default", "web-1")));
     }

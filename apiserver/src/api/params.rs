@@ -15,7 +15,7 @@ use super::{
 };
 use crate::k8s::{fields::Fields, resource::Resource, status::Cause};
 
-/// What is listed, and how much of it.
+/// The parameters of a LIST.
 #[derive(Clone, Debug)]
 pub(crate) struct ListParams {
     /// `labelSelector`
@@ -24,29 +24,29 @@ pub(crate) struct ListParams {
     pub(crate) fields: Fields,
     /// `limit`, at most [`MAX_LIMIT`]; `None` for all.
     pub(crate) limit: Option<usize>,
-    /// The key that `continue` says to start after.
+    /// The key in `continue`, after which the list starts.
     pub(crate) after: Option<PodKey>,
-    /// What follows the list, if it is to go on.
+    /// The parameters of the watch, if the list is watched.
     pub(crate) watch: Option<WatchParams>,
 }
 
-/// How a list goes on.
+/// The parameters of a watch.
 #[derive(Clone, Debug)]
 pub(crate) struct WatchParams {
-    /// `resourceVersion`: of the list that the client has.
+    /// `resourceVersion`: the version of the list that the client has.
     pub(crate) version: String,
     /// `timeoutSeconds`; `None` if the client sets none.
     pub(crate) timeout: Option<Duration>,
     /// `allowWatchBookmarks`
     pub(crate) bookmarks: bool,
-    /// `sendInitialEvents`: the list comes as events, with a bookmark after it.
+    /// `sendInitialEvents`: the list is sent as events, with a bookmark after it.
     pub(crate) initial: bool,
 }
 
-/// The requirements of a label selector: each is compared with each label of each pod.
+/// The most requirements of a label selector. Each is compared with each label of each pod.
 const MAX_REQUIREMENTS: usize = 128;
 
-/// What a row of a table carries beside its cells.
+/// What a row of a table has besides its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Include {
     /// Nothing.
@@ -61,8 +61,8 @@ impl ListParams {
     /// Reads the query of a LIST of `resource`.
     pub(crate) fn read(uri: &Uri, resource: &'static Resource) -> Result<Self, Refusal> {
         let query = Pairs::of(uri)?;
-        // Before everything else: clients that try to watch (WatchList too)
-        // fall back to listing when they are refused, and should do so at once.
+        // This is checked first: clients that try to watch (also by WatchList) use lists after a refusal, and should do
+        // so at once.
         let watch = query.flag("watch");
         if watch && !resource.watched {
             return Err(Refusal::Watch(resource));
@@ -91,7 +91,7 @@ impl ListParams {
         Ok(Self {
             labels,
             fields,
-            // Zero and less mean all, as upstream.
+            // Zero and negative numbers mean no limit, as upstream.
             limit: usize::try_from(limit)
                 .ok()
                 .filter(|limit| *limit > 0)
@@ -111,7 +111,7 @@ impl ListParams {
 }
 
 impl Include {
-    /// Reads `includeObject`, which only tables ask for.
+    /// Reads `includeObject`, which only tables use.
     pub(crate) fn read(uri: &Uri) -> Result<Self, Refusal> {
         match Pairs::of(uri)?.text("includeObject") {
             "" | "Metadata" => Ok(Self::Metadata),
@@ -125,10 +125,10 @@ impl Include {
     }
 }
 
-/// Whether the client wants JSON for people: `pretty` says so, or else it is a
-/// program with which people look (docs/parity.md#encodings).
+/// Whether the client wants indented JSON: `pretty` says so, or else the user agent is curl, Wget or a browser
+/// (docs/parity.md#encodings).
 pub(crate) fn wants_pretty(uri: &Uri, user_agent: &str) -> bool {
-    // Every request comes here, so the other parameters are not decoded.
+    // This runs for every request, so other parameters are not decoded.
     let mut pairs = uri.query().unwrap_or_default().split('&');
     let asked = pairs.find_map(|pair| match pair.split_once('=').unwrap_or((pair, "")) {
         ("pretty", value) => Some(value),
@@ -164,7 +164,7 @@ impl Pairs {
         self.first(name).unwrap_or_default()
     }
 
-    /// As Go's conversion: anything but `0` and `false` is true, empty too.
+    /// Reads a flag like Go: any value except `0` and `false` is true, also an empty one.
     fn flag(&self, name: &str) -> bool {
         self.first(name)
             .is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
@@ -185,8 +185,8 @@ impl Pairs {
         })
     }
 
-    /// The rules of `ValidateListOptions` about versions, of which there are
-    /// none here; what fits together is accepted and means nothing.
+    /// Checks the rules of `ValidateListOptions` about versions. Lists have no versions here, so parameters that fit
+    /// together are accepted and ignored.
     fn check_versions(&self) -> Result<(), Refusal> {
         let mut causes = Vec::new();
         let wanted = self.text("resourceVersionMatch");
@@ -217,7 +217,8 @@ impl Pairs {
         }
         if !matches!(wanted, "" | "Exact" | "NotOlderThan") {
             let supported = r#""Exact", "NotOlderThan", """#;
-            // After the other causes of this field, before those of the next.
+            // The order of upstream: this follows the other causes of its field, and precedes the causes of the next
+            // field.
             let at = causes
                 .iter()
                 .take_while(|cause| cause.field == "resourceVersionMatch")

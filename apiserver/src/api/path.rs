@@ -1,4 +1,4 @@
-//! What a path asks for.
+//! Reads the resource and object from a path.
 //!
 //! Authorization reads the same [`segments`].
 
@@ -7,20 +7,19 @@ use tributary_model::PodKey;
 use super::kinds::{Group, Registered};
 use crate::k8s::{path::segments, resource::Version};
 
-/// What is below a version.
+/// A path below a version.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Which resources there are.
+    /// The list of resources.
     Resources,
-    /// The objects of a kind: of a namespace, or all. An empty name is none, as
-    /// upstream.
+    /// The objects of a kind, in a namespace or all. An empty namespace means all, as upstream.
     List(&'static Registered, Option<String>),
-    /// The one of this namespace and name. The namespace is empty where there are none.
+    /// The object with this namespace and name. The namespace is empty if the kind has none.
     One(&'static Registered, PodKey),
 }
 
 impl Asked {
-    /// What `path` asks of a version of a group; nothing if there is no such thing.
+    /// Reads `path` for a version of a group. `None` if there is no such resource.
     pub(super) fn by(path: &str, group: &'static Group, version: Version) -> Option<Self> {
         let segments = segments(path);
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -88,7 +87,7 @@ mod tests {
         Asked::One(kind("pods"), PodKey::new(namespace, name))
     }
 
-    /// As go-restful 3.13 routes them for k8s.io/apiserver.
+    /// The cases follow the routes of go-restful 3.13 for k8s.io/apiserver.
     #[test]
     fn paths_are_read_as_upstream_reads_them() {
         for (below, what) in [

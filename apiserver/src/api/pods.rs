@@ -1,4 +1,4 @@
-//! `PodMetrics`: what pods use, in one namespace or all.
+//! `PodMetrics`: the usage of pods, in one namespace or all.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,8 +24,8 @@ use crate::{
     store::{NoMetrics, PodUsage},
 };
 
-/// `spec.nodeName`: the node that the pod is bound to, or, where that is not known,
-/// the first that reported it (docs/parity.md#selection).
+/// `spec.nodeName`: the node to which the pod is bound. If that is not known, the first node that reported the pod
+/// (docs/parity.md#selection).
 const NODE_NAME: &str = "spec.nodeName";
 
 /// The resource.
@@ -41,7 +41,7 @@ pub(crate) static PODS: Resource = Resource {
     watched: false,
     fields: &[NODE_NAME],
     about: "pod",
-    // As it comes.
+    // Upstream's message has the name without a group.
     missing: ("pods", ""),
     mark: b'p',
     schemas: |version| openapi::schemas_in(include_str!("openapi/pods.json"), version),
@@ -156,22 +156,22 @@ impl Used for PodMetrics {
     }
 }
 
-/// The node whose numbers of `pod` count: the one that it is bound to, or, where that
-/// is not known, the first that reported it.
+/// The node whose numbers of `pod` are served: the node to which the pod is bound. If that is not known, the first node
+/// that reported the pod.
 fn node_of(api: &Api, pod: &PodRecord) -> Option<NodeName> {
     let reported = || api.store.nodes_of(&pod.key).into_iter().next();
     pod.node.clone().or_else(reported)
 }
 
-/// The pods of a list that have metrics, page by page, by namespace and name.
+/// The pods of a list that have metrics, in pages, sorted by namespace and name.
 struct Pages {
     api: Arc<Api>,
     namespace: Option<String>,
     params: ListParams,
     now: Timestamp,
-    /// What the next page comes after.
+    /// The last key of the previous page.
     after: Option<PodKey>,
-    /// There is no next page.
+    /// Whether the last page was read.
     done: bool,
 }
 
@@ -184,7 +184,7 @@ impl Pages {
     ) -> Self {
         let selected = params.fields.exact(Field::Namespace).map(str::to_owned);
         let after = params.after.take();
-        // Where both are given and differ, the fields let no pod pass.
+        // If the path and the field selector have different namespaces, the field selector selects no pod.
         Self {
             api,
             namespace: namespace.or(selected),
@@ -195,7 +195,7 @@ impl Pages {
         }
     }
 
-    /// The next records, whether or not they are wanted, and where to go on.
+    /// The next records, selected or not.
     fn records(&mut self) -> Option<Vec<Arc<PodRecord>>> {
         if self.done {
             return None;

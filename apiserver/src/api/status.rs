@@ -1,7 +1,7 @@
-//! What is refused, and the one mapping from that to HTTP.
+//! Errors of the API, and their only mapping to HTTP.
 //!
-//! Texts, reasons and details are those of k8s.io/apimachinery `errors`, because
-//! clients read the reason and people know the words (docs/parity.md#errors).
+//! Texts, reasons and details are those of k8s.io/apimachinery `errors`, because clients read the reason, and operators
+//! know the texts (docs/parity.md#errors).
 
 use std::borrow::Cow;
 
@@ -25,7 +25,7 @@ use crate::{
     store::{Failure, NoMetrics},
 };
 
-/// Why a request gets no answer, by what the client should do about it.
+/// Why a request is refused. There is a variant for each reaction of a client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     /// There is no such path.
@@ -43,11 +43,11 @@ pub(crate) enum Refusal {
     /// The parameters of a list do not fit together.
     #[error("ListOptions.meta.k8s.io \"\" is invalid: {}", sentence(.0))]
     Invalid(Vec<Cause>),
-    /// The client takes nothing that we have of the subject.
+    /// The client accepts none of the encodings of the subject.
     #[error(transparent)]
     NotAcceptable(#[from] NotAcceptable),
-    /// There is no such object: for metrics, no such Node or running Pod. The name
-    /// is without a namespace.
+    /// The object does not exist. For metrics: the Node does not exist, or no such Pod is running. The name is without
+    /// the namespace.
     #[error("{} {:?} not found", missing(.0), .1)]
     NoObject(&'static Resource, String),
     /// The object exists, and has no metrics.
@@ -57,22 +57,21 @@ pub(crate) enum Refusal {
         resource: &'static Resource,
         /// Its name, with the namespace of a pod.
         name: String,
-        /// What is known about it.
+        /// Why it has no metrics.
         why: NoMetrics,
-        /// The node that it is or runs on, and who scrapes that, if it is known.
+        /// The node that it is, or runs on, and the scrapers of the node, if that is known.
         by: Option<(NodeName, Scrapers)>,
     },
-    /// The content that the client has of a list is not known here.
+    /// The frontend does not know the version of the client's list.
     #[error("the provided resource version is too old: list again")]
     Expired,
-    /// It is not known yet which objects exist.
+    /// The objects are not listed yet.
     #[error("the {} list has not been read yet", .0.about)]
     NotSynced(&'static Resource),
 }
 
-/// Why there are no metrics. Who may read a pod's metrics need not look after the
-/// cluster: addresses of nodes and names of scrapers are not for them
-/// (docs/decisions/0022-reviews-are-bounded-and-fair.md).
+/// Why there are no metrics. A caller that may read a pod's metrics is not always an operator. So the text has no
+/// addresses of nodes and no names of scrapers (docs/decisions/0022-reviews-are-bounded-and-fair.md).
 fn reason(resource: &Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)>) -> String {
     if !resource.namespaced {
         return format!("{why}{}", scraped(by));
@@ -91,14 +90,14 @@ fn of_its_node(failure: &Failure) -> String {
     format!("the last scrape of its node failed {ago}s ago")
 }
 
-/// Who scrapes a node, as the end of a sentence.
+/// The scrapers of a node, as the end of a sentence.
 fn scraped(by: Option<&(NodeName, Scrapers)>) -> String {
     by.map_or_else(String::new, |(node, scrapers)| {
         format!(" (node {node}: {scrapers})")
     })
 }
 
-/// What a missing object is called.
+/// The name of a resource in the message about a missing object.
 fn missing(resource: &Resource) -> String {
     match resource.missing {
         (kind, "") => kind.to_owned(),
@@ -106,7 +105,7 @@ fn missing(resource: &Resource) -> String {
     }
 }
 
-/// As field.ErrorList prints: brackets around more than one.
+/// Prints causes like field.ErrorList: in brackets if there are several.
 fn sentence(causes: &[Cause]) -> String {
     let all: Vec<String> = causes
         .iter()
@@ -135,7 +134,7 @@ impl Refusal {
         }
     }
 
-    /// What is refused, in a form that clients can decide on.
+    /// The details, for programs.
     fn details(self) -> Option<Details> {
         let named = |name: String, group: &'static str, kind: Cow<'static, str>| Details {
             name,
@@ -179,13 +178,13 @@ impl From<Refusal> for Status {
     }
 }
 
-/// In JSON, and with its [`Status`], so that [`super::layers::finish`] can write
-/// it in what the client prefers: who refuses does not know the request.
+/// A JSON response with its [`Status`]. The code that refuses does not know the request, so [`super::layers::finish`]
+/// writes the status again in the encoding that the client prefers.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let header = match self {
             Self::Method | Self::Watch(_) => Some((ALLOW, "GET")),
-            // client-go waits for this many seconds and asks again by itself.
+            // client-go waits for this number of seconds and retries.
             Self::NotSynced(_) => Some((RETRY_AFTER, "1")),
             Self::NoSuchPath
             | Self::BadRequest(_)

@@ -1,4 +1,4 @@
-//! What `kubectl get` shows of what is used: a row per object (docs/parity.md#tables).
+//! The table of `kubectl get` for usage: one row for each object (docs/parity.md#tables).
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use crate::k8s::{json, quantity, time};
 
 /// An object that has usage.
 pub(crate) trait Used: Object {
-    /// All that it uses: of a pod, the sum of its containers.
+    /// The usage of the object. For a pod: the sum of its containers.
     fn total(&self) -> Amounts;
 
-    /// Over which time the CPU use is a mean.
+    /// The window of the mean CPU rate.
     fn window(&self) -> Duration;
 }
 
-/// Which columns such a table has.
+/// The columns of such a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct UsageColumns {
-    /// Whether there is one for swap.
+    /// Whether there is a column for swap.
     swap: bool,
 }
 
@@ -55,7 +55,7 @@ impl<T: Used> Columns<T> for UsageColumns {
             out.extend_from_slice(br#"",""#);
             match total.swap {
                 Some(swap) => quantity::bytes(out, swap),
-                // Not zero, and not a narrower row either.
+                // The value is not known. It is not zero, and the row must have all cells.
                 None => out.extend_from_slice(br"\u003cunknown\u003e"),
             }
         }

@@ -1,13 +1,12 @@
-//! Watches of kinds that are served from memory: a client that watches gets what a list would
-//! show, again and again, as far as it changed.
+//! Watches of kinds that are served from memory. A client that watches gets the changes of the list.
 //!
-//! There is no log of changes: each watch looks at the objects once a second, or less
-//! often if they are many, and compares. So what comes and goes between two looks is
-//! not sent. Nothing is remembered of a watch that ended: a client says by the version
-//! of its list ([`digest`]) whether it has what there is.
+//! There is no log of changes. Each watch reads all objects once a second, or less often if there are many, and
+//! compares them with what it has sent. So an object that is created and deleted between two reads is not sent. A watch
+//! leaves no state when it ends: the client sends the version of its list ([`digest`]), which shows whether the list is
+//! current.
 //!
-//! Bounded in number, for all callers together and for each; in time; and in what
-//! one costs, since many objects are looked at less often.
+//! The number of watches has a limit, for all callers together and for each caller. So has the duration of a watch. The
+//! cost of a watch is limited, because many objects are read less often.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -47,31 +46,31 @@ use crate::{
     requests::limits::{Busy, Caller, LongRunning},
 };
 
-/// Watches of all callers together.
+/// The most watches of all callers together.
 const ALL: usize = 32;
 
-/// Watches of one caller. kubectl has one for each object that it waits for.
+/// The most watches of one caller. kubectl has one for each object that it waits for.
 const OF_CALLER: usize = 16;
 
-/// How long a watch lasts at most; clients begin another.
+/// The longest duration of a watch. Clients start another one.
 const LONGEST: Duration = Duration::from_mins(30);
 
-/// The time after its end at which a watch is cut off if its client does not read.
+/// A watch whose client does not read is cut off this long after its end.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// How often a watch looks at up to [`AT_ONCE`] objects; at more of them, as much less
-/// often.
+/// How often a watch reads up to [`AT_ONCE`] objects. The interval grows in proportion to the number of objects above
+/// that.
 const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 1_000;
 
-/// The watches in flight. Cheap to clone; all clones are one.
+/// The watches in flight. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Watches {
     room: Arc<Semaphore>,
     by_caller: Arc<Mutex<HashMap<Arc<str>, usize>>>,
 }
 
-/// The place of one watch, until this is dropped.
+/// The permit of one watch, until this is dropped.
 #[derive(Debug)]
 struct Place {
     caller: Arc<str>,
@@ -123,7 +122,7 @@ impl Drop for Place {
     }
 }
 
-/// Answers a LIST that wants to go on.
+/// Answers a LIST with `watch`.
 pub(super) async fn answer<K: Kind>(
     served: Served,
     namespace: Option<String>,
@@ -177,11 +176,11 @@ struct Watching<K: Kind> {
     params: ListParams,
     watch: WatchParams,
     writer: JsonWriter<K::Object>,
-    /// What the client has, by key.
+    /// The objects that the client has, by key.
     seen: BTreeMap<PodKey, Seen>,
-    /// The look in flight.
+    /// The round in flight.
     round: Option<Round<K::Object>>,
-    /// When to look next.
+    /// When the next round begins.
     next: Instant,
     ends: Instant,
     ending: CancellationToken,
@@ -191,13 +190,13 @@ struct Watching<K: Kind> {
 /// What the client has of an object.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    /// What stands for it.
+    /// The hash of its content.
     content: u64,
-    /// Whether the look in flight has found it.
+    /// Whether the round in flight has found it.
     found: bool,
 }
 
-/// A look at all objects.
+/// A round reads all objects once.
 struct Round<T> {
     now: Timestamp,
     pages: Box<dyn Iterator<Item = Vec<T>> + Send>,
@@ -207,7 +206,7 @@ struct Round<T> {
 }
 
 impl<K: Kind> Watching<K> {
-    /// Finds out what the client has, by the version of its list.
+    /// Finds out from the version of the client's list what the client has.
     async fn begin(&mut self) -> Result<(), Refusal> {
         let version = match &*mem::take(&mut self.watch.version) {
             "" | "0" => return Ok(()),
@@ -234,7 +233,7 @@ impl<K: Kind> Watching<K> {
         if version == current {
             self.pause();
         } else if version.has_names_of(current) {
-            // What it has of them is not known: all are sent again.
+            // The contents that the client has are not known, so all objects are sent again.
             for seen in self.seen.values_mut() {
                 seen.content = !seen.content;
             }
@@ -282,7 +281,7 @@ impl<K: Kind> Watching<K> {
         Some(out.into())
     }
 
-    /// Waits for the next look; `None` if the watch ends before it.
+    /// Waits for the next round. `None` if the watch ends before it.
     async fn wait(&mut self) -> Option<Round<K::Object>> {
         tokio::select! {
             biased;
@@ -292,7 +291,7 @@ impl<K: Kind> Watching<K> {
         }
     }
 
-    /// Tells what is new or has changed of a page of objects.
+    /// Writes events for the new and changed objects of a page.
     fn compare(&mut self, round: &mut Round<K::Object>, objects: &[K::Object], out: &mut Vec<u8>) {
         let mut scratch = Vec::new();
         for object in objects {
@@ -313,7 +312,7 @@ impl<K: Kind> Watching<K> {
         }
     }
 
-    /// Tells what is gone after a look at all objects.
+    /// Writes events for deleted objects after a complete round.
     fn finish(&mut self, round: &Round<K::Object>, out: &mut Vec<u8>) {
         let mut gone = Vec::new();
         self.seen.retain(|key, seen| {

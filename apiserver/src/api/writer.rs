@@ -1,5 +1,4 @@
-//! One answer, written piece by piece: plain, as a table, or metadata alone, in
-//! the encoding that the client wants.
+//! Writes an answer in pieces: whole objects, a table, or metadata only, in the negotiated encoding.
 
 mod json;
 mod protobuf;
@@ -16,24 +15,25 @@ use crate::k8s::{
     resource::{Resource, Version},
 };
 
-/// Writes one answer in the form that was asked for.
+/// Writes one answer in the negotiated form.
 ///
 /// # Invariants
 ///
-/// [`Writer::items`] any number of times and then [`Writer::finish`] once make a
-/// whole list, whatever the pieces; or [`Writer::one`] once, an object.
+/// A list is any number of calls of [`Writer::items`] and then one of [`Writer::finish`]. A single object is one call
+/// of
+/// [`Writer::one`].
 #[derive(Debug)]
 pub(crate) enum Writer<T: Object> {
-    /// In JSON.
+    /// JSON.
     Json(JsonWriter<T>),
-    /// In YAML.
+    /// YAML.
     Yaml(YamlWriter<T>),
-    /// In Kubernetes protobuf, the [`Writer::envelope`] apart.
+    /// Kubernetes protobuf, without the [`Writer::envelope`].
     Protobuf(ProtobufWriter<T>),
 }
 
 impl<T: Object> Writer<T> {
-    /// A writer of the answer to a request of `now`.
+    /// A writer for the answer to a request at the time `now`.
     pub(crate) fn new(
         version: Version,
         resource: &'static Resource,
@@ -50,8 +50,7 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// Says that the list goes on after this part of it, before anything is
-    /// written.
+    /// Sets the token that continues the list. It must be called before anything is written.
     pub(crate) fn set_token(&mut self, token: String) {
         match self {
             Self::Json(writer) => writer.set_token(token),
@@ -60,12 +59,12 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// Says the version of the list, before anything is written.
+    /// Sets the version of the list. It must be called before anything is written.
     pub(crate) fn set_version(&mut self, version: String) {
         match self {
             Self::Json(writer) => writer.set_version(version),
             Self::Yaml(writer) => writer.set_version(version),
-            // Of no kind that has versions.
+            // No kind with versions is served in protobuf.
             Self::Protobuf(_) => {}
         }
     }
@@ -88,7 +87,7 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// Appends a single object; a table of one row if a table was asked for.
+    /// Appends a single object. A table has one row.
     pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         match self {
             Self::Json(writer) => writer.one(out, item),
@@ -97,7 +96,7 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// What stands around the `length` bytes that were written, if it depends on their number.
+    /// The envelope around the `length` bytes that were written, in an encoding that has one.
     pub(crate) fn envelope(&self, length: usize) -> Option<Envelope> {
         match self {
             Self::Json(_) | Self::Yaml(_) => None,
@@ -105,7 +104,7 @@ impl<T: Object> Writer<T> {
         }
     }
 
-    /// In which encoding it writes.
+    /// The encoding of the answer.
     pub(crate) fn encoding(&self) -> Encoding {
         match self {
             Self::Json(_) => Encoding::Json,

@@ -1,5 +1,5 @@
-//! Aggregated discovery: all groups, versions and resources in one document, with
-//! a tag, so that the aggregator's polling costs nothing.
+//! Aggregated discovery: all groups, versions and resources in one document, with an ETag, so that the polls of the
+//! aggregator cost nothing.
 
 use axum::{
     http::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::k8s::resource::Resource;
 
-/// The document in `version` of `apidiscovery.k8s.io`; 304 for who has it.
+/// The document in `version` of `apidiscovery.k8s.io`, or 304 if the client has it.
 pub(super) fn response(headers: &HeaderMap, version: &str) -> Response {
     let mut response = Document::new(document(version).into_bytes()).response(headers);
     let kind =

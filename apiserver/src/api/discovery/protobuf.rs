@@ -73,7 +73,7 @@ pub(super) fn resources(group: &Group, version: Version) -> Vec<u8> {
 mod tests {
     use super::{super::super::objects::METRICS, *};
 
-    /// By hand from generated.proto: required fields are written though empty.
+    /// The bytes were written by hand from generated.proto. Required fields are written even if they are empty.
     #[test]
     fn a_resource_has_all_its_required_fields() {
         let expected = b"\x0a\x11metrics.k8s.io/v1\

@@ -1,5 +1,5 @@
-//! `MetricsFrontend`: the frontend that answers. Frontends do not know each other, so
-//! the list has one object: another one from each frontend.
+//! `MetricsFrontend`: the frontend that answers. Frontends do not know each other, so each of them answers with a list
+//! of one object: itself.
 
 use std::sync::Arc;
 
@@ -63,7 +63,7 @@ struct Status {
     certificate_expires: Option<Moment>,
 }
 
-/// How its nodes stand.
+/// The number of its nodes in each state.
 #[derive(Debug, Default, Serialize)]
 struct Coverage {
     nodes: usize,
@@ -73,7 +73,7 @@ struct Coverage {
     unreported: usize,
 }
 
-/// What the status is, for `kubectl explain`.
+/// The schema of the status, for `kubectl explain`.
 const STATUS: &[Field] = &[
     ("version", Type::Text, "Its version."),
     (

@@ -1,4 +1,4 @@
-//! `NodeScrape`: the state of each node, who scrapes it, and what is wrong.
+//! `NodeScrape`: the state of each node, its scrapers, and why it has no metrics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -78,7 +78,7 @@ struct Status {
     last_failure: Option<Failure>,
 }
 
-/// The scrapers that have to do with it.
+/// The scrapers that have a role for the node.
 #[derive(Debug, Default, Serialize)]
 struct Roles {
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -112,7 +112,7 @@ struct Failure {
     scraper: Text,
 }
 
-/// What the status is, for `kubectl explain`.
+/// The schema of the status, for `kubectl explain`.
 const STATUS: &[Field] = &[
     (
         "state",
@@ -264,7 +264,7 @@ impl NodeScrape {
         Self { node, now, status }
     }
 
-    /// Of each of these nodes.
+    /// The objects of these nodes.
     fn of(api: &Api, nodes: Vec<Arc<NodeRecord>>, now: Timestamp) -> Vec<Self> {
         let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
         let reports = api.store.reports(&names, now);
@@ -283,7 +283,7 @@ impl NodeScrape {
     }
 }
 
-/// Why a node has no metrics, in a word.
+/// Why a node has no metrics, as one word.
 fn reason(why: &NoMetrics, failed: Option<&FailedScrape>) -> &'static str {
     match why {
         NoMetrics::Failed(_) => failed.map_or("unspecified", |failed| failed.reason),
@@ -298,7 +298,7 @@ fn reason(why: &NoMetrics, failed: Option<&FailedScrape>) -> &'static str {
     }
 }
 
-/// The same as a sentence, without ages: the status has times instead.
+/// Why a node has no metrics, as a sentence. It has no ages, because the status has times.
 fn message(why: &NoMetrics, failed: Option<&FailedScrape>) -> String {
     match why {
         NoMetrics::Failed(failure) => failed.map_or_else(
@@ -362,21 +362,21 @@ impl Kind for NodeScrape {
     }
 }
 
-/// The nodes of a list, page by page, by name.
+/// The nodes of a list, in pages, sorted by name.
 struct Pages {
     api: Arc<Api>,
     params: ListParams,
     now: Timestamp,
-    /// The only node that is wanted.
+    /// The only selected node, if one is selected by name.
     only: Option<Arc<str>>,
-    /// What the next page comes after.
+    /// The last node of the previous page.
     after: Option<Arc<str>>,
-    /// There is no next page.
+    /// Whether the last page was read.
     done: bool,
 }
 
 impl Pages {
-    /// The next nodes, whether or not they are wanted, and where to go on.
+    /// The next nodes, selected or not.
     fn records(&mut self) -> Option<Vec<Arc<NodeRecord>>> {
         if self.done {
             return None;
@@ -525,7 +525,7 @@ impl NodeScrape {
             .map(|sample| sample.scraped_at.0)
     }
 
-    /// How old the numbers were when the kubelet gave them.
+    /// How old the newest sample was when the kubelet was scraped.
     fn behind(&self) -> Option<Duration> {
         let measured_at = self.status.sample.as_ref()?.measured_at?;
         Some(self.scraped_at()?.since(measured_at.0).unwrap_or_default())

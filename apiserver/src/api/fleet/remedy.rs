@@ -1,5 +1,4 @@
-//! What to do about a node without metrics, as a word that people can search for.
-//! Each has a section in docs/FLEET.md.
+//! What to do about a node without metrics, as a word. docs/FLEET.md has a section for each word.
 
 use tributary_model::NoUsage;
 
@@ -8,7 +7,7 @@ use crate::{
     store::{NoMetrics, Report, State},
 };
 
-/// What is known of a node.
+/// What the frontend knows about a node.
 pub(super) struct Known {
     pub(super) report: Report,
     pub(super) scrapers: Scrapers,
@@ -45,8 +44,7 @@ const NODE_ADDRESS: &str = "NodeAddress";
 const NO_SCRAPER: &str = "NoScraper";
 const SCRAPER_SILENT: &str = "ScraperSilent";
 
-/// What to do about a node; `None` if nothing is wrong, or waiting is all there is
-/// to do.
+/// What to do about a node. `None` if nothing is wrong, or if the operator can only wait.
 pub(super) fn of(known: &Known) -> Option<&'static str> {
     let report = &known.report;
     let failed = || report.failed.as_ref().map(|failed| failed.reason);
@@ -54,7 +52,7 @@ pub(super) fn of(known: &Known) -> Option<&'static str> {
         State::Served => None,
         State::Failing => of_failure(failed()?),
         State::Late | State::Unreported => unscraped(known),
-        // It may be slow, and waiting enough: its section says how to find out.
+        // The kubelet may only be slow. The section of the remedy says how to find out.
         State::Expired if matches!(report.why_not, Some(NoMetrics::NothingNew(_))) => {
             Some(KUBELET_STALE)
         }
@@ -66,16 +64,16 @@ pub(super) fn of(known: &Known) -> Option<&'static str> {
     }
 }
 
-/// What to do about a node of which there are samples and no usage.
+/// What to do about a node that has samples and no usage.
 fn of_no_usage(reason: NoUsage) -> Option<&'static str> {
     match reason {
         NoUsage::NoCpu
         | NoUsage::NoMemory
         | NoUsage::ReportedTwice
         | NoUsage::BadValue
-        // Over after two samples, unless the node says that it has fewer CPUs than it uses.
+        // This ends after two samples, unless the node reports fewer CPUs than it uses.
         | NoUsage::RateOutOfRange => Some(KUBELET_PAGE),
-        // The next sample is enough.
+        // The next sample ends this.
         NoUsage::NoPrevious
         | NoUsage::NoTimePassed
         | NoUsage::CounterWentBack
@@ -83,7 +81,7 @@ fn of_no_usage(reason: NoUsage) -> Option<&'static str> {
     }
 }
 
-/// What to do about a kind of failure.
+/// What to do about a failure with this reason.
 fn of_failure(reason: &str) -> Option<&'static str> {
     Some(match reason {
         "address" => NODE_ADDRESS,
@@ -99,7 +97,7 @@ fn of_failure(reason: &str) -> Option<&'static str> {
     })
 }
 
-/// No publisher reports it as its own.
+/// The remedy if scrapers report their roles, but none is an owner or rescuer of the node.
 fn unscraped(known: &Known) -> Option<&'static str> {
     let anonymous =
         known.reported && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();

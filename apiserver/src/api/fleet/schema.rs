@@ -1,5 +1,5 @@
-//! The schemas of this group, from which `kubectl explain` reads: metadata as
-//! everywhere, and a status that each kind describes in a few lines.
+//! The schemas of this group, which `kubectl explain` reads. The metadata is the same for all kinds. Each kind
+//! describes its status in a few lines.
 
 use serde_json::{Map, Value, json};
 
@@ -8,22 +8,22 @@ use crate::k8s::resource::{Resource, Version};
 /// A field: name, type, description.
 pub(super) type Field = (&'static str, Type, &'static str);
 
-/// What is in a field.
+/// The type of a field.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Type {
     /// A text.
     Text,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A moment, by RFC 3339.
+    /// A time in RFC 3339.
     Moment,
-    /// A span, as Go prints it.
+    /// A duration, as Go prints it.
     Span,
-    /// A number of things.
+    /// A count.
     Count,
-    /// Texts.
+    /// A list of texts.
     Texts,
-    /// More fields.
+    /// An object with these fields.
     Object(&'static [Field]),
 }
 

@@ -71,7 +71,7 @@ struct Status {
     oldest_sample: Option<Moment>,
 }
 
-/// What it is to how many nodes.
+/// The number of nodes for each role.
 #[derive(Debug, Default, Serialize)]
 struct Nodes {
     owned: usize,
@@ -81,7 +81,7 @@ struct Nodes {
     unserved: usize,
 }
 
-/// What the status is, for `kubectl explain`.
+/// The schema of the status, for `kubectl explain`.
 const STATUS: &[Field] = &[
     (
         "source",
@@ -158,7 +158,7 @@ impl Scraper {
         }
     }
 
-    /// One more stream of it, which says so of it.
+    /// Adds a stream of this scraper, with what the stream reports about it.
     fn hear(&mut self, publisher: &Publisher) {
         let status = &mut self.status;
         status.version = Text::of(&publisher.version);
@@ -168,10 +168,10 @@ impl Scraper {
         status.streams += 1;
     }
 
-    /// All that are connected, by name.
+    /// All connected scrapers, sorted by name.
     fn all(api: &Api, now: Timestamp) -> Vec<Self> {
         let mut by_source: BTreeMap<Arc<str>, Self> = BTreeMap::new();
-        // The stream that began last counts.
+        // The values of the stream that began last are shown.
         for publisher in api.node_roles.publishers() {
             let source = &publisher.source;
             by_source
@@ -192,7 +192,7 @@ impl Scraper {
     }
 }
 
-/// What each source is to nodes, and the oldest of their newest samples.
+/// The roles of each source, and the oldest of the newest samples of its nodes.
 #[derive(Default)]
 struct Shares(HashMap<Text, (Nodes, Option<Timestamp>)>);
 

@@ -1,5 +1,4 @@
-//! What `kubectl get` shows of this group: the same columns for every table, some
-//! of them with `-o wide` only.
+//! The columns that `kubectl get` shows for this group. Some of them are shown with `-o wide` only.
 
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use tributary_model::Timestamp;
 use super::super::objects::{Columns, Object};
 use crate::k8s::json;
 
-/// A column after that of the name.
+/// A column after the name.
 pub(crate) struct Column<T> {
     /// Its title.
     pub(crate) name: &'static str,
@@ -16,13 +15,13 @@ pub(crate) struct Column<T> {
     pub(crate) kind: &'static str,
     /// Whether it is shown with `-o wide` only.
     pub(crate) wide: bool,
-    /// What it shows.
+    /// Its description.
     pub(crate) description: &'static str,
-    /// What is in it.
+    /// Its value for an object.
     pub(crate) cell: fn(&T) -> Cell,
 }
 
-/// What is in a cell.
+/// The content of a cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cell {
     /// A text.
@@ -31,9 +30,9 @@ pub(crate) enum Cell {
     Number(u64),
 }
 
-/// An object with columns of its own.
+/// An object with its own columns.
 pub(crate) trait Tabled: Object {
-    /// Those after the name.
+    /// The columns after the name.
     const COLUMNS: &'static [Column<Self>];
 }
 
@@ -79,23 +78,23 @@ impl<T: Tabled> Columns<T> for AllColumns {
 }
 
 impl Cell {
-    /// A text, or that there is none.
+    /// A text, or `<none>`.
     pub(super) fn text(text: Option<&str>) -> Self {
         Self::Text(text.unwrap_or("<none>").to_owned())
     }
 
-    /// A text that is empty if it is not known.
+    /// A text, or `<unknown>` if it is empty.
     pub(super) fn known(text: &str) -> Self {
         let text = if text.is_empty() { "<unknown>" } else { text };
         Self::Text(text.to_owned())
     }
 
-    /// How long ago something was.
+    /// The time since `at`, or `<unknown>`.
     pub(super) fn ago(at: Option<Timestamp>, now: Timestamp) -> Self {
         Self::span(at.map(|at| now.since(at).unwrap_or_default()))
     }
 
-    /// How long something takes.
+    /// A duration, or `<unknown>`.
     pub(super) fn span(span: Option<Duration>) -> Self {
         Self::Text(span.map_or_else(|| "<unknown>".to_owned(), human))
     }
@@ -106,7 +105,7 @@ impl Cell {
     }
 }
 
-/// A span as kubectl prints ages: `42s`, `3m20s`, `5h`, `12d`.
+/// A duration as kubectl prints ages: `42s`, `3m20s`, `5h`, `12d`.
 fn human(span: Duration) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
@@ -137,7 +136,7 @@ fn human(span: Duration) -> String {
 mod tests {
     use super::*;
 
-    /// k8s.io/apimachinery `duration.HumanDuration`.
+    /// The cases follow `duration.HumanDuration` of k8s.io/apimachinery.
     #[test]
     fn spans_read_as_kubectl_prints_ages() {
         for (seconds, text) in [

@@ -1,7 +1,6 @@
-//! What can be asked: one GET per path.
+//! The operations: one GET for each path.
 //!
-//! kubectl finds the kind of a resource by the path of its list, so each
-//! operation carries it.
+//! kubectl finds the kind of a resource by the path of its list, so each operation names its kind.
 
 use serde_json::{Map, Value, json};
 
@@ -30,13 +29,13 @@ pub(super) struct Operation {
     tag: String,
     /// The name of the schema of the answer.
     schema: String,
-    /// What it does to which kind, if it is about objects.
+    /// The action and kind, for operations on objects.
     action: Option<Action>,
 }
 
 #[derive(Debug)]
 struct Action {
-    /// List or get.
+    /// `list` or `get`.
     list: bool,
     version: Version,
     resource: &'static Resource,
@@ -103,7 +102,7 @@ const PRETTY: (&str, &str, &str) = (
      indicates a browser or command-line HTTP tool (curl and wget).",
 );
 
-/// What documents that are about no objects are, and the names of their schemas.
+/// The descriptions and schemas of documents that have no objects.
 const APIS: (&str, &str) = (
     "available API versions",
     "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
@@ -122,7 +121,7 @@ const CODE: (&str, &str) = (
 );
 
 impl Operation {
-    /// All that can be asked.
+    /// All operations.
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![
             Self::about("/apis/", "getAPIVersions", APIS),
@@ -143,7 +142,7 @@ impl Operation {
         all
     }
 
-    /// All that can be asked for of a resource in a version.
+    /// All operations of a resource in a version.
     fn of_resource(
         all: &mut Vec<Self>,
         group: &Group,
@@ -171,7 +170,7 @@ impl Operation {
         add(format!("{within}/{{name}}"), ("Namespaced", ""), false);
     }
 
-    /// A document of discovery, or the version: what it is, and its schema.
+    /// The operation of a document of discovery, or of the version. It has a description and a schema.
     fn about(path: &str, id: &str, (what, schema): (&str, &str)) -> Self {
         let tag = match path.trim_matches('/') {
             plain @ ("apis" | "version") => plain.to_owned(),
@@ -226,7 +225,7 @@ impl Operation {
         self.schema.clone()
     }
 
-    /// The document of version 3 that it belongs to.
+    /// The document of version 3 that has the operation.
     pub(super) fn document(&self) -> String {
         match &self.action {
             Some(action) => format!("apis/{}", action.version.api_version),
@@ -234,7 +233,7 @@ impl Operation {
         }
     }
 
-    /// The item of its path.
+    /// The path item of the operation.
     pub(super) fn described(&self, dialect: Dialect) -> Value {
         let mut get = json!({
             "description": self.description,
@@ -334,7 +333,7 @@ fn parameter_of(
     }
 }
 
-/// An object with the fields of another.
+/// `object` with the fields of `more`.
 fn with(mut object: Value, more: Value) -> Value {
     if let (Value::Object(fields), Value::Object(more)) = (&mut object, more) {
         fields.extend(more);

@@ -1,6 +1,5 @@
-//! The schemas of what is answered. Those of `meta/v1` are the definitions of
-//! Kubernetes 1.37 (api/openapi-spec/swagger.json, Apache 2.0) word by word:
-//! the aggregator renames what differs from its own.
+//! The schemas of answers. Those of `meta/v1` are copied exactly from Kubernetes 1.37 (api/openapi-spec/swagger.json,
+//! Apache 2.0), because the aggregator renames definitions that differ from its own.
 
 use serde_json::{Map, Value, json};
 
@@ -9,11 +8,11 @@ use crate::k8s::openapi;
 
 const META: &str = include_str!("meta.json");
 
-/// How schemas refer to each other in version 2, and in version 3.
+/// The prefix of references in version 2, and in version 3.
 pub(super) const V2: &str = "#/definitions/";
 pub(super) const V3: &str = "#/components/schemas/";
 
-/// All schemas, by name, in the words of version 2.
+/// All schemas by name, in the form of version 2.
 #[derive(Debug)]
 pub(super) struct Schemas(Map<String, Value>);
 
@@ -30,12 +29,12 @@ impl Schemas {
         Self(all)
     }
 
-    /// All of them, for version 2.
+    /// All schemas, for version 2.
     pub(super) fn all(&self) -> Value {
         self.0.clone().into()
     }
 
-    /// Those named and whatever they refer to, for version 3.
+    /// The schemas with these names and all that they refer to, for version 3.
     pub(super) fn reachable(&self, names: impl Iterator<Item = String>) -> Value {
         let mut reached = Map::new();
         let mut waiting: Vec<String> = names.collect();
@@ -51,9 +50,8 @@ impl Schemas {
     }
 }
 
-/// A schema in the words of version 3, where a reference stands alone: one with
-/// something beside it becomes the only part of an `allOf`. Adds what it refers
-/// to to `names`.
+/// Converts a schema to version 3. There a reference has no other fields beside it, so a reference with other fields
+/// becomes the only element of an `allOf`. Adds the names of referenced schemas to `names`.
 fn v3(schema: &Value, names: &mut Vec<String>) -> Value {
     match schema {
         Value::Array(items) => items.iter().map(|item| v3(item, names)).collect(),

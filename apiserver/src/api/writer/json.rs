@@ -13,27 +13,27 @@ use crate::k8s::{
     time,
 };
 
-/// Writes one answer in JSON, in the form that was asked for.
+/// Writes one answer in JSON, in the negotiated form.
 #[derive(Debug)]
 pub(crate) struct JsonWriter<T: Object> {
     version: Version,
     resource: &'static Resource,
     form: Form,
     include: Include,
-    /// The time of the request, as it is written.
+    /// The time of the request, as text.
     created: Vec<u8>,
-    /// Continues the list.
+    /// The token that continues the list.
     token: Option<String>,
     /// The version of the list.
     list_version: Option<String>,
-    /// What comes before the items is written.
+    /// Whether the part before the items was written.
     begun: bool,
-    /// The columns of a table, fixed by the first object.
+    /// The columns of a table. The first object decides them.
     columns: Option<T::Columns>,
 }
 
 impl<T: Object> JsonWriter<T> {
-    /// A writer of the answer to a request of `now`.
+    /// A writer for the answer to a request at the time `now`.
     pub(crate) fn new(
         version: Version,
         resource: &'static Resource,
@@ -56,12 +56,12 @@ impl<T: Object> JsonWriter<T> {
         }
     }
 
-    /// Says that the list goes on after this part of it.
+    /// Sets the token that continues the list.
     pub(crate) fn set_token(&mut self, token: String) {
         self.token = Some(token);
     }
 
-    /// Says the version of the list.
+    /// Sets the version of the list.
     pub(crate) fn set_version(&mut self, version: String) {
         self.list_version = Some(version);
     }
@@ -80,14 +80,14 @@ impl<T: Object> JsonWriter<T> {
         }
     }
 
-    /// Decides on the columns, if a table was asked for.
+    /// Decides the columns of a table.
     pub(super) fn fix_columns(&mut self, first: Option<&T>) {
         if matches!(self.form, Form::Table(_)) {
             self.columns = T::Columns::of(first);
         }
     }
 
-    /// Appends an object as it stands in a list.
+    /// Appends an object as an element of a list.
     pub(super) fn element(&self, out: &mut Vec<u8>, item: &T) {
         match self.form {
             Form::Table(_) => self.row(out, item),
@@ -119,7 +119,7 @@ impl<T: Object> JsonWriter<T> {
         out.push(b'\n');
     }
 
-    /// Whether it is a table that has no columns, and so no rows.
+    /// Whether it is a table without columns, which has no rows.
     fn is_nothing(&self) -> bool {
         matches!(self.form, Form::Table(_)) && self.columns.is_none()
     }
@@ -128,7 +128,7 @@ impl<T: Object> JsonWriter<T> {
         out.extend_from_slice(if self.is_nothing() { b"null}" } else { b"]}" });
     }
 
-    /// Appends a single object; a table of one row if a table was asked for.
+    /// Appends a single object. A table has one row.
     pub(crate) fn one(&mut self, out: &mut Vec<u8>, item: &T) {
         match self.form {
             Form::Plain => self.object(out, item),
@@ -142,7 +142,7 @@ impl<T: Object> JsonWriter<T> {
         out.push(b'\n');
     }
 
-    /// Appends an event of a watch. Of tables, the first has the columns.
+    /// Appends an event of a watch. Only the first table has column definitions.
     pub(crate) fn event(&mut self, out: &mut Vec<u8>, event: &str, item: &T) {
         out.extend_from_slice(br#"{"type":""#);
         out.extend_from_slice(event.as_bytes());
@@ -169,8 +169,8 @@ impl<T: Object> JsonWriter<T> {
         out.extend_from_slice(b"}\n");
     }
 
-    /// Appends the event that the client has all up to `version`; `initial` if these
-    /// are the objects that were there when it began.
+    /// Appends a bookmark: the client has all changes up to `version`. `initial` marks the end of the objects that
+    /// existed when the watch began.
     pub(crate) fn bookmark(&self, out: &mut Vec<u8>, version: &str, initial: bool) {
         out.extend_from_slice(br#"{"type":"BOOKMARK","object":"#);
         match self.form {

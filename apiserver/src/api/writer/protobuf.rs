@@ -11,25 +11,25 @@ use crate::k8s::{
     resource::{Resource, Version},
 };
 
-/// Writes one answer as the message that goes into the envelope.
+/// Writes one answer as the message inside the envelope.
 #[derive(Debug)]
 pub(crate) struct ProtobufWriter<T> {
     version: Version,
     resource: &'static Resource,
     form: Form,
-    /// The time of the request, as it is written.
+    /// The time of the request, encoded.
     created: Vec<u8>,
-    /// Continues the list.
+    /// The token that continues the list.
     token: String,
-    /// The metadata of the list is written.
+    /// Whether the metadata of the list was written.
     begun: bool,
-    /// What is written is one object.
+    /// Whether the answer is a single object.
     single: bool,
     objects: PhantomData<fn(&T)>,
 }
 
 impl<T: Object> ProtobufWriter<T> {
-    /// A writer of the answer to a request of `now`.
+    /// A writer for the answer to a request at the time `now`.
     pub(crate) fn new(
         version: Version,
         resource: &'static Resource,
@@ -76,7 +76,7 @@ impl<T: Object> ProtobufWriter<T> {
 
     /// See [`super::Writer::envelope`].
     pub(crate) fn envelope(&self, length: usize) -> Envelope {
-        // There are no tables in protobuf.
+        // Tables have no protobuf encoding.
         let (version, kind) = match self.form {
             Form::Plain | Form::Table(_) => (self.version.api_version, self.resource.kind),
             Form::Partial(meta) => (meta.api_version(), "PartialObjectMetadata"),
@@ -98,7 +98,7 @@ impl<T: Object> ProtobufWriter<T> {
         }
     }
 
-    /// An `ObjectMeta`. The fields that metrics never have are required.
+    /// Appends an `ObjectMeta`. It has required fields that metrics never set.
     fn metadata(&self, out: &mut Vec<u8>, item: &T) {
         text(out, 1, item.name());
         // generateName

@@ -1,5 +1,4 @@
-//! Answers in YAML: each item is written in JSON and turned, so that a list need
-//! not be stored for it.
+//! Answers in YAML. Each item is written in JSON and converted, so that the whole list is never in memory.
 
 use super::{super::objects::Object, json::JsonWriter};
 use crate::k8s::yaml;
@@ -8,12 +7,12 @@ use crate::k8s::yaml;
 #[derive(Debug)]
 pub(crate) struct YamlWriter<T: Object> {
     json: JsonWriter<T>,
-    /// What comes after the items; `None` before the first.
+    /// The text after the items. `None` before the first item.
     end: Option<Vec<u8>>,
 }
 
 impl<T: Object> YamlWriter<T> {
-    /// What `json` would write, in YAML.
+    /// A writer that converts the output of `json` to YAML.
     pub(crate) fn new(json: JsonWriter<T>) -> Self {
         Self { json, end: None }
     }
@@ -60,10 +59,10 @@ impl<T: Object> YamlWriter<T> {
     }
 }
 
-/// Appends what comes before the items of a list that is `shell` without them. YAML
-/// sorts keys, so some fields of the list come after them: these are returned.
+/// Appends the text before the items of a list. `shell` is the list without items. YAML sorts keys, so some fields of
+/// the list come after the items. Returns these.
 fn begin(out: &mut Vec<u8>, shell: &[u8]) -> Vec<u8> {
-    // What comes before is short: kind, version, columns.
+    // The text before the items is short: kind, version and columns.
     const EMPTY: &[u8] = b": []\n";
     let shell = yaml::of_json(shell);
     let at = shell
