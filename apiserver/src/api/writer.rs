@@ -19,8 +19,7 @@ use crate::k8s::{
 ///
 /// # Invariants
 ///
-/// A list is any number of calls of [`Writer::items`] and then one of [`Writer::finish`]. A single object is one call
-/// of
+/// A list is any number of calls of [`Writer::items`] and then one of [`Writer::finish`]. A single object is one call of
 /// [`Writer::one`].
 #[derive(Debug)]
 pub(crate) enum Writer<T: Object> {
