@@ -2,9 +2,9 @@
 //! Secret, renew it, and write its CA where clients read it
 //! (docs/decisions/0030-certificates-that-run-themselves.md).
 //!
-//! [`rules`] decides and knows no API; [`bundle`] is what the Secret says; [`publication`]
-//! are those where the CA is told; [`keeper`] reads, decides, writes and shows; and
-//! [`shown`] is what readiness asks.
+//! [`rules`] decides the next step and calls no API. [`bundle`] reads and writes the Secret. [`publication`] writes the
+//! CA to where clients read it. [`keeper`] reads, decides, writes, and serves the certificate. [`shown`] is the check
+//! for readiness.
 
 mod api;
 mod bundle;
