@@ -271,6 +271,15 @@ pub struct SampleArgs {
     #[arg(long, value_name = "DURATION", value_parser = read_sample_age)]
     pub max_sample_age: Option<Duration>,
 
+    /// The shortest time over which CPU usage is measured. 1s to 1m.
+    ///
+    /// Where samples are closer, because a node is scraped every second, usage is
+    /// measured since the newest sample that is as old as this. A short window shows a
+    /// change in load sooner, and more of what passes: with less than 5s, requests that
+    /// take a tenth of a second and come at random can look like a change of load.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = read_min_window)]
+    pub min_window: Duration,
+
     /// The percentage of nodes that must be served, or have a known reason why not,
     /// before `/readyz` succeeds.
     ///
@@ -313,4 +322,13 @@ fn read_sample_age(text: &str) -> Result<Duration, String> {
         return Err("must be longer than 0s: with it nothing would ever be served".to_owned());
     }
     Ok(age)
+}
+
+/// Reads `--min-window`.
+fn read_min_window(text: &str) -> Result<Duration, String> {
+    let window = GoDuration::read_positive(text).map_err(|error| error.to_string())?;
+    if !(Duration::from_secs(1)..=Duration::from_mins(1)).contains(&window) {
+        return Err("must be 1s to 1m".to_owned());
+    }
+    Ok(window)
 }

@@ -117,7 +117,7 @@ impl Frontend {
 
         // Objects come in.
         let catalog = Catalog::default();
-        let store = Store::new(args.samples.max_sample_age);
+        let store = Store::with_min_window(args.samples.max_sample_age, args.samples.min_window);
         // The ages of samples must not jump when the machine's clock is set.
         let ages = clock.monotonic();
         kube.watch(&mut tasks, &catalog, &store, &ages).await?;

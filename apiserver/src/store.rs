@@ -30,6 +30,13 @@ impl Store {
         Self(Arc::new(RwLock::new(Points::new(max_age))))
     }
 
+    /// An empty store that serves rates over `min_window` at least, and over no more than
+    /// that needs.
+    pub fn with_min_window(max_age: Option<Duration>, min_window: Duration) -> Self {
+        let points = Points::new(max_age).with_min_window(min_window);
+        Self(Arc::new(RwLock::new(points)))
+    }
+
     /// Takes in a reading. Readings may come twice, from several sources and
     /// in any order. Returns what became of it, as a word for a counter.
     pub fn take(&self, reading: Reading, source: &Source) -> &'static str {

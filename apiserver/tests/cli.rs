@@ -51,6 +51,10 @@ fn a_duration_with_which_nothing_would_work_is_refused() {
              1s\n",
         ),
         (
+            "--min-window=999ms",
+            "error: invalid value '999ms' for '--min-window <DURATION>': must be 1s to 1m\n",
+        ),
+        (
             "--max-sample-age=0s",
             "error: invalid value '0s' for '--max-sample-age <DURATION>': must be longer than 0s: \
              with it nothing would ever be served\n",

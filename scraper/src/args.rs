@@ -71,12 +71,13 @@ pub struct ScrapeArgs {
     pub metric_resolution: GoDuration,
 
     /// How often nodes are scraped for whose pods an autoscaler asks. 0s: no more often
-    /// than others. At least 1s and a quarter of `--metric-resolution`.
+    /// than others. At least 1s, and at most `--metric-resolution`.
     ///
     /// A frontend that is asked for the same pods again and again, by a label selector
     /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A
     /// minute after the last question they are scraped as the others. At most a fifth
-    /// of the nodes of a scraper are scraped this often, or ten.
+    /// of the nodes of a scraper are scraped this often, or ten. Usage is measured over
+    /// `--min-window` of the frontends at least.
     #[arg(
         long,
         value_name = "DURATION",

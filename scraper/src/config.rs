@@ -100,8 +100,8 @@ pub enum BadConfig {
     ResolutionTooShort(GoDuration),
     /// `--fast-resolution`
     #[error(
-        "fast-resolution should be 0s, or a time duration at least 1s and a quarter of \
-         metric-resolution, and at most metric-resolution, but value {0} provided"
+        "fast-resolution should be 0s, or a time duration at least 1s and at most \
+         metric-resolution, but value {0} provided"
     )]
     FastResolution(GoDuration),
     /// `--metric-resolution`
@@ -331,17 +331,15 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
     Ok((interval, waited))
 }
 
-/// The shortest `--fast-resolution`.
+/// The shortest `--fast-resolution`. Frontends see to it that no window is too short
+/// (`--min-window`).
 const SHORTEST_FAST: Duration = Duration::from_secs(1);
-/// And the shortest part of `--metric-resolution`: samples that are closer than an eighth of
-/// it make no pair (docs/decisions/0026-time.md), and none is asked for at its very moment.
-const SHORTEST_PART: u32 = 4;
 
 fn fast(wanted: GoDuration, resolution: Duration) -> Result<Option<Duration>, BadConfig> {
     let fast = wanted.positive().ok_or(BadConfig::FastResolution(wanted))?;
     if fast.is_zero() {
         Ok(None)
-    } else if (SHORTEST_FAST.max(resolution / SHORTEST_PART)..=resolution).contains(&fast) {
+    } else if (SHORTEST_FAST..=resolution).contains(&fast) {
         Ok(Some(fast))
     } else {
         Err(BadConfig::FastResolution(wanted))

@@ -1,8 +1,11 @@
 //! Nodes with pods that an autoscaler reads are scraped more often.
 
-use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
+use std::time::Duration;
 
-use super::{PODS, all_served, steady};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
+use tributary_model::MIN_WINDOW;
+
+use super::{PODS, all_served, groups::sample, steady};
 
 /// How many nodes the scrapers ask at the fast resolution.
 async fn fast_nodes(stack: &Stack, scrapers: &[usize]) -> u64 {
@@ -33,12 +36,25 @@ async fn pod_of(front: &Client, node: &str) -> String {
     )
 }
 
+/// Over which time the usage of each of these pods is measured, by a list of all.
+async fn windows(front: &Client, pods: [&str; 2]) -> Result<[Duration; 2], String> {
+    let all = front.ok(PODS).await?.items();
+    let window = |path: &str| {
+        let name = path.rsplit('/').next();
+        let mut pods = all.iter();
+        let pod = pods.find(|pod| pod["metadata"]["name"].as_str() == name);
+        sample(pod.unwrap()).1
+    };
+    Ok(pods.map(window))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often() {
     let mut stack = Stack::fast(steady(6, 2), 2, 1).await;
     let front = stack.front(0);
     all_served(&stack, &front).await;
     let pod = pod_of(&front, "node-00003").await;
+    let other = pod_of(&front, "node-00004").await;
     assert_eq!(fast_nodes(&stack, &[0, 1]).await, 0);
     // Once is a person.
     front.ok(&pod).await.unwrap();
@@ -73,6 +89,18 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
         Ok(())
     })
     .await;
+    // Its usage is over the shortest window and one request more at most; that of others is
+    // over a resolution.
+    let windows = eventually(|| async {
+        let windows = windows(&front, [&pod, &other]).await?;
+        if windows[0] > Duration::from_millis(7_500) {
+            return Err(format!("{windows:?}"));
+        }
+        Ok(windows)
+    })
+    .await;
+    assert!(windows[0] >= MIN_WINDOW, "{windows:?}");
+    assert!(windows[1] >= Duration::from_secs(7), "{windows:?}");
     // The next owner learns of it within seconds.
     let of_first = stack.of_scraper(0, "tributary_scrape_fast_nodes").await;
     let owner = usize::from(of_first != 1);

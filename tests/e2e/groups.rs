@@ -23,7 +23,7 @@ fn requests(stack: &Stack) -> [u64; 6] {
 }
 
 /// When the sample was taken, and over which time.
-fn sample(item: &Value) -> (String, Duration) {
+pub(super) fn sample(item: &Value) -> (String, Duration) {
     let window: SignedDuration = item["window"].as_str().unwrap().parse().unwrap();
     let at = item["timestamp"].as_str().unwrap().to_owned();
     (at, window.unsigned_abs())

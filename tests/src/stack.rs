@@ -367,6 +367,10 @@ impl Stack {
         let flags = flags.chain(more);
         let mut args = FrontendArgs::try_parse_from(flags).expect("flags");
         args.kube.limits = self.limits;
+        if self.resolution < Duration::from_secs(10) {
+            // Samples are closer than those of a real cluster.
+            args.samples.min_window = self.resolution / 8;
+        }
         let stop = CancellationToken::new();
         let frontend = Frontend::start(args, self.clock(), stop.clone())
             .await

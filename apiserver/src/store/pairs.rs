@@ -9,6 +9,7 @@
 //! depend on the order in which readings arrive, so frontends that were fed
 //! differently agree (docs/decisions/0026-time.md).
 
+mod between;
 mod deleted;
 mod gone;
 mod row;
@@ -21,6 +22,7 @@ use tributary_model::{
 };
 
 use self::{
+    between::{Betweens, Place},
     deleted::Deleted,
     gone::{Gone, Lost},
     row::Page,
@@ -45,6 +47,29 @@ pub(crate) enum Taken {
     ClockSet,
 }
 
+/// How far apart samples are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How often the node is asked by one scraper.
+    pub(super) resolution: Duration,
+    /// How far apart the points of a pair are at least.
+    pub(super) min_window: Duration,
+}
+
+impl Pace {
+    fn asked(self, at: Timestamp, gap: Option<Duration>) -> Asked {
+        Asked {
+            at,
+            gap,
+            resolution: self.resolution,
+            min_window: self.min_window,
+        }
+    }
+}
+
+/// Where the points of the node itself are, among those of its rows.
+const NODE: usize = usize::MAX;
+
 /// The pairs of one node.
 ///
 /// # Invariants
@@ -52,8 +77,7 @@ pub(crate) enum Taken {
 /// `rows` has one entry per container of `roster`.
 #[derive(Debug)]
 pub(super) struct Pairs {
-    /// How often the node is asked by one scraper.
-    resolution: Duration,
+    pace: Pace,
     roster: Arc<Roster>,
     /// When the newest page was asked for, by our clock.
     asked_at: Timestamp,
@@ -61,6 +85,8 @@ pub(super) struct Pairs {
     newest_at: Option<Timestamp>,
     node: Row,
     rows: Box<[Row]>,
+    /// The points between those of pairs, by row; by [`NODE`] those of the node itself.
+    between: Betweens<usize>,
     gone: Gone,
     /// Pods that are deleted: they are not remembered when a page lacks them.
     deleted: Deleted,
@@ -76,19 +102,16 @@ pub(super) struct Room {
 }
 
 impl Pairs {
-    pub(super) fn first(reading: Reading, resolution: Duration) -> Self {
-        let asked = Asked {
-            at: reading.asked_at,
-            gap: None,
-            resolution,
-        };
+    pub(super) fn first(reading: Reading, samples: Pace) -> Self {
+        let asked = samples.asked(reading.asked_at, None);
         let (page, points) = (Page::new(asked), reading.columns.points());
         Self {
-            resolution,
+            pace: samples,
             asked_at: reading.asked_at,
             newest_at: reading.newest_at(),
             node: Row::first(&point_of(&reading.point), &page),
             rows: points.map(|point| Row::first(&point, &page)).collect(),
+            between: Betweens::new(),
             gone: Gone::default(),
             deleted: Deleted::default(),
             remarks: reading.remarks,
@@ -98,20 +121,16 @@ impl Pairs {
 
     /// Takes in how often the node is asked.
     pub(super) fn at_resolution(&mut self, resolution: Duration) {
-        self.resolution = resolution;
+        self.pace.resolution = resolution;
     }
 
     pub(super) fn take(&mut self, reading: Reading, room: &mut Room) -> Taken {
-        let mut asked = Asked {
-            at: reading.asked_at,
-            gap: None,
-            resolution: self.resolution,
-        };
-        let Some(gap) = reading.asked_at.since(self.asked_at) else {
+        let gap = reading.asked_at.since(self.asked_at);
+        let asked = self.pace.asked(reading.asked_at, gap);
+        if gap.is_none() {
             self.take_older(&reading, &Page::new(asked), room);
             return Taken::Older;
-        };
-        asked.gap = Some(gap);
+        }
         let newest_at = reading.newest_at();
         let renewed = newest_at > self.newest_at;
         let clock_set = self.advance(reading, &Page::new(asked), room);
@@ -127,12 +146,14 @@ impl Pairs {
 
     /// Makes `reading` the newest. Returns whether the clock of any series was set.
     fn advance(&mut self, reading: Reading, page: &Page, room: &mut Room) -> bool {
-        let mut clock_set = self.node.take(&point_of(&reading.point), page);
+        let node = Place::new(&mut self.between, NODE);
+        let mut clock_set = self.node.take(&point_of(&reading.point), page, node);
         self.gone.forget(reading.asked_at);
-        self.deleted.forget(reading.asked_at, self.resolution);
+        self.deleted.forget(reading.asked_at, self.pace.resolution);
         if self.roster == reading.roster {
-            for (row, point) in self.rows.iter_mut().zip(reading.columns.points()) {
-                clock_set |= row.take(&point, page);
+            let rows = self.rows.iter_mut().zip(reading.columns.points());
+            for (at, (row, point)) in rows.enumerate() {
+                clock_set |= row.take(&point, page, Place::new(&mut self.between, at));
             }
         } else {
             clock_set |= self.change_roster(&reading, page, room);
@@ -147,8 +168,12 @@ impl Pairs {
     /// it has again goes on.
     fn change_roster(&mut self, reading: &Reading, page: &Page, room: &mut Room) -> bool {
         let mut clock_set = false;
-        let mut follow = |mut row: Row, point: &ContainerPoint| {
-            clock_set |= row.take(point, page);
+        let mut before = std::mem::take(&mut self.between);
+        let mut between = Betweens::new();
+        between.extend(before.remove(&NODE).map(|points| (NODE, points)));
+        let mut follow = |(mut row, points): (Row, _), point: &ContainerPoint, at: usize| {
+            between.extend(Option::map(points, |points| (at, points)));
+            clock_set |= row.take(point, page, Place::new(&mut between, at));
             row
         };
         let columns = &reading.columns;
@@ -160,27 +185,28 @@ impl Pairs {
                     if let Some(row) = self.rows.get(at)
                         && !self.deleted.is_on_page(pod, self.asked_at)
                     {
-                        lost.push((pod, name), *row, self.asked_at);
+                        lost.push((pod, name), (*row, before.remove(&at)), self.asked_at);
                     }
                 }
                 Merged::Both(at, _, new) => {
                     let point = columns.point(new);
                     let stored = self.rows.get(at);
                     rows.push(match stored {
-                        Some(row) => follow(*row, &point),
+                        Some(row) => follow((*row, before.remove(&at)), &point, new),
                         None => Row::first(&point, page),
                     });
                 }
                 Merged::New(new, pod, name) => {
                     let point = columns.point(new);
                     rows.push(match self.gone.take(pod, name) {
-                        Some(row) => follow(row.missed(), &point),
+                        Some((row, points)) => follow((row.missed(), points), &point, new),
                         None => Row::first(&point, page),
                     });
                 }
             }
         }
         self.rows = rows.into();
+        self.between = between;
         self.remember(lost, room);
         clock_set
     }
@@ -195,7 +221,8 @@ impl Pairs {
                 Merged::Both(_, pod, _) if self.deleted.is_after(pod, reading.asked_at) => {}
                 Merged::Both(at, _, old) => {
                     if let Some(row) = self.rows.get_mut(at) {
-                        row.take_older(&reading.columns.point(old), page);
+                        let place = Place::new(&mut self.between, at);
+                        row.take_older(&reading.columns.point(old), page, place);
                     }
                 }
                 Merged::New(_, pod, _) if self.deleted.is_on_page(pod, reading.asked_at) => {}
@@ -206,7 +233,8 @@ impl Pairs {
                 Merged::New(..) | Merged::Stored(..) => {}
             }
         }
-        self.node.take_older(&point_of(&reading.point), page);
+        let place = Place::new(&mut self.between, NODE);
+        self.node.take_older(&point_of(&reading.point), page, place);
         self.remember(lost, room);
     }
 
@@ -245,11 +273,11 @@ impl Pairs {
     pub(super) fn delete(&mut self, pod: &PodKey, now: Timestamp) {
         self.gone.remove(pod);
         let rows = self.roster.find(pod).map(RosterPod::rows);
-        for row in rows
-            .and_then(|rows| self.rows.get_mut(rows))
-            .unwrap_or_default()
-        {
-            *row = Row::empty();
+        for at in rows.unwrap_or_default() {
+            if let Some(row) = self.rows.get_mut(at) {
+                *row = Row::empty();
+            }
+            self.between.remove(&at);
         }
         self.deleted.add(pod, now);
     }

@@ -10,7 +10,7 @@ mod view;
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
+use tributary_model::{MIN_WINDOW, NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::{
     claims::Claims,
@@ -24,7 +24,7 @@ pub use self::{
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
-    pairs::{Pairs, REMEMBERED, Room, Taken},
+    pairs::{Pace, Pairs, REMEMBERED, Room, Taken},
 };
 
 /// Who sent something.
@@ -40,9 +40,10 @@ pub struct Source {
 /// their nodes lack.
 const MOST_REMEMBERED: usize = 500_000;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Points {
     max_age: Option<Duration>,
+    min_window: Duration,
     nodes: Nodes,
     index: Index,
     claims: Claims,
@@ -85,8 +86,17 @@ impl Points {
     pub(super) fn new(max_age: Option<Duration>) -> Self {
         Self {
             max_age,
-            ..Self::default()
+            min_window: MIN_WINDOW,
+            nodes: Nodes::default(),
+            index: Index::default(),
+            claims: Claims::default(),
+            remembered: Remembered::default(),
         }
+    }
+
+    /// The same, with pairs of which the points are this far apart at least.
+    pub(super) fn with_min_window(self, min_window: Duration) -> Self {
+        Self { min_window, ..self }
     }
 
     pub(super) fn take(&mut self, reading: Reading, source: &Source) -> Taken {
@@ -102,7 +112,11 @@ impl Points {
             None => {
                 // What was wrong until now is said until there is something to serve.
                 entry.recover(reading.asked_at);
-                entry.pairs = Some(Pairs::first(reading, source.resolution));
+                let pace = Pace {
+                    resolution: source.resolution,
+                    min_window: self.min_window,
+                };
+                entry.pairs = Some(Pairs::first(reading, pace));
                 entry.expired = None;
                 Taken::First
             }
@@ -288,6 +302,12 @@ impl Points {
         pairs.fold((0, 0), |(nodes, containers), pairs| {
             (nodes + 1, containers + pairs.rows().len())
         })
+    }
+}
+
+impl Default for Points {
+    fn default() -> Self {
+        Self::new(None)
     }
 }
 

@@ -24,7 +24,7 @@ pub use self::{
     names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
     reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading, Remarks},
     roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterPod},
-    series::{Asked, SLACK, Series, Sight},
+    series::{Asked, Between, MIN_WINDOW, SLACK, Series, Sight},
     units::{Bytes, CoreNanos, NanoCores, Timestamp},
     usage::{FRESH_MIN, MOST_CORES, NoUsage, Rules, Usage, most_of},
 };

@@ -8,52 +8,37 @@
 //! compared with one another: that is how a step of the node's clock is found.
 //! docs/decisions/0026-time.md has the rules.
 
+mod asked;
+mod between;
+
 use std::{cmp::Ordering, time::Duration};
 
+use self::asked::{UNKNOWN_GAP, fits, is_close, precedes};
+pub use self::{
+    asked::{Asked, SLACK, Sight},
+    between::Between,
+};
 use crate::{reading::CpuPoint, units::Timestamp};
 
-/// How much later than it was asked for a sample may be stamped, and how far the
-/// clocks of scrapers may be apart.
-pub const SLACK: Duration = Duration::from_secs(10);
-
-/// How old a sample may have been when it was seen, where it is not known when the
-/// kubelet was asked before: kubelets that measure every five minutes are known.
-const UNKNOWN_GAP: Duration = Duration::from_mins(10);
-
-/// Samples that are all too close to each other keep the earlier point for no longer than
-/// this.
-const LONGEST: Duration = Duration::from_mins(15);
+/// Where nothing else is said, the points of a pair are this far apart at least
+/// (docs/decisions/0034-an-honest-window.md).
+pub const MIN_WINDOW: Duration = Duration::from_secs(5);
 
 /// A run that seems to be over is not taken for this many resolutions after the one that
-/// goes on was last seen.
+/// goes on was last seen, and not for this long at a short one: kubelets do not measure more
+/// often for that.
 const LASTS: u32 = 3;
-
-/// When somebody asked, by the clock of whoever keeps the series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The moment.
-    pub at: Timestamp,
-    /// How long before that the node had been asked; `None` if it is not known.
-    pub gap: Option<Duration>,
-    /// How often the node is asked by one scraper.
-    pub resolution: Duration,
-}
-
-/// When the newest sample was first seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sight {
-    /// The moment of asking.
-    pub at: Timestamp,
-    /// How long it may have been there by then.
-    pub gap: Duration,
-}
+/// See [`LASTS`].
+const LASTS_FOR: Duration = Duration::from_secs(30);
 
 /// The newest sample of a counter, and the one that makes a pair with it.
 ///
 /// # Invariants
 ///
-/// - Unless the series is stepped, `earlier` is stamped before `newest`, by an eighth
-///   of a resolution at least, its total is not larger, and `started` is before it.
+/// - Unless the series is stepped, `earlier` is stamped before `newest`, by the shortest
+///   window at least, its total is not larger, and `started` is before it.
+/// - Each point of `between` is stamped between the two, by less than the shortest window
+///   before `newest`, and totals do not fall. While the series is stepped there is none.
 /// - No total is zero: that is no measurement.
 /// - `started` is not after `newest`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +48,10 @@ pub struct Series {
     /// The sample before. Where the series is stepped, one that does not fit to
     /// `newest`: the next one says which of the two was odd.
     pub earlier: Option<CpuPoint>,
+    /// Samples after `earlier` that are too close to `newest`: the next ones to take its
+    /// place. There are some only while the node is asked more often than the shortest
+    /// window.
+    pub between: Between,
     /// When the page of the newest sample said that the run began. While the series is
     /// stepped, what the page of `newest` said.
     pub started: Option<Timestamp>,
@@ -80,17 +69,13 @@ pub struct Series {
 }
 
 impl Series {
-    /// The points of a pair are this part of a resolution apart at least. Two
-    /// scrapers may ask a node within milliseconds of each other, and a rate over
-    /// so short a time says nothing.
-    pub const LEAST_PART: u32 = 8;
-
     /// A series of one sample.
     pub fn first(cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) -> Self {
         let cpu = measured(cpu);
         Self {
             newest: cpu,
             earlier: None,
+            between: Between::default(),
             started: cpu.and_then(|new| begun(started, new)),
             is_start_unsure: false,
             sight: cpu.map(|_| asked.of_unknown_gap().sight()),
@@ -125,7 +110,7 @@ impl Series {
             return;
         };
         if self.is_late((newest, sight), new, asked) {
-            self.fill_in(new, begun(started, new), asked.resolution);
+            self.fill_in(new, begun(started, new), asked);
             return;
         }
         let started = begun(started, new);
@@ -171,7 +156,7 @@ impl Series {
                 Ordering::Less if precedes(new, (newest, sight), asked) => {
                     let is_passed = self.started.is_some_and(|started| started >= new.at);
                     self.is_start_unsure |= is_passed && new.total <= newest.total;
-                    self.fill_in(new, begun(started, new), asked.resolution);
+                    self.fill_in(new, begun(started, new), asked);
                 }
                 Ordering::Greater | Ordering::Less => {}
             },
@@ -198,8 +183,8 @@ impl Series {
     /// its stamp, the first one is that of the stamp, in whatever order they came.
     fn repeat(&mut self, new: CpuPoint, sight: Sight, asked: Asked) {
         let total = self.newest.map_or(new.total, |newest| newest.total);
-        let earlier = self.earlier.filter(|_| !self.is_stepped);
-        let runs_on = earlier.is_none_or(|earlier| earlier.total <= new.total);
+        let before = self.before(|_| true);
+        let runs_on = before.is_none_or(|before| before.total <= new.total);
         self.newest = Some(CpuPoint {
             total: if runs_on { total.min(new.total) } else { total },
             ..new
@@ -225,8 +210,7 @@ impl Series {
             // The odd one again decides nothing.
             return;
         }
-        let is_close = is_close(newest, new, asked.resolution);
-        let has_fallen = self.has_fallen(newest, new, is_close);
+        let has_fallen = self.has_fallen(newest, new, asked);
         let is_of_earlier_run = is_before(started, self.started);
         if started.is_some_and(|started| started >= newest.at) || (has_fallen && !is_of_earlier_run)
         {
@@ -239,22 +223,31 @@ impl Series {
                 (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
             }
             self.started = started;
-            self.advance(new, is_close, asked);
+            self.advance(new, asked);
         } else if let Some(odd) = odd {
             self.decide((odd, new), started, (newest, sight), asked);
         } else {
             self.earlier = Some(new);
+            self.between = Between::default();
             self.is_stepped = true;
         }
     }
 
     /// Whether the counter began again. Of two scrapers that ask at the same moment and
     /// stamp by clocks that differ a little, the one may stamp later what it read
-    /// earlier: then the point before tells.
-    fn has_fallen(&self, newest: CpuPoint, new: CpuPoint, is_close: bool) -> bool {
-        let before = self.earlier.filter(|_| !self.is_stepped);
+    /// earlier: then the point before that moment tells.
+    fn has_fallen(&self, newest: CpuPoint, new: CpuPoint, asked: Asked) -> bool {
+        let is_earlier = |point: &CpuPoint| !asked.is_same_moment(*point, new);
         let is_below = |point: CpuPoint| new.total < point.total;
-        is_below(newest) && (!is_close || before.is_some_and(is_below))
+        let before = || self.before(is_earlier).is_some_and(is_below);
+        is_below(newest) && (is_earlier(&newest) || before())
+    }
+
+    /// The newest of these samples that is before the newest one.
+    fn before(&self, is_one: impl FnMut(&CpuPoint) -> bool) -> Option<CpuPoint> {
+        let earlier = self.earlier.filter(|_| !self.is_stepped);
+        let points = earlier.into_iter().chain(self.between.iter());
+        points.rev().find(is_one)
     }
 
     /// After a sample that did not fit to the one before: `new` fits to the odd one
@@ -274,11 +267,13 @@ impl Series {
             .is_some_and(|window| window <= passed.saturating_add(SLACK));
         let is_of_one_clock = fits((newest, sight), new, asked);
         let goes_on = odd.total < new.total && newest.total <= new.total;
-        let is_over =
-            is_of_one_clock && !goes_on && passed <= asked.resolution.saturating_mul(LASTS);
+        let lasts = asked.resolution.saturating_mul(LASTS).max(LASTS_FOR);
+        let is_over = is_of_one_clock && !goes_on && passed <= lasts;
         if is_in_time && odd.total <= new.total && !is_over {
-            let is_far = !is_close(odd, new, asked.resolution);
-            (self.newest, self.earlier) = (Some(new), is_far.then_some(odd));
+            (self.newest, self.earlier) = (Some(new), None);
+            self.between = Between::default();
+            self.between.insert(odd);
+            self.promote(new, asked.min_window);
             (self.started, self.is_start_unsure) = (started, true);
             self.sight = Some(asked.sight());
             self.is_stepped = false;
@@ -288,44 +283,73 @@ impl Series {
     }
 
     /// Makes `new` the newest.
-    fn advance(&mut self, new: CpuPoint, is_close: bool, asked: Asked) {
-        let newest = self.newest;
-        if !is_close {
-            // From here on the earlier point is a sample.
-            (self.earlier, self.is_start_unsure) = (newest, false);
-        } else if self.earlier.is_some_and(|earlier| is_long(earlier, new)) {
-            // One that is close after the other all the time: wait for one that is not.
-            return;
+    fn advance(&mut self, new: CpuPoint, asked: Asked) {
+        if let Some(newest) = self.newest {
+            // Of two that were read at almost the same moment the later one may be smaller.
+            self.between.retain(|point| point.total <= new.total);
+            if newest.total <= new.total {
+                self.between.insert(newest);
+            }
+            if self.promote(new, asked.min_window) {
+                // From here on the earlier point is a sample.
+                self.is_start_unsure = false;
+            }
         }
-        // Almost the same, asked for by another: the earlier point stays.
         self.newest = Some(new);
         self.sight = Some(asked.sight());
     }
 
-    /// Takes a point as the earlier one if it is closer to the newest than that, and
-    /// not too close.
-    fn fill_in(&mut self, between: CpuPoint, started: Option<Timestamp>, resolution: Duration) {
+    /// Takes the newest point that is far enough from `new` as the earlier one. Returns
+    /// whether there is one among those between.
+    fn promote(&mut self, new: CpuPoint, least: Duration) -> bool {
+        let is_far = |point: &CpuPoint| !is_close(*point, new, least);
+        let Some(earlier) = self.between.iter().rev().find(is_far) else {
+            return false;
+        };
+        self.earlier = Some(earlier);
+        self.between.retain(|point| point.at > earlier.at);
+        true
+    }
+
+    /// Takes a point as the earlier one if it is closer to the newest than that, and not
+    /// too close; else as one between the two.
+    fn fill_in(&mut self, point: CpuPoint, started: Option<Timestamp>, asked: Asked) {
         let Some(newest) = self.newest.filter(|_| !self.is_stepped) else {
             return;
         };
-        let is_older = |earlier: CpuPoint| earlier.at < between.at;
-        let is_of_this_run = self.started.is_none_or(|started| started < between.at)
+        let is_of_this_run = self.started.is_none_or(|started| started < point.at)
             && !is_before(started, self.started);
-        if is_of_this_run
-            && between.at < newest.at
-            && !is_close(between, newest, resolution)
-            && self.earlier.is_none_or(is_older)
-        {
-            // A counter that fell after it began again, and what was before is of the
-            // run that was over.
-            self.earlier = Some(between).filter(|between| between.total <= newest.total);
+        let is_before_it = self.earlier.is_some_and(|earlier| point.at <= earlier.at);
+        if !is_of_this_run || is_before_it || point.at >= newest.at {
+            return;
+        }
+        let next = self.between.iter().find(|next| next.at > point.at);
+        let next = next.unwrap_or(newest);
+        let has_fallen = point.total > next.total;
+        if has_fallen && asked.is_same_moment(point, next) {
+            return;
+        }
+        if is_close(point, newest, asked.min_window) {
+            let is_above = |before: CpuPoint| before.total > point.total;
+            let before = self.before(|before| before.at < point.at);
+            if !has_fallen && !before.is_some_and(is_above) {
+                self.between.insert(point);
+            } else if has_fallen {
+                // A counter that fell after it began again.
+                self.earlier = None;
+                self.between.retain(|between| between.at > point.at);
+            }
+        } else {
+            // If it fell, what was before is of the run that was over.
+            self.earlier = Some(point).filter(|_| !has_fallen);
         }
     }
 
     fn drop_what_was_before_the_start(&mut self) {
         let Some(started) = self.started else { return };
-        if !self.is_stepped && self.earlier.is_some_and(|earlier| earlier.at <= started) {
-            self.earlier = None;
+        if !self.is_stepped {
+            self.earlier = self.earlier.filter(|earlier| earlier.at > started);
+            self.between.retain(|point| point.at > started);
         }
     }
 }
@@ -347,62 +371,6 @@ fn begun(started: Option<Timestamp>, sample: CpuPoint) -> Option<Timestamp> {
 fn is_before(started: Option<Timestamp>, known: Option<Timestamp>) -> bool {
     let back = started.zip(known).and_then(|(new, old)| old.since(new));
     back.is_some_and(|back| back > SLACK)
-}
-
-/// Whether two points are too close to make a pair.
-fn is_close(one: CpuPoint, two: CpuPoint, resolution: Duration) -> bool {
-    let apart = two.at.since(one.at).or_else(|| one.at.since(two.at));
-    apart.is_some_and(|apart| apart < resolution / Series::LEAST_PART)
-}
-
-fn is_long(one: CpuPoint, two: CpuPoint) -> bool {
-    two.at.since(one.at).is_none_or(|apart| apart > LONGEST)
-}
-
-/// Whether as much time passed between the stamps as between the moments of asking,
-/// as far as can be known: a sample was there for up to the gap before it was seen,
-/// and may be stamped a moment after it was asked for.
-fn fits((newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
-    let Some(stamped) = new.at.since(newest.at) else {
-        return false;
-    };
-    let passed = asked.since(sight.at);
-    let most = passed.saturating_add(sight.gap).saturating_add(SLACK);
-    let gap = asked.gap.unwrap_or(UNKNOWN_GAP);
-    let least = passed.saturating_sub(gap).saturating_sub(SLACK);
-    stamped > Duration::ZERO && (least..=most).contains(&stamped)
-}
-
-/// Whether `old` may be the sample before `newest`, or one between that and it, on a page
-/// that was asked for earlier: as [`fits`], the other way round.
-fn precedes(old: CpuPoint, (newest, sight): (CpuPoint, Sight), asked: Asked) -> bool {
-    let before = Sight {
-        at: asked.at,
-        ..asked.of_unknown_gap().sight()
-    };
-    let seen = Asked {
-        at: sight.at,
-        gap: Some(sight.gap),
-        ..asked
-    };
-    fits((old, before), newest, seen)
-}
-
-impl Asked {
-    fn of_unknown_gap(self) -> Self {
-        Self { gap: None, ..self }
-    }
-
-    fn sight(self) -> Sight {
-        Sight {
-            at: self.at,
-            gap: self.gap.unwrap_or(UNKNOWN_GAP),
-        }
-    }
-
-    fn since(self, earlier: Timestamp) -> Duration {
-        self.at.since(earlier).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! The two newest readings of every node, and every mailbox.
+//! Two readings of every node that make a pair, and every mailbox.
 
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::{Mutex, MutexGuard};
-use tributary_model::{NodeName, Reading};
+use tributary_model::{MIN_WINDOW, NodeName, Reading};
 use tributary_proto::v1::{ScrapeFailure, node_refused};
 
 use super::{mailbox::Mailbox, metrics::BusMetrics};
@@ -13,9 +13,35 @@ use crate::assignment::ownership::NodeRole;
 #[derive(Clone, Debug, Default)]
 pub(super) struct NodeHistory {
     pub(super) older: Option<Arc<Reading>>,
+    /// One that is too close to the newest to make a pair with it, of a node that is
+    /// scraped more often: the next older one.
+    between: Option<Arc<Reading>>,
     pub(super) newest: Option<Arc<Reading>>,
     /// The last failure, if nothing succeeded since.
     pub(super) failure: Option<Arc<ScrapeFailure>>,
+}
+
+impl NodeHistory {
+    /// Makes `reading` the newest. The older one is as far from it as a rate needs, if
+    /// there is one, and not much further.
+    fn advance(&mut self, reading: &Arc<Reading>) {
+        let is_far = |it: &Reading| {
+            let apart = reading.asked_at.since(it.asked_at);
+            apart.is_some_and(|apart| apart >= MIN_WINDOW)
+        };
+        // One that brings no new sample takes the place of the newest, so that
+        // those that are stored are different ones.
+        if let Some(newest) = self.newest.replace(Arc::clone(reading))
+            && newest.newest_at() < reading.newest_at()
+        {
+            if is_far(&newest) || self.older.is_none() {
+                (self.older, self.between) = (Some(newest), None);
+            } else if self.between.as_deref().is_none_or(is_far) {
+                let between = self.between.replace(newest);
+                self.older = between.or(self.older.take());
+            }
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -57,13 +83,7 @@ impl Hub {
         let reading = Arc::new(reading);
         let mut inner = self.lock();
         let history = inner.nodes.entry(reading.node.clone()).or_default();
-        // One that brings no new sample takes the place of the newest, so that
-        // the two that are stored are different ones.
-        if let Some(newest) = history.newest.replace(Arc::clone(&reading))
-            && newest.newest_at() < reading.newest_at()
-        {
-            history.older = Some(newest);
-        }
+        history.advance(&reading);
         history.failure = None;
         for mailbox in &inner.mailboxes {
             mailbox.put_reading(Arc::clone(&reading));
@@ -169,14 +189,29 @@ mod tests {
     #[test]
     fn the_two_newest_distinct_readings_are_kept() {
         let hub = Hub::default();
-        for (asked, sample) in [(1, 10), (2, 20), (3, 20), (4, 40), (5, 40)] {
-            hub.publish(reading("n1", asked, sample));
+        for (second, sample) in [(10, 10), (20, 20), (30, 20), (40, 40), (50, 40)] {
+            hub.publish(reading("n1", second * 1_000, sample));
         }
         let mut place = hub.subscribe();
         let (_, history) = place.replay.pop().unwrap();
         let asked = |reading: Option<Arc<Reading>>| reading.unwrap().asked_at;
-        assert_eq!(asked(history.newest), Timestamp::from_millis(5));
-        assert_eq!(asked(history.older), Timestamp::from_millis(3));
+        assert_eq!(asked(history.newest), Timestamp::from_millis(50_000));
+        assert_eq!(asked(history.older), Timestamp::from_millis(30_000));
+    }
+
+    #[test]
+    fn the_two_of_a_node_that_is_scraped_every_second_make_a_pair() {
+        let hub = Hub::default();
+        for second in 0..60 {
+            hub.publish(reading("n1", second * 1_000, second));
+            let (_, history) = hub.subscribe().replay.pop().unwrap();
+            let [newest, older] = [history.newest, history.older]
+                .map(|reading| reading.map(|reading| reading.asked_at.as_seconds()));
+            assert_eq!(newest, Some(second));
+            let apart = older.map(|older| second - older);
+            let fits = apart.is_some_and(|apart| (5..=11).contains(&apart));
+            assert!(second < 5 || fits, "{second} {apart:?}");
+        }
     }
 
     #[test]

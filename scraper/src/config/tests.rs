@@ -93,6 +93,16 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
              take, but value 1h0m1s provided",
         ),
         (
+            &["--fast-resolution=999ms"],
+            "fast-resolution should be 0s, or a time duration at least 1s and at most \
+             metric-resolution, but value 999ms provided",
+        ),
+        (
+            &["--fast-resolution=61s"],
+            "fast-resolution should be 0s, or a time duration at least 1s and at most \
+             metric-resolution, but value 1m1s provided",
+        ),
+        (
             &["--metric-resolution=11s"],
             "metric-resolution should be larger than kubelet-request-timeout, \
              but metric-resolution value 11s kubelet-request-timeout value 10s provided",
@@ -105,6 +115,10 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
     assert_eq!(config.resolution, Duration::from_secs(10));
     assert_eq!(config.request_timeout, Duration::from_secs(9));
     assert!(self::config(&["--metric-resolution=1h"]).is_ok());
+    for (flag, fast) in [("0s", None), ("1s", Some(1)), ("1m", Some(60))] {
+        let config = self::config(&[&format!("--fast-resolution={flag}")]).unwrap();
+        assert_eq!(config.fast_resolution, fast.map(Duration::from_secs), "{flag}");
+    }
 }
 
 #[test]

@@ -59,6 +59,15 @@ impl Component {
     }
 }
 
+/// How often nodes are scraped.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// All of them.
+    pub resolution: Duration,
+    /// Those that are wanted fresh, if more often.
+    pub fast: Option<Duration>,
+}
+
 /// One frontend, and scrapers that share the nodes.
 #[derive(Debug)]
 pub struct Components {
@@ -83,15 +92,33 @@ impl Components {
         cluster: &Cluster,
         (scrapers, resolution): (usize, Duration),
     ) -> anyhow::Result<Self> {
+        let pace = Pace {
+            resolution,
+            fast: None,
+        };
+        Self::start_at(plane, client, cluster, (scrapers, pace)).await
+    }
+
+    /// The same, at this pace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Components::start`].
+    pub async fn start_at(
+        plane: &Plane,
+        client: &Client,
+        cluster: &Cluster,
+        (scrapers, pace): (usize, Pace),
+    ) -> anyhow::Result<Self> {
         let kubeconfig = frontend_identity(plane, client).await?;
-        let (frontend, api, bus) = start_frontend(cluster, &kubeconfig).await?;
+        let (frontend, api, bus) = start_frontend(cluster, &kubeconfig, pace).await?;
         let kubeconfig = scraper_identity(plane, client).await?;
         let mut running = Vec::new();
         for index in 0..scrapers {
             let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
             let name = format!("scraper-{index}");
             let flags = scraper_flags(cluster, &kubeconfig, bus, (&name, &shown))?;
-            let (scraper, _) = start_scraper(flags, resolution).await?;
+            let (scraper, _) = start_scraper(flags, pace).await?;
             running.push(scraper);
         }
         for object in registration(api, cluster.pki().ca(Ca::Bus)) {
@@ -120,7 +147,11 @@ impl Components {
         let mut flags = scraper_flags(cluster, &self.kubeconfig, self.bus, (name, token))?;
         flags.push(format!("--group={name}"));
         flags.push("--node-selector=nobody/has=this".to_owned());
-        let (component, admin) = start_scraper(flags, Duration::from_secs(10)).await?;
+        let pace = Pace {
+            resolution: Duration::from_secs(10),
+            fast: None,
+        };
+        let (component, admin) = start_scraper(flags, pace).await?;
         Ok(Stranger { admin, component })
     }
 
@@ -224,6 +255,7 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
 async fn start_frontend(
     cluster: &Cluster,
     kubeconfig: &Path,
+    pace: Pace,
 ) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
     let paths = cluster.paths();
     let flags = [
@@ -240,7 +272,11 @@ async fn start_frontend(
         flag("--kubeconfig", kubeconfig),
     ];
     let stop = CancellationToken::new();
-    let args = FrontendArgs::try_parse_from(flags)?;
+    let mut args = FrontendArgs::try_parse_from(flags)?;
+    if pace.resolution < Duration::from_secs(10) {
+        // Samples are closer than those of a real cluster.
+        args.samples.min_window = pace.resolution / 8;
+    }
     let frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
     let api = tcp(frontend.api_address())?;
     let bus = tcp(frontend.bus_addresses().first().context("no bus")?)?;
@@ -278,11 +314,11 @@ fn scraper_flags(
 /// And where its metrics are.
 async fn start_scraper(
     flags: Vec<String>,
-    resolution: Duration,
+    Pace { resolution, fast }: Pace,
 ) -> anyhow::Result<(Component, SocketAddr)> {
     let stop = CancellationToken::new();
     let config = Config::try_from(ScraperArgs::try_parse_from(flags)?)?;
-    let config = config.paced(resolution, resolution * 4 / 5);
+    let config = config.paced(resolution, resolution * 4 / 5).fast(fast);
     let scraper = Scraper::start(config, Clock::system(), stop.clone()).await?;
     let admin = tcp(scraper.admin_address())?;
     let mut running = JoinSet::new();

@@ -1,7 +1,7 @@
 //! From a step in load to what the autoscaler makes of it, in seconds, with our components and with metrics-server.
 //!
 //! Each pipeline has a control plane of its own, so that several run side by side on the same machine. Its nodes are the
-//! simulator's, whose kubelets measure as cAdvisor does. docs/REACTION.md says what is measured, and how.
+//! simulator's, whose kubelets measure as cAdvisor does, or at every request. docs/REACTION.md says what is measured, and how.
 //!
 //! - [`ground`]: control plane, nodes, and what serves the metrics API
 //! - [`apps`]: Deployments with autoscalers, and the steps in their load
@@ -24,6 +24,7 @@ use self::{
     ground::Ground,
     observer::{Measured, Observer},
 };
+use crate::components::Pace;
 
 /// Who serves the metrics API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +41,10 @@ pub struct Pipeline {
     /// `tributary` and `metrics-server` ask every 15 s and have an autoscaler that looks every 15 s, as by default.
     pub name: String,
     subject: Subject,
-    /// `--metric-resolution`.
-    resolution: Duration,
+    /// `--metric-resolution`, and `--fast-resolution` if it is not 0.
+    pace: Pace,
+    /// Whether kubelets measure at every request, and not as cAdvisor does.
+    is_fresh: bool,
     /// `--horizontal-pod-autoscaler-sync-period`, in seconds.
     sync: u64,
 }
@@ -58,23 +61,33 @@ impl Pipeline {
     /// All that there are, in the order of the table.
     pub fn all() -> Vec<Self> {
         let subjects = [
-            ("metrics-server", Subject::MetricsServer, 15),
-            ("tributary", Subject::Tributary, 15),
-            ("tributary-10s", Subject::Tributary, 10),
+            ("metrics-server", Subject::MetricsServer, 15, 0),
+            ("tributary", Subject::Tributary, 15, 0),
+            ("tributary-10s", Subject::Tributary, 10, 0),
+            ("tributary-fast", Subject::Tributary, 15, 5),
+            ("tributary-fast-1s", Subject::Tributary, 15, 1),
         ];
-        let with = |sync: u64| {
-            subjects.map(|(name, subject, resolution)| Self {
-                name: if sync == 15 {
-                    name.to_owned()
+        let with = |(sync, is_fresh): (u64, bool)| {
+            subjects.map(|(name, subject, resolution, fast)| {
+                let fresh = if is_fresh { "/fresh-kubelets" } else { "" };
+                let looks = if sync == 15 {
+                    String::new()
                 } else {
-                    format!("{name}/sync-{sync}s")
-                },
-                subject,
-                resolution: Duration::from_secs(resolution),
-                sync,
+                    format!("/sync-{sync}s")
+                };
+                let fast = (fast > 0).then_some(Duration::from_secs(fast));
+                let resolution = Duration::from_secs(resolution);
+                Self {
+                    name: format!("{name}{fresh}{looks}"),
+                    subject,
+                    pace: Pace { resolution, fast },
+                    is_fresh,
+                    sync,
+                }
             })
         };
-        SYNCS.into_iter().flat_map(with).collect()
+        let kinds = SYNCS.map(|sync| [(sync, false), (sync, true)]);
+        kinds.into_iter().flatten().flat_map(with).collect()
     }
 
     /// # Errors

@@ -9,9 +9,14 @@ use std::{
     time::Duration,
 };
 
-use tributary_model::{ContainerName, ContainerPoint, PodKey, Roster, RosterBuilder, Timestamp};
+use tributary_model::{
+    ContainerName, ContainerPoint, CpuPoint, PodKey, Roster, RosterBuilder, Timestamp,
+};
 
-use super::row::{Page, Row};
+use super::{
+    between::{Betweens, Place},
+    row::{Page, Row},
+};
 
 /// How long they are remembered.
 pub(in crate::store) const REMEMBERED: Duration = Duration::from_mins(15);
@@ -40,6 +45,8 @@ pub(in crate::store) struct GonePod {
     names: Vec<ContainerName>,
     /// One for each container, in the order of their names.
     pub(in crate::store) rows: Vec<Row>,
+    /// The points between those of their pairs.
+    between: Betweens<ContainerName>,
     /// When the page was asked for that had them last.
     pub(in crate::store) asked_at: Timestamp,
     /// These containers and nothing else, once somebody asks.
@@ -53,6 +60,7 @@ impl GonePod {
             // Most pods have one container.
             names: Vec::with_capacity(1),
             rows: Vec::with_capacity(1),
+            between: Betweens::new(),
             asked_at,
             roster: OnceLock::new(),
         }
@@ -75,6 +83,7 @@ impl GonePod {
         let is_same = other.asked_at == into.asked_at && other.pod == into.pod;
         if is_same {
             into.roster.take();
+            into.between.append(&mut other.between);
             for (name, row) in other.names.drain(..).zip(other.rows.drain(..)) {
                 if let Err(at) = into.names.binary_search(&name) {
                     into.names.insert(at, name);
@@ -85,12 +94,15 @@ impl GonePod {
         is_same
     }
 
-    fn take(&mut self, at: usize) -> Row {
-        self.names.remove(at);
+    fn take(&mut self, at: usize) -> Kept {
+        let name = self.names.remove(at);
         self.roster.take();
-        self.rows.remove(at)
+        (self.rows.remove(at), self.between.remove(&name))
     }
 }
+
+/// A row, and the points between those of its pair.
+pub(super) type Kept = (Row, Option<Vec<CpuPoint>>);
 
 /// What pages lose, in the order of the names.
 #[derive(Debug, Default)]
@@ -101,7 +113,7 @@ impl Lost {
     pub(super) fn push(
         &mut self,
         (pod, name): (&PodKey, &ContainerName),
-        row: Row,
+        (row, between): Kept,
         asked_at: Timestamp,
     ) {
         let Self(pods) = self;
@@ -113,6 +125,8 @@ impl Lost {
         if let Some(last) = pods.last_mut() {
             last.names.push(name.clone());
             last.rows.push(row);
+            last.between
+                .extend(between.map(|points| (name.clone(), points)));
         }
     }
 }
@@ -146,14 +160,14 @@ impl Gone {
 
     /// What is remembered of a container that a page has again, and no longer then.
     /// [`Gone::put`] is to follow.
-    pub(super) fn take(&mut self, pod: &PodKey, name: &ContainerName) -> Option<Row> {
+    pub(super) fn take(&mut self, pod: &PodKey, name: &ContainerName) -> Option<Kept> {
         if self.pods.is_empty() {
             return None;
         }
         let (gone, at) = self.find(pod, name)?;
-        let row = gone.take(at);
+        let kept = gone.take(at);
         self.containers -= 1;
-        Some(row)
+        Some(kept)
     }
 
     /// Takes in what a page has of a container that the newest one lacks, which was
@@ -165,22 +179,25 @@ impl Gone {
         (page, asked_at): (&Page, Timestamp),
         lost: &mut Lost,
     ) {
-        let row = match self.find(pod, name) {
-            None => Row::first(point, page),
+        let kept = match self.find(pod, name) {
+            None => (Row::first(point, page), None),
             Some((gone, at)) if gone.asked_at < asked_at => {
-                let mut row = gone.take(at);
+                let (mut row, points) = gone.take(at);
                 self.containers -= 1;
-                row.take(point, page);
-                row
+                let mut between: Betweens<()> =
+                    points.map(|points| ((), points)).into_iter().collect();
+                row.take(point, page, Place::new(&mut between, ()));
+                (row, between.remove(&()))
             }
             Some((gone, at)) => {
                 if let Some(row) = gone.rows.get_mut(at) {
-                    row.take_older(point, page);
+                    let place = Place::new(&mut gone.between, name.clone());
+                    row.take_older(point, page, place);
                 }
                 return;
             }
         };
-        lost.push((pod, name), row, asked_at);
+        lost.push((pod, name), kept, asked_at);
     }
 
     /// Remembers what pages lost, up to this many containers: those that were on a page

@@ -3,11 +3,14 @@
 use std::{cmp::Ordering, time::Duration};
 
 use tributary_model::{
-    Asked, Bytes, ContainerPoint, CoreNanos, CpuPoint, NoUsage, Rules, SLACK, Series, Sight,
-    Timestamp, Usage,
+    Asked, Between, Bytes, ContainerPoint, CoreNanos, CpuPoint, NoUsage, Rules, SLACK, Series,
+    Sight, Timestamp, Usage,
 };
 
-/// A [`Series`], and the memory and swap of its newest page.
+use super::between::Place;
+
+/// A [`Series`], and the memory and swap of its newest page. The points between those of
+/// the pair, of which most series have none, are in a [`Place`] beside it.
 ///
 /// One cache line. Columns would be smaller to go through, and readings come as such; but a list takes containers in the
 /// order of the names of their pods, so each is anywhere in memory, and every column would be another line to wait for.
@@ -42,8 +45,8 @@ struct Cpu {
     at: i64,
 }
 
-/// When the newest sample was first seen, and what there is to say of the series: 45
-/// bits of milliseconds since the Unix epoch, 16 bits for the gap, three flags.
+/// When the newest sample was first seen, and what there is to say of the series: 44
+/// bits of milliseconds since the Unix epoch, 16 bits for the gap, four flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen(u64);
 
@@ -59,12 +62,14 @@ const HALF_BITS: u32 = 16;
 /// eleven minutes.
 const GAP_UNIT: u64 = 100;
 const GAP_MAX: u64 = 0xffff;
-const GAP_SHIFT: u32 = 3;
-const AT_SHIFT: u32 = 19;
+const GAP_SHIFT: u32 = 4;
+const AT_SHIFT: u32 = 20;
+/// There are points between those of the pair.
+const HAS_BETWEEN: u64 = 8;
 const IS_START_UNSURE: u64 = 4;
 const IS_STEPPED: u64 = 2;
 const IS_MISSING: u64 = 1;
-const FLAGS: u64 = IS_START_UNSURE | IS_STEPPED | IS_MISSING;
+const FLAGS: u64 = HAS_BETWEEN | IS_START_UNSURE | IS_STEPPED | IS_MISSING;
 /// While one of these is set nothing is served.
 const SERVES_NOTHING: u64 = IS_STEPPED | IS_MISSING;
 
@@ -91,7 +96,7 @@ impl Page {
             at: asked.at.as_millis(),
             longer: millis(SLACK),
             shorter: gap.saturating_add(millis(SLACK)),
-            least: millis(asked.resolution / Series::LEAST_PART).max(1),
+            least: millis(asked.min_window).max(1),
             seen: seen.0,
         }
     }
@@ -116,18 +121,41 @@ impl Row {
 
     /// Takes in a point of the page that was asked for last. Returns whether its clock
     /// turns out to be set.
-    pub(super) fn take(&mut self, point: &ContainerPoint, page: &Page) -> bool {
+    pub(super) fn take<K: Ord>(
+        &mut self,
+        point: &ContainerPoint,
+        page: &Page,
+        place: Place<'_, K>,
+    ) -> bool {
         if let Some(next) = self.next(point, page) {
             *self = next;
             return false;
         }
         let before = *self;
-        let mut series = self.series();
-        series.take(point.cpu, point.started, page.asked);
-        *self = Self::new(&series, point);
+        self.change(point, place, |series| {
+            series.take(point.cpu, point.started, page.asked);
+        });
         self.keep_beside_of(&before, point, Ordering::Greater);
         let went_back = self.cpu.at < before.cpu.at;
         went_back || (self.is_stepped() && !before.is_stepped())
+    }
+
+    /// Makes it what becomes of its series by `change`.
+    fn change<K: Ord>(
+        &mut self,
+        point: &ContainerPoint,
+        place: Place<'_, K>,
+        change: impl FnOnce(&mut Series),
+    ) {
+        let mut series = self.series();
+        if self.seen.0 & HAS_BETWEEN != 0 {
+            series.between = place.get();
+        }
+        change(&mut series);
+        if !series.between.is_empty() || self.seen.0 & HAS_BETWEEN != 0 {
+            place.put(&series.between);
+        }
+        *self = Self::new(&series, point);
     }
 
     /// What [`Series::take`] makes of a row in the most frequent case, in which one
@@ -156,11 +184,16 @@ impl Row {
     }
 
     /// Takes in a point of a page that was asked for before the newest one.
-    pub(super) fn take_older(&mut self, point: &ContainerPoint, page: &Page) {
+    pub(super) fn take_older<K: Ord>(
+        &mut self,
+        point: &ContainerPoint,
+        page: &Page,
+        place: Place<'_, K>,
+    ) {
         let before = *self;
-        let mut series = self.series();
-        series.take_older(point.cpu, point.started, page.asked);
-        *self = Self::new(&series, point);
+        self.change(point, place, |series| {
+            series.take_older(point.cpu, point.started, page.asked);
+        });
         // What is as old is that of the later page, which is known.
         self.keep_beside_of(&before, point, Ordering::Equal);
     }
@@ -211,11 +244,13 @@ impl Row {
         self.seen.0 & IS_STEPPED != 0
     }
 
+    /// Its series, without the points between those of the pair.
     pub(super) fn series(&self) -> Series {
         let newest: Option<CpuPoint> = self.cpu.into();
         Series {
             newest,
             earlier: self.earlier.into(),
+            between: Between::default(),
             started: time(self.started),
             is_start_unsure: self.seen.0 & IS_START_UNSURE != 0,
             sight: newest.map(|_| Sight {
@@ -271,6 +306,11 @@ impl Seen {
                 IS_START_UNSURE
             } else {
                 0
+            }
+            | if series.between.is_empty() {
+                0
+            } else {
+                HAS_BETWEEN
             };
         Self(seen.0 | flags)
     }

@@ -1,5 +1,5 @@
 use tributary_model::{
-    Bytes, Columns, CoreNanos, CpuPoint, MemoryPoint, NodePoint, PodKey, RosterBuilder,
+    Bytes, Columns, CoreNanos, CpuPoint, MIN_WINDOW, MemoryPoint, NodePoint, PodKey, RosterBuilder,
 };
 
 use super::*;
@@ -61,7 +61,11 @@ fn pair(pairs: &Pairs, at: usize) -> Option<(i64, i64)> {
 }
 
 fn first(reading: Reading) -> Pairs {
-    Pairs::first(reading, Duration::from_secs(15))
+    let pace = Pace {
+        resolution: Duration::from_secs(15),
+        min_window: MIN_WINDOW,
+    };
+    Pairs::first(reading, pace)
 }
 
 fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
@@ -295,12 +299,13 @@ fn lost(pod: &PodKey, containers: usize, at: i64) -> Lost {
         at: Timestamp::from_millis(0),
         gap: None,
         resolution: Duration::from_secs(15),
+        min_window: MIN_WINDOW,
     };
     let row = Row::first(&ContainerPoint::default(), &Page::new(asked));
     let mut lost = Lost::default();
     for number in 0..containers {
         let name = format!("c{number:04}").into();
-        lost.push((pod, &name), row, Timestamp::from_millis(at));
+        lost.push((pod, &name), (row, None), Timestamp::from_millis(at));
     }
     lost
 }

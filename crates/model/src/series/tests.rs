@@ -6,6 +6,7 @@ use crate::{
 
 mod hand_overs;
 mod histories;
+mod windows;
 mod world;
 
 const RESOLUTION: Duration = Duration::from_secs(15);
@@ -22,6 +23,7 @@ fn asked(second: i64) -> Asked {
         at: Timestamp::from_millis(second * 1_000),
         gap: Some(RESOLUTION),
         resolution: RESOLUTION,
+        min_window: MIN_WINDOW,
     }
 }
 
@@ -354,6 +356,7 @@ fn in_any_order(ats: &[i64]) -> Option<(i64, i64)> {
             at,
             gap: newest.and_then(|newest| at.since(newest)),
             resolution: RESOLUTION,
+            min_window: MIN_WINDOW,
         };
         match &mut series {
             None => series = Some(Series::first(point, None, asked)),

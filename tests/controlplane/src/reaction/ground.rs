@@ -63,7 +63,9 @@ impl Ground {
             .tempdir()?;
         let cluster = Cluster::builder().nodes(nodes).pods_per_node(0);
         let cluster = cluster.dir(dir.path().join("sim")).start().await?;
-        cluster.measure_as_cadvisor();
+        if !pipeline.is_fresh {
+            cluster.measure_as_cadvisor();
+        }
         // The periods that Kubernetes has by default, where tests have shorter ones.
         let sync = format!("--horizontal-pod-autoscaler-sync-period={}s", pipeline.sync);
         let more = More {
@@ -84,14 +86,14 @@ impl Ground {
         let mut following = JoinSet::new();
         let followed = Arc::clone(&workloads);
         following.spawn(async move { followed.follow().await });
-        let resolution = pipeline.resolution;
+        let pace = pipeline.pace;
         let serving = match pipeline.subject {
             Subject::Tributary => {
-                Serving::Ours(Components::start(&plane, &client, &cluster, (1, resolution)).await?)
+                Serving::Ours(Components::start_at(&plane, &client, &cluster, (1, pace)).await?)
             }
             Subject::MetricsServer => {
                 let api = free_port()?;
-                let flags = peer::flags(&plane, &cluster, api, resolution);
+                let flags = peer::flags(&plane, &cluster, api, pace.resolution);
                 let path = assets.program("metrics-server")?;
                 let logs = dir.path().join("log");
                 let peer = Program::start_in_environment("metrics-server", &path, &flags, &logs)?;

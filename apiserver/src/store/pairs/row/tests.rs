@@ -1,6 +1,6 @@
-use tributary_model::MemoryPoint;
+use tributary_model::{MIN_WINDOW, MemoryPoint};
 
-use super::*;
+use super::{super::between::Betweens, *};
 
 const RESOLUTION: Duration = Duration::from_secs(15);
 /// When the first page was asked for, in milliseconds.
@@ -30,7 +30,12 @@ fn asked(at: i64, gap: Option<u64>) -> Asked {
         at: Timestamp::from_millis(at),
         gap: gap.map(Duration::from_millis),
         resolution: RESOLUTION,
+        min_window: MIN_WINDOW,
     }
+}
+
+fn place(between: &mut Betweens<()>) -> Place<'_, ()> {
+    Place::new(between, ())
 }
 
 #[test]
@@ -41,6 +46,7 @@ fn a_row_is_one_cache_line_and_has_the_whole_series() {
         let series = Series {
             newest: Some(cpu(u64::MAX - 1, -1)),
             earlier: Some(cpu(0, 0)),
+            between: Between::default(),
             started: Some(Timestamp::from_millis(0)),
             sight: Some(Sight {
                 at: Timestamp::from_millis(BEGIN),
@@ -60,6 +66,51 @@ fn a_row_is_one_cache_line_and_has_the_whole_series() {
     assert_eq!(nothing.series(), expected);
     let Beside { memory, swap } = nothing.beside;
     assert_eq!((bytes(memory), bytes(swap)), (None, None));
+}
+
+#[test]
+fn points_between_those_of_the_pair_are_beside_the_row_while_there_are_any() {
+    let with = |at: i64| point(Some(cpu(at.unsigned_abs(), BEGIN + at)), Some(5), 1);
+    let page = |at: i64, gap| Page::new(asked(BEGIN + at, gap));
+    let mut between = Betweens::new();
+    let mut row = Row::first(&with(1_000), &page(1_000, None));
+    for (at, earlier, there) in [
+        (4_000, None, vec![1_000]),
+        (6_000, Some(1_000), vec![4_000]),
+        (8_000, Some(1_000), vec![4_000, 6_000]),
+        (9_000, Some(4_000), vec![6_000, 8_000]),
+        (30_000, Some(9_000), vec![]),
+        (45_000, Some(30_000), vec![]),
+    ] {
+        row.take(&with(at), &page(at, Some(1_000)), place(&mut between));
+        let stored = between.values().flatten();
+        let stored: Vec<_> = stored.map(|point| point.at.as_millis() - BEGIN).collect();
+        assert_eq!(stored, there, "{at}");
+        assert_eq!(row.seen.0 & HAS_BETWEEN != 0, !there.is_empty(), "{at}");
+        let pair = row
+            .series()
+            .pair()
+            .map(|(one, _)| one.at.as_millis() - BEGIN);
+        assert_eq!(pair, earlier, "{at}");
+    }
+    // One that comes late is one of them.
+    row.take(
+        &with(47_000),
+        &page(47_000, Some(2_000)),
+        place(&mut between),
+    );
+    row.take_older(&with(46_000), &page(46_000, None), place(&mut between));
+    assert_eq!(between.values().flatten().count(), 2);
+    row.take(
+        &with(51_500),
+        &page(51_500, Some(4_500)),
+        place(&mut between),
+    );
+    let earlier = row
+        .series()
+        .earlier
+        .map(|point| point.at.as_millis() - BEGIN);
+    assert_eq!(earlier, Some(46_000));
 }
 
 #[test]
@@ -110,8 +161,16 @@ fn of_two_that_come_with_one_cpu_sample_the_newer_memory_stays_in_any_order() {
         for (first, second) in [(one, two), (two, one)] {
             let mut later = Row::first(&first, &Page::new(asked(BEGIN, None)));
             let mut older = later;
-            later.take(&second, &Page::new(asked(BEGIN + 7, Some(7))));
-            older.take_older(&second, &Page::new(asked(BEGIN - 7, None)));
+            later.take(
+                &second,
+                &Page::new(asked(BEGIN + 7, Some(7))),
+                place(&mut Betweens::new()),
+            );
+            older.take_older(
+                &second,
+                &Page::new(asked(BEGIN - 7, None)),
+                place(&mut Betweens::new()),
+            );
             for row in [later, older] {
                 assert_eq!(
                     bytes(row.beside.memory),
@@ -129,8 +188,16 @@ fn of_two_that_were_measured_at_one_time_that_of_the_later_page_counts() {
     for (one, two) in [(3, 9), (9, 3)] {
         let first = Row::first(&with(one), &Page::new(asked(BEGIN, None)));
         let (mut later, mut older) = (first, first);
-        later.take(&with(two), &Page::new(asked(BEGIN + 7, Some(7))));
-        older.take_older(&with(two), &Page::new(asked(BEGIN - 7, None)));
+        later.take(
+            &with(two),
+            &Page::new(asked(BEGIN + 7, Some(7))),
+            place(&mut Betweens::new()),
+        );
+        older.take_older(
+            &with(two),
+            &Page::new(asked(BEGIN - 7, None)),
+            place(&mut Betweens::new()),
+        );
         assert_eq!(bytes(later.beside.memory), Some(Bytes(two)));
         assert_eq!(bytes(older.beside.memory), Some(Bytes(one)));
     }
@@ -143,8 +210,16 @@ fn a_sample_that_is_not_the_newest_brings_no_memory() {
     // Two scrapers ask at the same moment, and by our clock the later one has the older
     // sample.
     let (mut later, mut older) = (first, first);
-    later.take(&with(BEGIN - 5, 3), &Page::new(asked(BEGIN + 1, Some(1))));
-    older.take_older(&with(BEGIN - 5, 3), &Page::new(asked(BEGIN - 1, None)));
+    later.take(
+        &with(BEGIN - 5, 3),
+        &Page::new(asked(BEGIN + 1, Some(1))),
+        place(&mut Betweens::new()),
+    );
+    older.take_older(
+        &with(BEGIN - 5, 3),
+        &Page::new(asked(BEGIN - 1, None)),
+        place(&mut Betweens::new()),
+    );
     for row in [later, older] {
         assert_eq!(row.series().newest, Some(cpu(1_000, BEGIN)));
         assert_eq!(bytes(row.beside.memory), Some(Bytes(9)));
@@ -160,9 +235,21 @@ fn no_time_that_a_publisher_can_send_is_too_much() {
                 let first = point(Some(cpu(1, first_at)), Some(first_at), 1);
                 let mut row = Row::first(&first, &Page::new(asked(asked_at, None)));
                 let next = point(Some(cpu(2, next_at)), Some(next_at), 1);
-                row.take(&next, &Page::new(asked(i64::MAX, Some(u64::MAX))));
-                row.take_older(&next, &Page::new(asked(asked_at, None)));
-                row.take(&first, &Page::new(asked(asked_at, Some(0))));
+                row.take(
+                    &next,
+                    &Page::new(asked(i64::MAX, Some(u64::MAX))),
+                    place(&mut Betweens::new()),
+                );
+                row.take_older(
+                    &next,
+                    &Page::new(asked(asked_at, None)),
+                    place(&mut Betweens::new()),
+                );
+                row.take(
+                    &first,
+                    &Page::new(asked(asked_at, Some(0))),
+                    place(&mut Betweens::new()),
+                );
                 let rules = Rules {
                     resolution: RESOLUTION,
                     most: tributary_model::MOST_CORES,
@@ -216,15 +303,20 @@ fn the_frequent_case_is_what_the_series_makes_of_it() {
         ]);
         let first = point(Some(cpu(1_000, stored_at)), Some(began), 3);
         let mut row = Row::first(&first, &Page::new(asked(BEGIN, None)));
-        row.take(&first, &Page::new(asked(BEGIN + 1, Some(1))));
+        row.take(
+            &first,
+            &Page::new(asked(BEGIN + 1, Some(1))),
+            place(&mut Betweens::new()),
+        );
         let known = Seen::pack(Timestamp::from_millis(BEGIN), Duration::from_secs(15)).0;
-        row.seen = match one_of(&[0, 1, 1, 2]) {
+        row.seen = match one_of(&[0, 1, 1, 1, 2, 3]) {
             0 => row.seen,
             1 => Seen(known),
+            2 => Seen(known | HAS_BETWEEN),
             _ => Seen(known | IS_START_UNSURE),
         };
         let next_at =
-            stored_at + one_of(&[-15_000, -1, 0, 1, 1_874, 1_875, 15_000, 40_000, 700_000]);
+            stored_at + one_of(&[-15_000, -1, 0, 1, 4_999, 5_000, 15_000, 40_000, 700_000]);
         let total = one_of(&[0, 999, 1_000, 1_001, 9_000]).unsigned_abs();
         let next = (one_of(&[0, 1, 1, 1]) == 1).then(|| cpu(total, next_at));
         let next = point(next, (started >= 0).then_some(started), total);

@@ -45,6 +45,7 @@ impl Keeper {
                 .and_then(|gap| u64::try_from(gap).ok())
                 .map(Duration::from_millis),
             resolution: RULES.resolution,
+            min_window: MIN_WINDOW,
         };
         let point = page.sample.map(|sample| CpuPoint {
             total: CoreNanos(sample.total),
