@@ -267,7 +267,7 @@ pub struct SampleArgs {
     /// How long a sample is served, counted from the scrape.
     ///
     /// A failed scrape hides nothing until then. By default three times the
-    /// resolution of the scraper that sent the sample. Longer than 0.
+    /// resolution of the scraper that sent the sample, and at least 30s. Longer than 0.
     #[arg(long, value_name = "DURATION", value_parser = read_sample_age)]
     pub max_sample_age: Option<Duration>,
 

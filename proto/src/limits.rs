@@ -42,7 +42,8 @@ pub const CONTAINERS_PER_PUBLISHER: usize = 2_000_000;
 pub const ROSTER_BYTES_PER_PUBLISHER: usize = 256 << 20;
 
 /// What one stream may send in the long run, in bytes as they are in memory. The
-/// largest clusters known need a third of it at the shortest resolution.
+/// largest clusters known need a third of it at a resolution of ten seconds; with one
+/// second there has to be a scraper for each few thousand nodes.
 pub const BYTES_PER_SECOND: usize = 16 << 20;
 
 /// What it may send at once: the replay of as many nodes as it may have.

@@ -63,10 +63,13 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Scraping")]
 pub struct ScrapeArgs {
-    /// How often every node is scraped. At least 10s.
+    /// How often every node is scraped. At least 1s.
     ///
-    /// Usage is measured over this time. Half of it costs twice the CPU, in this
-    /// process and in the kubelets, which measure every 10 to 20 seconds.
+    /// Usage is measured over this time, and over `--min-window` of the frontends at
+    /// least. Half of it costs twice the CPU, in this process and in the kubelets. Most
+    /// kubelets measure every 10 to 20 seconds, and a shorter resolution than that shows
+    /// sooner what they measured, but not more; `--fast-resolution` does so where it
+    /// matters. Below 12s `--kubelet-request-timeout` must be shorter than by default.
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub metric_resolution: GoDuration,
 

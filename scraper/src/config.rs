@@ -4,6 +4,7 @@ mod bus;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use tributary_model::SHORTEST_RESOLUTION;
 use tributary_proto::limits::LONGEST_RESOLUTION;
 use tributary_runtime::{
     args::KubeArgs,
@@ -25,7 +26,7 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// - The resolution is 10 s to 1 h, which is what frontends take, and nine tenths
+/// - The resolution is 1 s to 1 h, which is what frontends take, and nine tenths
 ///   of it are enough for a request that takes all its time, so two requests to a
 ///   node never overlap.
 /// - The limit of a page is one of [`PAGE_LIMITS`].
@@ -96,7 +97,7 @@ pub enum BadConfig {
     #[error("kubelet-request-timeout should be positive")]
     TimeoutNotPositive,
     /// `--metric-resolution`
-    #[error("metric-resolution should be a time duration at least 10s, but value {0} provided")]
+    #[error("metric-resolution should be a time duration at least 1s, but value {0} provided")]
     ResolutionTooShort(GoDuration),
     /// `--fast-resolution`
     #[error(
@@ -317,7 +318,7 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
     let waited = positive(timeout).ok_or(BadConfig::TimeoutNotPositive)?;
     let interval = resolution
         .positive()
-        .filter(|interval| *interval >= Duration::from_secs(10))
+        .filter(|interval| *interval >= SHORTEST_RESOLUTION)
         .ok_or(BadConfig::ResolutionTooShort(resolution))?;
     if interval > LONGEST_RESOLUTION {
         return Err(BadConfig::ResolutionTooLong(resolution));
@@ -331,15 +332,11 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
     Ok((interval, waited))
 }
 
-/// The shortest `--fast-resolution`. Frontends see to it that no window is too short
-/// (`--min-window`).
-const SHORTEST_FAST: Duration = Duration::from_secs(1);
-
 fn fast(wanted: GoDuration, resolution: Duration) -> Result<Option<Duration>, BadConfig> {
     let fast = wanted.positive().ok_or(BadConfig::FastResolution(wanted))?;
     if fast.is_zero() {
         Ok(None)
-    } else if (SHORTEST_FAST..=resolution).contains(&fast) {
+    } else if (SHORTEST_RESOLUTION..=resolution).contains(&fast) {
         Ok(Some(fast))
     } else {
         Err(BadConfig::FastResolution(wanted))

@@ -39,8 +39,8 @@ const FRONTEND: &str = "--frontend=unix:///run/bus.sock";
 fn bad_flags_are_exit_code_2_and_one_sentence() {
     for (flags, sentence) in [
         (
-            &["--metric-resolution=5s", FRONTEND][..],
-            "error: metric-resolution should be a time duration at least 10s, but value 5s provided\n",
+            &["--metric-resolution=500ms", FRONTEND][..],
+            "error: metric-resolution should be a time duration at least 1s, but value 500ms provided\n",
         ),
         (
             &["--metric-resolution=10s", FRONTEND],

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{NodeName, Timestamp, overdue_after};
 use tributary_proto::limits::OVERDUE_NODES;
 use tributary_runtime::{clock::Clock, log_limiter::LogLimiter};
 
@@ -45,7 +45,7 @@ impl Overdue {
     fn take(&mut self, nodes: &[(NodeName, Newest)], now: Timestamp) -> (Vec<NodeName>, usize) {
         let (mut report, mut overdue) = (Vec::new(), 0);
         for (name, newest) in nodes {
-            let patience = newest.resolution * 3 / 2;
+            let patience = overdue_after(newest.resolution);
             if let Some(asked_at) = newest.asked_at {
                 if now <= asked_at.plus(patience) {
                     self.next.remove(name);

@@ -14,6 +14,7 @@
 mod endpoint;
 mod names;
 mod reading;
+mod resolution;
 mod roster;
 mod series;
 mod units;
@@ -23,6 +24,7 @@ pub use self::{
     endpoint::Endpoint,
     names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
     reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading, Remarks},
+    resolution::{SHORTEST_RESOLUTION, first_rescue, overdue_after, overlap, served_for},
     roster::{InvalidRoster, MAX_NAME, Roster, RosterBuilder, RosterPod},
     series::{Asked, Between, MIN_WINDOW, SLACK, Series, Sight},
     units::{Bytes, CoreNanos, NanoCores, Timestamp},

@@ -18,18 +18,11 @@ pub use self::{
     asked::{Asked, SLACK, Sight},
     between::Between,
 };
-use crate::{reading::CpuPoint, units::Timestamp};
+use crate::{reading::CpuPoint, resolution::served_for, units::Timestamp};
 
 /// Where nothing else is said, the points of a pair are this far apart at least
 /// (docs/decisions/0034-an-honest-window.md).
 pub const MIN_WINDOW: Duration = Duration::from_secs(5);
-
-/// A run that seems to be over is not taken for this many resolutions after the one that
-/// goes on was last seen, and not for this long at a short one: kubelets do not measure more
-/// often for that.
-const LASTS: u32 = 3;
-/// See [`LASTS`].
-const LASTS_FOR: Duration = Duration::from_secs(30);
 
 /// The newest sample of a counter, and the one that makes a pair with it.
 ///
@@ -267,8 +260,8 @@ impl Series {
             .is_some_and(|window| window <= passed.saturating_add(SLACK));
         let is_of_one_clock = fits((newest, sight), new, asked);
         let goes_on = odd.total < new.total && newest.total <= new.total;
-        let lasts = asked.resolution.saturating_mul(LASTS).max(LASTS_FOR);
-        let is_over = is_of_one_clock && !goes_on && passed <= lasts;
+        // A run that seems to be over is not taken while the one that goes on may be served.
+        let is_over = is_of_one_clock && !goes_on && passed <= served_for(asked.resolution);
         if is_in_time && odd.total <= new.total && !is_over {
             (self.newest, self.earlier) = (Some(new), None);
             self.between = Between::default();

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-use tributary_model::{NodeName, Timestamp};
+use tributary_model::{NodeName, Timestamp, overlap};
 
 pub(crate) use self::{
     node_role::NodeRole,
@@ -37,9 +37,6 @@ use self::{
     reports::{Reports, Turn},
     view::Turnover,
 };
-
-/// A former owner goes on for this many resolutions.
-const OVERLAP: u32 = 2;
 
 /// What should be done about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +157,7 @@ impl Ownership {
                     self.set(name, Role::Owner { asked: true });
                 }
                 (false, Role::Owner { .. }) => {
-                    let until = now.plus(self.resolution * OVERLAP);
+                    let until = now.plus(overlap(self.resolution));
                     self.set(name, Role::Leaving { until });
                 }
                 (true, Role::Owner { .. })

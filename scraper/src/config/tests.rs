@@ -84,8 +84,8 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
             "kubelet-request-timeout should be positive",
         ),
         (
-            &["--metric-resolution=9s", "--kubelet-request-timeout=20s"],
-            "metric-resolution should be a time duration at least 10s, but value 9s provided",
+            &["--metric-resolution=999ms", "--kubelet-request-timeout=20s"],
+            "metric-resolution should be a time duration at least 1s, but value 999ms provided",
         ),
         (
             &["--metric-resolution=1h0m1s"],
@@ -117,7 +117,11 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
     assert!(self::config(&["--metric-resolution=1h"]).is_ok());
     for (flag, fast) in [("0s", None), ("1s", Some(1)), ("1m", Some(60))] {
         let config = self::config(&[&format!("--fast-resolution={flag}")]).unwrap();
-        assert_eq!(config.fast_resolution, fast.map(Duration::from_secs), "{flag}");
+        assert_eq!(
+            config.fast_resolution,
+            fast.map(Duration::from_secs),
+            "{flag}"
+        );
     }
 }
 

@@ -1,12 +1,8 @@
 //! How many nodes are served, and of how many others it is known why they are not.
 
-use tributary_model::{NoUsage, NodeName, Timestamp};
+use tributary_model::{NoUsage, NodeName, Timestamp, served_for};
 
 use super::{super::outcome::NoMetrics, Points, nodes::Entry, view::PodView};
-
-/// After this many resolutions a node that still waits for a second sample counts as
-/// answered for: its kubelet measures more slowly than it is scraped.
-const WAIT_IN_RESOLUTIONS: u32 = 3;
 
 /// How nodes stand. Each is counted once; those in none of these were not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,8 +67,10 @@ impl Points {
     }
 }
 
+/// Whether a node that still waits for a second sample counts as answered for: its kubelet
+/// measures more slowly than it is scraped.
 fn has_waited(entry: &Entry, now: Timestamp) -> bool {
-    let patience = entry.resolution.saturating_mul(WAIT_IN_RESOLUTIONS);
+    let patience = served_for(entry.resolution);
     let waits = entry.first_asked_at.and_then(|first| now.since(first));
     waits.is_some_and(|waits| waits > patience)
 }

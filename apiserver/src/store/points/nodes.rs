@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use slab::Slab;
-use tributary_model::{NodeName, PodKey, Roster, RosterPod, Timestamp};
+use tributary_model::{NodeName, PodKey, Roster, RosterPod, Timestamp, served_for};
 
 use super::{
     super::{
@@ -16,10 +16,6 @@ use super::{
 /// By name. The hash is seeded in each process, and cheaper than the
 /// standard one.
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
-
-/// Without a flag, samples are served for this many resolutions
-/// (docs/decisions/0011-newest-per-node-wins.md).
-const MAX_AGE_IN_RESOLUTIONS: u32 = 3;
 
 /// What is known of each node. A node keeps its number while it exists, so that a
 /// pod's place is found without a look at names.
@@ -35,10 +31,6 @@ pub(super) struct PodLocation {
     pub(super) node: u32,
     pub(super) at: u32,
 }
-
-/// After the first page the second sample comes within this many resolutions, or what was
-/// wrong before the first page is not why there is none.
-const RECOVERS_WITHIN: u32 = 3;
 
 /// A failure before the first page of a node.
 #[derive(Debug)]
@@ -152,13 +144,15 @@ impl Entry {
 
     /// Takes in that its first page was asked for at this moment.
     pub(super) fn recover(&mut self, asked_at: Timestamp) {
-        let until = asked_at.plus(self.resolution.saturating_mul(RECOVERS_WITHIN));
+        // The second sample comes by then, or what was wrong is not why there is none.
+        let until = asked_at.plus(served_for(self.resolution));
         let before = |failed| FailedBefore { failed, until };
         self.failed_before = self.failed.clone().map(before);
     }
 
     pub(super) fn max_age(&self, flag: Option<Duration>) -> Duration {
-        flag.unwrap_or_else(|| self.resolution.saturating_mul(MAX_AGE_IN_RESOLUTIONS))
+        // docs/decisions/0011-newest-per-node-wins.md
+        flag.unwrap_or_else(|| served_for(self.resolution))
     }
 
     /// When somebody last asked with success.

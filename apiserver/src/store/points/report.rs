@@ -2,18 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use tributary_model::{Endpoint, NodeName, Timestamp};
+use tributary_model::{Endpoint, NodeName, Timestamp, overdue_after};
 
 use super::{
     super::outcome::{FailedScrape, NoMetrics},
     Points,
     nodes::Entry,
 };
-
-/// A sample is late when it is older than this many halves of a resolution, which
-/// is when scrapers are told that it is missed
-/// (docs/decisions/0009-leases-and-ownership.md).
-const LATE_HALF_RESOLUTIONS: u32 = 3;
 
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -121,7 +116,8 @@ fn state(entry: Option<&Entry>, why_not: Option<&NoMetrics>, now: Timestamp) -> 
     match why_not {
         None => {
             let late = entry.and_then(|entry| {
-                let patience = entry.resolution * LATE_HALF_RESOLUTIONS / 2;
+                // Then scrapers get a message, too (docs/decisions/0009-leases-and-ownership.md).
+                let patience = overdue_after(entry.resolution);
                 Some(now > sampled_at(entry)?.plus(patience))
             });
             if late == Some(true) {

@@ -1,23 +1,21 @@
 //! Reports of frontends about a node, and which member rescues it.
 //!
-//! A frontend reports a node when its newest sample is 1.5 resolutions old, and again after each
-//! resolution. Samples are served for three resolutions. So there is one attempt by rank: at the
+//! A frontend reports a node when its newest sample is 1.5 resolutions old, but at least 4 s, and
+//! again after each resolution. Samples are served for three resolutions. So there is one attempt by rank: at the
 //! first report the standby scrapes the node, and at the second one, 2.5 resolutions after the
 //! sample, all members do. A member may have ended, hang, or not exist at all. The node is served,
 //! however many of those rank before this scraper.
 
 use std::time::Duration;
 
-use tributary_model::Timestamp;
+use tributary_model::{Timestamp, first_rescue};
 
 /// A node without a report for the first number of resolutions is no longer overdue. After the
 /// second number its earlier rescues no longer count.
 const STREAK: u32 = 3;
 const RECOVERED: u32 = 64;
 
-/// The first rescue lasts this many resolutions, and later ones up to `2^MOST_DOUBLINGS` times as
-/// many.
-const RESCUE: u32 = 4;
+/// Later rescues last up to `2^MOST_DOUBLINGS` times as long as the first one.
 const MOST_DOUBLINGS: u32 = 3;
 
 /// After this many reports in a row all members scrape the node.
@@ -91,7 +89,7 @@ impl Reports {
     pub(super) fn rescue(&mut self, resolution: Duration) -> Duration {
         let doublings = self.rescues.min(MOST_DOUBLINGS);
         self.rescues = self.rescues.saturating_add(1);
-        resolution * (RESCUE << doublings)
+        first_rescue(resolution) * (1 << doublings)
     }
 
     /// A rescue delivered a sample.
