@@ -6,6 +6,7 @@
 
 mod metrics;
 mod outcome;
+mod young;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
@@ -20,7 +21,10 @@ use tributary_model::{Endpoint, NodeName, Timestamp};
 use tributary_runtime::clock::Clock;
 
 pub(crate) use self::metrics::ScrapeMetrics;
-use self::outcome::{count_refused, tell, tell_end, to_wire};
+use self::{
+    outcome::{count_refused, tell, tell_end, to_wire},
+    young::Young,
+};
 use crate::{
     assignment::{
         metrics::AssignmentMetrics,
@@ -102,6 +106,8 @@ struct Owned {
     failing: Option<Reason>,
     /// The endpoint that its numbers are from. A change is logged.
     endpoint: Endpoint,
+    /// Its containers that have one sample only.
+    young: Young,
 }
 
 /// A finished scrape.
@@ -305,6 +311,7 @@ impl Loop {
             kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
             failing: None,
             endpoint: Endpoint::default(),
+            young: Young::default(),
         };
         self.owned.insert(node.clone(), owned);
     }
@@ -401,7 +408,12 @@ impl Loop {
                 if owned.failing.take().is_some() {
                     info!(%node, "node is scraped again");
                 }
+                let again = owned.young.take(&decoded.reading, done.began);
                 self.scraping.hub.publish(decoded.reading);
+                let now = self.monotonic.now();
+                if again.is_some_and(|at| self.schedule.sooner(node, at, now)) {
+                    metrics.sooner.inc();
+                }
             }
             Err(error) => {
                 let reason = error.reason();

@@ -57,6 +57,9 @@ pub(crate) struct Schedule {
     /// The nodes that are wanted fresh, and until when. Of those that are here at
     /// most [`most_fast`].
     fast: HashMap<NodeName, Timestamp>,
+    /// The nodes that are scraped once ahead of their rhythm, and when they were due by it. At
+    /// most [`most_fast`].
+    sooner: HashMap<NodeName, Timestamp>,
 }
 
 /// How many of `nodes` are asked at the fast resolution at most: a fifth, and ten of
@@ -74,6 +77,7 @@ impl Schedule {
             busy: BTreeMap::new(),
             fast_ms: None,
             fast: HashMap::new(),
+            sooner: HashMap::new(),
         }
     }
 
@@ -110,6 +114,26 @@ impl Schedule {
                 self.put(node.clone(), soon);
             }
         }
+        true
+    }
+
+    /// Asks a node once more at this moment, and then when it would have been due. False if it is
+    /// due soon after that, or if so many are asked once more already that this would be unfair
+    /// to kubelets.
+    pub(crate) fn sooner(&mut self, node: &NodeName, at: Timestamp, now: Timestamp) -> bool {
+        let Some(due) = self.due.get(node).copied() else {
+            return false;
+        };
+        let worth = Duration::from_millis(self.resolution_ms / 8);
+        let is_fast = self.fast.get(node).is_some_and(|until| *until > now);
+        let has_room = self.sooner.len() < most_fast(self.due.len() + self.busy.len());
+        let is_known = self.sooner.contains_key(node);
+        if is_fast || at.plus(worth) >= due || !(has_room || is_known) {
+            return false;
+        }
+        self.sooner.entry(node.clone()).or_insert(due);
+        self.order.remove(&(due, node.clone()));
+        self.put(node.clone(), at.max(now));
         true
     }
 
@@ -166,6 +190,7 @@ impl Schedule {
             self.order.remove(&(due, node.clone()));
         }
         self.fast.remove(node);
+        self.sooner.remove(node);
     }
 
     /// The number of nodes, those in flight included.
@@ -203,8 +228,8 @@ impl Schedule {
     pub(crate) fn done(&mut self, node: &NodeName, began: Timestamp) -> bool {
         match self.busy.remove(node) {
             Some(Busy::Ours) => {
-                let wait = self.interval(node, began);
-                self.put(node.clone(), began.plus(wait));
+                let next = self.following(node, began);
+                self.put(node.clone(), next);
                 true
             }
             Some(Busy::Back(due)) => {
@@ -233,6 +258,16 @@ impl Schedule {
             Some(busy) => *busy = Busy::Back(due),
             None => self.put(node.clone(), due),
         }
+    }
+
+    /// When a node is due again that was scraped at `began`.
+    fn following(&mut self, node: &NodeName, began: Timestamp) -> Timestamp {
+        let wait = self.interval(node, began);
+        let least = Duration::from_millis(self.resolution_ms / 5);
+        let due = self.sooner.remove(node);
+        // Its own rhythm goes on, unless it is scraped at the fast one since.
+        due.filter(|due| *due >= began.plus(least) && !self.fast.contains_key(node))
+            .unwrap_or_else(|| began.plus(wait))
     }
 
     /// The time from a scrape at `began` to the next one.
@@ -496,6 +531,56 @@ mod tests {
                 asked_while_wanted(&node, Some(RESOLUTION)),
             );
         }
+    }
+
+    #[test]
+    fn a_node_that_is_asked_once_more_keeps_its_rhythm() {
+        for n in 0..200 {
+            let mut schedule = Schedule::new(RESOLUTION);
+            let node = NodeName::from(format!("node-{n:05}"));
+            schedule.add_at_phase(&node, at(0));
+            let mut times = Vec::new();
+            for turn in 0..7 {
+                let due = schedule.next().unwrap();
+                schedule.take_due(due).unwrap();
+                schedule.done(&node, due);
+                times.push(due.as_millis());
+                let soon = due.plus(Duration::from_secs(5));
+                // It is too close to the next one.
+                assert!(!schedule.sooner(&node, due.plus(Duration::from_secs(14)), due));
+                assert_eq!(turn == 3 && schedule.sooner(&node, soon, due), turn == 3);
+            }
+            let intervals = times.windows(2).map(|pair| pair[1] - pair[0]);
+            let intervals: Vec<i64> = intervals.skip(1).collect();
+            assert_eq!(intervals, [15_000, 15_000, 5_000, 10_000, 15_000], "{node}");
+        }
+    }
+
+    #[test]
+    fn a_fifth_of_the_nodes_may_be_asked_once_more_and_ten_of_a_few() {
+        let mut schedule = Schedule::new(RESOLUTION);
+        let names = (0..100).map(|n| NodeName::from(format!("n{n}")));
+        let names: Vec<NodeName> = names.collect();
+        for name in &names {
+            schedule.add(name, at(0));
+            schedule.expedite(name, at(0));
+        }
+        while let Some(node) = schedule.take_due(at(0)) {
+            schedule.done(&node, at(0));
+        }
+        let sooner =
+            |schedule: &mut Schedule, node: &NodeName| schedule.sooner(node, at(3_000), at(1_000));
+        let taken = names.iter().filter(|node| sooner(&mut schedule, node));
+        assert_eq!(taken.count(), 20);
+        // One that has been makes room.
+        let node = schedule.take_due(at(3_000)).unwrap();
+        schedule.done(&node, at(3_000));
+        let taken = names.iter().filter(|node| sooner(&mut schedule, node));
+        assert_eq!(taken.count(), 1);
+        assert_eq!(schedule.sooner.len(), 20);
+        // And so does one that leaves.
+        schedule.remove(&names[1]);
+        assert_eq!(schedule.sooner.len(), 19);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) fast: Gauge,
     /// Wishes for one more of these that there was no room for.
     pub(crate) fast_refused: Counter,
+    /// Scrapes ahead of the rhythm of a node, for new containers.
+    pub(crate) sooner: Counter,
     /// Scrapes in flight.
     pub(crate) in_flight: Gauge,
     /// How long kubelets take, those that fail too.
@@ -54,6 +56,7 @@ impl ScrapeMetrics {
             nodes: Gauge::default(),
             fast: Gauge::default(),
             fast_refused: Counter::default(),
+            sooner: Counter::default(),
             in_flight: Gauge::default(),
             // 1 ms to 16 s.
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
@@ -90,17 +93,7 @@ impl ScrapeMetrics {
             "Parts of kubelet pages that were refused, by reason",
             new.refused.clone(),
         );
-        scrape.register_with_unit(
-            "page",
-            "Pages read, after inflation",
-            Unit::Bytes,
-            pages.bytes,
-        );
-        scrape.register(
-            "large_pages_waited",
-            "Pages over 1 MiB that had to wait for the memory of others",
-            pages.waited,
-        );
+        register_pages(scrape, pages);
         // What never happened is 0: a rule must not wait for the first time.
         for outcome in ["ok"].into_iter().chain(Reason::ALL.map(Reason::as_str)) {
             drop(new.outcomes.get_or_create(&Outcome { outcome }));
@@ -114,6 +107,7 @@ impl ScrapeMetrics {
         new
     }
 
+    /// Scrapes beside the ordinary ones.
     fn register_fast(&self, scrape: &mut Registry) {
         scrape.register(
             "fast_nodes",
@@ -124,6 +118,11 @@ impl ScrapeMetrics {
             "fast_nodes_refused",
             "Wishes of frontends to scrape a node at --fast-resolution, when enough are",
             self.fast_refused.clone(),
+        );
+        scrape.register(
+            "new_containers",
+            "Scrapes ahead of the resolution, for containers that have one sample only",
+            self.sooner.clone(),
         );
     }
 
@@ -139,4 +138,18 @@ impl ScrapeMetrics {
     pub(crate) fn refused(&self, kind: &'static str, count: u64) {
         self.refused.get_or_create(&Kind { kind }).inc_by(count);
     }
+}
+
+fn register_pages(scrape: &mut Registry, pages: PageCounters) {
+    scrape.register_with_unit(
+        "page",
+        "Pages read, after inflation",
+        Unit::Bytes,
+        pages.bytes,
+    );
+    scrape.register(
+        "large_pages_waited",
+        "Pages over 1 MiB that had to wait for the memory of others",
+        pages.waited,
+    );
 }
