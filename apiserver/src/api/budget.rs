@@ -29,7 +29,7 @@ const STEP: usize = 64 << 10;
 /// The memory of an item of a part of a list until it is written.
 pub(super) const ITEM: usize = 256;
 
-/// Answers to one user, or to all ServiceAccounts of a namespace, get at most one part in this many: a quarter.
+/// Answers to one user, or to all `ServiceAccounts` of a namespace, get at most one part in this many: a quarter.
 const OF_ONE: usize = 4;
 
 /// The budget. Cheap to clone; clones share it.

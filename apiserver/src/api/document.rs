@@ -1,4 +1,4 @@
-//! JSON that does not change while the process runs, with an ETag by which clients and the aggregator know that they
+//! JSON that does not change while the process runs, with an `ETag` by which clients and the aggregator know that they
 //! have it.
 
 use axum::{
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use super::answer;
 use crate::k8s::accept::Encoding;
 
-/// A document and its ETag.
+/// A document and its `ETag`.
 #[derive(Clone, Debug)]
 pub(crate) struct Document {
     body: Bytes,
@@ -32,7 +32,7 @@ impl Document {
         }
     }
 
-    /// SHA-512 of the document in upper case, like upstream's ETags.
+    /// SHA-512 of the document in upper case, like upstream's `ETags`.
     pub(crate) fn hash(&self) -> &str {
         &self.hash
     }

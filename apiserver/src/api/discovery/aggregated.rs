@@ -1,4 +1,4 @@
-//! Aggregated discovery: all groups, versions and resources in one document, with an ETag, so that the polls of the
+//! Aggregated discovery: all groups, versions and resources in one document, with an `ETag`, so that the polls of the
 //! aggregator cost nothing.
 
 use axum::{
