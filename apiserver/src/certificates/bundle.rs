@@ -129,7 +129,7 @@ impl Bundle {
         })
     }
 
-    /// The Secret for this, as `(annotations, data)` of a merge patch. Null removes a key.
+    /// The Secret for this bundle, as `(annotations, data)` of a merge patch. Null removes a key.
     pub(super) fn written(&self) -> (Value, Value) {
         let time = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let annotations = json!({

@@ -115,7 +115,7 @@ impl Keeper {
         }
     }
 
-    /// Whether a certificate is served.
+    /// The check for readiness.
     pub(crate) fn shown(&self) -> Shown {
         self.shown.clone()
     }
@@ -231,8 +231,8 @@ impl Keeper {
         Ok(adopted)
     }
 
-    /// The remembered certificates, if they are still valid, and the CAs in the Secret beside theirs.
-    /// The overlap of those CAs starts now: another frontend may still serve a certificate of theirs.
+    /// The remembered certificates, if they are still valid, with the CAs from the Secret in addition. The overlap of
+    /// those CAs starts now, because another frontend may still serve a certificate of theirs.
     fn restored(&self, there: &[CertificateDer<'static>], now: Timestamp) -> Option<Bundle> {
         let good = |bundle: &&Bundle| rules::is_good(bundle, now, &self.settings);
         let bundle = self.remembered.as_ref().filter(good)?;

@@ -8,7 +8,7 @@ use prometheus_client::{
 
 use super::rules::Step;
 
-/// What this frontend did, and what failed.
+/// Counters of steps and of failures.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
     steps: Family<StepName, Counter>,

@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(super) service: ServiceName,
     pub(super) secret: String,
     pub(super) config_map: String,
-    /// The Secret with the certificate of before.
+    /// The Secret with the certificate of an earlier installation.
     pub(super) adopted: Option<String>,
     pub(super) api_services: Vec<String>,
     pub(super) names: Vec<String>,

@@ -1,28 +1,28 @@
-//! Whether what is shown is trusted.
+//! Whether clients accept the serving certificate.
 
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
-/// Whether a certificate is shown that those trust who verify it. Cheap to clone.
+/// Whether the frontend serves a valid certificate whose CA all clients have. Cheap to clone; clones share their state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shown(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Until when what is shown is good.
+    /// Until when the served certificate is valid.
     good_until: Option<Instant>,
-    /// Whether the CA was once published at every place.
+    /// Whether the CA was ever published at every place.
     published: bool,
 }
 
 impl Shown {
-    /// For readiness.
+    /// The check for readiness.
     ///
     /// # Errors
     ///
-    /// The pair in use is not good, or its CA was never published at every place.
+    /// The served certificate is not valid, or its CA was never published at every place.
     pub(crate) fn check(&self) -> Result<(), String> {
         let state = self.state();
         if state.good_until.is_none_or(|until| until <= Instant::now()) {
@@ -37,13 +37,13 @@ impl Shown {
         })
     }
 
-    /// What is shown is valid for so long from now on, or not good.
+    /// Sets how long the served certificate is valid from now on. `None`: it is not valid.
     pub(super) fn lasts(&self, lasts: Option<Duration>) {
         let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         self.state().good_until = until;
     }
 
-    /// All who verify have its CA.
+    /// Records that all clients have its CA.
     pub(super) fn is_published(&self) {
         self.state().published = true;
     }

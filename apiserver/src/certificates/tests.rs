@@ -25,7 +25,7 @@ const SERVER: &str = "t.ns.svc";
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// One second less.
+/// An hour without one second.
 const ALMOST_AN_HOUR: Duration = Duration::from_secs(3_599);
 
 /// A certificate is valid for a day and renewed eight hours before it expires. The overlap is an
@@ -54,7 +54,7 @@ impl Frontend {
         let settings = Settings::read(&args.tls_auto).unwrap().unwrap();
         let certificate = ServingCertificate::self_signed([SERVER.to_owned()], []).unwrap();
         let mut registry = Registry::default();
-        // The frontend's own clock is decades behind, which must not matter.
+        // The frontend's own clock is decades behind. It must not be used.
         let clock = Clock::fixed(Timestamp::UNIX_EPOCH);
         let metrics = Metrics::register(&mut registry);
         let served = Arc::clone(&certificate);
@@ -66,7 +66,7 @@ impl Frontend {
         }
     }
 
-    /// The certificate that it serves to clients.
+    /// The certificate that the frontend serves.
     fn shown(&self) -> Vec<CertificateDer<'static>> {
         self.certificate.shown().cert.clone()
     }
@@ -84,7 +84,7 @@ fn takes(cluster: &Cluster, cas: &[CertificateDer<'_>], frontend: &Frontend) -> 
     accepted(cas, &frontend.shown(), SERVER, now).is_ok()
 }
 
-/// All clients accept the certificate of each frontend.
+/// Checks that all clients accept the certificate of each frontend.
 fn all_take(cluster: &Cluster, frontends: &[&Frontend]) {
     for frontend in frontends {
         for version in ["v1beta1", "v1"] {

@@ -1,4 +1,4 @@
-//! A change to certificates that run themselves, while pods of before go on.
+//! Adopting the certificate of an earlier installation whose pods still run.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const ADOPT: [&str; 1] = ["--tls-auto-adopt=t-tls"];
 
 const ADOPTED: &str = "tributary_serving_certificate_steps_total{step=\"adopt\"} 1\n";
 
-/// A pair of before for these names, until this many seconds from now.
+/// A pair of an earlier installation for this name, valid for this many seconds from now.
 fn of_before(cluster: &Cluster, name: &str, until: u64) -> Issued {
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     issue(&[name.to_owned()], now - 100, now + until).unwrap()
@@ -40,12 +40,12 @@ async fn the_pair_of_before_is_taken_over_and_renewed_with_an_overlap() {
     let mut two = Frontend::with(&cluster, "t-2", &ADOPT);
     tokio::join!(one.keeper.begin(), two.keeper.begin());
     assert!(format!("{}{}", one.metrics(), two.metrics()).contains(ADOPTED));
-    // Older pods trust it, and cannot learn another CA.
+    // Older pods trust this CA and cannot get another one.
     assert!(takes(&cluster, &ca, &one) && takes(&cluster, &ca, &two));
     all_take(&cluster, &[&one, &two]);
     let first = one.shown();
     assert_eq!(cluster.cas(), 2);
-    // By now they are gone.
+    // By now the older pods have ended.
     advance(HOUR).await;
     one.keeper.look().await;
     two.keeper.look().await;
@@ -55,7 +55,7 @@ async fn the_pair_of_before_is_taken_over_and_renewed_with_an_overlap() {
     one.keeper.look().await;
     assert_eq!(cluster.cas(), 1);
     assert!(!takes(&cluster, &ca, &one));
-    // It is not taken over again, and another frontend has nothing to ask there.
+    // The pair is adopted only once, so a new frontend does not read it.
     cluster.delete(BEFORE);
     let mut three = Frontend::with(&cluster, "t-3", &ADOPT);
     three.keeper.begin().await;

@@ -31,9 +31,9 @@ struct State {
     /// The date when the test began, and by how much the clock was set since.
     began: (Timestamp, Instant),
     set: i64,
-    /// The paths to which writes are refused.
+    /// The paths to which writes are denied.
     closed: Vec<String>,
-    /// Those that may not be read.
+    /// The paths from which reads are denied.
     hidden: Vec<String>,
     /// Each write: path and body.
     written: Vec<(String, Value)>,
@@ -153,12 +153,12 @@ impl Cluster {
         self.put(path, object);
     }
 
-    /// Refuses writes to this path from now on.
+    /// Denies writes to this path from now on.
     pub(super) fn close(&self, path: &str) {
         self.0.lock().closed.push(path.to_owned());
     }
 
-    /// Refuses reads there from now on.
+    /// Denies reads from this path from now on.
     pub(super) fn hide(&self, path: &str) {
         self.0.lock().hidden.push(path.to_owned());
     }
@@ -169,7 +169,7 @@ impl Cluster {
         state.hidden.clear();
     }
 
-    /// Lets another client be faster there from now on; none, if it is `None`.
+    /// From now on another client writes this path first. `None`: no path.
     pub(super) fn occupy(&self, path: Option<&str>) {
         self.0.lock().busy = path.map(str::to_owned);
     }
@@ -236,7 +236,7 @@ impl State {
     }
 }
 
-/// An APIService that leads to a Service.
+/// An APIService with this Service.
 pub(super) fn leading_to(namespace: &str, name: &str) -> Value {
     let service = json!({ "namespace": namespace, "name": name, "port": 443 });
     json!({
@@ -245,7 +245,7 @@ pub(super) fn leading_to(namespace: &str, name: &str) -> Value {
     })
 }
 
-/// RFC 7386.
+/// Merges as in RFC 7386.
 fn merge(object: &mut Value, by: &Value) {
     let Value::Object(fields) = by else {
         *object = by.clone();

@@ -1,4 +1,4 @@
-//! Who is ready shows what is trusted.
+//! A ready frontend serves a certificate that clients accept.
 
 use serde_json::json;
 use tokio::time::advance;
@@ -23,12 +23,12 @@ async fn an_expired_certificate_makes_no_frontend_ready() {
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     cluster.close(SECRET);
-    // Nobody looks: it expires all the same.
+    // The certificate expires even if the keeper does not check.
     advance(23 * HOUR + ALMOST_AN_HOUR).await;
     assert_eq!(check(&one), Ok(()));
     advance(HOUR).await;
     assert_eq!(check(&one), Err(NOT_GOOD.to_owned()));
-    // One that begins now finds nothing else, and cannot replace it.
+    // A new frontend finds the same certificate and cannot replace it.
     let mut two = Frontend::new(&cluster, "t-2");
     for frontend in [&mut one, &mut two] {
         frontend.keeper.look().await;
@@ -49,7 +49,7 @@ async fn a_certificate_invalid_by_the_clock_of_its_clients_makes_no_frontend_rea
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     cluster.close(SECRET);
-    // Before it begins, and after it ends.
+    // The clock is before the validity, then after it.
     for by in [-10_000, 200_000] {
         cluster.set_clock(by);
         one.keeper.look().await;
@@ -72,12 +72,12 @@ async fn a_frontend_that_never_published_the_ca_to_all_is_not_ready() {
         one.keeper.look().await;
         assert_eq!(check(&one), Ok(()), "{closed}");
         all_take(&cluster, &[&one]);
-        // Where there is nothing to write it need not be allowed.
+        // A frontend that has nothing to write does not need the permission.
         cluster.close(closed);
         let mut two = Frontend::new(&cluster, "t-2");
         two.keeper.begin().await;
         assert_eq!(check(&two), Ok(()), "{closed}");
-        // Those who are ready stay so: one place may be lost, and the others not.
+        // A ready frontend stays ready when one place loses the CA.
         let taken = json!({ "spec": { "caBundle": null }, "data": null });
         cluster.change(closed, &taken);
         two.keeper.look().await;

@@ -1,4 +1,4 @@
-//! Issuing and renewal without trouble.
+//! Issuing and renewal without faults.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ async fn the_first_frontend_makes_a_certificate_and_tells_all_who_verify() {
     assert_eq!(one.keeper.shown().check(), Ok(()));
     all_take(&cluster, &[&one]);
     assert_eq!(cluster.cas(), 1);
-    // No key that could sign is stored.
+    // The Secret has no key that could sign certificates.
     let secret = cluster.get(SECRET).unwrap();
     let keys = secret["data"].as_object().unwrap().keys();
     assert_eq!(keys.collect::<Vec<_>>(), ["ca.crt", "tls.crt", "tls.key"]);
 
-    // Another frontend serves the same, and writes nothing.
+    // Another frontend serves the same certificate and writes nothing.
     cluster.written();
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
@@ -92,7 +92,7 @@ async fn through_renewals_all_who_verify_take_what_any_frontend_shows_at_each_mo
     two.keeper.begin().await;
     let first = one.shown();
     let (mut most, mut shown) = (0, vec![first.clone()]);
-    // The second frontend is always late, and scrapers by half an hour: well within an overlap.
+    // The second frontend is always late, and scrapers by half an hour. Both are well within an overlap.
     for look in 0..(47 * 6) {
         advance(EVERY).await;
         one.keeper.look().await;
@@ -130,7 +130,7 @@ async fn a_renewal_waits_for_an_overlap_before_and_after_the_change() {
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     let first = one.shown();
-    // Eight of 24 hours are left.
+    // Eight of the 24 hours are left.
     advance(15 * HOUR + ALMOST_AN_HOUR).await;
     one.keeper.look().await;
     assert_eq!(cluster.cas(), 1);

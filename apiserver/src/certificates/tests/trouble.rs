@@ -1,4 +1,4 @@
-//! Objects are lost, damaged, refused, or belong to others; or the clock is set.
+//! Objects are lost, damaged, refused, or belong to others, or the clock is set.
 
 use std::time::Duration;
 
@@ -80,7 +80,7 @@ async fn what_others_have_written_is_trusted_for_an_overlap_after_a_restore() {
             let damaged = BASE64_STANDARD.encode("nothing");
             cluster.change(SECRET, &json!({ "data": { "tls.crt": damaged } }));
         },
-        // A pair that has run out.
+        // The pair has expired.
         |cluster| {
             let now = u64::try_from(cluster.now().as_second()).unwrap();
             let old = issue(&[SERVER.to_owned()], now - 100, now - 1).unwrap();
@@ -96,7 +96,7 @@ async fn what_others_have_written_is_trusted_for_an_overlap_after_a_restore() {
         let mut one = Frontend::new(&cluster, "t-1");
         one.keeper.begin().await;
         advance(5 * HOUR).await;
-        // Another one replaces it, and shows that when it is damaged again.
+        // Another frontend replaces the pair. The first one serves that after the next damage.
         cluster.put(SECRET, json!({ "metadata": {} }));
         let mut two = Frontend::new(&cluster, "t-2");
         two.keeper.begin().await;
@@ -159,7 +159,7 @@ async fn a_client_that_is_always_faster_is_counted_and_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn objects_that_are_longer_in_json_than_in_etcd_are_read() {
     let cluster = Cluster::new();
-    // Half a MiB there, of which JSON makes six times as many.
+    // JSON needs six times as many bytes for this text as etcd, which stores half a MiB.
     let long = json!({ "metadata": { "annotations": { "long": "x".repeat(3 << 20) } } });
     for path in [SECRET, CONFIG_MAP, &api_service("v1")] {
         cluster.change(path, &long);
@@ -184,7 +184,7 @@ async fn a_next_pair_that_is_damaged_is_made_again() {
         advance(HOUR).await;
     }
     assert_eq!(cluster.cas(), 1);
-    // 24 hours after the first was issued it has expired.
+    // The first certificate was issued 24 hours ago, so it has expired.
     advance(4 * HOUR).await;
     one.keeper.look().await;
     all_take(&cluster, &[&one]);
@@ -239,7 +239,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
     let mut one = Frontend::new(&cluster, "t-1");
     one.keeper.begin().await;
     let first = one.shown();
-    // A pair for another name.
+    // The pair is for another name.
     let now = u64::try_from(cluster.now().as_second()).unwrap();
     let other = issue(&["other.test".to_owned()], now, now + 86_400).unwrap();
     let data = json!({
@@ -260,7 +260,7 @@ async fn what_is_good_goes_on_where_what_is_bad_is_put_in_its_place() {
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
     assert_eq!(two.shown(), first);
-    // Nothing of the other pair stays.
+    // The other pair has left no CA.
     advance(HOUR).await;
     one.keeper.look().await;
     assert_eq!(cluster.cas(), 1);
@@ -276,7 +276,7 @@ async fn api_services_of_others_and_those_that_verify_nothing_are_left_alone() {
     one.keeper.begin().await;
     assert!(cluster.bundle("v1beta1").is_empty());
     assert!(cluster.bundle("v1").is_empty());
-    // They do no harm, and neither does one that does not exist.
+    // They do no harm, and neither does a missing APIService.
     cluster.delete(&api_service("v1"));
     let first = one.shown();
     for _ in 0..17 {
