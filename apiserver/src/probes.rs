@@ -23,7 +23,7 @@ use crate::{
     scrapers::node_roles::NodeRoles, store::Store,
 };
 
-/// What a frontend knows of its cluster, and the clock by which that ages. Cheap to clone.
+/// What a frontend knows about its cluster, and the clock for ages. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     pub(crate) catalog: Catalog,
@@ -49,13 +49,13 @@ pub(crate) fn report(tasks: &mut Tasks, registry: &mut Registry, known: &Known) 
     });
 }
 
-/// What must hold before callers are sent here.
+/// The checks that must pass before the frontend gets requests.
 #[derive(Debug)]
 pub(crate) struct Readiness {
     pub(crate) auth: Auth,
     pub(crate) coverage: Coverage,
     pub(crate) credentials: KubeCredentials,
-    /// The serving certificate, where frontends keep it themselves.
+    /// The check of the serving certificate, with `--tls-auto`.
     pub(crate) shown: Option<Shown>,
     pub(crate) steps: Steps,
     pub(crate) watches: Watches,

@@ -1,13 +1,12 @@
-//! Whether this frontend is worth asking.
+//! Whether this frontend has enough metrics to be ready.
 //!
-//! It becomes ready once two shares are reached: of nodes that are answered for,
-//! which are served or have a known reason why not, and of nodes that are served.
-//! The first waits for what is on its way. The second keeps a frontend that lacks
-//! most of the cluster out of service: one that answers with a part of the pods
-//! misleads autoscalers more than one that does not answer. Once ready it stays so
-//! through a bad cycle, and through a node pool that grows faster than samples
-//! come; it gives up when less than half of either share is left
-//! (docs/decisions/0004-readiness.md).
+//! It becomes ready when two shares are reached: the share of nodes that are served or have a known reason why not, and
+//! the share of nodes that are served. The first share makes it wait for samples that will arrive soon. The second
+//! share keeps a frontend that lacks most of the cluster out of service, because an answer with a part of the pods
+//! misleads autoscalers more than no answer.
+//!
+//! A ready frontend stays ready until less than half of either share is left. So it stays ready through a bad cycle,
+//! and through a node pool that grows faster than samples arrive (docs/decisions/0004-readiness.md).
 
 use std::{
     sync::{
@@ -28,28 +27,28 @@ use crate::{
     store::{CoverageCounts, NoMetrics},
 };
 
-/// How long a result is used: any caller may ask, and it costs a look at every node.
+/// How long a result is used. Any caller may request it, and it reads every node.
 const STANDS: Duration = Duration::from_millis(250);
 
-/// How many nodes are looked at together for an example.
+/// How many nodes are read at a time to find an example.
 const EXAMPLES: usize = 256;
 
-/// Answers the readiness check over samples.
+/// The readiness check of samples.
 #[derive(Debug)]
 pub(crate) struct Coverage {
     pub(crate) known: Known,
     node_selector: Option<Selector>,
-    /// The share of nodes that must be answered for, in percent.
+    /// The share of nodes that must be served or have a known reason, in percent.
     wanted: u8,
     /// The share of nodes that must be served, in percent.
     wanted_served: u8,
     ready: AtomicBool,
-    /// The result, and when it was found out.
+    /// The last result and its time.
     result: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 impl Coverage {
-    /// Whether enough of the nodes that `node_selector` selects are served, as `args` want it.
+    /// The check over the nodes that `node_selector` selects, with the shares in `args`.
     pub(crate) fn new(known: Known, node_selector: Option<Selector>, args: &SampleArgs) -> Self {
         Self {
             known,
@@ -61,19 +60,19 @@ impl Coverage {
         }
     }
 
-    /// Whether enough nodes are served; if not, which share is missing and why. Found
-    /// out at most four times a second, however often it is asked.
+    /// Checks both shares. The error says which one is missing and why. The result is computed at most four times a
+    /// second.
     pub(crate) fn check(&self) -> Result<(), String> {
         let now = Instant::now();
-        // Locked while it is computed: others would find out the same.
+        // Locked while the result is computed, because others would compute the same.
         let mut result = self.result.lock();
         match &*result {
             Some((at, found)) if now < *at + STANDS => found.clone(),
             _ => {
                 let nodes = self.nodes();
                 let found = self.judge(&nodes);
-                // One about no nodes costs nothing. If it stood, a frontend would be
-                // ready for a moment after its nodes were listed, and serve none.
+                // A result about no nodes costs nothing, and is not kept. Otherwise a frontend would be ready for a
+                // moment after its nodes were listed, and serve none of them.
                 *result = (!nodes.is_empty()).then(|| (now, found.clone()));
                 found
             }
@@ -102,7 +101,7 @@ impl Coverage {
         ))
     }
 
-    /// Whether both shares are reached, or, once ready, half of each.
+    /// Whether both shares are reached. After the frontend was ready, half of each is enough.
     fn is_enough(&self, known: usize, counts: CoverageCounts) -> bool {
         let CoverageCounts {
             served,
@@ -121,8 +120,8 @@ impl Coverage {
                 && reaches(served, self.wanted_served))
     }
 
-    /// One node without metrics, and why: one that fails, if there is one, since
-    /// others may be a matter of time. Looks no further than it must.
+    /// A node without metrics, and the reason. A failing node is preferred, because others may only need time. Stops at
+    /// the first suitable node.
     fn example(&self, nodes: &[NodeName], now: Timestamp, any_fails: bool) -> Option<String> {
         let node_roles = &self.known.node_roles;
         let mut chunks = nodes.chunks(EXAMPLES);
@@ -219,16 +218,16 @@ mod tests {
     #[test]
     fn ready_takes_a_share_served_and_a_share_answered_for() {
         for (known, [served, failing, unusable], starts, stays) in [
-            // None, all, and one sick kubelet of five.
+            // No node, all nodes, and four of five.
             (5, [0, 5, 0], false, false),
             (5, [5, 0, 0], true, true),
             (5, [4, 0, 1], true, true),
             (5, [4, 1, 0], true, true),
             (5, [4, 0, 0], false, true),
-            // One node of ten, whatever is known of the others.
+            // One node of ten, whatever the state of the others.
             (10, [1, 9, 0], false, false),
             (10, [1, 0, 9], false, false),
-            // One of two is down.
+            // One of two nodes is down.
             (2, [1, 1, 0], true, true),
             (3, [1, 2, 0], false, true),
             (100, [50, 40, 0], true, true),

@@ -1,4 +1,4 @@
-//! Sizes and states that are read when asked, and the registry of this binary.
+//! Sizes and states that are read when metrics are scraped, and the registry of this binary.
 
 use std::{fmt, time::Duration};
 
@@ -15,11 +15,10 @@ use crate::{
     store::{Remembered, State},
 };
 
-/// The ages that are reported, by the percentage of nodes that have a younger sample. There is a
-/// series for each of these, and none for each node.
+/// The percentiles of ages that are reported. There is a series for each percentile, and none for each node.
 const QUANTILES: [(&str, usize); 4] = [("0.5", 50), ("0.9", 90), ("0.99", 99), ("1", 100)];
 
-/// Registers what is known of the store and the catalog.
+/// Registers the metrics of the store and the catalog.
 pub(crate) fn register(registry: &mut Registry, known: Known) {
     registry.register_collector(Box::new(Sizes(known)));
 }
@@ -136,7 +135,7 @@ fn encode_ages(
     Ok(())
 }
 
-/// The age that this many percent of the sorted `ages` do not pass.
+/// The age that this percentage of the sorted `ages` does not exceed.
 fn at_percent(ages: &[Duration], percent: usize) -> Option<Duration> {
     let rank = (ages.len() * percent).div_ceil(100);
     ages.get(rank.saturating_sub(1)).copied()

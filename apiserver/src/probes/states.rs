@@ -1,5 +1,4 @@
-//! What became of each node, in the log: one line for each change of state, and
-//! one for all if there are many.
+//! Logs the states of nodes: one line for each change, and one line for all if there are many.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,12 +15,11 @@ use crate::{
     store::{Report, State},
 };
 
-/// How often nodes are looked at. Each look asks the store for every node, and a
-/// state lasts for many seconds.
+/// How often nodes are checked. Each check reads every node, and a state lasts for many seconds.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// This many lines are written in a [`SPAN`]. What changes beyond is summed up at
-/// its end: with a whole pool of nodes the first say enough.
+/// The most lines in a [`SPAN`]. Other changes are counted in one line at its end. With a whole pool of nodes the first
+/// lines say enough.
 const LINES: usize = 20;
 const SPAN: Duration = Duration::from_mins(1);
 
@@ -90,7 +88,7 @@ fn log_summary(suppressed: usize, watch: &Watch) {
     );
 }
 
-/// A node became something else.
+/// A node has changed its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change {
     node: NodeName,
@@ -98,19 +96,19 @@ struct Change {
     state: State,
 }
 
-/// What was seen of all nodes. Pure: the date is an argument.
+/// The last states of all nodes. Pure: the date is an argument.
 #[derive(Debug, Default)]
 struct Watch {
     known: HashMap<NodeName, State>,
-    /// When the span began, and what it had so far.
+    /// When the span began, and its changes so far.
     span: Option<Timestamp>,
     logged: usize,
     suppressed: usize,
 }
 
 impl Watch {
-    /// Takes in how all nodes are now. Returns the changes to tell one by one, and
-    /// how many others there were in a span that is over.
+    /// Takes the current states. Returns the changes to log one by one, and the number of other changes in a span that
+    /// has ended.
     fn changes(&mut self, seen: &[(NodeName, State)], now: Timestamp) -> (Vec<Change>, usize) {
         let over = self
             .span
@@ -129,8 +127,7 @@ impl Watch {
                 continue;
             }
             self.known.insert(node.clone(), *state);
-            // A node begins without metrics, and that they are not complete yet
-            // is the way to having them.
+            // A node begins without metrics. Then `incomplete` is no news, because it leads to `served`.
             let before = before.unwrap_or(State::Unreported);
             let begins = before == State::Unreported && *state == State::Incomplete;
             if before == *state || begins {
@@ -192,7 +189,7 @@ mod tests {
         assert_eq!(changes(&mut watch, &next, 3), [""; 0]);
         let next = [("n2", Failing)];
         assert_eq!(changes(&mut watch, &next, 4), ["n2: late to failing"]);
-        // One that went and came back begins again.
+        // A node that was deleted and created again begins again.
         let next = [("n1", Served), ("n2", Failing)];
         assert_eq!(changes(&mut watch, &next, 5), ["n1: unreported to served"]);
     }
