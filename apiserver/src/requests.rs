@@ -1,5 +1,4 @@
-//! What holds for every request, whatever it asks for: limits, counters, and the end of the
-//! process.
+//! What every request needs, whatever its path: limits, counters, and the end of the process.
 
 pub(crate) mod limits;
 pub(crate) mod metrics;

@@ -1,5 +1,4 @@
-//! What limits requests: how many there are at a time, how long they take, and
-//! what becomes of them at the end of the process
+//! Limits of requests: how many are in flight, how long they take, and how they end with the process
 //! (docs/parity.md#flags-about-requests, docs/parity.md#stopping).
 
 mod room;
@@ -26,7 +25,7 @@ pub(crate) use self::room::tenant_of;
 use self::room::{Room, Taken};
 use crate::k8s::status::{Details, Status};
 
-/// What the flags say.
+/// The values of the flags.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// `--max-requests-inflight`
@@ -37,11 +36,11 @@ pub(crate) struct Settings {
     pub(crate) goaway_chance: f64,
 }
 
-/// How long a peer may take to read an answer that is not what it asked for: these are
-/// short, strangers get them, and they have no place.
+/// How long a peer may take to read an answer that refuses its request. These answers are short, strangers get them,
+/// and they have no permit.
 const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
-/// The limits, in force. Cheap to clone.
+/// The limits. Cheap to clone; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits(Arc<Inner>);
 
@@ -52,44 +51,42 @@ struct Inner {
     /// The paths of probes and metrics. Without an answer the kubelet would end this process, and
     /// an operator could not see why. Only these exact paths: a caller can append anything to them.
     exempt: Vec<String>,
-    /// No new request is answered from then on.
+    /// When it is cancelled, new requests are refused.
     refusing: CancellationToken,
     in_flight: TaskTracker,
 }
 
-/// A place among the requests that are answered. Handed on with the response, so
-/// that it is kept until the last of the body is sent.
+/// The permit of a request in flight. The response has it until the last byte of its body is sent.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestPermit {
     taken: Option<Arc<Taken>>,
 }
 
-/// Marks a response that goes on until this moment, whatever `--request-timeout` says,
-/// and takes no place among those that are answered. Its sender limits their number,
-/// and ends them with the process. At this moment they end also where the peer reads
-/// nothing.
+/// Marks a response that may last until this time, whatever `--request-timeout` is, and needs no permit. The handler
+/// that sends it limits the number of such responses, and ends them with the process. At this time the response ends
+/// even if the peer does not read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LongRunning(pub(crate) Instant);
 
-/// Who asks for something that goes on: each has so much of that.
+/// The caller of a long-running request. Each caller has its own limit of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(pub(crate) Arc<str>);
 
-/// There is no place.
+/// There is no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Busy;
 
 /// The users whose answers may be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whose {
-    /// Of the one who needs room.
+    /// Only answers of the tenant that needs room.
     Own,
-    /// Of every tenant that may have to make room for that one.
+    /// Answers of every tenant.
     Anybody,
 }
 
 impl Limits {
-    /// Limits for all requests but those to `exempt`, until `refusing`.
+    /// Limits for all requests except those to `exempt`, until `refusing` is cancelled.
     pub(crate) fn new(
         settings: Settings,
         exempt: Vec<String>,
@@ -104,11 +101,11 @@ impl Limits {
         }))
     }
 
-    /// A place for a request of `user` to `path`; `privileged` callers always get one.
+    /// A permit for a request of `user` to `path`. `privileged` callers always get one.
     ///
     /// # Errors
     ///
-    /// There is none, or the user has its share.
+    /// All permits are taken, or the user has its share.
     pub(crate) fn enter(
         &self,
         path: &str,
@@ -117,7 +114,7 @@ impl Limits {
     ) -> Result<RequestPermit, Busy> {
         let taken = match self.0.room.as_ref().filter(|_| !self.is_exempt(path)) {
             None => None,
-            // They need no permit, so no answer is dropped for them.
+            // They do not depend on a free permit, so no answer is dropped for them.
             Some(room) if privileged => room.take_free(user),
             Some(room) => Some(room.take(user)?),
         };
@@ -126,24 +123,23 @@ impl Limits {
         })
     }
 
-    /// Drops an answer that is not read, for one to `tenant`. False if there is none.
+    /// Drops an answer that is not read, to make room for one to `tenant`. Returns whether there was one.
     pub(crate) fn make_room(&self, tenant: &str, whose: Whose) -> bool {
         let room = self.0.room.as_ref();
         room.is_some_and(|room| room.make_room_for(tenant, whose))
     }
 
-    /// When no request is in flight, of those that came before
-    /// `refusing`.
+    /// Waits until all requests that began before `refusing` are answered.
     pub(crate) async fn drained(&self) {
         self.0.in_flight.close();
         self.0.in_flight.wait().await;
     }
 
-    /// What a request to `path` holds until it is answered.
+    /// Counts a request to `path` as in flight until the result is dropped.
     ///
     /// # Errors
     ///
-    /// It comes too late.
+    /// The frontend refuses new requests.
     fn begin(&self, path: &str) -> Result<Option<TaskTrackerToken>, Busy> {
         if self.is_exempt(path) {
             Ok(None)
@@ -158,7 +154,7 @@ impl Limits {
         self.0.exempt.iter().any(|exempt| exempt == path)
     }
 
-    /// Whether this request is the last on its connection, by chance.
+    /// Whether this request is randomly chosen to be the last on its connection.
     fn is_last(&self, version: Version) -> bool {
         let chance = self.0.settings.goaway_chance;
         if chance <= 0.0 || version != Version::HTTP_2 {
@@ -171,7 +167,7 @@ impl Limits {
     }
 }
 
-/// The layer around all others.
+/// The outermost layer of the limits.
 pub(crate) async fn bound(
     State(limits): State<Limits>,
     mut request: Request,
@@ -223,7 +219,7 @@ pub(crate) async fn bound(
     response
 }
 
-/// What an answer holds until it was sent.
+/// What an answer keeps until it is sent.
 #[derive(Clone)]
 struct Answered {
     limits: Limits,
@@ -234,8 +230,8 @@ struct Answered {
     _in_flight: Option<TaskTrackerToken>,
 }
 
-/// The layer around all those that change what is sent: what an answer holds, it
-/// holds to the last byte that is really sent.
+/// The layer outside of all layers that change the body. So an answer keeps its permit until the last byte is really
+/// sent.
 pub(crate) async fn hold(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let Some(answered) = response.extensions_mut().remove::<Answered>() else {
@@ -243,7 +239,7 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
     };
     response.map(|body| {
         let (version, deadline) = (answered.version, answered.deadline);
-        // Without a place it makes room for none.
+        // An answer without a permit cannot make room.
         let taken = answered
             .permit
             .as_ref()
@@ -261,15 +257,14 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
 const SHUTTING_DOWN: &str = "The apiserver is shutting down, please try again later.";
 const TOO_MANY: &str = "Too many requests, please try again later.";
 
-/// 429, for a second.
+/// 429 with `Retry-After: 1`.
 impl IntoResponse for Busy {
     fn into_response(self) -> Response {
         too_many(TOO_MANY, 1)
     }
 }
 
-/// The words are those of k8s.io/apiserver; there they are bare text, here a
-/// Status.
+/// The text is that of k8s.io/apiserver, which sends it as plain text. Here it is a Status.
 fn too_many(message: &str, seconds: u32) -> Response {
     let status = Status {
         message: message.to_owned(),
@@ -375,13 +370,13 @@ mod tests {
         let enter = |user| limits.enter("/apis", user, false);
         let jane = [enter("jane").unwrap(), enter("jane").unwrap()];
         assert_eq!(enter("jane").unwrap_err(), Busy);
-        // What is refused takes nothing from the others.
+        // A refused request takes no permit from other users.
         let others = ["a", "b", "c"].map(|user| [enter(user).unwrap(), enter(user).unwrap()]);
         assert_eq!(enter("d").unwrap_err(), Busy);
         drop(jane);
         enter("jane").unwrap();
         drop(others);
-        // The service accounts of a namespace count as one.
+        // All ServiceAccounts of a namespace count as one tenant.
         let [first, second, third] =
             ["a", "b", "c"].map(|name| format!("system:serviceaccount:shop:{name}"));
         let kept = [enter(&first).unwrap(), enter(&second).unwrap()];

@@ -1,10 +1,8 @@
-//! What the API counts about requests: the families of k8s.io/apiserver
-//! `endpoints/metrics/metrics.go`, with its names, labels and buckets, because
-//! dashboards and service level rules are written for them
-//! (docs/parity.md#metrics).
+//! Metrics of requests to the API: the families of k8s.io/apiserver `endpoints/metrics/metrics.go`, with their names,
+//! labels and buckets, because dashboards and service level rules use them (docs/parity.md#metrics).
 //!
-//! Unlike upstream, refused requests are counted, too. Nothing that a client chooses freely becomes a
-//! label: unknown paths, groups and methods have one label value together.
+//! Unlike upstream, refused requests are counted, too. No value that a client can choose freely becomes a label:
+//! unknown paths, groups and methods share one label value.
 
 use std::{
     pin::Pin,
@@ -31,7 +29,7 @@ use tracing::{Instrument as _, Span, debug, debug_span, field};
 
 use crate::k8s::resource::{Resource, Resources, Version};
 
-/// Counters of requests. Cheap to clone; all clones count together.
+/// Counters of requests. Cheap to clone; clones share their counters.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestMetrics(Arc<Families>);
 
@@ -47,7 +45,7 @@ struct Families {
     terminated: Family<Terminated, Counter>,
 }
 
-/// What a request is for, in the labels of upstream.
+/// The target of a request, as upstream's labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Target {
     component: &'static str,
@@ -106,8 +104,7 @@ fn sizes() -> Histogram {
 }
 
 impl RequestMetrics {
-    /// Registers the counters; names and help texts exist only here. Requests for `resources`
-    /// are counted by these.
+    /// Registers the counters. Names and help texts exist only here. Requests for `resources` have their own labels.
     pub(crate) fn register(registry: &mut Registry, resources: Resources) -> Self {
         let in_flight = Family::<Kind, Gauge>::default();
         let of = |request_kind| in_flight.get_or_create_owned(&Kind { request_kind });
@@ -175,7 +172,7 @@ impl RequestMetrics {
 }
 
 impl Families {
-    /// What never happened is 0: a rule must not wait for the first time.
+    /// Creates each series at 0, because a rule must not wait for the first event.
     fn start_at_zero(&self) {
         for (version, resource) in self.resources.iter() {
             let target = Target {
@@ -199,12 +196,12 @@ impl Families {
         self.total.get_or_create(&counted).inc();
         let timed = Timed { dry_run, target };
         self.seconds.get_or_create(&timed).observe(took);
-        // The length of a watch says nothing about how fast requests are answered.
+        // The duration of a watch says nothing about the speed of answers.
         if target.verb != "WATCH" {
             self.sli_seconds.get_or_create(&target).observe(took);
         }
         if matches!(target.verb, "GET" | "LIST") {
-            // Up to 4 GB, which is four times the last bound.
+            // The maximum is 4 GB, which is four times the last limit.
             let sent = f64::from(u32::try_from(sent).unwrap_or(u32::MAX));
             self.sizes.get_or_create(&target).observe(sent);
         }
@@ -237,7 +234,7 @@ pub(crate) async fn measure(
     response.map(|body| Body::new(Measured { body, in_flight }))
 }
 
-/// A request that is counted when this is dropped, if it got an answer.
+/// A request. It is counted when this is dropped, if it got an answer.
 #[derive(Debug)]
 struct InFlight {
     metrics: RequestMetrics,
@@ -263,7 +260,7 @@ impl Drop for InFlight {
     }
 }
 
-/// A body that knows how much of it was sent.
+/// A body that counts its sent bytes.
 #[derive(Debug)]
 struct Measured {
     body: Body,
@@ -296,7 +293,7 @@ impl http_body::Body for Measured {
     }
 }
 
-/// Paths that are no resources and have a label value of their own.
+/// Paths without a resource that have their own label value.
 const PATHS: [&str; 9] = [
     "/healthz",
     "/livez",
@@ -344,7 +341,7 @@ impl Target {
         Self { verb, ..target }
     }
 
-    /// `path` below `/apis/`, if it is one of `resources`. The verb is left open.
+    /// `path` below `/apis/`, if it is one of `resources`. The verb is not set.
     fn resource(path: &str, resources: &Resources) -> Option<Self> {
         let mut segments = path.split('/');
         let (group, version) = (segments.next()?, segments.next()?);
@@ -390,7 +387,7 @@ fn verb(method: &Method) -> &'static str {
     }
 }
 
-/// As apimachinery reads a flag: there, and neither `0` nor `false`.
+/// Reads the flag like apimachinery: it is set unless it is missing, `0` or `false`.
 fn is_watch(uri: &Uri) -> bool {
     let mut pairs = uri.query().unwrap_or_default().split('&');
     pairs.any(|pair| match pair.split_once('=').unwrap_or((pair, "")) {

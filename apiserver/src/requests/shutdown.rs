@@ -1,5 +1,5 @@
-//! How a frontend ends: first it says so, then it goes on for a while, then it
-//! stops (docs/parity.md#stopping, docs/decisions/0016-serving.md).
+//! How a frontend ends. First `/readyz` fails, then it goes on for a while, then it stops (docs/parity.md#stopping,
+//! docs/decisions/0016-serving.md).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tracing::info;
 
 use super::limits::Limits;
 
-/// What the flags say.
+/// The values of the flags.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     /// `--shutdown-delay-duration`
@@ -20,21 +20,21 @@ pub(crate) struct Pace {
     pub(crate) grace: Duration,
 }
 
-/// The steps, each a token that is cancelled when it begins.
+/// The steps. Each is a token that is cancelled when the step begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Steps {
-    /// `/readyz` fails; all else goes on.
+    /// `/readyz` fails. Everything else goes on.
     pub(crate) leaving: CancellationToken,
     /// New requests are answered with 429.
     pub(crate) refusing: CancellationToken,
-    /// What goes on until it is ended is ended.
+    /// Long-running requests end.
     pub(crate) ending: CancellationToken,
-    /// Sockets are closed, requests in flight finished.
+    /// Sockets are closed. Requests in flight are finished.
     pub(crate) stop: CancellationToken,
 }
 
 impl Steps {
-    /// None has begun, but perhaps `stop`.
+    /// No step has begun, except perhaps `stop`.
     pub(crate) fn to(stop: CancellationToken) -> Self {
         Self {
             leaving: CancellationToken::new(),
@@ -44,12 +44,12 @@ impl Steps {
         }
     }
 
-    /// Whether the first has begun.
+    /// Whether the first step has begun.
     pub(crate) fn is_leaving(&self) -> bool {
         self.leaving.is_cancelled() || self.stop.is_cancelled()
     }
 
-    /// Takes the steps after the first. Ends once the last has begun.
+    /// Takes the steps after the first one. Returns when the last one has begun.
     pub(crate) async fn take(self, pace: Pace, limits: Limits) {
         let Self {
             leaving,
@@ -64,7 +64,7 @@ impl Steps {
             if pace.send_retry_after {
                 refusing.cancel();
                 ending.cancel();
-                // Whether they are done or out of time: the server finds out.
+                // The server handles both cases: all requests are finished, or the time is over.
                 drop(timeout(pace.grace, limits.drained()).await);
             }
         };

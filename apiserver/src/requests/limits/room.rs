@@ -1,4 +1,4 @@
-//! How many requests are answered at a time, and which of them have to make room.
+//! Permits for requests in flight, and which answers are dropped to make room.
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc, time::Duration};
 
@@ -8,23 +8,21 @@ use tributary_runtime::serve::Sending;
 
 use super::{Busy, Whose};
 
-/// One tenant may have this part of all places: a quarter.
+/// One tenant may have one part in this many of all permits: a quarter.
 const USER_SHARE: usize = 4;
 
-/// An answer may be dropped for another request when the peer took nothing of it for
-/// this long.
+/// An answer may be dropped for another request if the peer has read nothing of it for this long.
 const UNTAKEN: Duration = Duration::from_secs(1);
 
-/// The same, if its tenant has more places than the one who asks would have.
+/// The same, if its tenant has more permits than the tenant of the request would have.
 const UNTAKEN_OF_MANY: Duration = Duration::from_millis(100);
 
-/// How the names of service accounts begin; the namespace is next.
+/// The prefix of the names of ServiceAccounts. The namespace follows.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
-/// All places. An answer keeps its place until the peer has taken it, and a peer may
-/// take nothing; so each tenant has a share, and what is not taken makes room. A tenant
-/// is a user, or a namespace with all its service accounts: a tenant that may create one can
-/// create any number.
+/// All permits. An answer keeps its permit until the peer has read it, and a peer may read nothing. So each tenant has
+/// a share, and unread answers make room. A tenant is a user, or a namespace with all its ServiceAccounts, because a
+/// tenant that may create one ServiceAccount can create any number.
 #[derive(Debug)]
 pub(super) struct Room {
     per_user: usize,
@@ -34,9 +32,9 @@ pub(super) struct Room {
 #[derive(Debug)]
 struct Places {
     free: usize,
-    /// How many places each tenant has. Tenants without any are not kept.
+    /// The permits of each tenant. Tenants without any are removed.
     of_tenants: HashMap<Arc<str>, usize>,
-    /// The answers that keep a place, and some that are over.
+    /// The answers that have a permit, and some that have ended.
     answers: Vec<Answer>,
 }
 
@@ -46,27 +44,27 @@ struct Answer {
     sending: Sending,
 }
 
-/// An answer that its peer leaves untaken.
+/// An answer that its peer does not read.
 #[derive(Clone, Copy, Debug)]
 struct Untaken {
-    /// How many places its tenant has.
+    /// The number of permits of its tenant.
     permits: usize,
     since: Instant,
 }
 
-/// A place of a tenant; given back when this is dropped.
+/// A permit of a tenant. It is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     room: Arc<Room>,
     tenant: Arc<str>,
 }
 
-/// Why there is no place.
+/// Why there is no permit.
 #[derive(Clone, Copy, Debug)]
 enum Full {
     /// The tenant has its share.
     Share,
-    /// All are taken. The tenant has that many.
+    /// All are taken. The tenant has this many.
     All(usize),
 }
 
@@ -82,8 +80,7 @@ impl Room {
         })
     }
 
-    /// A place for a request of `user`, which may take that of an answer that is not
-    /// taken.
+    /// A permit for a request of `user`. It may take the permit of an answer that is not read.
     ///
     /// # Errors
     ///
@@ -99,15 +96,15 @@ impl Room {
         Ok(self.taken(tenant))
     }
 
-    /// The same, and no answer is dropped for it.
+    /// The same, but no answer is dropped for it.
     pub(super) fn take_free(self: &Arc<Self>, user: &str) -> Option<Taken> {
         let tenant: Arc<str> = tenant_of(user).into();
         let taken = self.lock().take(&tenant, self.per_user);
         taken.is_ok().then(|| self.taken(tenant))
     }
 
-    /// Drops an answer that is not read, for the memory of an answer to `tenant`: one of
-    /// its own, or of any tenant. False if there is none.
+    /// Drops an answer that is not read, to make room in memory for an answer to `tenant`. Returns whether there was
+    /// one. `whose` says whose answers may be dropped.
     pub(super) fn make_room_for(&self, tenant: &str, whose: Whose) -> bool {
         let full = match whose {
             Whose::Own => Full::Share,
@@ -123,12 +120,12 @@ impl Room {
         }
     }
 
-    /// Lets go of an answer, if there is one that may go: where the tenant has its share
-    /// one of its own, else of the tenant that has most.
+    /// Drops an answer, if one may be dropped. If the tenant has its share, it is one of its own answers, and otherwise
+    /// one of the tenant with most permits.
     fn make_room(&self, full: Full, tenant: &str) -> bool {
         let now = Instant::now();
-        // An answer that is over gives its place back, which locks: so nothing is asked
-        // of answers while the lock is held.
+        // An answer that ends releases its permit, which takes the lock. So no method of an answer is called while the
+        // lock is held.
         let answers = self.lock().answers.clone();
         let untaken = answers.iter().filter_map(|answer| {
             let since = answer.sending.untaken_since()?;
@@ -152,7 +149,7 @@ impl Room {
     pub(super) fn sends(&self, sending: Sending, taken: &Taken) {
         let tenant = Arc::clone(&taken.tenant);
         let answers = &mut self.lock().answers;
-        // As often as its size doubles, so that each costs little.
+        // This happens whenever the size has doubled, so the cost for each answer is small.
         if answers.len() == answers.capacity() {
             answers.retain(|answer| !answer.sending.is_over());
         }
@@ -171,7 +168,7 @@ impl Places {
 
     fn take(&mut self, tenant: &Arc<str>, per_user: usize) -> Result<(), Full> {
         let has = self.of(tenant);
-        // First, so that a tenant with a full share takes nothing from others.
+        // This is checked first, so that a tenant with a full share makes no other answer be dropped.
         if has >= per_user {
             return Err(Full::Share);
         }
@@ -197,7 +194,7 @@ impl Drop for Taken {
 }
 
 impl Untaken {
-    /// Whether it may be dropped `now` for a tenant that has `permits`.
+    /// Whether it may be dropped `now` for a tenant that has this many `permits`.
     fn may_go_for(self, permits: usize, now: Instant) -> bool {
         let has_more = self.permits > permits.saturating_add(1);
         let after = if has_more { UNTAKEN_OF_MANY } else { UNTAKEN };
@@ -205,7 +202,7 @@ impl Untaken {
     }
 }
 
-/// Whose share the requests of `user` take from.
+/// The tenant to which the requests of `user` count.
 pub(crate) fn tenant_of(user: &str) -> &str {
     let account = user.strip_prefix(SERVICE_ACCOUNT);
     match account.and_then(|account| account.split_once(':')) {
@@ -252,10 +249,10 @@ mod tests {
             let now = since + Duration::from_millis(ms);
             Untaken { permits, since }.may_go_for(for_places, now)
         };
-        // Two places against none: with one more, the other still has less.
+        // Two permits against none: with one more, the second tenant still has fewer.
         assert_eq!([99, 100, 999].map(|ms| goes(2, 0, ms)), [false, true, true]);
         assert_eq!([99, 100, 999].map(|ms| goes(9, 7, ms)), [false, true, true]);
-        // It would have as many, or has more already.
+        // With one more, the second tenant has as many or more.
         for (permits, for_places) in [(1, 0), (9, 8), (2, 9)] {
             let at = [100, 999, 1_000];
             let goes = at.map(|ms| goes(permits, for_places, ms));

@@ -101,7 +101,7 @@ fn what_a_client_makes_up_is_no_label() {
     assert_eq!(labels("BREW", "/metrics")[0], "other");
 }
 
-/// What is shown after a request to `uri`, whose answer is `body`.
+/// The metrics after a request to `uri` with the answer `body`.
 async fn shown(uri: &str, code: u16, body: &'static str) -> String {
     let mut registry = Registry::default();
     let metrics = RequestMetrics::register(&mut registry, resources());
