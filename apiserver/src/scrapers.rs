@@ -1,6 +1,6 @@
-//! What a frontend knows of scrapers, and what it wants of them.
+//! What a frontend knows about scrapers, and what it wants from them.
 //!
-//! Both are written by the bus and by the API, and neither knows the other.
+//! The bus and the API use both. Neither of them uses the other.
 
 pub mod demand;
 pub mod node_roles;

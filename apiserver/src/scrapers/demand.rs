@@ -1,9 +1,8 @@
-//! Which nodes have pods that an autoscaler reads: scrapers scrape these more
-//! often (docs/decisions/0031-fresh-where-autoscalers-read.md).
+//! Which nodes have pods that an autoscaler reads. Scrapers scrape these nodes more often
+//! (docs/decisions/0031-fresh-where-autoscalers-read.md).
 //!
-//! An autoscaler asks for the same pods again and again, by a label selector or by
-//! name. A list of everything, which dashboards ask for, says nothing of where fresh
-//! numbers are needed, and a question that is asked once is a person's.
+//! An autoscaler repeats the same query for pods, with a label selector or a name. A list of all pods, which dashboards
+//! read, does not show which nodes matter. A query that is not repeated comes from a person.
 
 use std::{
     collections::HashMap,
@@ -21,45 +20,44 @@ use tokio_util::sync::CancellationToken;
 use tributary_model::NodeName;
 use tributary_proto::limits::WANTED_NODES;
 
-/// A question counts when it was asked before within this time: by the slowest
-/// autoscaler, whose questions are spread over several frontends.
+/// A query counts if the same query came within this time before. The time fits the slowest autoscaler, whose queries
+/// are spread over several frontends.
 const AGAIN_WITHIN: Duration = Duration::from_mins(5);
 
-/// For how long after a question the nodes of its pods are wanted.
+/// How long the nodes of its pods are wanted fresh after a query.
 const WANTED_FOR: Duration = Duration::from_mins(1);
 
-/// Questions that are remembered. A cluster has fewer autoscalers.
+/// The most queries that are remembered. A cluster has fewer autoscalers.
 const QUESTIONS: usize = 8_192;
 
-/// How often scrapers get a message, and for how long it counts, which is longer, so
-/// that a message that is late changes nothing.
+/// How often scrapers get a message. It is valid for longer than that, so a late message changes nothing.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 const TELL_FOR: Duration = Duration::from_secs(15);
 
-/// Nodes that become wanted within this time are in one message.
+/// Nodes that become wanted within this time are sent in one message.
 const TOGETHER: Duration = Duration::from_millis(250);
 
 /// The message to each stream.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wish {
-    /// The nodes, of which there may be none.
+    /// The nodes, perhaps none.
     pub(crate) nodes: Arc<[NodeName]>,
     /// For how long they are wanted.
     pub(crate) lasts: Duration,
 }
 
-/// A question about pods.
+/// A query for pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Question<'a> {
-    /// Who asks.
+    /// The user.
     pub(crate) user: &'a str,
-    /// Where.
+    /// The namespace.
     pub(crate) namespace: Option<&'a str>,
     /// A query with a label selector, or the name of a pod.
     pub(crate) which: &'a str,
 }
 
-/// Which nodes are wanted fresh. Cheap to clone.
+/// The nodes for which fresh samples are wanted. Cheap to clone; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Demand(Arc<Inner>);
 
@@ -67,22 +65,21 @@ pub struct Demand(Arc<Inner>);
 struct Inner {
     hashes: RandomState,
     state: Mutex<State>,
-    /// A node is wanted that was not.
+    /// Notified when another node becomes wanted.
     more: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// When each question was asked last, by a hash of it: questions are as long as
-    /// those who ask like.
+    /// When each query came last, by its hash, because callers choose the length of queries.
     questions: HashMap<u64, Instant>,
     /// Until when each node is wanted.
     nodes: HashMap<NodeName, Instant>,
 }
 
 impl Demand {
-    /// Takes in a question that is asked `now`. Whether the nodes of its pods are
-    /// wanted, because it is asked again and again.
+    /// Records a query at the time `now`. Returns whether the nodes of its pods are wanted, because the query is
+    /// repeated.
     pub(crate) fn asked(&self, question: Question<'_>, now: Instant) -> bool {
         let question = self.0.hashes.hash_one(question);
         let mut state = self.lock();
@@ -100,7 +97,7 @@ impl Demand {
         false
     }
 
-    /// Wants `nodes` fresh for a while from `now` on.
+    /// Makes `nodes` wanted for a while from `now` on.
     pub(crate) fn want<'a, I>(&self, nodes: I, now: Instant)
     where
         I: IntoIterator<Item = &'a NodeName>,
@@ -122,7 +119,7 @@ impl Demand {
         }
     }
 
-    /// The message for scrapers `now`.
+    /// The message for scrapers at the time `now`.
     fn wish(&self, now: Instant) -> Wish {
         let nodes = &mut self.lock().nodes;
         nodes.retain(|_, until| now < *until);
@@ -139,8 +136,8 @@ impl Demand {
     }
 }
 
-/// Tells every stream which nodes are wanted, until `stop`: soon after there are
-/// more, and again and again as long as there are any.
+/// Sends every stream the wanted nodes, until `stop`: soon after another node becomes wanted, and regularly as long as
+/// there are any.
 pub(crate) async fn tell(demand: Demand, wishes: watch::Sender<Wish>, stop: CancellationToken) {
     let mut next = Instant::now() + TELL_EVERY;
     loop {
@@ -152,7 +149,7 @@ pub(crate) async fn tell(demand: Demand, wishes: watch::Sender<Wish>, stop: Canc
         let now = Instant::now();
         next = now + TELL_EVERY;
         let wish = demand.wish(now);
-        // Scrapers notice by themselves when the last one is over.
+        // Scrapers notice themselves when the last message is no longer valid.
         if !wish.nodes.is_empty() {
             wishes.send_replace(wish);
         }
@@ -200,7 +197,7 @@ mod tests {
             assert!(!demand.asked(question(&n.to_string()), Instant::now()));
         }
         assert_eq!(demand.lock().questions.len(), 8_192);
-        // Those of long ago make room.
+        // Old queries are forgotten.
         advance(Duration::from_mins(5)).await;
         assert!(!demand.asked(question("another"), Instant::now()));
         assert_eq!(demand.lock().questions.len(), 1);

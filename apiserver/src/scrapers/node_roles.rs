@@ -1,7 +1,7 @@
-//! Who scrapes which node, in the words of the publishers.
+//! The roles of scrapers for nodes, as publishers report them.
 //!
-//! For people: nothing that is served depends on it. Roles are kept as long as the
-//! stream of their publisher, so each name that is shown is that of a connected scraper.
+//! They are for operators: no metrics depend on them. Roles are kept while the stream of their publisher is open, so
+//! each name belongs to a connected scraper.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -17,56 +17,56 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use tributary_model::NodeName;
 use tributary_proto::limits::NODES_PER_STREAM;
 
-/// What a publisher is to a node.
+/// The role of a publisher for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// It scrapes the node.
     Owner,
-    /// It will if the owners do not deliver.
+    /// It scrapes the node if the owners do not deliver.
     Standby,
-    /// The node is another's now, and it goes on for a moment.
+    /// The former owner. It scrapes the node for two more resolutions.
     Leaving,
     /// It scrapes the node because the owners do not deliver.
     Rescuer,
 }
 
-/// The publishers that have something to do with a node, by name.
+/// The publishers that have a role for a node, by name.
 ///
 /// # Invariants
 ///
-/// Each list is sorted, and holds a name once.
+/// Each list is sorted and has each name once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrapers {
-    /// Who scrapes it.
+    /// The scrapers that own it.
     pub owners: Vec<Arc<str>>,
-    /// Who will if those fail.
+    /// The scrapers that stand by.
     pub standby: Vec<Arc<str>>,
-    /// Who does for a moment yet.
+    /// Its former owners.
     pub leaving: Vec<Arc<str>>,
-    /// Who does because the owners do not deliver.
+    /// The scrapers that rescue it.
     pub rescuers: Vec<Arc<str>>,
 }
 
-/// What a publisher says of itself.
+/// What a publisher reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publisher {
     /// Its name.
     pub source: Arc<str>,
-    /// Its version; empty if it does not say it.
+    /// Its version. Empty if it reports none.
     pub version: Arc<str>,
-    /// The group of those that share their nodes; empty for the default one.
+    /// Its group. Empty for the default one.
     pub group: Arc<str>,
-    /// Different for every start of its process; empty if it does not say it.
+    /// Differs for every start of its process. Empty if it reports none.
     pub instance: Arc<str>,
     /// How often it scrapes each node.
     pub resolution: Duration,
 }
 
-/// What all publishers say. Cheap to clone.
+/// The reports of all publishers. Cheap to clone; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct NodeRoles {
     said: Arc<RwLock<HashMap<NodeName, Vec<Claim>>>>,
-    /// By stream, in the order in which they began.
+    /// The publishers by stream, in the order in which the streams began.
     present: Arc<RwLock<BTreeMap<u64, Publisher>>>,
     streams: Arc<AtomicU64>,
 }
@@ -86,8 +86,8 @@ struct Claim {
     may: May,
 }
 
-/// Whether a publisher may speak of a node, as things are when it is asked for:
-/// labels of nodes change, and the first claims come before nodes are listed.
+/// Whether a publisher may publish a node. This is checked when roles are read, because labels of nodes change, and the
+/// first roles arrive before nodes are listed.
 #[derive(Clone)]
 struct May(Arc<dyn Fn(&str) -> bool + Send + Sync>);
 
@@ -97,11 +97,11 @@ impl fmt::Debug for May {
     }
 }
 
-/// What one stream says. Dropping it takes that back.
+/// The roles that one stream reports. Dropping it removes them.
 ///
 /// # Invariants
 ///
-/// `nodes` are those of which something is said, at most [`NODES_PER_STREAM`].
+/// `nodes` are the nodes with a role, at most [`NODES_PER_STREAM`].
 #[derive(Debug)]
 pub struct StreamRoles {
     node_roles: NodeRoles,
@@ -112,7 +112,7 @@ pub struct StreamRoles {
 }
 
 impl NodeRoles {
-    /// Takes in that `publisher` is connected.
+    /// Records that `publisher` is connected, until the result is dropped.
     pub fn arrived(&self, publisher: Publisher) -> Present {
         let stream = self.streams.fetch_add(1, Ordering::Relaxed);
         self.present_mut().insert(stream, publisher);
@@ -122,7 +122,7 @@ impl NodeRoles {
         }
     }
 
-    /// Who is connected, once for each stream, in the order in which they came.
+    /// The connected publishers, once for each stream, in the order in which the streams began.
     pub fn publishers(&self) -> Vec<Publisher> {
         let present = self.present.read();
         present.values().cloned().collect()
@@ -132,12 +132,12 @@ impl NodeRoles {
         self.present.write()
     }
 
-    /// A place for what the publisher `source` says on one stream, of any node.
+    /// The roles of one stream of the publisher `source`, for any node.
     pub fn stream_roles(&self, source: Arc<str>) -> StreamRoles {
         self.stream_roles_among(source, |_| true)
     }
 
-    /// The same. Roles count for nodes that the publisher `may` publish when they are read.
+    /// The same, but a role counts only while the publisher `may` publish the node.
     pub fn stream_roles_among(
         &self,
         source: Arc<str>,
@@ -152,7 +152,7 @@ impl NodeRoles {
         }
     }
 
-    /// Who has to do with `node`.
+    /// The scrapers with a role for `node`.
     pub fn of(&self, node: &str) -> Scrapers {
         let mut scrapers = Scrapers::default();
         let said = self.said.read();
@@ -164,7 +164,7 @@ impl NodeRoles {
                 Role::Leaving => &mut scrapers.leaving,
                 Role::Rescuer => &mut scrapers.rescuers,
             };
-            // One that redials has two streams for a moment.
+            // A publisher that reconnects has two streams for a moment.
             if let Err(at) = list.binary_search(&claim.source) {
                 list.insert(at, Arc::clone(&claim.source));
             }
@@ -172,7 +172,7 @@ impl NodeRoles {
         scrapers
     }
 
-    /// Whether any publisher reports its roles. Older scrapers and a single one do not.
+    /// Whether any publisher reports its roles. Old scrapers, and a single scraper, do not.
     pub fn any(&self) -> bool {
         let said = self.said.read();
         !said.is_empty()
@@ -184,8 +184,7 @@ impl NodeRoles {
 }
 
 impl StreamRoles {
-    /// Takes in what the publisher is to `nodes`; `None` is no role.
-    /// Returns how many were too many.
+    /// Sets the role of the publisher for `nodes`. `None` removes it. Returns how many nodes were over the limit.
     pub fn take(&mut self, role: Option<Role>, nodes: Vec<NodeName>) -> usize {
         let node_roles = self.node_roles.clone();
         let mut refused = 0;
@@ -212,7 +211,7 @@ impl StreamRoles {
         refused
     }
 
-    /// Of how many nodes something is said.
+    /// The number of nodes with a role.
     pub fn count(&self) -> usize {
         self.nodes.len()
     }
@@ -258,7 +257,7 @@ impl Scrapers {
     }
 }
 
-/// As the end of a sentence: `owned by a and b, rescued by c, d stands by`.
+/// Prints the end of a sentence: `owned by a and b, rescued by c, d stands by`.
 impl fmt::Display for Scrapers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.owners.is_empty() {
@@ -364,7 +363,7 @@ mod tests {
         *allowed.write() = vec!["n1"];
         assert_eq!(node_roles.of("n1").owners, ["a".into()]);
         assert!(node_roles.of("n2").is_empty());
-        // It may give up what it may not have.
+        // A stream may remove a role for a node that it may not publish.
         a.take(None, nodes(&["n2"]));
         *allowed.write() = vec!["n1", "n2"];
         assert!(node_roles.of("n2").is_empty());
