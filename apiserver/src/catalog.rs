@@ -1,13 +1,11 @@
-//! Which nodes and running pods exist, with their labels: what a list lists.
+//! The nodes and running pods that exist, with their labels.
 //!
-//! What the API serves of an object is its name and labels, and a pod's numbers
-//! count only from the node that it is bound to. The rest (managed fields,
-//! annotations, owners) is dropped while it is decoded, in [`watch`] and
-//! [`printed`], so that it is never held.
+//! The API serves the name and labels of an object, and the numbers of a pod only from the node to which it is bound.
+//! [`watch`] and [`printed`] drop the rest (managed fields, annotations, owners) while they decode, so it is never in
+//! memory.
 //!
-//! Both kinds are kept in the order in which they are served. A list is read in
-//! pages that start after a key, so a reader holds the lock for one page, and
-//! the same key continues a list for a client ([`crate::api`]).
+//! Both kinds are sorted in the order in which they are served. A list is read in pages that start after a key. So a
+//! reader holds the lock for one page only, and the same key continues a list for a client ([`crate::api`]).
 
 mod claims;
 mod labels;
@@ -37,10 +35,10 @@ pub(crate) use self::{
 };
 use self::{labels::Interner, pod::Pod, refused::Refused};
 
-/// This many pods are compared with others under one lock.
+/// The most pods that are looked up under one lock.
 const PAGE: usize = 500;
 
-/// What is known of a Node object.
+/// The needed parts of a Node object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeRecord {
     /// Its name.
@@ -49,29 +47,28 @@ pub struct NodeRecord {
     pub labels: Labels,
 }
 
-/// What is known of a running Pod object.
+/// The needed parts of a running Pod object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRecord {
     /// Namespace and name.
     pub key: PodKey,
-    /// The node that it is bound to, which is the one whose numbers count. `None`
-    /// where the API server does not say it.
+    /// The node to which it is bound. Only that node's numbers are served. `None` if the API server does not report it.
     pub node: Option<NodeName>,
     /// Its labels.
     pub labels: Labels,
 }
 
-/// The objects, plain data behind `&mut self`.
+/// The objects. Plain data without a lock.
 #[derive(Debug, Default)]
 struct Records {
     nodes: BTreeMap<NodeName, Arc<NodeRecord>>,
     pods: BTreeSet<Pod>,
-    /// Whether each kind was listed in full once.
+    /// Whether each kind was listed once.
     nodes_synced: bool,
     pods_synced: bool,
 }
 
-/// The objects for many threads. A lock lives and dies inside one call.
+/// The objects for many threads. No lock is held after a call returns.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     records: Arc<RwLock<Records>>,
@@ -90,7 +87,7 @@ impl Catalog {
         self.read(|records| records.pods.get(key).map(|pod| Arc::clone(&pod.record)))
     }
 
-    /// Up to `max` nodes that come after `after`, by name.
+    /// Up to `max` nodes after `after`, sorted by name.
     pub fn nodes_after(&self, after: Option<&str>, max: usize) -> Vec<Arc<NodeRecord>> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.read(|records| {
@@ -99,15 +96,14 @@ impl Catalog {
         })
     }
 
-    /// Up to `max` pods that come after `after`, by namespace and name; only
-    /// those of `namespace` if one is given.
+    /// Up to `max` pods after `after`, sorted by namespace and name. If `namespace` is given, only its pods.
     pub fn pods_after(
         &self,
         namespace: Option<&str>,
         after: Option<&PodKey>,
         max: usize,
     ) -> Vec<Arc<PodRecord>> {
-        // The empty name sorts before every pod of the namespace.
+        // The empty name is before every pod of the namespace.
         let first = namespace.map(|namespace| PodKey::new(namespace, ""));
         let from = match (after, &first) {
             (Some(after), Some(first)) => Bound::Excluded(after.max(first)),
@@ -127,7 +123,7 @@ impl Catalog {
         })
     }
 
-    /// Gives a roster the names that are in memory already.
+    /// Replaces the names in a roster by equal names that are in memory already.
     pub fn intern_names(&self, roster: &mut Arc<Roster>) {
         let known = |key: &PodKey| match self.pod(key) {
             Some(pod) => pod.key.clone(),
@@ -141,14 +137,13 @@ impl Catalog {
         });
     }
 
-    /// The name of a node as it is in memory, so that it is found to be equal without
-    /// a look at it.
+    /// The equal node name that is in memory already. Comparing it then needs no look at the text.
     pub fn share_node(&self, node: &NodeName) -> NodeName {
         self.texts(|texts| texts.text(node.as_str())).into()
     }
 
-    /// How many of `pods`, which `node` reports, are bound to other nodes, and one
-    /// of them: under one lock, so callers pass a part of a roster.
+    /// How many of `pods`, which `node` reports, are bound to other nodes, and one of them. It takes the lock once, so
+    /// callers pass a part of a roster.
     pub(crate) fn bound_elsewhere(
         &self,
         node: &NodeName,
@@ -168,17 +163,17 @@ impl Catalog {
         })
     }
 
-    /// Counts, and says, that labels were refused, if they were.
+    /// Counts and logs refused labels.
     fn look_at_labels(&self, kind: Kind, name: &dyn fmt::Display, labels: &Labels) {
         self.refused.look(kind, name, labels);
     }
 
-    /// How often objects of this kind came with more labels than are kept.
+    /// How often an object of this kind had too many labels.
     pub(crate) fn labels_refused(&self, kind: Kind) -> u64 {
         self.refused.count(kind)
     }
 
-    /// How many nodes and pods there are.
+    /// The number of nodes, and the number of pods.
     pub fn len(&self) -> (usize, usize) {
         self.read(|records| (records.nodes.len(), records.pods.len()))
     }
@@ -198,27 +193,26 @@ impl Catalog {
         self.read(|records| records.pods_synced)
     }
 
-    /// Puts a node in, in place of an earlier one of that name.
+    /// Adds a node, or replaces the node of that name.
     pub fn put_node(&self, node: NodeRecord) {
         self.write(|records| {
             records.nodes.insert(node.name.clone(), Arc::new(node));
         });
     }
 
-    /// Puts a pod in, in place of an earlier one of that name.
+    /// Adds a pod, or replaces the pod of that name.
     pub fn put_pod(&self, pod: PodRecord) {
         self.put(pod.into());
     }
 
-    /// Puts a pod in. Returns what it takes the place of, if that was another pod of
-    /// the same name.
+    /// Adds a pod, or replaces the pod of that name. Returns the replaced pod if it was another pod with the same name.
     fn put(&self, pod: Pod) -> Option<Arc<PodRecord>> {
         let uid = pod.uid();
         let known = self.write(|records| records.pods.replace(pod))?;
         (known.uid() != uid).then_some(known.record)
     }
 
-    /// Notes the node of a pod that is there without one.
+    /// Sets the node of a pod that has none.
     fn place_pod(&self, key: &PodKey, node: NodeName) {
         self.write(|records| {
             let pod = records.pods.get(key);
@@ -229,20 +223,20 @@ impl Catalog {
         });
     }
 
-    /// Takes a node out.
+    /// Removes a node.
     pub fn remove_node(&self, name: &str) {
         self.write(|records| {
             records.nodes.remove(name);
         });
     }
 
-    /// Takes a pod out. Returns what was known of it.
+    /// Removes a pod and returns it.
     pub fn remove_pod(&self, key: &PodKey) -> Option<Arc<PodRecord>> {
         let known = self.write(|records| records.pods.take(key));
         known.map(|pod| pod.record)
     }
 
-    /// Replaces all nodes: what a complete list says.
+    /// Replaces all nodes by those of a complete list.
     pub fn set_nodes(&self, nodes: Vec<NodeRecord>) {
         let nodes = nodes
             .into_iter()
@@ -254,14 +248,13 @@ impl Catalog {
         });
     }
 
-    /// Replaces all pods: what a complete list says.
+    /// Replaces all pods by those of a complete list.
     pub fn set_pods(&self, pods: Vec<PodRecord>) {
         self.set(pods.into_iter().map(Pod::from));
     }
 
-    /// Replaces all pods: what a complete list says. If it names one twice the last one
-    /// counts. Returns those that do not exist any longer; another one of the same name
-    /// may.
+    /// Replaces all pods by those of a complete list. If the list has a pod twice, the last one counts. Returns the
+    /// pods that no longer exist. Another pod of the same name may exist.
     fn set(&self, pods: impl Iterator<Item = Pod>) -> Vec<Arc<PodRecord>> {
         let mut listed = BTreeSet::new();
         for pod in pods {

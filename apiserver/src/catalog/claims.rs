@@ -1,13 +1,10 @@
-//! Nodes that report pods which are bound to other nodes.
+//! Nodes that report pods that are bound to other nodes: claims.
 //!
-//! Their numbers for these pods are served to nobody ([`crate::store`] looks at
-//! the node of a pod whenever it is asked). Here such claims are counted, and a
-//! node that goes on with them is named in the log: it may be that somebody has
-//! taken it over.
+//! Their numbers for these pods are never served, because [`crate::store`] checks the node of a pod for each request.
+//! This module counts the claims. The log names a node that repeats them, because an attacker may control it.
 //!
-//! A roster is looked at when it has changed, when a pod of it was bound to another
-//! node, and as long as something in it is refused; so nothing is done while
-//! nothing changes.
+//! A roster is checked when it has changed, when one of its pods was bound to another node, and as long as it has a
+//! claim. So nothing is done while nothing changes.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -18,31 +15,31 @@ use tributary_model::{NodeName, Roster};
 use super::{Catalog, PodRecord};
 use crate::store::Store;
 
-/// How often rosters that have changed are looked at.
+/// How often changed rosters are checked.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Pods that are looked up under one lock.
+/// The most pods that are looked up under one lock.
 const PAGE: usize = 500;
 
-/// A node is named when it made claims at this many looks in a row, a minute. A pod
-/// that is recreated elsewhere may be on two pages for a moment.
+/// A node is named after this many checks in a row with claims: one minute. A pod that is created again on another node
+/// may be on two pages for a moment.
 const LOOKS: u32 = 12;
 
-/// This many nodes are named at a look. With a whole pool of them the first say
-/// enough, and the others are counted in one line.
+/// The most nodes that are named at a check. With a whole pool of nodes the first lines say enough, and one line counts
+/// the others.
 const LINES: usize = 3;
 
-/// What a node claims that is not its own.
+/// The claims of a node.
 #[derive(Debug)]
 struct Claims {
     node: NodeName,
-    /// How many pods.
+    /// The number of claimed pods.
     pods: usize,
-    /// One of them.
+    /// One of these pods.
     example: Arc<PodRecord>,
 }
 
-/// Looks for claims until `stop`.
+/// Checks for claims until `stop`.
 pub(crate) async fn watch_claims(catalog: Catalog, store: Store, stop: CancellationToken) {
     let mut watch = Watch::default();
     let sleep = || tokio::time::sleep(POLL_INTERVAL);
@@ -51,9 +48,9 @@ pub(crate) async fn watch_claims(catalog: Catalog, store: Store, stop: Cancellat
     }
 }
 
-/// Looks once.
+/// Checks once.
 async fn look(catalog: &Catalog, store: &Store, watch: &mut Watch) {
-    // Which pods there are is not known yet: all of them are looked at then.
+    // The pods are not listed yet. All rosters are checked after that.
     if !catalog.pods_synced() {
         return;
     }
@@ -99,13 +96,12 @@ async fn claims(catalog: &Catalog, node: &NodeName, roster: &Roster) -> Option<C
     })
 }
 
-/// At how many looks in a row each node made claims.
+/// The number of checks in a row in which each node had claims.
 #[derive(Debug, Default)]
 struct Watch(HashMap<NodeName, u32>);
 
 impl Watch {
-    /// Takes in all nodes that make claims now. Returns those to name, and how many
-    /// others there are to name.
+    /// Takes all nodes with claims. Returns those to name, and the number of others that should be named.
     fn look<'a>(&mut self, seen: &'a [Claims]) -> (Vec<&'a Claims>, usize) {
         let mut known = HashMap::new();
         let mut settled = Vec::new();
@@ -116,7 +112,7 @@ impl Watch {
             }
             known.insert(claims.node.clone(), looks.min(LOOKS));
         }
-        // At most as many as there are nodes.
+        // It has at most one entry for each node.
         self.0 = known;
         let more = settled.len().saturating_sub(LINES);
         settled.truncate(LINES);

@@ -1,4 +1,4 @@
-//! Labels of an object: few, sorted, shared, never changed.
+//! The labels of an object: sorted, shared, and immutable.
 
 use std::{collections::HashSet, fmt, sync::Arc};
 
@@ -8,56 +8,55 @@ use serde::{
 };
 use tributary_runtime::selector::Selector;
 
-/// Labels of a pod that take more, keys and values together, are not kept. Kubernetes
-/// limits each and not how many there are: one pod may have a megabyte of them, and a
-/// frontend has all pods in memory. Real ones have some hundred bytes.
+/// The most bytes of the labels of a pod, keys and values together. If there are more, none is kept. Kubernetes limits
+/// the size of a label and not their number: one pod may have a megabyte of them, and a frontend has all pods in
+/// memory. Real pods have some hundred bytes.
 pub(crate) const MOST_OF_POD: usize = 8 << 10;
 
-/// The same for a node. What describes hardware there (node-feature-discovery, drivers
-/// of GPUs) takes some thousand bytes, and no tenant writes labels of nodes.
+/// The same limit for a node. Labels that describe hardware (node-feature-discovery, drivers of GPUs) take some
+/// thousand bytes, and tenants cannot write labels of nodes.
 pub(crate) const MOST_OF_NODE: usize = 64 << 10;
 
 /// The labels of an object, sorted by key. Cheap to clone.
 ///
-/// One text, `key NUL value NUL` again and again: most pods have labels of
-/// which only a few kinds exist, but those of a stateful set or a job are like
-/// no others, and a text of their own for every key and value would be the
-/// most of what is known of a pod.
+/// They are one text, `key NUL value NUL` repeated. Most pods share their labels with other pods, but a pod of a
+/// stateful set or a job has labels of its own. With a separate text for each key and value, these would take most of
+/// the memory of a pod.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Labels(Option<Arc<str>>);
 
-/// Between keys and values. The API server allows it in neither.
+/// The end of a key or value. The API server allows this character in neither.
 const END: char = '\0';
 
-/// In place of those that are too many: no key and value, and not nothing.
+/// The text in place of refused labels. It has no key and value, and differs from the text without labels.
 const REFUSED: &str = "\0";
 
 impl Labels {
     /// The value of the label `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
-        // Few: finding out which is the middle one takes as long.
+        // There are few labels, so a binary search is not faster.
         self.iter()
             .find_map(|(have, value)| (have == key).then_some(value))
     }
 
-    /// In place of labels that are too many to be kept.
+    /// The value in place of refused labels.
     pub(crate) fn refused() -> Self {
         Self(Some(REFUSED.into()))
     }
 
-    /// Whether there are some, and too many to be kept. None of them is known then.
+    /// Whether the labels were refused because there are too many. Then none of them is known.
     pub fn are_refused(&self) -> bool {
         self.0.as_deref() == Some(REFUSED)
     }
 
-    /// Whether they meet `selector`. Those that were refused meet none that selects
-    /// anything, not even one that wants a label to be absent: it may be there.
+    /// Whether they meet `selector`. Refused labels meet only an empty selector. They do not meet one that requires a
+    /// label to be absent, because the object may have that label.
     pub fn meet(&self, selector: &Selector) -> bool {
         let are_known = selector.is_empty() || !self.are_refused();
         are_known && selector.matches(|key| self.get(key))
     }
 
-    /// Whether none are known.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_none() || self.are_refused()
     }
@@ -74,21 +73,20 @@ impl Labels {
     }
 }
 
-/// What is before the next [`END`], and what is after it. As `str::split_once`,
-/// in a third of the time: a list goes through the labels of every pod.
+/// Splits at the next [`END`]. It does what `str::split_once` does in a third of the time, because a list reads the
+/// labels of every pod.
 fn split(text: &str) -> Option<(&str, &str)> {
     let at = memchr::memchr(b'\0', text.as_bytes())?;
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// What a label counts for.
+/// The bytes of a label for the limit.
 fn bytes(key: impl AsRef<str>, value: impl AsRef<str>) -> usize {
     key.as_ref().len() + value.as_ref().len()
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
-    /// Labels with a NUL in them, which cannot be, are left out. Of more than a pod may
-    /// have none are kept.
+    /// Skips labels with a NUL, which do not exist in Kubernetes. Keeps none if there are more than a pod may have.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
         Self::up_to(MOST_OF_POD, labels.into_iter().collect())
     }
@@ -97,7 +95,7 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Labels {
 impl Labels {
     fn up_to<K: AsRef<str>, V: AsRef<str>>(most: usize, mut labels: Vec<(K, V)>) -> Self {
         labels.retain(|(key, value)| !key.as_ref().contains(END) && !value.as_ref().contains(END));
-        // As a map would: the last of several values stays.
+        // Like in a map, the last of several values counts.
         labels.reverse();
         labels.sort_by(|(one, _), (other, _)| one.as_ref().cmp(other.as_ref()));
         labels.dedup_by(|(one, _), (other, _)| one.as_ref() == other.as_ref());
@@ -117,7 +115,7 @@ impl Labels {
 }
 
 impl<'de> Deserialize<'de> for Labels {
-    /// Those of a pod. Too many are not even built.
+    /// Reads the labels of a pod. Too many labels are not even built.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_map(Bounded(MOST_OF_POD))
     }
@@ -162,16 +160,16 @@ impl fmt::Debug for Labels {
     }
 }
 
-/// Texts of which equal ones share memory: the pods of a deployment have the
-/// same labels, and those of a namespace its name.
+/// Shares the memory of equal texts: the pods of a deployment have the same labels, and the pods of a namespace have
+/// its name.
 #[derive(Debug)]
 pub(super) struct Interner {
     texts: HashSet<Arc<str>>,
-    /// How many there may be before those that are no longer used go.
+    /// Unused texts are removed when there are this many texts.
     sweep_at: usize,
 }
 
-/// As many texts are kept without looking whether anybody has them.
+/// Up to this number, texts are kept even if they are unused.
 const FEW: usize = 1_024;
 
 impl Default for Interner {
@@ -184,7 +182,7 @@ impl Default for Interner {
 }
 
 impl Interner {
-    /// `text`, or the equal one that is known.
+    /// The known text that is equal to `text`. If there is none, `text` becomes known.
     pub(super) fn text(&mut self, text: &str) -> Arc<str> {
         if let Some(known) = self.texts.get(text) {
             return Arc::clone(known);
@@ -198,7 +196,7 @@ impl Interner {
         text
     }
 
-    /// `labels`, or the equal ones that are known.
+    /// The known labels that are equal to `labels`. If there are none, `labels` become known.
     pub(super) fn labels(&mut self, labels: Labels) -> Labels {
         Labels(labels.0.map(|text| self.text(&text)))
     }
@@ -234,7 +232,7 @@ mod tests {
         assert_eq!(format!("{labels:?}"), r#"{"d": "e"}"#);
     }
 
-    /// Labels of `count` keys of five bytes and no values.
+    /// Labels with `count` keys of five bytes and empty values.
     fn many(count: usize) -> Labels {
         let labels: Vec<String> = (0..count).map(|n| format!(r#""{n:05}":"""#)).collect();
         from_json(&format!("{{{}}}", labels.join(","))).unwrap()
@@ -250,7 +248,7 @@ mod tests {
             assert!(refused.are_refused(), "{count}");
             assert!(refused.is_empty(), "{count}");
             assert_eq!(refused.get("00000"), None);
-            // One text of one byte, whatever it was.
+            // Refused labels are one text of one byte.
             assert_eq!(refused.0.unwrap().len(), 1);
         }
         let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(8_192));

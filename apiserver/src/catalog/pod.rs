@@ -1,4 +1,4 @@
-//! A pod in its place among the others.
+//! A pod as an element of the sorted set.
 
 use std::{borrow::Borrow, cmp::Ordering, sync::Arc};
 
@@ -10,16 +10,15 @@ use super::{PodRecord, uid::Uid};
 #[derive(Clone, Debug)]
 pub(super) struct Reported {
     pub(super) pod: PodRecord,
-    /// Tells it from an earlier one of the same name.
+    /// Distinguishes it from an earlier pod of the same name.
     pub(super) uid: Uid,
 }
 
-/// A pod by its key, which it holds itself.
+/// A pod, compared by its key.
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
     pub(super) record: Arc<PodRecord>,
-    /// Enough of the UID to distinguish two pods of one name. That of an empty text, where
-    /// the UID is not known.
+    /// A part of the UID that distinguishes two pods of one name. If the UID is not known, that of an empty text.
     uid: u64,
 }
 

@@ -1,13 +1,12 @@
-//! What the API server prints of pods, and what is read of it.
+//! Reads pods as the API server prints them.
 //!
-//! Asked for a Table, as `kubectl get -o wide` asks, it says of each pod the
-//! metadata and some short cells, one of which is the node: all that is needed of
-//! a pod, for 2 % more bytes than the metadata alone and half of those of whole
-//! pods (docs/decisions/0020-numbers-count-from-the-bound-node.md). Names and
-//! labels are decoded, and everything else is skipped where it stands in the JSON.
+//! With a request for a Table, like that of `kubectl get -o wide`, the API server returns for each pod the metadata and
+//! some short cells. One of the cells is the node. So it has all that is needed of a pod, in 2 % more bytes than the
+//! metadata alone and half the bytes of whole pods (docs/decisions/0020-numbers-count-from-the-bound-node.md). Only
+//! names, labels and nodes are decoded.
 //!
-//! One that prints nothing answers with whole pods, of which the same is read, or
-//! with metadata alone: then the node is not known ([`super::unplaced`]).
+//! A server that does not print answers with whole pods, from which the same fields are read, or with metadata only. In
+//! that case the node is not known ([`super::unplaced`]).
 
 use std::borrow::Cow;
 
@@ -19,28 +18,28 @@ use tributary_runtime::kube::{Change, Decode, Event, LeftOut, Page, failure, fro
 
 use super::{Labels, uid::Uid};
 
-/// The column that says on which node a pod is.
+/// The column with the node of a pod.
 const COLUMN: &str = "Node";
 
-/// What is printed where there is nothing.
+/// The text of an empty cell.
 const NONE: &str = "<none>";
 
-/// A pod as it is printed.
+/// A printed pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PrintedPod {
     pub(super) key: PodKey,
-    /// Tells this pod from an earlier one of the same name.
+    /// Distinguishes it from an earlier pod of the same name.
     pub(super) uid: Uid,
     pub(super) labels: Labels,
-    /// The node that it is bound to, if that is said.
+    /// The node to which it is bound, if the answer has it.
     pub(super) node: Option<String>,
 }
 
-/// Reads answers about pods.
+/// Reads lists and events of pods.
 #[derive(Debug, Default)]
 pub(super) struct Printed {
-    /// Which cell of a row is the node's. A list says so, and the first event of a
-    /// watch; it is the same for the others.
+    /// The index of the cell with the node. A list has it, and so has the first event of a watch. Other events have the
+    /// same columns.
     node_at: Option<usize>,
 }
 
@@ -75,7 +74,7 @@ impl Decode for Printed {
         };
         let mut event = self.read(object, change);
         if kind == "DELETED" && event.left_out.count() > 0 {
-            // The names are enough to take it out.
+            // The names are enough to remove the pod.
             let named = named(object.get());
             if !named.is_empty() {
                 event.changes = named.into_iter().map(Change::Remove).collect();
@@ -87,7 +86,7 @@ impl Decode for Printed {
 }
 
 impl Printed {
-    /// What an event says of pods; a bookmark changes none.
+    /// Reads the pods of an event. A bookmark has none.
     fn read(
         &mut self,
         object: &RawValue,
@@ -107,7 +106,7 @@ impl Printed {
             let pods = self.pods(answer, &mut left_out);
             pods.into_iter().map(change).collect()
         } else {
-            // If it comes first it has the columns.
+            // The first event has the columns.
             self.columns(&answer);
             Vec::new()
         };
@@ -124,7 +123,7 @@ impl Printed {
         }
     }
 
-    /// The pods; what has no name is none.
+    /// The pods. An object without a name is skipped.
     fn pods(&mut self, answer: Answer<'_>, left_out: &mut LeftOut) -> Vec<PrintedPod> {
         let mut pods = self.all(answer, left_out);
         pods.retain(|pod| !pod.key.name.is_empty());
@@ -142,7 +141,7 @@ impl Printed {
             return rows.into_iter().filter_map(row).collect();
         }
         let Some(items) = answer.items else {
-            // What an event of a server that prints nothing is about.
+            // The event of a server that does not print has the pod itself.
             return vec![pod(answer.metadata, node(answer.spec.as_ref()))];
         };
         let item = |item: &RawValue| {
@@ -162,7 +161,7 @@ fn pod(meta: Meta<'_>, node: Option<&str>) -> PrintedPod {
     }
 }
 
-/// The pods of an event, only by what distinguishes them.
+/// The pods of an event, with only their key and UID.
 fn named(json: &str) -> Vec<PrintedPod> {
     let event: NamedPods<'_> = from_json(json).unwrap_or_default();
     let pods = match event.rows {
@@ -200,7 +199,7 @@ struct Answer<'a> {
     items: Option<Vec<&'a RawValue>>,
 }
 
-/// Of a list or of an object.
+/// The metadata of a list or of an object.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Meta<'a> {
@@ -249,7 +248,7 @@ struct Object<'a> {
     spec: Option<Spec<'a>>,
 }
 
-/// A Table or an object, of which nothing is read but names.
+/// A Table or an object, of which only names are read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct NamedPods<'a> {
@@ -282,7 +281,7 @@ struct Name<'a> {
     name: Cow<'a, str>,
 }
 
-/// Any JSON, of which only text is kept.
+/// Any JSON value. Only a text is kept.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Cell<'a> {
@@ -291,7 +290,7 @@ enum Cell<'a> {
 }
 
 impl Cell<'_> {
-    /// The node that is printed here.
+    /// The node in this cell.
     fn node(&self) -> Option<&str> {
         match self {
             Self::Text(text) if !text.is_empty() && text != NONE => Some(text),

@@ -1,4 +1,4 @@
-//! Objects with more labels than are kept: how many, and which.
+//! Counts and logs objects whose labels were refused.
 
 use std::{
     fmt,
@@ -12,23 +12,23 @@ use tracing::warn;
 
 use super::labels::{Labels, MOST_OF_NODE, MOST_OF_POD};
 
-/// How far lines in the log about one kind are apart at least.
+/// The shortest time between two log lines about one kind.
 const APART: Duration = Duration::from_mins(1);
 
-/// Of what the labels are.
+/// The kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Of nodes.
+    /// Nodes.
     Nodes,
-    /// Of pods.
+    /// Pods.
     Pods,
 }
 
 impl Kind {
-    /// Both.
+    /// Both kinds.
     pub(crate) const ALL: [Self; 2] = [Self::Nodes, Self::Pods];
 
-    /// A word for labels of metrics and fields of logs.
+    /// The name for labels of metrics and fields of logs.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Nodes => "nodes",
@@ -36,7 +36,7 @@ impl Kind {
         }
     }
 
-    /// This many bytes of labels are kept.
+    /// The most bytes of labels that are kept.
     fn most(self) -> usize {
         match self {
             Self::Nodes => MOST_OF_NODE,
@@ -45,14 +45,14 @@ impl Kind {
     }
 }
 
-/// How often labels were refused, of each kind.
+/// The number of refusals of each kind.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
     nodes: OfKind,
     pods: OfKind,
 }
 
-/// Of one kind: what tenants do to pods hides nothing that is said of a node.
+/// The refusals of one kind. Each kind has its own log limit, so that pods of tenants cannot hide a line about a node.
 #[derive(Debug, Default)]
 struct OfKind {
     count: AtomicU64,
@@ -60,7 +60,7 @@ struct OfKind {
 }
 
 impl Refused {
-    /// Looks at what was read of an object.
+    /// Counts and logs an object if its labels were refused.
     pub(super) fn look(&self, kind: Kind, name: &dyn fmt::Display, labels: &Labels) {
         if !labels.are_refused() {
             return;
@@ -76,7 +76,7 @@ impl Refused {
         }
     }
 
-    /// How often labels of this kind were refused.
+    /// The number of refusals of this kind.
     pub(super) fn count(&self, kind: Kind) -> u64 {
         self.of(kind).count.load(Ordering::Relaxed)
     }

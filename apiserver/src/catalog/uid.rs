@@ -1,11 +1,10 @@
-//! What tells an object from an earlier one of the same name.
+//! Distinguishes an object from an earlier one of the same name.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
-/// An object's uid, in 16 bytes instead of 36 letters.
+/// The UID of an object, in 16 bytes instead of 36 characters.
 ///
-/// Kubernetes gives UUIDs. Of any other text it is a hash, which is enough to
-/// tell two pods of one name apart.
+/// Kubernetes uses UUIDs. For any other text this is a hash, which is enough to distinguish two pods of one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Uid([u8; 16]);
 
@@ -16,7 +15,7 @@ impl From<&str> for Uid {
 }
 
 impl Uid {
-    /// Half as long, which distinguishes two of one name as well.
+    /// Half of it, which is also enough to distinguish two objects of one name.
     pub(super) fn short(self) -> u64 {
         BuildHasherDefault::<DefaultHasher>::default().hash_one(self)
     }

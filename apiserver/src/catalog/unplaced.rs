@@ -1,9 +1,8 @@
-//! Pods whose node the API server does not say.
+//! Pods whose node the API server does not report.
 //!
-//! There is no such kube-apiserver: each prints the node ([`super::printed`]).
-//! Something in between that answers with metadata alone, whatever it is asked for,
-//! leaves us without, and then anybody may claim a pod. So these are asked for one
-//! by one. It takes the verb `get` on pods, which is not granted by default.
+//! Every kube-apiserver prints the node ([`super::printed`]). But a proxy may answer every request with metadata only.
+//! Then the frontend does not know the nodes, and any node could claim a pod. So it requests such pods one by one. That
+//! needs the verb `get` on pods, which is not granted by default.
 
 use std::{collections::BTreeMap, ops::Bound, sync::Arc, time::Duration};
 
@@ -22,31 +21,29 @@ use tributary_runtime::kube::from_json;
 
 use super::{Catalog, uid::Uid};
 
-/// How often pods are asked for, and how many then, one after the other: as much as
-/// an API server does not feel.
+/// How often pods are requested, and how many each time, one after another. This is a small load for an API server.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const MOST: usize = 64;
 
-/// Nothing is asked for so long after a request was refused or failed.
+/// After a request was refused or failed, none is sent for this long.
 const PAUSE: Duration = Duration::from_mins(1);
 
-/// The pods of the catalog that came without a node. Cheap to clone. There are at
-/// most as many as pods in the catalog.
+/// The pods of the catalog that have no node. Cheap to clone; clones share them. There are at most as many as pods in
+/// the catalog.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unplaced(Arc<Mutex<BTreeMap<PodKey, Asked>>>);
 
-/// What was learned of such a pod.
+/// The result for such a pod.
 #[derive(Clone, Debug)]
 struct Asked {
-    /// A successor of the same name is another pod, on another node.
+    /// A later pod of the same name may be on another node.
     uid: Uid,
-    /// Its node, once that is known.
+    /// Its node, when it is known.
     node: Option<NodeName>,
 }
 
 impl Unplaced {
-    /// The node of a pod that came without one, if that was asked for already. If
-    /// not, it will be.
+    /// The node of a pod that was reported without one, if it was already requested. If not, it will be requested.
     pub(super) fn node_of(&self, key: &PodKey, uid: Uid) -> Option<NodeName> {
         let mut pods = self.lock();
         match pods.get(key) {
@@ -58,17 +55,17 @@ impl Unplaced {
         }
     }
 
-    /// The pod is gone, or it came with its node.
+    /// Forgets a pod that was deleted, or was reported with its node.
     pub(super) fn forget(&self, key: &PodKey) {
         self.lock().remove(key);
     }
 
-    /// Forgets all pods but those that `exists` knows.
+    /// Forgets all pods except those for which `exists` is true.
     pub(super) fn retain(&self, exists: impl Fn(&PodKey) -> bool) {
         self.lock().retain(|key, _| exists(key));
     }
 
-    /// Up to [`MOST`] pods to ask for, those after `after` first.
+    /// Up to [`MOST`] pods to request, starting with those after `after`.
     fn next(&self, after: Option<&PodKey>) -> Vec<(PodKey, Uid)> {
         let pods = self.lock();
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -78,12 +75,12 @@ impl Unplaced {
         ahead.map(|(key, asked)| (key.clone(), asked.uid)).collect()
     }
 
-    /// Notes the node of a pod, in `catalog` too, unless it is another pod by now.
+    /// Sets the node of a pod, also in `catalog`, unless the name belongs to another pod by now.
     fn place(&self, key: &PodKey, uid: Uid, node: NodeName, catalog: &Catalog) {
         let mut pods = self.lock();
         if let Some(asked) = pods.get_mut(key).filter(|asked| asked.uid == uid) {
             asked.node = Some(node.clone());
-            // With the lock: a successor that comes now replaces both.
+            // The lock is still held, so that a later pod replaces both entries.
             catalog.place_pod(key, node);
         }
     }
@@ -93,7 +90,7 @@ impl Unplaced {
     }
 }
 
-/// Asks for pods that came without a node until `stop`.
+/// Requests the nodes of pods that were reported without one, until `stop`.
 pub(crate) async fn place_pods(
     client: Client,
     catalog: Catalog,
@@ -127,12 +124,12 @@ pub(crate) async fn place_pods(
     }
 }
 
-/// The node of a pod, unless it is gone or was followed by another of its name.
+/// The node of a pod. `None` if it was deleted, or replaced by another pod of its name.
 async fn ask(client: &Client, key: &PodKey, uid: Uid) -> Result<Option<NodeName>, Error> {
     let request = Request::new(Pod::url_path(&(), Some(&key.namespace)));
     let request = request.get(&key.name, &GetParams::default());
     let mut request = request.map_err(Error::BuildRequest)?;
-    // All of it, where the client would ask for metadata.
+    // This requests the whole pod. Without it the client requests metadata only.
     let whole = HeaderValue::from_static("application/json");
     request.headers_mut().insert(header::ACCEPT, whole);
     let found = match client.request_text(request).await {
@@ -145,7 +142,7 @@ async fn ask(client: &Client, key: &PodKey, uid: Uid) -> Result<Option<NodeName>
     Ok(is_it.then(|| found.spec.node_name.into()))
 }
 
-/// What is read of a pod.
+/// The needed fields of a pod.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Placed {
@@ -204,7 +201,7 @@ mod tests {
         assert_eq!(put("1"), Some("n1".into()), "after another event");
         assert!(unplaced.next(None).is_empty());
         assert_eq!(put("2"), None);
-        // An answer about the first that is late.
+        // This is a late answer about the first pod.
         unplaced.place(&key("db-0"), "1".into(), "n1".into(), &catalog);
         assert_eq!(catalog.pod(&key("db-0")).unwrap().node, None);
         assert_eq!(keys(&unplaced.next(None)), ["shop/db-0"]);

@@ -1,8 +1,7 @@
 //! The watches that fill the catalog.
 //!
-//! Nodes as metadata, and running pods as they are printed ([`super::printed`]).
-//! The types here decode names and labels and skip everything else where it stands
-//! in the JSON, so managed fields and annotations are never built.
+//! Nodes are read as metadata, and running pods as they are printed ([`super::printed`]). The types here decode names
+//! and labels and skip other fields, so managed fields and annotations are never built.
 
 use kube::Client;
 use serde::Deserialize;
@@ -21,11 +20,10 @@ use super::{
 };
 use crate::store::Store;
 
-/// Watches all nodes into `catalog` until `stop`. Also those that
-/// `--node-selector` leaves out: a request for one by name is told that it has
-/// no metrics, not that it does not exist (docs/parity.md#selection).
+/// Watches all nodes into `catalog` until `stop`. These include nodes that `--node-selector` does not select: a GET of
+/// one says that the node has no metrics, not that it does not exist (docs/parity.md#selection).
 pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: CancellationToken) {
-    // What has no name is none.
+    // An object without a name is skipped.
     let is_one = |node: &NodeRecord| !node.name.as_str().is_empty();
     let apply = |change| match change {
         Change::Replace(mut nodes) => {
@@ -46,7 +44,7 @@ pub(crate) async fn watch_nodes(client: Client, catalog: Catalog, stop: Cancella
     keep(client, nodes, record, apply, stop).await;
 }
 
-/// Running pods: a kubelet reports no others.
+/// Running pods. A kubelet reports no other pods.
 fn running_pods() -> Watched {
     Watched {
         fields: "status.phase=Running".to_owned(),
@@ -54,17 +52,16 @@ fn running_pods() -> Watched {
     }
 }
 
-/// Where changes of pods go. Cheap to clone.
+/// What changes of pods update. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Pods {
-    /// All that are known.
+    /// The catalog, which has all pods.
     pub(crate) catalog: Catalog,
-    /// What kubelets report of them. Pods that are reported before they are known here
-    /// have the name that this has.
+    /// The store, which has the samples. A pod that a kubelet reported first has its name there already.
     pub(crate) store: Store,
-    /// Those that come without a node.
+    /// The pods that are reported without a node.
     pub(crate) unplaced: Unplaced,
-    /// The clock by which the samples' ages count.
+    /// The clock for the ages of samples.
     pub(crate) clock: Clock,
 }
 
@@ -98,7 +95,7 @@ impl Pods {
         }
     }
 
-    /// Another one of its name may follow, whose numbers these are not.
+    /// Removes the samples of a deleted pod, because they are not those of a later pod of the same name.
     fn deleted(&self, pod: &PodRecord) {
         if let Some(node) = &pod.node {
             let now = Timestamp::from_millis(self.clock.now_millis());
@@ -126,7 +123,7 @@ pub(crate) async fn watch_pods(client: Client, pods: Pods, stop: CancellationTok
     .await;
 }
 
-/// The pod with the names and labels that are in memory already.
+/// The pod, with names and labels that are in memory already.
 fn interned(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplaced) -> PodRecord {
     catalog.look_at_labels(Kind::Pods, &pod.key, &pod.labels);
     let reported = store.key(&pod.key);
@@ -147,8 +144,7 @@ fn interned(pod: PrintedPod, catalog: &Catalog, store: &Store, unplaced: &Unplac
     })
 }
 
-/// The part of an object that is wanted. What is not named here is skipped while it is
-/// read.
+/// The needed part of an object. Other fields are skipped while it is read.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Named {

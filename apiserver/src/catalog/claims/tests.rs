@@ -10,7 +10,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Pods are bound as given: (pod, node).
+    /// A cluster with these bound pods: (pod, node).
     fn of(pods: &[(&str, &str)]) -> Self {
         let catalog = Catalog::default();
         catalog.set_pods(pods.iter().map(|(pod, node)| record(pod, node)).collect());
@@ -21,7 +21,7 @@ impl Cluster {
         }
     }
 
-    /// A reading of `node` with these pods.
+    /// Stores a reading of `node` with these pods.
     fn report(&self, node: &str, pods: &[&str]) {
         let mut builder = RosterBuilder::default();
         for pod in pods {
@@ -43,7 +43,7 @@ impl Cluster {
         self.store.take(reading, &source);
     }
 
-    /// The watch says that the pod is there, on this node.
+    /// The watch reports that the pod is bound to this node.
     fn bind(&self, pod: &str, node: &str) {
         let record = record(pod, node);
         let key = record.key.clone();
@@ -51,7 +51,7 @@ impl Cluster {
         self.store.bound(&key, &node.into());
     }
 
-    /// Looks once, and returns what is refused: pods in readings so far, and nodes now.
+    /// Checks once. Returns the number of claimed pods in all readings so far, and of nodes with claims.
     async fn look(&mut self) -> (u64, usize) {
         look(&self.catalog, &self.store, &mut self.watch).await;
         self.store.refused()
@@ -72,8 +72,8 @@ async fn claims_of_others_are_counted_in_every_reading_until_they_end() {
     cluster.report("n1", &["a", "b"]);
     cluster.report("n2", &["c"]);
     assert_eq!(cluster.look().await, (0, 0));
-    // One that is claimed beside its node, one that its node does not report, its own,
-    // and one that nobody knows.
+    // n2 reports a pod that its node reports, too, a pod that its node does not report, its own pod, and an unknown
+    // pod.
     cluster.report("n1", &["a"]);
     cluster.report("n2", &["a", "b", "c", "unknown"]);
     assert_eq!(cluster.look().await, (0, 1));
@@ -100,7 +100,7 @@ async fn a_pod_that_moves_is_a_claim_only_while_two_report_it() {
     cluster.report("n1", &["db-0"]);
     cluster.report("n2", &["web"]);
     assert_eq!(cluster.look().await.1, 0);
-    // It is bound to another node, and the old kubelet has it on its page still.
+    // The pod is now bound to another node, and the page of the old kubelet still has it.
     cluster.bind("db-0", "n2");
     assert_eq!(cluster.look().await.1, 1);
     cluster.report("n2", &["db-0", "web"]);
@@ -116,7 +116,7 @@ async fn a_pod_that_is_newer_than_the_watch_is_no_claim() {
     assert_eq!(cluster.look().await.1, 0);
     cluster.bind("new", "n1");
     assert_eq!(cluster.look().await.1, 0);
-    // And one of a stranger is, as soon as the watch says where the pod is.
+    // A pod of another node becomes a claim when the watch reports its node.
     cluster.report("n2", &["newer"]);
     assert_eq!(cluster.look().await.1, 0);
     cluster.bind("newer", "n1");
@@ -131,7 +131,7 @@ async fn nothing_is_refused_before_the_pods_are_listed() {
     assert_eq!(cluster.look().await.1, 0);
     cluster.catalog.set_pods(vec![record("a", "n1")]);
     assert_eq!(cluster.look().await.1, 1);
-    // Another list, after a gap.
+    // This is a new list after a gap.
     cluster.catalog.set_pods(vec![record("a", "n2")]);
     cluster.store.question_all();
     assert_eq!(cluster.look().await.1, 0);
@@ -168,7 +168,7 @@ fn a_node_is_named_once_and_not_before_a_minute() {
     for look in 1..=30 {
         assert_eq!(named(&seen), usize::from(look == 12), "{look}");
     }
-    // It stops, and begins again.
+    // The claims stop and begin again.
     assert_eq!(named(&[]), 0);
     for look in 1..=30 {
         assert_eq!(named(&seen), usize::from(look == 12), "{look}");

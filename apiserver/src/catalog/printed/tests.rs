@@ -3,7 +3,7 @@ use tributary_sim::nulled;
 
 use super::*;
 
-/// As kube-apiserver 1.37 writes it; descriptions are cut.
+/// The columns that kube-apiserver 1.37 writes, with shorter descriptions.
 const COLUMNS: &str = r#"[{"name":"Name","type":"string","format":"name","description":"Name","priority":0},
     {"name":"Ready","type":"string","format":"","description":"","priority":0},
     {"name":"Status","type":"string","format":"","description":"","priority":0},
@@ -83,7 +83,7 @@ fn the_column_is_known_by_its_name() {
     };
     let moved = r#"[{"name":"Name"},{"name":"Nodes"},{"name":"Node"},{"name":"Restarts"}]"#;
     assert_eq!(page(moved), ["shop/web-1: Running"]);
-    // Fewer cells than columns, or no such column: not known.
+    // The node is not known if there are fewer cells than columns, or no such column.
     let missing = r#"[{"name":"Name"},{"name":"Ready"}]"#;
     assert_eq!(page(missing), ["shop/web-1"]);
     assert_eq!(page("null"), ["shop/web-1"]);
@@ -239,13 +239,13 @@ fn a_row_that_cannot_be_read_hides_no_other() {
     let page = printed.page(&table(COLUMNS, &rows)).unwrap();
     assert_eq!(nodes(&page.items), ["shop/web-1: n1", "shop/web-2: n2"]);
     assert_eq!((page.left_out.count(), &*page.version), (2, "4216"));
-    // In a watch the version is known all the same.
+    // The version of an unreadable event of a watch is known.
     let event = printed
         .event(&line("MODIFIED", &table("null", &[odd])))
         .unwrap();
     assert_eq!((event.left_out.count(), &*event.version), (1, "4216"));
     assert!(event.changes.is_empty());
-    // Whole pods, of a server that prints nothing.
+    // A server that does not print returns whole pods.
     let list = r#"{"metadata":{"resourceVersion":"9"},"items":[{"metadata":{"name":7}},
         {"metadata":{"name":"a","namespace":"shop"},"spec":{"nodeName":"n1"}}]}"#;
     let page = Printed::default().page(list).unwrap();
@@ -276,7 +276,7 @@ fn of_a_pod_that_is_deleted_the_name_is_enough() {
         let event = Printed::default().event(&line("DELETED", odd)).unwrap();
         assert_eq!((event.left_out.count(), &*event.version), (0, "4216"));
         assert_eq!(changes(event), ["remove shop/web-1"]);
-        // Otherwise it stays as it was.
+        // The pod is not changed by an unreadable event that does not delete it.
         let event = Printed::default().event(&line("MODIFIED", odd)).unwrap();
         assert_eq!(event.left_out.count(), 1);
         assert!(event.changes.is_empty());

@@ -136,7 +136,7 @@ fn a_node_in_which_anything_is_null_is_read() {
     }
 }
 
-/// A frontend, and the reports about pods and of kubelets.
+/// A frontend that gets reports of pods and pages of kubelets.
 struct Frontend {
     pods: Pods,
 }
@@ -163,8 +163,7 @@ impl Frontend {
         self.pods.apply(Change::Put(self.pods.reported(pod)));
     }
 
-    /// A page of `node`, asked for at `second`, on which each pod has used a quarter of
-    /// a core since second 0.
+    /// A page of `node`, scraped at `second`. Each pod has used a quarter of a core since second 0.
     fn report(&self, node: &str, second: i64, pods: &[&str]) {
         let at = Timestamp::from_millis(second * 1_000);
         let mut columns = Columns::missing(pods.len());
@@ -198,7 +197,7 @@ impl Frontend {
         self.pods.store.take(reading, &source);
     }
 
-    /// What is served of these pods at second 132: millicores, or why not.
+    /// What is served for these pods at second 132: millicores, or the reason for none.
     fn served(&self, names: &[&str]) -> Vec<String> {
         let keys: Vec<PodKey> = names
             .iter()
@@ -237,14 +236,14 @@ fn a_list_tells_which_pods_are_gone_and_which_are_others_of_the_same_name() {
     for second in [100, 115] {
         frontend.report("n1", second, &["db-0", "db-1", "web"]);
     }
-    // The watch is down. One pod is deleted, and one made again.
+    // The watch is interrupted. One pod is deleted, and another one is created again.
     frontend.report("n1", 130, &[]);
     assert_eq!(frontend.served(&["db-0", "db-1", "web"]), ["250m"; 3]);
     frontend.list(&[with_uid("db-0", "u-2"), printed("web")]);
     assert_eq!(frontend.served(&["db-0", "web"]), [NOT_YET, "250m"]);
     frontend.put(with_uid("db-1", "u-3"));
     assert_eq!(frontend.served(&["db-1"]), [NOT_YET]);
-    // A page that is late, of before that.
+    // This is a late page from before that.
     frontend.report("n1", 120, &["db-0", "db-1", "web"]);
     assert_eq!(
         frontend.served(&["db-0", "db-1", "web"]),
@@ -260,7 +259,7 @@ fn of_a_list_that_names_a_pod_twice_the_last_one_counts() {
         frontend.report("n1", second, &["db-0", "web"]);
     }
     frontend.report("n1", 130, &[]);
-    // It was deleted and made again between two pages of the list.
+    // The pod was deleted and created again between two pages of the list.
     let elsewhere = PrintedPod {
         node: Some("n2".to_owned()),
         ..with_uid("db-0", "u-2")
@@ -272,7 +271,7 @@ fn of_a_list_that_names_a_pod_twice_the_last_one_counts() {
         .pod(&PodKey::new("shop", "db-0"))
         .unwrap();
     assert_eq!(pod.node, Some("n2".into()));
-    // It is back on the first node, and not the pod of which that had numbers.
+    // The pod is on the first node again, but it is not the pod whose numbers that node reported.
     frontend.list(&[with_uid("db-0", "u-3"), printed("web")]);
     assert_eq!(frontend.served(&["db-0", "web"]), [NOT_YET, "250m"]);
 }
@@ -304,7 +303,7 @@ fn a_pod_that_is_deleted_is_not_brought_back_by_a_late_page() {
         frontend.report("n1", second, &["db-0"]);
     }
     frontend.report("n1", 130, &[]);
-    // What tells of it may not say the node.
+    // The event of a deletion may lack the node.
     let reported = frontend.pods.reported(printed("db-0"));
     let pod = PodRecord {
         node: None,
