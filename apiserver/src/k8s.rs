@@ -1,7 +1,7 @@
-//! The words of Kubernetes that any API server needs, whatever it serves: statuses, content
-//! negotiation, field selectors, quantities, and the three encodings.
+//! Formats of Kubernetes that any API server needs: statuses, content negotiation, field selectors, quantities, and the
+//! three encodings.
 //!
-//! It knows neither metrics nor requests in flight, and no other room of this crate.
+//! This module knows neither metrics nor requests in flight, and uses no other room of this crate.
 
 pub(crate) mod accept;
 pub(crate) mod fields;

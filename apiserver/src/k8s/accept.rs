@@ -1,36 +1,35 @@
-//! Content negotiation: which of our representations a client wants.
+//! Content negotiation: selects the encoding and form of an answer.
 //!
-//! Follows `NegotiateMediaTypeOptions` of k8s.io/apiserver: the clauses of
-//! `Accept` by falling quality, the more exact first, and a clause that asks for
-//! a transformation we cannot do is passed over (docs/parity.md#encodings).
+//! It follows `NegotiateMediaTypeOptions` of k8s.io/apiserver. The clauses of `Accept` are tried by falling quality,
+//! more specific ones first. A clause with an unsupported transformation is skipped (docs/parity.md#encodings).
 
 use axum::http::{HeaderMap, header::ACCEPT};
 
 use super::resource::Resource;
 
-/// What is asked for, which decides what may be asked.
+/// What is requested. It decides which encodings and forms are possible.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Subject {
-    /// JSON as it is, or nothing.
+    /// A document in JSON only.
     Document,
-    /// A document of discovery, as it is.
+    /// A document of discovery.
     Discovery,
-    /// The groups, which can come with all that is in them.
+    /// The groups, which can be aggregated discovery.
     Groups,
-    /// What is refused, as it is.
+    /// A refusal.
     Status,
     /// One object.
     Object(&'static Resource),
     /// A list of objects.
     List(&'static Resource),
-    /// The form of a list: JSON, object by object.
+    /// A watch: JSON, object by object.
     Watch,
 }
 
-/// How an answer is written down.
+/// The encoding of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// JSON, of those who do not care too.
+    /// JSON, also for clients without a preference.
     Json,
     /// YAML.
     Yaml,
@@ -49,13 +48,13 @@ impl Encoding {
     }
 }
 
-/// Why a client gets nothing of a subject.
+/// Why a client gets no representation.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub(crate) enum NotAcceptable {
-    /// It takes none of our encodings of the subject.
+    /// It accepts none of our encodings of the subject.
     #[error("406: Not Acceptable\n\nAvailable representations: {}", available(*.0, .1))]
     Encoding(Subject, &'static [Encoding]),
-    /// It takes our encodings, but in a form that we cannot make.
+    /// It accepts our encodings, but in a form that we do not support.
     #[error("only the following media types are accepted: {}", names(.0))]
     Form(&'static [Encoding]),
 }
@@ -65,7 +64,7 @@ fn names(encodings: &[Encoding]) -> String {
     names.join(", ")
 }
 
-/// Objects count their streams too, as upstream, though nothing can be watched.
+/// Lists the representations. As upstream, objects have streams in the list, even if they cannot be watched.
 fn available(subject: Subject, encodings: &[Encoding]) -> String {
     let mut names = names(encodings);
     if matches!(subject, Subject::Object(_) | Subject::List(_)) {
@@ -75,35 +74,34 @@ fn available(subject: Subject, encodings: &[Encoding]) -> String {
     names
 }
 
-/// The shape of an answer.
+/// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
-    /// As it is.
+    /// The object itself.
     Plain,
-    /// What `kubectl get` shows.
+    /// The table of `kubectl get`.
     Table(MetaVersion),
-    /// Metadata alone.
+    /// Metadata only.
     Partial(MetaVersion),
 }
 
-/// What a client gets.
+/// The result of the negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
-    /// In which encoding.
+    /// The encoding.
     pub(crate) encoding: Encoding,
-    /// In which shape.
+    /// The form.
     pub(crate) form: Form,
-    /// The groups with all that is in them, in this version of
-    /// `apidiscovery.k8s.io`.
+    /// For the groups: aggregated discovery in this version of `apidiscovery.k8s.io`.
     pub(crate) aggregated: Option<&'static str>,
 }
 
 impl Subject {
-    /// What it can be written in, the first for those who do not care.
+    /// The possible encodings. The first is for clients without a preference.
     fn encodings(self) -> &'static [Encoding] {
         match self {
             Self::Document | Self::Watch => &[Encoding::Json],
-            // As kube-apiserver has it of custom resources.
+            // kube-apiserver does the same for custom resources.
             Self::Object(resource) | Self::List(resource) if !resource.protobuf => {
                 &[Encoding::Json, Encoding::Yaml]
             }
@@ -113,14 +111,14 @@ impl Subject {
         }
     }
 
-    /// What a clause asks for, if this can have it in `encoding`.
+    /// The answer to a clause, if it is possible in `encoding`.
     fn answer(self, clause: &Clause<'_>, encoding: Encoding) -> Option<Wanted> {
         let plain = Wanted {
             encoding,
             form: Form::Plain,
             aggregated: None,
         };
-        // Nothing is streamed but a watch, which asks for it in the query.
+        // Only watches are streamed, and they are requested in the query.
         if clause.stream.is_some_and(|stream| stream != "watch") {
             return None;
         }
@@ -175,18 +173,18 @@ impl MetaVersion {
     }
 }
 
-/// The clauses of `Accept` that are looked at, and the bytes of all its values.
-/// Clients send three at most; what comes after these is as if it was not there.
+/// The most clauses of `Accept` that are read, and the most bytes of all its values. Clients send at most three
+/// clauses. The rest is ignored.
 const CLAUSES: usize = 64;
 const BYTES: usize = 8 << 10;
 
-/// What a client prefers, for when it is known what it gets. A copy, which does not
-/// keep the buffer of the whole head.
+/// What a client prefers, for later, when the subject is known. This copy does not keep the buffer of the whole head in
+/// memory.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Preference(String);
 
 impl Preference {
-    /// What `headers` say, as far as it is looked at.
+    /// Reads `headers`, up to the limits.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut accepted = String::new();
         for value in headers.get_all(ACCEPT).iter().take(CLAUSES) {
@@ -200,7 +198,7 @@ impl Preference {
         Self(accepted)
     }
 
-    /// What the client gets of `subject`.
+    /// Negotiates the answer for `subject`.
     pub(crate) fn negotiate(&self, subject: Subject) -> Result<Wanted, NotAcceptable> {
         let encodings = subject.encodings();
         let clauses = self.0.split(',').take(CLAUSES);
@@ -212,7 +210,7 @@ impl Preference {
         if clauses.is_empty() {
             clauses.push(Clause::parse("*/*"));
         }
-        // Stable: of equals, the one that the client named first.
+        // The sort is stable: of equal clauses, the client's first one wins.
         clauses.sort_by_key(|clause| (std::cmp::Reverse(clause.quality), clause.wildcards));
         clauses.retain(|clause| clause.quality > 0);
         let matching = || {
@@ -223,7 +221,7 @@ impl Preference {
         };
         let wanted = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
         wanted.ok_or_else(|| {
-            // Upstream refuses the two at different places, and in different words.
+            // Upstream refuses the two cases at different places, with different texts.
             if matching().next().is_some() {
                 NotAcceptable::Form(encodings)
             } else {
@@ -233,12 +231,12 @@ impl Preference {
     }
 }
 
-/// What a client that sent `headers` gets of `subject`.
+/// Negotiates the answer for `subject` with a client that sent `headers`.
 pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Wanted, NotAcceptable> {
     Preference::of(headers).negotiate(subject)
 }
 
-/// As much of `value` as there is `room` for, up to the last clause that is whole.
+/// The longest part of `value` that ends with a whole clause and has at most `room` bytes.
 fn within(value: &[u8], room: usize) -> Option<&[u8]> {
     if value.len() <= room {
         return Some(value);
@@ -251,11 +249,11 @@ fn within(value: &[u8], room: usize) -> Option<&[u8]> {
 /// One media range of an `Accept` header.
 #[derive(Debug, Default)]
 struct Clause<'a> {
-    /// As it stands, such as `application/json` or `*/*`.
+    /// The text, such as `application/json` or `*/*`.
     range: &'a str,
     /// How many parts of the range are `*`.
     wildcards: u8,
-    /// In thousandths.
+    /// The quality in thousandths.
     quality: u16,
     kind: Option<&'a str>,
     group: Option<&'a str>,
@@ -282,19 +280,19 @@ impl<'a> Clause<'a> {
                 "g" => clause.group = Some(value),
                 "v" => clause.version = Some(value),
                 "stream" => clause.stream = Some(value),
-                // Upstream ignores what it does not know.
+                // Upstream ignores unknown parameters.
                 _ => {}
             }
         }
         clause
     }
 
-    /// Whether `encoding` is in the range.
+    /// Whether the range includes `encoding`.
     fn has(&self, encoding: Encoding) -> bool {
         matches!(self.range, "*/*" | "application/*") || self.range == encoding.media_type()
     }
 
-    /// The version of `meta.k8s.io` that is asked for.
+    /// The requested version of `meta.k8s.io`.
     fn meta(&self) -> Option<MetaVersion> {
         if self.group != Some("meta.k8s.io") {
             return None;
@@ -302,7 +300,7 @@ impl<'a> Clause<'a> {
         MetaVersion::parse(self.version?)
     }
 
-    /// The version of `apidiscovery.k8s.io` that is asked for.
+    /// The requested version of `apidiscovery.k8s.io`.
     fn discovery(&self) -> Option<&'static str> {
         if self.group != Some("apidiscovery.k8s.io") {
             return None;
@@ -312,7 +310,7 @@ impl<'a> Clause<'a> {
     }
 }
 
-/// A quality value in thousandths; what is not a number counts as 1, as in Go.
+/// A quality value in thousandths. Text that is not a number counts as 1, as in Go.
 fn quality(text: &str) -> u16 {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

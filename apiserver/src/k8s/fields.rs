@@ -1,19 +1,19 @@
-//! Field selectors: `metadata.name`, `metadata.namespace`, and what a resource has
-//! beside them, such as `spec.nodeName` of pods (docs/parity.md#selection).
+//! Field selectors: `metadata.name`, `metadata.namespace`, and fields of a resource, such as `spec.nodeName` of pods
+//! (docs/parity.md#selection).
 //!
-//! The grammar is that of k8s.io/apimachinery `fields`: terms joined by commas,
-//! `\` before a comma, equals sign or backslash that belongs to a value.
+//! The grammar is that of k8s.io/apimachinery `fields`: terms are separated by commas. A comma, equals sign or
+//! backslash in a value has a `\` before it.
 
 use super::resource::Resource;
 
-/// A field that can be selected by.
+/// A field for selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     /// `metadata.name`
     Name,
-    /// `metadata.namespace`; empty for a node.
+    /// `metadata.namespace`. Empty for a node.
     Namespace,
-    /// One that the resource has beside them, by its path.
+    /// Another field of the resource, by its path.
     More(&'static str),
 }
 
@@ -49,23 +49,23 @@ pub(crate) enum BadFields {
     /// There is no operator in a term.
     #[error("invalid selector: '{selector}'; can't understand '{term}'")]
     Syntax {
-        /// All of it.
+        /// The whole selector.
         selector: String,
         /// The term.
         term: String,
     },
-    /// A backslash before something that needs none.
+    /// A backslash before a character that needs none.
     #[error("invalid field selector: invalid escape sequence: {0}")]
     Escape(String),
-    /// An equals sign in a value that should have a backslash.
+    /// An equals sign without a backslash in a value.
     #[error("invalid field selector: unescaped character in value: {0}")]
     Unescaped(char),
-    /// Nothing can be selected by this field.
+    /// Objects cannot be selected by this field.
     #[error("{field:?} is not a known field selector: only {known}")]
     Unknown {
         /// The field.
         field: String,
-        /// What there is.
+        /// The fields that can be used.
         known: String,
     },
 }
@@ -74,7 +74,7 @@ impl Fields {
     /// Reads the conditions on objects of `resource`.
     pub(crate) fn parse(text: &str, resource: &'static Resource) -> Result<Self, BadFields> {
         let mut parts = split(text);
-        // Upstream sorts them, which decides which error is reported.
+        // Upstream sorts the terms, which decides which error is reported.
         parts.sort_unstable();
         let mut terms = Vec::new();
         for part in parts.into_iter().filter(|part| !part.is_empty()) {
@@ -100,7 +100,7 @@ impl Fields {
             .map(Self)
     }
 
-    /// The one value that `field` must have, if there is a condition that says so.
+    /// The one value that `field` must have, if a condition requires one.
     pub(crate) fn exact(&self, field: Field) -> Option<&str> {
         let term = self
             .0
@@ -109,14 +109,14 @@ impl Fields {
         Some(&term.value)
     }
 
-    /// The conditions one by one: path, whether it is `=`, value.
+    /// The conditions: path, whether the operator is `=`, and value.
     pub(crate) fn terms(&self) -> impl Iterator<Item = (&'static str, bool, &str)> {
         self.0
             .iter()
             .map(|term| (term.field.path(), term.equals, term.value.as_str()))
     }
 
-    /// Whether an object of this name and namespace meets the conditions on both.
+    /// Whether an object with this name and namespace meets the conditions on both.
     pub(crate) fn matches(&self, name: &str, namespace: &str) -> bool {
         self.0.iter().all(|term| match term.field {
             Field::Name => term.meets(name),
@@ -131,8 +131,7 @@ impl Fields {
         terms.any(|term| matches!(term.field, Field::More(_)))
     }
 
-    /// Whether an object meets the conditions on other fields; `has` says whether the
-    /// field at a path has a value.
+    /// Whether an object meets the conditions on other fields. `has` returns whether the field at a path has a value.
     pub(crate) fn matches_more(&self, has: impl Fn(&str, &str) -> bool) -> bool {
         self.0.iter().all(|term| match term.field {
             Field::Name | Field::Namespace => true,
@@ -161,7 +160,7 @@ fn find(path: &str, resource: &'static Resource) -> Result<Field, BadFields> {
         })
 }
 
-/// The terms, split at commas that have no backslash.
+/// The terms, split at commas without a backslash.
 fn split(text: &str) -> Vec<&str> {
     let mut escaped = false;
     text.split(move |character| {
@@ -172,7 +171,7 @@ fn split(text: &str) -> Vec<&str> {
     .collect()
 }
 
-/// A term at its first operator: path, whether it is `=`, value.
+/// Splits a term at its first operator: path, whether the operator is `=`, and value.
 fn operator(term: &str) -> Option<(&str, bool, &str)> {
     let at = term.char_indices().map(|(at, _)| at).find(|at| {
         term.get(*at..)

@@ -1,11 +1,11 @@
-//! The pieces of JSON that lists are made of, written straight into bytes.
+//! Writes the parts of JSON lists directly into bytes.
 //!
-//! A list of 150,000 pods is some forty megabytes; a tree of values or a
-//! `String` per field would cost more than everything else in a request. The
-//! bytes are those of Go's `encoding/json`, which clients and golden files know.
+//! A list of 150,000 pods has about forty megabytes. A tree of values, or a `String` for each field, would cost more
+//! than everything else in a request. The bytes are the same as those of Go's `encoding/json`, which clients and golden
+//! files expect.
 
-/// Appends `text` as a JSON string. Like Go, escapes what HTML would take for
-/// markup, and the two line ends that old JavaScript cannot read.
+/// Appends `text` as a JSON string. Like Go, it escapes the characters of HTML markup, and the two line separators that
+/// old JavaScript cannot read.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
@@ -29,9 +29,9 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// Whether a character that is escaped begins with `byte`; others do too.
+/// Whether `byte` can begin a character that must be escaped. It may also begin other characters.
 fn may_need_escape(byte: u8) -> bool {
-    // Names are short: looking each byte up is quicker than comparing many at once.
+    // Names are short, so looking up each byte is faster than comparing many bytes at once.
     ESCAPED
         .get(usize::from(byte))
         .is_some_and(|escaped| *escaped)
@@ -45,7 +45,7 @@ const ESCAPED: [bool; 256] = {
     let mut escaped = [false; 256];
     let mut byte = 0;
     while byte < escaped.len() {
-        // Control characters, and " & < > \ and what U+2028 begins with.
+        // Control characters, and `" & < > \` and the first byte of U+2028.
         escaped[byte] = matches!(byte, 0..=0x1f | 0x22 | 0x26 | 0x3c | 0x3e | 0x5c | 0xe2);
         byte += 1;
     }
@@ -100,16 +100,16 @@ pub(crate) fn padded(out: &mut Vec<u8>, value: u64, width: usize) {
     out.extend_from_slice(digits);
 }
 
-/// Turns compact JSON into JSON with two spaces per level, in pieces of any
-/// size, so that a streamed list need not be stored for it.
+/// Indents compact JSON by two spaces for each level, in pieces of any size, so that a streamed list need not be in
+/// memory.
 ///
-/// Prints as Go's `json.Indent` does: empty objects and arrays stay closed.
+/// It prints like Go's `json.Indent`: empty objects and arrays stay on one line.
 #[derive(Debug, Default)]
 pub(crate) struct Indenter {
     depth: usize,
     in_string: bool,
     escaped: bool,
-    /// The last thing written opened an object or array.
+    /// Whether the last written character opened an object or array.
     opened: bool,
 }
 

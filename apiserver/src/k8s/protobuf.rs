@@ -1,14 +1,13 @@
-//! The pieces of protobuf that answers are made of, written straight into bytes.
+//! Writes the parts of protobuf answers directly into bytes.
 //!
-//! The bytes are those of Go's generated marshallers (gogo-proto, proto2): fields
-//! by number, required ones even if they are empty, maps by key. A message is
-//! written before its length is known, behind room for it, and moved by a byte
-//! or two where the room was not right.
+//! The bytes are the same as those of Go's generated marshallers (gogo-proto, proto2): fields sorted by number,
+//! required fields even if they are empty, maps sorted by key. A message is written before its length is known. There
+//! is room for the length before it, and the message is moved by a byte or two if the length needs more or less.
 
-/// What comes before an answer and what after it, see [`envelope`].
+/// The bytes before and after a message ([`envelope`]).
 #[derive(Debug)]
 pub(crate) struct Envelope {
-    /// Magic, kind, and the length of what follows.
+    /// Magic, kind, and the length of the message.
     pub(crate) before: Vec<u8>,
     /// Two empty fields.
     pub(crate) after: &'static [u8],
@@ -25,7 +24,7 @@ pub(crate) fn envelope(api_version: &str, kind: &str, length: usize) -> Envelope
     varint(&mut before, u64::try_from(length).unwrap_or(u64::MAX));
     Envelope {
         before,
-        // contentEncoding and contentType.
+        // The fields contentEncoding and contentType.
         after: &[0x1a, 0, 0x22, 0],
     }
 }
@@ -38,14 +37,13 @@ pub(crate) fn wrapped(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> 
     before
 }
 
-/// Appends a field of letters.
+/// Appends a text field.
 pub(crate) fn text(out: &mut Vec<u8>, field: u8, value: &str) {
     begin(out, field, value.len());
     out.extend_from_slice(value.as_bytes());
 }
 
-/// Appends the beginning of a field of `length` bytes, which the caller appends
-/// next.
+/// Appends the beginning of a field of `length` bytes. The caller appends the bytes.
 fn begin(out: &mut Vec<u8>, field: u8, length: usize) {
     if let Ok(short @ ..0x80) = u8::try_from(length) {
         out.extend_from_slice(&[tag(field), short]);
@@ -55,24 +53,23 @@ fn begin(out: &mut Vec<u8>, field: u8, length: usize) {
     varint(out, u64::try_from(length).unwrap_or(u64::MAX));
 }
 
-/// Appends a field that is a whole number; negative ones take ten bytes.
+/// Appends an integer field. Negative numbers take ten bytes.
 pub(crate) fn number(out: &mut Vec<u8>, field: u8, value: i64) {
     out.push(field << 3);
     varint(out, value.cast_unsigned());
 }
 
-/// Appends a field that `write` fills: a message, or a text that is not at hand
-/// in one piece.
+/// Appends a field that `write` fills: a message, or a text that is written in parts.
 pub(crate) fn message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     fill::<1>(out, field, write);
 }
 
-/// As [`message`], for what is usually longer than 127 bytes.
+/// The same as [`message`], for content that is usually longer than 127 bytes.
 pub(crate) fn long_message(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     fill::<2>(out, field, write);
 }
 
-/// Leaves `ROOM` for the length. Where that is wrong, what was written moves.
+/// Reserves `ROOM` bytes for the length. If the length needs another number of bytes, the content is moved.
 fn fill<const ROOM: usize>(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len() + 1;
     out.extend_from_slice([tag(field), 0, 0].get(..=ROOM).unwrap_or_default());
@@ -105,7 +102,7 @@ fn fill<const ROOM: usize>(out: &mut Vec<u8>, field: u8, write: impl FnOnce(&mut
     }
 }
 
-/// How many bytes a number takes.
+/// The number of bytes of a varint.
 fn varint_length(mut value: usize) -> usize {
     let mut bytes = 1;
     while value >= 0x80 {
@@ -115,18 +112,17 @@ fn varint_length(mut value: usize) -> usize {
     bytes
 }
 
-/// Appends the metadata of a list, which is field 1 of every list; `token`
-/// continues it.
+/// Appends the metadata of a list, which is field 1 of every list. `token` continues the list.
 pub(crate) fn list_meta(out: &mut Vec<u8>, token: &str) {
     message(out, 1, |out| {
-        // selfLink and resourceVersion.
+        // The fields selfLink and resourceVersion.
         text(out, 1, "");
         text(out, 2, "");
         text(out, 3, token);
     });
 }
 
-/// What a field that has a length begins with.
+/// The tag of a field with a length.
 const fn tag(field: u8) -> u8 {
     field << 3 | 2
 }

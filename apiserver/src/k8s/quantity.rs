@@ -1,8 +1,7 @@
 //! Canonical Kubernetes quantities, as `resource.Quantity` prints them.
 //!
-//! A quantity has one canonical text: the largest suffix that leaves a whole
-//! number. CPU goes by thousands from `n`, memory by 1024s
-//! (docs/parity.md#objects).
+//! A quantity has one canonical text: with the largest suffix that leaves a whole number. CPU has powers of 1,000 from
+//! `n` on, memory has powers of 1,024 (docs/parity.md#objects).
 
 use tributary_model::{Bytes, NanoCores};
 
@@ -11,7 +10,7 @@ use super::json;
 const DECIMAL: [&str; 7] = ["n", "u", "m", "", "k", "M", "G"];
 const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
-/// Appends a rate of CPU use: `250m`, `1500064486n`, `2`.
+/// Appends a CPU rate: `250m`, `1500064486n`, `2`.
 pub(crate) fn cpu(out: &mut Vec<u8>, rate: NanoCores) {
     scaled::<1000>(out, kubernetes(rate.0), &DECIMAL);
 }
@@ -19,14 +18,13 @@ pub(crate) fn cpu(out: &mut Vec<u8>, rate: NanoCores) {
 /// Appends an amount of memory: `1536Ki`, `1000003`.
 pub(crate) fn bytes(out: &mut Vec<u8>, amount: Bytes) {
     match kubernetes(amount.0) {
-        // Below 1024 upstream turns to decimal suffixes: 1000 is `1k`.
+        // Below 1,024 upstream uses decimal suffixes: 1000 is `1k`.
         small @ 0..1024 => scaled::<1000>(out, small, &["", "k"]),
         large => scaled::<1024>(out, large, &BINARY),
     }
 }
 
-/// The value that upstream's int64 arithmetic keeps: above `i64::MAX` it drops
-/// the last digit (docs/parity.md#rates).
+/// The value after upstream's int64 arithmetic, which drops the last digit above `i64::MAX` (docs/parity.md#rates).
 fn kubernetes(value: u64) -> u64 {
     if i64::try_from(value).is_ok() {
         value
@@ -35,7 +33,7 @@ fn kubernetes(value: u64) -> u64 {
     }
 }
 
-/// The base is known when this is compiled, so that nothing is divided.
+/// The base is a constant, so that the compiler removes the divisions.
 fn scaled<const BASE: u64>(out: &mut Vec<u8>, mut value: u64, suffixes: &[&str]) {
     if value == 0 {
         out.push(b'0');
@@ -89,7 +87,7 @@ mod tests {
             (2_000_000_000_000, "2k"),
             (10_000_000_000_000_000_000, "10G"),
             (9_223_372_036_854_775_807, "9223372036854775807n"),
-            // Above i64::MAX the last digit goes.
+            // Above `i64::MAX` the last digit is dropped.
             (9_223_372_036_854_775_809, "9223372036854775800n"),
             (18_446_744_073_709_551_615, "18446744073709551610n"),
         ] {
@@ -121,7 +119,7 @@ mod tests {
         }
     }
 
-    /// What a client reads back.
+    /// The value that a client reads.
     fn read(text: &str) -> u128 {
         let split = text
             .find(|c: char| !c.is_ascii_digit())

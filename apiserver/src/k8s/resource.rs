@@ -10,45 +10,45 @@ use std::sync::Arc;
 pub(crate) struct Version {
     /// Its name.
     pub(crate) name: &'static str,
-    /// The API version of an object: with the group.
+    /// The API version of an object: group and version.
     pub(crate) api_version: &'static str,
 }
 
-/// The names of a kind, and what it can do.
+/// The names and properties of a kind.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// The group that it is of.
+    /// Its group.
     pub(crate) group: &'static str,
     /// Its name in paths.
     pub(crate) plural: &'static str,
-    /// What one is called in commands; empty if that would hide another resource.
+    /// The singular name in commands. Empty if it would hide another resource.
     pub(crate) singular: &'static str,
-    /// Further names of it in commands.
+    /// Its short names in commands.
     pub(crate) short: &'static [&'static str],
     /// The kind of an object.
     pub(crate) kind: &'static str,
-    /// Whether objects are in namespaces. What those hold is for tenants.
+    /// Whether objects are in namespaces. Tenants read objects in namespaces.
     pub(crate) namespaced: bool,
-    /// Whether it is served in protobuf beside JSON and YAML.
+    /// Whether it is served in protobuf, besides JSON and YAML.
     pub(crate) protobuf: bool,
-    /// Whether it can be watched. Lists then have a version.
+    /// Whether it can be watched. Then its lists have a version.
     pub(crate) watched: bool,
-    /// By which fields objects can be selected, beside name and namespace.
+    /// The fields for selection, besides name and namespace.
     pub(crate) fields: &'static [&'static str],
-    /// One of what it is about, in words.
+    /// The word for one object in messages.
     pub(crate) about: &'static str,
     /// The kind in the error for a missing object, and the group, if the error has one.
     pub(crate) missing: (&'static str, &'static str),
-    /// A byte of its tokens, which continue lists of no other resource.
+    /// The byte that marks its tokens, so that they continue lists of no other resource.
     pub(crate) mark: u8,
-    /// The schemas in a version, by name: of an object, a list, and their parts.
+    /// The schemas in a version, by name: those of an object, of a list, and of their parts.
     pub(crate) schemas: fn(Version) -> serde_json::Map<String, serde_json::Value>,
-    /// What the names of these two begin with, before the version.
+    /// The prefix of the names of its schemas, before the version.
     pub(crate) package: &'static str,
 }
 
 impl Resource {
-    /// What can be done with it.
+    /// The verbs that it supports.
     pub(crate) fn verbs(&self) -> &'static [&'static str] {
         if self.watched {
             &["get", "list", "watch"]
@@ -57,13 +57,13 @@ impl Resource {
         }
     }
 
-    /// As upstream names it in refusals: with the group.
+    /// Its name in upstream's errors: with the group.
     pub(crate) fn qualified(&self) -> String {
         format!("{}.{}", self.plural, self.group)
     }
 }
 
-/// Every resource that is served, once for each of its versions. Cheap to clone.
+/// Every served resource, once for each of its versions. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Resources(Arc<[(Version, &'static Resource)]>);
 
@@ -74,18 +74,18 @@ impl FromIterator<(Version, &'static Resource)> for Resources {
 }
 
 impl Resources {
-    /// All of them.
+    /// All resources with their versions.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Version, &'static Resource)> {
         self.0.iter().copied()
     }
 
-    /// The resource of these names in paths, in any version.
+    /// The resource with these names in paths, in any version.
     pub(crate) fn find(&self, group: &str, plural: &str) -> Option<&'static Resource> {
         let mut resources = self.iter().map(|(_, resource)| resource);
         resources.find(|resource| resource.group == group && resource.plural == plural)
     }
 
-    /// The resource of these names in paths, in this version.
+    /// The resource with these names in paths, in this version.
     pub(crate) fn find_in(
         &self,
         group: &str,

@@ -1,4 +1,4 @@
-//! `metav1.Status`: the body of a refusal.
+//! `metav1.Status`: the body of an error.
 
 use std::borrow::Cow;
 
@@ -13,17 +13,17 @@ use super::{accept::Encoding, json, protobuf, yaml};
 /// Why a request failed, for people and for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// In words.
+    /// The reason for people.
     pub(crate) message: String,
     /// The machine-readable reason.
     pub(crate) reason: &'static str,
-    /// What it is about.
+    /// The details for programs.
     pub(crate) details: Option<Details>,
     /// The HTTP status.
     pub(crate) code: StatusCode,
 }
 
-/// What a failure is about. What is empty is left out.
+/// The subject of a failure. Empty fields are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Details {
     /// The object.
@@ -34,23 +34,23 @@ pub(crate) struct Details {
     pub(crate) kind: Cow<'static, str>,
     /// What is wrong with it.
     pub(crate) causes: Vec<Cause>,
-    /// After how many seconds to come again.
+    /// The number of seconds after which to retry.
     pub(crate) retry_after: u32,
 }
 
-/// One thing that is wrong with a parameter.
+/// A fault of a parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cause {
     /// The machine-readable reason.
     pub(crate) reason: &'static str,
-    /// In words.
+    /// The reason for people.
     pub(crate) message: String,
     /// The parameter.
     pub(crate) field: &'static str,
 }
 
 impl Status {
-    /// It in `encoding`.
+    /// The status in `encoding`.
     pub(crate) fn written(&self, encoding: Encoding) -> Vec<u8> {
         match encoding {
             Encoding::Json => self.json(),
@@ -59,7 +59,7 @@ impl Status {
         }
     }
 
-    /// It in JSON, the fields as Go orders them.
+    /// The status in JSON, with the fields in Go's order.
     pub(crate) fn json(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(
@@ -151,7 +151,7 @@ impl Details {
             });
         }
         protobuf::number(out, 5, self.retry_after.into());
-        // uid
+        // The field uid.
         protobuf::text(out, 6, "");
     }
 }
@@ -171,7 +171,7 @@ impl IntoResponse for Status {
 mod tests {
     use super::*;
 
-    /// Recorded from metrics-server v0.9.0: the 404 of a node.
+    /// The 404 of a node, recorded from metrics-server v0.9.0.
     #[test]
     fn protobuf_is_as_upstream_writes_it() {
         let status = Status {

@@ -1,4 +1,4 @@
-//! Moments and spans as Kubernetes writes them.
+//! Times and durations as Kubernetes writes them.
 
 use std::time::Duration;
 
@@ -7,10 +7,9 @@ use tributary_model::Timestamp;
 
 use super::json;
 
-/// Appends a moment by RFC 3339 in UTC, cut to whole seconds
-/// (docs/parity.md#objects).
+/// Appends a time in RFC 3339 and UTC, cut to whole seconds (docs/parity.md#objects).
 pub(crate) fn moment(out: &mut Vec<u8>, at: Timestamp) {
-    // Outside of years 0 to 9999 there is no RFC 3339, and no kubelet.
+    // RFC 3339 has the years 0 to 9999 only, and no kubelet reports others.
     let at = jiff::Timestamp::from_second(at.as_seconds()).unwrap_or(jiff::Timestamp::MAX);
     let at = Offset::UTC.to_datetime(at);
     let year = u64::try_from(at.year()).unwrap_or_default();
@@ -28,8 +27,8 @@ pub(crate) fn moment(out: &mut Vec<u8>, at: Timestamp) {
     out.push(b'Z');
 }
 
-/// Appends a span as Go's `Duration.String` prints it: `15s`, `1m0.5s`,
-/// `500ms`. Spans that Go cannot hold (292 years) become the longest it can.
+/// Appends a duration as Go's `Duration.String` prints it: `15s`, `1m0.5s`, `500ms`. A duration that Go cannot
+/// represent (292 years) becomes the longest that it can.
 pub(crate) fn span(out: &mut Vec<u8>, span: Duration) {
     let nanos = u64::try_from(span.as_nanos())
         .unwrap_or(u64::MAX)
@@ -57,8 +56,7 @@ fn clock(out: &mut Vec<u8>, nanos: u64) {
     with_unit(out, nanos % MINUTE, 9, "s");
 }
 
-/// Appends `nanos` in a unit of `10^digits` nanoseconds, with the fraction that
-/// is left, if any.
+/// Appends `nanos` in a unit of `10^digits` nanoseconds, with a fraction if there is one.
 fn with_unit(out: &mut Vec<u8>, nanos: u64, digits: usize, unit: &str) {
     let scale = (0..digits).fold(1_u64, |scale, _| scale * 10);
     json::number(out, nanos / scale);

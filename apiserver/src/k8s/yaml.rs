@@ -1,8 +1,8 @@
-//! YAML as sigs.k8s.io/yaml prints it: made from JSON, keys in natural order,
-//! sequences no deeper than their key.
+//! YAML as sigs.k8s.io/yaml prints it: converted from JSON, with keys in natural order and sequences that are not
+//! indented more than their key.
 //!
-//! For people and small answers; a list is turned item by item. Only line folding is left
-//! out: it means nothing.
+//! It is for people and small answers. A list is converted item by item. Line folding is not supported, because it does
+//! not change the meaning.
 
 mod plain;
 
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Map, Value};
 
-/// The YAML of a JSON document that we wrote.
+/// Converts a JSON document of this server to YAML.
 pub(crate) fn of_json(json: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(json.len());
     match read(json) {
@@ -20,7 +20,7 @@ pub(crate) fn of_json(json: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The YAML of a JSON document as an element of a sequence that is not indented.
+/// Converts a JSON document to an element of a sequence that is not indented.
 pub(crate) fn element_of_json(out: &mut Vec<u8>, json: &[u8]) {
     sequence(out, &[read(json)], 0, false);
 }
@@ -32,7 +32,7 @@ fn read(json: &[u8]) -> Value {
     })
 }
 
-/// Appends all fields; `inline` if the first stands behind a dash.
+/// Appends all fields. `inline`: the first one follows a dash.
 fn mapping(out: &mut Vec<u8>, map: &Map<String, Value>, indent: usize, inline: bool) {
     let mut fields: Vec<(&String, &Value)> = map.iter().collect();
     fields.sort_by(|(one, _), (other, _)| natural(one, other));
@@ -73,7 +73,7 @@ fn sequence(out: &mut Vec<u8>, items: &[Value], indent: usize, inline: bool) {
     }
 }
 
-/// Appends what has no parts, and the end of the line.
+/// Appends a scalar and the end of the line.
 fn scalar_line(out: &mut Vec<u8>, value: &Value, indent: usize) {
     match value {
         Value::String(text) => plain::value(out, text, indent),
@@ -90,8 +90,7 @@ fn pad(out: &mut Vec<u8>, indent: usize) {
     out.resize(out.len() + indent, b' ');
 }
 
-/// The order of keys in go-yaml: letters after everything else, numbers within a
-/// key by their value.
+/// The order of keys in go-yaml: letters come after all other characters, and numbers in a key are compared by value.
 fn natural(one: &str, other: &str) -> Ordering {
     let (a, b): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
     let same = a.iter().zip(&b).take_while(|(a, b)| a == b).count();
@@ -104,7 +103,7 @@ fn natural(one: &str, other: &str) -> Ordering {
         (false, true) => return Ordering::Less,
         (false, false) => {}
     }
-    // A zero within a number counts for its place.
+    // A zero after another digit counts as a digit of that number.
     let before = a.get(..same).unwrap_or_default();
     let mut digits = before.iter().rev().take_while(|c| c.is_ascii_digit());
     let within = (*first == '0' || *second == '0') && digits.any(|digit| *digit != '0');
@@ -116,8 +115,7 @@ fn natural(one: &str, other: &str) -> Ordering {
         .then(first.cmp(second))
 }
 
-/// The digits at the start: their value, after a leading one if they are `within`
-/// a number, and how many there are.
+/// The digits at the start: their value and their number. If they are `within` a number, a 1 precedes the value.
 fn run(text: &[char], within: bool) -> (u64, usize) {
     let digits = text.iter().map_while(|c| c.to_digit(10));
     digits.fold((u64::from(within), 0), |(value, length), digit| {

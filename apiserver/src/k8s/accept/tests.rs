@@ -6,7 +6,7 @@ use crate::k8s::resource::examples::PODS;
 const OBJECT: Subject = Subject::Object(&PODS);
 const LIST: Subject = Subject::List(&PODS);
 
-/// What a client that says `accept` gets, in a word or two.
+/// The answer to a client that sends `accept`, as a short text.
 fn asked(accept: &str, subject: Subject) -> String {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, accept.parse().unwrap());
@@ -169,7 +169,7 @@ fn quality_decides_and_zero_is_a_refusal() {
 
 #[test]
 fn what_comes_after_what_is_looked_at_is_as_if_it_was_not_there() {
-    // In one value, and in many.
+    // The limit is the same for one value and for many.
     let filled = |clauses: usize| format!("{}application/yaml", "text/html,".repeat(clauses));
     assert_eq!(asked(&filled(63), Subject::Status), "Yaml");
     assert_eq!(asked(&filled(64), Subject::Status), "unknown type");
@@ -184,7 +184,7 @@ fn what_comes_after_what_is_looked_at_is_as_if_it_was_not_there() {
     };
     assert!(many(63));
     assert!(!many(64));
-    // 8,192 bytes, of which the last clause may be a part.
+    // The limit of 8,192 bytes may cut the last clause.
     let long = |bytes: usize| format!("{},application/yaml", "x".repeat(bytes));
     assert_eq!(asked(&long(8_175), Subject::Status), "Yaml");
     assert_eq!(asked(&long(8_176), Subject::Status), "unknown type");

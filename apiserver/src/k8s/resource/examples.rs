@@ -1,8 +1,8 @@
-//! Resources for tests of what serves any.
+//! Resources for tests of code that serves any resource.
 
 use super::{Resource, Resources, Version};
 
-/// One without namespaces.
+/// A resource without namespaces.
 pub(crate) static NODES: Resource = BOTH;
 
 const BOTH: Resource = Resource {
@@ -22,7 +22,7 @@ const BOTH: Resource = Resource {
     package: "io.k8s.metrics.pkg.apis.metrics",
 };
 
-/// One in namespaces, with a field of its own.
+/// A resource in namespaces, with its own field.
 pub(crate) static PODS: Resource = Resource {
     plural: "pods",
     kind: "PodMetrics",
@@ -34,7 +34,7 @@ pub(crate) static PODS: Resource = Resource {
     ..BOTH
 };
 
-/// Both, in two versions.
+/// Both resources, in two versions.
 pub(crate) fn resources() -> Resources {
     let versions = [
         ("v1", "metrics.k8s.io/v1"),

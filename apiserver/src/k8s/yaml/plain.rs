@@ -1,9 +1,9 @@
-//! Which texts can stand in YAML as they are, and how the others are quoted.
+//! Decides which texts are plain in YAML, and quotes the others.
 //!
-//! The rules of go-yaml v2: what would read as something else than text is in
-//! double quotes, what has marks with a meaning in single ones, lines are a block.
+//! The rules are those of go-yaml v2: a text that would be read as another type gets double quotes, a text with
+//! indicators gets single quotes, and a text with several lines becomes a block.
 
-/// Appends a text that belongs to a key at `indent`.
+/// Appends a text as the value of a key at `indent`.
 pub(super) fn value(out: &mut Vec<u8>, text: &str, indent: usize) {
     let marks = Marks::of(text);
     if text.contains('\n') && !marks.special && !text.ends_with(' ') && !text.starts_with(' ') {
@@ -30,11 +30,11 @@ fn line(out: &mut Vec<u8>, text: &str, marks: &Marks) {
     }
 }
 
-/// What in a text has a meaning in YAML.
+/// What a text contains that matters to YAML.
 struct Marks {
-    /// Something that reads as structure or comment.
+    /// A character that would be read as structure or comment.
     indicators: bool,
-    /// Something that only double quotes can hold.
+    /// A character that only double quotes can represent.
     special: bool,
 }
 
@@ -59,7 +59,7 @@ impl Marks {
                 '?' | '-' => first && ends,
                 _ => false,
             };
-            // A space before a line end would be lost in every other style.
+            // Every other style loses a space before a line end.
             marks.special |= character == '\n' && before == ' ' && !first;
             marks.special |= match character {
                 '\n' => false,
@@ -94,7 +94,7 @@ fn double_quoted(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
 }
 
-/// A literal block, its last line end kept if there is one.
+/// Appends a literal block, with its last line end if there is one.
 fn block(out: &mut Vec<u8>, text: &str, indent: usize) {
     let chomp = match (text.ends_with('\n'), text.ends_with("\n\n")) {
         (false, _) => "-",
@@ -111,14 +111,14 @@ fn block(out: &mut Vec<u8>, text: &str, indent: usize) {
     }
 }
 
-/// Whether a reader would take `text` for something else than text.
+/// Whether a reader would read `text` as another type.
 fn reads_as_other(text: &str) -> bool {
     const WORDS: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
     const NULLS: [&str; 4] = ["", "~", "null", "<<"];
     const FLOATS: [&str; 4] = [".nan", ".inf", "+.inf", "-.inf"];
     let lower = text.to_ascii_lowercase();
     let known = WORDS.contains(&&*lower) || NULLS.contains(&&*lower) || FLOATS.contains(&&*lower);
-    // `True` and `TRUE`, but not `tRUE`; `.NaN` alone mixes.
+    // `True` and `TRUE` count, but `tRUE` does not. Of mixed cases only `.NaN` and `.Inf` count.
     let rest = text.get(1..).unwrap_or_default();
     let cased = rest.chars().all(|c| !c.is_ascii_uppercase()) || text == text.to_ascii_uppercase();
     (known && (cased || rest == "NaN" || rest.ends_with("Inf")))
@@ -127,7 +127,7 @@ fn reads_as_other(text: &str) -> bool {
         || is_sexagesimal(text)
 }
 
-/// Integers of four bases and decimal fractions, underscores anywhere.
+/// Whether it is an integer in one of four bases or a decimal fraction, with underscores anywhere.
 fn is_number(text: &str) -> bool {
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return false;
@@ -140,13 +140,13 @@ fn is_number(text: &str) -> bool {
         }
     }
     let ours = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-');
-    // Rust reads the same decimal fractions as go-yaml, once words are excluded.
+    // Rust reads the same decimal fractions as go-yaml, except for words, which are excluded before.
     digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
         && digits.chars().all(ours)
         && digits.parse::<f64>().is_ok_and(f64::is_finite)
 }
 
-/// `2006-1-2`, alone or before a time of day.
+/// Whether it is a date like `2006-1-2`, alone or before a time of day.
 fn is_time(text: &str) -> bool {
     let (date, time) = match text.split_once(['T', 't', ' ']) {
         Some((date, time)) => (date, Some(time)),
@@ -165,7 +165,7 @@ fn is_time(text: &str) -> bool {
         && time.is_none_or(|time| time.matches(':').count() >= 2 && time.chars().all(ours))
 }
 
-/// `1:30`, ninety to a reader of YAML 1.1.
+/// Whether it is like `1:30`, which a reader of YAML 1.1 reads as ninety.
 fn is_sexagesimal(text: &str) -> bool {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     let mut parts = digits.split(':');
