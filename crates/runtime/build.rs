@@ -1,8 +1,8 @@
-//! Finds out which commit is built, for `tributary_build_info`.
+//! Finds the commit that is built, for `tributary_build_info`.
 //!
-//! From `TRIBUTARY_REVISION`, which builds of images set; from `revision.txt`, into which
-//! `git archive` writes the commit (`.gitattributes`); or from git. A debug build does not ask git:
-//! it would be compiled again after each commit.
+//! It comes from `TRIBUTARY_REVISION`, which builds of images set, from `revision.txt`, into which `git archive` writes
+//! the commit (`.gitattributes`), or from git. A debug build does not run git, because it would be compiled again after
+//! each commit.
 
 #![expect(
     clippy::disallowed_methods,
@@ -35,7 +35,7 @@ fn checked_out() -> Option<String> {
     if env::var("PROFILE").as_deref() != Ok("release") {
         return None;
     }
-    // Sources that lie in the repository of another project have none of their own.
+    // Sources inside the repository of another project have no commit of their own.
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2)?;
     if Path::new(&git(&["rev-parse", "--show-toplevel"])?) != top {
         return None;

@@ -12,12 +12,12 @@ use crate::{exit, kube::Limits};
 ///
 /// # Errors
 ///
-/// What to exit with, everything having been said: 0 after `--help` and
-/// `--version`, 2 after one sentence about a flag that is wrong.
+/// The exit code, after the text was printed: 0 after `--help` and `--version`, 2 after one sentence about a wrong
+/// flag.
 pub fn parse<A: Parser>() -> Result<A, ExitCode> {
     A::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Nothing is left to tell when stdout is closed.
+            // If stdout is closed, the text cannot be printed.
             drop(error.print());
             ExitCode::SUCCESS
         }
@@ -25,8 +25,7 @@ pub fn parse<A: Parser>() -> Result<A, ExitCode> {
     })
 }
 
-/// The first paragraph of what clap says, which names the flag; the usage that
-/// follows is what `--help` is for.
+/// The first paragraph of clap's text, which names the flag. The usage after it belongs to `--help`.
 fn sentence(text: &str) -> String {
     let text = text.strip_prefix("error: ").unwrap_or(text);
     let lines = text.lines().take_while(|line| !line.is_empty());

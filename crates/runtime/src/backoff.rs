@@ -1,15 +1,14 @@
-//! Jittered exponential delays, capped and resettable.
+//! Exponential delays with jitter and a maximum.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
 
-/// Delays between attempts that fail.
+/// Delays between failed attempts.
 ///
-/// Each is drawn from the upper half of an interval that doubles up to the
-/// cap, so that a thousand clients of one restarted server do not come back in
-/// the same instant.
+/// Each is drawn from the upper half of an interval. The interval doubles up to the maximum. So a thousand clients of a
+/// restarted server do not return at the same moment.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -31,18 +30,18 @@ impl Backoff {
         }
     }
 
-    /// How long to wait before the next attempt.
+    /// The delay before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
         let span = self.next.min(self.cap);
         self.next = span.saturating_mul(2).min(self.cap);
         self.draws = self.draws.wrapping_add(1);
-        // Keyed by the process's own entropy: not for secrets, enough to spread.
+        // The key is the random hash seed of the process. That is not for secrets, but enough to spread delays.
         let draw = self.random.hash_one(self.draws) % 1000;
         let half = span / 2;
         half + half.saturating_mul(u32::try_from(draw).unwrap_or_default()) / 1000
     }
 
-    /// The last attempt succeeded: starts from the first delay again.
+    /// The last attempt succeeded, so the next delay is the first one again.
     pub fn reset(&mut self) {
         self.next = self.first;
     }

@@ -14,7 +14,7 @@ type Tell = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Clock {
     now: Tell,
     date: Tell,
-    /// Whether it may be set, so that it jumps.
+    /// Whether the clock may be set, so that the time jumps.
     may_jump: bool,
 }
 
@@ -28,7 +28,7 @@ impl Clock {
         Self::from_fn(Timestamp::now)
     }
 
-    /// A clock with the time of `tell`, which may jump.
+    /// A clock with the time that `tell` returns, which may jump.
     pub fn from_fn(tell: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
             may_jump: true,
@@ -56,9 +56,8 @@ impl Clock {
         }
     }
 
-    /// A clock with the same time now that never jumps, whatever happens to this one: for ages,
-    /// which must not change when a machine's clock is set. Its [`Clock::date`] is still that of
-    /// this clock.
+    /// A clock with the same time now that never jumps, even if this one is set. It is for ages, which must not change
+    /// when the clock of the machine is set. Its [`Clock::date`] is still that of this clock.
     #[must_use]
     pub fn monotonic(&self) -> Self {
         if !self.may_jump {

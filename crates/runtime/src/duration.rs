@@ -1,8 +1,8 @@
-//! Durations as Go writes and reads them, because flags of metrics-server do.
+//! Durations in Go's format, which flags of metrics-server have.
 
 use std::{fmt, str::FromStr, time::Duration};
 
-/// A span of time, also a negative one: `15s`, `1m30s`, `1.5h`, `-2ms`, `0`.
+/// A duration, which may be negative: `15s`, `1m30s`, `1.5h`, `-2ms`, `0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(i64);
 
@@ -13,7 +13,7 @@ pub struct BadDuration(String);
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The longest first where one is the beginning of another.
+/// If one unit is a prefix of another, the longer one is first.
 const UNITS: [(&str, i64); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -36,23 +36,23 @@ impl GoDuration {
         self.0
     }
 
-    /// Reads one that is not negative, for a flag.
+    /// Reads a duration for a flag.
     ///
     /// # Errors
     ///
-    /// It is negative, or no duration.
+    /// It is negative, or not a duration.
     pub fn read_positive(text: &str) -> Result<Duration, BadDuration> {
         let read: Self = text.parse()?;
         read.positive().ok_or_else(|| BadDuration(text.to_owned()))
     }
 
-    /// This span, unless it is negative.
+    /// This duration, unless it is negative.
     pub fn positive(self) -> Option<Duration> {
         u64::try_from(self.0).ok().map(Duration::from_nanos)
     }
 }
 
-/// At most 292 years, the longest that there is in Go.
+/// A longer duration becomes 292 years, the longest in Go.
 impl From<Duration> for GoDuration {
     fn from(span: Duration) -> Self {
         Self(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
@@ -94,7 +94,7 @@ fn parse(text: &str) -> Option<i64> {
     Some(sign * sum)
 }
 
-/// `number`, which has digits and points, times `nanos`.
+/// `number`, a text of digits and points, times `nanos`.
 fn amount(number: &str, nanos: i64) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -114,7 +114,7 @@ fn amount(number: &str, nanos: i64) -> Option<i64> {
 }
 
 impl fmt::Display for GoDuration {
-    /// As Go's `Duration.String`.
+    /// Prints like Go's `Duration.String`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let total = self.0.unsigned_abs();
         let sign = if self.0 < 0 { "-" } else { "" };

@@ -1,29 +1,27 @@
-//! Error to exit code: the only place.
+//! The only mapping of errors to exit codes.
 //!
-//! 0: asked to stop. 1: a restart may help. 2: the configuration is wrong, which
-//! is also clap's own code.
+//! 0: the process was asked to stop. 1: a restart may help. 2: the configuration is wrong. clap uses the same code.
 
 use std::{error::Error, future::Future, io::Write as _, process::ExitCode};
 
 use tokio::runtime::Builder;
 
-/// The configuration is wrong: starting again would not help. Whatever says so
-/// is wrapped in this, and leads to exit code 2 with one sentence.
+/// The configuration is wrong, and a restart does not help. An error that is wrapped in this leads to exit code 2 with
+/// one sentence.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misconfigured(pub Box<dyn Error + Send + Sync>);
 
 impl Misconfigured {
-    /// Wraps what is wrong with the configuration.
+    /// Wraps an error of the configuration.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
 }
 
-/// Runs a process to its end, and returns what to exit with.
+/// Runs a process to its end, and returns its exit code.
 ///
-/// When it has ended it does not wait for threads that block: a name that is
-/// being looked up while DNS is gone takes half a minute.
+/// At the end it does not wait for blocked threads: the lookup of a name takes half a minute while DNS is down.
 pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -37,10 +35,9 @@ pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     }
 }
 
-/// Says what went wrong on stderr, because logging may be what is broken, and
-/// returns the exit code for it.
+/// Prints the error on stderr, because logging may be what failed, and returns its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    // Nothing is left to tell when stderr is closed.
+    // If stderr is closed, the error cannot be printed.
     drop(writeln!(std::io::stderr(), "error: {error:#}"));
     code(error)
 }
@@ -74,7 +71,7 @@ mod tests {
         };
         let code = run(process);
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
-        // It blocks still.
+        // The thread is still blocked.
         assert_eq!(release.send(()), Ok(()));
     }
 

@@ -164,7 +164,7 @@ impl Endpoint {
         response
     }
 
-    /// Logs failures, once per change, because callers may not keep the response.
+    /// Logs failures, once for each change, because callers may not keep the response.
     fn tell(&self, failing: &str) {
         let mut last_logged = self.last_logged.lock();
         if *last_logged == failing {
@@ -174,7 +174,7 @@ impl Endpoint {
             let names = text.lines().filter_map(|line| line.split_once(": "));
             names.map(|(name, _)| name.to_owned()).collect()
         };
-        // A reason may have numbers in it, whose changes are not logged.
+        // A reason may have numbers. If only they change, nothing is logged.
         let is_news = names(&last_logged) != names(failing);
         failing.clone_into(&mut last_logged);
         if !is_news {

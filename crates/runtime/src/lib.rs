@@ -1,20 +1,20 @@
-//! What any daemon of ours needs, whatever it measures.
+//! What any of our daemons needs, whatever it measures.
 //!
-//! - [`args`]: flag groups that both binaries flatten
-//! - [`backoff`]: jittered exponential delays
+//! - [`args`]: flag groups of both binaries
+//! - [`backoff`]: exponential delays with jitter
 //! - [`clock`]: the date, as a value
-//! - [`duration`]: durations as Go's flags have them
-//! - [`exit`]: error to exit code, the only place
+//! - [`duration`]: durations in the format of Go's flags
+//! - [`exit`]: the only mapping of errors to exit codes
 //! - [`health`]: named checks behind `/livez`, `/readyz`, `/healthz`
-//! - [`kube`]: a client from flags, and a watch that keeps a set
-//! - [`kube_credentials`]: whether the Kubernetes API takes our credentials
+//! - [`kube`]: clients of the Kubernetes API, and watches that keep a set
+//! - [`kube_credentials`]: whether the Kubernetes API accepts our credentials
 //! - [`log`]: the tracing subscriber
 //! - [`metrics`]: the registry, build and process metrics
 //! - [`reload`]: files that change while a process runs
-//! - [`selector`]: label selectors, as `kubectl -l` takes them
-//! - [`serve`]: the accept loop: TCP or Unix socket, TLS, HTTP, a cap, a drain
+//! - [`selector`]: label selectors, as in `kubectl -l`
+//! - [`serve`]: a server on TCP or a Unix socket: TLS, HTTP, limits, draining
 //! - [`signal`]: SIGTERM and SIGINT
-//! - [`log_limiter`]: log lines at most so often
+//! - [`log_limiter`]: a limit on how often a line is logged
 //! - [`tasks`]: the owner of every task
 //! - [`tls`]: certificates and CAs from files
 

@@ -9,14 +9,14 @@ use crate::{
     exit::Misconfigured,
 };
 
-/// Sends log lines to stderr as the flags say. To be called once, first.
+/// Sends log lines to stderr as the flags say. It must be called once, before anything is logged.
 ///
 /// # Errors
 ///
 /// `--log-level` is not a filter.
 pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
-    // The client says every failed attempt as an error; we say every change of
-    // state, once. Who wants the attempts can name it.
+    // kube-client logs every failed attempt as an error. We log every change of state once. An operator can name the
+    // module to see the attempts.
     let filter = EnvFilter::try_new(format!("kube_client=off,{}", levels(args)))
         .map_err(|error| Misconfigured::new(format!("--log-level: {error}")))?;
     let builder = tracing_subscriber::fmt()
@@ -27,12 +27,12 @@ pub fn init(args: &LogArgs) -> Result<(), Misconfigured> {
         LogFormat::Text => builder.finish().try_init(),
         LogFormat::Json => builder.json().finish().try_init(),
     };
-    // Somebody else's subscriber (a test's, the demo's) is as good as ours.
+    // If a test or the demo has set a subscriber, that one is used.
     drop(done);
     Ok(())
 }
 
-/// What klog calls 4 is where its details begin.
+/// In klog, details begin at level 4.
 const DETAILS: i32 = 4;
 
 fn levels(args: &LogArgs) -> &str {

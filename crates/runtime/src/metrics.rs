@@ -1,4 +1,4 @@
-//! The registry, build information and what the process uses.
+//! The registry, build information, and the resources that the process uses.
 
 mod expirations;
 mod format;
@@ -19,11 +19,10 @@ use tower_http::{CompressionLevel, compression::CompressionLayer};
 pub use self::{expirations::Expirations, process::ProcessUsage};
 use self::{format::Format, process::Process, scheduler::Scheduler};
 
-/// The commit from which this is built; `unknown` in debug builds, and without git.
+/// The commit from which this is built. `unknown` in debug builds, and without git.
 const REVISION: &str = env!("TRIBUTARY_REVISION");
 
-/// A registry that knows the process: `process_*`, `tributary_tokio_*` and
-/// `tributary_build_info`.
+/// A registry with the metrics of the process: `process_*`, `tributary_tokio_*` and `tributary_build_info`.
 pub fn registry(version: &'static str) -> Registry {
     let mut registry = Registry::default();
     registry.register(
@@ -36,9 +35,8 @@ pub fn registry(version: &'static str) -> Registry {
     registry
 }
 
-/// `/metrics` over `registry`: `OpenMetrics` for those who ask for it, else the
-/// text format that everybody reads (docs/parity.md#metrics); compressed for
-/// those who take that.
+/// `/metrics` of `registry`: `OpenMetrics` for clients that accept it, and otherwise the text format that every client
+/// reads (docs/parity.md#metrics). It is compressed for clients that accept that.
 pub fn router(registry: Arc<Registry>) -> Router {
     let compression = CompressionLayer::new()
         .gzip(true)

@@ -20,7 +20,7 @@ pub struct ReloadReporter {
 }
 
 impl ReloadReporter {
-    /// For the files of `what`.
+    /// A reporter for the files of `what`.
     pub const fn new(what: &'static str) -> Self {
         Self { what, failures: 0 }
     }

@@ -10,8 +10,7 @@ use std::str::FromStr;
 
 pub use self::parser::BadSelector;
 
-/// Requirements on labels, all of which must hold. The default has none and
-/// selects everything.
+/// Requirements on labels, which must all hold. The default has none and selects everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
 
@@ -19,7 +18,7 @@ pub struct Selector(Vec<Requirement>);
 ///
 /// # Invariants
 ///
-/// Values are sorted, each once; of `=`, `!=`, `>` and `<` there is one.
+/// Values are sorted and unique. `=`, `!=`, `>` and `<` have one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
     key: String,
@@ -32,7 +31,7 @@ enum Test {
     Missing,
     /// `=`, `==` and `in`.
     In(Vec<String>),
-    /// `!=` and `notin`; a missing label passes.
+    /// `!=` and `notin`. An object without the label meets them.
     NotIn(Vec<String>),
     Above(i64),
     Below(i64),
@@ -44,13 +43,13 @@ impl Selector {
         self.0.is_empty()
     }
 
-    /// How many requirements there are.
+    /// The number of requirements.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The requirements as `metav1.LabelSelectorRequirement` tells them: key,
-    /// operator, values. `>` and `<` cannot be told so and are left out.
+    /// The requirements as in `metav1.LabelSelectorRequirement`: key, operator, values. `>` and `<` do not exist there
+    /// and are omitted.
     pub fn requirements(&self) -> impl Iterator<Item = (&str, &'static str, &[String])> {
         self.0.iter().filter_map(|requirement| {
             let (operator, values): (_, &[String]) = match &requirement.test {
@@ -64,7 +63,7 @@ impl Selector {
         })
     }
 
-    /// Whether it selects an object, of whose labels `label` gives the value.
+    /// Whether it selects an object. `label` returns the value of a label of the object.
     pub fn matches<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
         self.0
             .iter()
@@ -75,7 +74,7 @@ impl Selector {
 impl FromStr for Selector {
     type Err = BadSelector;
 
-    /// Reads a selector as `kubectl -l` takes it; empty text selects everything.
+    /// Reads a selector in the syntax of `kubectl -l`. An empty text selects everything.
     fn from_str(text: &str) -> Result<Self, BadSelector> {
         parser::parse(text).map(Self)
     }

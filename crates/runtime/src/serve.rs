@@ -141,22 +141,22 @@ impl Peer {
         }
     }
 
-    /// Notes what its certificate says of it now, for when there are more connections
-    /// than there is room for. That it was known stays; that it was trusted does not.
+    /// Records what the certificate of the peer proves now, for when there are too many connections. A peer that was
+    /// known stays known. A peer that was trusted does not stay trusted.
     pub fn verified(&self, trust: TrustLevel) {
         if let Some(handle) = self.notes.get::<ConnectionHandle>() {
             handle.verified(trust);
         }
     }
 
-    /// Notes that it has shown in another way who it is.
+    /// Records that the peer has proven its identity in another way.
     pub fn known(&self) {
         if let Some(handle) = self.notes.get::<ConnectionHandle>() {
             handle.known();
         }
     }
 
-    /// The same as [`TrustLevel::Trusted`], for as long as what this returns is there.
+    /// Makes the connection [`TrustLevel::Trusted`] until the result is dropped.
     pub fn trust(&self) -> Option<Trusted> {
         self.notes.get::<ConnectionHandle>().map(Trusted::new)
     }
@@ -187,15 +187,15 @@ impl ConnectionNotes {
     }
 }
 
-/// Looks at what a peer has shown in its TLS handshake, before its first request is
-/// read: what is known of it decides what it may send ([`Peer::verified`]).
+/// Checks the certificates of a peer after its TLS handshake, before its first request is read, because the result
+/// decides how much it may send ([`Peer::verified`]).
 #[derive(Clone, Default)]
 pub struct FirstLook(Option<Arc<Look>>);
 
 type Look = dyn Fn(&Peer) + Send + Sync;
 
 impl FirstLook {
-    /// Calls `look` once for each connection that shows a certificate.
+    /// Calls `look` once for each connection with a certificate.
     pub fn new(look: impl Fn(&Peer) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(look)))
     }
@@ -222,7 +222,7 @@ pub struct Server {
     pub listener: Listener,
     /// TLS, unless the address is trusted by itself.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What finds out from its certificate who a peer is, if anything does so early.
+    /// The early check of certificates, if there is one.
     pub first_look: FirstLook,
     /// The limits.
     pub limits: Limits,

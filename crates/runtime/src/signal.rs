@@ -6,8 +6,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-/// The signals that ask a process to end. From the moment this exists they no
-/// longer end it at once.
+/// The signals that ask a process to end. While this exists, they no longer end it at once.
 #[derive(Debug)]
 pub struct Signals {
     terminate: Signal,
@@ -15,8 +14,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes the signals over. To be called before anything is begun that an
-    /// orderly end has to undo.
+    /// Installs the handlers. It must be called before anything starts that the process must undo at its end.
     ///
     /// # Errors
     ///
@@ -28,8 +26,7 @@ impl Signals {
         })
     }
 
-    /// Waits for a signal, then cancels `stop`; ends when `stop` is cancelled
-    /// by somebody else.
+    /// Waits for a signal, then cancels `stop`. Also ends when other code cancels `stop`.
     pub async fn stop(mut self, stop: CancellationToken) {
         let which = tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -40,8 +37,8 @@ impl Signals {
         stop.cancel();
     }
 
-    /// Waits for a signal, then cancels `leaving`; a second one cancels `stop`.
-    /// Ends when `stop` is cancelled by somebody else.
+    /// Waits for a signal, then cancels `leaving`. A second signal cancels `stop`. Also ends when other code cancels
+    /// `stop`.
     pub async fn leave_then_stop(mut self, leaving: CancellationToken, stop: CancellationToken) {
         for (token, what) in [(leaving, "leaving"), (stop.clone(), "stopping at once")] {
             let which = tokio::select! {

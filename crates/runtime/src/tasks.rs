@@ -1,9 +1,8 @@
 //! The owner of every task.
 //!
-//! A process builds one [`Tasks`], gives it every loop by name, and ends when
-//! the first of them ends, whether it returned, failed or panicked: a process
-//! that lost a part must not look alive. The rest are asked to stop and get a
-//! grace period.
+//! A process has one [`Tasks`] with a name for every task. It ends when the first task ends, whether that returned,
+//! failed or panicked, because a process that has lost a part must not look alive. The other tasks are asked to stop
+//! and get a grace period.
 
 use std::{collections::HashMap, future::Future, time::Duration};
 
@@ -22,7 +21,7 @@ pub struct Tasks {
     names: HashMap<Id, &'static str>,
 }
 
-/// A task ended although nobody had asked it to.
+/// A task ended although the process was not stopping.
 #[derive(Debug, thiserror::Error)]
 #[error("task `{name}` ended: {reason}")]
 pub struct Ended {
@@ -31,7 +30,7 @@ pub struct Ended {
 }
 
 impl Tasks {
-    /// No tasks yet; cancelling `stop` ends all that will come.
+    /// An empty set. Cancelling `stop` ends all tasks that are added.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             stop,
@@ -40,7 +39,7 @@ impl Tasks {
         }
     }
 
-    /// What a task waits for to know that it should end.
+    /// The token that asks tasks to end.
     pub fn stop(&self) -> CancellationToken {
         self.stop.clone()
     }
@@ -65,8 +64,7 @@ impl Tasks {
     pub async fn run(mut self, grace: Duration) -> Result<(), Ended> {
         let stop = self.stop.clone();
         let outcome = tokio::select! {
-            // First, because a task that ends because of the signal may be
-            // ready at the same time, and is no failure.
+            // `stop` is checked first. A task that ends because of it may be ready at the same time, and is no failure.
             biased;
             () = stop.cancelled() => Ok(()),
             Some(ended) = self.running.join_next_with_id() => Err(self.explain(ended)),
@@ -147,7 +145,7 @@ mod tests {
             }
         });
         stop.cancel();
-        // Both are ready now; without `biased` this would fail now and then.
+        // Both are ready now. Without `biased` this would sometimes fail.
         tokio::task::yield_now().await;
         assert!(tasks.run(GRACE).await.is_ok());
     }

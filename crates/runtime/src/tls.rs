@@ -67,8 +67,7 @@ pub const TLS13: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
 /// TLS 1.2 and 1.3.
 pub const TLS12_AND_13: &[&SupportedProtocolVersion] = rustls::ALL_VERSIONS;
 
-/// A TLS server configuration that offers these application protocols, the
-/// most wanted first.
+/// A TLS server configuration that offers these application protocols, in the order of preference.
 ///
 /// # Errors
 ///

@@ -1,9 +1,7 @@
-//! Flags of metrics-server that a process of ours does not have
-//! (docs/parity.md#flags): so that whoever brings a command line of old is told
-//! what became of each.
+//! Flags of metrics-server that our processes do not have (docs/parity.md#flags). An operator with an old command line
+//! learns what to do about each of them.
 //!
-//! Those without effect are in `--help`, with the reason; those that are refused
-//! are not, and are told with the way out.
+//! Flags without effect are in `--help`, with the reason. Refused flags are not. Their error says what to do instead.
 
 use clap::{Arg, ArgAction, ArgMatches, Command, Error, error::ErrorKind, parser::ValueSource};
 use tracing::info;
@@ -12,12 +10,12 @@ use tracing::info;
 #[derive(Clone, Copy, Debug)]
 pub struct Flag(pub &'static str, pub Treatment);
 
-/// What becomes of it.
+/// What happens to the flag.
 #[derive(Clone, Copy, Debug)]
 pub enum Treatment {
-    /// An error; why, and what to do instead.
+    /// It is refused. The text says why, and what to do instead.
     Refused(&'static str),
-    /// Taken with a value, and without effect; why.
+    /// It is accepted with a value and has no effect. The text says why.
     Ignored(&'static str),
     /// The same for a switch, which may have a value.
     IgnoredSwitch(&'static str),
@@ -35,7 +33,7 @@ const LOG_BUFFERS: Treatment = Treatment::Refused(
 );
 const PROFILER: Treatment = Treatment::IgnoredSwitch("there is no profiler");
 
-/// Those that neither half has.
+/// The flags that neither component has.
 const NEITHER: [Flag; 45] = [
     Flag("audit-log-batch-buffer-size", AUDIT),
     Flag("audit-log-batch-max-size", AUDIT),
@@ -103,7 +101,7 @@ const NEITHER: [Flag; 45] = [
     ),
 ];
 
-/// That of log levels by file.
+/// The flag for log levels by file.
 const VMODULE: Flag = Flag(
     "vmodule",
     Treatment::Refused("set levels by module with --log-level, as in info,kube_client=debug"),
@@ -113,7 +111,7 @@ fn all(more: &'static [Flag]) -> impl Iterator<Item = &'static Flag> {
     NEITHER.iter().chain([&VMODULE]).chain(more)
 }
 
-/// Makes clap know them, and `more`.
+/// Adds these flags and `more` to clap.
 pub fn augment(command: Command, more: &'static [Flag]) -> Command {
     command.args(all(more).map(|Flag(name, treatment)| {
         let arg = Arg::new(*name)
@@ -134,11 +132,11 @@ fn no_effect(why: &str) -> String {
     format!("No effect: {why}")
 }
 
-/// Which of them were given and have no effect.
+/// The flags that were given and have no effect.
 ///
 /// # Errors
 ///
-/// One is refused: one sentence.
+/// One of them is refused. The error is one sentence.
 pub fn given(matches: &ArgMatches, more: &'static [Flag]) -> Result<Vec<&'static str>, Error> {
     let mut ignored = Vec::new();
     for Flag(name, treatment) in all(more) {
@@ -156,27 +154,27 @@ pub fn given(matches: &ArgMatches, more: &'static [Flag]) -> Result<Vec<&'static
     Ok(ignored)
 }
 
-/// Says which flags were given for nothing.
+/// Logs the flags that were given and have no effect.
 pub fn tell(without_effect: &[&'static str]) {
     for flag in without_effect {
         info!("--{flag} has no effect; --help says why");
     }
 }
 
-/// Makes `Foreign`, a group of flags: those that neither half has, and `$flags`.
+/// Defines `Foreign`, a group of flags: those that neither component has, and `$flags`.
 #[macro_export]
 macro_rules! foreign_args {
     ($flags:expr) => {
-        /// Whatever of the flags of metrics-server was given that are not flags
-        /// here, if it is harmless; else the command line is refused.
+        /// The flags of metrics-server that were given and have no effect. A refused one makes the command line
+        /// invalid.
         #[derive(Clone, Debug, Default)]
         pub struct Foreign {
-            /// Those without effect.
+            /// Their names.
             pub without_effect: Vec<&'static str>,
         }
 
         impl Foreign {
-            /// Says which flags were given for nothing.
+            /// Logs the flags that were given and have no effect.
             pub(crate) fn tell(&self) {
                 $crate::args::foreign::tell(&self.without_effect);
             }

@@ -45,8 +45,7 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// There is no response, or it is an error, which has the status of its head, whatever its
-    /// body is.
+    /// There is no response, or it is an error. The status of the error is that of the head, whatever the body is.
     pub(super) async fn to(client: &Client, request: Request<Vec<u8>>) -> Result<Self, Error> {
         let answer = client.send(request.map(Body::from)).await?;
         let (head, body) = answer.into_parts();
@@ -63,7 +62,7 @@ impl Answer {
 
     async fn refusal(mut self, code: StatusCode) -> Error {
         let mut text = Vec::new();
-        // What keeps the rest from being read says less than the status.
+        // If the rest cannot be read, the status still says more than that failure.
         while text.len() < MOST_OF_REFUSAL
             && let Ok(Some(chunk)) = self.chunk().await
         {

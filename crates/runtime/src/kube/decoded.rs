@@ -72,8 +72,7 @@ pub struct Event<T> {
     pub version: String,
     /// The change. A bookmark has none.
     pub changes: Vec<Change<T>>,
-    /// Whether it cannot be read to what. That object stays as it was; of one that was
-    /// deleted the name is enough.
+    /// The object, if it cannot be decoded. It then stays as it was. For a deleted object the name is enough.
     pub left_out: LeftOut,
 }
 
@@ -115,10 +114,10 @@ const SHORT: Duration = Duration::from_secs(1);
 const FEWER: u32 = 10;
 const MORE: u32 = 2;
 
-/// Watches objects until `stop`, and calls `apply` with every change. `I` has the fields that are
-/// decoded.
+/// Watches objects until `stop`, and calls `apply` with every change. `I` has the fields that are decoded.
 ///
-/// `keep` takes what is needed from it right after decoding. While the API cannot be reached the
+/// `keep` takes what is needed from each object right after decoding. While the API cannot be reached the set does not
+/// change. One log line reports that, and one reports the recovery.
 /// set does not change. This is logged once, and so is the recovery.
 pub async fn keep<I: DeserializeOwned, T>(
     client: Client,
@@ -147,7 +146,7 @@ pub async fn keep_decoded<D: Decode, T>(
     follow(client, watched, decode, keep, tell, stop).await;
 }
 
-/// The same, and `tell` also gets the reason when the API can no longer be watched.
+/// The same. `tell` also gets the reason when the API can no longer be watched.
 pub async fn follow<D: Decode, T>(
     client: Client,
     watched: Watched,
@@ -259,8 +258,8 @@ where
     async fn list(&mut self) -> Result<String, Stale> {
         let (mut listed, mut next) = (Vec::new(), None);
         let mut limit = self.watched.page;
-        // That of the first page. Pages are all of one moment where the server can do
-        // that; where not, the watch reports what happened between them.
+        // The version is that of the first page. A server may return all pages from the same moment. If it does not,
+        // the watch reports the changes between them.
         let mut version = String::new();
         loop {
             let page = match self.page(next.as_ref(), limit).await {

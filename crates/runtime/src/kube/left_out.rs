@@ -58,8 +58,8 @@ impl LeftOut {
         None
     }
 
-    /// Reads one object that was deleted. Of one that cannot be read namespace and name
-    /// are enough to take it out of a set; `None` if it has no name, which is noted.
+    /// Reads a deleted object. If it cannot be decoded, its namespace and name are enough to remove it from a set.
+    /// `None` if it has no name, which is recorded.
     pub fn read_deleted<T: DeserializeOwned>(&mut self, json: &str) -> Option<T> {
         if let Ok(read) = from_json(json) {
             return Some(read);
@@ -70,7 +70,7 @@ impl LeftOut {
         named.or_else(|| self.read(json))
     }
 
-    /// How many.
+    /// The number of skipped objects.
     pub fn count(&self) -> u64 {
         self.count
     }

@@ -236,7 +236,7 @@ mod tests {
                 "{json}"
             );
         }
-        // What is there is not taken for something else.
+        // A damaged object is not read as another event.
         let line = r#"{"type":"MODIFIED","object":{"metadata":{"name":"a"},"size":"x"}}"#;
         let event = Objects::<Thing>::default().event(line).unwrap();
         assert!(event.changes.is_empty());

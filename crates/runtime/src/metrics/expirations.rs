@@ -1,4 +1,4 @@
-//! Until when certificates are good.
+//! When certificates expire.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use prometheus_client::{
 
 type Ask = Box<dyn Fn() -> Option<i64> + Send + Sync>;
 
-/// Until when the certificates are good that are in force when it is asked, so
-/// that one that is replaced needs nobody to say so.
+/// When certificates expire. It is read for each scrape from the certificates in force, so a replaced one needs no
+/// notification.
 #[derive(Default)]
 pub struct Expirations(Vec<(&'static str, Ask)>);
 
@@ -25,7 +25,7 @@ impl fmt::Debug for Expirations {
 }
 
 impl Expirations {
-    /// With one more, which may not be there.
+    /// Adds a certificate, which may be absent.
     #[must_use]
     pub fn with(
         mut self,

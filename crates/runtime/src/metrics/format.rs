@@ -1,13 +1,13 @@
-//! `OpenMetrics`, and the older text format for those who ask for that.
+//! `OpenMetrics`, and the older text format.
 //!
-//! They differ in little: the name in the comments of counters and infos, units,
-//! the mark at the end, and how limits of buckets are written.
+//! They differ in the names in comments about counters and infos, in units, in the mark at the end, and in how limits
+//! of buckets are written.
 
 use std::fmt::Write as _;
 
 use http::{HeaderMap, header::ACCEPT};
 
-/// What a caller is answered in.
+/// The format of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// Version 1.0.0.
@@ -17,7 +17,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// The one that a caller likes better. Whoever does not say gets the older.
+    /// The format that the client prefers. Without a preference, the older one.
     pub(super) fn wanted(headers: &HeaderMap) -> Self {
         let (mut open, mut text) = (0.0_f32, 0.0_f32);
         for value in headers.get_all(ACCEPT) {
@@ -54,13 +54,13 @@ impl Format {
     }
 }
 
-/// `OpenMetrics` as Prometheus text. Both are a line for each number.
+/// Converts `OpenMetrics` to Prometheus text. Both have one line for each number.
 pub(super) fn as_text(open: &str) -> String {
     let mut out = String::with_capacity(open.len());
     let mut help = "";
     for line in open.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            // It comes before the type, which decides the name.
+            // The help text comes before the type, which decides the name.
             help = rest;
         } else if let Some((name, kind)) = type_of(line) {
             let (suffix, kind) = match kind {
@@ -84,8 +84,7 @@ fn type_of(line: &str) -> Option<(&str, &str)> {
     line.strip_prefix("# TYPE ")?.split_once(' ')
 }
 
-/// A line with a number; the bound of a bucket as Go writes it, as dashboards
-/// look for it.
+/// A line with a number. The limit of a bucket is written as Go writes it, because dashboards expect that.
 fn sample(out: &mut String, line: &str) {
     let bound = line.split_once("_bucket{le=\"");
     let parts = bound.and_then(|(name, rest)| Some((name, rest.split_once('"')?)));
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn who_asks_for_open_metrics_gets_it_and_others_the_older_text() {
-        // What Prometheus 3 sends, and Prometheus 2.
+        // The headers of Prometheus 3 and of Prometheus 2.
         assert_eq!(
             wanted(
                 "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\

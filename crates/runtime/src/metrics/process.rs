@@ -1,5 +1,4 @@
-//! What a process uses, as `/proc` says: the families that every Prometheus
-//! client library has.
+//! The resources of a process, from `/proc`: the families that every Prometheus client library has.
 
 use std::fmt;
 
@@ -11,13 +10,13 @@ use prometheus_client::{
 };
 use rustix::process::{Resource, getrlimit};
 
-/// What this process uses, read when asked: a number that cannot drift.
+/// The resources of this process. They are read for each scrape, so they cannot be stale.
 #[derive(Debug)]
 pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        // Not every platform has /proc; a family that cannot be read is left out.
+        // Some platforms have no `/proc`. A family that cannot be read is omitted.
         let Some(stat) = Stat::of("self") else {
             return Ok(());
         };
@@ -75,7 +74,7 @@ impl Collector for Process {
     }
 }
 
-/// What a process uses, as `/proc` says.
+/// The resources of a process, from `/proc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ProcessUsage {
     /// User and system CPU time, in seconds.
@@ -87,13 +86,12 @@ pub struct ProcessUsage {
 }
 
 impl ProcessUsage {
-    /// What this process uses.
+    /// The resources of this process.
     pub fn of_self() -> Option<Self> {
         Self::of("self")
     }
 
-    /// What the process `pid` uses; `None` when it is gone or `/proc` is not
-    /// there.
+    /// The resources of the process `pid`. `None` if it has ended, or without `/proc`.
     pub fn of(pid: &str) -> Option<Self> {
         let stat = Stat::of(pid)?;
         let page = u64::try_from(rustix::param::page_size()).ok()?;
@@ -111,7 +109,7 @@ impl ProcessUsage {
 struct Stat {
     /// User and system time.
     cpu_ticks: u64,
-    /// Since the machine started.
+    /// The start, since the start of the machine.
     start_ticks: u64,
     virtual_bytes: u64,
     resident_pages: u64,
@@ -123,8 +121,8 @@ impl Stat {
         Self::parse(&std::fs::read_to_string(path).ok()?)
     }
 
-    /// The second field of the line is a name in parentheses that may hold
-    /// anything, so counting starts after the last one.
+    /// The second field is a name in parentheses, which may contain any character. So fields are counted from the last
+    /// parenthesis.
     fn parse(line: &str) -> Option<Self> {
         let (_, rest) = line.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -148,7 +146,7 @@ impl Stat {
     }
 }
 
-/// Clock ticks as seconds. A float holds as many as a process can use.
+/// Clock ticks as seconds. A float is exact for the ticks of any process.
 fn in_seconds(ticks: u64) -> Option<f64> {
     let per_second = rustix::param::clock_ticks_per_second();
     let whole = u32::try_from(ticks / per_second).unwrap_or(u32::MAX);

@@ -1,4 +1,4 @@
-//! What the scheduler of tokio does, as far as its stable interface says it.
+//! Metrics of tokio's scheduler, as far as its stable API has them.
 
 use std::{fmt, time::Duration};
 

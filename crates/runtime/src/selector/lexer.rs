@@ -1,15 +1,15 @@
-//! Text to tokens.
+//! Splits a selector into tokens.
 
-/// A piece of a selector.
+/// A token of a selector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// The end of the text.
     End,
     /// A key or value.
     Identifier,
-    /// `in`, which may be a value too.
+    /// `in`, which may also be a value.
     In,
-    /// `notin`, which may be a value too.
+    /// `notin`, which may also be a value.
     NotIn,
     Open,
     Close,
@@ -22,7 +22,7 @@ pub(super) enum Token {
     Below,
 }
 
-/// Symbols; the longer before those that they begin with.
+/// Symbols. If one is a prefix of another, the longer one is first.
 const SYMBOLS: [(&str, Token); 9] = [
     ("!=", Token::NotEquals),
     ("==", Token::DoubleEquals),
@@ -46,8 +46,7 @@ impl<'a> Lexer<'a> {
         Self { text }
     }
 
-    /// The next token and how it is written. After the end there is only
-    /// [`Token::End`].
+    /// The next token and its text. After the end every token is [`Token::End`].
     pub(super) fn next(&mut self) -> (Token, &'a str) {
         let rest = self.text.trim_start_matches(is_space);
         if let Some((token, symbol, rest)) = symbol(rest) {

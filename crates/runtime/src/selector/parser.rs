@@ -1,4 +1,4 @@
-//! Tokens to requirements, with the words of upstream's parser for errors.
+//! Builds requirements from tokens, with the error texts of upstream's parser.
 
 use super::{
     Requirement, Test,
@@ -6,7 +6,7 @@ use super::{
     validation,
 };
 
-/// Why a label selector cannot be read, in upstream's words.
+/// Why a label selector is not valid, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadSelector(pub(super) String);
@@ -50,7 +50,7 @@ fn expected(found: &str, what: &str) -> BadSelector {
 struct Parser<'a>(Lexer<'a>);
 
 impl<'a> Parser<'a> {
-    /// The next token where a value may stand: `in` and `notin` are words then.
+    /// The next token where a value is possible. There `in` and `notin` are values.
     fn take(&mut self) -> (Token, &'a str) {
         match self.0.next() {
             (Token::In | Token::NotIn, word) => (Token::Identifier, word),
@@ -143,8 +143,8 @@ impl<'a> Parser<'a> {
         Ok(values.into_iter().map(str::to_owned).collect())
     }
 
-    /// Values up to the parenthesis. Upstream's reading of empty ones, kept to
-    /// the letter: `(,a)` and `(a,)` and `(a,,b)` have the empty value too.
+    /// Values up to the parenthesis. Empty values are read as upstream does: `(,a)`, `(a,)` and `(a,,b)` also have the
+    /// empty value.
     fn list(&mut self) -> Result<Vec<&'a str>, BadSelector> {
         let mut values = Vec::new();
         loop {
@@ -184,7 +184,7 @@ fn check(at: usize, key: &str, value: &str) -> Result<(), BadSelector> {
         .map_err(|error| invalid(&format!("values[{at}][{key}]"), value, &error))
 }
 
-/// As field.Invalid prints.
+/// Prints like field.Invalid.
 fn invalid(field: &str, value: &str, why: &str) -> BadSelector {
     BadSelector(format!("{field}: Invalid value: {value:?}: {why}"))
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The value of a label of an object that has these.
+/// The value of a label of a test object.
 fn label(key: &str) -> Option<&'static str> {
     match key {
         "app" => Some("web"),

@@ -1,4 +1,4 @@
-//! Which keys and values labels can have: k8s.io/apimachinery `validation`.
+//! The valid keys and values of labels: k8s.io/apimachinery `validation`.
 
 const MAX_NAME: usize = 63;
 const MAX_PREFIX: usize = 253;
@@ -15,7 +15,7 @@ const VALUE: &str = "a valid label must be an empty string or consist of alphanu
     'MyValue',  or 'my_value',  or '12345', regex used for validation is \
     '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
-/// Checks a label key: a name, perhaps after a DNS subdomain and `/`.
+/// Checks a label key: a name, perhaps with a DNS subdomain and `/` before it.
 pub(super) fn key(key: &str) -> Result<(), String> {
     let mut wrong = Vec::new();
     let name = match key.split_once('/') {
@@ -57,7 +57,7 @@ pub(super) fn key(key: &str) -> Result<(), String> {
     }
 }
 
-/// Checks a label value: empty, or as the name of a key.
+/// Checks a label value: empty, or valid as the name of a key.
 pub(super) fn value(value: &str) -> Result<(), String> {
     let mut wrong = Vec::new();
     if value.len() > MAX_NAME {

@@ -46,7 +46,7 @@ impl fmt::Debug for SharedBody {
 }
 
 impl SharedBody {
-    /// Lets go of what was not sent yet. False if nothing is left, or nothing was.
+    /// Drops what was not sent yet. Returns whether there was something to drop.
     pub(super) fn cut(&self) -> bool {
         let mut content = self.lock();
         let was_ahead = matches!(*content, Content::Ahead { .. });
@@ -56,7 +56,7 @@ impl SharedBody {
         was_ahead
     }
 
-    /// Whether the peer lacks any of it and will not get it.
+    /// Whether the rest was dropped before the peer got it.
     pub(super) fn is_cut(&self) -> bool {
         matches!(*self.lock(), Content::Late)
     }
@@ -108,7 +108,7 @@ impl Bounded {
         }
     }
 
-    /// The end comes after the last piece, not with it.
+    /// Makes the end come after the last piece, not with it.
     pub(super) fn ending_apart(self) -> Self {
         Self {
             ends_apart: true,
@@ -116,7 +116,7 @@ impl Bounded {
         }
     }
 
-    /// Ends with an error then, which is counted.
+    /// Makes the body end with an error at `deadline`. That is counted.
     pub(super) fn until(self, deadline: Instant, metrics: ServeMetrics) -> Self {
         let sleep = Box::pin(sleep_until(deadline));
         Self {

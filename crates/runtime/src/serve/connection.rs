@@ -205,9 +205,8 @@ impl Served {
     }
 }
 
-/// How many requests that were given up h2 may still have to look at, on a connection
-/// that many users share: one of them must not end it for the others. Its default of 20
-/// is for one user.
+/// The most cancelled requests that h2 has not read yet, on a connection that many users share: one user must not end
+/// it for the others. h2's default of 20 is for a connection of one user.
 const SHARED_RESETS: usize = 1_000;
 
 fn builder(limits: &Limits, trust: TrustLevel) -> auto::Builder<TokioExecutor> {
@@ -229,7 +228,7 @@ fn builder(limits: &Limits, trust: TrustLevel) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG);
     if trust == TrustLevel::Trusted {
-        // Requests of which each is refused for itself are no reason either.
+        // Requests that are refused one by one must not end the connection either.
         builder
             .http2()
             .max_pending_accept_reset_streams(SHARED_RESETS)
@@ -262,8 +261,8 @@ mod tests {
         [&length[..], &head, &stream.to_be_bytes(), payload].concat()
     }
 
-    /// The kind of the first frame that ends the connection or answers `last`, after
-    /// sixty requests that were given up, all in one piece.
+    /// Sends sixty requests that are cancelled at once, in one piece, and then one more. Returns the kind of the first
+    /// frame that ends the connection or answers the last request.
     async fn answer_after_sixty_given_up(trust: TrustLevel) -> u8 {
         let (mut client, server) = duplex(1 << 20);
         let service = service_fn(async |_: Request<Incoming>| {
@@ -272,7 +271,7 @@ mod tests {
         let builder = builder(&Limits::default(), trust);
         let serving = builder.serve_connection(TokioIo::new(server), service);
         let mut serving = pin!(serving.into_owned());
-        // GET https://a/
+        // The header block of GET https://a/.
         let request = [0x82, 0x87, 0x84, 0x41, 1, b'a'];
         let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         sent.extend(frame(4, 0, 0, &[]));

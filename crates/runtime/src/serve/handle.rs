@@ -45,14 +45,13 @@ impl Sending {
         self.shared_body.strong_count() == 0
     }
 
-    /// Whether they are the same answer.
+    /// Whether both are the same answer.
     pub fn is(&self, other: &Self) -> bool {
         self.shared_body.ptr_eq(&other.shared_body)
     }
 
-    /// Lets go of it and of what it keeps: the peer sees that it is not whole. The
-    /// connection holds a piece of it until the peer takes it, so it ends, unless it is
-    /// one that others share.
+    /// Drops it and what it keeps. The peer sees that it is not complete. The connection keeps a piece of it until the
+    /// peer reads that, so the connection ends, too, unless others share it.
     pub fn cut(&self) {
         let shared_body = self.shared_body.upgrade();
         if shared_body.is_some_and(|shared_body| shared_body.cut()) {
@@ -82,11 +81,11 @@ struct Inner {
     patience: Patience,
     accepted: Instant,
     metrics: ServeMetrics,
-    /// Whether the peer has ever shown who it is.
+    /// Whether the peer has ever proven its identity.
     known: AtomicBool,
-    /// Whether what it showed last is to be trusted.
+    /// Whether its last proof makes it trusted.
     trusted: AtomicBool,
-    /// How many [`Trusted`] there are.
+    /// The number of [`Trusted`].
     trusts: AtomicUsize,
     changed: Notify,
     state: Mutex<State>,
@@ -180,12 +179,12 @@ impl ConnectionHandle {
         }))
     }
 
-    /// Notes that the peer has shown who it is.
+    /// Records that the peer has proven its identity.
     pub(super) fn known(&self) {
         self.0.known.store(true, Ordering::Relaxed);
     }
 
-    /// Notes what the certificate of the peer says of it now.
+    /// Records what the certificate of the peer proves now.
     pub(super) fn verified(&self, trust: TrustLevel) {
         if trust > TrustLevel::Unknown {
             self.known();
@@ -206,8 +205,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Whether others may have requests on the connection: the front proxy's bring the
-    /// requests of many.
+    /// Whether other callers may have requests on the connection. The front proxy sends the requests of many users.
     fn is_shared(&self, version: Version) -> bool {
         version >= Version::HTTP_2 && self.trust() == TrustLevel::Trusted
     }
@@ -350,8 +348,7 @@ impl ConnectionHandle {
             if shared_body.cut() {
                 self.0.metrics.cut(Cut::Deadline);
             }
-            // A peer that does not read holds the whole connection in HTTP/1, and in
-            // HTTP/2 the stream.
+            // A peer that does not read blocks the whole connection in HTTP/1, and only the stream in HTTP/2.
             cut |= shared_body.is_cut() && !self.is_shared(version);
         }
         if cut {
@@ -385,7 +382,7 @@ impl ConnectionHandle {
     }
 }
 
-/// That a connection is trusted, until this is dropped.
+/// Makes a connection trusted, until this is dropped.
 #[derive(Debug)]
 pub struct Trusted(ConnectionHandle);
 

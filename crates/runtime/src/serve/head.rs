@@ -14,8 +14,7 @@ use super::path::{self, BadPath};
 /// field of the front proxy.
 pub(super) const FIELDS: usize = 1_100;
 
-/// The bytes of a path, without the query. The longest that is served has a
-/// namespace of 63 and a name of 253.
+/// The most bytes of a path, without the query. The longest served path has a namespace of 63 bytes and a name of 253.
 const PATH: usize = 2 << 10;
 
 /// The request with a normalized path, so that all readers see the same one.
@@ -31,7 +30,7 @@ pub(super) fn read<B>(mut request: Request<B>) -> Result<Request<B>, Response<Bo
         let why = format!("the path is longer than {PATH} bytes");
         (StatusCode::URI_TOO_LONG, why)
     } else if request.version() == Version::HTTP_11 && hosts(&request) != 1 {
-        // RFC 9112, 3.2.
+        // RFC 9112, section 3.2, requires this.
         let why = "the request has no Host header field, or several";
         (StatusCode::BAD_REQUEST, why.to_owned())
     } else {

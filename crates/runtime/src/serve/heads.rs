@@ -5,10 +5,9 @@
 //! than was sent. A head that fits into one frame is decoded when it is complete. Longer heads need
 //! a permit, of which there are few, and have a deadline.
 //!
-//! No client of this server has to send trailers after a request. h2 would keep them,
-//! decoded, until the answer is read, so trailers end the connection. So does a
-//! promise of a request, which only servers may send: h2 looks at who sent it when
-//! its head is whole.
+//! No client of this server needs to send trailers after a request. h2 would decode them and keep them until the answer
+//! is read. So trailers end the connection. A promise of a request ends it, too: only servers may send one, and h2
+//! would check that only when the head is complete.
 
 use std::{
     io,
@@ -46,7 +45,7 @@ const END_HEADERS: u8 = 4;
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream with its HTTP bytes. No head goes on without a permit.
+/// A stream with its HTTP bytes. A long head needs a permit.
 #[derive(Debug)]
 pub(super) struct Heads<S> {
     stream: S,
@@ -196,7 +195,7 @@ impl Scanner {
         }
     }
 
-    /// What no client may send here.
+    /// The first frame or field that no client may send here.
     fn fault(&self) -> Option<&'static str> {
         match self {
             Self::Two(frames) => frames.fault,
@@ -237,15 +236,14 @@ impl Scanner {
     }
 }
 
-/// The lines of HTTP/1. A peer may send the next head, or its beginning, before it is
-/// answered.
+/// The lines of HTTP/1. A peer may send the next head, or a part of it, before it gets its answer.
 #[derive(Debug, Default)]
 struct Lines {
-    /// Bytes since the last answer, and those before that are of no whole head.
+    /// Bytes since the last answer, and earlier bytes of an incomplete head.
     stored: usize,
-    /// Bytes since the last empty line, with which a head ends.
+    /// Bytes since the last empty line, which ends a head.
     unfinished: usize,
-    /// Whether a line has bytes other than those that end it.
+    /// Whether the line has bytes other than its line end.
     is_begun: bool,
 }
 
@@ -271,11 +269,11 @@ struct Frames {
     header: Vec<u8>,
     /// Remaining bytes of the payload.
     payload: usize,
-    /// Whether a head was begun that this frame does not end.
+    /// Whether a head began that this frame does not end.
     goes_on: bool,
-    /// The newest stream: a client numbers them upwards (RFC 9113, 5.1.1).
+    /// The newest stream. A client numbers streams upwards (RFC 9113, 5.1.1).
     newest: u32,
-    /// The first thing that no client may send.
+    /// The first frame that no client may send.
     fault: Option<&'static str>,
 }
 
@@ -326,7 +324,8 @@ mod tests {
         frame
     }
 
-    /// Whether a head goes on after each of `pieces`, however they are cut.
+    /// Whether a head is incomplete after each of `pieces`. Checks that the result does not depend on how the bytes are
+    /// split.
     fn goes_on(pieces: &[Vec<u8>]) -> Vec<bool> {
         let mut seen: Option<Vec<bool>> = None;
         for size in [1, 2, 7, 1_000] {
@@ -379,7 +378,7 @@ mod tests {
         for flags in [0, END_HEADERS] {
             let mut scanner = Scanner::default();
             scanner.scan(PREFACE);
-            // Its header is enough.
+            // The frame header is enough to detect it.
             let promise = of_stream(1, PUSH_PROMISE, flags, 200);
             let (header, _) = promise.split_at(FRAME_HEADER);
             scanner.scan(header);
@@ -396,7 +395,7 @@ mod tests {
         scanner.scan(b"x");
         assert!(scanner.goes_on());
         scanner.answered();
-        // All of it is of a head whose end is still to come.
+        // All bytes belong to a head that has not ended.
         assert!(scanner.goes_on());
         scanner.scan(b"\r\n\r\n");
         scanner.answered();

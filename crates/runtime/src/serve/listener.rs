@@ -1,4 +1,4 @@
-//! Where connections come from.
+//! Listening sockets and accepted connections.
 
 use std::{
     fmt, io,
@@ -16,23 +16,22 @@ use tokio_util::either::Either;
 
 use super::connections::Source;
 
-/// After which silence the kernel asks a peer whether it is there
-/// (docs/parity.md#serving).
+/// After this time of silence the kernel probes a peer (docs/parity.md#serving).
 const KEEPALIVE: Duration = Duration::from_mins(3);
 
-/// How many connections may wait to be accepted.
+/// The most connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
-/// Where to listen.
+/// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
-    /// An IP address and port; port 0 takes any that is free.
+    /// An IP address and port. With port 0 the kernel selects a free port.
     Tcp(SocketAddr),
-    /// A Unix socket. Who may connect is decided by the directory it is in.
+    /// A Unix socket. The permissions of its directory decide who may connect.
     Unix(PathBuf),
 }
 
-/// What is neither `IP:PORT` nor `unix:///PATH`.
+/// A text that is neither `IP:PORT` nor `unix:///PATH`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is neither IP:PORT nor unix:///PATH")]
 pub struct BadAddress(String);
@@ -69,24 +68,24 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// With whom a port is shared.
+/// Which processes share a port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sharing {
-    /// With nobody.
+    /// None.
     #[default]
     Exclusive,
-    /// With other processes that ask for it too: `SO_REUSEPORT`.
+    /// Other processes that also set `SO_REUSEPORT`.
     Processes,
 }
 
-/// What came of waiting for a connection.
+/// The result of waiting for a connection.
 #[derive(Debug)]
 pub(super) enum Accepted {
     /// A connection.
     Connection(Arrival),
-    /// It was gone again, which says nothing about the next.
+    /// The connection has ended already. That says nothing about the next one.
     Gone,
-    /// There are no descriptors, or no memory, for it; it waits in the kernel.
+    /// There are no descriptors or no memory for it. It waits in the kernel.
     NoRoom(io::Error),
 }
 
@@ -98,32 +97,31 @@ pub(super) struct Arrival {
     pub(super) source: Source,
 }
 
-/// A listener and the address it really has.
+/// A listener and its actual address.
 #[derive(Debug)]
 pub struct Bound {
     /// The listener.
     pub listener: Listener,
-    /// Its address, with the port that was taken.
+    /// Its address, with the actual port.
     pub address: Address,
 }
 
 impl Listener {
-    /// Listens on `address`. One that is unspecified, `0.0.0.0` or `::`, takes IPv4
-    /// and IPv6, as in Go. A socket file without a listener, left by a
-    /// process that was killed, is replaced; nothing else is.
+    /// Listens on `address`. An unspecified one, `0.0.0.0` or `::`, accepts IPv4 and IPv6, as in Go. A socket file
+    /// without a listener, which a killed process left behind, is replaced. No other file is.
     ///
     /// # Errors
     ///
-    /// The address is taken, or may not be used.
+    /// The address is in use, or may not be used.
     pub async fn bind(address: &Address) -> io::Result<Bound> {
         Self::bind_shared(address, Sharing::default()).await
     }
 
-    /// Listens on `address`, which others may have too.
+    /// Listens on `address`, which others may share.
     ///
     /// # Errors
     ///
-    /// The address is taken, or may not be used.
+    /// The address is in use, or may not be used.
     pub async fn bind_shared(address: &Address, sharing: Sharing) -> io::Result<Bound> {
         match address {
             Address::Tcp(address) => {
@@ -146,11 +144,11 @@ impl Listener {
         }
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
     ///
-    /// The socket is beyond use.
+    /// The socket has failed permanently.
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         let accepted = match self {
             Self::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
@@ -183,7 +181,7 @@ fn listen(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     if address.ip().is_unspecified() {
         let every = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), address.port());
         match listen_on(every, sharing) {
-            // A kernel without IPv6.
+            // The kernel has no IPv6.
             Err(error) if is_foreign(&error) && address.is_ipv4() => {}
             done => return done,
         }
@@ -200,7 +198,7 @@ fn listen_on(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     if address.is_ipv6() && address.ip().is_unspecified() {
         SockRef::from(&socket).set_only_v6(false)?;
     }
-    // As everywhere: one that ended a moment ago does not keep the port.
+    // A server that ended a moment ago must not block the port.
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(sharing == Sharing::Processes)?;
     socket.bind(address)?;
@@ -214,8 +212,8 @@ fn is_foreign(error: &io::Error) -> bool {
         .any(|errno| Some(errno.raw_os_error()) == error.raw_os_error())
 }
 
-/// Whether a socket is at `path` on which nobody listens. One that is busy, or
-/// that we may not connect to, is somebody's.
+/// Whether there is a socket at `path` without a listener. A busy socket, or one to which we may not connect, has a
+/// listener.
 async fn is_stale(path: &Path) -> bool {
     let found = tokio::fs::symlink_metadata(path).await;
     let socket = found.is_ok_and(|found| found.file_type().is_socket());
@@ -225,12 +223,12 @@ async fn is_stale(path: &Path) -> bool {
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// The user that this process acts as.
+/// The user of this process.
 pub fn own_uid() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Whether there is not enough of something, for now.
+/// Whether a resource is exhausted for now.
 fn is_shortage(error: &io::Error) -> bool {
     use rustix::io::Errno;
     const SHORTAGES: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
@@ -314,7 +312,7 @@ mod tests {
                 let (connected, arrival) =
                     tokio::join!(TcpStream::connect(to), next(&bound.listener));
                 let from = connected.unwrap().local_addr().unwrap();
-                // Without the form that IPv4 has on a socket of both.
+                // The name is not in the form that IPv4 has on a socket for both.
                 assert_eq!(*arrival.name, *from.to_string(), "{any}");
                 assert_eq!(arrival.source, Source::of(local), "{any}");
             }
@@ -384,7 +382,7 @@ mod tests {
                 mut stream, name, ..
             } = next(&listener).await;
             assert!(stream.is_write_vectored(), "{name}");
-            // As TLS does, whose records are pieces of 16 KiB at most.
+            // TLS writes like this: its records have at most 16 KiB.
             let pieces = [IoSlice::new(b"ab"), IoSlice::new(b"cd")];
             assert_eq!(stream.write_vectored(&pieces).await.unwrap(), 4, "{name}");
         }

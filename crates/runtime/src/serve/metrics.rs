@@ -15,10 +15,9 @@ pub struct ServeMetrics {
     pub handshake_errors: Counter,
     /// Connections that were evicted or not admitted.
     pub(super) evicted: Family<Evicted, Counter>,
-    /// Requests refused for their head: too many header fields, or a path that is
-    /// too long.
+    /// Requests that were refused for their head: too many header fields, or too long a path.
     pub(super) heads_refused: Counter,
-    /// Answers that their peers did not get whole.
+    /// Answers that their peers did not get completely.
     cut: Family<AnswerCut, Counter>,
     /// Connections that could not be accepted, for lack of descriptors or memory.
     pub(super) accept_errors: Counter,
@@ -60,16 +59,16 @@ impl EncodeLabelValue for Reason {
     }
 }
 
-/// Why an answer was not sent to its end.
+/// Why an answer was not sent completely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AnswerCut {
     reason: Cut,
 }
 
-/// Why an answer was not sent to its end, though its connection was there.
+/// Why an answer was not sent completely although its connection was open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cut {
-    /// Its peer took nothing of it, and another request needed its place.
+    /// Its peer read nothing of it, and another request needed its permit.
     Room,
     /// It took too long.
     Deadline,
@@ -89,8 +88,8 @@ impl EncodeLabelValue for Cut {
 }
 
 impl ServeMetrics {
-    /// Registers the metrics of the server `name`, which is a part of their names:
-    /// `tributary_NAME_connections`. Servers with TLS register the errors of handshakes.
+    /// Registers the metrics of the server `name`. The name is part of theirs: `tributary_NAME_connections`. Servers
+    /// with TLS register the errors of handshakes, too.
     pub fn register(name: &str, registry: &mut Registry) -> Self {
         let metrics = Self::default();
         for reason in [

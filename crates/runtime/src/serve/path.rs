@@ -43,7 +43,7 @@ pub(super) enum BadPath {
     /// With its escapes it is too long.
     #[error("the URL is too long")]
     TooLong(#[source] InvalidUri),
-    /// With a path in the one form its parts do not fit together.
+    /// With the decoded path, the parts of the URL do not fit together.
     #[error("invalid URL")]
     Parts(#[source] InvalidUriParts),
 }
@@ -104,22 +104,22 @@ mod tests {
                 "/apis/metrics.k8s.io/v1/nodes",
             ),
             ("/%41%5A%2d%2E%5F%7e", "/AZ-._~"),
-            // What separates, separates.
+            // An escaped slash separates segments.
             ("/a%2Fb%2fc", "/a/b/c"),
             ("/%2F", "//"),
-            // Once and no more.
+            // The path is decoded once only.
             ("/node%2573", "/node%2573"),
             ("/%252F", "/%252F"),
             ("/%25", "/%25"),
-            // What would end the path does not.
+            // Escaped characters that would end the path stay escaped.
             ("/a%3Fb%23c", "/a%3Fb%23c"),
             ("/a%20b%00%7f", "/a%20b%00%7F"),
-            // Not every path is text.
+            // A path need not be UTF-8.
             ("/%ff%FE", "/%FF%FE"),
             ("/%c3%a9", "/%C3%A9"),
             ("/\u{e9}", "/%C3%A9"),
             ("/a{b}\"", "/a%7Bb%7D%22"),
-            // As it was.
+            // Dot segments stay.
             ("/%2e%2e/a", "/../a"),
             ("//a//", "//a//"),
             ("/a;b=c:d@e!$&'()*+,", "/a;b=c:d@e!$&'()*+,"),

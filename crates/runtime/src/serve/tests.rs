@@ -15,7 +15,7 @@ use crate::tls::{
     server_config,
 };
 
-/// A server without TLS, until what comes with its address is dropped.
+/// A server without TLS. It runs until the returned set is dropped.
 async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
     counted(limits, ServeMetrics::default()).await
 }
@@ -76,7 +76,7 @@ async fn close_in_http2_is_goaway() {
         let body = answer.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, text);
     }
-    // It ends although the sender is there, and without an error.
+    // The server ends without an error, although the sender exists.
     connections.join_next().await.unwrap().unwrap().unwrap();
     assert!(sender.send_request(request("/")).await.is_err());
 }
@@ -103,11 +103,11 @@ async fn an_idle_connection_is_closed_in_either_protocol() {
     }
 }
 
-/// More than sockets hold between them.
+/// More bytes than the sockets buffer.
 const LONG: usize = 64 << 20;
 const LIMIT: Duration = Duration::from_millis(300);
 
-/// An answer that has to be over in time.
+/// An answer with a deadline.
 async fn long(axum::Extension(line): axum::Extension<ConnectionHandle>) -> Body {
     let deadline = Instant::now() + LIMIT;
     line.bound(
@@ -127,7 +127,7 @@ async fn a_client_that_does_not_read_loses_the_connection_in_time() {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = b"GET /long HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();
-    // The peer is gone although nothing was read: a write finds out.
+    // The peer has closed the connection. Nothing was read, so a write must detect it.
     let gone = async {
         while stream.write_all(b"\r\n").await.is_ok() {
             yield_now().await;
@@ -135,7 +135,7 @@ async fn a_client_that_does_not_read_loses_the_connection_in_time() {
     };
     timeout(Duration::from_secs(30), gone).await.unwrap();
     let mut rest = Vec::new();
-    // Whether it ends with a reset or not, it is not whole.
+    // The answer is not complete, whether it ends with a reset or not.
     drop(stream.read_to_end(&mut rest).await);
     assert!(rest.len() < LONG, "{}", rest.len());
 }
@@ -196,25 +196,25 @@ async fn a_panic_costs_one_request_and_is_counted() {
         assert_eq!(body, text);
     }
     assert_eq!(metrics.panics.get(), 2);
-    // One that had begun ends, and is seen not to be whole.
+    // An answer that had begun ends, and the client sees that it is not complete.
     let whole = async {
         let begun = two.send_request(request("/panic-later")).await?;
         begun.into_body().collect().await
     };
     assert!(whole.await.is_err());
     assert_eq!(metrics.panics.get(), 3);
-    // The connections live on.
+    // The connections go on.
     assert_eq!(two.send_request(request("/")).await.unwrap().status(), 200);
     assert_eq!(one.send_request(request("/")).await.unwrap().status(), 200);
     assert_eq!(metrics.open.get(), 2);
 }
 
-/// A request with `fields` fields of `bytes`, with name, value and the 32 bytes
-/// that a field counts in HTTP/2.
+/// A request with `fields` fields of `bytes` bytes. These include name, value and the 32 bytes that each field counts
+/// in HTTP/2.
 fn with_fields(fields: usize, bytes: usize) -> Request<Empty<bytes::Bytes>> {
     let mut request = request("/");
     let value: http::HeaderValue = "x".repeat(bytes - 32 - 1).parse().unwrap();
-    // Beside the one that says which host.
+    // The host is one of the fields.
     for _ in 1..fields {
         request.headers_mut().append("a", value.clone());
     }
@@ -227,14 +227,13 @@ async fn header_fields_are_counted_in_either_protocol() {
     let (address, _running) = counted(Limits::default(), metrics.clone()).await;
     let mut connections = JoinSet::new();
     let mut two = http2_to(address, &mut connections).await;
-    // As many fields as there may be, and one more, the same one over and over:
-    // one byte each on the wire.
+    // This is the limit of fields, and one more. The same field is repeated, which takes one byte each on the wire.
     for (fields, status) in [(head::FIELDS, 200), (head::FIELDS + 1, 431)] {
         let answer = two.send_request(with_fields(fields, 64)).await.unwrap();
         assert_eq!(answer.status(), status, "{fields}");
     }
     assert_eq!(metrics.heads_refused.get(), 1);
-    // Few enough, but long.
+    // The number of fields is below the limit, but they are long.
     let answer = two.send_request(with_fields(64, 2_500)).await;
     assert_eq!(answer.unwrap().status(), 431);
     assert_eq!(two.send_request(request("/")).await.unwrap().status(), 200);
@@ -311,10 +310,10 @@ async fn a_path_is_decoded_before_anybody_looks_at_it() {
     }
 }
 
-/// What the library takes: a path and query of 65,534 bytes.
+/// The limit of the library for path and query.
 const LONGEST: usize = 65_534;
 
-/// `/query?xx..`, this many bytes long.
+/// `/query?xx..` with this length in bytes.
 fn long_target(bytes: usize) -> String {
     format!("/query?{}", "x".repeat(bytes - 7))
 }
@@ -348,9 +347,9 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The frames of a GET of `target`, which no client library would send.
+/// The frames of a GET of `target`. No client library would send them.
 fn get_frames(stream: u32, target: &str) -> Vec<u8> {
-    // :method GET, :scheme http, :path and :authority as they are.
+    // :method GET and :scheme http. :path and :authority follow as literals.
     let mut head = vec![0x82, 0x86, 0x04, 0x7f];
     let mut left = target.len() - 127;
     while left >= 128 {
@@ -363,7 +362,7 @@ fn get_frames(stream: u32, target: &str) -> Vec<u8> {
     let chunks: Vec<&[u8]> = head.chunks(16_384).collect();
     let mut frames = Vec::new();
     for (at, chunk) in chunks.iter().enumerate() {
-        // HEADERS with END_STREAM, then CONTINUATION; the last with END_HEADERS.
+        // HEADERS has END_STREAM. CONTINUATION follows. The last frame has END_HEADERS.
         let (kind, end) = if at == 0 { (1, 1) } else { (9, 0) };
         let last = if at + 1 == chunks.len() { 4 } else { 0 };
         frames.extend(frame(kind, end | last, stream, chunk));
@@ -394,19 +393,19 @@ async fn a_longer_query_costs_its_stream_alone_in_http2() {
             ends.push((of, kind, payload));
         }
     }
-    // PROTOCOL_ERROR; and how long the query of the other was.
+    // The first stream ends with PROTOCOL_ERROR. The second one gets the length of its query.
     let wanted = [(1, 3, vec![0, 0, 0, 1]), (3, 0, b"65527".to_vec())];
     assert_eq!(ends, wanted);
 }
 
-/// What it takes until the server closes a connection that says nothing.
+/// The time until the server closes a silent connection.
 async fn closed(stream: &mut TcpStream) -> Duration {
     use tokio::io::AsyncReadExt as _;
 
     let start = Instant::now();
     let mut byte = [0; 1];
     let read = timeout(Duration::from_mins(1), stream.read(&mut byte));
-    // Reset or ended.
+    // The connection was reset, or it ended.
     drop(read.await.expect("it is closed"));
     start.elapsed()
 }
@@ -438,7 +437,7 @@ async fn silent_connections_do_not_keep_a_probe_out() {
         let answer = timeout(Duration::from_secs(1), probe.send_request(request("/")));
         assert_eq!(answer.await.unwrap().unwrap().status(), 200);
     }
-    // The oldest are gone, and what is left is no more than there is room for.
+    // The oldest ones were evicted, and the rest is not over the limit.
     assert!(closed(&mut silent[0]).await < Duration::from_secs(5));
     assert!(metrics.evictions(Reason::PerSource) >= 28);
     assert!(metrics.open.get() <= 8, "{}", metrics.open.get());
@@ -473,7 +472,7 @@ async fn a_certificate_that_cannot_be_used_is_reported_with_its_owner() {
     }
 }
 
-/// A head that goes on and never ends, in either protocol.
+/// A connection with a head that never ends, in either protocol.
 async fn endless_head(address: SocketAddr, begin: &[u8]) -> TcpStream {
     use tokio::io::AsyncWriteExt as _;
 
@@ -482,12 +481,12 @@ async fn endless_head(address: SocketAddr, begin: &[u8]) -> TcpStream {
     stream
 }
 
-/// What comes of writing this at once, until the server ends the connection.
+/// The answers after this text was written at once, until the server ends the connection.
 async fn all_of(address: SocketAddr, text: &[u8]) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // The server may be done before all is written, and reset the connection.
+    // The server may end the connection before all is written.
     drop(stream.write_all(text).await);
     let mut read = Vec::new();
     drop(stream.read_to_end(&mut read).await);
@@ -505,12 +504,12 @@ async fn a_head_that_follows_another_at_once_counts_as_any_other() {
         ..Limits::admin()
     };
     let (address, _running) = counted(limits, metrics.clone()).await;
-    // A beginning that is small waits for its end, for as long as any.
+    // A short beginning of a head may wait for the rest until the usual limit.
     let begins = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(8_000));
     let answers = all_of(address, format!("{WHOLE}{WHOLE}{begins}").as_bytes()).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
     assert_eq!(metrics.heads_refused.get(), 0);
-    // What came with the request before is part of one that is long.
+    // Bytes that came with the previous request count for the long head.
     let begins = format!("GET / HTTP/1.1\r\nA: {}", "a".repeat(20_000));
     all_of(address, format!("{WHOLE}{begins}").as_bytes()).await;
     assert_eq!(metrics.heads_refused.get(), 1);
@@ -525,7 +524,7 @@ async fn a_client_that_sends_heads_without_end_delays_no_other() {
     for _ in 0..8 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let heads = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(1_000);
-        // It reads no answer.
+        // The client reads no answer.
         floods.spawn(async move { while stream.write_all(heads.as_bytes()).await.is_ok() {} });
     }
     for _ in 0..50 {
@@ -541,7 +540,7 @@ async fn a_client_that_sends_heads_without_end_delays_no_other() {
 async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_no_other() {
     use tokio::io::AsyncReadExt as _;
 
-    // HEADERS without END_HEADERS, of one indexed field.
+    // HEADERS without END_HEADERS, with one indexed field.
     let two = [
         &b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..],
         &[0, 0, 0, 4, 0, 0, 0, 0, 0],
@@ -561,11 +560,11 @@ async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_no_other() {
             let mut stream = endless_head(address, &begin).await;
             heads.spawn(async move {
                 let mut rest = Vec::new();
-                // Whether it ends with a reset or not.
+                // The connection ends, perhaps with a reset.
                 drop(stream.read_to_end(&mut rest).await);
             });
         }
-        // Two of them are closed, whichever.
+        // Two of them are closed.
         for _ in 0..2 {
             heads.join_next().await.unwrap().unwrap();
         }
@@ -576,7 +575,7 @@ async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_no_other() {
             sender.send_request(request("/")).await.unwrap().status(),
             200
         );
-        // The third has its time.
+        // The third one is closed after its deadline.
         heads.join_next().await.unwrap().unwrap();
         assert_eq!(metrics.heads_refused.get(), 3);
     }

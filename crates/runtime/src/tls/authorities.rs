@@ -41,7 +41,7 @@ pub(super) fn few_enough(intermediates: &[CertificateDer<'_>]) -> Result<(), Ref
     if intermediates.len() > MOST_OF_WEBPKI {
         return Err(Refusal::TooMany(MOST_OF_WEBPKI));
     }
-    // As webpki reads them: those that it cannot read it does not try.
+    // Certificates are read with webpki. It does not try those that it cannot read.
     let read = intermediates.iter().map(EndEntityCert::try_from);
     let read: Vec<_> = read.filter_map(Result::ok).collect();
     let same = |one: &EndEntityCert<'_>| {

@@ -23,16 +23,15 @@ use super::authorities::{Purpose, Refusal};
 /// An RSA key has at least this many bytes: 2,048 bits, as in rustls.
 const RSA_BYTES: usize = 256;
 
-/// The extensions that decide: what cannot be read of these makes a certificate
-/// unreadable.
+/// The extensions that are needed for a decision. If one of these cannot be read, the certificate cannot be read.
 const DECIDING: [Oid<'static>; 3] = [
     OID_X509_EXT_BASIC_CONSTRAINTS,
     OID_X509_EXT_KEY_USAGE,
     OID_X509_EXT_EXTENDED_KEY_USAGE,
 ];
 
-/// The extensions that may be critical. Those of names and policies bind a CA, and
-/// are looked at where there is one ([`Certificate::limits`]).
+/// The extensions that may be critical. Those about names and policies limit a CA, and are checked only for CAs
+/// ([`Certificate::limits`]).
 const KNOWN: [Oid<'static>; 7] = [
     OID_X509_EXT_BASIC_CONSTRAINTS,
     OID_X509_EXT_KEY_USAGE,
@@ -63,19 +62,19 @@ struct Purposes {
 pub(super) struct Certificate<'a> {
     x509: X509Certificate<'a>,
     envelope: Envelope<'a>,
-    /// The algorithm of the key, as an `AlgorithmIdentifier` without its head.
+    /// The algorithm of the key: the content of an `AlgorithmIdentifier`.
     key_algorithm: &'a [u8],
-    /// What the basic constraints say, if there are any.
+    /// `cA` of the basic constraints, if there are any.
     is_ca: Option<bool>,
     path_length: Option<u32>,
-    /// The key usage does not forbid it.
+    /// Whether the key usage allows signing certificates.
     key_may_sign: bool,
     /// `None`: any.
     purposes: Option<Purposes>,
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads it.
+    /// Reads a certificate.
     ///
     /// # Errors
     ///
@@ -111,17 +110,17 @@ impl<'a> Certificate<'a> {
         })
     }
 
-    /// The name of whom it is about, in DER.
+    /// The subject, in DER.
     pub(super) fn subject(&self) -> &'a [u8] {
         self.x509.tbs_certificate.subject.as_raw()
     }
 
-    /// The name of who signed it, in DER.
+    /// The issuer, in DER.
     pub(super) fn issuer(&self) -> &'a [u8] {
         self.x509.tbs_certificate.issuer.as_raw()
     }
 
-    /// The name of whom it is about, for people; whatever it says.
+    /// The subject for people. A stranger may have written it.
     pub(super) fn name(&self) -> String {
         self.x509.subject().to_string()
     }
@@ -132,7 +131,7 @@ impl<'a> Certificate<'a> {
         names.next().and_then(|name| name.as_str().ok())
     }
 
-    /// The host names and addresses that it is for: those that are subject alternative names.
+    /// The host names and addresses among its subject alternative names.
     pub(super) fn hosts(&self) -> Vec<String> {
         let names = self.x509.subject_alternative_name().ok().flatten();
         let names = names.iter().flat_map(|names| &names.value.general_names);
@@ -144,7 +143,7 @@ impl<'a> Certificate<'a> {
         names.filter_map(host).collect()
     }
 
-    /// Whether it is of version 3, the only one that has room for names and constraints.
+    /// Whether it is of version 3. Other versions have no extensions.
     pub(super) fn is_version_3(&self) -> bool {
         self.x509.version() == X509Version::V3
     }
@@ -154,19 +153,19 @@ impl<'a> Certificate<'a> {
         self.spki().raw.into()
     }
 
-    /// Whether webpki reads it as that of a client or server.
+    /// Whether webpki can read it as the certificate of a client or server.
     pub(super) fn is_usual(&self) -> bool {
         self.is_version_3() && self.is_ca != Some(true)
     }
 
-    /// Whether it may sign others if it was given: it says that it is a CA, or is of
-    /// a version that cannot say so.
+    /// Whether it may sign others if it is trusted itself: it is a CA, or has a version that cannot say whether it is
+    /// one.
     pub(super) fn may_sign(&self) -> bool {
         let is_old = !self.is_version_3();
         self.is_ca.unwrap_or(is_old) && self.key_may_sign
     }
 
-    /// Whether it may sign others if somebody else has signed it.
+    /// Whether it may sign others as an intermediate.
     pub(super) fn may_sign_between(&self) -> bool {
         self.is_version_3() && self.is_ca == Some(true) && self.key_may_sign
     }
@@ -177,11 +176,11 @@ impl<'a> Certificate<'a> {
         extensions.any(|extension| LIMITS.contains(&extension.oid))
     }
 
-    /// Whether it is good by itself.
+    /// Checks the certificate itself.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The certificate is not valid. The error says why.
     pub(super) fn is_good(&self, purpose: Purpose, now: UnixTime) -> Result<(), Refusal> {
         let mut extensions = self.x509.extensions().iter();
         if extensions.any(|extension| extension.critical && !KNOWN.contains(&extension.oid)) {
@@ -205,11 +204,11 @@ impl<'a> Certificate<'a> {
         self.has_good_key()
     }
 
-    /// Whether it is good as a CA with this many intermediates below it.
+    /// Checks that it is valid as a CA with this number of intermediates below it.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// It is not. The error says why.
     pub(super) fn is_good_above(
         &self,
         intermediates: usize,
@@ -223,7 +222,7 @@ impl<'a> Certificate<'a> {
         self.is_good(purpose, now)
     }
 
-    /// Whether the key is long enough.
+    /// Checks that the key is long enough.
     ///
     /// # Errors
     ///
@@ -240,11 +239,11 @@ impl<'a> Certificate<'a> {
         Ok(())
     }
 
-    /// Whether the key of `issuer` has signed it.
+    /// Checks that the key of `issuer` has signed it.
     ///
     /// # Errors
     ///
-    /// It has not, or with an algorithm that is not taken.
+    /// It has not, or with an algorithm that is not accepted.
     pub(super) fn is_signed_by(
         &self,
         issuer: &Certificate<'_>,
@@ -272,20 +271,20 @@ impl<'a> Certificate<'a> {
     }
 }
 
-/// An address of four or sixteen bytes.
+/// An IP address of four or sixteen bytes.
 fn address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|bytes| Ipv4Addr::from(bytes).to_string());
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|bytes| Ipv6Addr::from(bytes).to_string()))
         .ok()
 }
 
-/// A certificate as it stands, read byte for byte: what is around the signed part must
-/// be as DER writes it, so that nobody can change it.
+/// The three parts of a certificate, byte for byte. The parts around the signed one must be in DER, so that they cannot
+/// be changed.
 #[derive(Clone, Copy, Debug)]
 struct Envelope<'a> {
-    /// What the signature is of: `tbsCertificate`.
+    /// The signed part: `tbsCertificate`.
     signed: &'a [u8],
-    /// `signatureAlgorithm`, without its head.
+    /// The content of `signatureAlgorithm`.
     algorithm: &'a [u8],
     signature: &'a [u8],
 }
@@ -303,7 +302,7 @@ impl<'a> Envelope<'a> {
         let signed = whole.get(..whole.len() - rest.len());
         let (algorithm, rest) = element(SEQUENCE, rest)?;
         let (bits, rest) = element(BITS, rest)?;
-        // No bit of the last byte is unused.
+        // All bits of the last byte must be used.
         let signature = bits.strip_prefix(&[0]);
         let is_one = algorithm_inside(inner)? == algorithm;
         match (signed, signature) {
@@ -319,7 +318,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// The algorithm that is named in what is signed, after the version and the number.
+/// The algorithm that the signed part names, after the version and the serial number.
 fn algorithm_inside(signed: &[u8]) -> Result<&[u8], Refusal> {
     let after_version = if signed.first() == Some(&VERSION) {
         element(VERSION, signed)?.1
@@ -336,8 +335,8 @@ fn algorithm_of_key(key: &[u8]) -> Result<&[u8], Refusal> {
     element(SEQUENCE, inner).map(|(algorithm, _)| algorithm)
 }
 
-/// What is in an element of DER with this tag, and what follows it. Its length is
-/// written as short as can be, and is below 2^24.
+/// The content of a DER element with this tag, and the rest after it. The length must have its shortest form and be
+/// below 2^24.
 fn element(tag: u8, der: &[u8]) -> Result<(&[u8], &[u8]), Refusal> {
     let found = match der {
         [found, length, after @ ..] if *found == tag && *length < 0x80 => {

@@ -1,4 +1,4 @@
-//! Certificates that a process makes for itself.
+//! Certificates that a process issues itself.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
-/// The last second that a certificate can name, of the year 9999.
+/// The last second that a certificate can represent, in the year 9999.
 const LAST: u64 = 253_402_300_799;
 
-/// A serving certificate, its key, and the CA that signed it and will sign nothing
-/// else: its key is not kept. All in PEM.
+/// A serving certificate, its key, and the CA that signed it, all in PEM. The CA signs nothing else, because its key is
+/// not kept.
 #[derive(Clone)]
 pub struct Issued {
     /// The CA's certificate.
@@ -29,16 +29,15 @@ impl std::fmt::Debug for Issued {
     }
 }
 
-/// Makes a certificate for servers with these DNS names, the first of which is its
-/// common name, and a CA for it. Both are good from one time until another, in
-/// seconds since the Unix epoch.
+/// Issues a certificate for servers with these DNS names, and a CA for it. The first name is also the common name. Both
+/// are valid between two times, in seconds since the Unix epoch.
 ///
 /// # Errors
 ///
-/// A name cannot stand in a certificate.
+/// A name is not valid in a certificate.
 pub fn issue(names: &[String], from: u64, until: u64) -> Result<Issued, rcgen::Error> {
     let mut ca = CertificateParams::new(Vec::new())?;
-    // Another name for each, so that a bundle of two is easy to read.
+    // Each CA has its own name, so that an operator can tell the two in a bundle apart.
     let ca_name = format!("tributary-ca-{from}");
     ca.distinguished_name.push(DnType::CommonName, ca_name);
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -75,7 +74,7 @@ mod tests {
     use super::*;
     use crate::tls::{accepted, in_pem, pair};
 
-    // date -ud 2030-01-01 +%s, and a year later.
+    // `date -ud 2030-01-01 +%s`, and a year later.
     const FROM: u64 = 1_893_456_000;
     const UNTIL: u64 = 1_924_992_000;
 

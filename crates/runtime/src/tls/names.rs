@@ -31,7 +31,7 @@ pub fn verify_host(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
         )
     );
-    // rustls cannot read the versions that have no room for names.
+    // Other versions have no names, and rustls cannot read them.
     if is_other || !read.is_version_3() {
         Err(refusal(&read, &dialled.to_str()).into())
     } else {
@@ -39,8 +39,8 @@ pub fn verify_host(
     }
 }
 
-/// Why a certificate is not for this host: in Go's words, and with both names and addresses,
-/// where Go names those of the dialled kind only.
+/// Why a certificate is not for this host, in Go's words. It has both names and addresses; Go has only those of the
+/// dialled kind.
 fn refusal(certificate: &Certificate<'_>, dialled: &str) -> Refusal {
     let hosts = certificate.hosts();
     let dialled = dialled.to_owned();
@@ -99,7 +99,7 @@ mod tests {
         params.self_signed(&key).unwrap().der().clone()
     }
 
-    /// What is wrong with it when `host` is dialled; empty if nothing is.
+    /// The error for `host`. Empty if there is none.
     fn said(certificate: &CertificateDer<'_>, host: &str) -> String {
         let host = ServerName::try_from(host).unwrap();
         match verify_host(certificate, &host) {

@@ -47,7 +47,7 @@ impl From<BadPolicy> for Misconfigured {
     }
 }
 
-/// The suites of TLS 1.3. As in Go they cannot be chosen, but may be named.
+/// The suites of TLS 1.3. As in Go they cannot be selected, but their names are accepted.
 const TLS13_SUITES: [&str; 3] = [
     "TLS_AES_128_GCM_SHA256",
     "TLS_AES_256_GCM_SHA384",
@@ -90,7 +90,7 @@ const TLS12_SUITES: [(&str, SupportedCipherSuite); 8] = [
     ),
 ];
 
-/// Groups by Go's `CurveID`, which is TLS's own number.
+/// Groups by Go's `CurveID`, which is the number in TLS.
 const CURVES: [(u16, &dyn SupportedKxGroup); 5] = [
     (23, kx_group::SECP256R1),
     (24, kx_group::SECP384R1),
@@ -145,8 +145,7 @@ impl Policy {
         Ok(policy)
     }
 
-    /// A configuration that offers these application protocols, the most wanted
-    /// first.
+    /// A configuration that offers these application protocols, in the order of preference.
     ///
     /// # Errors
     ///
@@ -182,7 +181,7 @@ fn tls12_suites(names: &[String]) -> Result<Vec<SupportedCipherSuite>, BadPolicy
     Ok(wanted)
 }
 
-/// Why Go supports it and we do not.
+/// The error for a suite that Go supports and we do not, with the reason.
 fn unknown(name: &str) -> BadPolicy {
     let because = |why| BadPolicy::WeakSuite(name.to_owned(), why);
     match name {

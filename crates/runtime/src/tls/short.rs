@@ -1,4 +1,4 @@
-//! A limit on what a client shows before its chain is looked at.
+//! A limit on the length of a client's chain, checked before the chain is verified.
 
 use std::sync::Arc;
 
@@ -11,8 +11,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::authorities::few_enough;
 
-/// Lets `0` judge chains that are not longer than webpki follows. Of longer ones it
-/// would try every order.
+/// Passes chains to `0` that are not longer than webpki follows. For longer ones, webpki would try every order.
 #[derive(Debug)]
 pub(super) struct Short(pub(super) Arc<dyn ClientCertVerifier>);
 

@@ -34,7 +34,7 @@ fn a_changed_pair_is_taken_over_whole() {
     assert_ne!(serving.shown().cert, before.cert);
 }
 
-/// A pair that is good until the first of January of a year.
+/// A pair that is valid until the first of January of a year.
 fn write_pair_until(dir: &Path, stem: &str, year: i32) -> PairFiles {
     let mut params = rcgen::CertificateParams::new(vec!["a.test".to_owned()]).unwrap();
     params.not_after = rcgen::date_time_ymd(year, 1, 1);
@@ -89,7 +89,7 @@ fn a_client_that_asks_for_a_name_gets_its_certificate() {
     for name in ["a.test", "one.two.a.test", "own.test", "x.test"] {
         assert_eq!(shown(name), None, "{name}");
     }
-    // A pair that is broken keeps the others from nothing.
+    // A damaged pair does not affect the others.
     std::fs::write(&implicit.key, "broken").unwrap();
     write_pair(dir.path(), "explicit", "y.test");
     assert!(serving.look().is_err());

@@ -1,4 +1,4 @@
-//! Client certificates whose chain somebody else checks.
+//! Client certificates whose chain is verified later, by other code.
 
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
@@ -10,8 +10,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::handshake::{RefusedCertificate, verify_tls12_signature, verify_tls13_signature};
 
-/// Takes any certificate that can be read, of any version, if its key signs the
-/// handshake.
+/// Accepts any readable certificate, of any version, if its key signs the handshake.
 #[derive(Debug)]
 pub(super) struct Unverified(pub(super) WebPkiSupportedAlgorithms);
 
@@ -20,7 +19,7 @@ impl ClientCertVerifier for Unverified {
         false
     }
 
-    /// None: then clients show what they have.
+    /// The list is empty, so clients send any certificate that they have.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

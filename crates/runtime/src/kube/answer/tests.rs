@@ -6,10 +6,10 @@ use tower::{BoxError, service_fn};
 
 use super::*;
 
-/// Pieces of a text, with what breaks it.
+/// The parts of a body: texts, and the error that ends it.
 type Pieces = Vec<Result<&'static str, &'static str>>;
 
-/// What is said of an answer with this status and these pieces.
+/// The error for an answer with this status and these parts.
 async fn refused(code: u16, pieces: Pieces) -> Box<Status> {
     let pieces = pieces.into_iter();
     let pieces = pieces.map(|piece| piece.map(Bytes::from).map_err(BoxError::from));
@@ -38,7 +38,7 @@ async fn a_refusal_has_the_status_of_its_head_whatever_is_in_it() {
     let status = r#"{"kind":"Status","message":"too old","reason":"Expired","code":410}"#;
     for (code, pieces, message) in [
         (410, vec![Ok(status)], "too old"),
-        // The body says otherwise, or nothing of it.
+        // The body has another status, or none.
         (403, vec![Ok(status)], "too old"),
         (410, vec![Ok(r#"{"message":"no code"}"#)], "no code"),
         (
@@ -52,10 +52,10 @@ async fn a_refusal_has_the_status_of_its_head_whatever_is_in_it() {
             "<html>nothing</html>",
         ),
         (502, vec![], ""),
-        // It breaks while it is read.
+        // The connection fails while the body is read.
         (410, vec![Ok("half of "), Err("reset")], "half of"),
         (500, vec![Err("reset")], ""),
-        // What is no refusal by its number is no answer either.
+        // A status that is neither success nor error is refused, too.
         (302, vec![Ok("elsewhere")], "elsewhere"),
         (304, vec![], ""),
     ] {

@@ -13,7 +13,7 @@ use tower::{BoxError, service_fn};
 
 use super::*;
 
-/// Lists are lines `item item @version >next`, events `+item @version`, `-item @version`,
+/// A decoder of short texts. Lists are lines `item item @version >next`. Events are `+item @version`, `-item @version`,
 /// `@version` and `!code`.
 struct Words;
 
@@ -71,7 +71,7 @@ fn watched() -> Watched {
     }
 }
 
-/// An API that gives these answers, one after the other, and notes what it is asked.
+/// An API that gives these answers, one after another, and records the requests.
 #[derive(Clone, Default)]
 struct Api {
     answers: Arc<Mutex<VecDeque<Answer>>>,
@@ -80,15 +80,15 @@ struct Api {
 
 #[derive(Clone, Copy)]
 enum Answer {
-    /// This status and text.
+    /// This status and text, complete.
     Whole(u16, &'static str),
-    /// This text, and then nothing for ever.
+    /// This text, and then nothing.
     Open(&'static str),
-    /// This text, and then the connection breaks.
+    /// This text, and then the connection fails.
     Broken(&'static str),
-    /// Text without an end, and without an end of a line.
+    /// A text that never ends and has no line end.
     Endless,
-    /// This status and the beginning of a text, and then the connection breaks.
+    /// This status and the beginning of a text. Then the connection fails.
     Refused(u16),
 }
 
@@ -139,7 +139,7 @@ fn endless() -> Response<BoxBody<Bytes, BoxError>> {
     Response::new(BoxBody::new(StreamBody::new(frames)))
 }
 
-/// The reports, until there were this many changes.
+/// The first `count` changes.
 async fn changes(client: Client, count: usize) -> Vec<String> {
     let (tell, mut heard) = mpsc::channel(10);
     let stop = CancellationToken::new();
@@ -187,7 +187,7 @@ async fn a_set_is_listed_in_pages_and_then_watched() {
             list.to_owned(),
             format!("{list}&continue=p2"),
             format!("{WATCH}7"),
-            // The watch ended in order, after a bookmark.
+            // The watch ended regularly after a bookmark.
             format!("{WATCH}9"),
         ]
     );
@@ -196,7 +196,7 @@ async fn a_set_is_listed_in_pages_and_then_watched() {
 #[tokio::test(start_paused = true)]
 async fn what_happens_between_two_pages_of_a_list_comes_with_the_watch() {
     let api = Api::default();
-    // A server whose pages are of different moments: `a` is another one by the second.
+    // The pages of this server are of different moments: `a` has changed between them.
     let client = api.client(&[
         Answer::Whole(200, "a b @7>p2"),
         Answer::Whole(200, "c @9"),
@@ -228,7 +228,7 @@ async fn what_cannot_be_watched_is_listed_again() {
     for lost in [
         Answer::Open("!410\n"),
         Answer::Whole(410, r#"{"status":"Failure","code":410}"#),
-        // Whatever is in it, and however much of it comes.
+        // The body does not matter, and neither does its length.
         Answer::Whole(410, "gone"),
         Answer::Whole(410, r#"{"status":"Failure","code":500}"#),
         Answer::Refused(410),
@@ -244,7 +244,7 @@ async fn what_cannot_be_watched_is_listed_again() {
             Answer::Open("+c @71\n"),
         ];
         let changes = changes(api.client(&answers), 3).await;
-        // What was known stays in force until the list is whole.
+        // The earlier set stays in force until the list is complete.
         assert_eq!(changes, ["replace A", "replace B", "put C"]);
     }
 }
@@ -293,7 +293,7 @@ async fn a_list_of_one_object_that_is_too_long_is_no_list() {
     answers.push(Answer::Whole(200, "a @7"));
     let begun = Instant::now();
     assert_eq!(changes(api.client(&answers), 1).await, ["replace A"]);
-    // It was given up, and begun again after a pause.
+    // The watch failed and began again after a pause.
     assert!(begun.elapsed() >= Duration::from_millis(800));
     let limits = api.asked().into_iter();
     let limits: Vec<String> = limits
@@ -302,7 +302,7 @@ async fn a_list_of_one_object_that_is_too_long_is_no_list() {
     assert_eq!(limits, ["500", "50", "5", "1", "500"]);
 }
 
-/// An API whose list, and whose watch, say this; and what is counted of it.
+/// Runs an API with this list and this watch until there are `count` changes. Returns the changes and the metrics.
 async fn counted(list: &'static str, watch: &'static str, count: usize) -> (Vec<String>, String) {
     let api = Api::default();
     *api.answers.lock() = [Answer::Whole(200, list), Answer::Open(watch)].into();

@@ -18,21 +18,20 @@ use tokio::{
 
 use super::*;
 
-/// What becomes of a request.
+/// What the server does with a request.
 #[derive(Clone, Copy)]
 enum Answer {
-    /// It is taken.
+    /// It accepts the request and does not answer.
     Never,
     /// An empty list.
     List,
     /// The beginning of a list.
     HalfOfAList,
-    /// The head, and after a pause one event; then nothing.
+    /// The head, after a pause one event, and then nothing.
     Watch(Duration),
 }
 
-/// An API server on loopback, which answers by the numbers of the connection and
-/// of the request on it.
+/// An API server on loopback. Its answers depend on the numbers of the connection and of the request on it.
 struct Server {
     connections: Arc<AtomicUsize>,
     config: Config,
@@ -102,7 +101,7 @@ async fn connection(mut stream: TcpStream, number: usize, answer: fn(usize, usiz
     }
 }
 
-/// Limits that a test can wait for, and a slow machine keeps.
+/// Limits that are short enough for a test and long enough for a slow machine.
 fn limits() -> Limits {
     Limits {
         request: Duration::from_secs(2),
@@ -202,7 +201,7 @@ async fn a_watch_that_does_not_begin_fails_in_time() {
 fn a_dead_watch_is_found_within_75_seconds_and_a_quiet_one_is_not_taken_for_dead() {
     let limits = Limits::default();
     assert!(limits.silence > Duration::from_mins(1));
-    // Until it is dropped, and until the next begins: the longest first pause.
+    // The watch is silent until it is dropped. Then the longest first pause follows before the next one.
     let found = limits.silence + Duration::from_millis(1_600);
     assert!(found < Duration::from_secs(65), "{found:?}");
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::serve::handle::Patience;
 
-/// The room of the tests: eight connections, three of one address.
+/// Limits of eight connections, and three of one address.
 fn room() -> Arc<Connections> {
     Connections::new(8, 3, ServeMetrics::default())
 }
@@ -20,7 +20,7 @@ fn handle() -> ConnectionHandle {
     ConnectionHandle::new(patience, ServeMetrics::default())
 }
 
-/// A connection among the others.
+/// One of the connections.
 struct Peer {
     handle: ConnectionHandle,
     _entered: Entered,
@@ -35,7 +35,7 @@ impl Peer {
         }
     }
 
-    /// One that is known to the server as that.
+    /// A connection with this trust level.
     fn proven(last: u8, trust: TrustLevel, room: &Arc<Connections>) -> Self {
         let peer = Self::from(last, room);
         peer.handle.verified(trust);
@@ -48,7 +48,7 @@ impl Peer {
     }
 }
 
-/// Which of them were closed.
+/// The indexes of the closed connections.
 async fn closed(peers: &[Peer]) -> Vec<usize> {
     let mut closed = Vec::new();
     for (at, peer) in peers.iter().enumerate() {
@@ -73,7 +73,7 @@ async fn one_address_cannot_take_the_room_of_others() {
         strangers.push(Peer::from(2, &room));
     }
     assert!(!honest.is_closed().await);
-    // The oldest of them go.
+    // The oldest ones are evicted.
     let expected: Vec<usize> = (0..97).collect();
     assert_eq!(closed(&strangers).await, expected);
     assert_eq!(room.metrics.evictions(Reason::PerSource), 97);
@@ -89,7 +89,7 @@ async fn many_addresses_close_those_that_have_most_and_the_new_one_is_accepted()
         strangers.push(Peer::from(last, &room));
     }
     let joining_peers: Vec<Peer> = (5..9).map(|last| Peer::from(last, &room)).collect();
-    // Of the two that have three the oldest, then of the other, and so on.
+    // First goes the oldest one of the two addresses with three connections, then one of the other, and so on.
     assert_eq!(closed(&strangers).await, [0, 1, 3, 4]);
     assert_eq!(closed(&joining_peers).await, [0; 0]);
     assert_eq!(room.metrics.evictions(Reason::Total), 4);
@@ -110,7 +110,7 @@ async fn a_new_connection_has_its_time_where_all_others_are_busy_and_renew_it() 
     let honest = Peer::from(1, &room);
     for stranger in &strangers {
         a_moment().await;
-        // They end their requests and begin others, which makes none younger.
+        // They end their requests and begin others. That makes none of them younger.
         in_flight.remove(0);
         in_flight.push(stranger.handle.begin());
     }
@@ -120,7 +120,7 @@ async fn a_new_connection_has_its_time_where_all_others_are_busy_and_renew_it() 
     assert!(!honest.is_closed().await);
     assert_eq!(closed(&strangers).await, [0, 1, 2]);
     a_moment().await;
-    // As many others as there is room for have come since.
+    // Since then as many connections have come as the limit allows.
     later.push(Peer::from(1, &room));
     assert!(honest.is_closed().await);
 }
@@ -141,7 +141,7 @@ async fn who_has_shown_who_it_is_stays_longer_and_who_is_trusted_for_good() {
     }
     assert!(!known.is_closed().await);
     assert_eq!(closed(&trusted).await, [0; 0]);
-    // What is known has a share like others.
+    // Known connections count for the limit of their address, too.
     for _ in 0..3 {
         a_moment().await;
         strangers.push(Peer::proven(1, TrustLevel::Known, &room));

@@ -15,7 +15,7 @@ fn patient(idle: Duration) -> ConnectionHandle {
     ConnectionHandle::new(patience, ServeMetrics::default())
 }
 
-/// How long until what is due.
+/// The next action and the time until then.
 async fn due(handle: &ConnectionHandle) -> (ConnectionAction, Duration) {
     let start = Instant::now();
     (handle.due().await, start.elapsed())
@@ -60,13 +60,13 @@ async fn the_idle_go_before_the_active_and_the_unknown_before_all() {
     let _busy = busy.begin();
     drop(known.begin());
     known.verified(TrustLevel::Known);
-    // Less is known of it now, which does not count.
+    // The certificate no longer proves the identity. The peer stays known.
     known.verified(TrustLevel::Unknown);
     let worth = |handle: &ConnectionHandle, now| handle.worth(now);
     assert!(worth(&asked, now) < worth(&new, now));
     assert!(worth(&asked, now) < worth(&busy, now));
     assert!(worth(&busy, now) < worth(&known, now));
-    // Who had time enough is not active.
+    // After enough time for its request, a connection is no longer active.
     let later = now + FRESH;
     tokio::time::advance(FRESH).await;
     let joining = patient(IDLE);
@@ -116,7 +116,7 @@ async fn an_answer_that_is_not_read_is_dropped_in_time() {
             TrustLevel::Known,
             (ConnectionAction::CutOff, LIMIT),
         ),
-        // Others are answered on the same connection.
+        // Other requests are answered on the same connection.
         (Version::HTTP_2, TrustLevel::Trusted, left),
     ] {
         let handle = patient(Duration::from_secs(200));
@@ -200,13 +200,13 @@ async fn a_peer_that_was_cut_to_make_room_is_ended_at_once_unless_it_is_the_fron
         (Version::HTTP_11, TrustLevel::Unknown, true),
         (Version::HTTP_11, TrustLevel::Trusted, true),
         (Version::HTTP_2, TrustLevel::Known, true),
-        // Others are answered on the same connection.
+        // Other requests are answered on the same connection.
         (Version::HTTP_2, TrustLevel::Trusted, false),
     ] {
         let handle = patient(Duration::from_secs(200));
         handle.verified(trust);
         let _open = handle.begin();
-        // Without a deadline, too.
+        // The same holds without a deadline.
         let whole = vec![b'x'; 300 << 10];
         let Kept { body, sending } = handle.bound(version, whole.into(), None, ());
         sending.cut();
@@ -215,7 +215,7 @@ async fn a_peer_that_was_cut_to_make_room_is_ended_at_once_unless_it_is_the_fron
         assert_eq!(ended, ends.then_some(at_once), "{version:?} {trust:?}");
         drop(body);
         assert_eq!(handle.0.metrics.answers_cut(Cut::Room), 1);
-        // It is over, and so it is not cut again.
+        // The answer has ended, so it cannot be cut again.
         sending.cut();
         assert_eq!(handle.0.metrics.answers_cut(Cut::Room), 1);
     }
@@ -231,7 +231,7 @@ async fn trust_ends_with_what_it_was_for() {
     handle.verified(TrustLevel::Trusted);
     handle.known();
     assert_eq!(handle.trust(), TrustLevel::Trusted);
-    // The CA was dropped.
+    // The CA was removed.
     handle.verified(TrustLevel::Unknown);
     assert_eq!(handle.trust(), TrustLevel::Known);
 }

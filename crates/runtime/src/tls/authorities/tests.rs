@@ -18,7 +18,7 @@ enum Go {
 
 use Go::{Refuses, Takes};
 
-/// January 2027, in seconds since the Unix epoch: as in `make.go`.
+/// January 2027, in seconds since the Unix epoch, as in `make.go`.
 const AT: u64 = 1_800_000_000;
 
 /// Case, purpose, Go's result, ours.
@@ -268,7 +268,7 @@ fn a_chain_of_nothing_is_not_good() {
 
 #[test]
 fn checked_signatures_have_a_limit() {
-    // 15 for the first step and one for the second.
+    // The search checks 15 signatures for the first step and one for the second.
     let name = "version 1, behind 14 of the same name and another key";
     let [given, shown] = certificates(name);
     assert_eq!(result([given.clone(), shown.clone()], Client), "good");
@@ -291,8 +291,8 @@ fn webpki_is_shown_no_more_than_it_follows() {
     assert_eq!(with(7), Err(Refusal::TooMany(6)));
 }
 
-/// CAs of one name, each with its own key, which webpki reads and x509-parser does not:
-/// an unknown extension is there twice.
+/// CAs with one name and different keys. webpki reads them, and x509-parser does not, because an unknown extension
+/// occurs twice.
 #[test]
 fn intermediates_count_as_webpki_reads_them() {
     let [given, shown] = certificates("version 3");

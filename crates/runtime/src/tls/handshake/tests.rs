@@ -13,10 +13,10 @@ use super::{
     *,
 };
 
-/// A certificate and a key, which need not belong together.
+/// A certificate and a key, which need not match.
 struct Shown(CertificateDer<'static>, PrivateKeyDer<'static>);
 
-/// By `openssl x509 -req` without extensions.
+/// Made by `openssl x509 -req` without extensions.
 fn of_version_1() -> Shown {
     let certificate = include_bytes!("version1.crt");
     let key = include_bytes!("version1.key");
@@ -32,7 +32,7 @@ fn of_version_3() -> Shown {
     Shown(made.cert.der().clone(), key.into())
 }
 
-/// One of an RSA key of 1,024 bits, of which nobody has the key.
+/// A certificate with an RSA key of 1,024 bits. Its private key is not known.
 fn weak() -> CertificateDer<'static> {
     let cases = include_str!("../authorities/tests/cases.txt");
     let (_, case) = cases.split_once("# RSA of 1024 bits\n").unwrap();
@@ -40,7 +40,7 @@ fn weak() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(shown.as_bytes()).unwrap()
 }
 
-/// Shows it whatever the server hints at.
+/// Sends the certificate whatever CAs the server names.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 
@@ -54,7 +54,7 @@ impl ResolvesClientCert for Always {
     }
 }
 
-/// What comes of it when a client shows it, as the server sees it: the certificates.
+/// The result of a handshake with this certificate, as the server sees it: the certificates.
 async fn shake(
     Shown(certificate, key): Shown,
     version: &'static SupportedProtocolVersion,
@@ -89,7 +89,7 @@ async fn the_right_key_is_accepted_with_any_version() {
         for version in [&TLS12, &TLS13] {
             let certificate = shown().0;
             let seen = shake(shown(), version).await.unwrap();
-            // What is made again each time has another key.
+            // A certificate that was issued again has another key.
             if certificate == of_version_1().0 {
                 assert_eq!(seen, [certificate]);
             }
