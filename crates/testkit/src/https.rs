@@ -21,8 +21,8 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// An answer that was read to its end. Two are equal if their status and body are: headers have a
-/// date, and the name of the request.
+/// A complete answer. Two are equal if their status and body are equal. Headers differ, because they have a date and
+/// the `Audit-Id`.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The status.
@@ -42,7 +42,7 @@ impl PartialEq for Answer {
 impl Eq for Answer {}
 
 impl Answer {
-    /// The body as JSON; null if it is none.
+    /// The body as JSON. Null if it is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
@@ -84,7 +84,7 @@ impl Answer {
     }
 }
 
-/// How a server is reached, and what every request carries.
+/// The address of a server, and the TLS and headers of every request.
 #[derive(Clone, Debug)]
 pub struct Client {
     address: SocketAddr,
@@ -93,7 +93,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// To the server at `address`, which is called `localhost`.
+    /// For the server at `address`, with the name `localhost`.
     pub fn new(address: SocketAddr, tls: impl Into<Arc<ClientConfig>>) -> Self {
         Self {
             address,
@@ -102,14 +102,14 @@ impl Client {
         }
     }
 
-    /// The same, with a header more.
+    /// Adds a header to every request.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// A TLS session.
+    /// Opens a TLS session.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Client {
         Session::over(stream, self.headers.clone()).await
     }
 
-    /// GETs `path` on a connection of its own.
+    /// GETs `path` on a new connection.
     ///
     /// # Errors
     ///
@@ -157,7 +157,7 @@ impl Session {
     {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut tasks = JoinSet::new();
-        // The request reports what goes wrong.
+        // A failure is reported by the request.
         tasks.spawn(async move { drop(connection.await) });
         Ok(Self {
             sender,

@@ -1,7 +1,7 @@
-//! What the tests and tools of this workspace share: programs that run, an HTTPS client, trust in any
-//! server, collected log lines, and patience.
+//! What the tests and tools of this workspace share: programs that run, an HTTPS client, trust in any server, collected
+//! log lines, and waiting.
 //!
-//! It knows nothing of Kubernetes or of Tributary. The simulated cluster is `tributary-sim`.
+//! This crate knows nothing about Kubernetes or Tributary. The simulated cluster is `tributary-sim`.
 
 pub mod https;
 pub mod logs;

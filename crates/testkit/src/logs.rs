@@ -11,12 +11,12 @@ use tracing::{
     subscriber::{DefaultGuard, NoSubscriber},
 };
 
-/// A second subscriber, which wants nothing and is never dropped. While there is only one, tracing asks the thread that
-/// comes to a line first whether the line is wanted, and remembers the answer for all threads. Another test may be
-/// first, and its thread collects nothing. Of two or more, all are asked.
+/// A second subscriber, which collects nothing and is never dropped. With only one subscriber, tracing asks the thread
+/// that first reaches a line whether the line is collected, and caches the answer for all threads. The thread of
+/// another test may be first, and it collects nothing. With two or more subscribers, tracing asks all of them.
 static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
-/// The lines that were logged. Clones share them.
+/// The logged lines. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -36,7 +36,7 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    /// All of them.
+    /// All lines.
     pub fn text(&self) -> String {
         let lines = self.0.lock();
         String::from_utf8_lossy(&lines).into_owned()

@@ -1,17 +1,16 @@
-//! The only place that polls.
+//! Waiting for a condition. All polling is here.
 
 use std::{fmt::Debug, future::Future, panic::Location, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-/// How long anything may take before a test gives up. Generous: it is not a measurement, and
-/// machines are slow at times.
+/// How long a test waits before it fails. It is long because it is not a measurement, and machines are slow at times.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The pause between two attempts.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// Calls `attempt` until it is `Ok`, and returns that.
+/// Calls `attempt` until it returns `Ok`, and returns the value.
 ///
 /// # Panics
 ///
@@ -31,11 +30,11 @@ pub fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     }
 }
 
-/// Calls `attempt` every so often until it is `Ok`, and returns that.
+/// Calls `attempt` repeatedly until it returns `Ok`, and returns the value.
 ///
 /// # Errors
 ///
-/// That of the first attempt that ends after `most`.
+/// The error of the first attempt that ends after `most`.
 pub async fn within<T, E, F: Future<Output = Result<T, E>>>(
     most: Duration,
     every: Duration,

@@ -15,14 +15,13 @@ use tokio::{
     time::timeout,
 };
 
-/// The lines of the log that are shown of a program that ended by itself.
+/// The most log lines in the error about a program that ended by itself.
 const LINES: usize = 15;
 
-/// How long a program may take to end in order.
+/// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Kills a program when the thread that started it ends, so that none outlives a runner that is
-/// killed itself.
+/// Kills a program when the thread that started it ends, so that no program outlives a killed test runner.
 const SETPRIV: &str = "/usr/bin/setpriv";
 
 /// A program that runs. Dropping it kills it, so a test that panics leaves nothing behind.
@@ -34,8 +33,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts the program at `path`, and appends its output to `NAME.log` in the directory `logs`.
-    /// What it does depends on its flags only: of the environment it gets `NO_COLOR`.
+    /// Starts the program at `path`, and appends its output to `NAME.log` in the directory `logs`. Its environment has
+    /// only `NO_COLOR`, so that it depends on its flags only.
     ///
     /// # Errors
     ///
@@ -88,7 +87,7 @@ impl Program {
         &self.name
     }
 
-    /// The number of its process; absent once it has ended.
+    /// The process ID. `None` after the end.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
@@ -131,7 +130,7 @@ impl Program {
         }
     }
 
-    /// Sends SIGSTOP: it stands still, and its connections stay.
+    /// Sends SIGSTOP. The program stops, and its connections stay open.
     ///
     /// # Errors
     ///
@@ -167,7 +166,7 @@ impl Program {
     }
 }
 
-/// Sends `signal` to `child`. It has not been reaped, so its number is no other process's.
+/// Sends `signal` to `child`. It has not been reaped, so no other process has its ID.
 ///
 /// # Errors
 ///
@@ -178,7 +177,7 @@ pub fn send(child: &Child, signal: Signal) -> anyhow::Result<()> {
     Ok(kill_process(pid, signal)?)
 }
 
-/// The command for the program at `path`, which ends with this thread where the system can do that.
+/// The command for the program at `path`. Where the system supports it, the program ends with this thread.
 fn surviving_nothing(path: &Path) -> Command {
     if !Path::new(SETPRIV).is_file() {
         return Command::new(path);

@@ -1,4 +1,4 @@
-//! Trust in any server, as `insecureSkipTLSVerify` has it.
+//! Trust in any server, like `insecureSkipTLSVerify`.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// A client that trusts any server. Its certificate is still to be said.
+/// The TLS of a client that trusts any server. The caller adds the client's certificate.
 ///
 /// # Errors
 ///
@@ -45,8 +45,8 @@ fn with_check(
         .with_custom_certificate_verifier(Arc::new(verifier)))
 }
 
-/// A TLS session with the server at `address`, which is asked for the certificate of `name` and
-/// offered `protocols`. Its certificate may be one that webpki cannot read, such as one of version 1.
+/// Opens a TLS session with the server at `address`, with the server name `name` and the application protocols
+/// `protocols`. The certificate may be one that webpki cannot read, such as one of version 1.
 ///
 /// # Errors
 ///
@@ -72,7 +72,7 @@ pub async fn session(
 #[derive(Debug)]
 struct AnyServer {
     algorithms: WebPkiSupportedAlgorithms,
-    /// Whether the server must have its key nevertheless.
+    /// Whether the server must prove that it has the key of its certificate.
     has_key: bool,
 }
 
