@@ -1,5 +1,5 @@
-//! A client of the Kubernetes API, which proxies `metrics.k8s.io` to the
-//! frontends as a real one does; or of one frontend, as the aggregator asks it.
+//! A client of the Kubernetes API, which proxies `metrics.k8s.io` to the frontends, or of one frontend, like the
+//! aggregator.
 
 use std::{net::SocketAddr, path::Path, sync::Arc};
 
@@ -9,13 +9,12 @@ use tributary_sim::{Ca, Cluster, Credential};
 use tributary_testkit::https::{self, client_tls};
 pub use tributary_testkit::https::{Answer, plain};
 
-/// A caller. A connection of its own for every request: it must not matter to
-/// the answer.
+/// A caller. It opens a connection for every request, because the answer must not depend on the connection.
 #[derive(Clone, Debug)]
 pub struct Client(https::Client);
 
 impl Client {
-    /// An administrator, at the Kubernetes API.
+    /// An administrator that calls the Kubernetes API.
     pub fn admin(cluster: &Cluster) -> Self {
         let pki = cluster.pki();
         let client = pki
@@ -26,12 +25,12 @@ impl Client {
         Self(https::Client::new(cluster.api_address(), tls))
     }
 
-    /// The aggregator, at one frontend, on behalf of an administrator.
+    /// The aggregator that calls one frontend for an administrator.
     pub fn front_proxy(cluster: &Cluster, frontend: SocketAddr) -> Self {
         Self::on_behalf_of("kubernetes-admin", "system:masters", cluster, frontend)
     }
 
-    /// The aggregator, at one frontend, on behalf of this member of a group.
+    /// The aggregator that calls one frontend for a user in this group.
     pub fn on_behalf_of(
         user: &'static str,
         group: &'static str,
@@ -52,7 +51,7 @@ impl Client {
         Self(client.header("X-Remote-Group", group))
     }
 
-    /// Somebody without a certificate, at one frontend.
+    /// A caller without a certificate that calls one frontend.
     pub fn stranger(cluster: &Cluster, frontend: SocketAddr) -> Self {
         let tls = client_config(cluster.pki().ca(Ca::Bus), None);
         Self(https::Client::new(frontend, tls))
@@ -67,7 +66,7 @@ impl Client {
         self.get_as(path, "application/json").await
     }
 
-    /// GETs `path`, as what `accept` says.
+    /// GETs `path` with this `Accept`.
     ///
     /// # Errors
     ///
@@ -86,12 +85,12 @@ impl Client {
     }
 }
 
-/// The TLS of a client that trusts frontends and shows nothing, for one protocol.
+/// The TLS of a client that trusts frontends and has no certificate, for one protocol.
 pub fn trusting(cluster: &Cluster, protocol: &str) -> Arc<ClientConfig> {
     speaking(cluster, None, protocol)
 }
 
-/// The same, with a certificate.
+/// The same, with a client certificate.
 pub fn showing(cluster: &Cluster, pair: Credential, protocol: &str) -> Arc<ClientConfig> {
     speaking(cluster, Some(&(pair.certificate, pair.key)), protocol)
 }

@@ -1,20 +1,20 @@
-//! Documents that follow from the code: the flags of the binaries, for readers and for the Helm chart, and the troubles that
-//! `doctor` knows.
+//! Documents that are generated from the code: the flags of the binaries, for readers and for the Helm chart, and the
+//! troubles that `doctor` knows.
 
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::args::Args as ScraperArgs;
 
-/// A file of the repository and what it should say.
+/// A file of the repository and its expected content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
-    /// From the root of the repository.
+    /// The path from the root of the repository.
     pub path: &'static str,
-    /// All of it.
+    /// The content.
     pub text: String,
 }
 
-/// All of them.
+/// All documents.
 pub fn all() -> Vec<Document> {
     let (frontend, scraper) = (FrontendArgs::command(), ScraperArgs::command());
     vec![
@@ -41,7 +41,7 @@ pub fn all() -> Vec<Document> {
     ]
 }
 
-/// The flags that every command takes, and then each command with its own.
+/// The flags of every command, and then each command with its own flags.
 fn commands(command: &Command) -> String {
     let title = command.get_bin_name().unwrap_or_default();
     let mut text = format!(
@@ -59,7 +59,7 @@ fn commands(command: &Command) -> String {
     text
 }
 
-/// Flags in the order of `--help`, under its headings.
+/// Flags in the order of `--help`, with its headings.
 fn manual(command: &Command) -> String {
     let mut text = format!(
         "# Flags of {}\n\nWritten from the code by `cargo run -p tributary-e2e --bin documents`; `--help` says the same.\n",
@@ -118,7 +118,7 @@ fn entry(arg: &Arg) -> String {
     text
 }
 
-/// What the chart has to know to route flags and to let the last of a kind win.
+/// What the chart needs to pass flags to the right component, and to let the last of several values win.
 fn kinds(components: &[(&str, &Command)]) -> String {
     let mut text = "# Written by `cargo run -p tributary-e2e --bin documents`.\n\
                     # none: a switch; optional: a switch that may have a value; one, many: values.\n"

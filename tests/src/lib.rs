@@ -1,9 +1,9 @@
-//! The harness: both components in one process, against a simulated cluster.
+//! The harness: both components in one process, with a simulated cluster.
 //!
-//! - [`documents`]: files of the repository that follow from the code
-//! - [`stack`]: a cluster, scrapers and frontends, and their end
+//! - [`documents`]: files of the repository that are generated from the code
+//! - [`stack`]: a cluster, scrapers and frontends
 //! - [`ask`]: a client of the Kubernetes API, which proxies to the frontends
-//! - [`recording`]: what a scraper sends, to be sent again
+//! - [`recording`]: the recorded bytes of a scraper, which can be sent again
 
 #![expect(
     clippy::expect_used,

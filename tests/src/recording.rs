@@ -1,8 +1,8 @@
-//! What a scraper sends to a frontend, byte for byte, to be sent again.
+//! Records the bytes that a scraper sends to a frontend, and sends them again.
 //!
-//! A recording is one direction of a connection without TLS: the preface of
-//! HTTP/2, headers, messages. A frontend moves the times in it by the difference
-//! between the clock in `Hello` and its own, so a recording does not grow old.
+//! A recording is one direction of a connection without TLS: the preface of HTTP/2, headers, messages. A frontend
+//! corrects the times in it by the difference between the clock in `Hello` and its own. So a recording does not become
+//! too old.
 
 use std::{path::Path, time::Duration};
 
@@ -15,21 +15,20 @@ use tributary_sim::{Builder, Cluster, Usage};
 
 use crate::stack::Stack;
 
-/// The cluster of recordings: in it every container uses a quarter of a core and
-/// 64 MiB.
+/// The cluster of recordings. Every container uses a quarter of a core and 64 MiB.
 pub fn cluster() -> Builder {
     let usage = Usage::steady(250, 64 << 20);
     Cluster::builder().nodes(2).pods_per_node(2).usage(usage)
 }
 
-/// How long is recorded: a replay and some scrapes of every node.
+/// The length of a recording: a replay and some scrapes of every node.
 const LENGTH: Duration = Duration::from_secs(3);
 
 /// Records what a scraper of this version sends.
 ///
 /// # Errors
 ///
-/// A socket is beyond use.
+/// A socket fails.
 pub async fn record() -> anyhow::Result<Vec<u8>> {
     let (mut stack, frontend) = Stack::alone(cluster()).await;
     let tap = stack.cluster.paths().dir.join("tap.sock");
@@ -56,7 +55,7 @@ pub async fn record() -> anyhow::Result<Vec<u8>> {
         let back = tokio::io::copy(&mut from_frontend, &mut to_scraper);
         tokio::try_join!(forth, back).map(drop)
     });
-    // That the time is over is the end that is wanted.
+    // The recording should end by the timeout. Any other end is an error.
     if let Ok(ended) = copied.await {
         ended?;
         anyhow::bail!("the stream ended by itself");
@@ -66,12 +65,11 @@ pub async fn record() -> anyhow::Result<Vec<u8>> {
     Ok(recording)
 }
 
-/// Sends a recording to the frontend behind `socket`; the connection lives as long
-/// as what is returned.
+/// Sends a recording to the frontend behind `socket`. The connection is open until the result is dropped.
 ///
 /// # Errors
 ///
-/// There is no connection.
+/// The connection cannot be opened.
 pub async fn replay(socket: &Path, recording: &[u8]) -> anyhow::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket).await?;
     stream.write_all(recording).await?;

@@ -1,7 +1,7 @@
 //! A cluster, scrapers and frontends in one process.
 //!
-//! Everything is real but the pace: sockets, TLS, flags. Kubelets have new
-//! samples whenever they are asked, so a resolution of half a second does.
+//! Sockets, TLS and flags are real. Only the pace is not: kubelets take a new sample for each request, so the
+//! resolution can be half a second.
 
 mod credentials;
 mod impatient;
@@ -31,29 +31,29 @@ use crate::{
     patience::eventually,
 };
 
-/// How often nodes are scraped here.
+/// The resolution of these tests.
 pub const RESOLUTION: Duration = Duration::from_millis(500);
 
-/// How long a kubelet may take here.
+/// The timeout of a scrape in these tests.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_millis(400);
 
-/// The Service whose endpoints frontends are.
+/// The Service of the frontends.
 const SERVICE: (&str, &str) = ("tributary", "frontends");
 
-/// How the Service calls the port of the bus.
+/// The name of the port of the bus in the Service.
 const BUS: &str = "bus";
 
-/// A process that is a task here.
+/// A component that runs as a task.
 #[derive(Debug)]
 struct Process {
-    /// Of a scraper, where its metrics are.
+    /// The address of a scraper's metrics.
     admin: Option<SocketAddr>,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
 }
 
 impl Process {
-    /// Asks it to end, and expects that it does so in order.
+    /// Asks it to end, and expects that it ends without an error.
     async fn end(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.running.join_next().await {
@@ -70,47 +70,46 @@ struct Front {
     bus: Address,
 }
 
-/// Where a frontend was.
+/// The addresses of a frontend.
 #[derive(Debug)]
 pub struct Addresses {
     api: SocketAddr,
     bus: Address,
 }
 
-/// Both components and a cluster. To be ended with [`Stack::stop`].
+/// Both components and a cluster. A test must call [`Stack::stop`] at its end.
 #[derive(Debug)]
 pub struct Stack {
     /// The cluster.
     pub cluster: Cluster,
     flags: &'static [&'static str],
-    /// Whether publishers show tokens instead of certificates.
+    /// Whether publishers send tokens instead of certificates.
     tokens: bool,
     resolution: Duration,
-    /// That of nodes that are wanted fresh.
+    /// The resolution of nodes that are wanted fresh.
     fast: Option<Duration>,
-    /// How long the Kubernetes API may take.
+    /// The time limits for the Kubernetes API.
     limits: Limits,
-    /// By how many seconds the clocks of both components are off.
+    /// How many seconds the clocks of both components are off.
     clocks_off: Arc<AtomicI64>,
     scrapers: Vec<Option<Process>>,
     frontends: Vec<Option<Front>>,
 }
 
 impl Stack {
-    /// Starts the cluster, and this many of each half. Samples are served for
-    /// three resolutions, as by default.
+    /// Starts the cluster, and this many scrapers and frontends. Samples are served for three resolutions, as by
+    /// default.
     pub async fn start(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         Self::with(cluster, (scrapers, frontends), &[], RESOLUTION).await
     }
 
-    /// The same at the pace of a real cluster: a resolution of ten seconds.
+    /// The same with the resolution of a real cluster, ten seconds.
     pub async fn unhurried(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(10);
         Self::with(cluster, (scrapers, frontends), &[], resolution).await
     }
 
-    /// The same, and nodes that are wanted fresh are asked every second. Scrapers find
-    /// each other by leases.
+    /// The same, and nodes that are wanted fresh are scraped every second. Scrapers find each other by Leases.
     pub async fn fast(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let mut stack = Self::unhurried(cluster, 0, frontends).await;
         stack.fast = Some(Duration::from_secs(1));
@@ -120,8 +119,8 @@ impl Stack {
         stack
     }
 
-    /// This many scrapers that find each other by leases and frontends by
-    /// endpoint slices, at a resolution of two seconds; all may come and go.
+    /// Starts this many scrapers and frontends with a resolution of two seconds. Scrapers find each other by Leases,
+    /// and frontends by EndpointSlices, so both may come and go.
     pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(2);
         let mut stack = Self::with(cluster, (0, frontends), &[], resolution).await;
@@ -131,8 +130,8 @@ impl Stack {
         stack
     }
 
-    /// This many of each half, and samples are served for minutes, for tests in which they
-    /// must not go because the machine is slow.
+    /// Starts this many scrapers and frontends. Samples are served for minutes, for tests in which samples must not
+    /// expire on a slow machine.
     pub async fn patient(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let flags = &["--max-sample-age=5m"];
         Self::with(cluster, (scrapers, frontends), flags, RESOLUTION).await
@@ -185,18 +184,17 @@ impl Stack {
         Client::admin(&self.cluster)
     }
 
-    /// A client of the frontend `index`, as the aggregator is one.
+    /// A client of the frontend `index`, like the aggregator.
     pub fn front(&self, index: usize) -> Client {
         Client::front_proxy(&self.cluster, self.api(index))
     }
 
-    /// Somebody without a certificate, at the frontend `index`.
+    /// A client of the frontend `index` without a certificate.
     pub fn stranger(&self, index: usize) -> Client {
         Client::stranger(&self.cluster, self.api(index))
     }
 
-    /// A number that a scraper tells of itself; a counter that never counted is
-    /// not told.
+    /// The value of a metric of a scraper. It is 0 for a counter without a series.
     pub async fn of_scraper(&self, index: usize, metric: &str) -> u64 {
         let metrics = self.scraper_admin(index, "/metrics").await;
         metrics.metric(metric).unwrap_or_default()
@@ -215,13 +213,13 @@ impl Stack {
         front.expect("a frontend that runs").api
     }
 
-    /// Ends a frontend; its connections are cut off, not drained.
+    /// Ends a frontend without draining. Its connections are cut off.
     pub async fn kill_frontend(&mut self, index: usize) -> Addresses {
         let front = self.frontends.get_mut(index).and_then(Option::take);
         let mut front = front.expect("a frontend that runs");
         front.process.running.shutdown().await;
         self.announce();
-        // Its own tasks end a moment after it, and with them its sockets.
+        // Its tasks end a moment later, and close its sockets.
         for address in std::iter::once(front.api).chain(socket_of(&front.bus)) {
             eventually(|| async move { TcpListener::bind(address).await }).await;
         }
@@ -231,7 +229,7 @@ impl Stack {
         }
     }
 
-    /// Starts one more frontend and returns which it is.
+    /// Starts another frontend and returns its index.
     pub async fn join_frontend(&mut self) -> usize {
         let own = own_address();
         let front = self.frontend(own, &Address::Tcp(own)).await;
@@ -240,14 +238,14 @@ impl Stack {
         self.frontends.len() - 1
     }
 
-    /// Takes a frontend out of the endpoints of the Service; it runs on.
+    /// Removes a frontend from the endpoints of the Service. The frontend keeps running.
     pub fn withdraw_frontend(&self, index: usize) {
         let endpoints = self.endpoints().into_iter();
         let others = endpoints.filter(|(other, _)| *other != index);
         self.publish(others.map(|(_, endpoint)| endpoint));
     }
 
-    /// Starts a frontend again where it was.
+    /// Starts a frontend again at the same addresses.
     pub async fn restart_frontend(&mut self, index: usize, at: Addresses) {
         let front = self.frontend(at.api, &at.bus).await;
         if let Some(place) = self.frontends.get_mut(index) {
@@ -261,7 +259,7 @@ impl Stack {
         self.resolution
     }
 
-    /// Starts one more scraper, with a lease, and returns which it is.
+    /// Starts another scraper with a Lease and returns its index.
     pub async fn join_scraper(&mut self) -> usize {
         let index = self.scrapers.len();
         let scraper = self.scraper(index, &discovery(&[])).await;
@@ -269,7 +267,7 @@ impl Stack {
         index
     }
 
-    /// Starts one more scraper of `group`, for the nodes that `selector` selects.
+    /// Starts another scraper of `group` for the nodes that `selector` selects.
     pub async fn join_group(&mut self, group: &str, selector: &str) -> usize {
         let index = self.scrapers.len();
         let flags = [
@@ -281,12 +279,12 @@ impl Stack {
         index
     }
 
-    /// Ends a scraper as a signal would.
+    /// Ends a scraper like a signal does.
     pub async fn end_scraper(&mut self, index: usize) {
         self.take_scraper(index).end().await;
     }
 
-    /// Ends a scraper; nothing is finished, and its lease stays.
+    /// Ends a scraper like a crash. Nothing is finished, and its Lease stays.
     pub async fn kill_scraper(&mut self, index: usize) {
         self.take_scraper(index).running.shutdown().await;
     }
@@ -296,7 +294,7 @@ impl Stack {
         scraper.expect("a scraper that runs")
     }
 
-    /// Ends everything, in the order in which it would be rolled out.
+    /// Ends everything, in the order of a rollout.
     pub async fn stop(mut self) {
         for scraper in self.scrapers.drain(..).flatten() {
             scraper.end().await;
@@ -307,7 +305,7 @@ impl Stack {
         self.cluster.stop().await;
     }
 
-    /// Sets the clocks of the machines of both components, this many seconds off.
+    /// Sets the clocks of both components off by this many seconds.
     pub fn set_clocks(&self, seconds: i64) {
         self.clocks_off.store(seconds, Ordering::Relaxed);
     }
@@ -328,8 +326,8 @@ impl Stack {
         self.publish(endpoints.map(|(_, endpoint)| endpoint));
     }
 
-    /// Where scrapers find frontends. Never ready: that must not matter, since
-    /// it is by being fed that they become so.
+    /// The endpoints of the Service. They are never ready. That must not matter, because frontends become ready only
+    /// when scrapers have found them.
     fn endpoints(&self) -> Vec<(usize, Endpoint)> {
         let running = self.frontends.iter().enumerate();
         let running = running.filter_map(|(index, front)| Some((index, front.as_ref()?)));
@@ -387,7 +385,7 @@ impl Stack {
         Front { process, api, bus }
     }
 
-    /// Of this many fixed shards, this one, with the address of each frontend.
+    /// The flags of shard `index` of `count` fixed shards, with the address of each frontend.
     fn shard(&self, index: usize, count: usize) -> Vec<String> {
         let shard = [
             format!("--shard-index={index}"),
@@ -396,7 +394,7 @@ impl Stack {
         let frontends = self.frontends.iter().flatten().enumerate();
         let frontends = frontends.map(|(index, front)| match &front.bus {
             Address::Unix(_) => format!("--frontend={}", front.bus),
-            // One by its address, the next by a name that has to be looked up.
+            // Every other frontend is named by its address, the others by a name that must be resolved.
             Address::Tcp(bus) if index % 2 == 0 => format!("--frontend=https://{bus}"),
             Address::Tcp(bus) => format!("--frontend=dns:///{bus}"),
         });
@@ -451,15 +449,15 @@ impl Stack {
     }
 }
 
-/// Frontends are found by their Service, and others by leases.
+/// Frontends are found by their Service, and scrapers by Leases.
 fn discovery(flags: &[String]) -> Vec<String> {
     let (namespace, service) = SERVICE;
     let frontend = format!("--frontend=k8s:///{namespace}/{service}:{BUS}");
     flags.iter().cloned().chain([frontend]).collect()
 }
 
-/// A loopback address that nobody else on this machine uses, with any port: so
-/// that the port of a frontend that is gone is still free when it comes back.
+/// A loopback address that no other program on this machine uses. So the port of a stopped frontend is still free when
+/// it starts again.
 fn own_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();

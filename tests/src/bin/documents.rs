@@ -1,4 +1,4 @@
-//! Writes the documents that follow from the code; a test checks that they are current.
+//! Writes the documents that are generated from the code. A test checks that they are current.
 
 use std::{fs, path::Path};
 

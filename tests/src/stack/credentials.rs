@@ -1,4 +1,4 @@
-//! What publishers show to frontends, to be replaced while they run.
+//! The credentials that publishers send to frontends. They can be replaced while both run.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use tributary_sim::{Builder, TokenSpec};
 
 use super::{RESOLUTION, Stack};
 
-/// Credentials that are good no longer are noticed soon.
+/// Credentials are checked often, so that tests do not wait long.
 const RECHECK: &[&str] = &[
     "--max-sample-age=5m",
     "--bus-recheck-interval=1s",
@@ -34,7 +34,7 @@ impl Stack {
         stack
     }
 
-    /// Where scrapers find the token that they show.
+    /// The file with the token of scrapers.
     pub(super) fn token_file(&self) -> PathBuf {
         self.cluster.paths().dir.join("bus-token")
     }
@@ -52,7 +52,7 @@ impl Stack {
         token
     }
 
-    /// Where frontends find the CA of publishers.
+    /// The file with the CA of publishers.
     pub fn publishers_ca(&self) -> PathBuf {
         self.cluster.paths().dir.join("publishers.crt")
     }

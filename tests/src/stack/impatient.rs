@@ -1,4 +1,4 @@
-//! Both components that give the Kubernetes API less time than in a real cluster.
+//! Both components with short time limits for the Kubernetes API.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tributary_sim::Builder;
 use super::Stack;
 
 impl Stack {
-    /// Nobody yet, for those who are started with [`Stack::join_frontend`] and
-    /// [`Stack::join_scraper`] and give the Kubernetes API so much time.
+    /// A cluster without components. Those that are started with [`Stack::join_frontend`] and [`Stack::join_scraper`]
+    /// have these limits for the Kubernetes API.
     pub async fn impatient(cluster: Builder, limits: Limits) -> Self {
         let resolution = Duration::from_secs(2);
         let mut stack = Self::with(cluster, (0, 0), &["--max-sample-age=5m"], resolution).await;

@@ -1,4 +1,4 @@
-//! Both components in one pod: over a Unix socket.
+//! Both components in one pod, connected by a Unix socket.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,7 @@ impl Stack {
         stack
     }
 
-    /// A frontend that nobody feeds yet, and its socket. Samples are served for
-    /// minutes.
+    /// A frontend without scrapers, and its socket. Samples are served for minutes.
     pub async fn alone(cluster: Builder) -> (Self, PathBuf) {
         let mut stack = Self::with(cluster, (0, 0), &["--max-sample-age=5m"], RESOLUTION).await;
         let socket = stack.cluster.paths().dir.join("bus.sock");
@@ -27,7 +26,7 @@ impl Stack {
         (stack, socket)
     }
 
-    /// Starts a scraper of all nodes that publishes to what listens on `socket`.
+    /// Starts a scraper of all nodes that publishes to the frontend at `socket`.
     pub async fn feed_through(&mut self, socket: &Path) {
         let sharding = [
             "--shard-index=0".to_owned(),
