@@ -1,4 +1,5 @@
-//! What was seen of a fleet, phase by phase, and whether that is good enough. Knows no clock and no network.
+//! Records what was observed of a fleet, phase by phase, and decides whether it is good enough. It knows no clock and
+//! no network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,10 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-/// This many of what was wrong are kept in words.
+/// The most errors that are described.
 const WORDS: usize = 6;
 
-/// Whose sample is how old, and what there should be.
+/// The objects that must be served.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
     /// All nodes.
@@ -27,7 +28,7 @@ pub(crate) type Taken = BTreeMap<String, Vec<Timestamp>>;
 pub(crate) struct List {
     /// When it was asked for.
     pub(crate) asked: Timestamp,
-    /// Until the last byte was there.
+    /// How long it took until the last byte.
     pub(crate) took: Duration,
     /// By name, or `namespace/name`.
     pub(crate) dates: BTreeMap<String, Timestamp>,
@@ -49,21 +50,21 @@ pub(crate) struct Limits {
     pub(crate) all_ready: bool,
 }
 
-/// A span of time in which one thing happens.
+/// A span of time with one event.
 #[derive(Debug)]
 pub(crate) struct Phase {
-    /// What happens.
+    /// The event.
     pub(crate) what: String,
     limits: Limits,
-    /// Pairs of lists that were looked at.
+    /// Pairs of lists that were checked.
     pub(crate) looks: u64,
-    /// Objects that were missing, each time that they were.
+    /// Missing objects, counted in each list.
     pub(crate) gaps: u64,
-    /// Looks at a frontend that should have been ready and was not, or did not answer.
+    /// Checks of a frontend that should have been ready and was not, or did not answer.
     pub(crate) away: u64,
-    /// The oldest sample, and whose it was.
+    /// The age of the oldest sample, and its object.
     pub(crate) oldest: (Duration, String),
-    /// The longest time that a look took, or came too late by. It is the observer's, or the machine's.
+    /// The longest duration or delay of a check. It is the observer's or the machine's.
     pub(crate) lag: Duration,
     wrong: Vec<String>,
 }
@@ -82,7 +83,7 @@ impl Phase {
         }
     }
 
-    /// Takes in what `front` answered.
+    /// Checks the answer of `front`.
     pub(crate) fn look(&mut self, front: &str, lists: &Lists, served: &Served, taken: &Taken) {
         self.looks += 1;
         self.lag = self.lag.max(lists.nodes.took).max(lists.pods.took);
@@ -108,7 +109,7 @@ impl Phase {
             return self.say(format!("{kind} {name} is missing on {front} at {asked}"));
         };
         let at = moment(*date, taken);
-        // From when the question was sent: what the answer needs is not the age of what it says.
+        // The age counts from the start of the request, because the time of the answer is not part of the sample's age.
         let age = Duration::try_from(asked.duration_since(at)).unwrap_or_default();
         if age > self.limits.oldest {
             self.say(format!(
@@ -129,7 +130,7 @@ impl Phase {
         }
     }
 
-    /// A look came later than it should have.
+    /// A check was late.
     pub(crate) fn late(&mut self, by: Duration) {
         self.lag = self.lag.max(by);
     }
@@ -145,14 +146,15 @@ impl Phase {
         self.limits.oldest
     }
 
-    /// What was wrong, the beginning of it; nothing if all was well.
+    /// The first errors. Empty if there were none.
     pub(crate) fn wrong(&self) -> &[String] {
         &self.wrong
     }
 }
 
-/// When a sample was taken of which a list says the second only.
+/// The time of a sample, of which a list has only the second.
 ///
+/// It is the first known sample of that second, so that no sample counts as younger than it is.
 /// The first of that second, if it is known, so that no sample is taken for younger than it is.
 fn moment(date: Timestamp, taken: &[Timestamp]) -> Timestamp {
     let of_date = taken.iter().find(|at| at.as_second() == date.as_second());
@@ -208,7 +210,7 @@ mod tests {
         assert_eq!(phase.wrong(), [""; 0]);
         let phase = seen(&lists(18_701, Some(1_000), Some(11_000)));
         assert_eq!(phase.wrong().len(), 1);
-        // Of a date that nobody remembers the second counts.
+        // For a date without a known sample, the second counts.
         let phase = seen(&lists(18_700, Some(0), Some(11_000)));
         assert_eq!(phase.oldest.0, Duration::from_millis(18_700));
     }

@@ -1,4 +1,4 @@
-//! Scrapers and frontends that come and go in order, and a Kubernetes API that is gone.
+//! Scrapers and frontends are added, replaced and stopped regularly, and the Kubernetes API is unreachable.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -25,11 +25,11 @@ pub(crate) const ROLLING: Limits = Limits {
     ..GRACEFUL
 };
 
-/// One after another, each in order.
+/// Runs the phases one after another.
 ///
 /// # Errors
 ///
-/// Something cannot be done; what was seen is told.
+/// A step fails. What was observed is printed.
 pub(crate) async fn changes(size: Size, api_gone: Duration) -> anyhow::Result<Vec<String>> {
     let mut stage = Stage::set("changes", size).await?;
     stage.begin("nothing happens", GRACEFUL).await?;
@@ -65,7 +65,7 @@ async fn scale(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a Deployment is rolled: a new one, then an old one less.
+/// Rolls like a Deployment: starts a new scraper or frontend, then stops an old one.
 async fn roll(stage: &mut Stage) -> anyhow::Result<()> {
     stage.begin("roll all scrapers", GRACEFUL).await?;
     for _ in 0..stage.fleet.scrapers.len() {
@@ -85,8 +85,8 @@ async fn roll(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nobody reaches the Kubernetes API: half of the time because packets vanish, half because connections are reset. What
-/// changes meanwhile is served soon after.
+/// The Kubernetes API is unreachable: half of the time packets are lost, and half of the time connections are reset.
+/// Changes that happen meanwhile must be served soon afterwards.
 async fn outage(stage: &mut Stage, span: Duration) -> anyhow::Result<()> {
     let limits = GRACEFUL;
     stage
@@ -141,12 +141,12 @@ const SLOW: Duration = Duration::from_secs(5);
 /// How long a reading that was in flight may take to arrive.
 const IN_FLIGHT: Duration = Duration::from_secs(1);
 
-/// All frontends give the same bytes for the same question once the same readings have arrived.
+/// All frontends must answer the same request with the same bytes once they have the same readings.
 async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
     stage
         .begin("kubelets hesitate, and frontends are compared", DEAD)
         .await?;
-    // A machine that stands still meanwhile has compared nothing.
+    // If the machine stops for a while, nothing was compared, so this is repeated.
     for _ in 0..3 {
         let start = Instant::now();
         set_all(stage, &Fault::Slow(SLOW)).await?;
@@ -166,13 +166,13 @@ async fn the_same_bytes(stage: &mut Stage) -> anyhow::Result<()> {
             return Ok(());
         }
         stage.tell("too slow to compare frontends; once more")?;
-        // Everybody gets a sample without hesitation first.
+        // First each frontend gets a sample of every node without delay.
         sleep(RESOLUTION * 2).await;
     }
     stage.found_wrong("this machine is too slow to compare frontends")
 }
 
-/// How often frontends are asked until they have answered in the same second.
+/// How often frontends are asked until all answer in the same second.
 const TRIES: usize = 5;
 /// This many bytes before and after a difference are shown.
 const AROUND: usize = 200;
@@ -215,8 +215,8 @@ async fn compare(stage: &Stage) -> anyhow::Result<(usize, usize)> {
     Ok((questions.len(), bytes))
 }
 
-/// Asks all frontends at the same time, and again if not all have answered in the same second: the second is in the answer,
-/// as the time at which the object was made.
+/// Sends the request to all frontends at the same time, and repeats it until all have answered in the same second. The
+/// answer has the second as the creation time of the objects.
 async fn the_same(stage: &Stage, path: &str, accept: &'static str) -> anyhow::Result<usize> {
     let mut last_difference = String::new();
     for _ in 0..TRIES {
@@ -241,7 +241,7 @@ async fn the_same(stage: &Stage, path: &str, accept: &'static str) -> anyhow::Re
     anyhow::bail!("{path} as {accept}: frontends differ: {last_difference}")
 }
 
-/// Where two answers differ, with what is around it.
+/// The first difference between two answers, with the bytes around it.
 fn difference(one: &Bytes, other: &Bytes) -> Option<String> {
     let same = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     if same == one.len() && same == other.len() {

@@ -1,4 +1,4 @@
-//! A simulated cluster, and both components as processes, every connection through a proxy.
+//! A simulated cluster, and both components as processes. Every connection goes through a proxy.
 
 mod flags;
 
@@ -27,27 +27,27 @@ use crate::{
     proxy::{Mode, Proxy},
 };
 
-/// How often every node is scraped: the shortest that the flag allows.
+/// The resolution, which is the shortest that the flag allows.
 pub(crate) const RESOLUTION: Duration = Duration::from_secs(10);
 
-/// Who looks: somebody who may list nodes and pods, by a rule of the cluster.
+/// The user of the observer. A rule of the cluster allows it to list nodes and pods.
 const OBSERVER: &str = "observer";
 const GROUP: &str = "system:authenticated";
 
-/// How large a fleet is, and where it is.
+/// The size of a fleet, and its directories.
 #[derive(Clone, Debug)]
 pub(crate) struct Size {
     pub(crate) nodes: usize,
     pub(crate) pods_per_node: usize,
     pub(crate) frontends: usize,
     pub(crate) scrapers: usize,
-    /// Where the binaries of the product are.
+    /// The directory of the binaries.
     pub(crate) binaries: PathBuf,
-    /// Where logs and certificates go.
+    /// The directory of logs and certificates.
     pub(crate) dir: PathBuf,
 }
 
-/// A scraper and what it is connected to.
+/// A scraper and the proxies of its connections.
 #[derive(Debug)]
 pub(crate) struct Scraper {
     pub(crate) name: String,
@@ -81,7 +81,7 @@ impl Scraper {
     }
 }
 
-/// A frontend and what it is connected to.
+/// A frontend and the proxies of its connections.
 #[derive(Debug)]
 pub(crate) struct Frontend {
     pub(crate) name: String,
@@ -91,23 +91,23 @@ pub(crate) struct Frontend {
     bus: SocketAddr,
     /// To the Kubernetes API.
     pub(crate) kube: Proxy,
-    /// Whether it runs and is not about to be ended.
+    /// Whether it runs and will not be stopped soon.
     up: Arc<AtomicBool>,
 }
 
 impl Frontend {
-    /// The number of its process, if it runs.
+    /// The process ID, if it runs.
     pub(crate) fn pid(&self) -> Option<u32> {
         self.program.as_ref().and_then(Program::pid)
     }
 
-    /// Where it takes samples.
+    /// The address of its bus.
     pub(crate) fn bus(&self) -> SocketAddr {
         self.bus
     }
 }
 
-/// All of it.
+/// The whole fleet.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) cluster: Arc<Cluster>,
@@ -116,14 +116,14 @@ pub(crate) struct Fleet {
     pub(crate) book: Book,
     pub(crate) clock: Clock,
     size: Size,
-    /// How many scrapers were ever started.
+    /// The number of scrapers that were ever started.
     started: usize,
     observers: JoinSet<()>,
     stop: CancellationToken,
 }
 
 impl Fleet {
-    /// Starts everything. Nobody looks yet.
+    /// Starts everything. The observers do not run yet.
     ///
     /// # Errors
     ///
@@ -132,7 +132,7 @@ impl Fleet {
         let cluster = Cluster::builder()
             .nodes(size.nodes)
             .pods_per_node(size.pods_per_node)
-            // A sample is as old as the request that brought it.
+            // Kubelets take a sample for each request.
             .housekeeping(Duration::ZERO)
             .kubelet_auth(KubeletAuth::Delegated)
             .dir(&size.dir)
@@ -181,7 +181,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Starts one more scraper, with a name of its own, as a pod has one.
+    /// Starts another scraper with a new name, as a pod has.
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ impl Fleet {
         )
     }
 
-    /// Takes a scraper out of the fleet; it goes on running.
+    /// Removes a scraper from the fleet. It keeps running.
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl Fleet {
         Ok(self.scrapers.remove(index))
     }
 
-    /// The scraper at this place.
+    /// The scraper with this index.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl Fleet {
         self.scrapers.get_mut(index).context("no such scraper")
     }
 
-    /// Ends a frontend in order and starts it again where it was.
+    /// Stops a frontend with SIGTERM and starts it again at the same addresses.
     ///
     /// # Errors
     ///
@@ -260,14 +260,14 @@ impl Fleet {
         Ok(())
     }
 
-    /// From now on a frontend is expected to be ready.
+    /// From now on a frontend must be ready.
     pub(crate) fn expect_ready(&self, index: usize) {
         if let Some(frontend) = self.frontends.get(index) {
             frontend.up.store(true, Ordering::Release);
         }
     }
 
-    /// Starts to look at every frontend, and takes all that is in the cluster now for served.
+    /// Starts an observer of every frontend. All that is in the cluster now must be served.
     pub(crate) fn look(&mut self) {
         self.book.open().served = self.all();
         for frontend in &self.frontends {
@@ -283,7 +283,7 @@ impl Fleet {
         }
     }
 
-    /// From now on everything is expected but what is on these nodes.
+    /// From now on everything must be served, except what is on these nodes.
     pub(crate) fn expect_all_but(&self, nodes: &[String]) {
         let mut all = self.all();
         all.nodes.retain(|node| !nodes.contains(node));
@@ -305,7 +305,7 @@ impl Fleet {
         }
     }
 
-    /// A client of a frontend who may list and get, and no more.
+    /// A client of a frontend that may only list and get.
     pub(crate) fn observer(&self, frontend: &Frontend) -> Client {
         Client::on_behalf_of(OBSERVER, GROUP, &self.cluster, frontend.api)
     }
@@ -319,7 +319,7 @@ impl Fleet {
             .collect()
     }
 
-    /// What happens to all connections to the Kubernetes API.
+    /// Sets the mode of all connections to the Kubernetes API.
     pub(crate) fn set_api(&self, mode: Mode) {
         for scraper in &self.scrapers {
             scraper.api.set(mode);
@@ -329,7 +329,7 @@ impl Fleet {
         }
     }
 
-    /// Each connection to the Kubernetes API dies without a word; new ones pass.
+    /// Every connection to the Kubernetes API is silently lost. New connections work.
     pub(crate) fn lose_all_to_the_api(&self) {
         for scraper in &self.scrapers {
             scraper.api.lose_all();
@@ -382,8 +382,9 @@ impl Fleet {
     }
 }
 
-/// A loopback address on which nobody else looks for a port, and a port: so that whoever is gone finds it free when it is
-/// back. The port is none of those that the kernel gives away, or a proxy on all addresses could get the same meanwhile.
+/// A loopback address that no other program uses, and a port. So the port of a stopped process is still free when it
+/// starts again. The kernel does not assign this port itself. Otherwise a proxy on all addresses could get it
+/// meanwhile.
 fn own_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(1);
     let [high, low] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();

@@ -1,7 +1,8 @@
-//! Kubelets, publishers, callers and lease holders that misbehave, against both components as processes.
+//! Kubelets, publishers, callers and lease holders that misbehave, with both components as processes.
 //!
-//! What must hold, whatever they do: the nodes and pods of all others are served, fresh and with their own numbers;
-//! nineteen of twenty probes are answered within [`PROBE`], and all of them; no process takes more memory than [`FRONTEND_MIB`] or [`SCRAPER_MIB`].
+//! Meanwhile the nodes and pods of all others must be served, fresh and with their own numbers. Every probe must be
+//! answered, and nineteen of twenty within [`PROBE`]. No process may take more memory than [`FRONTEND_MIB`] or
+//! [`SCRAPER_MIB`].
 
 mod callers;
 mod kubelets;
@@ -19,11 +20,12 @@ use crate::{
 
 use self::probes::{Probes, Seen};
 
-/// How long a probe may take: a kubelet waits for one second unless it is told otherwise.
+/// How long a probe may take. A kubelet waits for one second by default.
 const PROBE: Duration = Duration::from_secs(1);
-/// One probe in this many may take longer: the attackers share two cores with us, and a kubelet asks three times.
+/// One probe in this many may take longer: the attackers share two cores with the fleet, and a kubelet tries three
+/// times.
 const SLOW_OF: u64 = 20;
-/// Attackers end after this many rounds, whatever happens to us.
+/// Attackers end after this many rounds, whatever the result is.
 const ROUNDS: u32 = 2_000;
 /// How much memory a frontend may take at any moment, in MiB. docs/ARCHITECTURE.md has the parts.
 const FRONTEND_MIB: u64 = 256;
@@ -32,7 +34,7 @@ const SCRAPER_MIB: u64 = 192;
 /// More CPU than any container of the simulated cluster uses, in cores.
 const HONEST_CORES: f64 = 32.0;
 
-/// A node that others must not be able to hide: two resolutions and two seconds, as after the loss of a scraper.
+/// The limits for nodes that attackers must not hide: two resolutions and two seconds, as after the loss of a scraper.
 const LIMITS: Limits = Limits {
     oldest: Duration::from_secs(22),
     all_ready: true,
@@ -41,11 +43,11 @@ const LIMITS: Limits = Limits {
 /// The head of the table of the suite.
 const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slow probes | slowest | frontend MiB | scraper MiB |\n|---|---|---|---|---|---|---|---|";
 
-/// One kind of attacker after another.
+/// Runs one kind of attacker after another.
 ///
 /// # Errors
 ///
-/// Something cannot be done; what was seen is told.
+/// A step fails. What was observed is printed.
 pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
     let mut suite = Suite {
         stage: Stage::set("hostile", size).await?,
@@ -87,7 +89,7 @@ struct Suite {
 }
 
 impl Suite {
-    /// Looks on while somebody attacks.
+    /// Observes the fleet during an attack.
     async fn phase(
         &mut self,
         who: &str,

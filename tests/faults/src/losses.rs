@@ -1,4 +1,4 @@
-//! Scrapers that are lost, each in another way.
+//! Scrapers that are lost in different ways.
 
 use crate::{
     fleet::Size,
@@ -6,11 +6,11 @@ use crate::{
     stage::{DEAD, GRACEFUL, Stage},
 };
 
-/// One after another, and each time all is well again before the next.
+/// Runs the phases one after another. Everything is served again before each phase.
 ///
 /// # Errors
 ///
-/// Something cannot be done; what was seen is told.
+/// A step fails. What was observed is printed.
 pub(crate) async fn losses(size: Size) -> anyhow::Result<Vec<String>> {
     let mut stage = Stage::set("losses", size).await?;
     stage.begin("nothing happens", GRACEFUL).await?;

@@ -1,12 +1,12 @@
-//! Breaks a fleet of real processes and looks whether anybody sees a gap.
+//! Breaks a fleet of real processes, and checks that callers see no gap.
 //!
 //! - [`proxy`]: cuts, stalls, resets and half-opens connections
 //! - programs of the testkit: processes of the product, and signals to them
-//! - [`fleet`]: a simulated cluster and both components, every connection through a proxy
-//! - [`observer`], [`book`]: ask every ready frontend every second, and what is to be thought of the answers
+//! - [`fleet`]: a simulated cluster and both components, with a proxy for every connection
+//! - [`observer`], [`book`]: request everything from every ready frontend each second, and check the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
-//! - [`losses`], [`changes`], [`silence`]: what happens
-//! - [`hostile`]: who misbehaves
+//! - [`losses`], [`changes`], [`silence`]: the faults
+//! - [`hostile`]: the attackers
 
 mod book;
 mod changes;
@@ -110,7 +110,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs every part that is wanted, side by side.
+/// Runs every selected part at the same time.
 async fn all_parts(
     args: &Args,
     size: impl Fn(&str) -> anyhow::Result<Size>,
@@ -144,7 +144,7 @@ async fn all_parts(
     Ok([outcomes.0, outcomes.1, outcomes.2, outcomes.3])
 }
 
-/// Runs a part, if it is wanted. Says at once what cannot be done: other parts may go on for minutes.
+/// Runs a part, if it is selected. An error is printed at once, because other parts may run for minutes.
 async fn run(
     is_wanted: bool,
     part: impl Future<Output = anyhow::Result<Vec<String>>>,
@@ -159,7 +159,7 @@ async fn run(
     outcome
 }
 
-/// What was wrong in any part, and what could not be done.
+/// The errors of all parts, and the steps that failed.
 fn all_wrong(outcomes: [anyhow::Result<Vec<String>>; 4]) -> Vec<String> {
     let words = |outcome: anyhow::Result<Vec<String>>| {
         outcome.unwrap_or_else(|error| vec![format!("{error:#}")])

@@ -1,4 +1,4 @@
-//! Asks every frontend every second for everything, as whoever is allowed to list and no more.
+//! Requests everything from every frontend each second, as a user that may only list.
 
 use std::{
     collections::BTreeMap,
@@ -27,19 +27,19 @@ pub(crate) const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 pub(crate) const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
 
 const EVERY: Duration = Duration::from_secs(1);
-/// How long a frontend may take to answer; longer is no answer.
+/// How long a frontend may take. A later answer counts as none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What there should be, and the phase that is.
+/// The objects that must be served, and the current phase.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    /// What there should be.
+    /// The objects that must be served.
     pub(crate) served: Served,
-    /// The phase that is; absent before the first.
+    /// The current phase. `None` before the first.
     pub(crate) phase: Option<Phase>,
 }
 
-/// Shared by those who look and who says what happens.
+/// Shared by the observers and the code that begins phases.
 #[derive(Clone, Debug)]
 pub(crate) struct Book(Arc<Mutex<Seen>>);
 
@@ -56,12 +56,12 @@ impl Book {
     }
 }
 
-/// Looks at one frontend.
+/// Observes one frontend.
 #[derive(Debug)]
 pub(crate) struct Observer {
     pub(crate) front: String,
     pub(crate) client: Client,
-    /// Whether it runs and is not about to be ended.
+    /// Whether it runs and will not be stopped soon.
     pub(crate) up: Arc<AtomicBool>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) clock: Clock,
@@ -69,7 +69,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Looks every second until `stop`.
+    /// Checks every second until `stop`.
     pub(crate) async fn look_on(self, stop: CancellationToken) {
         let mut tick = interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,7 +83,7 @@ impl Observer {
     }
 
     async fn look(&self) {
-        // Both times, because it may have been told to end in between.
+        // This is checked before and after, because the frontend may be stopped in between.
         let up = || self.up.load(Ordering::Acquire);
         let before = up();
         let asked = self.clock.now();
@@ -115,7 +115,7 @@ impl Observer {
     }
 }
 
-/// Everything that a frontend serves, if it says that it is ready.
+/// Everything that a frontend serves, if it is ready.
 pub(crate) async fn lists(client: &Client, clock: &Clock) -> anyhow::Result<Lists> {
     ok(client, "/readyz").await?;
     Ok(Lists {

@@ -1,4 +1,4 @@
-//! What is told: a line for every phase, and what was wrong.
+//! The output: a line for every phase, and the errors.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,21 +11,21 @@ use tributary_e2e::ask::Client;
 
 use crate::{book::Phase, fleet::Fleet};
 
-/// How long a scraper may take to tell its metrics.
+/// How long a scraper may take to serve its metrics.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const RESCUES: &str = "tributary_assignment_changes_total{kind=\"rescue\"} ";
 
-/// What was counted up to a moment.
+/// Counters at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     requests: u64,
-    /// By scraper; whoever does not answer is not in it.
+    /// Rescues by scraper. A scraper that does not answer is missing.
     rescues: BTreeMap<String, u64>,
 }
 
 impl Counts {
-    /// What is counted now.
+    /// Reads the counters.
     pub(crate) async fn now(fleet: &Fleet) -> Self {
         let mut rescues = BTreeMap::new();
         for scraper in &fleet.scrapers {
@@ -41,7 +41,7 @@ impl Counts {
         }
     }
 
-    /// Who rescued how many nodes since.
+    /// How many nodes each scraper has rescued since.
     fn rescued_since(&self, before: &Self) -> String {
         let new = self.rescues.iter().filter_map(|(name, count)| {
             let before = before.rescues.get(name).copied().unwrap_or(0);
@@ -59,7 +59,7 @@ impl Counts {
 
 const FAILURES: &str = "tributary_watch_failures_total{watch=\"";
 
-/// How many times each watch of each process was given up or failed; whoever does not answer is not in it.
+/// The failures of each watch of each process. A process that does not answer is missing.
 pub(crate) async fn watch_failures(fleet: &Fleet) -> BTreeMap<String, u64> {
     let mut pages = Vec::new();
     for scraper in &fleet.scrapers {
@@ -96,10 +96,10 @@ async fn metrics(admin: std::net::SocketAddr) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// What the columns are.
+/// The names of the columns.
 pub(crate) const HEAD: &str = "                                                              seconds  looks  missing  not ready  oldest   bound  asked/cycle    lag  rescued";
 
-/// A phase that is over, as a line.
+/// The line of a phase that has ended.
 pub(crate) fn line(
     phase: &Phase,
     took: Duration,

@@ -1,7 +1,8 @@
-//! Connections that die without a word: of each of the four kinds, in both directions and in one.
+//! Connections that are silently lost, in both directions or in one.
 //!
-//! To the Kubernetes API from frontends and from scrapers (watches, leases, reviews), from scrapers to frontends, and to
-//! kubelets. Samples stay as fresh as always meanwhile, and everybody finds out without being restarted.
+//! They are the connections from frontends and from scrapers to the Kubernetes API (watches, leases, reviews), from
+//! scrapers to frontends, and to kubelets. Samples must stay as fresh as always, and every process must detect the loss
+//! without a restart.
 
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use crate::{
     stage::{DEAD, GRACEFUL, Stage},
 };
 
-/// How soon a watch whose connection is dead has to be given up.
+/// The longest time until a watch on a lost connection is given up.
 const FOUND_WITHIN: Duration = Duration::from_secs(75);
 
-/// How soon what was missed has to be served when connections pass again.
+/// The longest time until missed changes are served, after connections work again.
 const SERVED_WITHIN: Duration = Duration::from_secs(90);
 
 /// How long one direction is lost.
@@ -27,11 +28,11 @@ const LOST_FOR: Duration = Duration::from_secs(30);
 
 const POLL_EVERY: Duration = Duration::from_millis(500);
 
-/// One after another, and each time all is well again before the next.
+/// Runs the phases one after another. Everything is served again before each phase.
 ///
 /// # Errors
 ///
-/// Something cannot be done; what was seen is told.
+/// A step fails. What was observed is printed.
 pub(crate) async fn silence(size: Size) -> anyhow::Result<Vec<String>> {
     let mut stage = Stage::set("silence", size).await?;
     stage.begin("nothing happens", GRACEFUL).await?;
@@ -46,7 +47,7 @@ pub(crate) async fn silence(size: Size) -> anyhow::Result<Vec<String>> {
     stage.end().await
 }
 
-/// A node with a pod that nobody hears of while watches are deaf.
+/// Adds a node with a pod while watches receive nothing.
 async fn born(stage: &Stage, name: &str) -> anyhow::Result<()> {
     stage.fleet.cluster.add_node(NodeSpec::new(name)).await?;
     let pod = PodSpec::new("ns-0000", &format!("on-{name}"), name);
@@ -55,7 +56,7 @@ async fn born(stage: &Stage, name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until all that is in the cluster is served, which has to be in time.
+/// Waits until everything in the cluster is served, which must be in time.
 async fn served(stage: &mut Stage, since: Instant) -> anyhow::Result<()> {
     stage.until_all_is_served().await?;
     let took = since.elapsed();
@@ -125,7 +126,7 @@ async fn lost_to_the_api(stage: &mut Stage, what: &str, lost: Lost) -> anyhow::R
     Ok(())
 }
 
-/// A frontend and a scraper come while their API takes requests and answers none.
+/// A frontend and a scraper start while their API accepts requests and answers none.
 async fn started_while_the_api_hangs(stage: &mut Stage) -> anyhow::Result<()> {
     stage
         .begin("a frontend and a scraper start and get no answers", ROLLING)

@@ -1,4 +1,4 @@
-//! A fleet that is looked at while things happen to it, phase by phase.
+//! Runs phases with a fleet and its observers.
 
 use std::{io::Write as _, time::Duration};
 
@@ -12,23 +12,23 @@ use crate::{
     report::{self, Counts},
 };
 
-/// A scraper that is dead, or as good as: two resolutions and two seconds.
+/// After the loss of a scraper: two resolutions and two seconds.
 pub(crate) const DEAD: Limits = Limits {
     oldest: Duration::from_secs(22),
     all_ready: true,
 };
 
-/// All that is done in order: one and a half resolutions and two seconds.
+/// After a regular change: one and a half resolutions and two seconds.
 pub(crate) const GRACEFUL: Limits = Limits {
     oldest: Duration::from_secs(17),
     all_ready: true,
 };
 
-/// How long anything that is waited for may take. Generous: it is not a measurement.
+/// How long a test waits for anything. It is long because it is not a measurement.
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL_EVERY: Duration = Duration::from_millis(200);
 
-/// A fleet and what was seen of it.
+/// A fleet and its observations.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) fleet: Fleet,
@@ -40,7 +40,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts a fleet and waits until everything is served everywhere.
+    /// Starts a fleet and waits until every frontend serves everything.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Waits until every frontend serves all that is in the cluster, and returns how long that took.
+    /// Waits until every frontend serves all that is in the cluster. Returns how long that took.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl Stage {
         Ok(start.elapsed())
     }
 
-    /// Ends the phase that is, and begins another.
+    /// Ends the current phase and begins another one.
     ///
     /// # Errors
     ///
@@ -135,12 +135,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Goes on for a while.
+    /// Lets time pass.
     pub(crate) async fn wait(&self, resolutions: f64) {
         sleep(RESOLUTION.mul_f64(resolutions)).await;
     }
 
-    /// Says something in a line of its own.
+    /// Prints a line.
     ///
     /// # Errors
     ///
@@ -151,7 +151,7 @@ impl Stage {
         Ok(out.flush()?)
     }
 
-    /// Says what is wrong, and goes on.
+    /// Records an error and goes on.
     ///
     /// # Errors
     ///
@@ -161,7 +161,7 @@ impl Stage {
         self.tell(&format!("    WRONG: {words}"))
     }
 
-    /// Ends everything and says what was wrong.
+    /// Ends everything and returns the errors.
     ///
     /// # Errors
     ///

@@ -10,7 +10,7 @@ use super::{RESOLUTION, flag};
 const SCRAPER: &str = "system:serviceaccount:kube-system:tributary-scraper";
 const FRONTEND: &str = "system:serviceaccount:kube-system:tributary-apiserver";
 
-/// Where a scraper finds whom it dials.
+/// The addresses that a scraper connects to.
 #[derive(Debug)]
 pub(super) struct Ways {
     pub(super) api: SocketAddr,
@@ -38,7 +38,7 @@ pub(super) fn scraper(
         format!("--metric-resolution={}s", RESOLUTION.as_secs()),
         "--kubelet-request-timeout=9s".to_owned(),
         format!("--kubelet-port={}", ways.kubelet_port),
-        // The names of the nodes are in no DNS.
+        // DNS does not have the names of the nodes.
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         flag("--kubelet-certificate-authority", &paths.kubelet_ca),
         flag(
@@ -84,7 +84,7 @@ pub(super) fn frontend(
     ])
 }
 
-/// A kubeconfig of `user` that leads to the Kubernetes API by way of `through`.
+/// A kubeconfig of `user` that leads to the Kubernetes API through `through`.
 fn kubeconfig(
     cluster: &Cluster,
     user: &str,

@@ -1,4 +1,4 @@
-//! Callers who show nothing.
+//! Callers without credentials.
 
 use std::{
     io,
@@ -23,20 +23,20 @@ use tributary_e2e::ask::trusting;
 use super::{Attack, ROUNDS};
 use crate::fleet::Fleet;
 
-/// What the first kind does.
+/// What idle callers do.
 pub(super) const IDLE: &str = "hold 6,000 connections to each frontend, half without a handshake, and 600 to each scraper, \
      from twelve addresses, and send nothing";
-/// What the second kind does.
+/// What busy callers do.
 pub(super) const BUSY: &str =
     "send an `Accept` of a million clauses, tokens that nobody knows, and paths that do not exist";
 
 const CONNECTIONS: usize = 6_000;
 const OF_A_SCRAPER: usize = 600;
-/// Each within the share of one address, and together beyond what all may have. Probes come from another address, as
-/// those of a kubelet do.
+/// The number of source addresses. Each address stays within its share, and together they exceed the limit of all.
+/// Probes come from another address, like those of a kubelet.
 const ADDRESSES: u8 = 12;
 
-/// Opens connections and keeps them; a connection that is closed is opened again.
+/// Opens connections and keeps them open. A closed connection is opened again.
 pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
     let mut attack = Attack::new();
     for frontend in &fleet.frontends {
@@ -58,7 +58,7 @@ fn spread(number: usize) -> Duration {
     Duration::from_millis(u64::try_from(number).unwrap_or(0))
 }
 
-/// From where to where a connection goes.
+/// The two addresses of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Route {
     from: Ipv4Addr,
@@ -99,7 +99,7 @@ async fn hold(route: Route, tls: Option<Arc<rustls::ClientConfig>>, after: Durat
                 }
             }
         }
-        // Again, but no faster than a patient attacker.
+        // Connects again after a pause, like a patient attacker.
         sleep(Duration::from_secs(2)).await;
     }
 }
@@ -109,7 +109,7 @@ async fn wait_for_end(mut stream: impl tokio::io::AsyncRead + Unpin) {
     while let Ok(1..) = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await {}
 }
 
-/// Asks as dearly as it can.
+/// Sends requests that cost as much as possible.
 pub(super) async fn busy(fleet: &Fleet) -> anyhow::Result<Attack> {
     let mut attack = Attack::new();
     for frontend in &fleet.frontends {

@@ -1,4 +1,4 @@
-//! Kubelets that answer with what nobody expects.
+//! Kubelets with unusual answers.
 
 use std::fmt::Write as _;
 

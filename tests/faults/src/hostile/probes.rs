@@ -1,4 +1,4 @@
-//! What a kubelet would see of the processes meanwhile: probes, memory, and what is served.
+//! Probes, memory, and served pods during an attack.
 
 use std::{fs, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::{fleet::Fleet, observer::PODS};
 
 /// How often each process is probed.
 const EVERY: Duration = Duration::from_millis(500);
-/// A probe that takes longer is not answered.
+/// A probe that takes longer counts as not answered.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What was seen.
+/// The observations.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     pub(super) asked: u64,
     pub(super) unanswered: u64,
-    /// How many took longer than a kubelet waits by default.
+    /// Probes that took longer than a kubelet waits by default.
     pub(super) slow: u64,
     pub(super) slowest: Duration,
     /// The most memory that any frontend has taken.
@@ -114,7 +114,7 @@ async fn plain(admin: SocketAddr) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// From now on the peak counts from what a process has now.
+/// Resets the peak memory of a process to its current memory.
 fn forget_peak(pid: Option<u32>) {
     if let Some(pid) = pid {
         fs::write(format!("/proc/{pid}/clear_refs"), "5").ok();
@@ -131,7 +131,7 @@ fn peak_mib(pid: Option<u32>) -> anyhow::Result<u64> {
     Ok(kib / 1024)
 }
 
-/// Pods that any frontend serves with more than this many cores.
+/// The pods that any frontend serves with more than this many cores.
 pub(super) async fn pods_above(fleet: &Fleet, most: f64) -> anyhow::Result<Vec<(String, f64)>> {
     let mut above = Vec::new();
     for frontend in &fleet.frontends {

@@ -1,4 +1,4 @@
-//! Publishers that are admitted and send what no scraper would.
+//! Admitted publishers that send what no scraper sends.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ pub(super) const WHAT: &str = "32 streams to each frontend: a million empty pods
 
 const STREAMS: usize = 32;
 
-/// Opens streams, and opens them again when they end.
+/// Opens streams, and opens each again when it ends.
 pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
     let mut attack = Attack::new();
     let now_ms = fleet.clock.now_millis();
@@ -49,14 +49,14 @@ pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
     Ok(attack)
 }
 
-/// What is sent on a stream, as gRPC frames it: a greeting, and a message again and again.
+/// The bytes of a stream, framed for gRPC: a `Hello`, and one message that is repeated.
 #[derive(Clone, Debug)]
 struct Stream {
     hello: Bytes,
     again: Bytes,
 }
 
-/// A greeting; every eighth names a source that would forge a line of a log.
+/// A `Hello`. Every eighth has a source name that would forge a log line.
 fn hello(number: usize, name: String, now_ms: i64) -> Bytes {
     let source = if number % 8 == 7 {
         "x\nFORGED LINE \u{1b}[31m".to_owned()
@@ -118,7 +118,7 @@ fn message(message: Message) -> Bytes {
     frame(&PublishRequest { message }.encode_to_vec())
 }
 
-/// Bytes as gRPC frames a message.
+/// Frames a message for gRPC.
 fn frame(bytes: &[u8]) -> Bytes {
     let mut framed = BytesMut::new();
     framed.put_u8(0);
@@ -133,7 +133,7 @@ async fn publish_again_and_again(
     sent: Stream,
 ) {
     for _ in 0..ROUNDS {
-        // However it ends, the next one follows.
+        // The next stream follows, whatever the result is.
         timeout(Duration::from_mins(1), publish(address, &tls, &sent))
             .await
             .ok();
