@@ -1,4 +1,4 @@
-//! A TCP proxy that cuts, stalls, resets, half-opens and silences what goes through it.
+//! A TCP proxy that cuts, stalls, resets, half-opens and silently loses connections.
 
 use std::{
     collections::BTreeSet,
@@ -17,44 +17,45 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Connections of one proxy; more are closed at once.
+/// The most connections of one proxy. More are closed at once.
 const CONNECTIONS: usize = 4_096;
 
-/// What happens to bytes.
+/// What the proxy does with bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// They pass.
+    /// It passes them on.
     #[default]
     Pass,
-    /// Connections are reset, and new ones too.
+    /// Connections are reset, and so are new ones.
     Reset,
-    /// Packets vanish: connections stay and nothing moves, new ones are never answered. What was sent arrives later.
+    /// Packets are delayed: connections stay open without progress, and new ones are not answered. What was sent
+    /// arrives when this mode ends.
     Stall,
-    /// The far side is gone and the near side is not told: it writes, and nothing ever comes.
+    /// The far side has gone, and the near side does not notice: its writes succeed, and it receives nothing.
     HalfOpen,
-    /// Some of what is sent vanishes for good, on connections that are and on new ones. These are worth nothing afterwards, and nobody
-    /// is told.
+    /// A part of the bytes is lost forever, on open connections and on new ones. These connections stay broken
+    /// afterwards, and neither side is notified.
     Lose(Lost),
 }
 
-/// What vanishes.
+/// Which bytes are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// What the far side says.
+    /// Those from the far side.
     Answers,
-    /// What the near side says.
+    /// Those from the near side.
     Requests,
     /// Both.
     All,
 }
 
-/// To which connections a mode applies.
+/// A mode, and the connections to which it applies.
 #[derive(Clone, Debug, Default)]
 struct Rule {
     mode: Mode,
-    /// Those to these addresses; all if absent. Others pass.
+    /// Connections to these addresses. `None`: to all. Others work.
     only: Option<Arc<BTreeSet<IpAddr>>>,
-    /// Connections made under another number are dead.
+    /// Connections with an older number are lost.
     generation: u64,
 }
 
@@ -67,11 +68,11 @@ impl Rule {
     }
 }
 
-/// Where connections go.
+/// The target of connections.
 #[derive(Clone, Copy, Debug)]
 enum Target {
     Fixed(SocketAddr),
-    /// To the address that was dialled, which is on loopback, at this port.
+    /// The dialled loopback address, with this port.
     Dialled(u16),
 }
 
@@ -84,7 +85,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// On a port of its own, before `target`.
+    /// A proxy for `target`, on its own port.
     ///
     /// # Errors
     ///
@@ -93,8 +94,8 @@ impl Proxy {
         Self::start(Ipv4Addr::LOCALHOST, Target::Fixed(target)).await
     }
 
-    /// On one port of every loopback address, before `port` of the same address: whoever dials many hosts at one port is
-    /// given another port.
+    /// A proxy for `port` on every loopback address. It listens on another port of the same addresses, for clients that
+    /// connect to many hosts at one port.
     ///
     /// # Errors
     ///
@@ -116,12 +117,12 @@ impl Proxy {
         })
     }
 
-    /// Where to dial instead of the target.
+    /// The address to dial instead of the target.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// From now on, for all connections.
+    /// Sets the mode of all connections from now on.
     pub(crate) fn set(&self, mode: Mode) {
         self.rule.send_modify(|rule| {
             rule.mode = mode;
@@ -129,12 +130,12 @@ impl Proxy {
         });
     }
 
-    /// Connections that are there die without a word to anybody: both sides may write, and nothing ever comes. New ones pass.
+    /// Silently loses all open connections: both sides may write, and nothing arrives. New ones work.
     pub(crate) fn lose_all(&self) {
         self.rule.send_modify(|rule| rule.generation += 1);
     }
 
-    /// From now on, for connections to `only`; others pass.
+    /// Sets the mode of connections to `only` from now on. Others work.
     pub(crate) fn set_for(&self, mode: Mode, only: BTreeSet<IpAddr>) {
         self.rule.send_modify(|rule| {
             rule.mode = mode;
@@ -152,7 +153,7 @@ async fn accept(listener: TcpListener, target: Target, rule: watch::Receiver<Rul
                     connections.spawn(connection(near, target, rule.clone()));
                 }
                 Ok(_) => {}
-                // Out of files, say. Others may end meanwhile.
+                // For example, there are no descriptors left. Another connection may end meanwhile.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
             Some(_) = connections.join_next() => {}
@@ -164,7 +165,7 @@ async fn connection(near: TcpStream, target: Target, mut rule: watch::Receiver<R
     let Ok(dialled) = near.local_addr() else {
         return;
     };
-    // The listener may be on every address: nobody from elsewhere gets through.
+    // The listener may be on every address, so connections from other machines are refused here.
     if !dialled.ip().is_loopback() {
         return;
     }
@@ -214,7 +215,7 @@ async fn pass(
                     // A side that was reset is a reset for the other.
                     ended = &mut bytes => break ended.err().map(|_| Mode::Reset),
                 },
-                // Whoever is not asked to move bytes moves none.
+                // Bytes move only while `bytes` is polled, so here none do.
                 Mode::Stall => rule.changed().await,
                 Mode::Reset | Mode::HalfOpen | Mode::Lose(_) => break Some(mode),
             };
@@ -237,7 +238,7 @@ async fn pass(
     }
 }
 
-/// Moves what is not lost, until the near side gives up, or is told of the end of the far side.
+/// Moves the bytes that are not lost, until the near side gives up, or gets the end of the far side.
 async fn lose(mut near: TcpStream, mut far: TcpStream, lost: Lost) {
     let (mut from_near, mut to_near) = near.split();
     let (mut from_far, mut to_far) = far.split();
@@ -262,7 +263,7 @@ async fn lose(mut near: TcpStream, mut far: TcpStream, lost: Lost) {
     }
 }
 
-/// Holds a connection that leads nowhere until the fault is over. Whoever writes then learns of it.
+/// Keeps a connection without a target open until the fault ends. The next write of the client then fails.
 async fn leave_alone(near: &TcpStream, target: IpAddr, rule: &mut watch::Receiver<Rule>) {
     let over = rule
         .wait_for(|rule| rule.of(target) != Mode::HalfOpen)
@@ -286,10 +287,10 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
-    /// Long enough to be sure that nothing comes, on a machine that has other things to do.
+    /// After this time without bytes, a test assumes that none will come, even on a busy machine.
     const NOTHING: Duration = Duration::from_millis(300);
 
-    /// Says back what it is told, on an address of its own.
+    /// A server that returns what it receives, on its own address.
     async fn echo(ip: [u8; 4]) -> (SocketAddr, JoinSet<()>) {
         let listener = TcpListener::bind((Ipv4Addr::from(ip), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -411,7 +412,7 @@ mod tests {
                     );
                 }
             }
-            // It is over, and changes nothing.
+            // The connection is lost already, so the mode does not matter.
             proxy.set(Mode::Pass);
             near.write_all(b"n").await.unwrap();
             let read = timeout(NOTHING, far.read_u8()).await;
