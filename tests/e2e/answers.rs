@@ -1,4 +1,4 @@
-//! Numbers equal the closed form, whoever is asked and in whatever form.
+//! Numbers equal the closed form, from every server and in every form.
 
 use tributary_e2e::{patience::eventually, stack::Stack};
 use tributary_sim::{NodeSpec, PodSpec, Usage};
@@ -14,11 +14,11 @@ async fn every_pod_uses_what_its_formula_says() {
         let [container] = &pod["containers"].as_array().unwrap()[..] else {
             panic!("{pod}");
         };
-        // A quarter of a core, whatever the window is.
+        // The rate is a quarter of a core for any window.
         assert_eq!(container["usage"]["cpu"], "250m", "{pod}");
         assert_eq!(container["usage"]["memory"], "64Mi", "{pod}");
     }
-    // Each node: four containers, and 200 millicores and 1 GiB of its own.
+    // Each node has four containers, and 200 millicores and 1 GiB of its own.
     for node in admin.ok(NODES).await.unwrap().items() {
         assert_eq!(node["usage"]["cpu"], "1200m", "{node}");
         assert_eq!(node["usage"]["memory"], "1280Mi", "{node}");
@@ -70,7 +70,7 @@ async fn a_pod_that_moves_is_served_from_where_it_is() {
         PodSpec::new("default", "moved", node).container("main", Usage::steady(millis, 32 << 20))
     };
     stack.cluster.add_pod(pod("here", 100));
-    // Another kubelet reports it, too, and says that it started later.
+    // Another kubelet reports it, too, with a later start.
     stack.cluster.add_ghost(pod("there", 700));
     let admin = stack.admin();
     let path = "/apis/metrics.k8s.io/v1/namespaces/default/pods/moved";
@@ -80,7 +80,7 @@ async fn a_pod_that_moves_is_served_from_where_it_is() {
         Ok::<_, String>(())
     })
     .await;
-    // It is recreated over there; now it is the other kubelet that reports it still.
+    // The pod is created again on the other node, and the kubelet of the first node still reports it.
     stack.cluster.remove_ghosts("there");
     stack.cluster.move_pod("default", "moved", "there").unwrap();
     stack.cluster.add_ghost(pod("here", 900));
@@ -96,7 +96,7 @@ async fn a_pod_that_moves_is_served_from_where_it_is() {
         }
     })
     .await;
-    // What that node said of it before it had the pod may be served until its next page.
+    // What that node reported of it earlier may be served until its next page.
     eventually(|| async {
         let usage = admin.ok(path).await?.json()["containers"][0]["usage"]["cpu"].take();
         assert_ne!(usage, "900m", "from where it was");
@@ -115,7 +115,7 @@ async fn frontends_give_the_same_bytes_for_the_same_readings() {
     let stack = Stack::start(steady(3, 3), 2, 2).await;
     all_served(&stack, &stack.front(0)).await;
     all_served(&stack, &stack.front(1)).await;
-    // The creation time is that of the request, so it is taken out.
+    // The creation time is that of the request, so it is removed before the comparison.
     let answer = |index| {
         let client = stack.front(index);
         async move {

@@ -1,4 +1,4 @@
-//! A kubelet says that it runs the pods of others.
+//! A kubelet reports pods that are bound to other nodes.
 
 use std::collections::BTreeMap;
 
@@ -35,14 +35,14 @@ async fn started(cluster: Builder) -> Stack {
     stack
 }
 
-/// The kubelet of `liar` reports all pods of `honest`, with 64 cores, as started last.
+/// The kubelet of `liar` reports all pods of `honest`, with 64 cores and with a later start.
 fn lie(stack: &Stack) {
     for number in 0..HONEST_PODS {
         stack.cluster.add_ghost(pod(&web(number), "liar", 64_000));
     }
 }
 
-/// How many pods are served with how much CPU.
+/// The number of served pods for each CPU rate.
 async fn served(client: &Client) -> Result<BTreeMap<String, usize>, String> {
     let mut served = BTreeMap::new();
     for item in client.ok(PODS).await?.items() {
@@ -59,7 +59,7 @@ fn expected(usages: &[(&str, usize)]) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// Waits until pods are served like this.
+/// Waits until pods are served with these rates.
 async fn is_served(client: &Client, usages: &[(&str, usize)]) {
     let expected = expected(usages);
     eventually(|| async {
@@ -73,8 +73,7 @@ async fn is_served(client: &Client, usages: &[(&str, usize)]) {
     .await;
 }
 
-/// Waits until this many nodes are seen to claim pods of others, and returns how many
-/// pods were refused so far.
+/// Waits until this many nodes have claims, and returns the number of refused pods so far.
 async fn refused(stack: &Stack, nodes: u64) -> u64 {
     let front = stack.front(0);
     let refused = std::cell::Cell::new(0);
@@ -99,13 +98,13 @@ async fn refused(stack: &Stack, nodes: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_that_another_node_claims_are_served_from_their_own() {
     let mut stack = started(steady(0, 0)).await;
-    // It lies from the start: nobody saw these pods elsewhere before.
+    // It lies from the start, before any node has reported these pods.
     lie(&stack);
     let all = [("100m", HONEST_PODS), ("50m", LIARS_PODS)];
     is_served(&stack.front(0), &all).await;
     let before = refused(&stack, 1).await;
     eventually(|| async {
-        // Whatever comes in, and however often one looks.
+        // This must hold for every reading and every list.
         assert_eq!(served(&stack.front(0)).await?, expected(&all));
         let now = refused(&stack, 1).await;
         if now >= before + 3 * 300 {
@@ -115,7 +114,7 @@ async fn pods_that_another_node_claims_are_served_from_their_own() {
         }
     })
     .await;
-    // What the liar sends may come before the first list of pods.
+    // The reading of the liar may arrive before the first list of pods.
     let place = stack.kill_frontend(0).await;
     stack.restart_frontend(0, place).await;
     is_served(&stack.front(0), &all).await;

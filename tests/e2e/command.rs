@@ -16,7 +16,7 @@ use super::steady;
 
 const NODE: &str = "node-of-test";
 
-/// The API as an administrator sees it.
+/// The API for an administrator.
 async fn api(stack: &Stack) -> KubeApi {
     let common = Common {
         kubeconfig: Some(stack.cluster.paths().kubeconfig.clone()),
@@ -30,7 +30,7 @@ async fn api(stack: &Stack) -> KubeApi {
     KubeApi::connect(&common).await.unwrap()
 }
 
-/// What `doctor` finds: names of troubles.
+/// The names of the troubles that `doctor` finds.
 async fn found(api: &KubeApi) -> (Outcome, Vec<&'static str>) {
     let epoch = "1970-01-01T00:00:00Z".parse().unwrap();
     let facts = Facts::read(api, None, epoch);
@@ -52,7 +52,7 @@ async fn until(api: &KubeApi, outcome: Outcome, names: &[&'static str]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
-    // Samples of the others do not expire, however slow the machine is.
+    // Samples of the other nodes must not expire on a slow machine.
     let stack = Stack::patient(steady(3, 1), 2, 1).await;
     let api = api(&stack).await;
     until(&api, Outcome::Healthy, &[]).await;
@@ -79,7 +79,7 @@ async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
         assert!(screen.contains(shown), "{screen}");
     }
 
-    // A node that fails from its first scrape on.
+    // The node fails from its first scrape on.
     stack.cluster.add_node(NodeSpec::new(NODE)).await.unwrap();
     let fault = Fault::Status(500);
     stack.cluster.set_fault(NODE, fault).await.unwrap();

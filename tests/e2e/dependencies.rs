@@ -1,7 +1,7 @@
-//! Every dependency is used, and is under a licence and from a source that was chosen.
+//! Every dependency is used, and has an allowed licence and source.
 //!
-//! What cargo-machete and cargo-deny would find, without minutes of compiling them. The licences
-//! are those of `deny.toml`, so cargo-deny reads the same list where there is one.
+//! This checks what cargo-machete and cargo-deny check, without compiling them for minutes. The licences are those of
+//! `deny.toml`, so cargo-deny reads the same list.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -12,7 +12,7 @@ use super::{
     tokens::{Token, tokens},
 };
 
-/// Crates that are named elsewhere: by the build script of the schema, and in what it writes.
+/// Crates that are used elsewhere: by the build script of the schema, and in the code that it generates.
 const ELSEWHERE: &[(&str, &str)] = &[
     ("tributary-proto", "protox"),
     ("tributary-proto", "tonic-prost"),
@@ -40,7 +40,7 @@ fn every_dependency_is_used() {
     assert_eq!(unused, [""; 0]);
 }
 
-/// The names in all sources of a package: those below its directory, without other packages.
+/// The names in all sources of a package: the files below its directory, without those of other packages.
 fn names_below(package: &Path) -> BTreeSet<String> {
     let (mut names, mut next) = (BTreeSet::new(), vec![package.to_owned()]);
     while let Some(directory) = next.pop() {
@@ -84,7 +84,7 @@ fn licences_and_sources_are_those_that_were_chosen() {
         if package.is_empty() {
             continue;
         }
-        // A package of the registry is a name and a version; others have a path or an address.
+        // A package of the registry has a name and a version. Others also have a path or an address.
         let others = package.matches('(').count() - package.matches("(proc-macro)").count();
         assert_eq!(others, 0, "not from the registry: {package}");
         let name = package.split(' ').next().unwrap();
@@ -98,15 +98,14 @@ fn licences_and_sources_are_those_that_were_chosen() {
     assert!(packages > 100, "{packages}");
 }
 
-/// What is quoted between `start` and the next bracket that closes.
+/// The quoted texts between `start` and the next closing bracket.
 fn quoted_after<'a>(text: &'a str, start: &str) -> Vec<&'a str> {
     let (_, list) = text.split_once(start).unwrap();
     let (list, _) = list.split_once("]\n").unwrap();
     list.split('"').skip(1).step_by(2).collect()
 }
 
-/// Whether an expression of SPDX is met by licences of `chosen` alone. `/` is `OR`, as cargo once
-/// wrote it.
+/// Whether the licences in `chosen` are enough for an SPDX expression. `/` means `OR`, as in old manifests.
 fn is_allowed(expression: &str, chosen: &[&str]) -> bool {
     let expression = expression.replace('/', " OR ");
     any_of(&expression, chosen)
@@ -126,7 +125,7 @@ fn all_of(expression: &str, chosen: &[&str]) -> bool {
     })
 }
 
-/// The parts of an expression between `operator`, where it is in no parentheses.
+/// The parts of an expression between `operator`, outside of parentheses.
 fn split<'a>(expression: &'a str, operator: &'a str) -> impl Iterator<Item = &'a str> {
     let mut rest = Some(expression);
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! Scrapers find frontends by the endpoint slices of their Service.
+//! Scrapers find frontends by the EndpointSlices of their Service.
 
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::ApiFault;
@@ -18,7 +18,7 @@ async fn has_streams(front: &Client, count: u64) {
     .await;
 }
 
-/// How many streams each scraper ever began.
+/// The number of streams that each scraper has ever begun.
 async fn begun(stack: &Stack) -> Vec<u64> {
     let mut begun = Vec::new();
     for index in 0..SCRAPERS {
@@ -41,7 +41,7 @@ async fn frontends_come_and_go_and_streams_to_others_go_on() {
     all_served(&stack, &second).await;
     has_streams(&second, 2).await;
 
-    // Nobody is forgotten because nobody can be asked.
+    // Scrapers keep all frontends while the API cannot be reached.
     stack.cluster.set_api_fault(ApiFault::Refuse).await;
     scraped_again(&stack, "node-00001", 2).await;
     has_streams(&first, 2).await;

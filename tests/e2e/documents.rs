@@ -1,4 +1,4 @@
-//! Documents say what the code says.
+//! Documents agree with the code.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -20,10 +20,10 @@ fn documents_that_follow_from_the_code_are_current() {
     }
 }
 
-/// What a query may say besides metrics and labels, with an underscore in it.
+/// Words with an underscore in queries that are neither metrics nor labels.
 const WORDS: [&str; 3] = ["histogram_quantile", "group_left", "__rate_interval"];
 
-/// The families in the tables of docs/METRICS.md, with the series that histograms have.
+/// The families in the tables of docs/METRICS.md, with the series of histograms.
 fn families() -> BTreeSet<String> {
     let text = fs::read_to_string(root().join("docs/METRICS.md")).unwrap();
     let (ours, _) = text.split_once("## Coming from metrics-server").unwrap();
@@ -40,7 +40,7 @@ fn families() -> BTreeSet<String> {
     .collect()
 }
 
-/// The metrics in a query: its words with an underscore that stand for no label.
+/// The metrics in a query: its words with an underscore that are not labels.
 fn metrics(query: &str) -> BTreeSet<String> {
     let query = without(query, "{", "}");
     let query = without(&without(&query, "by (", ")"), "on (", ")");
@@ -50,7 +50,7 @@ fn metrics(query: &str) -> BTreeSet<String> {
     words.map(str::to_owned).collect()
 }
 
-/// A text without what is between two marks, and without these.
+/// A text without the parts between two marks, and without the marks.
 fn without(text: &str, from: &str, to: &str) -> String {
     let mut parts = text.split(from);
     let first = parts.next().unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ fn without(text: &str, from: &str, to: &str) -> String {
     rest.fold(first, |kept, part| format!("{kept} {part}"))
 }
 
-/// Every text under a key, however deep.
+/// Every text under a key, at any depth.
 fn texts<'a>(value: &'a Value, key: &str) -> Vec<&'a str> {
     match value {
         Value::Array(items) => items.iter().flat_map(|item| texts(item, key)).collect(),
@@ -86,7 +86,7 @@ fn dashboard_and_alerts_ask_only_for_metrics_that_exist() {
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
     let queries = texts(&dashboard, "expr");
     assert!(queries.len() > 30, "{} queries", queries.len());
-    // An expression ends where the next field of its alert begins.
+    // An expression ends at the next field of its alert.
     let alerts = fs::read_to_string(files.join("alerts.yaml")).unwrap();
     let alerts = alerts.split("expr:").skip(1);
     let alerts = alerts.filter_map(|rule| Some(rule.split_once("for:")?.0));
@@ -124,7 +124,7 @@ fn every_alert_has_a_section_in_the_runbook_and_a_test() {
     }
 }
 
-/// The names of all functions in a directory, and below.
+/// The names of all functions below a directory.
 fn functions(directory: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

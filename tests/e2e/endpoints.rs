@@ -1,4 +1,4 @@
-//! Kubelets of other versions, through both components.
+//! Kubelets of other versions, with both components.
 
 use serde_json::Value;
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
@@ -6,7 +6,7 @@ use tributary_sim::Serves;
 
 use super::{NODES, PODS, all_served, steady};
 
-/// A node by its kubelet, and where its numbers are from then.
+/// A node for each version of kubelets, and the endpoint from which it is read.
 const KUBELETS: [(&str, Serves, Option<&str>); 3] = [
     ("node-00001", Serves::Resource, None),
     (
@@ -17,7 +17,7 @@ const KUBELETS: [(&str, Serves, Option<&str>); 3] = [
     ("node-00003", Serves::StatsSummary, Some("/stats/summary")),
 ];
 
-/// What is known of a node.
+/// The entry of a node in `/debug/nodes`.
 async fn debug(front: &Client, node: &str) -> Result<Value, String> {
     let answer = front.ok(&format!("/debug/nodes?node={node}")).await?;
     Ok(answer.json()["nodes"][0].take())
@@ -35,7 +35,7 @@ async fn read_from(front: &Client, node: &str, endpoint: Option<&str>) {
     .await;
 }
 
-/// A quantity of CPUs.
+/// Reads a quantity of CPU.
 fn nanocores(quantity: &str) -> Option<u64> {
     let unit = quantity.trim_start_matches(|c: char| c.is_ascii_digit());
     let number: u64 = quantity.strip_suffix(unit)?.parse().ok()?;
@@ -47,8 +47,8 @@ fn nanocores(quantity: &str) -> Option<u64> {
     })
 }
 
-/// Waits until every pod has its memory, and CPU as far as whole seconds allow at a
-/// resolution of half a second.
+/// Waits until every pod has its memory and its CPU rate, which is as exact as whole seconds permit at a resolution of
+/// half a second.
 async fn measured(front: &Client) {
     eventually(|| async {
         let pods = front.ok(PODS).await?.items();

@@ -1,4 +1,4 @@
-//! Every frontend knows who scrapes a node, who would, and what went wrong.
+//! Every frontend knows the owner and the standby of each node, and its last failure.
 
 use serde_json::Value;
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
@@ -9,7 +9,7 @@ use super::{NODES, all_served, steady};
 const NODE_COUNT: usize = 6;
 const BAD: &str = "node-00002";
 
-/// What a frontend says of the nodes that `query` selects.
+/// The entries of a frontend for the nodes that `query` selects.
 async fn debug(front: &Client, query: &str) -> Result<Vec<Value>, String> {
     let answer = front.ok(&format!("/debug/nodes{query}")).await?;
     Ok(answer.json()["nodes"].as_array().unwrap().clone())
@@ -19,8 +19,7 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
 
-/// Waits until a frontend says of every node who owns it and who stands by, and
-/// returns that.
+/// Waits until a frontend has an owner and a standby for every node, and returns them.
 async fn assignments(front: &Client, scrapers: usize) -> Vec<(String, String, String)> {
     eventually(|| async {
         let nodes = debug(front, "").await?;
@@ -60,7 +59,7 @@ async fn all_frontends_know_who_scrapes_what() {
     }
     println!("{assigned:?}");
 
-    // Whoever is left owns all, and nobody stands by.
+    // The remaining scraper owns all nodes, and no scraper stands by.
     stack.end_scraper(1).await;
     for front in &fronts {
         let assigned = assignments(front, 1).await;
@@ -106,7 +105,7 @@ async fn a_node_that_fails_is_reported_with_the_reason_and_the_scraper() {
     );
     println!("{refusal}");
 
-    // It is over, and is remembered.
+    // The failure has ended, and is remembered.
     stack.cluster.set_fault(BAD, Fault::None).await.unwrap();
     all_served(&stack, &front).await;
     let node = debug(&front, &format!("?node={BAD}"))
@@ -116,7 +115,7 @@ async fn a_node_that_fails_is_reported_with_the_reason_and_the_scraper() {
     assert!(["served", "late"].contains(&text(&node, "state")), "{node}");
     assert_eq!(text(&node["lastFailure"], "reason"), "status");
 
-    // None but those who may.
+    // Only callers with the permission may read it.
     let stranger = stack.stranger(0).get("/debug/nodes").await.unwrap();
     assert_eq!(stranger.status, 403);
     stack.stop().await;

@@ -1,4 +1,4 @@
-//! What one kubelet does wrong hurts nobody else, and hides nothing at once.
+//! A faulty kubelet does not affect other nodes, and its own earlier samples are still served for a while.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tributary_sim::Fault;
 
 use super::{NODES, all_served, names, scraped_again, steady};
 
-/// The node that misbehaves.
+/// The node with the faulty kubelet.
 const BAD: &str = "node-00002";
 
 /// Waits until the bad node is refused with a reason that contains `expected`,
@@ -97,15 +97,15 @@ async fn a_clock_that_is_set_forth_and_back_costs_a_moment() {
     let stack = Stack::patient(steady(3, 1), 1, 1).await;
     let front = stack.front(0);
     all_served(&stack, &front).await;
-    // Ahead by an hour: new samples, honest times.
+    // The clock is an hour ahead, but the samples are new.
     let ahead = Fault::ClockOff(3_600_000);
     stack.cluster.set_fault(BAD, ahead).await.unwrap();
     scraped_again(&stack, BAD, 3).await;
     let path = format!("{NODES}/{BAD}");
     let timestamp = |answer: serde_json::Value| answer["timestamp"].as_str().map(str::to_owned);
     let ahead = timestamp(front.ok(&path).await.unwrap().json());
-    // Back again: what was stored is worth nothing, once the scraper has asked
-    // so much later that it cannot be a matter of clocks out of step.
+    // The clock is right again. The stored samples are dropped when the scrape is so much later that clocks out of step
+    // cannot explain it.
     stack.cluster.set_fault(BAD, Fault::None).await.unwrap();
     eventually(|| async {
         let now = timestamp(front.ok(&path).await?.json());
@@ -130,7 +130,7 @@ async fn clocks_of_scrapers_and_frontends_may_be_set_while_they_run() {
         stack.set_clocks(hours * 3_600);
         let node = "node-00001";
         let before = stack.cluster.kubelet_stats(node).unwrap().requests;
-        // Longer than samples may be old.
+        // This takes longer than samples are valid.
         while stack.cluster.kubelet_stats(node).unwrap().requests < before + 5 {
             for index in 0..2 {
                 let front = stack.front(index);

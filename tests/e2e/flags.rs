@@ -3,8 +3,8 @@
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::args::Args as ScraperArgs;
 
-/// Flags, each with a value that metrics-server takes; `F` and `S` for the components
-/// that take it, `-` for none.
+/// Flags, each with a value that metrics-server accepts. `F` and `S` mark the components that accept it, `-` marks
+/// none.
 const FLAGS: &str = "
     FS kubeconfig=/k | -S metric-resolution=15s | FS version
     -S kubelet-insecure-tls | -S kubelet-use-node-status-port | -S kubelet-port=10250
@@ -50,7 +50,7 @@ const FLAGS: &str = "
     FS v=4 | -- vmodule=a=4
 ";
 
-/// One line of the table: who takes it, and how it is written.
+/// A line of the table: the components that accept the flag, and its text.
 fn flags() -> Vec<(&'static str, Vec<String>)> {
     let cells = FLAGS.lines().flat_map(|line| line.split('|'));
     let cells = cells.map(str::trim).filter(|cell| !cell.is_empty());
@@ -62,7 +62,7 @@ fn flags() -> Vec<(&'static str, Vec<String>)> {
     cells.map(flag).collect()
 }
 
-/// Empty if it is taken; else the first line of what is said.
+/// Empty if the flag is accepted. Otherwise the first line of the error.
 fn said<A: clap::Parser>(own: &[&str], flag: &[String]) -> String {
     let own = own.iter().map(ToString::to_string);
     match A::try_parse_from(own.chain(flag.iter().cloned())) {

@@ -1,4 +1,4 @@
-//! The fleet, over TLS and through both components.
+//! The API group `fleet.tributary.dev`, over TLS and with both components.
 
 use serde_json::Value;
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
@@ -13,7 +13,7 @@ async fn items(front: &Client, resource: &str) -> Result<Vec<Value>, String> {
     Ok(answer.json()["items"].as_array().unwrap().clone())
 }
 
-/// The same without the times of scrapes, which go on.
+/// The items without the times of scrapes, which change.
 fn without_times(mut items: Vec<Value>) -> Vec<Value> {
     for item in &mut items {
         let status = item["status"].as_object_mut().unwrap();
@@ -24,7 +24,7 @@ fn without_times(mut items: Vec<Value>) -> Vec<Value> {
     items
 }
 
-/// What both frontends say of nodes and scrapers, once they say the same.
+/// The nodes and scrapers that both frontends list, once they agree.
 async fn agreed(fronts: &[Client; 2]) -> (Vec<Value>, Vec<Value>) {
     let reported = |node: &Value| {
         let status = &node["status"];
@@ -49,8 +49,7 @@ async fn agreed(fronts: &[Client; 2]) -> (Vec<Value>, Vec<Value>) {
     .await
 }
 
-/// A scraper is where it says to be: of `owned` nodes the owner, of the others the
-/// standby.
+/// Checks that a scraper reports its name and roles: owner of `owned` nodes, and standby of the others.
 fn assert_scraper(scraper: &Value, owned: usize) {
     let status = &scraper["status"];
     assert_eq!(status["version"], "0.1.0");
@@ -86,7 +85,7 @@ async fn every_frontend_says_the_same_of_nodes_and_scrapers() {
         assert_describes_itself(front).await;
     }
 
-    // A watch is a list that goes on; this one ends by itself.
+    // A watch continues a list. This one ends after a second.
     let watch = format!("{BASE}/nodescrapes?watch=true&timeoutSeconds=1");
     let events = fronts[0].ok(&watch).await.unwrap();
     let events = String::from_utf8(events.body.to_vec()).unwrap();
@@ -95,7 +94,7 @@ async fn every_frontend_says_the_same_of_nodes_and_scrapers() {
         .filter(|line| line.contains(r#""type":"ADDED""#));
     assert_eq!(added.count(), NODE_COUNT);
 
-    // A scraper that has gone is in no list.
+    // A scraper that has ended is in no list.
     stack.end_scraper(1).await;
     for front in &fronts {
         eventually(|| async {

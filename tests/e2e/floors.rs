@@ -1,5 +1,5 @@
-//! Inside both components, too, imports point one way: each has floors of rooms, which are its
-//! top-level modules, and a room uses only rooms on lower floors.
+//! Imports inside both components point one way, too. Each component has floors of rooms, which are its top-level
+//! modules. A room uses only rooms on lower floors.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use std::{
 
 use super::imports::{Import, imports, modules};
 
-/// A room, and the rooms that it may use. Those stand above it in the list.
+/// A room, and the rooms that it may use. Those are earlier in the list.
 type Room = (&'static str, &'static [&'static str]);
 
 /// The frontend, from the lowest floor up. `docs/ARCHITECTURE.md` has the drawing.
@@ -43,7 +43,7 @@ const APISERVER: &[Room] = &[
     ("wiring", &["args", "auth", "catalog", "config", "store"]),
 ];
 
-/// The scraper, likewise.
+/// The scraper, from the lowest floor up.
 const SCRAPER: &[Room] = &[
     ("args", &[]),
     ("assignment", &[]),
@@ -56,7 +56,7 @@ const SCRAPER: &[Room] = &[
     ("fuzzing", &["assignment"]),
 ];
 
-/// What the modules of a crate do that they must not, and what its table says in vain.
+/// The forbidden imports of a crate, and the unused entries of its table.
 fn faults(source: &Path, rooms: &[Room]) -> Vec<String> {
     let mut faults = Vec::new();
     for module in modules(source) {
@@ -92,7 +92,7 @@ fn faults(source: &Path, rooms: &[Room]) -> Vec<String> {
     faults
 }
 
-/// Modules of one parent that use each other in a circle. A module and its own parts may.
+/// Modules of one parent that use each other in a circle. A module and its own submodules may do that.
 fn circles(source: &Path) -> Vec<String> {
     let mut uses: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for Import { by, of, test, .. } in imports(source) {

@@ -7,7 +7,7 @@ use tributary_model::MIN_WINDOW;
 
 use super::{PODS, all_served, groups::sample, steady};
 
-/// How many nodes the scrapers ask at the fast resolution.
+/// The number of nodes that the scrapers scrape at the fast resolution.
 async fn fast_nodes(stack: &Stack, scrapers: &[usize]) -> u64 {
     let mut all = 0;
     for scraper in scrapers {
@@ -56,9 +56,9 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
     let pod = pod_of(&front, "node-00003").await;
     let other = pod_of(&front, "node-00004").await;
     assert_eq!(fast_nodes(&stack, &[0, 1]).await, 0);
-    // Once is a person.
+    // A single query is a person's.
     front.ok(&pod).await.unwrap();
-    // Lists of everything do not count, however often.
+    // Lists of all pods do not count, whatever their number.
     for _ in 0..5 {
         front.ok(PODS).await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
         if slow < 2 {
             return Err(format!("{fast} and {slow}"));
         }
-        // Ten to one; two of the slow ones are a second or more than ten apart.
+        // The expected ratio is ten to one. Two of the slow scrapes are a second or more than ten apart.
         assert!(fast >= 8, "{fast} to {slow}, {before} before");
         Ok(())
     })
@@ -101,7 +101,7 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
     .await;
     assert!(windows[0] >= MIN_WINDOW, "{windows:?}");
     assert!(windows[1] >= Duration::from_secs(7), "{windows:?}");
-    // The next owner learns of it within seconds.
+    // The next owner learns it within seconds.
     let of_first = stack.of_scraper(0, "tributary_scrape_fast_nodes").await;
     let owner = usize::from(of_first != 1);
     stack.kill_scraper(owner).await;

@@ -1,4 +1,4 @@
-//! A frontend that comes back is full again before the next cycle.
+//! A frontend that restarts has all samples before the next cycle.
 
 use std::collections::BTreeMap;
 
@@ -43,8 +43,7 @@ async fn a_killed_frontend_is_full_again_before_the_next_cycle() {
     all_served(&stack, &stack.front(0)).await;
     let took = listens.elapsed();
     println!("20 nodes, 600 pods: all served again {took:?} after the frontend listens");
-    // What it serves are samples from before it was killed: it did not wait for
-    // kubelets to be asked again.
+    // The samples are from before the restart, so the frontend did not wait for new scrapes.
     let after = timestamps(&stack.front(0)).await;
     let old = after
         .iter()
@@ -72,7 +71,7 @@ async fn an_api_server_that_is_gone_stops_nothing() {
     let newest = |answer: Value| answer["timestamp"].as_str().unwrap().to_owned();
     let path = format!("{NODES}/node-00001");
     let before = newest(front.ok(&path).await.unwrap().json());
-    // Samples of another second arrive, so scraping goes on.
+    // Samples of another second arrive, so scraping continues.
     eventually(|| async {
         let now = newest(front.ok(&path).await?.json());
         if now > before { Ok(()) } else { Err(now) }
@@ -104,8 +103,8 @@ async fn kubelets_are_asked_once_a_cycle_however_many_frontends() {
         .map(|(after, before)| after - before)
         .collect();
     println!("requests to each kubelet in eight cycles, with three frontends: {asked:?}");
-    // Two scrapers that had both nodes, or one per frontend, would ask twice
-    // or three times as often. Two more are for the ends and the approach.
+    // If both scrapers scraped both nodes, or once for each frontend, there would be two or three times as many
+    // scrapes. Two more are allowed for the start and the end.
     assert!(
         asked.iter().all(|asked| (5..=11).contains(asked)),
         "{asked:?}"

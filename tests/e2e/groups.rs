@@ -1,4 +1,4 @@
-//! Groups of scrapers with nodes of their own, and some in common.
+//! Groups of scrapers, each with its own nodes and with common ones.
 
 use std::{cell::RefCell, collections::BTreeMap, time::Duration};
 
@@ -8,7 +8,7 @@ use tributary_e2e::{patience::eventually, stack::Stack};
 
 use super::{NODES, all_served, scraped_again, steady};
 
-/// Nodes of both groups are in the middle.
+/// The nodes in the middle are in both groups.
 const NODE_NAMES: [&str; 6] = [
     "node-00001",
     "node-00002",
@@ -22,7 +22,7 @@ fn requests(stack: &Stack) -> [u64; 6] {
     NODE_NAMES.map(|node| stack.cluster.kubelet_stats(node).unwrap().requests)
 }
 
-/// When the sample was taken, and over which time.
+/// The time of the sample, and its window.
 pub(super) fn sample(item: &Value) -> (String, Duration) {
     let window: SignedDuration = item["window"].as_str().unwrap().parse().unwrap();
     let at = item["timestamp"].as_str().unwrap().to_owned();
@@ -53,7 +53,7 @@ async fn nodes_of_two_groups_are_asked_by_both_and_served_once() {
         for item in &items {
             let node = item["metadata"]["name"].as_str().unwrap().to_owned();
             let (at, window) = sample(item);
-            // Two that ask at the same moment make no window of milliseconds.
+            // Two scrapers that scrape at the same moment must not cause a window of milliseconds.
             assert!(window >= stack.resolution() / 2, "{node}: {window:?}");
             let last = newest.borrow_mut().insert(node.clone(), at.clone());
             assert!(

@@ -1,4 +1,4 @@
-//! Which modules of a crate name which others, read from its sources.
+//! Reads from the sources of a crate which modules use which others.
 
 use std::{fs, path::Path};
 
@@ -9,15 +9,15 @@ use super::tokens::{Token, all_tokens};
 pub(crate) struct Import {
     /// The file, below the directory of the sources.
     pub(crate) file: String,
-    /// The module that the file is. That of `lib.rs` has no names.
+    /// The module of the file. It is empty for `lib.rs`.
     pub(crate) by: Vec<String>,
-    /// The module or item that is named, from the root of the crate.
+    /// The used module or item, from the root of the crate.
     pub(crate) of: Vec<String>,
-    /// Whether only tests have it.
+    /// Whether it is in test code only.
     pub(crate) test: bool,
 }
 
-/// The modules that the files below `source` are.
+/// The modules of the files below `source`.
 pub(crate) fn modules(source: &Path) -> Vec<Vec<String>> {
     let files = files(source);
     files.iter().map(|file| module_of(file)).collect()
@@ -44,7 +44,7 @@ pub(crate) fn imports(source: &Path) -> Vec<Import> {
     files(source).into_iter().flat_map(of_file).collect()
 }
 
-/// The files of the library, in order.
+/// The files of the library, sorted.
 fn files(source: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut next = vec![source.to_owned()];
@@ -74,7 +74,7 @@ fn module_of(file: &str) -> Vec<String> {
 struct Reader<'a> {
     tokens: &'a [Token<'a>],
     at: usize,
-    /// Each path, and the modules within the file in which it stands.
+    /// Each path, with the modules inside the file that contain it.
     found: Vec<(Vec<String>, Vec<String>)>,
 }
 
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
     fn read(tokens: &'a [Token<'a>], module: &[String]) -> Vec<(Vec<String>, Vec<String>)> {
         let (at, found) = (0, Vec::new());
         let mut reader = Self { tokens, at, found };
-        // For each open brace, the module that it began, if it did.
+        // For each open brace: the module that it begins, if it begins one.
         let mut open: Vec<Option<String>> = Vec::new();
         while let Some(token) = tokens.get(reader.at) {
             match (token, tokens.get(reader.at + 1)) {
@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
         reader.found
     }
 
-    /// Whether a path of several names begins here.
+    /// Whether a path with several names begins here.
     fn is_path(&self) -> bool {
         let colon = Some(&Token::Sign(':'));
         let is_inside = self.at > 1
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
         !is_inside && self.tokens.get(self.at + 2) == colon
     }
 
-    /// Reads a path that is relative to `base`, with all paths in braces at its end.
+    /// Reads a path relative to `base`, with all paths in braces at its end.
     fn path(&mut self, mut base: Vec<String>, inside: &[String]) {
         loop {
             match self.tokens.get(self.at) {

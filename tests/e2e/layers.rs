@@ -9,8 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Who may use whom, normal dependencies only. A new arrow is a decision, so it
-/// is made here.
+/// The allowed dependencies between crates, without those of tests. A new one is a decision that is made here.
 const ARROWS: &[(&str, &[&str])] = &[
     ("tributary-cli", &[]),
     ("tributary-model", &[]),
@@ -93,7 +92,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates that must not get in: one TLS stack, one crypto provider.
+/// Forbidden crates: there is one TLS stack and one crypto provider.
 const BANNED: &[&str] = &["ring", "openssl-sys", "native-tls"];
 
 pub(crate) fn cargo(arguments: &[&str]) -> String {
@@ -133,7 +132,7 @@ fn arrows_between_crates_are_those_that_were_decided() {
 
 #[test]
 fn there_is_one_tls_stack() {
-    // `cargo metadata` also lists what no feature asks for; the tree does not.
+    // `cargo metadata` also lists packages that no feature needs. `cargo tree` does not.
     let tree = cargo(&["tree", "--workspace", "--prefix=none", "--format={p}"]);
     let names: Vec<&str> = tree
         .lines()
@@ -144,8 +143,7 @@ fn there_is_one_tls_stack() {
     assert!(names.contains(&"aws-lc-rs"), "{} packages", names.len());
 }
 
-/// What decodes an answer of the Kubernetes API, or JSON at all, and stumbles over
-/// `null`.
+/// Functions that decode answers of the Kubernetes API, or JSON in general, and fail on `null`.
 const READERS: &[&str] = &[
     "kube::Api",
     "Api<",
@@ -161,7 +159,7 @@ const READERS: &[&str] = &[
     "serde_json::from_",
 ];
 
-/// These read what no API says: our own documents, a kubeconfig, and pages of kubelets.
+/// Files that read other JSON: our own documents, a kubeconfig, and pages of kubelets.
 const OTHERS: &[&str] = &[
     "apiserver/src/k8s/json.rs",
     "apiserver/src/k8s/openapi.rs",
@@ -190,7 +188,7 @@ fn what_the_kubernetes_api_says_is_read_by_one_reader() {
     assert!(by_the_reader > 10, "{by_the_reader}");
 }
 
-/// The files in a directory, without those that are tests alone.
+/// The source files in a directory, without those of tests.
 fn sources(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());

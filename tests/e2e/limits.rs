@@ -1,5 +1,5 @@
-//! A kubelet at the limit of what a node may have leaves the others alone: it is
-//! served, or it fails with a reason that names the limit, and no stream ends.
+//! A node at a limit does not affect other nodes. It is served, or it fails with a reason that names the limit, and no
+//! stream ends.
 
 use std::fmt::Write as _;
 
@@ -14,20 +14,20 @@ const BAD: &str = "node-00002";
 
 const PODS_OF_OTHERS: usize = 4;
 
-/// What becomes of a node.
+/// The expected result for the node.
 enum Expected {
     Served,
     /// A 404 that contains this.
     Refused(&'static str),
 }
 
-/// A page with a node and whatever else.
+/// A page with the numbers of the node, and `more`.
 fn page(more: &str) -> Fault {
     let node = "node_cpu_usage_seconds_total 100\nnode_memory_working_set_bytes 1000000\n";
     Fault::Page(Bytes::from(format!("{node}{more}")))
 }
 
-/// A line for each of this many pods of one container.
+/// The lines of this many pods with one container.
 fn containers(count: usize, names: impl Fn(usize) -> (String, String)) -> String {
     let mut page = String::new();
     for number in 0..count {
@@ -41,8 +41,8 @@ fn containers(count: usize, names: impl Fn(usize) -> (String, String)) -> String
     page
 }
 
-/// Lets the kubelet of one node of three say `fault` for some scrapes, and expects
-/// that the others are served in every list meanwhile, over the same stream.
+/// Makes the kubelet of one of three nodes return `fault` for some scrapes. Expects that the others are served in every
+/// list meanwhile, over the same stream.
 async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
     let stack = Stack::patient(steady(3, PODS_OF_OTHERS / 2), 1, 1).await;
     let front = stack.front(0);
@@ -58,7 +58,7 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
         assert!(pods.len() >= PODS_OF_OTHERS, "{what}: {pods:?}");
         lists += 1;
     }
-    // What the others are told is new, and not what was stored.
+    // The other nodes have new samples, not only stored ones.
     scraped_again(&stack, "node-00001", 2).await;
     if let Expected::Refused(reason) = expected {
         eventually(|| async {
@@ -79,7 +79,7 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
     let sent = "tributary_bus_messages_sent_total{kind=\"hello\"}";
     assert_eq!(stack.of_scraper(0, sent).await, 1, "{what}: streams");
     println!("{what}: others were in {lists} lists");
-    // And when it is well again it is served as before.
+    // Without the fault the node is served again.
     stack.cluster.set_fault(BAD, Fault::None).await.unwrap();
     scraped_again(&stack, BAD, 2).await;
     all_served(&stack, &front).await;
@@ -103,7 +103,7 @@ async fn one_container_more() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_of_as_many_bytes_as_a_node_may_have_and_more() {
-    // 63 + 192 + 1 bytes each: 4,096 are 1 MiB.
+    // Each name has 63 + 192 + 1 bytes, so 4,096 names have 1 MiB.
     let pods = |number: usize| ("n".repeat(63), format!("{number:0192}"));
     let fits = page(&containers(4_096, pods));
     leaves_others_alone("1 MiB of names", fits, Expected::Served).await;

@@ -1,8 +1,8 @@
-//! The table of limits in docs/ARCHITECTURE.md has the numbers of the code.
+//! The table of limits in docs/ARCHITECTURE.md has the values of the code.
 
 use crate::repository::{code, files, has_end, places, read};
 
-/// A row: what is limited, the maximum as it is written, and (file, constant).
+/// A row: the limited value, the text of the limit, and (file, constant).
 struct Row {
     what: String,
     maximum: String,
@@ -35,7 +35,7 @@ fn rows() -> Vec<Row> {
     lines.map(row).collect()
 }
 
-/// What a constant is, or the default of a field (`Limits::idle`), as it is written.
+/// The source text of a constant, or of the default of a field (`Limits::idle`).
 fn expression(text: &str, name: &str) -> Option<String> {
     let begins = match name.split_once("::") {
         Some((_, field)) => format!(" {field}: "),
@@ -51,8 +51,7 @@ fn expression(text: &str, name: &str) -> Option<String> {
     Some(rest.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-/// The value of an expression: a number, numbers with an operator between, or
-/// another constant.
+/// The value of an expression: a number, numbers with an operator, or another constant.
 fn value(expression: &str, file: &str) -> Option<u64> {
     let text = expression.trim().trim_matches(['(', ')']);
     for (operator, apply) in OPERATORS {
@@ -89,7 +88,7 @@ const OPERATORS: [Operator; 3] = [
     (" / ", |left, right| left / right),
 ];
 
-/// A number as the table writes it.
+/// A number in the format of the table.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -102,7 +101,7 @@ fn grouped(number: u64) -> String {
     text
 }
 
-/// How the table may write what an expression means.
+/// The possible texts for the value of an expression in the table.
 fn spellings(expression: &str, file: &str) -> Option<Vec<String>> {
     if let Some((_, rest)) = expression.split_once("Duration::from_") {
         let (unit, number) = rest.trim_end_matches(')').split_once('(')?;
@@ -126,7 +125,7 @@ fn spellings(expression: &str, file: &str) -> Option<Vec<String>> {
     Some(spellings)
 }
 
-/// Whether a text has this number, and not as a part of a longer one.
+/// Whether a text contains this number, and not as a part of a longer one.
 fn has(text: &str, number: &str) -> bool {
     places(text, number).any(|(before, after)| {
         let before = before.chars().next_back();

@@ -1,4 +1,4 @@
-//! Both components against a simulated cluster.
+//! Both components with a simulated cluster.
 
 #![expect(
     clippy::indexing_slicing,
@@ -58,7 +58,7 @@ fn steady(nodes: usize, pods_per_node: usize) -> Builder {
         .usage(Usage::steady(250, 64 << 20))
 }
 
-/// The names of what a list holds, `namespace/name` for pods.
+/// The names of the items of a list, `namespace/name` for pods.
 fn names(items: &[Value]) -> BTreeSet<String> {
     let name = |item: &Value| {
         let meta = &item["metadata"];
@@ -71,7 +71,7 @@ fn names(items: &[Value]) -> BTreeSet<String> {
     items.iter().map(name).collect()
 }
 
-/// Waits until every pod of the cluster is served, and every node.
+/// Waits until every pod and every node of the cluster is served.
 async fn all_served(stack: &Stack, client: &Client) {
     let pods = stack.cluster.pods();
     let pods: BTreeSet<String> = pods
@@ -92,7 +92,7 @@ async fn all_served(stack: &Stack, client: &Client) {
     .await;
 }
 
-/// Waits until the kubelet of `node` was asked `count` more times.
+/// Waits until the kubelet of `node` was scraped `count` more times.
 async fn scraped_again(stack: &Stack, node: &str, count: u64) {
     let requests = || {
         stack

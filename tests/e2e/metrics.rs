@@ -1,4 +1,4 @@
-//! What the binaries say of themselves is what `docs/METRICS.md` says.
+//! The metrics of the binaries agree with `docs/METRICS.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::{NODES, all_served, steady};
 /// Families by name: their type and their labels.
 type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
-/// The families that the section `title` of the document has.
+/// The families in the section `title` of the document.
 fn documented(title: &str) -> Families {
     let text = include_str!("../../docs/METRICS.md");
     let (_, rest) = text.split_once(&format!("\n## {title}\n")).unwrap();
@@ -79,7 +79,7 @@ fn compare(what: &str, exposed: &Families) {
     println!("{what}: {} families", exposed.len());
 }
 
-/// The number of a series.
+/// The value of a series.
 fn number(text: &str, series: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(series));
     line.unwrap().trim().parse().unwrap()
@@ -99,7 +99,7 @@ async fn the_document_lists_every_metric_and_no_other() {
     assert!((served.sum::<f64>() - 3.0).abs() < 0.5, "{text}");
     let oldest = "tributary_sample_age_seconds{quantile=\"1\"}";
     assert!(number(text, oldest) > 0.0, "{text}");
-    // Three nodes and six pods at least, and three nodes.
+    // At least three nodes, six pods, and three nodes again were served.
     let freshness = "tributary_api_metric_freshness_seconds_count";
     assert!(number(text, freshness) >= 12.0, "{text}");
     compare(

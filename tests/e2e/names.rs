@@ -1,4 +1,4 @@
-//! Flags, metrics and functions that documents and comments name are there.
+//! Flags, metrics and functions in documents and comments exist.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use crate::{
     repository::{code, has_end, prose, read, words},
 };
 
-/// Flags of other programs, and of our tests, that documents and comments name.
+/// Flags of other programs and of our tests that documents and comments name.
 const FOREIGN_FLAGS: &[&str] = &[
     // kube-apiserver, kube-controller-manager, kubelet, minikube, k3s.
     "--enable-aggregator-routing",
@@ -40,7 +40,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--subresource",
     "--take-ownership",
     "--wait",
-    // Ours: what is left out for the sake of tests and demo, and every binary.
+    // Our own flags that are not in the pages about flags: those for tests and the demo, and those of every binary.
     "--api-gone",
     "--bus",
     "--dir",
@@ -56,11 +56,11 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--version",
 ];
 
-/// Documents that name flags of test programs, or flags of before.
+/// Documents that name flags of test programs, or old flags.
 const OTHER_FLAGS: [&str; 3] = ["CHANGELOG.md", "docs/BENCHMARKS.md", "tests/"];
 
-/// The flags of the binaries, and those of metrics-server that they refuse. A test of
-/// its own compares the files with the binaries.
+/// The flags of the binaries, and the refused flags of metrics-server. Another test compares the files with the
+/// binaries.
 fn flags() -> BTreeSet<String> {
     let of_chart = read("deploy/helm/tributary/files/flags.yaml");
     let taken = of_chart
@@ -125,8 +125,7 @@ fn flags_that_documents_and_comments_name_exist() {
     assert_none(&bad);
 }
 
-/// The families in docs/METRICS.md, which a test of its own compares with what the
-/// binaries say.
+/// The families in docs/METRICS.md. Another test compares them with the metrics of the binaries.
 fn families() -> BTreeSet<String> {
     let text = read("docs/METRICS.md");
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));

@@ -1,7 +1,7 @@
-//! Series of pages as kubelets in the field give them, page by page through the
-//! decoder, a message of the bus and the store, against answers written down by hand.
+//! Series of pages as real kubelets return them. Each page goes through the decoder, a message of the bus and the
+//! store. The expected answers were computed by hand.
 //!
-//! docs/CASES.md tells where each is from and what came out before.
+//! docs/CASES.md has the source of each case and its earlier result.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -17,7 +17,7 @@ use tributary_scraper::kubelet::decode::Layout;
 /// Second 0, in seconds since the Unix epoch.
 const BEGIN: i64 = 1_790_000_000;
 
-/// A page, and when it was asked for.
+/// A page, and the time of its scrape.
 #[derive(Clone, Debug, Default)]
 struct Page {
     asked_at: i64,
@@ -41,7 +41,7 @@ impl Page {
         self
     }
 
-    /// The node with these core-seconds.
+    /// Adds the node with these core-seconds.
     fn node(self, cpu: f64, at: Option<i64>) -> Self {
         self.line("node_cpu_usage_seconds_total", "", cpu, at).line(
             "node_memory_working_set_bytes",
@@ -51,14 +51,14 @@ impl Page {
         )
     }
 
-    /// A container `main` of this pod.
+    /// Adds a container `main` of this pod.
     fn pod(self, pod: &str, cpu: f64, at: Option<i64>) -> Self {
         let labels = labels(pod);
         self.line("container_cpu_usage_seconds_total", &labels, cpu, at)
             .line("container_memory_working_set_bytes", &labels, 1e6, at)
     }
 
-    /// When `main` of this pod started, in seconds since the Unix epoch.
+    /// Adds the start of `main` of this pod, in seconds since the Unix epoch.
     fn started(self, pod: &str, started: f64) -> Self {
         self.line("container_start_time_seconds", &labels(pod), started, None)
     }
@@ -68,7 +68,7 @@ fn labels(pod: &str) -> String {
     format!("{{container=\"main\",namespace=\"a\",pod=\"{pod}\"}}")
 }
 
-/// Somebody who scrapes, and whom it serves.
+/// A scraper and the store of a frontend.
 struct Pipeline {
     layout: Layout,
     store: Store,
@@ -124,7 +124,7 @@ impl Pipeline {
         self.store.fail(&"n1".into(), failed, &self.source());
     }
 
-    /// What is said of the node, or of a pod on it.
+    /// The answer for the node, or for a pod on it.
     fn answer(&self, name: &str, now: i64) -> String {
         let now = Timestamp::from_millis((BEGIN + now) * 1_000);
         if name == "n1" {
@@ -139,7 +139,7 @@ impl Pipeline {
     }
 }
 
-/// Millicores and window, or why there is nothing.
+/// Millicores and window, or the reason for no usage.
 fn said(usage: Result<Usage, NoMetrics>) -> String {
     match usage {
         Ok(usage) => format!("{}m/{}s", usage.cpu.0 / 1_000_000, usage.window.as_secs()),
@@ -147,7 +147,7 @@ fn said(usage: Result<Usage, NoMetrics>) -> String {
     }
 }
 
-/// What is said of each of `names` a second after each page.
+/// The answers for each of `names` one second after each page.
 fn answers(pipeline: &mut Pipeline, pages: &[Page], names: &[&str]) -> Vec<Vec<String>> {
     let mut answers = vec![Vec::new(); names.len()];
     for page in pages {
@@ -159,7 +159,7 @@ fn answers(pipeline: &mut Pipeline, pages: &[Page], names: &[&str]) -> Vec<Vec<S
     answers
 }
 
-/// Pages every 15 s, made of the seconds at which they are asked for.
+/// Pages every 15 s. `page` makes a page from the second of its scrape.
 fn pages(count: i64, page: impl Fn(i64) -> Page) -> Vec<Page> {
     (0..count).map(|number| page(number * 15)).collect()
 }
@@ -197,7 +197,7 @@ fn a_start_time_may_be_an_age_and_no_line_have_a_time() {
 
 #[test]
 fn a_start_counts_for_nothing_where_the_scraper_stamps_the_samples() {
-    // The node's clock is an hour ahead, which only the start shows.
+    // The clock of the node is an hour ahead, which only the start shows.
     let pages = pages(4, |at| {
         Page::asked_at(at)
             .pod("web", 50.0 + 0.1 * seconds(at), None)
@@ -211,9 +211,9 @@ fn a_start_counts_for_nothing_where_the_scraper_stamps_the_samples() {
 fn a_start_that_moves_without_a_restart_costs_nothing() {
     let epoch = f64::from(1_790_000_000);
     for starts in [
-        // It creeps ahead, to a moment before the sample before.
+        // The start drifts to a moment before the earlier sample.
         [-9e4, -9e4, 10.0, 10.0, 10.0, 55.0],
-        // It jitters by milliseconds.
+        // The start varies by milliseconds.
         [-9e4, -9e4 + 0.003, -9e4 - 0.004, -9e4, -9e4 + 0.001, -9e4],
     ] {
         let pages = pages(6, |at| {
@@ -234,7 +234,7 @@ fn no_rate_goes_across_a_restart_that_is_reported_late() {
     let page = |at, total| Page::asked_at(at).pod("p", total, Some(at));
     let pages = [
         page(0, 10.0).started("p", epoch - 900.0),
-        // The page without a start is of the second run already.
+        // The page without a start is already from the second run.
         page(15, 11.0),
         page(30, 14.0).started("p", epoch + 5.0),
         page(45, 17.0).started("p", epoch + 40.0),
@@ -246,7 +246,7 @@ fn no_rate_goes_across_a_restart_that_is_reported_late() {
 
 #[test]
 fn of_two_series_of_one_container_none_is_served() {
-    // A dead one stands still, a live one uses 3 cores; which is first changes.
+    // The ended container has a constant total, and the running one uses 3 cores. Their order on the page changes.
     let pages = pages(7, |at| {
         let (dead, live) = (994_631.562, 295_207.6 + 3.0 * seconds(at));
         let page = Page::asked_at(at).pod("ok", seconds(at) + 1.0, Some(at));
@@ -292,7 +292,7 @@ fn no_rate_is_more_than_the_node_has() {
 
 #[test]
 fn containers_that_are_measured_slowly_are_served_all_the_time() {
-    // Each every 75 s at its own moment.
+    // Each is measured every 75 s, at a different moment.
     let names = ["p0", "p1", "p2", "p3"];
     let pages = pages(40, |at| {
         let mut page = Page::asked_at(at);
@@ -453,8 +453,8 @@ fn a_clock_that_is_set_costs_one_sample() {
 #[test]
 fn a_run_that_is_over_and_is_shown_by_turns_gives_no_number() {
     let epoch = f64::from(1_790_000_000);
-    // The one that runs began 20 s before the first page and uses 3 cores. What the page
-    // has of the one before stands still, with a smaller total or a larger one.
+    // The running container began 20 s before the first page and uses 3 cores. The page also has the ended one, with a
+    // constant total that is smaller or larger.
     for over in [40.0, 900.0] {
         let pages = pages(7, |at| {
             let page = Page::asked_at(at);
@@ -475,7 +475,7 @@ fn a_run_that_is_over_and_is_shown_by_turns_gives_no_number() {
 #[test]
 fn a_start_that_the_clock_passes_again_is_no_beginning() {
     let epoch = f64::from(1_790_000_000);
-    // Before the first page the clock was set back by an hour: the start is 47 s ahead.
+    // The clock was set back by an hour before the first page, so the start is 47 s in the future.
     let pages = pages(6, |at| {
         Page::asked_at(at)
             .pod("p", 3_600.0 + 0.5 * seconds(at), Some(at))
@@ -516,7 +516,7 @@ fn a_clock_that_is_set_by_less_than_a_minute_makes_no_wrong_number() {
 
 #[test]
 fn a_total_that_moves_under_one_stamp_is_that_of_its_first_page() {
-    // The stamp is renewed on every other page, the total on each.
+    // The time is renewed on every other page, the total on each.
     let pages = pages(7, |at| {
         let stamp = at - at % 30;
         Page::asked_at(at).pod("p", 100.0 + 0.5 * seconds(at), Some(stamp))
@@ -631,7 +631,7 @@ fn of_a_pod_with_a_container_that_no_name_can_be_it_is_said_why() {
     are(&said[0], &[unreadable; 2]);
     are(&said[1], &[POD_WAITS, "100m/15s"]);
     are(&said[2], &["its node does not report it yet"; 2]);
-    // One that was served is missed no sooner than any that the page lacks.
+    // A container that was served is missed no earlier than any other that the page lacks.
     let later = pages(6, |at| match at {
         30..75 => odd(at),
         _ => Page::asked_at(at).pod("p", 100.0 + 0.1 * seconds(at), Some(at)),
@@ -646,7 +646,7 @@ fn of_a_pod_with_a_container_that_no_name_can_be_it_is_said_why() {
 
 #[test]
 fn a_kubelet_with_whole_seconds_is_served_and_goes_on_when_it_is_upgraded() {
-    // 100m, measured in seconds 0.9, 15.4, 30.1 and 45.5.
+    // The rate is 100m, measured in seconds 0.9, 15.4, 30.1 and 45.5.
     let summary = |asked_at: i64, second: i64, nanos: u64| {
         let at = jiff::Timestamp::from_second(BEGIN + second).unwrap();
         let container = serde_json::json!({
@@ -677,8 +677,8 @@ fn a_kubelet_with_whole_seconds_is_served_and_goes_on_when_it_is_upgraded() {
         summary(5, 0, 10_090_000_000),
         summary(20, 15, 11_540_000_000),
         summary(35, 30, 13_010_000_000),
-        // The same sample, by a clock of milliseconds: no pair with itself, so the one
-        // before it stays.
+        // This is the same sample with a time in milliseconds. It must not form a pair with itself, so the earlier
+        // point stays.
         text(50, 30_100, 13.01),
         text(65, 45_500, 14.55),
     ];

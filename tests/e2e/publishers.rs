@@ -10,7 +10,7 @@ use super::{all_served, scraped_again, steady};
 const SCRAPERS: usize = 2;
 const FRONTENDS: usize = 2;
 
-/// How many streams each scraper ever began.
+/// The number of streams that each scraper has ever begun.
 async fn begun(stack: &Stack) -> Vec<u64> {
     let mut begun = Vec::new();
     for index in 0..SCRAPERS {
@@ -20,7 +20,7 @@ async fn begun(stack: &Stack) -> Vec<u64> {
     begun
 }
 
-/// Every scraper is connected to every frontend, as at any time.
+/// Checks that every scraper is connected to every frontend.
 async fn assert_connected(stack: &Stack) {
     for index in 0..SCRAPERS {
         let connected = stack
@@ -30,8 +30,8 @@ async fn assert_connected(stack: &Stack) {
     }
 }
 
-/// Waits until every scraper has begun this many streams, and each frontend has one
-/// of each again. Looks at the connections all the while.
+/// Waits until every scraper has begun this many streams, and each frontend has one stream of each scraper again.
+/// Checks the connections meanwhile.
 async fn followed(stack: &Stack, streams: u64) {
     eventually(|| async {
         assert_connected(stack).await;
@@ -60,8 +60,8 @@ async fn followed(stack: &Stack, streams: u64) {
     }
 }
 
-/// Every answer of a kubelet came to both frontends, except those on their way
-/// and those that had to make way for a newer one.
+/// Checks that every answer of a kubelet reached both frontends, except those in flight and those that a newer one
+/// replaced.
 async fn nothing_is_lost(stack: &Stack, nodes: u64) {
     for front in 0..FRONTENDS {
         eventually(|| async {
@@ -106,7 +106,7 @@ async fn a_token_is_replaced_without_losing_a_reading() {
     stack.stop().await;
 }
 
-/// Longer than it takes to cut off who shows what is good no longer.
+/// Waits longer than it takes to cut off a publisher with an invalid credential.
 async fn no_client_was_cut_off(stack: &Stack, streams: u64) {
     scraped_again(stack, "node-00001", 10).await;
     followed(stack, streams).await;
@@ -132,15 +132,14 @@ async fn certificates_and_their_cas_are_replaced_without_losing_a_reading() {
     let (old, new) = (stack.cluster.pki().ca(Ca::Bus), Pki::new().unwrap());
     let both = [old, new.ca(Ca::Bus)].concat();
 
-    // What scrapers believe changes, and so do their streams.
+    // The CAs that scrapers trust change, and so do their streams.
     fs::write(&paths.bus_ca, &both).unwrap();
     followed(&stack, 4).await;
 
-    // Frontends believe both, then certificates change, then the old CA goes.
+    // First frontends trust both CAs, then the certificates change, then the old CA is removed.
     let publishers = stack.publishers_ca();
     fs::write(&publishers, &both).unwrap();
-    // One that frontends do not know yet is tried until they do; meanwhile the old
-    // streams go on.
+    // Scrapers retry with a certificate that frontends do not trust yet. Meanwhile the old streams go on.
     for index in 0..SCRAPERS {
         let pair = new
             .client(Ca::Bus, &format!("scraper-{index}"), &[])
@@ -163,11 +162,11 @@ async fn certificates_and_their_cas_are_replaced_without_losing_a_reading() {
     followed(&stack, 6).await;
     let before = begun(&stack).await;
     fs::write(&publishers, new.ca(Ca::Bus)).unwrap();
-    // Frontends look at it every ten seconds, and then at who has shown what.
+    // Frontends read the CA every ten seconds, and then check the certificates of open streams.
     scraped_again(&stack, "node-00001", 30).await;
     followed(&stack, 6).await;
-    // Streams go on. One may be begun again for another reason: a machine that
-    // stands still for seconds costs streams, which loses nothing either.
+    // Streams go on. One may begin again for another reason: a machine that pauses for seconds costs streams, but no
+    // samples.
     for (now, before) in begun(&stack).await.iter().zip(&before) {
         assert!(
             now - before <= 1,

@@ -1,6 +1,5 @@
-//! The pages of a real kubelet, ten seconds apart, against answers worked out
-//! by hand. Between the fourth and the fifth the container `main` of the pod
-//! `burner` was killed.
+//! The pages of a real kubelet, ten seconds apart, with expected answers that were computed by hand. The container
+//! `main` of the pod `burner` was killed between the fourth and the fifth page.
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -20,8 +19,8 @@ const PAGES: [&[u8]; 8] = [
     include_bytes!("../golden/kubelet-1.36/resource-8.txt"),
 ];
 
-/// What is served after each page but the first, worked out apart from the code:
-/// name, time, window, then CPU and memory of each container or of the node.
+/// What is served after each page except the first, computed independently of the code: name, time, window, then CPU
+/// and memory of each container or of the node.
 const ANSWERS: [&[&str]; 7] = [
     &[
         "burner-real-node 02:51:33 10.037s main 99414825n 20720Ki, sidecar 1502366n 2280Ki",
@@ -41,8 +40,8 @@ const ANSWERS: [&[&str]; 7] = [
         "memory-real-node 02:51:53 10.044s main 5354235n 51484Ki, sidecar 1509049n 2536Ki",
         "real-node 02:51:51 10.027s 140514774n 3311824Ki",
     ],
-    // The fifth page: `main` of `burner` started 9.2 s before. Too young to be
-    // measured from its start, so the whole pod is left out, for this page.
+    // On the fifth page, `main` of `burner` started 9.2 s before. That is too short for a rate from its start, so the
+    // whole pod is omitted.
     &[
         "idle-real-node 02:52:03 10.055s main 0 196Ki, sidecar 1501707n 2416Ki",
         "memory-real-node 02:52:03 10.054s main 5352554n 51484Ki, sidecar 1459165n 2364Ki",
@@ -71,8 +70,7 @@ const ANSWERS: [&[&str]; 7] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn real_pages_give_the_answers_worked_out_by_hand() {
     let cluster = Cluster::builder().nodes(0).pods_per_node(0);
-    // A page stands for ten seconds of a real kubelet; here it stands as long
-    // as the test takes to look at it.
+    // A page of the real kubelet is current for ten seconds. Here it is current as long as the test needs it.
     let mut stack = Stack::patient(cluster, 1, 1).await;
     let cluster = &mut stack.cluster;
     let spec = NodeSpec::new("real-node");
@@ -100,8 +98,7 @@ async fn real_pages_give_the_answers_worked_out_by_hand() {
     stack.stop().await;
 }
 
-/// Lets the kubelet answer with `page`, and waits until it has done so twice:
-/// once is taken in, and once more changes nothing.
+/// Makes the kubelet return `page`, and waits for two scrapes: the first is stored, and the second must change nothing.
 async fn show(stack: &Stack, page: &'static [u8]) {
     let fault = Fault::Page(Bytes::from_static(page));
     stack.cluster.set_fault("real-node", fault).await.unwrap();
@@ -141,7 +138,7 @@ fn stem(item: &Value) -> String {
 }
 
 fn usage(item: &Value) -> String {
-    // The real kubelet reports swap, of which there was none.
+    // The real kubelet reports swap, and none was used.
     assert_eq!(item["usage"]["swap"], "0", "{item}");
     format!(
         "{} {}",

@@ -1,11 +1,11 @@
-//! The table of docs/RUNBOOK.md has every text with which the API answers 404, and no other.
+//! The table of docs/RUNBOOK.md has exactly the texts of the API's 404 answers.
 
 use crate::{
     repository::{code, read},
     tokens::{Token, tokens},
 };
 
-/// A text of the code: what stands before, between and after what is filled in.
+/// A text of the code: the parts before, between and after its placeholders.
 struct Pattern(Vec<String>);
 
 impl Pattern {
@@ -16,7 +16,7 @@ impl Pattern {
         Self(std::iter::once(first).chain(rest).collect())
     }
 
-    /// Whether it has words of its own.
+    /// Whether it has words besides placeholders.
     fn has_words(&self) -> bool {
         self.0.iter().any(|part| part.contains(char::is_alphabetic))
     }
@@ -41,7 +41,7 @@ impl Pattern {
     }
 }
 
-/// The texts in an item of a source, which ends with a brace at the beginning of a line.
+/// The texts in an item of a source. The item ends with a brace at the beginning of a line.
 fn texts(path: &str, begins: &str) -> Vec<String> {
     let source = read(path);
     let (_, rest) = source.split_once(begins).unwrap();

@@ -1,5 +1,5 @@
-//! The metrics of metrics-server v0.9.0, as recorded: each is served by a frontend
-//! under its name, or left out for a reason.
+//! The recorded metrics of metrics-server v0.9.0. A frontend serves each of them under the same name, or there is a
+//! reason why not.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::{all_served, steady};
 
 const RECORDED: &str = include_str!("../../apiserver/tests/api/golden/metric-families.txt");
 
-/// How the names of families begin that are not served, and why.
+/// The prefixes of families that are not served, and why.
 const DIFFERENCES: &[(&str, &str)] = &[
     (
         "aggregator_",
@@ -98,7 +98,7 @@ async fn every_recorded_metric_is_served_or_left_out_for_a_reason() {
         let met = recorded.keys().any(|name| name.starts_with(begin));
         assert!(met, "{begin}, {why}: there is no such family");
     }
-    // Counters without the name of one, which OpenMetrics does not let us have.
+    // These counters have names without `_total`, which OpenMetrics does not allow.
     let gauges = ["authenticated_user_requests", "authentication_attempts"];
     for (name, ours, recorded) in &served {
         let same = ours == recorded || gauges.contains(name);

@@ -1,11 +1,10 @@
-//! Files, sections and decisions that documents and comments name are there. So a
-//! file that is renamed fails a test.
+//! Files, sections and decisions that documents and comments name exist. So renaming a file fails a test.
 
 use std::collections::BTreeSet;
 
 use crate::repository::{code, comment, files, has_end, prose, read, root, words};
 
-/// Directories of the repository with which a path begins.
+/// Directories of the repository with which a path may begin.
 const TOP: [&str; 9] = [
     "apiserver/",
     "cli/",
@@ -18,16 +17,16 @@ const TOP: [&str; 9] = [
     ".ci/",
 ];
 
-/// How names of files end that are names of files of ours.
+/// Endings of names of our files.
 const ENDS: [&str; 7] = [".rs", ".md", ".yaml", ".proto", ".toml", ".sh", ".tpl"];
 
-/// Names that look like files of ours and are of others, or are made by programs.
+/// Names that look like our files and are files of other projects, or are written by programs.
 const FOREIGN_FILES: [&str; 7] = [
-    // Of metrics-server and of Kubernetes.
+    // Files of metrics-server and of Kubernetes.
     "decode.go",
     "values.yaml",
     "your-metrics-server-values.yaml",
-    // Written where a program runs.
+    // Files that are written where a program runs.
     "mod.rs",
     "foo.rs",
     "Cargo.toml",
@@ -39,7 +38,7 @@ pub(crate) fn documents() -> Vec<String> {
     files().into_iter().filter(is_document).collect()
 }
 
-/// Source with comments: ours, not what is generated.
+/// Our source files with comments, without generated ones.
 pub(crate) fn sources() -> Vec<String> {
     let ends = ["rs", "proto", "yaml", "toml", "tpl"];
     let mut found = files();
@@ -47,7 +46,7 @@ pub(crate) fn sources() -> Vec<String> {
     found
 }
 
-/// Every comment, as (where, text).
+/// Every comment, as (place, text).
 pub(crate) fn comments() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for path in sources() {
@@ -71,7 +70,7 @@ pub(crate) fn lines() -> Vec<(String, usize, String)> {
     found
 }
 
-/// What GitHub makes of a heading.
+/// GitHub's anchor for a heading.
 fn anchor(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let text = text.chars().filter_map(|letter| match letter {
@@ -89,8 +88,7 @@ fn anchors(path: &str) -> BTreeSet<String> {
     headings.map(|(_, line)| anchor(line)).collect()
 }
 
-/// What is wrong with a reference to `target`, a path from the root, perhaps with
-/// an anchor.
+/// What is wrong with a reference to `target`, a path from the root, which may have an anchor. `None` if it is right.
 fn wrong(target: &str) -> Option<String> {
     let (path, section) = match target.split_once('#') {
         Some((path, section)) => (path, Some(section)),
@@ -103,7 +101,7 @@ fn wrong(target: &str) -> Option<String> {
     (!anchors(path).contains(section)).then(|| format!("{path} has no section {section}"))
 }
 
-/// `path` from the root, where `target` stands in the file `from`.
+/// The path from the root for `target` in the file `from`.
 fn resolve(from: &str, target: &str) -> String {
     let (target, section) = match target.split_once('#') {
         Some((target, section)) => (target, format!("#{section}")),
@@ -136,7 +134,7 @@ fn links(line: &str) -> Vec<&str> {
     found
 }
 
-/// Whether a file of ours is called so, or has a path that ends so.
+/// Whether one of our files has this name, or a path that ends with it.
 fn is_file(all: &BTreeSet<String>, name: &str) -> bool {
     let end = format!("/{name}");
     all.contains(name) || all.iter().any(|path| path.ends_with(&end))
@@ -185,7 +183,7 @@ fn files_that_documents_name_exist() {
         .filter(|path| read(path).contains("\nSuperseded by "))
         .collect();
     for (path, number, line) in lines() {
-        // They say what was.
+        // These documents describe the past.
         if path == "CHANGELOG.md" || superseded.contains(&path) {
             continue;
         }
@@ -228,7 +226,7 @@ fn files_and_sections_that_comments_name_exist() {
                 continue;
             }
             followed += 1;
-            // From the root, from the crate of the file, or from beside it.
+            // The path may start at the root, at the crate of the file, or at the directory of the file.
             let package = place.split("/src/").next().unwrap_or_default();
             let beside = place.rsplit_once('/').map_or("", |(beside, _)| beside);
             let of_package = [package, beside]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Directories without text of ours, besides hidden ones.
+/// Directories without text of ours, in addition to hidden ones.
 const SKIPPED: [&str; 4] = ["target", "bin", "golden", "corpus"];
 
 /// Whether a directory has text of ours.
@@ -27,7 +27,7 @@ pub(crate) fn has_end(path: &str, end: &str) -> bool {
     Path::new(path).extension().is_some_and(|of| of == end)
 }
 
-/// Where `part` stands in `text`, with what is before it and after it.
+/// Every place of `part` in `text`, as the text before it and the text after it.
 pub(crate) fn places<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
     let around = move |(at, _): (usize, &str)| {
         let (before, rest) = text.split_at(at);
@@ -36,7 +36,7 @@ pub(crate) fn places<'a>(text: &'a str, part: &'a str) -> impl Iterator<Item = (
     text.match_indices(part).filter_map(around)
 }
 
-/// All files, from the root, sorted.
+/// All files as paths from the root, sorted.
 pub(crate) fn files() -> Vec<String> {
     let mut found = Vec::new();
     collect(root(), &mut found);
@@ -63,8 +63,7 @@ fn collect(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The text of a Markdown document, with the number of each line, without blocks of
-/// code.
+/// The lines of a Markdown document with their numbers, without blocks of code.
 pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut inside = false;
     text.lines().enumerate().filter_map(move |(number, line)| {
@@ -76,18 +75,17 @@ pub(crate) fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// What stands between backticks in a line.
+/// The texts between backticks in a line.
 pub(crate) fn code(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2)
 }
 
-/// A line without what stands between backticks.
+/// A line without the texts between backticks.
 pub(crate) fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect::<Vec<_>>().join("`")
 }
 
-/// The comment in a line of source, if it has one. What looks like one in a string
-/// is taken for one.
+/// The comment in a line of source, if it has one. A string that looks like a comment counts as one.
 pub(crate) fn comment<'a>(path: &str, line: &'a str) -> Option<&'a str> {
     let mark = if is_rust_like(path) { "//" } else { "#" };
     let line = line.trim_start();

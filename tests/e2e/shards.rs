@@ -1,4 +1,4 @@
-//! Scrapers come, go and die, and nobody sees a gap.
+//! Scrapers join, leave and are killed, and callers see no gap.
 
 use std::{cell::Cell, collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ async fn started() -> Stack {
     stack
 }
 
-/// How often each kubelet was asked.
+/// The number of requests to each kubelet.
 fn requests(stack: &Stack) -> BTreeMap<String, u64> {
     let asked = |node: String| {
         let stats = stack.cluster.kubelet_stats(&node).unwrap();
@@ -40,9 +40,8 @@ fn oldest(items: &[Value]) -> Duration {
     items.iter().map(age).max().unwrap()
 }
 
-/// Asks every frontend again and again until every kubelet was asked `count`
-/// more times: nothing may be missing, and no sample older than twice the
-/// resolution and two seconds.
+/// Queries every frontend until every kubelet was scraped `count` more times. No object may be missing, and no sample
+/// may be older than two resolutions and two seconds.
 async fn nothing_is_missing(stack: &Stack, what: &str, count: u64) {
     let before = requests(stack);
     let fronts: Vec<Client> = (0..FRONTENDS).map(|index| stack.front(index)).collect();
@@ -68,7 +67,7 @@ async fn nothing_is_missing(stack: &Stack, what: &str, count: u64) {
     .await;
     let (lists, age) = (lists.get(), age.get());
     println!("{what}: nothing was missing in {lists} lists, the oldest sample was {age:.1?} old");
-    // Dates in lists are whole seconds, rounded down.
+    // Times in lists are whole seconds, rounded down.
     let most = stack.resolution() * 2 + Duration::from_secs(3);
     assert!(age <= most, "{what}: a sample was {age:?} old");
 }
@@ -90,7 +89,7 @@ async fn no_sample_is_missing_when_a_scraper_is_killed() {
     nothing_is_missing(&stack, "all run", 1).await;
     stack.kill_scraper(0).await;
     nothing_is_missing(&stack, "one was killed", 4).await;
-    // Those who live are there. What is left of the ended ones is cleared away some time.
+    // Live members have Leases. The Leases of ended ones are deleted later.
     assert_eq!(leases(&stack)[1..], [true, true, false]);
     stack.stop().await;
 }
@@ -104,7 +103,7 @@ async fn no_sample_is_missing_when_a_scraper_leaves_or_joins() {
     stack.join_scraper().await;
     nothing_is_missing(&stack, "one has joined", 4).await;
     assert_eq!(leases(&stack), [true, false, true, true]);
-    // Once the overlap is over, each kubelet is asked once in a resolution.
+    // After the overlap each kubelet is scraped once in a resolution.
     let before = requests(&stack);
     nothing_is_missing(&stack, "all is quiet", 4).await;
     let asked: Vec<u64> = requests(&stack)
@@ -127,7 +126,7 @@ async fn scraping_goes_on_without_the_api_and_heals_with_it() {
         .set_api_fault(tributary_sim::ApiFault::Refuse)
         .await;
     nothing_is_missing(&stack, "the API is gone", 3).await;
-    // The worst of both.
+    // This combines both failures.
     stack.kill_scraper(2).await;
     nothing_is_missing(&stack, "and a scraper too", 4).await;
     stack

@@ -1,5 +1,5 @@
-//! A Kubernetes API that says nothing: connections that are dead, requests that
-//! are taken and never answered. Everybody finds out and nobody is restarted.
+//! A silent Kubernetes API: lost connections, and requests that are accepted and never answered. Every component
+//! detects it, and none restarts.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use tributary_sim::{ApiFault, NodeSpec, PodSpec, Usage};
 
 use super::{all_served, steady};
 
-/// All that is watched, by whom the first is.
+/// Everything that is watched.
 const WATCHED: [&str; 5] = ["nodes", "pods", "configmaps", "leases", "endpointslices"];
 
-/// Long enough for a slow machine to be in time, short enough to wait for.
+/// Limits that a slow machine can keep and that a test can wait for.
 const LIMITS: Limits = Limits {
     connect: Duration::from_secs(5),
     request: Duration::from_secs(2),
@@ -27,7 +27,7 @@ async fn started(limits: Limits) -> Stack {
     stack
 }
 
-/// The number of a series that a frontend tells.
+/// The value of a series of a frontend.
 async fn metric(front: &Client, series: &str) -> f64 {
     let metrics = front.ok("/metrics").await.unwrap();
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
@@ -39,13 +39,13 @@ async fn metric(front: &Client, series: &str) -> f64 {
 async fn a_start_while_lists_are_not_answered_ends_in_sync_without_a_restart() {
     let mut stack = Stack::impatient(steady(2, 2), LIMITS).await;
     for plural in WATCHED {
-        // Of both components the first: both watch nodes.
+        // This affects the first watch of both components, because both watch nodes.
         stack.cluster.leave_unanswered(plural, 2);
     }
     stack.join_frontend().await;
     stack.join_scraper().await;
     all_served(&stack, &stack.front(0)).await;
-    // The others have one who asks, and failed twice.
+    // The others are watched by one component, whose watch failed twice.
     for plural in ["nodes", "pods", "leases", "endpointslices"] {
         assert_eq!(stack.cluster.still_to_be_unanswered(plural), 0, "{plural}");
     }
@@ -60,7 +60,7 @@ async fn watches_whose_connections_died_without_a_word_are_begun_again() {
     let front = stack.front(0);
     all_served(&stack, &front).await;
     stack.cluster.silence_watches();
-    // Nobody hears of these.
+    // The watches do not receive these changes.
     stack
         .cluster
         .add_node(NodeSpec::new("another"))
@@ -95,7 +95,7 @@ async fn an_api_that_hangs_fails_readiness_after_a_while_and_stops_nothing() {
     .await;
     let silence = "tributary_watch_silence_seconds{watch=\"nodes\"} ";
     assert!(metric(&front, silence).await >= 6.0);
-    // What is known stays in force.
+    // The known objects stay in force.
     all_served(&stack, &front).await;
     stack.cluster.set_api_fault(ApiFault::None).await;
     eventually(|| async {

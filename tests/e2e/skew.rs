@@ -1,7 +1,7 @@
-//! Publishers of earlier versions are understood: streams that were recorded then.
+//! Frontends understand publishers of earlier versions. The streams were recorded with those versions.
 //!
-//! `cargo run -p tributary-e2e --bin record -- FILE` (in tests/e2e/streams)
-//! makes one. A recording is kept as long as its version is accepted.
+//! `cargo run -p tributary-e2e --bin record -- FILE` (in tests/e2e/streams) makes a recording. It is kept as long as
+//! its version is accepted.
 
 use serde_json::json;
 use tributary_e2e::{
@@ -12,7 +12,7 @@ use tributary_e2e::{
 
 use super::{NODES, PODS, all_served};
 
-/// The recording of each version that is accepted.
+/// The recording of each accepted version.
 const RECORDED: &[(u32, &[u8])] = &[(1, include_bytes!("streams/protocol-1.bin"))];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +20,7 @@ async fn a_recorded_stream_of_every_accepted_version_gives_the_answers_known() {
     for (version, recording) in RECORDED {
         let (stack, socket) = Stack::alone(cluster()).await;
         let front = stack.front(0);
-        // Nothing of what it says counts before its objects are known.
+        // Samples do not count before the objects are listed.
         eventually(|| front.ok(NODES)).await;
         let _stream = replay(&socket, recording).await.unwrap();
         all_served(&stack, &front).await;

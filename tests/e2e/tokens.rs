@@ -1,25 +1,25 @@
-//! What a Rust source consists of, for tests of its names and its texts.
+//! Splits Rust sources into tokens, for tests of names and texts.
 
-/// A piece of source that has words.
+/// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token<'a> {
     /// An identifier or a keyword.
     Name(&'a str),
     /// A string literal, with its quotes.
     Text(&'a str),
-    /// A sign, such as a brace. [`tokens`] leaves it out.
+    /// A sign, such as a brace. [`tokens`] omits it.
     Sign(char),
 }
 
-/// The names and string literals of a source, each with the number of its line. Comments,
-/// characters and lifetimes are left out.
+/// The names and string literals of a source, each with its line number. Comments, characters and lifetimes are
+/// omitted.
 pub(crate) fn tokens(source: &str) -> Vec<(usize, Token<'_>)> {
     let mut found = all_tokens(source);
     found.retain(|(_, token)| !matches!(token, Token::Sign(_)));
     found
 }
 
-/// The names, string literals and signs of a source, likewise.
+/// The names, string literals and signs of a source, each with its line number.
 pub(crate) fn all_tokens(source: &str) -> Vec<(usize, Token<'_>)> {
     let (mut found, mut rest, mut line) = (Vec::new(), source, 1);
     while let Some(first) = rest.chars().next() {
@@ -47,7 +47,7 @@ fn is_part(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
 }
 
-/// How long the string literal is with which `text` begins.
+/// The length of the string literal at the beginning of `text`, if there is one.
 fn string(text: &str) -> Option<usize> {
     let plain = text.trim_start_matches(['b', 'c']);
     if text.len() - plain.len() > 1 {
@@ -71,7 +71,7 @@ fn string(text: &str) -> Option<usize> {
     None
 }
 
-/// How long the comment, character or lifetime is with which `text` begins.
+/// The length of the comment, character or lifetime at the beginning of `text`, if there is one.
 fn skipped(text: &str) -> Option<usize> {
     if text.starts_with("//") {
         return Some(text.find('\n').unwrap_or(text.len()));
@@ -89,8 +89,7 @@ fn skipped(text: &str) -> Option<usize> {
     })
 }
 
-/// The words of a name, in lower case: those of `someName`, `SomeName` and `some_name` are the
-/// same.
+/// The words of a name in lower case. `someName`, `SomeName` and `some_name` have the same words.
 pub(crate) fn words_of(name: &str) -> String {
     let mut words = String::new();
     let mut is_after_lower = false;

@@ -1,9 +1,7 @@
-//! Documents, help, names, logs and metrics keep to docs/GLOSSARY.md: no word that it says not
-//! to use.
+//! Documents, help, names, logs and metrics follow docs/GLOSSARY.md: they have no word from its column "do not use".
 //!
-//! In documents, what stands between backticks, or in a block of code, may have any word: a
-//! name of ours is looked at where it is defined. Decisions tell of what was thought at their
-//! time and are not read.
+//! Text between backticks and blocks of code in documents may have any word, because our names are checked where they
+//! are defined. Decisions describe their time and are not checked.
 
 use crate::{
     references::sources,
@@ -11,8 +9,8 @@ use crate::{
     tokens::{Token, tokens, words_of},
 };
 
-/// What operators read. The help of both binaries is in the pages about flags, which
-/// a test of its own compares with the binaries.
+/// The texts that operators read. The help of both binaries is in the pages about flags, which another test compares
+/// with the binaries.
 const READ: [&str; 19] = [
     "README.md",
     "deploy/README.md",
@@ -35,7 +33,7 @@ const READ: [&str; 19] = [
     "docs/troubles/README.md",
 ];
 
-/// The third column of every table of the glossary.
+/// The words in the third column of every table of the glossary.
 fn not_to_use() -> Vec<String> {
     let text = read("docs/GLOSSARY.md");
     let rows = text.lines().filter(|line| line.starts_with("| "));
@@ -47,7 +45,7 @@ fn not_to_use() -> Vec<String> {
         .collect()
 }
 
-/// Whether a text has a word, or several in a row, whole.
+/// Whether a text contains a word, or several in a row, as whole words.
 fn has(text: &str, wanted: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
     places(text, wanted).any(|(before, after)| {
@@ -103,7 +101,7 @@ fn documents_and_help_have_no_word_that_the_glossary_replaces() {
 /// Names of other crates: collectors of `prometheus_client`.
 const FOREIGN: [&str; 3] = ["Collector", "collector", "register_collector"];
 
-/// The words of a name that the glossary replaces.
+/// The word in a name that the glossary replaces.
 fn replaced<'a>(name: &str, words: &'a [String]) -> Option<&'a String> {
     let parts = words_of(name);
     let is_ours = !FOREIGN.contains(&name);
@@ -141,7 +139,7 @@ fn names_in_code_have_no_word_that_the_glossary_replaces() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// What the binaries are made of.
+/// The directories of the product's sources.
 const PRODUCT: [&str; 6] = [
     "apiserver/src/",
     "cli/src/",
@@ -151,7 +149,7 @@ const PRODUCT: [&str; 6] = [
     "proto/src/",
 ];
 
-/// A source without the module of its tests.
+/// A source without its test module.
 fn without_tests(text: &str) -> &str {
     let end = text.find("#[cfg(test)]\nmod ");
     end.map_or(text, |end| text.split_at(end).0)
