@@ -75,7 +75,7 @@ pub(crate) struct DemoArgs {
 }
 
 impl DemoArgs {
-    /// How many pods there are in all.
+    /// The number of all pods.
     pub(crate) fn pods(&self) -> usize {
         usize::from(self.nodes) * usize::from(self.pods_per_node)
     }

@@ -1,5 +1,4 @@
-//! Who is who: kubeconfigs and certificates beyond those that the simulated
-//! cluster writes by itself.
+//! Kubeconfigs and certificates that the simulated cluster does not write itself.
 
 use std::{
     fs,
@@ -14,16 +13,16 @@ use tributary_sim::{Ca, Cluster, Credential, FRONTEND_NAME, Paths};
 const SCRAPER: &str = "system:serviceaccount:kube-system:tributary-scraper";
 const FRONTEND: &str = "system:serviceaccount:kube-system:tributary-apiserver";
 
-/// Files that say who is who.
+/// The files with credentials.
 #[derive(Debug)]
 pub(crate) struct Credentials {
-    /// What the cluster wrote.
+    /// The files that the cluster wrote.
     pub(crate) paths: Paths,
     /// An administrator's certificate, as in the kubeconfig.
     pub(crate) admin: PairFiles,
-    /// For all scrapers, of their service account.
+    /// The kubeconfig of all scrapers, with a token of their ServiceAccount.
     pub(crate) scraper_kubeconfig: PathBuf,
-    /// For all frontends, of their service account.
+    /// The kubeconfig of all frontends, with a token of their ServiceAccount.
     pub(crate) frontend_kubeconfig: PathBuf,
 }
 
@@ -32,7 +31,7 @@ impl Credentials {
     ///
     /// # Errors
     ///
-    /// One cannot be made or written.
+    /// A file cannot be made or written.
     pub(crate) fn write(cluster: &Cluster) -> anyhow::Result<Self> {
         let paths = cluster.paths().clone();
         let admin = cluster

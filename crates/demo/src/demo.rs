@@ -1,4 +1,4 @@
-//! Everything in the order in which it starts, and what is done while it runs.
+//! Starts everything in order, and handles events while the demo runs.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -38,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// Something cannot be started, or nobody reads what is told.
+/// A process cannot be started, or standard output is closed.
 pub(crate) async fn run(args: DemoArgs) -> anyhow::Result<()> {
     tls::install_provider();
     raise_file_limit();
@@ -94,11 +94,11 @@ async fn simulate(args: &DemoArgs, dir: &Path) -> anyhow::Result<Cluster> {
     Ok(cluster)
 }
 
-/// A large cluster needs several sockets per node; children inherit the limit.
+/// Raises the limit of open files, which children inherit. A large cluster needs several sockets for each node.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If not, a demo of the usual size works all the same.
+    // If this fails, a demo of the usual size still works.
     setrlimit(Resource::Nofile, limit).ok();
 }
 
@@ -112,13 +112,13 @@ struct Demo {
     processes: Processes,
     meters: Meters,
     up: Instant,
-    /// Commands to try; none until the API answers.
+    /// Commands to try. Empty until the API answers.
     asking: Vec<String>,
     ticks: u64,
 }
 
 impl Demo {
-    /// Starts the processes and keeps them alive.
+    /// Starts the processes and restarts those that end.
     async fn live(&mut self, stop: &CancellationToken) -> anyhow::Result<()> {
         self.route()?;
         for index in 0..self.processes.all().len() {
@@ -141,7 +141,7 @@ impl Demo {
                 happened = self.processes.next() => self.step(happened?)?,
                 Some((index, seen)) = looks.recv() => self.see(index, seen)?,
                 _ = tick.tick() => {
-                    // Cancelling it costs nothing but the answer.
+                    // Cancelling a tick loses only its answer.
                     if let Some(done) = stop.run_until_cancelled(self.tick()).await {
                         done?;
                     }
@@ -237,7 +237,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Whether a process does all that it is there for.
+    /// Whether a process does all of its work.
     fn is_complete(&self, seen: &Seen) -> bool {
         seen.ready
             && match &seen.what {
@@ -250,8 +250,7 @@ impl Demo {
         served.nodes == usize::from(self.args.nodes) && served.pods == self.args.pods()
     }
 
-    /// Tells the aggregator which frontends may be asked: those that are
-    /// ready, and scrapers where all are, as the endpoints of a Service.
+    /// Passes the ready frontends to the aggregator, and all frontends to scrapers, as the endpoints of a Service.
     fn route(&self) -> anyhow::Result<()> {
         let frontends = self.processes.of_kind(Kind::Frontend);
         let endpoints = frontends.map(|process| (&process.spec, process.is_ready()));
@@ -277,7 +276,7 @@ impl Demo {
         Ok(())
     }
 
-    /// Whether the API gives everything, to users as we see it from outside.
+    /// Whether the API serves all objects to a user.
     async fn answers(&self) -> bool {
         let seen = |process: &crate::processes::Process| {
             process
@@ -296,7 +295,7 @@ impl Demo {
         ask(&client).await.is_ok_and(|served| self.is_all(&served))
     }
 
-    /// Says that the demo may be used.
+    /// Announces that the demo is ready to be used.
     fn open(&mut self) -> anyhow::Result<()> {
         let kubeconfig = self.directory.kubeconfig();
         self.asking = tries::asking(&kubeconfig, &self.cluster, &self.credentials);
@@ -347,15 +346,14 @@ impl Demo {
         }
     }
 
-    /// Ends the processes, the cluster and the directory, in this order, all of
-    /// them whatever goes wrong.
+    /// Ends the processes, the cluster and the directory, in this order. Goes on after an error.
     async fn end(mut self) -> anyhow::Result<()> {
         let message = self.output.event("stopping");
         let drawn = self.draw();
         self.cluster.set_frontends(Vec::new());
         self.processes.end().await;
         let forgotten = self.directory.write_processes(&[]);
-        // Its sockets close with the process, if not now.
+        // If this takes too long, its sockets close with the process.
         drop(timeout(GRACE, self.cluster.stop()).await);
         self.directory.close()?;
         forgotten?;

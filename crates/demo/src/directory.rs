@@ -1,4 +1,4 @@
-//! The directory that the demo works in.
+//! The directory of the demo.
 
 use std::{
     collections::BTreeMap,
@@ -14,13 +14,13 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tributary_runtime::exit::Misconfigured;
 
-/// How much of a log is looked at for its last line.
+/// How many bytes of a log are read to find its last line.
 const TAIL: u64 = 4096;
 
-/// A process as `processes.json` tells of it.
+/// A process in `processes.json`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Entry<'a> {
-    /// Absent while it does not run.
+    /// `None` while it does not run.
     pub(crate) pid: Option<u32>,
     pub(crate) role: &'static str,
     pub(crate) name: &'a str,
@@ -54,7 +54,7 @@ impl Directory {
     }
 
     fn at(path: PathBuf, temporary: Option<TempDir>) -> io::Result<Self> {
-        // Private keys will be in it.
+        // The directory will contain private keys.
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path.join("logs"))?;
@@ -73,23 +73,22 @@ impl Directory {
         self.path.join("logs").join(format!("{name}.log"))
     }
 
-    /// Opens a process's log to write on: empty for the first start, else at
-    /// its end.
+    /// Opens the log of a process for writing. It is emptied before the first start. Later output is appended.
     pub(crate) fn open_log(&self, name: &str, first: bool) -> io::Result<File> {
         let path = self.log(name);
         if first {
             File::create(&path)?;
         }
-        // All writers append: stdout and stderr share the file.
+        // stdout and stderr share the file, so both must append.
         OpenOptions::new().append(true).open(&path)
     }
 
-    /// The last line of a process's log; empty if there is none.
+    /// The last line of a process's log. Empty if there is none.
     pub(crate) fn last_line(&self, name: &str) -> String {
         tail(&self.log(name)).unwrap_or_default()
     }
 
-    /// Replaces `processes.json` at once, so that a reader never sees half of it.
+    /// Replaces `processes.json` in one step, so that a reader never sees a part of it.
     ///
     /// # Errors
     ///

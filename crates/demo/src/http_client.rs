@@ -1,4 +1,4 @@
-//! A client of one server: a connection, a few requests, closed.
+//! A client of one server. It opens a connection for a few requests and closes it.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,24 +24,24 @@ use tributary_runtime::tls::{PairFiles, certificates, private_key, roots};
 
 /// How long connecting may take, and each answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The list of 5,000 nodes with 250 pods each is no larger.
+/// The longest answer, which is longer than a list of 5,000 nodes with 250 pods each.
 const MAX_BODY: usize = 1 << 30;
 
-/// Where a server is and how it is spoken to. Cheap to clone.
+/// The address of a server, and its TLS. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     address: SocketAddr,
-    /// Without it, in the clear.
+    /// `None`: without TLS.
     tls: Option<TlsConnector>,
 }
 
 impl HttpClient {
-    /// Without TLS.
+    /// A client without TLS.
     pub(crate) fn plain(address: SocketAddr) -> Self {
         Self { address, tls: None }
     }
 
-    /// With TLS.
+    /// A client with TLS.
     pub(crate) fn tls(address: SocketAddr, tls: &TlsConnector) -> Self {
         Self {
             address,
@@ -53,7 +53,7 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// Nobody listens, or the certificates do not fit.
+    /// There is no server, or a certificate is refused.
     pub(crate) async fn open(&self) -> anyhow::Result<Session> {
         timeout(PATIENCE, self.connect())
             .await
@@ -77,7 +77,7 @@ impl HttpClient {
 pub(crate) struct Session {
     address: SocketAddr,
     sender: SendRequest<Empty<Bytes>>,
-    /// Drives the connection; ends with this.
+    /// The task of the connection, which ends when this is dropped.
     _connection: JoinSet<()>,
 }
 
@@ -88,7 +88,7 @@ impl Session {
     {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let mut tasks = JoinSet::new();
-        // What goes wrong is told by the request.
+        // A failure is reported by the request.
         tasks.spawn(async move { drop(connection.await) });
         Ok(Self {
             address,
@@ -97,11 +97,11 @@ impl Session {
         })
     }
 
-    /// Asks for a path, wanting JSON.
+    /// GETs a path as JSON.
     ///
     /// # Errors
     ///
-    /// There is no answer in time.
+    /// The answer is not complete in time.
     pub(crate) async fn get(&mut self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {
         timeout(PATIENCE, self.ask(path))
             .await
@@ -123,7 +123,7 @@ impl Session {
     }
 }
 
-/// TLS that trusts one CA and shows a certificate.
+/// TLS that trusts one CA and has a client certificate.
 ///
 /// # Errors
 ///

@@ -1,9 +1,7 @@
-//! The whole product on one machine, to watch and to break: a simulated
-//! cluster, scrapers and frontends as processes of their own, `kubectl` in
-//! front.
+//! The whole product on one machine, for experiments: a simulated cluster, scrapers and frontends as processes, and a
+//! kubeconfig for `kubectl`.
 //!
-//! [`demo::run`] reads top to bottom in the order in which things start. The
-//! processes are this same binary, started with a hidden subcommand
+//! [`demo::run`] starts things in the order of its source. The processes run this same binary with a hidden subcommand
 //! ([`roles`]).
 
 mod args;

@@ -7,10 +7,10 @@ use std::{
 
 use tributary_runtime::clock::Clock;
 
-/// Events that are kept for the screen.
+/// The most events that are kept for the screen.
 const KEPT: usize = 8;
 
-/// Where everything is told.
+/// The output of the demo.
 #[derive(Debug)]
 pub(crate) struct Output {
     clock: Clock,
@@ -39,11 +39,11 @@ impl Output {
         self.events.iter().cloned().collect()
     }
 
-    /// Tells what has just happened: as a line, or with the next screen.
+    /// Writes an event, as a line or with the next screen.
     ///
     /// # Errors
     ///
-    /// No reader is left.
+    /// Standard output is closed.
     pub(crate) fn event(&mut self, text: &str) -> io::Result<()> {
         let text = format!("{} {text}", self.clock.now().strftime("%H:%M:%SZ"));
         if !self.drawn {
@@ -56,7 +56,7 @@ impl Output {
         Ok(())
     }
 
-    /// A line as it is.
+    /// Writes a line.
     ///
     /// # Errors
     ///
@@ -68,7 +68,7 @@ impl Output {
         out.flush()
     }
 
-    /// Draws over the screen, without the flicker that clearing it would make.
+    /// Draws over the screen. Clearing it first would flicker.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Which processes there are: their names, addresses and flags.
+//! Plans the processes: their names, addresses and flags.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use tributary_sim::{Cluster, Endpoint};
 
 use crate::{args::DemoArgs, credentials::Credentials};
 
-/// What a process is.
+/// The component that a process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Scraper,
@@ -19,7 +19,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// As in `processes.json`.
+    /// The name in `processes.json`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scraper => "scraper",
@@ -36,27 +36,25 @@ impl Kind {
     }
 }
 
-/// Where leases are, and the Service of the frontends: its name is in their
-/// certificates.
+/// The namespace of Leases and of the frontends' Service. The name of the Service is in their certificates.
 const NAMESPACE: &str = "kube-system";
 const SERVICE: &str = "tributary-apiserver";
 
-/// How the Service calls the port of the bus.
+/// The name of the port of the bus in the Service.
 const BUS: &str = "bus";
 
-/// A process to be started, each time with the same flags at the same
-/// addresses.
+/// A process. It has the same flags and addresses at each start.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) kind: Kind,
     pub(crate) name: String,
     pub(crate) flags: Vec<String>,
-    /// Where the demo looks: the API of a frontend, the admin port of a scraper.
+    /// The address that the demo observes: the API of a frontend, or the admin port of a scraper.
     pub(crate) look_at: SocketAddr,
     pub(crate) addresses: BTreeMap<&'static str, SocketAddr>,
 }
 
-/// Scrapers first, then frontends.
+/// Plans scrapers first, then frontends.
 ///
 /// # Errors
 ///
@@ -109,12 +107,12 @@ pub(crate) fn plan(
     Ok(specs)
 }
 
-/// Makes the frontends the endpoints of their Service, ready or not. They are as
-/// pods whose containers are started again: they keep their addresses.
+/// Makes the frontends the endpoints of their Service, ready or not. Like pods whose containers restart, they keep
+/// their addresses.
 ///
 /// # Errors
 ///
-/// The cluster does not take them.
+/// The cluster refuses the endpoints.
 pub(crate) fn publish(cluster: &Cluster, frontends: &[(&Spec, bool)]) -> anyhow::Result<()> {
     let endpoints = frontends.iter().filter_map(|(spec, ready)| {
         let (address, ready) = (*spec.addresses.get(BUS)?, *ready);
@@ -124,7 +122,7 @@ pub(crate) fn publish(cluster: &Cluster, frontends: &[(&Spec, bool)]) -> anyhow:
     Ok(cluster.set_endpoints((NAMESPACE, SERVICE), BUS, &endpoints)?)
 }
 
-/// The flags that all scrapers have, except their certificate.
+/// The flags of all scrapers, except their certificate.
 fn scraper(
     args: &DemoArgs,
     cluster: &Cluster,
@@ -141,7 +139,7 @@ fn scraper(
             paths.kubelet_ca.display()
         ),
         format!("--kubelet-port={}", cluster.kubelet_port()),
-        // The names of the nodes are in no DNS.
+        // DNS does not have the names of the nodes.
         "--kubelet-preferred-address-types=InternalIP".to_owned(),
         format!("--lease-namespace={NAMESPACE}"),
         format!("--frontend=k8s:///{NAMESPACE}/{SERVICE}:{BUS}"),
@@ -151,7 +149,7 @@ fn scraper(
     ]
 }
 
-/// The flags that all frontends have, except their certificate.
+/// The flags of all frontends, except their certificate.
 fn frontend(credentials: &Credentials, pair: &PairFiles) -> Vec<String> {
     let paths = &credentials.paths;
     vec![
@@ -168,18 +166,17 @@ fn frontend(credentials: &Credentials, pair: &PairFiles) -> Vec<String> {
     ]
 }
 
-/// Ports that are free now. Every process has a loopback address of its own,
-/// on which nobody else looks for a port, so that it finds its ports free
-/// again after a restart.
+/// Ports that are free now. Every process has its own loopback address, which no other program uses. So its ports are
+/// free again at a restart.
 struct Ports {
     scrapers: Vec<SocketAddr>,
-    /// API and bus.
+    /// The addresses of API and bus.
     frontends: Vec<(SocketAddr, SocketAddr)>,
 }
 
 impl Ports {
     fn reserve(args: &DemoArgs) -> anyhow::Result<Self> {
-        // Kept until all are chosen, or one would be given twice.
+        // The sockets stay open until all ports are selected, so that none is selected twice.
         let mut stored = Vec::new();
         let mut port = |last: u8| -> anyhow::Result<SocketAddr> {
             let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
@@ -189,7 +186,7 @@ impl Ports {
             stored.push(listener);
             Ok(found)
         };
-        // At most 64 of each, so these do not meet.
+        // There are at most 64 of each, so the addresses differ.
         let frontends = (11..)
             .take(args.frontends.into())
             .map(|last| Ok((port(last)?, port(last)?)))

@@ -1,7 +1,7 @@
-//! The processes: started, minded, started again, ended.
+//! Starts, observes, restarts and ends the processes.
 //!
-//! Each child is owned by the task that waits for it, so whoever sends it a
-//! signal knows that it has not been reaped and its pid not given to another.
+//! The task that waits for a child owns it. So a child that gets a signal from it has not been reaped, and its process
+//! ID belongs to no other process.
 
 use std::{
     io,
@@ -31,48 +31,48 @@ use crate::{
 
 /// How long a process may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(6);
-/// How long a process stays away that ends again and again soon after its start.
+/// The pause before a process restarts that repeatedly ends soon after its start.
 const HASTY_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_HASTY_PAUSE: Duration = Duration::from_secs(15);
-/// Who ends sooner than this is taken to be unable to start.
+/// A process that ends sooner than this is assumed to be unable to start.
 const LIVED: Duration = Duration::from_secs(10);
 
-/// A process and what is known of it.
+/// A process and its state.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) spec: Spec,
-    /// Absent while it does not run.
+    /// `None` while it does not run.
     pub(crate) pid: Option<u32>,
     pub(crate) restarts: u32,
-    /// When it was started the last time.
+    /// The time of its last start.
     pub(crate) started: Instant,
-    /// Whether it was told that this start has led to readiness.
+    /// Whether its readiness after this start was announced.
     pub(crate) arrived: bool,
     pub(crate) seen: Option<Seen>,
-    /// Says to who looks at it that it was started: look at once.
+    /// Notifies the observer of the process that it was started.
     pub(crate) wake: Arc<Notify>,
     /// How often in a row it ended soon after its start.
     hasty: u32,
 }
 
 impl Process {
-    /// Whether it runs and says that it is ready.
+    /// Whether it runs and is ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.pid.is_some() && self.seen.as_ref().is_some_and(|seen| seen.ready)
     }
 }
 
-/// What happens to processes.
+/// An event of a process.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// It ended, nobody had asked for it.
+    /// It ended by itself.
     Ended {
         index: usize,
         status: io::Result<ExitStatus>,
     },
-    /// It has been away long enough.
+    /// Its pause is over.
     Due { index: usize },
-    /// It ended as asked.
+    /// It ended as requested.
     Stopped,
 }
 
@@ -81,18 +81,18 @@ pub(crate) enum Step {
 pub(crate) struct Processes {
     all: Vec<Process>,
     program: PathBuf,
-    /// How long one that has ended stays away.
+    /// The pause before a process that has ended is restarted.
     pause: Duration,
     steps: JoinSet<Step>,
     ending: CancellationToken,
 }
 
 impl Processes {
-    /// Nothing runs yet. What ends by itself stays away for `pause`.
+    /// An empty set without running processes. A process that ends by itself is restarted after `pause`.
     ///
     /// # Errors
     ///
-    /// This program does not know where it is.
+    /// The path of this program is not known.
     pub(crate) fn new(specs: Vec<Spec>, pause: Duration) -> anyhow::Result<Self> {
         let now = Instant::now();
         let process = |spec| Process {
@@ -128,12 +128,11 @@ impl Processes {
 
     /// Starts a process.
     ///
-    /// To be called on the main thread: the kernel kills a child when the
-    /// *thread* that started it ends.
+    /// Must be called on the main thread, because the kernel kills a child when the *thread* that started it ends.
     ///
     /// # Errors
     ///
-    /// It cannot be started.
+    /// The process cannot be started.
     pub(crate) fn start(&mut self, index: usize, directory: &Directory) -> anyhow::Result<()> {
         let Some(process) = self.all.get_mut(index) else {
             return Ok(());
@@ -147,13 +146,13 @@ impl Processes {
             .arg(process.spec.kind.subcommand())
             .arg(format!("--parent={}", std::process::id()))
             .args(&process.spec.flags)
-            // What it does depends on its flags only; and no colours in logs.
+            // The process must depend on its flags only, and logs must have no colours.
             .env_clear()
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C is for the demo, which ends its children itself.
+            // Ctrl-C must reach only the demo, which ends its children itself.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
@@ -167,7 +166,7 @@ impl Processes {
         self.write(directory)
     }
 
-    /// The next thing that happens; never anything while nothing runs.
+    /// The next event. Never resolves while nothing runs.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Step> {
         match self.steps.join_next().await {
             Some(step) => step.context("mind a process"),
@@ -175,7 +174,7 @@ impl Processes {
         }
     }
 
-    /// Notes that a process has ended and says after which pause it will be due.
+    /// Records that a process has ended, and after which pause it is restarted.
     ///
     /// # Errors
     ///
@@ -206,7 +205,7 @@ impl Processes {
         Ok(pause)
     }
 
-    /// Asks every process to end, and makes those that do not.
+    /// Sends SIGTERM to every process, and kills those that do not end.
     pub(crate) async fn end(&mut self) {
         self.ending.cancel();
         while self.steps.join_next().await.is_some() {}
@@ -242,16 +241,16 @@ async fn mind(index: usize, mut child: Child, ending: CancellationToken) -> Step
         status = child.wait() => return Step::Ended { index, status },
         () = ending.cancelled() => {}
     }
-    // An error says that it has ended by itself, which is as good.
+    // An error means that it has already ended.
     drop(send(&child, Signal::TERM));
     if timeout(GRACE, child.wait()).await.is_err() {
-        // An error says that it has ended meanwhile.
+        // An error means that it has ended meanwhile.
         drop(child.kill().await);
     }
     Step::Stopped
 }
 
-/// How a process ended, in words.
+/// How a process ended, as text.
 pub(crate) fn how(status: &io::Result<ExitStatus>) -> String {
     let status = match status {
         Ok(status) => status,

@@ -1,16 +1,16 @@
-//! The child's side: the same code as in the binaries of the product, in a
-//! process that does not outlive the demo.
+//! The processes that the demo starts. They run the same code as the binaries of the product, and do not outlive the
+//! demo.
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use crate::args::Role;
 
-/// Runs what this process was started as.
+/// Runs the component of this process.
 ///
 /// # Errors
 ///
-/// As the product's own `run`.
+/// Those of the component's `run`.
 pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     match role {
         Role::RoleScraper(role) => {
@@ -24,10 +24,10 @@ pub(crate) async fn run(role: Role) -> anyhow::Result<()> {
     }
 }
 
-/// Asks the kernel to kill this process when the demo ends, however it ends.
+/// Makes the kernel kill this process when the demo ends for any reason.
 fn die_with(parent: i32) -> anyhow::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("ask to end with the demo")?;
-    // It may have ended before we asked.
+    // The demo may have ended before this request.
     let alive = getppid() == Pid::from_raw(parent);
     anyhow::ensure!(alive, "the demo (pid {parent}) is gone");
     Ok(())

@@ -1,17 +1,17 @@
-//! What is shown, as text. Pure: everything is an argument.
+//! Renders the state as text. Pure: everything is an argument.
 
 use std::{fmt::Write as _, path::Path, time::Duration};
 
 use crate::watch::ScraperCounts;
 
-/// Everything that the table tells.
+/// The content of the screen.
 #[derive(Debug)]
 pub(crate) struct Frame<'a> {
-    /// How long the demo runs.
+    /// How long the demo has been running.
     pub(crate) up: Duration,
-    /// How often each node is asked.
+    /// The resolution.
     pub(crate) resolution: String,
-    /// How many nodes and pods exist.
+    /// The number of nodes, and of pods.
     pub(crate) nodes: usize,
     pub(crate) pods: usize,
     pub(crate) directory: &'a Path,
@@ -25,17 +25,17 @@ pub(crate) struct Frame<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
     pub(crate) name: String,
-    /// Absent while it does not run.
+    /// `None` while it does not run.
     pub(crate) pid: Option<u32>,
     pub(crate) usage: Option<Usage>,
-    /// Absent for the one that is not restarted.
+    /// `None` for the demo, which is not restarted.
     pub(crate) restarts: Option<u32>,
     pub(crate) state: &'static str,
-    /// What it does of the whole.
+    /// Its observed work.
     pub(crate) view: View,
 }
 
-/// What a process does of the whole, as far as it was seen.
+/// The observed work of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum View {
     Scraper(Option<ScraperCounts>),
@@ -43,28 +43,28 @@ pub(crate) enum View {
     None,
 }
 
-/// What a process uses.
+/// The resources of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Usage {
     pub(crate) resident_bytes: u64,
-    /// Of one core; absent until there are two readings.
+    /// In percent of one core. `None` until there are two readings.
     pub(crate) cpu_percent: Option<f64>,
 }
 
-/// What a frontend has and serves.
+/// The observed state of a frontend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fed {
-    /// Scrapers that feed it.
+    /// The scrapers that send samples to it.
     pub(crate) streams: usize,
-    /// Nodes whose samples are late.
+    /// Overdue nodes.
     pub(crate) overdue: usize,
     pub(crate) nodes: usize,
     pub(crate) pods: usize,
-    /// The age of the newest and the oldest sample in seconds.
+    /// The ages of the newest and of the oldest sample, in seconds.
     pub(crate) age: Option<(i64, i64)>,
 }
 
-/// The whole screen.
+/// Renders the whole screen.
 pub(crate) fn render(frame: &Frame<'_>) -> String {
     let Frame {
         up,
@@ -150,7 +150,7 @@ fn frontends(rows: &[Row], nodes: usize, pods: usize) -> Vec<Vec<String>> {
     lines
 }
 
-/// The columns that all processes have.
+/// The columns of all processes.
 fn header_of(kind: &str, more: &[&str]) -> Vec<String> {
     let all = [kind, "PID", "STATE", "RESTARTS", "MEMORY", "CPU"];
     words(&all).into_iter().chain(words(more)).collect()
@@ -176,7 +176,7 @@ fn or_nothing(usage: Option<Usage>) -> String {
     format!("{}, {cpu:.1} % cpu", mebibytes(usage.resident_bytes))
 }
 
-/// The state in one line.
+/// Renders the state in one line.
 pub(crate) fn line(frame: &Frame<'_>) -> String {
     let mut text = String::from("status:");
     for row in &frame.rows {
@@ -222,7 +222,7 @@ pub(crate) fn line(frame: &Frame<'_>) -> String {
     text
 }
 
-/// Columns two spaces apart, aligned on the left.
+/// A table with left-aligned columns that are two spaces apart.
 fn table(lines: &[Vec<String>]) -> String {
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

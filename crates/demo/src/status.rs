@@ -1,4 +1,4 @@
-//! From what is known of the processes to what is shown.
+//! Converts the state of the processes to the content of the screen.
 
 use std::collections::VecDeque;
 
@@ -12,22 +12,21 @@ use crate::{
     watch::{ScraperCounts, Served, What},
 };
 
-/// Over how many looks CPU is averaged: `/proc` counts hundredths of a second,
-/// which would be whole percents from one second to the next.
+/// The number of readings for the mean of CPU. `/proc` counts hundredths of a second, which are whole percents of one
+/// second.
 const LOOKS: usize = 10;
 
-/// What a process uses, by what `/proc` says from time to time.
+/// The resources of a process, read from `/proc` repeatedly.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Meter {
     pid: Option<u32>,
-    /// When it was looked at, and the CPU seconds it had spent; the oldest
-    /// first, at most [`LOOKS`].
+    /// The times of the readings and the CPU seconds that were used until then, oldest first, at most [`LOOKS`].
     looks: VecDeque<(Instant, f64)>,
     resident_bytes: Option<u64>,
 }
 
 impl Meter {
-    /// Looks at the process, which may be another one than last time.
+    /// Reads the process, which may be another one than before.
     pub(crate) fn look(&mut self, pid: Option<u32>, now: Instant) {
         if self.pid != pid {
             *self = Self {
@@ -44,7 +43,7 @@ impl Meter {
             .extend(found.map(|found| (now, found.cpu_seconds)));
     }
 
-    /// What `pid` uses, if that is whom it looked at.
+    /// The resources of `pid`, if this meter has read that process.
     fn usage(&self, pid: Option<u32>) -> Option<Usage> {
         let resident_bytes = self.resident_bytes.filter(|_| self.pid == pid)?;
         Some(Usage {
@@ -60,7 +59,7 @@ impl Meter {
     }
 }
 
-/// What all processes use: one meter each, and one for the demo itself.
+/// The resources of all processes: one meter for each, and one for the demo.
 #[derive(Debug)]
 pub(crate) struct Meters {
     children: Vec<Meter>,
@@ -75,7 +74,7 @@ impl Meters {
         }
     }
 
-    /// Looks at all of them.
+    /// Reads all processes.
     pub(crate) fn look(&mut self, processes: &Processes, now: Instant) {
         for (meter, process) in self.children.iter_mut().zip(processes.all()) {
             meter.look(process.pid, now);
@@ -83,8 +82,7 @@ impl Meters {
         self.own.look(Some(std::process::id()), now);
     }
 
-    /// A row for each process, as of second `now` of the Unix epoch, and one
-    /// for the demo itself, which simulates `nodes`.
+    /// A row for each process, at second `now` of the Unix epoch, and one for the demo, which simulates `nodes`.
     pub(crate) fn rows(&self, processes: &Processes, nodes: usize, now: i64) -> Vec<Row> {
         let children = processes.all().iter().zip(&self.children);
         let mut rows: Vec<Row> = children
@@ -136,14 +134,13 @@ fn row(process: &Process, usage: Option<Usage>, now: i64) -> Row {
     }
 }
 
-/// How many seconds old the newest and the oldest sample are.
+/// The ages of the newest and of the oldest sample, in seconds.
 fn ages(served: &Served, now: i64) -> Option<(i64, i64)> {
     let age = |at: jiff::Timestamp| now.saturating_sub(at.as_second()).max(0);
     served.samples.map(|(new, old)| (age(new), age(old)))
 }
 
-/// What is worth a line when a scraper's share has become another. Shares that
-/// it gives up little by little are not.
+/// The line about a change of a scraper's nodes. `None` if there is none, or if the scraper gives up nodes gradually.
 pub(crate) fn changed(before: &ScraperCounts, now: &ScraperCounts) -> Option<String> {
     let mut parts = Vec::new();
     if before.members != now.members {

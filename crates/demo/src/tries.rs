@@ -1,4 +1,4 @@
-//! Commands for whoever looks at the demo.
+//! Commands that a user of the demo may try.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::{
     processes::{Process, Processes},
 };
 
-/// Commands that ask the API, for a terminal of one's own.
+/// Commands that query the API, for another terminal.
 pub(crate) fn asking(
     kubeconfig: &Path,
     cluster: &Cluster,
@@ -43,7 +43,7 @@ pub(crate) fn asking(
     .into()
 }
 
-/// Commands that break something; their pids change.
+/// Commands that cause a failure. Their process IDs change.
 pub(crate) fn breaking(processes: &Processes) -> Vec<String> {
     let kill = |process: &Process| {
         let pid = process.pid?;

@@ -1,4 +1,4 @@
-//! Looking at the processes from outside, as their users and probes do.
+//! Observes the processes from outside, like their users and probes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,49 +19,48 @@ use crate::{
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
 
-/// How often one that is ready is looked at.
+/// How often a ready process is observed.
 const CALM: Duration = Duration::from_secs(1);
-/// How often one that is not ready yet is looked at, to see when it is.
+/// How often a process that is not ready is observed.
 const EAGER: Duration = Duration::from_millis(100);
-/// The part of the time that looking may take, so that a large demo measures
-/// the product and not the demo: one in this many.
+/// The observer may use one part in this many of the time, so that a large demo measures the product and not the demo.
 const SHARE: u32 = 10;
 
-/// What was seen of a process.
+/// The observed state of a process.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Seen {
-    /// What `/readyz` says.
+    /// The result of `/readyz`.
     pub(crate) ready: bool,
     pub(crate) what: What,
 }
 
-/// What depends on the kind.
+/// The part that depends on the component.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum What {
     Scraper(ScraperCounts),
     Frontend {
         /// Scrapers that send samples.
         streams: usize,
-        /// Nodes of which it has said that their samples are late.
+        /// Nodes that it has reported as overdue.
         overdue: usize,
         served: Served,
     },
 }
 
-/// What a scraper does of the whole.
+/// The observed work of a scraper.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ScraperCounts {
-    /// Scrapers that it knows of, itself included.
+    /// The members that it knows, including itself.
     pub(crate) members: usize,
     /// Nodes that it owns.
     pub(crate) owned: usize,
-    /// Nodes for which it is the next.
+    /// Nodes for which it stands by.
     pub(crate) standby: usize,
-    /// Nodes of others that it asks because nobody else delivers them.
+    /// Nodes that it rescues.
     pub(crate) rescued: usize,
-    /// Nodes that it has lost and goes on asking for a while.
+    /// Nodes of which it is the former owner.
     pub(crate) leaving: usize,
-    /// Frontends that take its samples.
+    /// The frontends that accept its samples.
     pub(crate) frontends: usize,
 }
 
@@ -84,17 +83,17 @@ impl ScraperCounts {
     }
 }
 
-/// What the API gives.
+/// What the API serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Served {
     pub(crate) nodes: usize,
     pub(crate) pods: usize,
-    /// The dates of the newest and the oldest sample.
+    /// The times of the newest and of the oldest sample.
     pub(crate) samples: Option<(Timestamp, Timestamp)>,
 }
 
-/// Looks at process `index` again and again, at once when woken, and tells what
-/// it saw: nothing when it does not answer. Ends when nobody listens.
+/// Observes process `index` repeatedly, and at once when woken. Sends the state, or `None` if the process does not
+/// answer. Ends when the receiver is dropped.
 pub(crate) async fn follow(
     index: usize,
     kind: Kind,
@@ -112,7 +111,7 @@ pub(crate) async fn follow(
         if tell.send((index, seen)).await.is_err() {
             return;
         }
-        // Over time or woken: either way it is time to look.
+        // The process is observed after the pause, or when woken.
         timeout(pause, wake.notified()).await.ok();
     }
 }
@@ -136,7 +135,7 @@ async fn look(kind: Kind, client: &HttpClient) -> anyhow::Result<Seen> {
     })
 }
 
-/// What a user of the API at this address is given.
+/// What the API at this address serves to a user.
 ///
 /// # Errors
 ///
@@ -173,7 +172,7 @@ async fn list(session: &mut Session, path: &str) -> anyhow::Result<Vec<Item>> {
     Ok(list.items)
 }
 
-/// A gauge in a page of metrics, named with its labels; 0 if it is not there.
+/// The value of a gauge on a page of metrics, named with its labels. 0 if it is missing.
 fn gauge(page: &str, name: &str) -> usize {
     let values = page.lines().filter_map(|line| line.split_once(' '));
     let mut values = values.filter(|(found, _)| *found == name);

@@ -1,5 +1,4 @@
-//! The real demo, in its plain form: processes that come back when they are
-//! killed, and nothing left behind.
+//! The real demo with plain output: killed processes are restarted, and nothing is left behind.
 
 #[cfg(test)]
 mod real {
@@ -18,13 +17,13 @@ mod real {
         time::timeout,
     };
 
-    /// Far more than anything takes; a test that gets there has failed.
+    /// Much longer than any step takes.
     const PATIENCE: Duration = Duration::from_secs(90);
 
     /// How often the demo scrapes each node, in seconds.
     const RESOLUTION: f64 = 10.0;
 
-    /// A demo of 3 nodes with 2 pods each, whose temporary directory is in ours.
+    /// A demo of 3 nodes with 2 pods each. Its temporary directory is inside ours.
     struct Demo {
         child: Child,
         lines: Lines<BufReader<ChildStdout>>,
@@ -49,7 +48,7 @@ mod real {
             }
         }
 
-        /// What follows `mark` in the first line that has it.
+        /// The text after `mark` in the first line that contains it.
         async fn line_with(&mut self, mark: &str) -> String {
             let found = async {
                 while let Some(line) = self.lines.next_line().await.unwrap() {
@@ -139,7 +138,7 @@ mod real {
         assert_ne!(pid, victim);
         let frontend = ("frontend-0".to_owned(), "frontend".to_owned(), Some(pid), 1);
         assert_eq!(processes(directory)[3], frontend);
-        // Ready is full: of three nodes each counts for more than a tenth.
+        // A ready frontend serves all three nodes, because each is more than a tenth of them.
         let took = demo.line_with("frontend-0 is ready ").await;
         println!("killed with -9, a frontend is full again {took}");
         let seconds = took.strip_suffix(" s after its start").unwrap();
@@ -174,7 +173,7 @@ mod real {
 
         demo.end(Signal::KILL).await;
         for child in &children {
-            // A pidfd is readable once its process has ended.
+            // A pidfd becomes readable when its process has ended.
             drop(timeout(PATIENCE, child.readable()).await.unwrap().unwrap());
         }
     }
