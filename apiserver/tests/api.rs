@@ -42,3 +42,6 @@ mod requests;
 #[cfg(test)]
 #[path = "api/selection.rs"]
 mod selection;
+#[cfg(test)]
+#[path = "api/usages.rs"]
+mod usages;

@@ -10,6 +10,7 @@ mod remedy;
 mod schema;
 pub(super) mod scrapers;
 mod table;
+pub(super) mod usages;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,7 +4,13 @@
 //! [`resources`]. A kind is one file with its [`Resource`] and its [`Kind`], and a line here.
 
 use super::{
-    fleet::{FLEET, frontends::MetricsFrontend, nodescrapes::NodeScrape, scrapers::Scraper},
+    fleet::{
+        FLEET,
+        frontends::MetricsFrontend,
+        nodescrapes::NodeScrape,
+        scrapers::Scraper,
+        usages::{NodeUsage, PodUsage},
+    },
     handlers,
     kind::Kind,
     nodes::NodeMetrics,
@@ -45,6 +51,8 @@ pub(crate) static GROUPS: [Group; 2] = [
             Registered::of::<NodeScrape>(),
             Registered::of::<Scraper>(),
             Registered::of::<MetricsFrontend>(),
+            Registered::of::<NodeUsage>(),
+            Registered::of::<PodUsage>(),
         ],
     },
 ];

@@ -5,7 +5,9 @@ use axum::{
     extract::Request,
     http::{
         HeaderName, HeaderValue, Method, StatusCode,
-        header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, USER_AGENT},
+        header::{
+            ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, SERVER, USER_AGENT,
+        },
     },
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -75,6 +77,8 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
         .entry(CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-cache, private"));
     headers.insert(AUDIT_ID, audit_id);
+    // kube-apiserver passes it on: by it a client sees which server is behind an APIService.
+    headers.insert(SERVER, HeaderValue::from_static("tributary"));
     response
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 /// `spec.nodeName`: the node to which the pod is bound. If that is not known, the first node that reported the pod
 /// (docs/parity.md#selection).
-const NODE_NAME: &str = "spec.nodeName";
+pub(super) const NODE_NAME: &str = "spec.nodeName";
 
 /// The resource.
 pub(crate) static PODS: Resource = Resource {

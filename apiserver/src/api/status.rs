@@ -70,6 +70,29 @@ pub(crate) enum Refusal {
     NotSynced(&'static Resource),
 }
 
+impl Refusal {
+    /// The same of another resource with the same objects.
+    pub(crate) fn about(self, other: &'static Resource) -> Self {
+        match self {
+            Self::NoObject(_, name) => Self::NoObject(other, name),
+            Self::NoMetrics { name, why, by, .. } => Self::NoMetrics {
+                resource: other,
+                name,
+                why,
+                by,
+            },
+            Self::NotSynced(_) => Self::NotSynced(other),
+            Self::NoSuchPath
+            | Self::Method
+            | Self::Watch(_)
+            | Self::BadRequest(_)
+            | Self::Invalid(_)
+            | Self::NotAcceptable(_)
+            | Self::Expired => self,
+        }
+    }
+}
+
 /// Why there are no metrics. A caller that may read a pod's metrics is not always an operator. So the text has no
 /// addresses of nodes and no names of scrapers (docs/decisions/0022-reviews-are-bounded-and-fair.md).
 fn reason(resource: &Resource, why: &NoMetrics, by: Option<&(NodeName, Scrapers)>) -> String {

@@ -113,7 +113,11 @@ fn aggregated(version: &str) -> String {
             name, kind, name
         )
     });
-    let fleet = fleet.join(",");
+    let usages = concat!(
+        r#"{"resource":"nodeusages","responseKind":{"group":"","version":"","kind":"NodeUsage"},"scope":"Cluster","singularResource":"nodeusage","verbs":["get","list"]},"#,
+        r#"{"resource":"podusages","responseKind":{"group":"","version":"","kind":"PodUsage"},"scope":"Namespaced","singularResource":"podusage","verbs":["get","list"]}"#,
+    );
+    let fleet = [&fleet[..], &[usages.to_owned()]].concat().join(",");
     format!(
         concat!(
             r#"{{"kind":"APIGroupDiscoveryList","apiVersion":"apidiscovery.k8s.io/{version}","metadata":{{}},"#,
