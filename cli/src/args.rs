@@ -7,7 +7,7 @@ use clap::{
     builder::FalseyValueParser,
 };
 
-/// Shows what Tributary does in a cluster, and what is wrong. Changes nothing.
+/// Shows what Tributary does in a cluster, and what is wrong. Changes nothing, except `switch`.
 ///
 /// Exit code: 0 healthy, 1 findings, 2 cannot tell.
 #[derive(Debug, Parser)]
@@ -82,6 +82,20 @@ pub enum Action {
     /// not checked.
     Doctor,
 
+    /// Asks Tributary and the server behind metrics.k8s.io side by side for a minute, before a change-over. Changes nothing.
+    ///
+    /// Says how many of the nodes and pods of the other server Tributary serves, which it lacks and why, and whose usage
+    /// differs widely. With fewer than 95 % of the nodes or pods the exit code is 1. Tributary is asked through
+    /// kube-apiserver for nodeusages and podusages of fleet.tributary.dev.
+    Compare(CompareArgs),
+
+    /// Leads metrics.k8s.io from another server to Tributary, and back: `to`, `back` or `status`.
+    Switch {
+        /// What.
+        #[command(subcommand)]
+        what: Switch,
+    },
+
     /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.
     Explain {
         /// What.
@@ -141,6 +155,102 @@ pub struct StatusArgs {
     /// How often it looks again with `--watch`.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
     pub interval: Duration,
+}
+
+/// Flags of `compare`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct CompareArgs {
+    /// How long both servers are asked.
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub length: Duration,
+
+    /// How often.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub every: Duration,
+}
+
+/// Which way to change over.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Switch {
+    /// Compares both servers, leads v1beta1 and v1 to Tributary, asks for a minute, and goes back by itself if something is
+    /// not as it should be.
+    ///
+    /// Each APIService changes in one write, with the CA, so no request fails. What was there is kept in the annotation
+    /// tributary.dev/before. Refused are: a Tributary that serves less than 95 % of the nodes or pods of the other server,
+    /// and an APIService that something else writes (Helm, Argo CD, Flux, an add-on manager, k3s, a platform); what to do
+    /// first is said. Ctrl-C goes back.
+    ///
+    /// Exit code: 0 changed over; 1 refused or gone back, and the cluster is as before; 2 it is not known, and the last
+    /// line says what to do.
+    To(ToArgs),
+
+    /// Goes back to what was there before.
+    ///
+    /// v1 stays with Tributary if no server served it before, because clients that have discovered it would find nothing.
+    ///
+    /// Exit code: 0 gone back, and the other server answers; 1 refused, nothing to go back to, or the other server does
+    /// not answer; 2 it is not known.
+    Back(BackArgs),
+
+    /// Says where v1beta1 and v1 lead, which server answers, what `switch back` restores, and what else writes them.
+    ///
+    /// Exit code: 0 each version is answered by the server to which it leads; 1 one is not; 2 it is not known.
+    Status,
+}
+
+/// Flags of `switch to`.
+#[derive(Clone, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
+pub struct ToArgs {
+    /// How both servers are compared first.
+    #[command(flatten)]
+    pub compare: CompareArgs,
+
+    /// Changes over without a comparison. Tributary must still serve 95 % of the nodes right after the change.
+    #[arg(long)]
+    pub skip_compare: bool,
+
+    /// Leads only v1 to Tributary, where v1beta1 belongs to the platform, as on GKE and AKS.
+    #[arg(long)]
+    pub only_v1: bool,
+
+    /// Goes on although something else writes the APIService. It may write it back at any time.
+    #[arg(long)]
+    pub ignore_owner: bool,
+
+    /// How long Tributary is asked after the change, before it is kept.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    pub watch_for: Duration,
+
+    /// The Service of Tributary, with its port if that is not 443. Without it: the one behind
+    /// v1alpha1.fleet.tributary.dev. With it the CA is read from the Secrets SERVICE-serving and SERVICE-tls, and the
+    /// ConfigMap SERVICE-ca.
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    pub service: Option<String>,
+
+    /// Compares, and says what would be changed. Changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Flags of `switch back`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BackArgs {
+    /// Deletes v1 if no server served it before. Needed before Tributary is uninstalled.
+    #[arg(long)]
+    pub drop_v1: bool,
+
+    /// Goes back although no pod behind the Service of before is ready.
+    #[arg(long)]
+    pub ignore_endpoints: bool,
+
+    /// How long the server of before may take to answer.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub watch_for: Duration,
+
+    /// Says what would be changed. Changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// For which program a completion is.

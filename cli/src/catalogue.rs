@@ -92,9 +92,9 @@ troubles! {
     TRB003 AnotherServer Error {
         "another server answers for metrics.k8s.io, although Tributary is installed"
         matters "kubectl and autoscalers use the metrics of the other server. Whatever Tributary does has no effect on them."
-        remedy "If you have not switched yet, go on with docs/MIGRATING.md. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): its labels and annotations name it, and the same page says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
+        remedy "If you have not switched yet, go on with docs/MIGRATING.md. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): kubectl tributary switch status names it, and the same page says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
         run "kubectl get apiservice {apiservice} -o yaml"
-        run "deploy/switch to {namespace} {service}"
+        run "kubectl tributary switch to"
     }
     TRB004 ServiceMissing Error {
         "the Service to which the APIService leads does not exist"

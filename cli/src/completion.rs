@@ -101,7 +101,8 @@ mod tests {
 
     #[test]
     fn commands_flags_and_values_are_suggested() {
-        assert_eq!(of(&["comp"]), ["completion"]);
+        assert_eq!(of(&["comp"]), ["compare", "completion"]);
+        assert_eq!(of(&["switch", "st"]), ["status"]);
         assert_eq!(of(&["completion", "b"]), ["bash"]);
         assert_eq!(of(&["completion", "--con"]), ["--context"]);
         assert_eq!(of(&["completion", "--output", ""]), ["text", "json"]);
@@ -112,7 +113,7 @@ mod tests {
     #[test]
     fn kubectl_is_asked_not_to_suggest_files() {
         let mut out = Vec::new();
-        suggest(&["comp".to_owned()], &mut out).unwrap();
+        suggest(&["compl".to_owned()], &mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "completion\n:4\n");
     }
 

@@ -56,6 +56,9 @@ pub enum Failure {
     /// 503: the aggregator has no server to ask.
     #[error("{0}")]
     Unavailable(String),
+    /// 409: another writer was first.
+    #[error("{0}")]
+    Conflict(String),
     /// Anything else: no connection, no time, another status, not what was expected.
     #[error("{0}")]
     Failed(String),
@@ -68,6 +71,35 @@ pub struct Dated<T> {
     pub read: T,
     /// By the server's clock. `None` if it does not say.
     pub date: Option<Timestamp>,
+}
+
+/// The header that names the server of an answer. kube-apiserver passes it on from the servers behind it.
+const TRIBUTARY: &[u8] = b"tributary";
+
+/// A list, and what is known of its answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed<T> {
+    /// The items of all pages.
+    pub items: Vec<T>,
+    /// Whether every page is from Tributary.
+    pub from_tributary: bool,
+    /// When the last page was sent, by the server's clock.
+    date: Option<Timestamp>,
+}
+
+/// An answer with its headers, as far as they are read.
+struct Answer<T> {
+    read: T,
+    date: Option<Timestamp>,
+    from_tributary: bool,
+}
+
+/// The same before its body is read.
+struct Raw {
+    status: StatusCode,
+    date: Option<Timestamp>,
+    from_tributary: bool,
+    body: Vec<u8>,
 }
 
 /// A page of a list.
@@ -116,6 +148,16 @@ impl KubeApi {
         })
     }
 
+    /// The same with requests that take no longer than `limit`.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        let limit = self.limit.min(limit);
+        Self {
+            limit,
+            ..self.clone()
+        }
+    }
+
     /// An object, or any other document.
     ///
     /// # Errors
@@ -143,19 +185,38 @@ impl KubeApi {
         &self,
         path: &str,
     ) -> Result<Dated<Vec<T>>, Failure> {
-        let (mut read, mut token) = (Vec::new(), String::new());
+        let Listed { items, date, .. } = self.listed(path, PAGE).await?;
+        Ok(Dated { read: items, date })
+    }
+
+    /// The same with pages of this many objects, and with whether it is from Tributary.
+    ///
+    /// # Errors
+    ///
+    /// A page cannot be read.
+    pub async fn listed<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        page: usize,
+    ) -> Result<Listed<T>, Failure> {
+        let (mut read, mut token, mut all) = (Vec::new(), String::new(), true);
         for _ in 0..PAGES {
             let joint = if path.contains('?') { '&' } else { '?' };
-            let mut next = format!("{path}{joint}limit={PAGE}");
+            let mut next = format!("{path}{joint}limit={page}");
             if !token.is_empty() {
                 next.push_str("&continue=");
                 next.push_str(&token);
             }
-            let Dated { read: page, date } = self.send(Request::get(next), Vec::new()).await?;
-            let Page { metadata, items } = page;
+            let answer = self.send(Request::get(next), Vec::new()).await?;
+            let Page { metadata, items } = answer.read;
             read.extend(items);
+            all &= answer.from_tributary;
             if metadata.token.is_empty() {
-                return Ok(Dated { read, date });
+                return Ok(Listed {
+                    items: read,
+                    from_tributary: all,
+                    date: answer.date,
+                });
             }
             token = encoded(&metadata.token);
         }
@@ -168,43 +229,74 @@ impl KubeApi {
     ///
     /// There is no answer.
     pub async fn review(&self, path: &str, review: &Value) -> Result<Value, Failure> {
-        let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-        Ok(self
-            .send(request, review.to_string().into_bytes())
-            .await?
-            .read)
+        self.write(Request::post(path), review).await
+    }
+
+    /// Creates an object, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// It exists already, which is a conflict, or cannot be created.
+    pub async fn create(&self, path: &str, object: &Value) -> Result<Value, Failure> {
+        self.write(Request::post(path), object).await
+    }
+
+    /// Replaces an object, and returns it. Its `resourceVersion` is that of what it replaces.
+    ///
+    /// # Errors
+    ///
+    /// It was changed meanwhile, which is a conflict, or cannot be written.
+    pub async fn replace(&self, path: &str, object: &Value) -> Result<Value, Failure> {
+        self.write(Request::put(path), object).await
+    }
+
+    /// Deletes an object with these `DeleteOptions`.
+    ///
+    /// # Errors
+    ///
+    /// It was changed meanwhile, which is a conflict, or cannot be deleted.
+    pub async fn delete(&self, path: &str, options: &Value) -> Result<Value, Failure> {
+        self.write(Request::delete(path), options).await
+    }
+
+    async fn write(&self, request: http::request::Builder, body: &Value) -> Result<Value, Failure> {
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let body = body.to_string().into_bytes();
+        Ok(self.send(request, body).await?.read)
     }
 
     async fn send<T: DeserializeOwned>(
         &self,
         request: http::request::Builder,
         body: Vec<u8>,
-    ) -> Result<Dated<T>, Failure> {
+    ) -> Result<Answer<T>, Failure> {
         let request = request.header(header::ACCEPT, "application/json");
         let request = request.body(Body::from(body)).map_err(failed)?;
         let path = request.uri().path().to_owned();
         let answer = timeout(self.limit, self.exchange(request)).await;
         let limit = self.limit;
-        let (status, date, body) =
+        let answer =
             answer.map_err(|_| Failure::Failed(format!("no answer for {path} in {limit:?}")))??;
-        if !status.is_success() {
-            return Err(refusal(status, &path, &body));
+        if !answer.status.is_success() {
+            return Err(refusal(answer.status, &path, &answer.body));
         }
-        let read: Value = serde_json::from_slice(&body).map_err(failed)?;
+        let read: Value = serde_json::from_slice(&answer.body).map_err(failed)?;
         let read = serde_json::from_value(without_nulls(read));
         let unreadable = |error| Failure::Failed(format!("failed to read {path}: {error}"));
-        let read = read.map_err(unreadable)?;
-        Ok(Dated { read, date })
+        Ok(Answer {
+            read: read.map_err(unreadable)?,
+            date: answer.date,
+            from_tributary: answer.from_tributary,
+        })
     }
 
-    async fn exchange(
-        &self,
-        request: Request<Body>,
-    ) -> Result<(StatusCode, Option<Timestamp>, Vec<u8>), Failure> {
+    async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
         let answer = self.client.send(request).await.map_err(unreachable_api)?;
         let (head, mut body) = answer.into_parts();
         let date = head.headers.get(header::DATE);
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
+        let server = head.headers.get(header::SERVER);
+        let from_tributary = server.is_some_and(|server| server.as_bytes() == TRIBUTARY);
         let mut read = Vec::new();
         while let Some(frame) = body.frame().await {
             if let Ok(chunk) = frame.map_err(unreachable_api)?.into_data() {
@@ -216,7 +308,12 @@ impl KubeApi {
                 read.extend_from_slice(&chunk);
             }
         }
-        Ok((head.status, date.map(|date| date.timestamp()), read))
+        Ok(Raw {
+            status: head.status,
+            date: date.map(|date| date.timestamp()),
+            from_tributary,
+            body: read,
+        })
     }
 }
 
@@ -242,6 +339,7 @@ fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
         StatusCode::NOT_FOUND => Failure::NotFound(text),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(text),
         StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable(text),
+        StatusCode::CONFLICT => Failure::Conflict(text),
         _ => Failure::Failed(text),
     }
 }

@@ -1,10 +1,11 @@
 //! `kubectl tributary`: what is wrong, who scrapes what, and why.
 //!
 //! A client of `fleet.tributary.dev`, of `metrics.k8s.io` and of the Kubernetes API, with the permissions of the caller. It
-//! shares no code with scrapers and frontends, and it changes nothing.
+//! shares no code with scrapers and frontends, and it changes nothing, except [`switch`].
 //!
 //! - [`api_services`]: how the API groups are registered
 //! - [`args`]: flags and commands
+//! - [`compare`]: two servers side by side, before a change-over
 //! - [`explain`]: one node, pod, autoscaler or trouble
 //! - [`kube_api`]: requests, each with a limit of time and of bytes
 //! - [`fleet`]: the objects of `fleet.tributary.dev`
@@ -13,28 +14,36 @@
 //! - [`completion`]: for shells and for kubectl
 //! - [`doctor`]: looks for every known trouble
 //! - [`status`]: one screen about the whole fleet
+//! - [`switch`]: from another server to Tributary, and back
+//! - [`usages`]: lists of what nodes and pods use
 
 pub mod api_services;
 pub mod args;
 pub mod catalogue;
+pub mod compare;
 pub mod completion;
 pub mod doctor;
 pub mod explain;
 pub mod fleet;
 pub mod kube_api;
 pub mod printed;
+mod quantity;
 pub mod status;
+pub mod switch;
+pub mod usages;
 
 use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitCode};
 
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Action, Args, Common, Output, What},
+    args::{Action, Args, Common, CompareArgs, Output, Switch, What},
+    compare::{Pace, Servers},
     doctor::{Facts, Report},
     kube_api::KubeApi,
     printed::{Outcome, Paint},
     status::Style,
+    switch::{Back, Log, Standing, To},
 };
 
 /// Runs the command that these words are, and returns what to exit with.
@@ -88,6 +97,8 @@ async fn act(args: Args) -> anyhow::Result<Outcome> {
             return status::once(&api, style, &mut out).await;
         }
         Action::Explain { what } => return Box::pin(explain_one(what, &common, &mut out)).await,
+        Action::Compare(wanted) => return Box::pin(compare_both(wanted, &common, &mut out)).await,
+        Action::Switch { what } => return Box::pin(change_over(what, &common, &mut out)).await,
         Action::Doctor => return Box::pin(diagnose(&common, &mut out)).await,
         Action::Completion { shell } => completion::script(shell, &mut out)?,
         Action::Complete { words } => completion::suggest(&words, &mut out)?,
@@ -122,6 +133,89 @@ async fn diagnose(common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outco
         Output::Json => format!("{}\n", serde_json::json!(report)),
     };
     out.write_all(text.as_bytes())?;
+    Ok(report.outcome)
+}
+
+async fn compare_both(
+    wanted: CompareArgs,
+    common: &Common,
+    out: &mut io::Stdout,
+) -> anyhow::Result<Outcome> {
+    let api = KubeApi::connect(common).await?;
+    let servers = Servers::of(&compare::registrations(&api).await?);
+    let servers = servers.map_err(anyhow::Error::msg)?;
+    let mut say = progress(common.output);
+    let comparison = compare::compare(&api, servers, pace(wanted), &mut say).await;
+    let text = match common.output {
+        Output::Text => compare::text(&comparison, Paint::of(out, common.no_color)),
+        Output::Json => format!("{}\n", serde_json::json!(comparison)),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(comparison.outcome)
+}
+
+/// Writes what is done, line by line, if people read it. That the reader has gone does not end what is done.
+fn progress(output: Output) -> impl FnMut(&str) + Send {
+    let mut out = io::stdout();
+    move |line: &str| {
+        if output == Output::Text {
+            drop(writeln!(out, "{line}").and_then(|()| out.flush()));
+        }
+    }
+}
+
+fn pace(wanted: CompareArgs) -> Pace {
+    Pace {
+        length: wanted.length,
+        every: wanted.every,
+    }
+}
+
+async fn change_over(
+    what: Switch,
+    common: &Common,
+    out: &mut io::Stdout,
+) -> anyhow::Result<Outcome> {
+    let api = KubeApi::connect(common).await?;
+    let mut say = progress(common.output);
+    let mut log = Log::new(&mut say);
+    let report = match what {
+        Switch::To(wanted) => {
+            let compare = (!wanted.skip_compare).then(|| pace(wanted.compare));
+            let wanted = To {
+                compare,
+                only_v1: wanted.only_v1,
+                ignore_owner: wanted.ignore_owner,
+                dry_run: wanted.dry_run,
+                watch_for: wanted.watch_for,
+                service: wanted.service,
+            };
+            let stop = std::pin::pin!(switch::interrupts()?);
+            switch::to(&api, &wanted, &mut log, stop).await
+        }
+        Switch::Back(wanted) => {
+            let wanted = Back {
+                drop_v1: wanted.drop_v1,
+                ignore_endpoints: wanted.ignore_endpoints,
+                dry_run: wanted.dry_run,
+                watch_for: wanted.watch_for,
+            };
+            switch::back(&api, &wanted, &mut log).await
+        }
+        Switch::Status => {
+            let standing = Standing::read(&api).await?;
+            let text = match common.output {
+                Output::Text => switch::text(&standing, Paint::of(out, common.no_color)),
+                Output::Json => format!("{}\n", serde_json::json!(standing)),
+            };
+            out.write_all(text.as_bytes())?;
+            return Ok(standing.outcome);
+        }
+    };
+    if common.output == Output::Json {
+        // The exit code counts, also if the reader has gone.
+        drop(writeln!(out, "{}", serde_json::json!(report)));
+    }
     Ok(report.outcome)
 }
 

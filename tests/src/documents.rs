@@ -51,11 +51,23 @@ fn commands(command: &Command) -> String {
     text.extend(flags(command).map(entry));
     let shown = command.get_subcommands().filter(|it| !it.is_hide_set());
     for command in shown {
-        let about = command.get_long_about().or_else(|| command.get_about());
-        let about = about.map(ToString::to_string).unwrap_or_default();
-        text.extend(["\n## ", command.get_name(), "\n\n", &about, "\n"]);
-        text.extend(flags(command).map(entry));
+        text.push_str(&section(command.get_name(), command));
+        // Those that have nothing of their own are in the text of the command.
+        let more = command.get_subcommands();
+        for more in more.filter(|more| flags(more).next().is_some()) {
+            let name = format!("{} {}", command.get_name(), more.get_name());
+            text.push_str(&section(&name, more));
+        }
     }
+    text
+}
+
+/// A command with its flags.
+fn section(name: &str, command: &Command) -> String {
+    let about = command.get_long_about().or_else(|| command.get_about());
+    let about = about.map(ToString::to_string).unwrap_or_default();
+    let mut text = format!("\n## {name}\n\n{about}\n");
+    text.extend(flags(command).map(entry));
     text
 }
 

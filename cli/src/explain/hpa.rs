@@ -1,7 +1,6 @@
 //! An autoscaler: what it computes from the metrics of now, and what it would do.
 
 pub mod limits;
-mod quantity;
 mod read;
 pub mod replay;
 

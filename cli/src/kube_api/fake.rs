@@ -1,8 +1,14 @@
 //! An API that answers from a table.
 
-use std::{collections::BTreeMap, future::ready, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::{pending, ready},
+    sync::Arc,
+    time::Duration,
+};
 
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header};
+use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -43,7 +49,7 @@ impl Fake {
             let path = request.uri().to_string();
             fake.asked.lock().push(path.clone());
             let path = path.replace("?limit=500&", "?").replace("&limit=500", "");
-            let path = path.replace("?limit=500", "");
+            let path = path.replace("?limit=500", "").replace("?limit=10000", "");
             let missing = json!({ "message": format!("{path} not found") });
             let known = fake.answers.get(&path).cloned();
             let (status, body) = known.unwrap_or((404, missing));
@@ -58,5 +64,41 @@ impl Fake {
             limit: Duration::from_secs(15),
             namespace: "default".to_owned(),
         }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) from_tributary: bool,
+    pub(crate) body: Value,
+}
+
+/// An API that answers by a function of method, path with query, and body. `None` is silence.
+pub(crate) fn answering(
+    answer: impl Fn(&Method, &str, Value) -> Option<Reply> + Clone + Send + Sync + 'static,
+) -> KubeApi {
+    let service = service_fn(move |request: Request<Body>| {
+        let answer = answer.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let body = body.collect().await.unwrap().to_bytes();
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            let Some(reply) = answer(&head.method, &head.uri.to_string(), body) else {
+                return pending().await;
+            };
+            let mut answer = Response::builder().status(reply.status);
+            if reply.from_tributary {
+                answer = answer.header(header::SERVER, "tributary");
+            }
+            let body = Body::from(reply.body.to_string().into_bytes());
+            Ok::<_, std::io::Error>(answer.body(body).unwrap())
+        }
+    });
+    KubeApi {
+        client: Client::new(service, "default"),
+        limit: Duration::from_secs(15),
+        namespace: "default".to_owned(),
     }
 }

@@ -76,6 +76,7 @@ pub struct Components {
     bus: SocketAddr,
     /// Of the scrapers.
     kubeconfig: PathBuf,
+    frontend_kubeconfig: PathBuf,
     frontend: Component,
     scrapers: Vec<Component>,
 }
@@ -110,8 +111,8 @@ impl Components {
         cluster: &Cluster,
         (scrapers, pace): (usize, Pace),
     ) -> anyhow::Result<Self> {
-        let kubeconfig = frontend_identity(plane, client).await?;
-        let (frontend, api, bus) = start_frontend(cluster, &kubeconfig, pace).await?;
+        let frontend_kubeconfig = frontend_identity(plane, client).await?;
+        let (frontend, api, bus) = start_frontend(cluster, &frontend_kubeconfig, pace).await?;
         let kubeconfig = scraper_identity(plane, client).await?;
         let mut running = Vec::new();
         for index in 0..scrapers {
@@ -128,6 +129,7 @@ impl Components {
             api,
             bus,
             kubeconfig,
+            frontend_kubeconfig,
             frontend,
             scrapers: running,
         })
@@ -155,6 +157,35 @@ impl Components {
         Ok(Stranger { admin, component })
     }
 
+    /// Starts another frontend, with a scraper of its own that scrapes only the nodes that `selector` selects.
+    ///
+    /// # Errors
+    ///
+    /// One does not start.
+    pub async fn narrow(
+        &self,
+        client: &Client,
+        cluster: &Cluster,
+        selector: &str,
+    ) -> anyhow::Result<Narrow> {
+        let pace = Pace {
+            resolution: Duration::from_secs(1),
+            fast: None,
+        };
+        let kubeconfig = &self.frontend_kubeconfig;
+        let (frontend, api, bus) = start_frontend(cluster, kubeconfig, pace).await?;
+        let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
+        let mut flags = scraper_flags(cluster, &self.kubeconfig, bus, ("narrow", &shown))?;
+        flags.push("--group=narrow".to_owned());
+        flags.push(format!("--node-selector={selector}"));
+        let (scraper, _) = start_scraper(flags, pace).await?;
+        Ok(Narrow {
+            api,
+            frontend,
+            scraper,
+        })
+    }
+
     /// Ends them, in the order of a rollout.
     ///
     /// # Errors
@@ -165,6 +196,27 @@ impl Components {
             scraper.end().await.context("a scraper")?;
         }
         self.frontend.end().await.context("the frontend")
+    }
+}
+
+/// A frontend that serves some nodes, and its scraper.
+#[derive(Debug)]
+pub struct Narrow {
+    /// Where it serves.
+    pub api: SocketAddr,
+    frontend: Component,
+    scraper: Component,
+}
+
+impl Narrow {
+    /// Ends both.
+    ///
+    /// # Errors
+    ///
+    /// One had ended by itself.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.scraper.end().await?;
+        self.frontend.end().await
     }
 }
 

@@ -14,7 +14,7 @@ use tributary_cli::{
 use tributary_controlplane::{patience::eventually, rig::Rig};
 
 /// The API as the owner of a kubeconfig sees it.
-async fn api(kubeconfig: &Path) -> anyhow::Result<KubeApi> {
+pub(crate) async fn api(kubeconfig: &Path) -> anyhow::Result<KubeApi> {
     let common = Common {
         kubeconfig: Some(kubeconfig.to_owned()),
         context: None,

@@ -14,6 +14,7 @@ mod realnode;
 mod requests;
 mod rotation;
 mod serving;
+mod switch;
 mod top;
 mod typed;
 

@@ -17,11 +17,11 @@ const UNTAKEN: Duration = Duration::from_secs(1);
 /// The same, if its tenant has more permits than the tenant of the request would have.
 const UNTAKEN_OF_MANY: Duration = Duration::from_millis(100);
 
-/// The prefix of the names of ServiceAccounts. The namespace follows.
+/// The prefix of the names of `ServiceAccount`s. The namespace follows.
 const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 /// All permits. An answer keeps its permit until the peer has read it, and a peer may read nothing. So each tenant has
-/// a share, and unread answers make room. A tenant is a user, or a namespace with all its ServiceAccounts, because a
+/// a share, and unread answers make room. A tenant is a user, or a namespace with all its `ServiceAccount`s, because a
 /// tenant that may create one ServiceAccount can create any number.
 #[derive(Debug)]
 pub(super) struct Room {

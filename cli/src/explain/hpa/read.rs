@@ -18,14 +18,12 @@ use k8s_openapi::{
 };
 use serde::Deserialize;
 
-use super::{
-    quantity::milli,
-    replay::{Pod, Question, Sample, Settings, Target, Tolerance},
-};
+use super::replay::{Pod, Question, Sample, Settings, Target, Tolerance};
 use crate::{
     explain::reading::METRICS,
     fleet::Meta,
     kube_api::{Failure, KubeApi, encoded},
+    quantity::milli,
 };
 
 /// All that is read.

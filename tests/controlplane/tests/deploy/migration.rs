@@ -1,7 +1,9 @@
 //! From metrics-server and back, under a client that polls and an autoscaler that runs.
 
 use std::{
+    ffi::OsString,
     net::TcpListener,
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +16,6 @@ use k8s_openapi::api::core::v1::Event;
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use tokio::{
-    process::Command,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -25,7 +26,7 @@ use tributary_controlplane::{
 };
 use tributary_testkit::program::Program;
 
-use crate::site::{ROOT, Site, on_site};
+use crate::site::{Site, on_site};
 
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/shop/pods";
 
@@ -63,14 +64,14 @@ fn over_from_metrics_server_and_back_no_request_fails_twice_and_no_autoscaler_co
         polling.spawn(poll(Arc::clone(&site), Arc::clone(&seen)));
         more_answers(&seen, &mut polling).await?;
         assert_eq!(serving(&site).await?, "metrics-server");
-        println!("{}", switch(&site, &["to"]).await?);
+        switch(&site, &QUICK).await?;
         assert_eq!(serving(&site).await?, "tributary");
         more_answers(&seen, &mut polling).await?;
         // Only ours has it.
         site.kubectl
             .ok(&["get", "--raw", "/apis/metrics.k8s.io/v1/nodes"])
             .await?;
-        println!("{}", switch(&site, &["back"]).await?);
+        switch(&site, &["back", "--drop-v1"]).await?;
         assert_eq!(serving(&site).await?, "metrics-server");
         more_answers(&seen, &mut polling).await?;
         polling.shutdown().await;
@@ -240,18 +241,24 @@ async fn serving(site: &Site) -> anyhow::Result<String> {
     site.kubectl.ok(&get).await
 }
 
-pub(crate) async fn switch(site: &Site, arguments: &[&str]) -> anyhow::Result<String> {
-    let mut command = Command::new(format!("{ROOT}/deploy/switch"));
-    let programs = format!("{ROOT}/tests/controlplane/bin:/usr/bin:/bin");
-    command.args(arguments).env("PATH", programs);
-    command
-        .env("KUBECONFIG", site.plane.kubeconfig())
-        .kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await??;
-    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-    anyhow::ensure!(output.status.success(), "switch {arguments:?}: {complaint}");
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+/// Runs `kubectl tributary switch` and what follows, which must succeed.
+pub(crate) async fn switch(site: &Site, arguments: &[&str]) -> anyhow::Result<()> {
+    let kubeconfig = site.plane.kubeconfig().display().to_string();
+    let words = ["kubectl-tributary", "switch"].iter().chain(arguments);
+    let words: Vec<OsString> = words
+        .copied()
+        .chain(["--kubeconfig", &kubeconfig])
+        .map(OsString::from)
+        .collect();
+    // It has a runtime of its own.
+    let run = tokio::task::spawn_blocking(|| tributary_cli::run(words));
+    let code = timeout(PATIENCE, run).await??;
+    anyhow::ensure!(code == ExitCode::SUCCESS, "switch {arguments:?}: {code:?}");
+    Ok(())
 }
+
+/// A comparison and a watch of a few seconds.
+pub(crate) const QUICK: [&str; 7] = ["to", "--for", "4s", "--every", "1s", "--watch-for", "4s"];
 
 /// How often the autoscaler had no metric.
 async fn complaints(site: &Site) -> anyhow::Result<i32> {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::{
-    migration::switch,
+    migration::{QUICK, switch},
     site::{NAMESPACE, ROOT, Site, on_site},
 };
 
@@ -37,7 +37,7 @@ async fn change_over(site: &Site) -> anyhow::Result<()> {
     site.kubectl
         .ok(&[&rollout[..], &["--timeout=120s"]].concat())
         .await?;
-    switch(site, &["to"]).await?;
+    switch(site, &QUICK).await?;
     site.available().await
 }
 
@@ -79,11 +79,6 @@ fn metrics_server_installed_by_helm_is_removed_without_a_failed_request() -> any
         let chart = of_metrics_server("charts/metrics-server");
         let (namespace, name) = ("kube-system", "metrics-server");
         helm(&site, &["install", name, &chart, "-n", namespace]).await?;
-        change_over(&site).await?;
-        let mut polling = JoinSet::new();
-        polling.spawn(poll(Arc::clone(&site)));
-
-        own(&site).await?;
         let service = "v1beta1.metrics.k8s.io";
         let annotate = ["annotate", "apiservice", service];
         let keep = ["helm.sh/resource-policy=keep"];
@@ -91,6 +86,11 @@ fn metrics_server_installed_by_helm_is_removed_without_a_failed_request() -> any
         let forget = ["--reuse-values", "--set", "apiService.create=false"];
         let upgrade = ["upgrade", name, &chart, "-n", namespace];
         helm(&site, &[&upgrade[..], &forget].concat()).await?;
+        change_over(&site).await?;
+        let mut polling = JoinSet::new();
+        polling.spawn(poll(Arc::clone(&site)));
+
+        own(&site).await?;
         helm(&site, &["uninstall", name, "-n", namespace]).await?;
         let no_more = ["helm.sh/resource-policy-"];
         site.kubectl.ok(&[&annotate[..], &no_more].concat()).await?;

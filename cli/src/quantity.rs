@@ -1,7 +1,7 @@
 //! Quantities of Kubernetes as milli-values, rounded up as `MilliValue` of Go does.
 
 /// The milli-value of a quantity: `250m` is 250, `64Mi` is 67,108,864,000. `None` if it is no quantity, or too large.
-pub(super) fn milli(text: &str) -> Option<i64> {
+pub(crate) fn milli(text: &str) -> Option<i64> {
     let end = text.find(|letter: char| {
         !letter.is_ascii_digit() && letter != '.' && letter != '-' && letter != '+'
     });

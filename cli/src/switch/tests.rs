@@ -1,0 +1,282 @@
+//! Changing over, and what leads back.
+
+mod cluster;
+
+use std::{future::pending, time::Duration};
+
+use serde_json::json;
+
+use self::cluster::{
+    OURS, Serves, Shared, THEIRS, Trouble, V1BETA1, api, cluster, is_untouched, leads,
+};
+use super::*;
+use crate::printed::Outcome;
+
+fn wanted() -> To {
+    To {
+        compare: Some(Pace {
+            length: Duration::from_mins(1),
+            every: Duration::from_secs(10),
+        }),
+        only_v1: false,
+        ignore_owner: false,
+        dry_run: false,
+        watch_for: Duration::from_mins(1),
+        service: None,
+    }
+}
+
+fn skipping() -> To {
+    To {
+        compare: None,
+        service: None,
+        ..wanted()
+    }
+}
+
+async fn over(cluster: &Shared, wanted: &To) -> (Report, Vec<String>) {
+    over_until(cluster, wanted, Box::pin(pending())).await
+}
+
+async fn over_until(
+    cluster: &Shared,
+    wanted: &To,
+    mut stop: Pin<Box<dyn Future<Output = ()> + Send>>,
+) -> (Report, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut say = |line: &str| lines.push(line.to_owned());
+    let report = to(
+        &api(cluster),
+        wanted,
+        &mut Log::new(&mut say),
+        stop.as_mut(),
+    )
+    .await;
+    (report, lines)
+}
+
+async fn and_back(cluster: &Shared, drop_v1: bool) -> Report {
+    let wanted = Back {
+        drop_v1,
+        ignore_endpoints: true,
+        dry_run: false,
+        watch_for: Duration::from_secs(30),
+    };
+    let mut say = |_: &str| {};
+    back(&api(cluster), &wanted, &mut Log::new(&mut say)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_and_back() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+    let (report, _) = over(&cluster, &wanted()).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Healthy, State::Changed)
+    );
+    assert_eq!(leads(&cluster), [OURS, OURS]);
+    let changed = cluster.lock().objects[V1BETA1].clone();
+    assert_eq!(changed["spec"]["caBundle"], "Q0E=");
+    assert!(changed["spec"]["insecureSkipTLSVerify"].is_null());
+    let standing = Standing::read(&api(&cluster)).await.unwrap();
+    assert_eq!(standing.outcome, Outcome::Healthy);
+    let before = standing.versions.iter().map(|one| one.before.as_deref());
+    assert_eq!(
+        before.collect::<Vec<_>>(),
+        [Some("kube-system/metrics-server"), Some("none")]
+    );
+    let (again, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(
+        (again.outcome, again.state),
+        (Outcome::Healthy, State::Unchanged)
+    );
+    assert_eq!(
+        lines,
+        ["metrics.k8s.io leads to Tributary (kube-system/tributary) already"]
+    );
+
+    let report = and_back(&cluster, false).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Healthy, State::Changed)
+    );
+    assert_eq!(leads(&cluster), [THEIRS, OURS]);
+    let report = and_back(&cluster, true).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Healthy, State::Changed)
+    );
+    is_untouched(&cluster);
+    let report = and_back(&cluster, true).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Findings, State::Unchanged)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comparison_that_fails_changes_nothing() {
+    for (fleet, outcome) in [
+        (Serves::OneNodeOfTen, Outcome::Findings),
+        (Serves::Nothing, Outcome::Findings),
+        (Serves::Silence, Outcome::Findings),
+    ] {
+        let cluster = cluster(Serves::Everything, fleet, Trouble::None);
+        let (report, lines) = over(&cluster, &wanted()).await;
+        assert_eq!(
+            (report.outcome, report.state),
+            (outcome, State::Unchanged),
+            "{lines:?}"
+        );
+        is_untouched(&cluster);
+        assert_eq!(cluster.lock().writes, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_after_the_change_leads_back() {
+    for (metrics, why) in [
+        (
+            Serves::OneNodeOfTen,
+            "v1beta1: Tributary serves only 1 of 10 nodes: going back",
+        ),
+        (Serves::Nothing, "v1beta1: refused with 503: going back"),
+        (
+            Serves::Silence,
+            "v1beta1: no answer for /apis/metrics.k8s.io/v1beta1/nodes in 5s: going back",
+        ),
+    ] {
+        for wanted in [wanted(), skipping()] {
+            let cluster = cluster(metrics, Serves::Everything, Trouble::None);
+            let (report, lines) = over(&cluster, &wanted).await;
+            assert_eq!(
+                (report.outcome, report.state),
+                (Outcome::Findings, State::GoneBack)
+            );
+            assert!(lines.iter().any(|line| line == why), "{lines:?}");
+            let again = "kube-system/metrics-server answers again, with 10 nodes";
+            assert!(lines.iter().any(|line| line == again), "{lines:?}");
+            is_untouched(&cluster);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_leads_back() {
+    for (seconds, state) in [
+        (30, State::Unchanged),
+        (62, State::GoneBack),
+        (90, State::GoneBack),
+    ] {
+        let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+        let stop = tokio::time::sleep(Duration::from_millis(seconds * 1_000 + 50));
+        let (report, lines) = over_until(&cluster, &wanted(), Box::pin(stop)).await;
+        assert_eq!(
+            (report.outcome, report.state),
+            (Outcome::Findings, state),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().any(|line| line.starts_with("interrupted")),
+            "{lines:?}"
+        );
+        is_untouched(&cluster);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_writes_it_back_is_named() {
+    // Of seven rounds two answers each, and so many after the change.
+    let cluster = cluster(
+        Serves::Everything,
+        Serves::Everything,
+        Trouble::WrittenBack(30),
+    );
+    let (report, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Findings, State::GoneBack)
+    );
+    let why = "kube-addon-manager has led v1beta1.metrics.k8s.io to kube-system/metrics-server meanwhile: going back";
+    assert!(lines.iter().any(|line| line == why), "{lines:?}");
+    is_untouched(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_comes_between_does_no_harm() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::Conflict);
+    let (report, _) = over(&cluster, &wanted()).await;
+    assert_eq!(report.state, State::Changed);
+    assert_eq!(leads(&cluster), [OURS, OURS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_is_taken_back() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::LostAnswer);
+    let (report, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Findings, State::GoneBack),
+        "{lines:?}"
+    );
+    is_untouched(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_is_respected_unless_the_operator_says_otherwise() {
+    let label = json!({ "addonmanager.kubernetes.io/mode": "Reconcile" });
+    let owned = || {
+        let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+        let mut inside = cluster.lock();
+        inside.objects.get_mut(V1BETA1).unwrap()["metadata"]["labels"] = label.clone();
+        drop(inside);
+        cluster
+    };
+    let cluster = owned();
+    let (report, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Findings, State::Unchanged)
+    );
+    assert_eq!(report.owners.len(), 1);
+    assert_eq!(lines[2], "    kubectl tributary switch to --only-v1");
+    assert_eq!(cluster.lock().writes, 0);
+
+    let only_v1 = To {
+        only_v1: true,
+        ..wanted()
+    };
+    let (report, _) = over(&cluster, &only_v1).await;
+    assert_eq!(report.state, State::Changed);
+    assert_eq!(leads(&cluster), [THEIRS, OURS]);
+
+    let ignoring = To {
+        ignore_owner: true,
+        ..wanted()
+    };
+    let cluster = owned();
+    let (report, _) = over(&cluster, &ignoring).await;
+    assert_eq!(report.state, State::Changed);
+    assert_eq!(leads(&cluster), [OURS, OURS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_writes_nothing() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+    let dry = To {
+        dry_run: true,
+        ..wanted()
+    };
+    let (report, lines) = over(&cluster, &dry).await;
+    assert_eq!(
+        (report.outcome, report.state),
+        (Outcome::Healthy, State::Unchanged)
+    );
+    let planned = [
+        "v1beta1.metrics.k8s.io would lead to kube-system/tributary, and leads to kube-system/metrics-server",
+        "v1.metrics.k8s.io would lead to kube-system/tributary, and does not exist",
+        "dry run: nothing was changed",
+    ];
+    assert_eq!(lines[lines.len() - 3..], planned);
+    assert_eq!(cluster.lock().writes, 0);
+}

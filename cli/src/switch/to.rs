@@ -1,0 +1,328 @@
+//! `switch to`.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{
+    Stop, To, find,
+    object::{Backend, Kept, Object, Version},
+    owner::owners,
+    report::{Log, Report, State},
+    watch::{self, ANSWER_WITHIN, Expected, first_answers, others_answer},
+    write::{self, NotChanged, Ours, Restored},
+};
+use crate::{
+    compare::{self, Comparison, Servers, registrations},
+    kube_api::{Failure, KubeApi},
+    printed::{Outcome, Paint, count, span},
+};
+
+/// How often going back is tried while kube-apiserver does not answer, and the pause between.
+const TRIES: usize = 5;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the server of before may take to answer again.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
+
+const REFUSED: (Outcome, State) = (Outcome::Findings, State::Unchanged);
+const UNKNOWN: (Outcome, State) = (Outcome::Unknown, State::Unchanged);
+
+/// What is to be changed.
+struct Plan {
+    backend: Backend,
+    /// The versions that lead elsewhere, with what is there.
+    changes: Vec<(Version, Option<Object>)>,
+    /// Whether `v1beta1` leads to Tributary already.
+    serves_v1beta1: bool,
+}
+
+/// Changes over. `stop` leads back what was changed.
+pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_>) -> Report {
+    let plan = match plan(api, wanted).await {
+        Ok(plan) => plan,
+        Err(why) => return log.end_with(why, UNKNOWN),
+    };
+    if plan.changes.is_empty() {
+        let service = &plan.backend.service;
+        let text = format!("metrics.k8s.io leads to Tributary ({service}) already");
+        return log.end_with(text, (Outcome::Healthy, State::Unchanged));
+    }
+    let owned = owned(&plan, wanted, log);
+    if owned && !wanted.dry_run {
+        let text =
+            "refused: do first what is said above, or use --ignore-owner. Nothing was changed";
+        return log.end_with(text, REFUSED);
+    }
+    let compared = tokio::select! {
+        compared = compared(api, wanted, &plan, log) => Some(compared),
+        () = stop.as_mut() => None,
+    };
+    let expected = match compared {
+        Some(Ok(expected)) => expected,
+        Some(Err(outcome)) => {
+            let text = "refused: Tributary would not serve what is served now. Nothing was changed";
+            return log.end_with(text, (outcome, State::Unchanged));
+        }
+        None => return log.end_with("interrupted. Nothing was changed", REFUSED),
+    };
+    if wanted.dry_run {
+        for (version, before) in &plan.changes {
+            log.step(planned(*version, before.as_ref(), &plan.backend));
+        }
+        let outcome = if owned {
+            Outcome::Findings
+        } else {
+            Outcome::Healthy
+        };
+        return log.end_with("dry run: nothing was changed", (outcome, State::Unchanged));
+    }
+    let mut done = Vec::new();
+    match change(api, (&plan, expected, wanted), (&mut done, log), &mut stop).await {
+        Ok(()) => log.end(Outcome::Healthy, State::Changed),
+        Err(why) => go_back(api, &plan.backend, &done, (why, log)).await,
+    }
+}
+
+async fn plan(api: &KubeApi, wanted: &To) -> Result<Plan, String> {
+    let backend = find::backend(api, wanted.service.as_deref()).await?;
+    let text = |failure: Failure| failure.to_string();
+    let v1beta1 = find::object(api, &Version::V1beta1.path())
+        .await
+        .map_err(text)?;
+    let v1 = find::object(api, &Version::V1.path()).await.map_err(text)?;
+    let is_ours = |object: &Option<Object>| {
+        let service = object.as_ref().and_then(Object::service);
+        service.as_ref() == Some(&backend.service)
+    };
+    let serves_v1beta1 = is_ours(&v1beta1);
+    let mut changes = vec![(Version::V1beta1, v1beta1), (Version::V1, v1)];
+    changes.retain(|(version, object)| {
+        let left_alone = wanted.only_v1 && *version == Version::V1beta1;
+        !left_alone && !is_ours(object)
+    });
+    Ok(Plan {
+        backend,
+        changes,
+        serves_v1beta1,
+    })
+}
+
+fn planned(version: Version, before: Option<&Object>, backend: &Backend) -> String {
+    let before = before.map_or_else(
+        || "and does not exist".to_owned(),
+        |before| format!("and leads to {}", before.leads_to()),
+    );
+    let name = version.object();
+    format!("{name} would lead to {}, {before}", backend.service)
+}
+
+/// Names the owners. Whether there is one.
+fn owned(plan: &Plan, wanted: &To, log: &mut Log<'_>) -> bool {
+    let objects = plan
+        .changes
+        .iter()
+        .filter_map(|(_, object)| object.as_ref());
+    let found: Vec<_> = objects.flat_map(owners).collect();
+    for owner in &found {
+        let (object, who) = (&owner.object, &owner.who);
+        log.show(&format!("{object} belongs to {who} ({})", owner.evidence));
+        if wanted.ignore_owner {
+            continue;
+        }
+        log.show(&format!("  {}", owner.first));
+        for command in &owner.commands {
+            log.show(&format!("    {command}"));
+        }
+    }
+    let owned = !found.is_empty() && !wanted.ignore_owner;
+    log.owners = found;
+    owned
+}
+
+/// What Tributary has to serve, by a comparison if one is wanted.
+async fn compared(
+    api: &KubeApi,
+    wanted: &To,
+    plan: &Plan,
+    log: &mut Log<'_>,
+) -> Result<Expected, Outcome> {
+    let Some(pace) = wanted.compare else {
+        return Ok(Expected::read(&api.within(ANSWER_WITHIN)).await);
+    };
+    if plan.serves_v1beta1 {
+        log.step("v1beta1 leads to Tributary already: there is nothing to compare it with");
+        return Ok(Expected::read(&api.within(ANSWER_WITHIN)).await);
+    }
+    let servers = match registrations(api).await {
+        Ok(all) => Servers::of(&all),
+        Err(failure) => Err(failure.to_string()),
+    };
+    let servers = match servers {
+        Ok(servers) => servers,
+        Err(why) => {
+            log.step(format!(
+                "{why}. To go on without a comparison: --skip-compare"
+            ));
+            return Err(Outcome::Unknown);
+        }
+    };
+    let fleet = find::backend(api, None).await.map(|fleet| fleet.service);
+    if fleet.as_ref() != Ok(&plan.backend.service) {
+        log.step(format!(
+            "the fleet leads to {}, and --service names {}: the comparison would be with another server. To go on without it: \
+             --skip-compare",
+            servers.tributary, plan.backend.service
+        ));
+        return Err(Outcome::Unknown);
+    }
+    log.step(format!("comparing for {}", span(pace.length)));
+    let comparison = compare::compare(api, servers, pace, &mut |line: &str| log.show(line)).await;
+    log.show(compare::text(&comparison, Paint::PLAIN).trim_end());
+    let expected = Expected::by(&comparison);
+    let Comparison { outcome, .. } = comparison;
+    log.comparison = Some(comparison);
+    match outcome {
+        Outcome::Healthy => Ok(expected),
+        Outcome::Unknown | Outcome::Findings => Err(outcome),
+    }
+}
+
+type Done = Vec<(Version, Kept)>;
+
+/// Changes one version after the other, and asks. What was or may be written is in `done`, also after an error.
+async fn change(
+    api: &KubeApi,
+    (plan, expected, wanted): (&Plan, Expected, &To),
+    (done, log): (&mut Done, &mut Log<'_>),
+    stop: &mut Stop<'_>,
+) -> Result<(), String> {
+    let quick = api.within(ANSWER_WITHIN);
+    for (version, before) in &plan.changes {
+        let kept = before
+            .as_ref()
+            .map_or(Kept::Nothing, |before| Kept::Spec(before.spec()));
+        let written = write::lead(api, *version, &plan.backend, before.as_ref()).await;
+        match written {
+            Ok(()) => done.push((*version, kept)),
+            Err(NotChanged::Refused(why)) => {
+                return Err(format!("{} could not be changed: {why}", version.object()));
+            }
+            Err(NotChanged::Unclear(why)) => {
+                done.push((*version, kept));
+                let name = version.object();
+                return Err(format!("it is not known whether {name} was changed: {why}"));
+            }
+        }
+        log.step(format!(
+            "{} leads to {}",
+            version.object(),
+            plan.backend.service
+        ));
+        tokio::select! {
+            answers = first_answers(&quick, *version, &plan.backend, expected) => answers?,
+            () = stop.as_mut() => return Err("interrupted".to_owned()),
+        }
+        log.step(format!("{}: Tributary answers", version.name()));
+    }
+    let versions: Vec<Version> = done.iter().map(|(version, _)| *version).collect();
+    log.step(format!("asking for {}", span(wanted.watch_for)));
+    let watched = watch::watch(
+        &quick,
+        &versions,
+        (&plan.backend, expected),
+        wanted.watch_for,
+    );
+    let answers = tokio::select! {
+        answers = watched => answers?,
+        () = stop.as_mut() => return Err("interrupted".to_owned()),
+    };
+    log.step(format!(
+        "changed over: {}, all from Tributary. The way back: kubectl tributary switch back",
+        count(answers, "answer")
+    ));
+    Ok(())
+}
+
+/// Leads back what was changed, `v1beta1` first.
+async fn go_back(
+    api: &KubeApi,
+    backend: &Backend,
+    done: &Done,
+    (why, log): (String, &mut Log<'_>),
+) -> Report {
+    if done.is_empty() {
+        return log.end_with(format!("{why}. Nothing was changed"), REFUSED);
+    }
+    log.step(format!("{why}: going back"));
+    let (mut state, mut incumbent) = (State::GoneBack, None);
+    for (version, kept) in done {
+        let name = version.object();
+        match restored(api, *version, (backend, kept)).await {
+            Ok(Restored::LeadsTo(service)) => {
+                log.step(format!("{name} leads to {service} again"));
+                if *version == Version::V1beta1 {
+                    incumbent = Some(service);
+                }
+            }
+            Ok(Restored::Deleted) => {
+                log.step(format!("{name} is deleted again"));
+                if *version == Version::V1 {
+                    log.step(CACHES);
+                }
+            }
+            Ok(Restored::Elsewhere(service)) => {
+                log.step(format!("{name} leads to {service}"));
+            }
+            Ok(Restored::Nothing) => {
+                log.step(format!(
+                    "{name} is not there, or keeps nothing to go back to"
+                ));
+                state = State::Unclear;
+            }
+            Err(failure) => {
+                log.step(format!("{name} may still lead to Tributary: {failure}"));
+                state = State::Unclear;
+            }
+        }
+    }
+    if let Some(service) = incumbent {
+        log.step(answers_again(api, &service).await);
+    }
+    match state {
+        State::Unclear => {
+            let text = "the state is not known. See kubectl tributary switch status, and go back with kubectl tributary switch \
+                        back";
+            log.end_with(text, (Outcome::Unknown, State::Unclear))
+        }
+        state => log.end_with("gone back", (Outcome::Findings, state)),
+    }
+}
+
+/// What people meet whose kubectl has cached that there was a version.
+pub(super) const CACHES: &str = "kubectl caches what versions there are for up to 6 hours. Where kubectl top answers \"the \
+    server could not find the requested resource\", run kubectl api-resources once";
+
+/// Leads a version back, with patience: it is the last chance.
+async fn restored(
+    api: &KubeApi,
+    version: Version,
+    (backend, kept): (&Backend, &Kept),
+) -> Result<Restored, NotChanged> {
+    let ours = Ours::Just(&backend.service);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match write::restore(api, version, ours, Some(kept)).await {
+            Err(_) if tries < TRIES => sleep(PAUSE).await,
+            restored => return restored,
+        }
+    }
+}
+
+async fn answers_again(api: &KubeApi, service: &str) -> String {
+    match others_answer(&api.within(ANSWER_WITHIN), BACK_WITHIN).await {
+        Ok(nodes) => format!("{service} answers again, with {}", count(nodes, "node")),
+        Err(why) => format!("{service} does not answer: {why}"),
+    }
+}

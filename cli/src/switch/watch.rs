@@ -1,0 +1,272 @@
+//! Asks for metrics through kube-apiserver, as autoscalers do, and looks who answers.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    find,
+    object::{Backend, Object, Version},
+};
+use crate::{
+    compare::{Comparison, ENOUGH},
+    fleet::Meta,
+    kube_api::KubeApi,
+    usages::{self, Usages},
+};
+
+/// What takes longer counts as no answer.
+pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long kube-apiserver may take to ask the new server. One alone needs less than a second; of several, each sees the
+/// change for itself.
+const FIRST_WITHIN: Duration = Duration::from_secs(15);
+
+/// How many answers in a row are good enough to go on with the next step.
+const GOOD: usize = 3;
+
+/// The pause between questions, at first and later.
+const SOON: Duration = Duration::from_millis(500);
+const LATER: Duration = Duration::from_secs(2);
+
+/// Of how many rounds one asks for pods, too.
+const PODS_EVERY: usize = 5;
+
+/// What the new server has to serve at least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expected {
+    /// Of these nodes, [`ENOUGH`] per cent.
+    pub(super) nodes: usize,
+    /// Of these pods, half: they come and go.
+    pub(super) pods: usize,
+}
+
+/// Who answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// Tributary, with enough nodes and pods.
+    Tributary {
+        /// How many nodes.
+        nodes: usize,
+    },
+    /// Another server.
+    Other {
+        /// How many nodes.
+        nodes: usize,
+    },
+    /// No server, or not with enough.
+    Failed(String),
+}
+
+/// An object with nothing but its name.
+#[derive(Deserialize)]
+struct Named {
+    #[expect(dead_code, reason = "an object without a name is none")]
+    metadata: Meta,
+}
+
+impl Expected {
+    /// What the comparison saw.
+    pub(super) fn by(comparison: &Comparison) -> Self {
+        let nodes = comparison.nodes.as_ref().map(|nodes| nodes.last.incumbent);
+        let pods = comparison.pods.as_ref().map(|pods| pods.last.both);
+        Self {
+            nodes: nodes.unwrap_or(0),
+            pods: pods.unwrap_or(0),
+        }
+    }
+
+    /// What the server of now serves; if it does not answer, the nodes of the cluster.
+    pub(super) async fn read(api: &KubeApi) -> Self {
+        let path = Version::V1beta1.resources();
+        let nodes = usages::read(api, &format!("{path}/nodes")).await;
+        let pods = usages::read(api, &format!("{path}/pods")).await;
+        if let (Ok(nodes), Ok(pods)) = (nodes, pods) {
+            return Self {
+                nodes: nodes.usages.len(),
+                pods: pods.usages.len(),
+            };
+        }
+        let nodes = api.list::<Named>("/api/v1/nodes").await;
+        Self {
+            nodes: nodes.map_or(0, |nodes| nodes.len()),
+            pods: 0,
+        }
+    }
+
+    fn lacks(self, nodes: usize, pods: Option<usize>) -> Option<String> {
+        if nodes.saturating_mul(100) < self.nodes.saturating_mul(ENOUGH) {
+            return Some(format!("only {nodes} of {} nodes", self.nodes));
+        }
+        let pods = pods.filter(|pods| pods.saturating_mul(2) < self.pods)?;
+        Some(format!("only {pods} of {} pods", self.pods))
+    }
+}
+
+/// Asks a version once.
+pub(super) async fn ask(
+    api: &KubeApi,
+    version: Version,
+    expected: Expected,
+    with_pods: bool,
+) -> Answered {
+    let path = version.resources();
+    let nodes = match usages::read(api, &format!("{path}/nodes")).await {
+        Ok(nodes) => nodes,
+        Err(failure) => return Answered::Failed(format!("{}: {failure}", version.name())),
+    };
+    let count = nodes.usages.len();
+    if !nodes.from_tributary {
+        return Answered::Other { nodes: count };
+    }
+    let mut pods: Option<Usages> = None;
+    if with_pods {
+        match usages::read(api, &format!("{path}/pods")).await {
+            Ok(read) if read.from_tributary => pods = Some(read.usages),
+            Ok(_) => return Answered::Other { nodes: count },
+            Err(failure) => return Answered::Failed(format!("{}: {failure}", version.name())),
+        }
+    }
+    match expected.lacks(count, pods.map(|pods| pods.len())) {
+        Some(lack) => Answered::Failed(format!("{}: Tributary serves {lack}", version.name())),
+        None => Answered::Tributary { nodes: count },
+    }
+}
+
+/// The same; a failure counts if it comes twice in a row.
+async fn ask_twice(
+    api: &KubeApi,
+    version: Version,
+    expected: Expected,
+    with_pods: bool,
+) -> Answered {
+    match ask(api, version, expected, with_pods).await {
+        Answered::Failed(_) => ask(api, version, expected, with_pods).await,
+        answered => answered,
+    }
+}
+
+/// Waits until Tributary answers several times in a row.
+///
+/// # Errors
+///
+/// It does not; the text says what is there instead.
+pub(super) async fn first_answers(
+    api: &KubeApi,
+    version: Version,
+    backend: &Backend,
+    expected: Expected,
+) -> Result<(), String> {
+    let deadline = Instant::now() + FIRST_WITHIN;
+    let mut good = 0;
+    loop {
+        // Pods once, when the rest is as it should be.
+        match ask_twice(api, version, expected, good + 1 == GOOD).await {
+            Answered::Tributary { .. } => good += 1,
+            Answered::Other { .. } => good = 0,
+            Answered::Failed(why) => return Err(why),
+        }
+        if good == GOOD {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            let elsewhere = led_elsewhere(api, version, backend).await;
+            return Err(elsewhere.unwrap_or_else(|| still_others(version)));
+        }
+        sleep(SOON).await;
+    }
+}
+
+fn still_others(version: Version) -> String {
+    format!("{}: kube-apiserver asks another server", version.name())
+}
+
+/// Asks again and again for `length`. Returns how many answers there were.
+///
+/// # Errors
+///
+/// One was not as it should be; the text says what there was instead.
+pub(super) async fn watch(
+    api: &KubeApi,
+    versions: &[Version],
+    (backend, expected): (&Backend, Expected),
+    length: Duration,
+) -> Result<usize, String> {
+    let start = Instant::now();
+    let (mut rounds, mut answers) = (0_usize, 0);
+    while start.elapsed() < length {
+        rounds += 1;
+        for version in versions {
+            let with_pods = rounds.is_multiple_of(PODS_EVERY);
+            match ask_twice(api, *version, expected, with_pods).await {
+                Answered::Tributary { .. } => answers += 1,
+                Answered::Other { .. } => {
+                    if let Some(why) = led_elsewhere(api, *version, backend).await {
+                        return Err(why);
+                    }
+                    // Another kube-apiserver, which does not know yet.
+                    if start.elapsed() > FIRST_WITHIN {
+                        return Err(still_others(*version));
+                    }
+                }
+                Answered::Failed(why) => return Err(why),
+            }
+        }
+        sleep(LATER).await;
+    }
+    Ok(answers)
+}
+
+/// Who has led a version elsewhere since, if that is so.
+async fn led_elsewhere(api: &KubeApi, version: Version, backend: &Backend) -> Option<String> {
+    let found = find::object(api, &version.path()).await.ok()?;
+    let Some(found) = found else {
+        return Some(format!("{} was deleted meanwhile", version.object()));
+    };
+    if found.service().as_ref() == Some(&backend.service) {
+        return None;
+    }
+    let writer = last_writer(&found);
+    Some(format!(
+        "{writer} has led {} to {} meanwhile",
+        version.object(),
+        found.leads_to()
+    ))
+}
+
+fn last_writer(object: &Object) -> String {
+    let managers = object.managers();
+    let last = managers.last().copied().unwrap_or("another writer");
+    crate::printed::harmless(last)
+}
+
+/// Waits until another server than Tributary answers `v1beta1`, after it leads back there.
+///
+/// # Errors
+///
+/// None does.
+pub(super) async fn others_answer(api: &KubeApi, length: Duration) -> Result<usize, String> {
+    let start = Instant::now();
+    let mut good = 0;
+    loop {
+        let mut why = "Tributary still answers".to_owned();
+        match ask(api, Version::V1beta1, Expected::default(), false).await {
+            Answered::Other { nodes } => {
+                good += 1;
+                if good == GOOD {
+                    return Ok(nodes);
+                }
+            }
+            Answered::Tributary { .. } => good = 0,
+            Answered::Failed(failure) => {
+                good = 0;
+                why = failure;
+            }
+        }
+        if start.elapsed() > length {
+            return Err(why);
+        }
+        sleep(SOON).await;
+    }
+}
