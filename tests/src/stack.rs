@@ -120,7 +120,7 @@ impl Stack {
     }
 
     /// Starts this many scrapers and frontends with a resolution of two seconds. Scrapers find each other by Leases,
-    /// and frontends by EndpointSlices, so both may come and go.
+    /// and frontends by `EndpointSlice`s, so both may come and go.
     pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
         let resolution = Duration::from_secs(2);
         let mut stack = Self::with(cluster, (0, frontends), &[], resolution).await;
