@@ -1,4 +1,4 @@
-//! Scrapers find frontends by the EndpointSlices of their Service.
+//! Scrapers find frontends by the `EndpointSlice`s of their Service.
 
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::ApiFault;
