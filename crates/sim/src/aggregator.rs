@@ -1,4 +1,4 @@
-//! What kube-aggregator does for `metrics.k8s.io`: passes requests to a frontend, saying who asks.
+//! The work of kube-aggregator for `metrics.k8s.io`: it forwards requests to a frontend, with the user in headers.
 
 use std::future::Future;
 use std::io;
@@ -39,7 +39,7 @@ use crate::tls::{Body, Tasks, provider};
 
 /// How long connecting to a frontend may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Idle connections that are kept to one frontend.
+/// The most idle connections to one frontend.
 const IDLE: usize = 32;
 /// The bytes of an extra key that are percent-encoded in a header's name: what RFC 7230 does not allow in a token.
 const EXTRA_KEY: &AsciiSet = &CONTROLS
@@ -91,15 +91,15 @@ impl Aggregator {
         Ok(())
     }
 
-    /// Whether there is a frontend to proxy to.
+    /// Whether there is a frontend.
     pub(crate) fn serves(&self) -> bool {
         !self.frontends.lock().is_empty()
     }
 
-    /// Passes a request on to the frontends in turn, until one answers.
+    /// Forwards a request to the frontends in turn, until one answers.
     ///
-    /// A request that changes nothing is tried at the next frontend whatever went wrong; another one only if no
-    /// connection could be made.
+    /// A request that changes nothing is tried at the next frontend after any failure. Another one is tried only if no
+    /// connection could be opened.
     pub(crate) async fn proxy(
         &self,
         parts: &Parts,
@@ -160,7 +160,8 @@ fn request(
     Some(request)
 }
 
-/// The client's headers, without credentials and without what only the aggregator may say, and what it says.
+/// The client's headers without credentials and without the headers that only the aggregator may set, and the
+/// aggregator's own headers.
 fn headers(parts: &Parts, caller: &Identity, turn: usize) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &parts.headers {
@@ -225,7 +226,7 @@ fn headers(parts: &Parts, caller: &Identity, turn: usize) -> HeaderMap {
 fn client(pki: &Pki, trust: &FrontendTrust) -> Result<Proxy, Error> {
     let certificate = pki.client(Ca::FrontProxy, FRONT_PROXY_NAME, &[])?;
     let (builder, name) = match trust {
-        // As `insecureSkipTLSVerify` does.
+        // This is `insecureSkipTLSVerify`.
         FrontendTrust::Unverified => (any_server(ALL_VERSIONS)?, None),
         FrontendTrust::Ca { pem, server_name } => {
             let mut roots = RootCertStore::empty();
@@ -254,7 +255,7 @@ fn client(pki: &Pki, trust: &FrontendTrust) -> Result<Proxy, Error> {
 #[derive(Clone)]
 struct Dial {
     tls: TlsConnector,
-    /// What the certificate must be for; the address if absent.
+    /// The name that the certificate must have. `None`: the address.
     name: Option<ServerName<'static>>,
 }
 
@@ -284,7 +285,7 @@ impl tower::Service<Uri> for Dial {
     }
 }
 
-/// A connection to a frontend, as hyper wants it.
+/// A connection to a frontend, for hyper.
 struct Stream(TokioIo<TlsStream<TcpStream>>);
 
 impl Connection for Stream {

@@ -1,14 +1,14 @@
-//! How cAdvisor, in the kubelet, measures one container: on a clock of its own, which no request can speed up.
+//! How cAdvisor, in the kubelet, measures a container: at its own times, which no request can change.
 //!
-//! From google/cadvisor lib v0.60.5, `manager/container.go`: `housekeeping` measures at the start of a container and
-//! then after `nextHousekeepingInterval`, which is `jitter(interval, 1.0)`: the interval times a number that is uniform
-//! in 1 to 2. The interval is 10 s (`defaultHousekeepingInterval` in Kubernetes 1.37, `pkg/kubelet/cadvisor/
-//! cadvisor_linux.go`). If the newest two samples say the same (`StatsEq`, which does not look at their times) and it is
-//! below the maximum (`maxHousekeepingInterval`, 15 s), it doubles up to that; otherwise it is 10 s again. So a
-//! container that changes is measured every 10 to 20 s, and one at rest by turns after 15 to 30 s and 10 to 20 s: at
-//! the maximum the second branch takes it back to 10 s.
+//! The source is google/cadvisor lib v0.60.5, `manager/container.go`. `housekeeping` measures at the start of a
+//! container and then after each `nextHousekeepingInterval`, which is `jitter(interval, 1.0)`: the interval times a
+//! uniform random number between 1 and 2. The interval is 10 s (`defaultHousekeepingInterval` in Kubernetes 1.37,
+//! `pkg/kubelet/cadvisor/cadvisor_linux.go`). If the newest two samples are equal (`StatsEq`, which ignores their
+//! times) and the interval is below the maximum (`maxHousekeepingInterval`, 15 s), it doubles up to the maximum.
+//! Otherwise it is 10 s again. So a container that changes is measured every 10 to 20 s. A container at rest is
+//! measured alternately after 15 to 30 s and after 10 to 20 s, because at the maximum the interval becomes 10 s again.
 //!
-//! A sample is kept with its values, because a load forgets what it was before it changed.
+//! A sample is stored with its values, because a load does not know its values before it changed.
 
 use crate::encode::hash;
 use crate::load::Usage;
@@ -18,8 +18,8 @@ use crate::objects::since;
 const INTERVAL: i64 = 10_000;
 /// Milliseconds; `maxHousekeepingInterval`.
 const LONGEST: i64 = 15_000;
-/// Milliseconds from the start of a container to its first sample. cAdvisor takes one when it sees the cgroup; what
-/// started the container has then used some CPU, without which a sample does not count.
+/// Milliseconds from the start of a container to its first sample. cAdvisor takes one when it detects the cgroup. By
+/// then the start has used some CPU, without which a sample does not count.
 const FIRST: i64 = 100;
 
 /// One sample.
@@ -50,7 +50,7 @@ impl Reading {
     }
 }
 
-/// The newest sample of a container, and when the next one comes.
+/// The newest sample of a container, and the time of the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Measured {
     seed: u64,
@@ -74,7 +74,7 @@ impl Measured {
         first
     }
 
-    /// Takes the samples that are due up to a moment.
+    /// Takes the samples that are due until `now`.
     pub(crate) fn advance(&mut self, usage: &Usage, started: i64, now: i64) {
         while self.next <= now {
             let reading = Reading::of(usage, started, self.next);
@@ -89,13 +89,13 @@ impl Measured {
         }
     }
 
-    /// The newest sample at a moment, once there is one.
+    /// The newest sample at `now`, if there is one.
     pub(crate) fn newest(mut self, usage: &Usage, started: i64, now: i64) -> Option<Reading> {
         self.advance(usage, started, now);
         (self.newest.at <= now).then_some(self.newest)
     }
 
-    /// `jitter(interval, 1.0)`, by a number that follows from the names, so that a run can be had again.
+    /// `jitter(interval, 1.0)` with a number that is computed from the names, so that runs can be repeated.
     fn wait(&mut self) {
         self.count += 1;
         let number = hash(&[&self.seed.to_string(), &self.count.to_string()]);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// The date as the whole simulated cluster sees it, to the nanosecond.
+/// The date of the whole simulated cluster, in nanoseconds.
 ///
-/// Clones share the same date. A node whose own clock is wrong has [`Fault::ClockOff`](crate::Fault::ClockOff) instead.
+/// Clones share the date. A node with a wrong clock has [`Fault::ClockOff`](crate::Fault::ClockOff) instead.
 #[derive(Clone, Debug)]
 pub struct SimClock {
     /// Nanoseconds added to the machine's date, or, when `manual`, nanoseconds since the Unix epoch.
@@ -17,7 +17,7 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// Follows the machine's date.
+    /// A clock that follows the date of the machine.
     pub fn system() -> Self {
         Self {
             nanos: Arc::default(),
@@ -25,7 +25,7 @@ impl SimClock {
         }
     }
 
-    /// Stands still at `start` until it is advanced. Nanoseconds outside 1677..2262 are cut off to the epoch.
+    /// A clock that stays at `start` until it is advanced. A date outside of 1677 to 2262 becomes the Unix epoch.
     pub fn manual(start: Timestamp) -> Self {
         Self {
             nanos: Arc::new(AtomicI64::new(nanos_of(start))),
@@ -43,13 +43,13 @@ impl SimClock {
         Timestamp::from_nanosecond(now.as_nanosecond() + nanos).unwrap_or(now)
     }
 
-    /// Moves the date on, on a system clock as well: there the difference stays.
+    /// Advances the date. On a system clock the difference stays.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
         self.nanos.fetch_add(by, Ordering::AcqRel);
     }
 
-    /// Sets a manual clock to `date`; a system clock goes on from there.
+    /// Sets the date. A system clock continues from there.
     pub fn set(&self, date: Timestamp) {
         let base = if self.manual {
             0

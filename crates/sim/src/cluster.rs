@@ -1,4 +1,4 @@
-//! The simulated cluster: what runs, what it holds, and how it is changed while it runs.
+//! The simulated cluster: its servers, its state, and changes at run time.
 
 mod builder;
 mod changes;
@@ -35,7 +35,7 @@ pub use builder::Builder;
 pub use endpoints::Endpoint;
 pub(crate) use state::State;
 
-/// How the aggregator checks a frontend's serving certificate, as an `APIService` says it.
+/// How the aggregator verifies a frontend's serving certificate, as in an `APIService`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FrontendTrust {
     /// Not at all: `insecureSkipTLSVerify`.
@@ -50,7 +50,7 @@ pub enum FrontendTrust {
     },
 }
 
-/// What is wrong with the Kubernetes API.
+/// A fault of the Kubernetes API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ApiFault {
     /// Nothing.
@@ -58,13 +58,13 @@ pub enum ApiFault {
     None,
     /// Every answer has this status.
     Status(u16),
-    /// Requests are taken and not answered.
+    /// Requests are accepted and not answered.
     Hang,
-    /// Nobody listens.
+    /// Connections are refused.
     Refuse,
 }
 
-/// How many reviews the Kubernetes API was asked for.
+/// The number of reviews that were requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReviewCounts {
     /// TokenReview.
@@ -73,7 +73,7 @@ pub struct ReviewCounts {
     pub accesses: u64,
 }
 
-/// What the servers share.
+/// The state that the servers share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -83,17 +83,17 @@ pub(crate) struct Shared {
     pub(crate) housekeeping: Duration,
     pub(crate) gzip: Gzip,
     pub(crate) kubelet_auth: KubeletAuth,
-    /// Of an unknown authority, for [`Fault::WrongCertificate`].
+    /// A certificate of an unknown authority, for [`Fault::WrongCertificate`].
     pub(crate) wrong_tls: Arc<ServerConfig>,
     pub(crate) aggregator: Aggregator,
     pub(crate) api_fault: Mutex<ApiFault>,
-    /// Lists and watches of pods answer with metadata.
+    /// Whether lists and watches of pods answer with metadata only.
     pub(crate) metadata_only: bool,
-    /// Grows when every watch shall end.
+    /// Changes when every watch must end.
     pub(crate) watches: watch::Sender<u64>,
-    /// Grows when every watch shall be silent from then on.
+    /// Changes when every watch must be silent from then on.
     pub(crate) silence: watch::Sender<u64>,
-    /// How many of the next lists and watches of each kind are taken and never answered.
+    /// For each kind, how many of the next lists and watches are accepted and never answered.
     pub(crate) unanswered: Mutex<BTreeMap<String, u32>>,
     pub(crate) stop: CancellationToken,
 }
@@ -103,26 +103,26 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Whether this list or watch is one that is never answered.
+    /// Whether this list or watch must never be answered.
     pub(crate) fn is_unanswered(&self, plural: &str) -> bool {
         let mut unanswered = self.unanswered.lock();
         let left = unanswered.get_mut(plural).filter(|left| **left > 0);
         left.map(|left| *left -= 1).is_some()
     }
 
-    /// What a node's kubelet reports, without the moment.
+    /// The page of a node's kubelet, without a time.
     pub(crate) fn page(&self, node: &str) -> Option<Arc<Page>> {
         self.state().page(node)
     }
 
-    /// Where a node's page is, if not at the usual place.
+    /// The path of a node's page, if it is not the usual one.
     pub(crate) fn metrics_path(&self, node: &str) -> Option<String> {
         self.state()
             .node(node)
             .and_then(|node| crate::kubelet::path_of(&node.annotations))
     }
 
-    /// Who brings this token for the Kubernetes API, if it is good.
+    /// The identity of this token for the Kubernetes API, if the token is valid.
     pub(crate) fn bearer(&self, token: &str) -> Option<Arc<Identity>> {
         self.state()
             .access
@@ -138,24 +138,24 @@ impl Shared {
     }
 }
 
-/// A cluster that runs. Dropping it ends everything; [`Cluster::stop`] also waits for the end.
+/// A running cluster. Dropping it ends everything. [`Cluster::stop`] also waits for the end.
 #[derive(Debug)]
 pub struct Cluster {
     shared: Arc<Shared>,
     kubelets: Mutex<BTreeMap<String, Arc<Kubelet>>>,
     kubelet_port: u16,
-    /// Holds the kubelets' port on an address of its own, so that no other cluster takes it.
+    /// Reserves the port of the kubelets on its own address, so that no other cluster uses it.
     _port: TcpListener,
     api: SocketAddr,
     api_gate: Arc<Gate>,
     paths: Paths,
     tasks: Mutex<JoinSet<()>>,
-    /// Keeps the directory unless the caller named one.
+    /// The temporary directory, unless the caller named one.
     _dir: Option<TempDir>,
 }
 
 impl Cluster {
-    /// A cluster to be described; three nodes with two pods each if nothing is said.
+    /// A builder. By default the cluster has three nodes with two pods each.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -165,7 +165,7 @@ impl Cluster {
         &self.shared.clock
     }
 
-    /// The cluster's authorities, to sign more with.
+    /// The cluster's authorities, which can sign more certificates.
     pub fn pki(&self) -> &Pki {
         &self.shared.pki
     }
@@ -175,7 +175,7 @@ impl Cluster {
         &self.paths
     }
 
-    /// Where the Kubernetes API listens.
+    /// The address of the Kubernetes API.
     pub fn api_address(&self) -> SocketAddr {
         self.api
     }
@@ -190,25 +190,25 @@ impl Cluster {
         self.kubelet_port
     }
 
-    /// Where a node's kubelet listens.
+    /// The address of a node's kubelet.
     pub fn kubelet_address(&self, node: &str) -> Option<SocketAddr> {
         self.kubelet(node).ok().map(|kubelet| kubelet.address())
     }
 
-    /// Changes what is wrong with a node's kubelet, and returns when that is in force for new connections and requests.
+    /// Sets the fault of a node's kubelet. Returns when it applies to new connections and requests.
     pub async fn set_fault(&self, node: &str, fault: Fault) -> Result<(), Error> {
         let kubelet = self.kubelet(node)?;
         kubelet.set_fault(fault).await;
         Ok(())
     }
 
-    /// Changes which page a node's kubelet has: another version of it.
+    /// Sets the page of a node's kubelet, which belongs to another version.
     pub fn set_serves(&self, node: &str, serves: Serves) -> Result<(), Error> {
         self.kubelet(node)?.set_serves(serves);
         Ok(())
     }
 
-    /// What a node's kubelet saw so far.
+    /// What a node's kubelet has received so far.
     pub fn kubelet_stats(&self, node: &str) -> Result<KubeletStats, Error> {
         Ok(self.kubelet(node)?.stats())
     }
@@ -221,7 +221,7 @@ impl Cluster {
             .sum()
     }
 
-    /// Changes what is wrong with the Kubernetes API, cutting its connections.
+    /// Sets the fault of the Kubernetes API, and cuts its connections.
     pub async fn set_api_fault(&self, fault: ApiFault) {
         *self.shared.api_fault.lock() = fault;
         self.api_gate.set(fault != ApiFault::Refuse).await;
@@ -232,19 +232,18 @@ impl Cluster {
         self.shared.watches.send_modify(|count| *count += 1);
     }
 
-    /// Every open watch stays open and sends nothing from now on, like a connection whose other end is gone. New
-    /// watches work.
+    /// Makes every open watch silent from now on, as if the connection were lost. New watches work.
     pub fn silence_watches(&self) {
         self.shared.silence.send_modify(|count| *count += 1);
     }
 
-    /// The next `count` lists and watches of `plural` are taken and never answered, whatever happens later.
+    /// The next `count` lists and watches of `plural` are accepted and never answered.
     pub fn leave_unanswered(&self, plural: &str, count: u32) {
         let mut unanswered = self.shared.unanswered.lock();
         unanswered.insert(plural.to_owned(), count);
     }
 
-    /// How many of those have not come yet.
+    /// The number of those that have not arrived yet.
     pub fn still_to_be_unanswered(&self, plural: &str) -> u32 {
         let unanswered = self.shared.unanswered.lock();
         let unanswered = unanswered;
@@ -256,7 +255,8 @@ impl Cluster {
         self.shared.state().store.compact();
     }
 
-    /// A token for the Kubernetes API without end. `user` is for example `system:serviceaccount:kube-system:scraper`.
+    /// A token for the Kubernetes API that does not expire. `user` is for example
+    /// `system:serviceaccount:kube-system:scraper`.
     pub fn token(&self, user: &str) -> String {
         self.mint(TokenSpec::new(user))
     }
@@ -267,39 +267,40 @@ impl Cluster {
         self.shared.state().access.mint(spec, now)
     }
 
-    /// Makes a token count for nothing.
+    /// Makes a token invalid.
     pub fn revoke(&self, token: &str) {
         self.shared.state().access.revoke(token);
     }
 
-    /// Allows a user or group a verb on a resource of a group (or a path); `*` stands for any.
+    /// Allows a user or group a verb on a resource of a group (or on a path). `*` stands for any.
     ///
-    /// Group `system:masters`, and service accounts that are not [restricted](Self::restrict), may do everything.
+    /// The group `system:masters`, and ServiceAccounts that are not [restricted](Self::restrict), may do everything.
     pub fn allow(&self, who: &str, verb: &str, group: &str, resource: &str) {
         self.shared.state().access.allow(who, verb, group, resource);
     }
 
-    /// Takes the default permissions from a user.
+    /// Removes the default permissions of a user.
     pub fn restrict(&self, user: &str) {
         self.shared.state().access.restrict(user);
     }
 
-    /// How many reviews were asked for so far.
+    /// The number of reviews that were requested so far.
     pub fn reviews(&self) -> ReviewCounts {
         self.shared.state().reviews
     }
 
-    /// Where the aggregator proxies `metrics.k8s.io` to; the group is served when there is one at least.
+    /// Sets the frontends to which the aggregator forwards `metrics.k8s.io`. The group is served if there is at least
+    /// one.
     pub fn set_frontends(&self, frontends: Vec<SocketAddr>) {
         self.shared.aggregator.set_frontends(frontends);
     }
 
-    /// How the aggregator checks the frontends from now on.
+    /// Sets how the aggregator verifies the frontends.
     pub fn set_frontend_trust(&self, trust: &FrontendTrust) -> Result<(), Error> {
         self.shared.aggregator.set_trust(&self.shared.pki, trust)
     }
 
-    /// Writes an administrator's kubeconfig with everything inside.
+    /// Writes an administrator's kubeconfig with inline credentials.
     pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
         kubeconfig::write_admin(&self.shared.pki, &self.api_url(), path)
     }
@@ -309,7 +310,7 @@ impl Cluster {
         kubeconfig::with_token(&self.shared.pki, &self.api_url(), token)
     }
 
-    /// Ends everything and waits until every task is gone.
+    /// Ends everything and waits until every task has ended.
     pub async fn stop(self) {
         self.close_watches();
         self.shared.stop.cancel();
@@ -332,7 +333,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.close_watches();
-        // The set of tasks aborts them by being dropped; this is for what they own.
+        // Dropping the set of tasks aborts them. This ends what they own.
         self.shared.stop.cancel();
     }
 }

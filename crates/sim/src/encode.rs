@@ -1,4 +1,4 @@
-//! Two small encodings the simulator needs in a few lines: base64 and a stable name hash.
+//! Two small encodings: base64, and a stable hash of names.
 
 const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -17,7 +17,7 @@ pub(crate) fn base64_url(data: &[u8]) -> String {
     encode(data, URL_SAFE)
 }
 
-/// The inverse of [`base64_url`]; `None` for anything that is not its output.
+/// The inverse of [`base64_url`]. `None` for other text.
 pub(crate) fn base64_url_decode(text: &str) -> Option<Vec<u8>> {
     let mut data = Vec::with_capacity(text.len());
     let (mut bits, mut stored) = (0_u32, 0_u32);

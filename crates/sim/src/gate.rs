@@ -1,4 +1,4 @@
-//! A listener that can be closed and opened again while the rest goes on.
+//! A listener that can be closed and opened again while its server runs.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -9,21 +9,21 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// How long to wait before an address that was taken is tried again, or when accepting failed.
+/// The wait before another attempt, if an address is in use or accepting failed.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// Which state the gate shall be in, and a number that grows with every order.
+/// The wanted state of the gate, and a number that grows with every order.
 #[derive(Clone, Copy, Debug)]
 struct Order {
     number: u64,
     open: bool,
 }
 
-/// Opens and closes one listener. The connections it accepted belong to it.
+/// Opens and closes one listener, and owns its connections.
 #[derive(Debug)]
 pub(crate) struct Gate {
     order: watch::Sender<Order>,
-    /// The number of the newest order that is carried out.
+    /// The number of the newest completed order.
     done: watch::Sender<u64>,
     stop: CancellationToken,
 }
@@ -41,7 +41,7 @@ impl Gate {
         }
     }
 
-    /// Cuts every connection, and listens or does not from now on. Returns when that is so.
+    /// Cuts every connection, and opens or closes the listener. Returns when that is done.
     pub(crate) async fn set(&self, open: bool) {
         let mut number = 0;
         self.order.send_modify(|order| {
@@ -50,7 +50,7 @@ impl Gate {
         });
         let mut done = self.done.subscribe();
         tokio::select! {
-            // Cannot fail: the sender lives in self.
+            // This cannot fail, because the sender lives in `self`.
             _ = done.wait_for(|done| *done >= number) => {}
             () = self.stop.cancelled() => {}
         }
@@ -92,7 +92,7 @@ impl Gate {
             self.done.send_replace(order.number);
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                // Cannot fail: the sender lives in self.
+                // This cannot fail, because the sender lives in `self`.
                 _ = orders.changed() => {}
                 stream = accept(listener.as_ref()) => match stream {
                     Some(stream) if connections.len() < limit => {
@@ -107,7 +107,7 @@ impl Gate {
     }
 }
 
-/// The next connection; `None` if it failed, and never anything without a listener.
+/// The next connection. `None` if accepting failed. Never resolves without a listener.
 async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
     match listener {
         None => std::future::pending().await,

@@ -1,4 +1,4 @@
-//! Who may do what in the simulated cluster: identities, ServiceAccount tokens and permissions.
+//! The users of the simulated cluster: identities, ServiceAccount tokens and permissions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::encode::{base64_url, hash, uid};
 
-/// The audience a token has when nothing else was asked for, and that of the Kubernetes API itself.
+/// The audience of the Kubernetes API, which a token has by default.
 pub const API_AUDIENCE: &str = "https://kubernetes.default.svc";
 
 /// A caller, as an authenticator reports it.
@@ -19,9 +19,9 @@ pub struct Identity {
     pub user: String,
     /// A stable identifier; empty for certificates.
     pub uid: String,
-    /// All groups, `system:authenticated` included.
+    /// All groups, including `system:authenticated`.
     pub groups: Vec<String>,
-    /// Further facts, for example which pod a token belongs to.
+    /// More attributes, for example the pod of a token.
     pub extra: BTreeMap<String, Vec<String>>,
 }
 
@@ -48,23 +48,23 @@ impl Identity {
     }
 }
 
-/// What a token is minted with. See [`Cluster::mint`](crate::Cluster::mint).
+/// The content of a new token. See [`Cluster::mint`](crate::Cluster::mint).
 #[derive(Clone, Debug)]
 pub struct TokenSpec {
-    /// For example `system:serviceaccount:kube-system:tributary-scraper`; its groups follow from such a name.
+    /// For example `system:serviceaccount:kube-system:tributary-scraper`. The groups follow from such a name.
     pub user: String,
-    /// Groups beside those that follow from the name.
+    /// Groups in addition to those that follow from the name.
     pub groups: Vec<String>,
-    /// Who may be shown the token; [`API_AUDIENCE`] when empty.
+    /// The audiences of the token. If empty, [`API_AUDIENCE`].
     pub audiences: Vec<String>,
-    /// How long it is valid for; for ever when absent.
+    /// How long it is valid. `None`: forever.
     pub lifetime: Option<Duration>,
     /// The pod to which it is bound. TokenReview returns it as `authentication.kubernetes.io/pod-name`.
     pub pod: Option<String>,
 }
 
 impl TokenSpec {
-    /// A token of `user` for the Kubernetes API, without end.
+    /// A token of `user` for the Kubernetes API that does not expire.
     pub fn new(user: &str) -> Self {
         Self {
             user: user.to_owned(),
@@ -75,14 +75,14 @@ impl TokenSpec {
         }
     }
 
-    /// The same for one more audience.
+    /// Adds an audience.
     #[must_use]
     pub fn audience(mut self, audience: &str) -> Self {
         self.audiences.push(audience.to_owned());
         self
     }
 
-    /// The same, ending after `lifetime`.
+    /// Makes it expire after `lifetime`.
     #[must_use]
     pub fn lifetime(self, lifetime: Duration) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl TokenSpec {
         }
     }
 
-    /// The same, bound to a pod.
+    /// Binds it to a pod.
     #[must_use]
     pub fn pod(self, name: &str) -> Self {
         Self {
@@ -108,7 +108,7 @@ struct Token {
     expires: Option<Timestamp>,
 }
 
-/// What a user wants to do, in the words of RBAC.
+/// What a user wants to do, as attributes of RBAC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Attributes {
     pub(crate) verb: String,
@@ -117,7 +117,7 @@ pub(crate) struct Attributes {
     pub(crate) resource: String,
     pub(crate) namespace: String,
     pub(crate) name: String,
-    /// Set for what is no resource, such as `/metrics`.
+    /// Set for a path that is not a resource, such as `/metrics`.
     pub(crate) path: Option<String>,
 }
 
@@ -130,7 +130,7 @@ struct Rule {
     resource: String,
 }
 
-/// Tokens and permissions. Plain data; the cluster holds it behind its lock.
+/// Tokens and permissions. Plain data. The cluster has it behind its lock.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
     tokens: HashMap<String, Token>,
@@ -164,12 +164,12 @@ impl Access {
         token
     }
 
-    /// Forgets a token, as deleting its pod does.
+    /// Makes a token invalid, like the deletion of its pod.
     pub(crate) fn revoke(&mut self, token: &str) {
         self.tokens.remove(token);
     }
 
-    /// Whose token this is and which of the `wanted` audiences it is for, or why it counts for nothing.
+    /// The identity of a token and its audiences among `wanted`, or why the token is not valid.
     pub(crate) fn check(
         &self,
         token: &str,
@@ -206,8 +206,8 @@ impl Access {
         self.restricted.insert(user.to_owned());
     }
 
-    /// Whether a user in these groups may do that: administrators and, unless restricted, service accounts and the
-    /// scraper's certificate always may.
+    /// Whether a user in these groups may do that. Administrators always may. So may ServiceAccounts and the scraper's
+    /// certificate, unless they are restricted.
     pub(crate) fn allows(&self, user: &str, groups: &[String], wanted: &Attributes) -> bool {
         if groups.iter().any(|group| group == "system:masters") {
             return true;
@@ -266,8 +266,8 @@ fn service_account(user: &str) -> Option<(&str, &str)> {
     user.strip_prefix("system:serviceaccount:")?.split_once(':')
 }
 
-/// A token in the form of a projected ServiceAccount token, so that clients can read its expiry. Its signature is a
-/// number that is not checked: the API server knows the text of each token.
+/// A token in the form of a projected ServiceAccount token, so that clients can read when it expires. Its signature is
+/// not checked, because the API server knows the text of each token.
 fn jwt(
     identity: &Identity,
     audiences: &[String],

@@ -1,4 +1,4 @@
-//! The Kubernetes API server of the simulation, with the aggregator in front of `metrics.k8s.io`.
+//! The simulated Kubernetes API server, with the aggregator for `metrics.k8s.io`.
 
 mod discovery;
 mod list;
@@ -38,7 +38,7 @@ use crate::pki::Ca;
 use crate::store::{KINDS, Kind};
 use crate::tls::{self, Body};
 
-/// Connections at a time; more are closed at once.
+/// The most connections. More are closed at once.
 const CONNECTIONS: usize = 4_096;
 /// The largest request body: what etcd takes in a real cluster, doubled.
 const BODY: usize = 3 << 20;
@@ -175,7 +175,7 @@ fn authorize(
     query: &Query,
 ) -> Result<(), Refusal> {
     let wanted = route.attributes(method, query);
-    // As in a real cluster, all users may review their own access.
+    // As in a real cluster, every user may review its own access.
     if shared.allows(caller, &wanted) || wanted.resource == "selfsubjectaccessreviews" {
         return Ok(());
     }
@@ -190,7 +190,7 @@ fn authorize(
     )))
 }
 
-/// A request for a resource that the user may send.
+/// A permitted request for a resource.
 struct Call<'a> {
     shared: &'a Arc<Shared>,
     parts: &'a http::request::Parts,
@@ -249,7 +249,7 @@ impl Call<'_> {
         )
     }
 
-    /// How much of the objects is wanted.
+    /// Which part of the objects the client wants.
     fn shape(&self) -> Result<render::Shape, Refusal> {
         let include = self.query.get("includeObject");
         let include = table::Include::of(include).ok_or_else(|| {
@@ -269,7 +269,7 @@ impl Call<'_> {
             .unwrap_or_default()
     }
 
-    /// The answer if this is one of the resources that are only asked, never kept.
+    /// The answer for a resource that only reviews requests and is not stored. `None` for others.
     fn review(&self) -> Option<Result<Response<Body>, Refusal>> {
         let now = self.shared.clock.now();
         let body = || -> Result<Value, Refusal> {

@@ -38,35 +38,35 @@ pub(crate) use page::Page;
 pub use serves::Serves;
 use serves::subresource;
 
-/// Connections one kubelet keeps open; more are closed at once.
+/// The most connections of one kubelet. More are closed at once.
 const CONNECTIONS: usize = 256;
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Where the page is unless the node's annotation says otherwise.
+/// The path of the page, unless the node's annotation has another one.
 const PATH: &str = "/metrics/resource";
 /// The node annotation that moves the page.
 const PATH_ANNOTATION: &str = "metrics.k8s.io/resource-metrics-path";
 
-/// The pages of which the date is remembered.
+/// How many times of pages are remembered.
 const PAGES: usize = 16;
 
-/// Whom kubelets answer.
+/// The callers that kubelets accept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KubeletAuth {
-    /// Anybody.
+    /// All callers.
     #[default]
     Open,
-    /// Whoever brings this bearer token; others get 401.
+    /// Callers with this bearer token. Others get 401.
     Token(String),
-    /// As a real kubelet: a client certificate of the cluster's authority or a token that the cluster minted (else 401),
-    /// whose bearer may `get` `nodes/metrics`, or below `/stats` `nodes/stats` (else 403).
+    /// As in a real kubelet: a client certificate of the cluster's authority or a token of the cluster (else 401),
+    /// whose user may `get` `nodes/metrics`, or below `/stats` `nodes/stats` (else 403).
     Delegated,
 }
 
-/// What a kubelet saw. See [`Cluster::kubelet_stats`](crate::Cluster::kubelet_stats).
+/// What a kubelet has received. See [`Cluster::kubelet_stats`](crate::Cluster::kubelet_stats).
 #[derive(Clone, Debug, Default)]
 pub struct KubeletStats {
-    /// Requests that arrived, refused ones included.
+    /// Requests, including refused ones.
     pub requests: u64,
     /// TCP connections that were opened.
     pub connections: u64,
@@ -74,12 +74,12 @@ pub struct KubeletStats {
     pub last_headers: HeaderMap,
     /// The path and query of the newest request.
     pub last_path: String,
-    /// The date on the newest pages of this node's own numbers, to the millisecond, the oldest first; sixteen at most.
-    /// Without housekeeping it is that of the samples too.
+    /// The times of the newest pages with this node's own numbers, in milliseconds, oldest first. At most sixteen.
+    /// Without housekeeping they are also the times of the samples.
     pub pages: VecDeque<Timestamp>,
 }
 
-/// A kubelet that runs.
+/// A running kubelet.
 #[derive(Debug)]
 pub(crate) struct Kubelet {
     name: String,
@@ -126,7 +126,7 @@ impl Kubelet {
         self.address
     }
 
-    /// The certificate for those who connect from now on, made for the names it is called by.
+    /// Sets the certificate for new connections. It has the kubelet's names.
     pub(crate) fn show(&self, pki: &Pki) -> Result<(), Error> {
         let names = [self.name.clone(), self.address.ip().to_string()];
         let credential = pki.server(Ca::Cluster, &names)?;
@@ -141,7 +141,7 @@ impl Kubelet {
         self.gate.stop();
     }
 
-    /// Changes the fault and returns when it is in force for connections and requests that come from now on.
+    /// Sets the fault. Returns when it applies to new connections and requests.
     pub(crate) async fn set_fault(&self, fault: Fault) {
         let open = fault != Fault::Refuse;
         let cuts = fault.cuts();
@@ -152,7 +152,7 @@ impl Kubelet {
         }
     }
 
-    /// Changes which page there is, for requests that come from now on.
+    /// Sets the page for new requests.
     pub(crate) fn set_serves(&self, serves: Serves) {
         *self.serves.lock() = serves;
     }
@@ -185,7 +185,7 @@ impl Kubelet {
             }
         };
         let Some(config) = config else {
-            // Holds the stream until the fault changes and the connection is cut.
+            // Keeps the stream open until the fault changes and the connection is cut.
             return std::future::pending().await;
         };
         stream.set_nodelay(true).ok();
@@ -294,7 +294,7 @@ impl Kubelet {
         page(self.shows(), gzip, None, full(self.compressed(text, gzip)?))
     }
 
-    /// The page as it is now.
+    /// The current page.
     fn page(&self, off: i64) -> Bytes {
         let Some(page) = self.shared.page(&self.name) else {
             return Bytes::new();
@@ -357,7 +357,7 @@ impl Kubelet {
         }
     }
 
-    /// When it started, and what kind of page it has.
+    /// The start and the kind of the page.
     fn shows(&self) -> (Timestamp, &'static str) {
         (self.shared.started, self.serves().content_type())
     }

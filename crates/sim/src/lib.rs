@@ -1,10 +1,10 @@
 //! A Kubernetes cluster in one process, for tests, the demo and benchmarks.
 //!
-//! [`Cluster`] holds a kube API that really lists and watches, kubelets over TLS on loopback addresses of their own
-//! whose load follows closed formulas, and an aggregator that proxies `metrics.k8s.io` to frontends as kube-apiserver
-//! does. Everything can change while it runs, and every kubelet can be made to misbehave ([`Fault`]).
+//! [`Cluster`] has a kube API that really lists and watches, kubelets with TLS on their own loopback addresses, whose
+//! load follows closed formulas, and an aggregator that forwards `metrics.k8s.io` to frontends like kube-apiserver.
+//! Everything can change at run time, and every kubelet can have a [`Fault`].
 //!
-//! It knows nothing of Tributary: both components talk to it over the network, as they would to a real cluster.
+//! This crate knows nothing about Tributary. Both components use it over the network, like a real cluster.
 
 mod aggregator;
 mod cadvisor;
@@ -33,7 +33,7 @@ pub use nulled::nulled;
 pub use objects::{NodeSpec, Phase, PodSpec};
 pub use pki::{Ca, Credential, FRONT_PROXY_NAME, FRONTEND_NAME, Paths, Pki, SCRAPER_USER};
 
-/// Why a simulation cannot start or change as asked.
+/// Why a simulation cannot start or change.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A certificate could not be made.

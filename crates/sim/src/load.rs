@@ -1,4 +1,4 @@
-//! What containers use, as closed formulas of time, so that a test can state the right answer by itself.
+//! The load of containers as closed formulas of time, so that a test can compute the expected numbers.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::encode::hash;
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 const MIB: u64 = 1 << 20;
 
-/// A quantity over the time since a container's start, in whole units: milli-cores for CPU, bytes for memory and swap.
+/// A quantity over the time since a container's start, in whole units: millicores for CPU, bytes for memory and swap.
 ///
-/// Both the value at a moment and the integral up to it are exact, in whole numbers.
+/// The value at a time and the integral until it are exact integers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// Always the same.
+    /// A constant.
     Steady(u64),
     /// One value until `at` after the start, another from then on.
     StepAt {
@@ -23,9 +23,9 @@ pub enum Load {
         /// The value from `at` on.
         after: u64,
     },
-    /// Rises in a straight line from `low` to `high` in half a period and falls back in the other half.
+    /// Rises linearly from `low` to `high` in half a period and falls in the other half.
     ///
-    /// A triangle and no sine, because its integral is exact in whole numbers. `low <= high`.
+    /// It is a triangle and not a sine, because its integral is an exact integer. `low <= high`.
     Wave {
         /// The value at the start and at every whole period.
         low: u64,
@@ -34,7 +34,7 @@ pub enum Load {
         /// The length of one rise and fall.
         period: Duration,
     },
-    /// Steady since `at`, after something else that it goes on from; made by [`Load::then`].
+    /// Constant since `at`, after another load. [`Load::then`] makes it.
     After {
         /// When it became steady, counted from the start.
         at: Duration,
@@ -46,7 +46,7 @@ pub enum Load {
 }
 
 impl Load {
-    /// From `at` after the start on, `value`: the integral goes on from where this load had brought it.
+    /// This load until `at` after the start, then the constant `value`. The integral continues.
     ///
     /// The result no longer knows the values before `at`.
     #[must_use]
@@ -107,7 +107,7 @@ impl Load {
     }
 }
 
-/// What one container, or a node beside its containers, uses.
+/// What a container uses, or a node without its containers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// CPU in milli-cores.
@@ -119,7 +119,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The same always: `millis` milli-cores and `memory` bytes, no swap.
+    /// Constant: `millis` millicores and `memory` bytes, no swap.
     pub const fn steady(millis: u64, memory: u64) -> Self {
         Self::of(Load::Steady(millis), Load::Steady(memory))
     }
@@ -133,14 +133,14 @@ impl Usage {
         }
     }
 
-    /// The same with that much swap, in bytes.
+    /// Sets the swap, in bytes.
     #[must_use]
     pub const fn with_swap(self, swap: Load) -> Self {
         Self { swap, ..self }
     }
 
-    /// Usage that follows from names, the same in every run: between 5 and 204 milli-cores, half of them waving, and
-    /// between 16 and 143 MiB, a quarter of them waving.
+    /// A usage that is computed from names, the same in every run: between 5 and 204 millicores, half of them waves,
+    /// and between 16 and 143 MiB, a quarter of them waves.
     pub fn from_names(parts: &[&str]) -> Self {
         let hash = hash(parts);
         let millis = 5 + hash % 200;
@@ -165,7 +165,7 @@ impl Usage {
         Self::of(cpu, memory)
     }
 
-    /// Core-nanoseconds spent from the start to `t`: one core for one second is 10^9.
+    /// Core-nanoseconds from the start to `t`: one core for one second is 10^9.
     pub fn cpu_nanos(&self, t: Duration) -> u64 {
         saturate(self.cpu.total(t) / 1_000)
     }

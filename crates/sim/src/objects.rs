@@ -1,4 +1,4 @@
-//! Nodes, pods and containers: what a caller describes, and what the cluster holds.
+//! Nodes, pods and containers: the descriptions of callers, and the objects of the cluster.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -25,8 +25,8 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// A ready node that itself uses 200 milli-cores and 1 GiB beside its containers, on the next free address, with
-    /// the usual labels (`kubernetes.io/hostname`, `topology.kubernetes.io/zone`, ..).
+    /// A ready node on the next free address, with the usual labels (`kubernetes.io/hostname`,
+    /// `topology.kubernetes.io/zone`, ..). In addition to its containers it uses 200 millicores and 1 GiB.
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -39,7 +39,7 @@ impl NodeSpec {
         }
     }
 
-    /// On this loopback address, on which nothing else listens.
+    /// Sets the loopback address, which no other listener may use.
     #[must_use]
     pub fn address(self, address: Ipv4Addr) -> Self {
         Self {
@@ -48,21 +48,21 @@ impl NodeSpec {
         }
     }
 
-    /// With one more label.
+    /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// With one more annotation; `metrics.k8s.io/resource-metrics-path` moves the kubelet's page.
+    /// Adds an annotation. `metrics.k8s.io/resource-metrics-path` sets the path of the kubelet's page.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// Not ready. Its kubelet answers nevertheless.
+    /// Makes the node not ready. Its kubelet still answers.
     #[must_use]
     pub fn not_ready(self) -> Self {
         Self {
@@ -71,13 +71,13 @@ impl NodeSpec {
         }
     }
 
-    /// What the node uses beside its containers.
+    /// Sets what the node uses in addition to its containers.
     #[must_use]
     pub fn usage(self, usage: Usage) -> Self {
         Self { usage, ..self }
     }
 
-    /// Up since then; an hour before it is added by default.
+    /// Sets the time of its start. By default an hour before it is added.
     #[must_use]
     pub fn booted(self, at: Timestamp) -> Self {
         Self {
@@ -121,27 +121,27 @@ impl PodSpec {
         }
     }
 
-    /// With one more label.
+    /// Adds a label.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// With one more annotation.
+    /// Adds an annotation.
     #[must_use]
     pub fn annotation(mut self, key: &str, value: &str) -> Self {
         self.annotations.insert(key.to_owned(), value.to_owned());
         self
     }
 
-    /// In another phase than running. The kubelet reports running pods only.
+    /// Sets another phase than running. The kubelet reports running pods only.
     #[must_use]
     pub fn phase(self, phase: Phase) -> Self {
         Self { phase, ..self }
     }
 
-    /// With one more container, started when the pod is added.
+    /// Adds a container that starts when the pod is added.
     #[must_use]
     pub fn container(mut self, name: &str, usage: Usage) -> Self {
         self.containers.push(ContainerSpec {
@@ -152,7 +152,7 @@ impl PodSpec {
         self
     }
 
-    /// With one more container, running since `started`.
+    /// Adds a container that has been running since `started`.
     #[must_use]
     pub fn container_since(mut self, name: &str, usage: Usage, started: Timestamp) -> Self {
         self.containers.push(ContainerSpec {
@@ -171,9 +171,9 @@ pub enum Phase {
     Pending,
     /// At least one container runs.
     Running,
-    /// Ended well.
+    /// All containers ended successfully.
     Succeeded,
-    /// Ended badly.
+    /// A container failed.
     Failed,
 }
 
@@ -216,7 +216,7 @@ pub(crate) struct Pod {
     pub(crate) phase: Phase,
     pub(crate) created: Timestamp,
     pub(crate) containers: Vec<Container>,
-    /// Core-nanoseconds of containers that are gone: a pod's own counter outlives them.
+    /// Core-nanoseconds of ended containers, which stay in the pod's counter.
     pub(crate) spent: u64,
 }
 
@@ -228,12 +228,12 @@ pub(crate) struct Container {
     /// Milliseconds since the Unix epoch.
     pub(crate) started: i64,
     pub(crate) restarts: u32,
-    /// What cAdvisor measured, in the mode in which each container has a clock of its own.
+    /// The samples, if each container is measured at its own times.
     pub(crate) measured: Option<Measured>,
 }
 
 impl Pod {
-    /// Gives containers that have none a clock of their own, from their start on.
+    /// Starts measuring containers at their own times, from their start on, if they are not yet.
     pub(crate) fn start_clocks(&mut self) {
         for container in &mut self.containers {
             let key = [&self.namespace, &self.name, &container.name].map(String::as_str);
@@ -244,7 +244,7 @@ impl Pod {
 }
 
 impl Container {
-    /// Takes the samples that are due up to a moment, before what the container uses changes.
+    /// Takes the samples that are due until `now`. It must be called before the load changes.
     pub(crate) fn measure(&mut self, now: i64) {
         if let Some(measured) = &mut self.measured {
             measured.advance(&self.usage, self.started, now);

@@ -1,4 +1,4 @@
-//! The certificates of a cluster: three authorities, and everything they sign, made fresh for every simulation.
+//! The certificates of a cluster: three authorities and what they sign, made for every simulation.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,14 +16,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::Error;
 use crate::identity::Identity;
 
-/// Which authority signs.
+/// An authority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ca {
-    /// The cluster's own: kube-apiserver, kubelets, clients of the Kubernetes API.
+    /// The cluster's authority: for kube-apiserver, kubelets, and clients of the Kubernetes API.
     Cluster,
-    /// The aggregator's client certificate, and nothing else.
+    /// Only for the aggregator's client certificate.
     FrontProxy,
-    /// A private one for the bus between scrapers and frontends, and for the frontends' serving certificates.
+    /// A private authority for the bus, and for the serving certificates of frontends.
     Bus,
 }
 
@@ -43,7 +43,7 @@ impl Credential {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key_der.clone()))
     }
 
-    /// Writes `<stem>.crt` and `<stem>.key` into `dir`, and says where.
+    /// Writes `<stem>.crt` and `<stem>.key` into `dir`, and returns their paths.
     pub fn write(&self, dir: &Path, stem: &str) -> Result<(PathBuf, PathBuf), Error> {
         let (certificate, key) = (
             dir.join(format!("{stem}.crt")),
@@ -55,14 +55,14 @@ impl Credential {
     }
 }
 
-/// Where [`Pki::write`] and the cluster put their files.
+/// The files of [`Pki::write`] and of the cluster.
 #[derive(Clone, Debug)]
 pub struct Paths {
     /// The directory of all the others.
     pub dir: PathBuf,
     /// Signs kube-apiserver's, kubelets' and clients' certificates.
     pub cluster_ca: PathBuf,
-    /// What `--kubelet-certificate-authority` wants: the same certificate as [`Self::cluster_ca`].
+    /// The file for `--kubelet-certificate-authority`: the same certificate as [`Self::cluster_ca`].
     pub kubelet_ca: PathBuf,
     /// Signs the aggregator's client certificate.
     pub front_proxy_ca: PathBuf,
@@ -72,7 +72,7 @@ pub struct Paths {
     pub scraper_certificate: PathBuf,
     /// Its key.
     pub scraper_key: PathBuf,
-    /// The certificate that the aggregator shows to frontends.
+    /// The certificate that the aggregator sends to frontends.
     pub front_proxy_certificate: PathBuf,
     /// Its key.
     pub front_proxy_key: PathBuf,
@@ -81,7 +81,7 @@ pub struct Paths {
     pub frontend_certificate: PathBuf,
     /// Its key.
     pub frontend_key: PathBuf,
-    /// Of an administrator (group `system:masters`), with everything inside.
+    /// An administrator's kubeconfig (group `system:masters`) with inline credentials.
     pub kubeconfig: PathBuf,
 }
 
@@ -109,12 +109,12 @@ impl Authority {
     }
 }
 
-/// The authorities of one cluster, and who holds which client certificate.
+/// The authorities of one cluster, and the identities of client certificates.
 pub struct Pki {
     cluster: Authority,
     front_proxy: Authority,
     bus: Authority,
-    /// The clients known by the bytes of their certificate. It does not have to be parsed again.
+    /// Identities by the bytes of their certificates, which then need no parsing.
     clients: Mutex<HashMap<Vec<u8>, Arc<Identity>>>,
 }
 
@@ -125,10 +125,11 @@ impl std::fmt::Debug for Pki {
 }
 
 impl Pki {
-    /// Makes the three authorities. Keys are ECDSA P-256 throughout, because 5,000 handshakes must be quick.
+    /// Makes the three authorities. All keys are ECDSA P-256, so that 5,000 handshakes are fast.
     pub fn new() -> Result<Self, Error> {
         Ok(Self {
-            // Not "kubernetes", as the API's certificate is: OpenSSL would take that for self-signed.
+            // The name differs from "kubernetes", the name of the API's certificate: otherwise OpenSSL would consider
+            // that one self-signed.
             cluster: Authority::new("kubernetes-ca")?,
             front_proxy: Authority::new("front-proxy-ca")?,
             bus: Authority::new("tributary-bus-ca")?,
@@ -153,11 +154,12 @@ impl Pki {
         self.sign(ca, params)
     }
 
-    /// A client certificate. The cluster's servers will know its bearer as `user` in `groups`.
+    /// A client certificate. The servers of the cluster authenticate it as `user` in `groups`.
     pub fn client(&self, ca: Ca, user: &str, groups: &[&str]) -> Result<Credential, Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, user);
-        // One O only: rcgen keeps one value per attribute. The identity below has them all.
+        // Only one organization is possible, because rcgen keeps one value for each attribute. The identity below has
+        // all groups.
         if let Some(group) = groups.first() {
             params
                 .distinguished_name
@@ -173,7 +175,7 @@ impl Pki {
         Ok(credential)
     }
 
-    /// Who holds this client certificate, if we issued it.
+    /// The identity of this client certificate, if we issued it.
     pub(crate) fn holder(&self, certificate: &CertificateDer<'_>) -> Option<Arc<Identity>> {
         self.clients.lock().get(certificate.as_ref()).cloned()
     }

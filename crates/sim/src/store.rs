@@ -1,4 +1,4 @@
-//! The objects of the Kubernetes API with their versions, and the window of events that watchers may resume from.
+//! The objects of the Kubernetes API with their versions, and the recent events from which watches may resume.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -9,9 +9,9 @@ use tokio::sync::broadcast;
 
 use crate::objects::{Map, Node, Pod};
 
-/// How many events are kept for watchers that come back, over all kinds.
+/// How many events of all kinds are kept for watches that resume.
 pub(crate) const WINDOW: usize = 8_192;
-/// How many events a watcher may fall behind before it has to list again.
+/// How many events a watch may fall behind before the client must list again.
 const LAG: usize = 8_192;
 
 /// A kind of object the simulated API serves.
@@ -21,7 +21,7 @@ pub(crate) struct Kind {
     pub(crate) group: &'static str,
     pub(crate) version: &'static str,
     pub(crate) plural: &'static str,
-    /// As objects name it: `Pod`.
+    /// The kind in objects: `Pod`.
     pub(crate) name: &'static str,
     pub(crate) short: &'static [&'static str],
     pub(crate) namespaced: bool,
@@ -90,7 +90,7 @@ pub(crate) static API_SERVICES: Kind = Kind {
     ..core("apiservices", "APIService", &[], false)
 };
 
-/// Every kind there is.
+/// Every kind.
 pub(crate) static KINDS: [&Kind; 9] = [
     &NODES,
     &PODS,
@@ -111,7 +111,7 @@ pub(crate) type Key = (String, String);
 pub(crate) enum Object {
     Node(Arc<Node>),
     Pod(Arc<Pod>),
-    /// Any other kind, as the JSON it was written with.
+    /// Another kind, as the JSON that was written.
     Other(Arc<Value>),
 }
 
@@ -146,7 +146,7 @@ impl Object {
         own.get(key).map(String::as_str)
     }
 
-    /// The value of a field that field selectors know, `None` for one they do not.
+    /// The value of a field for field selectors. `None` for other fields.
     pub(crate) fn field(&self, path: &str) -> Option<&str> {
         match (path, self) {
             ("metadata.name", _) => Some(self.name()),
@@ -166,7 +166,7 @@ fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
         .unwrap_or_default()
 }
 
-/// An object and the version at which it came to be as it is.
+/// An object and the version of its last change.
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     pub(crate) object: Object,
@@ -198,17 +198,17 @@ pub(crate) struct Event {
     pub(crate) change: Change,
     pub(crate) version: u64,
     pub(crate) object: Object,
-    /// What it was before, so that a watcher with a selector learns that an object left its selection.
+    /// The object before the change, so that a watch with a selector learns that it is no longer selected.
     pub(crate) before: Option<Object>,
 }
 
-/// All objects. Plain data; the cluster holds it behind its lock.
+/// All objects. Plain data. The cluster has it behind its lock.
 #[derive(Debug)]
 pub(crate) struct Store {
     version: u64,
     tables: BTreeMap<&'static str, BTreeMap<Key, Stored>>,
     window: VecDeque<Event>,
-    /// Events up to this version are gone; a watch from before it must list again.
+    /// Events until this version are forgotten. A watch from an earlier version must list again.
     forgotten: u64,
     events: broadcast::Sender<Event>,
 }
@@ -239,7 +239,7 @@ impl Store {
         self.tables.get(kind.plural)?.get(key)
     }
 
-    /// The objects of a kind, in order of their keys, those after `after` only.
+    /// The objects of a kind after `after`, sorted by their keys.
     pub(crate) fn range<'a>(
         &'a self,
         kind: &Kind,
@@ -252,7 +252,7 @@ impl Store {
             .flat_map(move |table| table.range((start.clone(), Bound::Unbounded)))
     }
 
-    /// The objects of one namespace, those after `after` only.
+    /// The objects of one namespace after `after`.
     pub(crate) fn namespace<'a>(
         &'a self,
         kind: &Kind,
@@ -270,7 +270,7 @@ impl Store {
             .take_while(move |(key, _)| key.0 == namespace)
     }
 
-    /// Stores an object, as new or instead of one of the same name, and tells watchers. Returns its version.
+    /// Stores an object, or replaces one with the same name, and sends an event. Returns its version.
     pub(crate) fn put(&mut self, kind: &'static Kind, object: Object) -> u64 {
         self.version += 1;
         let version = self.version;
@@ -299,7 +299,7 @@ impl Store {
         version
     }
 
-    /// Removes an object and tells watchers.
+    /// Removes an object and sends an event.
     pub(crate) fn remove(&mut self, kind: &'static Kind, key: &Key) -> Option<Stored> {
         let stored = self.tables.get_mut(kind.plural)?.remove(key)?;
         self.version += 1;
@@ -315,7 +315,7 @@ impl Store {
         Some(stored)
     }
 
-    /// The events after `version` that are still stored, and a receiver of those to come; `None` when some are gone.
+    /// The stored events after `version`, and a receiver of new ones. `None` if some were forgotten.
     pub(crate) fn watch(
         &self,
         kind: &Kind,
@@ -345,7 +345,7 @@ impl Store {
             self.forgotten = oldest.version;
         }
         self.window.push_back(event.clone());
-        // An error means that there is no watcher.
+        // An error means that there is no watch.
         self.events.send(event).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! What every server of the simulation shares: TLS configurations, and one HTTP connection.
+//! TLS configurations and HTTP connections of all servers of the simulation.
 
 use std::future::Future;
 use std::io;
@@ -28,7 +28,7 @@ use crate::pki::Credential;
 /// The body of every answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Streams of one HTTP/2 connection; what kube-apiserver allows by default.
+/// The streams of one HTTP/2 connection: kube-apiserver's default.
 const STREAMS: u32 = 250;
 
 pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
@@ -41,7 +41,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// A server that offers HTTP/2 and HTTP/1.1 and, with `client_ca`, asks for a client certificate without insisting.
+/// A server with HTTP/2 and HTTP/1.1. With `client_ca` it requests a client certificate and does not require it.
 pub(crate) fn server_config(
     credential: &Credential,
     client_ca: Option<CertificateDer<'static>>,
@@ -64,7 +64,7 @@ pub(crate) fn server_config(
     Ok(Arc::new(config))
 }
 
-/// Where hyper puts the tasks of HTTP/2 streams and pooled connections: they end when this is dropped.
+/// The tasks of hyper's HTTP/2 streams and pooled connections. They end when this is dropped.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tasks(Arc<Mutex<JoinSet<()>>>);
 
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Serves one connection in the protocol its handshake settled on, until the client closes it or it breaks.
+/// Serves one connection in the negotiated protocol, until the client closes it or it fails.
 pub(crate) async fn serve<S>(stream: TlsStream<TcpStream>, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = io::Error> + Send + 'static,

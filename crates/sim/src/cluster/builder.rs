@@ -1,4 +1,4 @@
-//! How a cluster is described and started.
+//! Describes and starts a cluster.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -28,14 +28,14 @@ use crate::pki::{Ca, FRONT_PROXY_NAME, Paths, Pki};
 use crate::store::NAMESPACES;
 use crate::tls;
 
-/// Kubelets that share a certificate, so that 5,000 of them start in a moment; few, so that it is about as long as a
-/// real one.
+/// This many kubelets share a certificate, so that 5,000 of them start fast. There are few, so that the certificate is
+/// about as long as a real one.
 const GROUP: usize = 10;
-/// How many ports are tried for the kubelets before giving up.
+/// How many ports are tried for the kubelets.
 const PORTS: usize = 20;
-/// Where every cluster holds the port of its kubelets; no node has this address.
+/// The address on which every cluster reserves the port of its kubelets. No node has this address.
 const KEEPER: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 0);
-/// Pods of one app, unless the cluster is too small to have two apps in every namespace.
+/// The pods of one app, unless the cluster is too small for two apps in every namespace.
 const REPLICAS: usize = 30;
 
 /// Describes a cluster. Nodes are named `node-00001`.., on 127.1.0.1..; namespaces `ns-0000`..; pods `web-00042-7`,
@@ -76,13 +76,13 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// How many nodes; none is possible.
+    /// Sets the number of nodes, which may be 0.
     #[must_use]
     pub fn nodes(self, nodes: usize) -> Self {
         Self { nodes, ..self }
     }
 
-    /// How many pods on every node.
+    /// Sets the number of pods on every node.
     #[must_use]
     pub fn pods_per_node(self, pods_per_node: usize) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Builder {
         }
     }
 
-    /// How many containers in every pod.
+    /// Sets the number of containers in every pod.
     #[must_use]
     pub fn containers_per_pod(self, containers_per_pod: usize) -> Self {
         Self {
@@ -100,7 +100,7 @@ impl Builder {
         }
     }
 
-    /// Over how many namespaces the pods are spread, beside `default` and `kube-system`; at least one.
+    /// Sets the number of namespaces with pods, in addition to `default` and `kube-system`. At least one.
     #[must_use]
     pub fn namespaces(self, namespaces: usize) -> Self {
         Self {
@@ -109,7 +109,7 @@ impl Builder {
         }
     }
 
-    /// What every container uses; [`Usage::from_names`] of namespace, pod and container by default.
+    /// Sets what every container uses. By default [`Usage::from_names`] of namespace, pod and container.
     #[must_use]
     pub fn usage(self, usage: Usage) -> Self {
         Self {
@@ -118,13 +118,14 @@ impl Builder {
         }
     }
 
-    /// How long the containers have been running, up to as long again; 15 minutes by default.
+    /// Sets how long the containers have been running at least. The longest has been running twice as long. By default
+    /// 15 minutes.
     #[must_use]
     pub fn age(self, age: Duration) -> Self {
         Self { age, ..self }
     }
 
-    /// How often kubelets take samples, 10 s by default; zero for at every request.
+    /// Sets how often kubelets take samples, 10 s by default. With zero they take one for every request.
     #[must_use]
     pub fn housekeeping(self, housekeeping: Duration) -> Self {
         Self {
@@ -133,7 +134,7 @@ impl Builder {
         }
     }
 
-    /// The callers that kubelets accept; all by default.
+    /// Sets the callers that kubelets accept. By default all.
     #[must_use]
     pub fn kubelet_auth(self, kubelet_auth: KubeletAuth) -> Self {
         Self {
@@ -142,13 +143,13 @@ impl Builder {
         }
     }
 
-    /// The cluster's date; the machine's by default.
+    /// Sets the cluster's clock. By default the machine's.
     #[must_use]
     pub fn clock(self, clock: SimClock) -> Self {
         Self { clock, ..self }
     }
 
-    /// Where the files go; a temporary directory by default, removed with the cluster.
+    /// Sets the directory of files. By default a temporary one, which is removed with the cluster.
     #[must_use]
     pub fn dir(self, dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -157,13 +158,13 @@ impl Builder {
         }
     }
 
-    /// How the aggregator checks frontends; not at all by default.
+    /// Sets how the aggregator verifies frontends. By default not at all.
     #[must_use]
     pub fn frontend_trust(self, trust: FrontendTrust) -> Self {
         Self { trust, ..self }
     }
 
-    /// Lists and watches of pods answer with metadata, whatever they are asked for.
+    /// Makes all lists and watches of pods answer with metadata only.
     #[must_use]
     pub fn metadata_only(self) -> Self {
         Self {
@@ -233,7 +234,7 @@ impl Builder {
         Ok((Some(dir), path))
     }
 
-    /// Nodes (still without a port) and pods.
+    /// Adds nodes, still without a port, and pods.
     fn fill(&self, shared: &Shared) {
         let now = shared.started;
         let mut state = shared.state();
@@ -250,7 +251,7 @@ impl Builder {
         let total = self.nodes * self.pods_per_node;
         let replicas = (total / (2 * self.namespaces)).clamp(1, REPLICAS);
         for index in 0..total {
-            // Neighbours in an app are on different nodes.
+            // Consecutive pods of an app are on different nodes.
             let node = node_name(index % self.nodes + 1);
             let app = index / replicas;
             let namespace = format!("ns-{:04}", app % self.namespaces);
@@ -363,7 +364,7 @@ async fn start_kubelets(
     Ok((keeper, port, kubelets))
 }
 
-/// One listener per address, all on a port that is free on every one of them, and one that keeps the port.
+/// Opens one listener for each address, all on a port that is free on every address, and one that reserves the port.
 async fn listen(addresses: &[Ipv4Addr]) -> Result<(TcpListener, u16, Vec<TcpListener>), Error> {
     let mut last = Error::Missing("a free port".to_owned());
     for _ in 0..PORTS {

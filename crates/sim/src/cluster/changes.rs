@@ -1,4 +1,4 @@
-//! How nodes and pods come, change and go while the cluster runs. Every change is an event for watchers.
+//! Changes of nodes and pods at run time. Every change is an event for watches.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Cluster {
         self.shared.state().pods_on(node)
     }
 
-    /// Adds a node and starts its kubelet, on the port of all others.
+    /// Adds a node and starts its kubelet, on the same port as all others.
     pub async fn add_node(&self, spec: NodeSpec) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let node = made_node(spec, &mut self.shared.state(), self.kubelet_port, now);
@@ -70,8 +70,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Has every kubelet show a certificate of another authority to those who connect from now on. What it takes for
-    /// clients stays as it is.
+    /// Gives every kubelet a certificate of another authority for new connections. The authority that verifies its
+    /// clients stays the same.
     pub fn certify_kubelets(&self, pki: &Pki) -> Result<(), Error> {
         self.kubelets()
             .values()
@@ -104,8 +104,8 @@ impl Cluster {
         self.change_node(name, |node| node.ready = ready)
     }
 
-    /// From now on every container that is added is measured by a clock of its own, as cAdvisor does, whatever
-    /// [`Builder::housekeeping`](crate::Builder::housekeeping) says. Nodes and pods stay with that.
+    /// From now on every added container is measured at its own times, like in cAdvisor, whatever
+    /// [`Builder::housekeeping`](crate::Builder::housekeeping) says. Nodes and pods are still measured as that says.
     pub fn measure_as_cadvisor(&self) {
         self.shared.state().cadvisor = true;
     }
@@ -119,13 +119,13 @@ impl Cluster {
         state.put_pod(made_pod(spec, now));
     }
 
-    /// Lets a kubelet report a pod that the API does not place there: one that moved away, or was deleted.
+    /// Makes a kubelet report a pod that is not bound to its node in the API: one that moved away, or was deleted.
     pub fn add_ghost(&self, spec: PodSpec) {
         let pod = made_pod(spec, self.shared.clock.now());
         self.shared.state().put_ghost(pod);
     }
 
-    /// Ends the ghosts of a node.
+    /// Removes such pods of a node.
     pub fn remove_ghosts(&self, node: &str) {
         self.shared.state().remove_ghosts(node);
     }
@@ -137,7 +137,8 @@ impl Cluster {
         removed.map(drop).ok_or_else(|| missing(namespace, name))
     }
 
-    /// Deletes a pod and makes one of the same name on another node, as a `StatefulSet` does: new identifier, new start.
+    /// Deletes a pod and creates one with the same name on another node, like a `StatefulSet`: with a new UID and
+    /// start.
     pub fn move_pod(&self, namespace: &str, name: &str, node: &str) -> Result<(), Error> {
         let now = self.shared.clock.now();
         let mut state = self.shared.state();
@@ -156,7 +157,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts a container again: its counter begins at zero, its pod's and its node's go on.
+    /// Restarts a container. Its counter begins at zero. Those of its pod and node continue.
     pub fn restart_container(
         &self,
         namespace: &str,
@@ -185,7 +186,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// From now on a container uses `millis` milli-cores and `memory` bytes; its counter goes on.
+    /// From now on a container uses `millis` millicores and `memory` bytes. Its counter continues.
     pub fn set_usage(
         &self,
         namespace: &str,
@@ -210,7 +211,7 @@ impl Cluster {
         known.then_some(()).ok_or_else(missing)
     }
 
-    /// Adds a container that starts now to a running pod, as an ephemeral one or a late sidecar.
+    /// Adds a container that starts now to a running pod, like an ephemeral container.
     pub fn add_container(
         &self,
         namespace: &str,
@@ -241,12 +242,12 @@ impl Cluster {
         self.change_pod(namespace, name, |pod| set(&mut pod.labels, label, value))
     }
 
-    /// Sets a pod's phase; only a running pod is on its kubelet's page.
+    /// Sets a pod's phase. Only running pods are on the kubelet's page.
     pub fn set_phase(&self, namespace: &str, name: &str, phase: Phase) -> Result<(), Error> {
         self.change_pod(namespace, name, |pod| pod.phase = phase)
     }
 
-    /// Creates or replaces an object of another kind (lease, config map, endpoint slice, ..), given as the API takes it.
+    /// Creates or replaces an object of another kind (lease, config map, endpoint slice, ..), in the JSON of the API.
     pub fn put_object(&self, object: Value) -> Result<(), Error> {
         let written = Written::new(object, self.shared.clock.now());
         let (kind, object) = written
@@ -319,7 +320,7 @@ fn set(map: &mut crate::objects::Map, key: &str, value: Option<&str>) {
     };
 }
 
-/// The node of a description, with what it left out.
+/// The node of a description, with defaults.
 pub(super) fn made_node(spec: NodeSpec, state: &mut State, port: u16, now: Timestamp) -> Node {
     let address = spec.address.unwrap_or_else(|| state.next_address());
     let mut labels = spec.labels;
@@ -348,7 +349,7 @@ pub(super) fn made_node(spec: NodeSpec, state: &mut State, port: u16, now: Times
     }
 }
 
-/// The pod of a description, with what it left out.
+/// The pod of a description, with defaults.
 pub(super) fn made_pod(spec: PodSpec, now: Timestamp) -> Pod {
     let started = |at: Option<Timestamp>| at.unwrap_or(now).as_millisecond();
     let containers = spec.containers.into_iter().map(|container| Container {

@@ -1,4 +1,4 @@
-//! The endpoints of Services, as the controller of a real cluster would keep them.
+//! The endpoints of Services, as the controller of a real cluster writes them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,21 +9,21 @@ use super::Cluster;
 use crate::Error;
 use crate::store::ENDPOINT_SLICES;
 
-/// By this label the slices of a Service are found.
+/// The label that names the Service of a slice.
 const SERVICE: &str = "kubernetes.io/service-name";
 
-/// Where a pod of a Service listens, and what is said about it.
+/// The address of a pod of a Service, and its readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// Its address, with the port of the pod.
     pub address: SocketAddr,
-    /// Whether it takes requests.
+    /// Whether it accepts requests.
     pub ready: bool,
 }
 
 impl Cluster {
-    /// Makes these all the endpoints of a Service, on the port that it calls `port`: one `EndpointSlice` each, because
-    /// a slice has the same ports for all. What does not change is not written.
+    /// Makes these all the endpoints of a Service, on its port `port`. Each gets an `EndpointSlice`, because all
+    /// endpoints of a slice have the same ports. Unchanged slices are not written.
     pub fn set_endpoints(
         &self,
         (namespace, service): (&str, &str),
@@ -58,7 +58,7 @@ impl Cluster {
     }
 }
 
-/// In an address stand letters, digits and these.
+/// Addresses contain letters, digits and these characters.
 fn slice_name(service: &str, address: SocketAddr) -> String {
     let address = address.to_string().replace(['.', ':', '[', ']'], "-");
     format!("{service}-{address}")

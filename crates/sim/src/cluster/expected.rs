@@ -1,4 +1,4 @@
-//! The right answers, from the formulas. Tests compare the answers of the API with them.
+//! The expected numbers, computed from the formulas. Tests compare the answers of the API with them.
 
 use jiff::Timestamp;
 
@@ -8,9 +8,9 @@ use crate::load::rate;
 use crate::objects::since;
 
 impl Cluster {
-    /// A container's mean rate between two moments in nano-cores; `None` if there is no such container.
+    /// A container's mean rate between two times, in nanocores. `None` if there is no such container.
     ///
-    /// Right for moments since its last start.
+    /// It is right for times after its last start.
     pub fn expected_cpu_nanocores(
         &self,
         namespace: &str,
@@ -50,7 +50,7 @@ impl Cluster {
         )
     }
 
-    /// A node's mean rate between two moments in nano-cores, its containers included.
+    /// A node's mean rate between two times in nanocores, including its containers.
     pub fn expected_node_cpu_nanocores(
         &self,
         node: &str,
@@ -66,12 +66,12 @@ impl Cluster {
         ))
     }
 
-    /// A node's working set in bytes at a moment, its containers included.
+    /// A node's working set in bytes at a time, including its containers.
     pub fn expected_node_memory_bytes(&self, node: &str, at: Timestamp) -> Option<u64> {
         Some(self.shared.page(node)?.node_memory(at.as_millisecond()))
     }
 
-    /// The text that a node's kubelet, without a fault, would answer at the cluster's date.
+    /// The page that a node's kubelet, without a fault, returns at the cluster's date.
     pub fn kubelet_page(&self, node: &str) -> Option<String> {
         let mut text = Vec::new();
         let moment = Moment::new(

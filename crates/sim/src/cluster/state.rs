@@ -11,20 +11,20 @@ use crate::kubelet::Page;
 use crate::objects::{Node, Pod};
 use crate::store::{Key, NODES, Object, PODS, Store};
 
-/// Everything that changes.
+/// The state that changes.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) access: Access,
     pub(crate) reviews: ReviewCounts,
-    /// Each container is measured by a clock of its own.
+    /// Whether each container is measured at its own times.
     pub(crate) cadvisor: bool,
-    /// How many nodes were ever added, for the next address.
+    /// The number of nodes that were ever added, for the next address.
     nodes: u32,
     on_node: HashMap<String, BTreeSet<Key>>,
-    /// Pods that a kubelet reports although the API knows nothing of them there.
+    /// Pods that a kubelet reports although the API does not bind them to its node.
     ghosts: HashMap<String, BTreeMap<Key, Arc<Pod>>>,
-    /// Core-nanoseconds of containers that are gone, by node.
+    /// Core-nanoseconds of ended containers, by node.
     spent: HashMap<String, u64>,
     pages: HashMap<String, Arc<Page>>,
 }
@@ -97,7 +97,7 @@ impl State {
         self.store.put(&PODS, Object::Pod(Arc::new(pod)));
     }
 
-    /// Removes a pod; what its containers spent up to `now` stays in its node's counter.
+    /// Removes a pod. What its containers used until `now` stays in its node's counter.
     pub(crate) fn remove_pod(&mut self, key: &Key, now: i64) -> Option<Arc<Pod>> {
         let pod = Arc::clone(self.pod(key)?);
         for container in &pod.containers {
@@ -111,13 +111,13 @@ impl State {
         Some(pod)
     }
 
-    /// Core-nanoseconds that a node spent in containers that are gone.
+    /// Adds core-nanoseconds of ended containers to a node.
     pub(crate) fn spend(&mut self, node: &str, nanos: u64) {
         let spent = self.spent.entry(node.to_owned()).or_default();
         *spent = spent.saturating_add(nanos);
     }
 
-    /// Lets a node's kubelet report a pod that the API does not place there, or no longer.
+    /// Makes a node's kubelet report a pod that is not bound to the node in the API.
     pub(crate) fn put_ghost(&mut self, pod: Pod) {
         self.pages.remove(&pod.node);
         let key = (pod.namespace.clone(), pod.name.clone());
@@ -127,13 +127,13 @@ impl State {
             .insert(key, Arc::new(pod));
     }
 
-    /// Ends what [`Self::put_ghost`] began.
+    /// Removes the pods of [`Self::put_ghost`].
     pub(crate) fn remove_ghosts(&mut self, node: &str) {
         self.pages.remove(node);
         self.ghosts.remove(node);
     }
 
-    /// What a node's kubelet reports.
+    /// The page of a node's kubelet.
     pub(crate) fn page(&mut self, name: &str) -> Option<Arc<Page>> {
         if let Some(page) = self.pages.get(name) {
             return Some(Arc::clone(page));

@@ -19,7 +19,7 @@ use crate::encode::{base64_url, base64_url_decode};
 use crate::store::{Key, Kind, Stored};
 use crate::tls::Body;
 
-/// Objects rendered at once; a list of 150,000 pods is never in memory as text.
+/// How many objects are rendered at once. So a list of 150,000 pods is never in memory as text.
 const CHUNK: usize = 256;
 
 const CONTINUE_TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can \
@@ -53,8 +53,8 @@ pub(super) fn get(
     Ok(json_response(StatusCode::OK, crate::tls::full(text)))
 }
 
-/// A page of a list. Later pages show the objects as they are then, under the version of the first page, so that a
-/// watch from there brings a client to the present whatever happened in between.
+/// A page of a list. Later pages have the current objects with the version of the first page. So a watch from that
+/// version reports all changes that happened in between.
 pub(super) fn list(
     state: &State,
     kind: &'static Kind,
@@ -83,7 +83,7 @@ pub(super) fn list(
         (left > 0, page.last(), metadata.as_object_mut())
     {
         metadata.insert("continue".to_owned(), json!(token(version, last)));
-        // Unknown with a selector, as in a real API.
+        // With a selector the number is not known, as in a real API.
         if selection.is_everything() {
             metadata.insert("remainingItemCount".to_owned(), json!(left));
         }
@@ -95,7 +95,7 @@ pub(super) fn list(
     ))
 }
 
-/// The selected objects, at most `limit`, and how many are left; with a selector only whether any are.
+/// The selected objects, at most `limit`, and the number of remaining ones. With a selector only whether there are any.
 pub(super) fn select(
     state: &State,
     kind: &Kind,
@@ -139,7 +139,7 @@ fn split<'a>(
     (page, left)
 }
 
-/// Refuses a version of the future.
+/// Refuses a version in the future.
 pub(super) fn check_version(state: &State, query: &Query) -> Result<u64, Refusal> {
     let text = query.get("resourceVersion");
     if text.is_empty() {

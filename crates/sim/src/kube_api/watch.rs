@@ -1,4 +1,4 @@
-//! WATCH: what is there, what was missed, and what happens, a line of JSON each.
+//! WATCH: the existing objects, missed events, and new events, each as a line of JSON.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,11 +24,11 @@ use crate::cluster::Shared;
 use crate::store::{Change, Event, Kind, Stored};
 use crate::tls::Body;
 
-/// Lines written at once.
+/// The most lines that are written at once.
 const BATCH: usize = 256;
 /// How often a watcher that allows bookmarks gets one.
 const BOOKMARKS: Duration = Duration::from_mins(1);
-/// How long a watch lasts if the client does not say, and the longest it may say.
+/// The duration of a watch by default, and the longest.
 const LONGEST: u64 = 3_600;
 const TOO_OLD: &str = "too old resource version";
 
@@ -36,9 +36,9 @@ struct Watcher {
     kind: &'static Kind,
     selection: Selection,
     shape: Shape,
-    /// What is there at the start, if asked for.
+    /// The existing objects at the start, if they are wanted.
     initial: std::vec::IntoIter<Stored>,
-    /// Whether the end of it is still to be said.
+    /// Whether the bookmark after them must still be sent.
     initial_end: bool,
     missed: VecDeque<Event>,
     events: broadcast::Receiver<Event>,
@@ -75,7 +75,7 @@ pub(super) fn watch(
     };
     let state = shared.state();
     let asked = check_version(&state, query)?;
-    // Without a version the watch begins with what is there, as if it had been added now.
+    // A watch without a version begins with the existing objects, as if they were added now.
     let from_now = streaming || asked == 0;
     let version = if from_now {
         state.store.version()
@@ -175,7 +175,7 @@ impl Watcher {
         }
     }
 
-    /// What else is there without waiting.
+    /// Adds events that are available without waiting.
     fn more(&mut self, out: &mut Vec<u8>) {
         for _ in 0..BATCH {
             match self.events.try_recv() {
@@ -232,7 +232,7 @@ impl Watcher {
         out.extend_from_slice(b"}\n");
     }
 
-    /// A Table of this row, with the columns if it is the first.
+    /// A Table with this row, with the columns if it is the first.
     fn table(&mut self, version: u64, row: &[u8], out: &mut Vec<u8>) {
         let columns = (!self.columns_sent).then(|| table::columns(self.kind));
         table::write_table(columns, version, row, out);
@@ -260,7 +260,7 @@ impl Watcher {
                 "annotations": annotations,
             },
         });
-        // Typed clients insist on a pod's containers even here.
+        // Typed clients require a pod's containers even here.
         if *self.kind == crate::store::PODS
             && self.shape == Shape::Full
             && let Some(object) = object.as_object_mut()

@@ -1,4 +1,4 @@
-//! How a kubelet can misbehave, and the bodies it then sends.
+//! Faults of a kubelet, and the bodies that it then sends.
 
 use std::io;
 use std::sync::LazyLock;
@@ -12,18 +12,18 @@ use http_body_util::{BodyExt, StreamBody};
 
 use crate::tls::Body;
 
-/// What is wrong with one kubelet. See [`Cluster::set_fault`](crate::Cluster::set_fault).
+/// The fault of one kubelet. See [`Cluster::set_fault`](crate::Cluster::set_fault).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Every answer takes that long.
+    /// Every answer takes this long.
     Slow(Duration),
     /// Every answer has this status, and a line of text.
     Status(u16),
-    /// The body ends after this many bytes (as sent, so compressed ones if the client takes gzip), then the connection.
+    /// The body and the connection end after this many bytes. (Compressed bytes, if the client accepts gzip.)
     CutShort(usize),
-    /// 200 with bytes that are no text.
+    /// 200 with bytes that are not text.
     Garbage,
     /// 200 with a web page, as a captive portal sends it.
     Html,
@@ -35,20 +35,20 @@ pub enum Fault {
     GzipBomb,
     /// The node's clock is off by this many milliseconds.
     ClockOff(i64),
-    /// Nobody listens.
+    /// Connections are refused.
     Refuse,
-    /// Connections are accepted and nothing is ever answered, not even the TLS handshake.
+    /// Connections are accepted and never answered, not even the TLS handshake.
     Hang,
-    /// 302 to this place.
+    /// 302 to this URL.
     Redirect(String),
-    /// These pages one after the other, a request each; the last again and again.
+    /// These pages, one for each request. The last one is repeated.
     ReplayPages(Vec<Bytes>),
     /// Always this body.
     Page(Bytes),
 }
 
 impl Fault {
-    /// Whether connections made under this fault, or before it, must not live on when it changes.
+    /// Whether connections that were open under this fault must be cut when it changes.
     pub(super) fn cuts(&self) -> bool {
         matches!(self, Self::Refuse | Self::Hang | Self::WrongCertificate)
     }
@@ -60,12 +60,12 @@ const CHUNK: usize = 1 << 16;
 const BOMB_BLOCK: usize = 1 << 20;
 const BOMB_BLOCKS: usize = 512;
 
-/// `text` cut off after `keep` bytes, although all of it was announced.
+/// `text`, which ends after `keep` bytes although its whole length was announced.
 pub(super) fn cut_short(text: &Bytes, keep: usize) -> Body {
     let kept = text.slice(..keep.min(text.len()));
     let kept = stream::once(async { Ok(Frame::data(kept)) });
     let end = stream::once(async {
-        // Pending once, so that the server sends what came before.
+        // Pending once, so that the server sends the bytes before the end.
         tokio::task::yield_now().await;
         Err(io::Error::new(
             io::ErrorKind::ConnectionAborted,
@@ -97,7 +97,7 @@ fn build_bomb() -> Option<Bytes> {
     let block = comments(BOMB_BLOCK);
     let mut deflated = Vec::with_capacity(CHUNK);
     let mut compress = Compress::new(Compression::new(6), false);
-    // A full flush ends on a byte and refers to nothing before, so the block can be repeated.
+    // A full flush ends on a byte boundary and refers to no earlier data, so the block can be repeated.
     let status = compress
         .compress_vec(&block, &mut deflated, FlushCompress::Full)
         .ok()?;
@@ -112,7 +112,7 @@ fn build_bomb() -> Option<Bytes> {
         gzip.put_slice(&deflated);
         all.combine(&one);
     }
-    // The last block: final, fixed codes, empty.
+    // The last block is final and empty, with fixed codes.
     gzip.put_slice(&[3, 0]);
     gzip.put_u32_le(all.sum());
     gzip.put_u32_le(all.amount());

@@ -1,4 +1,5 @@
-//! Compressing a page without allocating a compressor for each: their state is ten times larger than a page.
+//! Compresses pages without a new compressor for each, because the state of a compressor is ten times larger than a
+//! page.
 
 use std::io;
 
@@ -6,7 +7,7 @@ use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use parking_lot::Mutex;
 
-/// Compressors kept for later; as many as pages can be made at once on a machine of that many cores.
+/// The most compressors that are kept: as many as pages are made at once on a machine with that many cores.
 const KEPT: usize = 16;
 /// Magic, deflate, no flags, no time, fastest, unknown system (RFC 1952).
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];

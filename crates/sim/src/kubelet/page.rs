@@ -13,13 +13,13 @@ use crate::objects::{Node, Phase, Pod, since};
 /// Containers of one node are sampled within this many milliseconds of each other.
 const SPREAD: u64 = 15;
 
-/// Everything on a node's page but the moment: names are rendered, load is formulas.
+/// A node's page without a time: names are rendered, loads are formulas.
 #[derive(Debug)]
 pub(crate) struct Page {
     name: String,
     node: Usage,
     booted: i64,
-    /// Core-nanoseconds of containers that are gone.
+    /// Core-nanoseconds of ended containers.
     spent: u64,
     offset: i64,
     /// By container, namespace, pod.
@@ -37,12 +37,12 @@ struct ContainerRow {
     usage: Usage,
     started: i64,
     offset: i64,
-    /// In the mode in which each container has a clock of its own.
+    /// The samples, if each container is measured at its own times.
     measured: Option<Measured>,
 }
 
 impl ContainerRow {
-    /// The newest sample; none since the start means that there is only a start time.
+    /// The newest sample. `None` if there is none since the start, so that only the start is reported.
     fn sampled(&self, moment: Moment) -> Option<Reading> {
         if let Some(measured) = &self.measured {
             return measured.newest(&self.usage, self.started, moment.now);
@@ -118,7 +118,7 @@ impl Page {
         }
     }
 
-    /// Core-nanoseconds of the node up to a moment: its own, its containers', and those of containers gone.
+    /// Core-nanoseconds of the node until a time: its own, its containers', and those of ended containers.
     pub(crate) fn node_cpu(&self, at: i64) -> u64 {
         let own = self
             .node
@@ -357,7 +357,7 @@ fn head(family: &Family, out: &mut Vec<u8>) {
 /// A mantissa and the number of its digits behind the point.
 type Decimal = (u64, u32);
 
-/// A whole family; without a sample it does not appear at all.
+/// A whole family. Without a sample it is omitted.
 fn family<L: AsRef<str>>(
     family: &Family,
     rows: impl Iterator<Item = (L, Decimal, Option<i64>)>,

@@ -1,6 +1,6 @@
-//! Which page a kubelet has.
+//! The page that a kubelet has.
 
-/// The only page that a kubelet has; elsewhere it answers 404.
+/// The only page of a kubelet. Other paths get 404.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Serves {
     /// `/metrics/resource`, or where the node's annotation says.
@@ -15,7 +15,7 @@ pub enum Serves {
 }
 
 impl Serves {
-    /// The path, if it is not for the node to say.
+    /// The path, unless the node's annotation decides it.
     pub(super) fn path(self) -> Option<&'static str> {
         match self {
             Self::Resource | Self::Nothing => None,
@@ -32,7 +32,7 @@ impl Serves {
     }
 }
 
-/// Which permission on nodes a request to this path needs.
+/// The subresource of nodes that a request to this path needs permission for.
 pub(super) fn subresource(path: &str) -> &'static str {
     if path == "/stats" || path.starts_with("/stats/") {
         "stats"

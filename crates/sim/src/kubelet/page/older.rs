@@ -1,4 +1,4 @@
-//! The same node as older kubelets tell of it.
+//! The pages of older kubelets for the same node.
 
 use serde_json::{Value, json};
 
