@@ -1,19 +1,18 @@
 //! `Accept` headers.
 //!
-//! - Whoever asks for nothing in particular gets JSON.
-//! - What is chosen was asked for by a clause that is not refused with `q=0`.
-//! - The cost does not grow beyond what the first part of the header costs.
+//! - A client without a preference gets JSON.
+//! - A clause that is not refused with `q=0` has requested the selected encoding.
+//! - The cost is limited by the part of the header that is read.
 
 use http::{HeaderMap, HeaderValue, header::ACCEPT};
 use tributary_apiserver::fuzzing;
 
 use crate::memory;
 
-/// Memory for one negotiation, whatever was sent.
+/// The most memory for one negotiation.
 const MOST: usize = 64 << 10;
 
-/// What is looked at of a header: beyond it, what the rest asks for does not count,
-/// so nothing can be said of what was chosen.
+/// How many bytes of a header are read. The rest does not count, so nothing can be checked about longer headers.
 const LOOKED_AT_BYTES: usize = 8 << 10;
 const LOOKED_AT_CLAUSES: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Messages of the bus, as a publisher may send them.
 //!
-//! - What is accepted is the same after it is sent again.
-//! - Memory is bounded by the length of the message.
+//! - An accepted message is unchanged after it is sent again.
+//! - The length of the message limits the memory.
 
 use prost::Message as _;
 use tributary_proto::{
@@ -14,11 +14,11 @@ use tributary_proto::{
 
 use crate::memory;
 
-/// What checking may allocate for each byte of a decoded message, and beside that.
+/// The memory for each byte of a decoded message, and in addition to that.
 const BYTES_PER_BYTE: usize = 64;
 const BYTES_BESIDE: usize = 64 << 10;
 
-/// Reads messages with a length of two bytes in front of each.
+/// Reads messages, each with a length of two bytes before it.
 pub fn check(data: &[u8]) {
     let mut rest = data;
     let mut roster: Option<WireRoster> = None;

@@ -1,17 +1,17 @@
-//! Certificates that a caller shows.
+//! Certificates of callers.
 //!
-//! - A chain is trusted only if it begins with a certificate that the CA has
-//!   signed: whatever is changed in it, the signature does not fit.
-//! - Memory is bounded by the length of the chain.
+//! - A chain is trusted only if its first certificate was signed by the CA. After any change the signature does not
+//!   match.
+//! - The length of the chain limits the memory.
 
 use tributary_apiserver::fuzzing;
 
 use crate::memory;
 
-/// The CA of the seeds. `tests/fuzz/certificates/make` has made it and what it has signed; its key is gone.
+/// The CA of the seeds. `tests/fuzz/certificates/make` made it and the certificates that it signed. Its key was
+/// deleted.
 const CA: &[u8] = include_bytes!("../certificates/ca.pem");
-/// All that the CA has signed for use by a client, or for any use, and itself: what was
-/// given is good.
+/// All certificates that the CA signed for clients or for any use, and the CA itself.
 const SIGNED: [&[u8]; 7] = [
     include_bytes!("../certificates/ca.der"),
     include_bytes!("../certificates/intermediate.der"),
@@ -27,7 +27,7 @@ const AT: u64 = 1_800_000_000;
 const BYTES_PER_BYTE: usize = 64;
 const BYTES_BESIDE: usize = 256 << 10;
 
-/// Verifies a chain: certificates with a length of two bytes in front of each.
+/// Verifies a chain: certificates, each with a length of two bytes before it.
 pub fn check(data: &[u8]) {
     let mut chain = Vec::new();
     let mut rest = data;

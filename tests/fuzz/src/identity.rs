@@ -1,8 +1,8 @@
 //! `X-Remote-*` and `Impersonate-*` headers.
 //!
-//! - Once the headers are taken away, they name nobody.
-//! - Whoever they name is authenticated, and has a name.
-//! - Every part of an impersonated user is asked for.
+//! - After the headers are removed, the rest names no user.
+//! - A named user is authenticated and has a name.
+//! - Every attribute of an impersonated user needs a review.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tributary_apiserver::fuzzing;

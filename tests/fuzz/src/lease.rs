@@ -1,13 +1,13 @@
-//! Lease objects, as whoever may write them can make them.
+//! Lease objects, as any client that may write them can make them.
 //!
-//! - There are no more members than objects, and we are one of them.
-//! - Nobody ranks behind more members than there are.
+//! - There are at most as many members as objects, and we are one of them.
+//! - No member ranks behind more members than there are.
 
 use std::time::Duration;
 
 use tributary_scraper::fuzzing::Group;
 
-/// Lines of JSON, each a Lease as the Kubernetes API would send it.
+/// Reads lines of JSON, each a Lease in the form of the Kubernetes API.
 pub fn check(data: &[u8]) {
     let mut group = Group::new("me", Duration::from_secs(15));
     for line in data.split(|byte| *byte == b'\n').take(64) {

@@ -1,9 +1,7 @@
-//! What must hold of the readers of everything that strangers send.
+//! Properties of all code that reads input of strangers.
 //!
-//! Each target takes any bytes and panics where a property does not hold. The
-//! same functions run twice: on the committed seeds in every test run
-//! (`tests/seeds.rs`), and on what libFuzzer makes of these seeds
-//! (`tests/fuzz/run`).
+//! Each target accepts any bytes and panics if a property does not hold. The same functions run on the committed seeds
+//! in every test run (`tests/seeds.rs`), and on what libFuzzer makes of these seeds (`tests/fuzz/run`).
 //!
 //! | target | input | sent by |
 //! |---|---|---|
@@ -13,7 +11,7 @@
 //! | [`accept`] | `Accept` headers | a caller |
 //! | [`identity`] | `X-Remote-*` and `Impersonate-*` headers | a caller |
 //! | [`certificate`] | a chain of certificates | a caller |
-//! | [`lease`] | Lease objects | whoever may write them |
+//! | [`lease`] | Lease objects | clients that may write them |
 //! | [`summary`] | the same as JSON, of `/stats/summary` | a node |
 
 pub mod accept;
@@ -27,10 +25,10 @@ pub mod plain;
 pub mod query;
 pub mod summary;
 
-/// A target: what takes the bytes and panics if a property does not hold.
+/// A target. It panics if a property does not hold.
 pub type Check = fn(&[u8]);
 
-/// Every target by the name of its directory of seeds and of its binary.
+/// Every target, with the name of its directory of seeds and of its binary.
 pub const TARGETS: [(&str, Check); 8] = [
     ("accept", accept::check),
     ("bus", bus::check),

@@ -1,13 +1,12 @@
-//! How much memory a piece of work takes at most.
+//! Measures the peak memory of a function.
 
 use peak_alloc::PeakAlloc;
 
-/// Counts what is allocated. Installed here, so that every program with a target has it.
+/// Counts allocations. It is installed here, so that every program with a target has it.
 #[global_allocator]
 static ALLOCATED: PeakAlloc = PeakAlloc;
 
-/// Runs `work` and returns what it returns, and the most bytes that were
-/// allocated at one time meanwhile, beyond those before.
+/// Runs `work`. Returns its result, and the most bytes that were allocated at one time, in addition to those before.
 pub fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
     ALLOCATED.reset_peak_usage();
     let before = ALLOCATED.current_usage();

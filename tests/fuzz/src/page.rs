@@ -1,9 +1,9 @@
 //! Pages of one kubelet through the whole pipeline: bytes, reading, message, store.
 //!
-//! - No reading differs from what [`plain`] reads of the same page.
-//! - Memory is bounded by the length of the page.
-//! - What was read survives the wire unchanged.
-//! - What is served is finite, in order, and of a container on the pages.
+//! - Every reading equals what [`plain`] reads of the same page.
+//! - The length of the page limits the memory.
+//! - A reading is unchanged after it was sent.
+//! - Served numbers are finite, ordered in time, and of a container on the pages.
 
 use std::time::Duration;
 
@@ -21,15 +21,15 @@ use crate::{
     plain::{self, Numbers, Page},
 };
 
-/// Separates the pages of an input: the record separator, which no page has.
+/// The separator of the pages of an input: the record separator, which no page contains.
 pub(crate) const SEPARATOR: u8 = 0x1e;
-/// More pages than this show nothing new.
+/// The most pages of an input. More pages would test nothing new.
 pub(crate) const MOST_PAGES: usize = 6;
-/// When the first page is asked for, in milliseconds.
+/// The time of the first scrape, in milliseconds.
 pub(crate) const BEGIN: i64 = 1_790_000_000_000;
 pub(crate) const RESOLUTION_MS: i64 = 15_000;
 
-/// What decoding may allocate for each byte of a page, and beside that.
+/// The memory for each byte of a page, and in addition to that.
 pub(crate) const BYTES_PER_BYTE: usize = 24;
 pub(crate) const BYTES_BESIDE: usize = 64 << 10;
 
@@ -57,7 +57,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// A reading in the form of the plain reader.
+/// A reading in the format of the plain reader.
 fn as_plain(reading: &Reading) -> Page {
     let millis = |at: Timestamp| at.as_millis().unsigned_abs();
     let point = &reading.point;
@@ -95,7 +95,7 @@ fn as_plain(reading: &Reading) -> Page {
     }
 }
 
-/// The page without what a reading says otherwise.
+/// The page without the parts that a reading represents in another way.
 fn without_remarks(mut page: Page) -> Page {
     page.node.differ.clear();
     let containers = page.containers.values_mut();
@@ -127,7 +127,7 @@ pub(crate) fn through_the_wire(reading: &Reading) -> Reading {
     }
 }
 
-/// Takes the reading in and asks for everything.
+/// Stores the reading and requests everything.
 pub(crate) fn serve(store: &Store, reading: Reading, asked_at: i64) {
     let source = Source {
         name: "fuzz".into(),

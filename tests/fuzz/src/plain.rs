@@ -1,13 +1,12 @@
-//! A second reader of kubelet pages: slow, plain, and written from the
-//! description of the format, not from the reader that it is compared with.
+//! A second reader of kubelet pages. It is slow and simple, and written from the description of the format, not from
+//! the reader that it is compared with.
 //!
-//! The text format, version 0.0.4, as Prometheus documents it: a line is a name,
-//! labels in braces, a value and a time, with blanks between them; a value in
-//! quotes knows the escapes `\\`, `\"` and `\n`. What our reader allows beyond
-//! that is allowed here too: any blanks, and a carriage return as one of them.
+//! The format is Prometheus text, version 0.0.4: a line has a name, labels in braces, a value and a time, separated by
+//! blanks. A quoted value has the escapes `\\`, `\"` and `\n`. Like our reader, this one also accepts any number of
+//! blanks, and a carriage return as a blank.
 //!
-//! Every line is copied, every number is a string of digits, every name is
-//! looked up in a map. Nothing is shared with the scraper but the model's limits.
+//! It copies every line, treats every number as a string of digits, and looks up every name in a map. It shares only
+//! the limits of the model with the scraper.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +16,7 @@ const LAST_MILLI: u64 = 253_402_300_799_999;
 /// The name and the value of a label.
 type Label = (Vec<u8>, Vec<u8>);
 
-/// A number, and its time in milliseconds: that of asking if the line has none.
+/// A number and its time in milliseconds. Without a time on the line, that of the scrape.
 pub type Sample = (u64, u64);
 
 /// Namespace, pod and container.
@@ -34,22 +33,22 @@ pub struct Numbers {
     pub started: Option<u64>,
     /// Bytes.
     pub swap: Option<u64>,
-    /// Of what there are two samples that differ.
+    /// The quantities with two different samples.
     pub differ: BTreeSet<Quantity>,
 }
 
-/// What a page says.
+/// The content of a page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The node's own numbers; it has no start.
     pub node: Numbers,
     /// Every container that has CPU or memory, good or bad.
     pub containers: BTreeMap<Name, Numbers>,
-    /// Whether any number was taken.
+    /// Whether any number was accepted.
     pub is_of_use: bool,
 }
 
-/// What a line is about.
+/// The quantity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
     /// Core-seconds.
@@ -65,13 +64,13 @@ pub enum Quantity {
 struct Line {
     of_node: bool,
     quantity: Quantity,
-    /// What stands between the braces, if they are closed.
+    /// The text between the braces, if they are closed.
     labels: Option<Vec<u8>>,
     /// The words after the labels.
     words: Vec<Vec<u8>>,
 }
 
-/// Reads a page that was asked for at `asked_at`, in milliseconds.
+/// Reads a page that was scraped at `asked_at`, in milliseconds.
 pub fn read(page: &[u8], asked_at: u64) -> Page {
     let lines: Vec<Line> = page.split(|byte| *byte == b'\n').filter_map(line).collect();
     let mut out = Page::default();
@@ -96,7 +95,7 @@ pub fn read(page: &[u8], asked_at: u64) -> Page {
     out
 }
 
-/// Takes the number of one line, if it is good and the only one of its kind.
+/// Accepts the number of a line, if it is valid and the only one of its kind.
 fn take(line: &Line, asked_at: u64, out: &mut Page) {
     let Some(labels) = &line.labels else { return };
     let numbers = if line.of_node {
@@ -114,7 +113,7 @@ fn take(line: &Line, asked_at: u64, out: &mut Page) {
     let at = match at.map(|at| time(at)) {
         None => asked_at,
         Some(Some(at)) => at,
-        // The start of a container is a value; its own time is ignored, and so is that of swap.
+        // The start of a container is a value. The time on its line is ignored, and so is that of swap.
         Some(None) if matches!(line.quantity, Quantity::Start | Quantity::Swap) => asked_at,
         Some(None) => return,
     };
@@ -130,7 +129,7 @@ fn take(line: &Line, asked_at: u64, out: &mut Page) {
         Quantity::Start => {
             let start = whole(value, 3).filter(|start| *start <= LAST_MILLI);
             let is_first = numbers.started.is_none() && start.is_some();
-            // Of two the later one.
+            // Of two starts, the later one counts.
             numbers.started = numbers.started.max(start);
             is_first
         }
@@ -145,8 +144,8 @@ fn take(line: &Line, asked_at: u64, out: &mut Page) {
 }
 
 impl Numbers {
-    /// Puts a sample of CPU or memory. Two that differ are none: of the node none of
-    /// their kind, of a container none of either.
+    /// Adds a sample of CPU or memory. If two differ, neither counts. A container then has neither CPU nor memory; the
+    /// node lacks only this quantity.
     fn put_sample(
         &mut self,
         line: &Line,
@@ -211,7 +210,7 @@ fn line(text: &[u8]) -> Option<Line> {
     }
     let mut labels = Some(Vec::new());
     if byte(at) == Some(b'{') {
-        // Neither a value nor a time has a brace, so the last one closes.
+        // Values and times contain no brace, so the last brace closes the labels.
         let end = (at + 1..text.len())
             .rev()
             .find(|end| byte(*end) == Some(b'}'));
@@ -235,7 +234,7 @@ fn line(text: &[u8]) -> Option<Line> {
     })
 }
 
-/// The container that labels name; or, if they name none, the pod that they name.
+/// The container that the labels name. Otherwise the pod that they name, if they do.
 fn name(text: &[u8]) -> Result<Name, Option<(String, String)>> {
     let (labels, good) = labels(text);
     let all = |wanted: &str| -> Vec<&Vec<u8>> {
@@ -254,8 +253,7 @@ fn name(text: &[u8]) -> Result<Name, Option<(String, String)>> {
     }
 }
 
-/// Whether labels that can all be read name a namespace, a pod and one container
-/// without a name: the pod itself.
+/// Whether all labels are readable and name a namespace, a pod, and one container with an empty name: the pod itself.
 fn is_of_the_pod(text: &[u8]) -> bool {
     let (labels, good) = labels(text);
     let count = |wanted: &str| {
@@ -267,7 +265,7 @@ fn is_of_the_pod(text: &[u8]) -> bool {
     good && names.iter().all(|name| count(name) == 1) && labels.iter().any(is_bare)
 }
 
-/// The labels up to the first that cannot be read, and whether all can.
+/// The labels until the first unreadable one, and whether all are readable.
 fn labels(text: &[u8]) -> (Vec<Label>, bool) {
     let mut found = Vec::new();
     let mut rest: Vec<u8> = text.to_vec();
@@ -291,7 +289,7 @@ fn labels(text: &[u8]) -> (Vec<Label>, bool) {
             None => return (found, true),
             Some(b',') => {}
             Some(_) => {
-                // What follows a value is a comma, or the value was no good.
+                // A comma must follow a value. Otherwise the value is not valid.
                 found.pop();
                 return (found, false);
             }
@@ -337,8 +335,8 @@ fn label(rest: &mut Vec<u8>) -> Option<Label> {
     }
 }
 
-/// A value as the name that `label` gives, if Kubernetes allows it: a pod's name
-/// is a DNS subdomain of up to 253 bytes, the other two are DNS labels of up to 63.
+/// The value of `label` as a name, if Kubernetes allows it. A pod's name is a DNS subdomain of at most 253 bytes, the
+/// other two are DNS labels of at most 63.
 fn as_name(label: &str, value: &[u8]) -> Option<String> {
     let text = String::from_utf8(value.to_vec()).ok()?;
     let (most, separator) = if label == "pod" {
@@ -359,8 +357,8 @@ fn as_name(label: &str, value: &[u8]) -> Option<String> {
     (good && text.len() <= most).then_some(text)
 }
 
-/// A number times ten to the `shift`, cut to a whole one; `None` if it is no
-/// decimal number from 0 up to below the largest that 64 bits hold.
+/// A number times ten to the power of `shift`, cut to an integer. `None` if it is not a decimal number that is at least
+/// 0 and fits into 64 bits.
 fn whole(text: &[u8], shift: i64) -> Option<u64> {
     let text = String::from_utf8(text.to_vec()).ok()?;
     let negative = text.starts_with('-');
@@ -383,7 +381,7 @@ fn whole(text: &[u8], shift: i64) -> Option<u64> {
                 return None;
             }
             let power = power.trim_start_matches('0');
-            // More than any number of digits on a page can make up for.
+            // This exceeds any number of digits on a page.
             let size = if power.len() > 9 {
                 1_000_000_000
             } else {
@@ -400,7 +398,7 @@ fn whole(text: &[u8], shift: i64) -> Option<u64> {
     if negative {
         return None;
     }
-    // Nineteen digits count, more than a float has.
+    // Nineteen digits count, which is more than a float has.
     let point =
         i64::try_from(digits.len()).ok()? - i64::try_from(after.len()).ok()? + power + shift;
     let kept: String = digits.chars().take(19).collect();
@@ -421,7 +419,7 @@ fn whole(text: &[u8], shift: i64) -> Option<u64> {
         .filter(|number| *number != u64::MAX)
 }
 
-/// A time in milliseconds: digits alone, up to the year 9999.
+/// A time in milliseconds: only digits, until the year 9999.
 fn time(text: &[u8]) -> Option<u64> {
     let text = String::from_utf8(text.to_vec()).ok()?;
     if text.is_empty() || !text.chars().all(|digit| digit.is_ascii_digit()) {

@@ -1,8 +1,8 @@
 //! The query of a LIST: label and field selectors, `limit` and `continue`.
 //!
-//! - A selector that is accepted is the same after it is written out and read again.
-//! - A token that is accepted names the key that it would be made of.
-//! - A label selector selects what a plain evaluation of its requirements selects.
+//! - An accepted selector is the same after it is written and read again.
+//! - An accepted token has the key from which it would be made.
+//! - A label selector selects the same as a simple evaluation of its requirements.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ fn labels(text: &str) {
             }
         })
     };
-    // `>` and `<` are not among the requirements, and no name or value has them.
+    // The requirements lack `>` and `<`, which occur in no name or value.
     if text.contains(['>', '<']) {
         return;
     }

@@ -1,9 +1,8 @@
-//! Pages of `/stats/summary` through the whole pipeline, as [`page`](crate::page) does
-//! it with those of `/metrics/resource`.
+//! Pages of `/stats/summary` through the whole pipeline, like [`page`](crate::page) for those of `/metrics/resource`.
 //!
-//! - Memory is bounded by the length of the page.
-//! - What is read of it is what a page of text with the same numbers says.
-//! - What was read survives the wire unchanged, and what is served is in order.
+//! - The length of the page limits the memory.
+//! - The reading equals that of a text page with the same numbers.
+//! - A reading is unchanged after it was sent, and served numbers are ordered in time.
 
 use std::fmt::Write as _;
 
@@ -39,7 +38,7 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// Compares a reading with that of a page of text with its numbers.
+/// Compares a reading with that of a text page with the same numbers.
 fn same_as_text(reading: &Reading) {
     let mut text = String::new();
     let node = ContainerPoint {
@@ -72,7 +71,7 @@ fn same_as_text(reading: &Reading) {
 
 fn write_point(text: &mut String, whose: &str, labels: &str, point: &ContainerPoint) {
     let mut line = |name: &str, value: String| {
-        // Nothing that is written to a string fails.
+        // Writing to a string cannot fail.
         writeln!(text, "{whose}_{name}{labels} {value}").unwrap_or_default();
     };
     if let Some(cpu) = point.cpu {

@@ -1,4 +1,4 @@
-//! libFuzzer has every target.
+//! Every target has a binary for libFuzzer.
 
 use tributary_fuzz::TARGETS;
 

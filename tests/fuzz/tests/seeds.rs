@@ -1,6 +1,6 @@
-//! Every committed seed holds its properties, without a fuzzer.
+//! The properties hold for every committed seed, without a fuzzer.
 //!
-//! One test, because the targets measure what the whole process allocates.
+//! This is one test, because the targets measure the allocations of the whole process.
 
 use std::{fs, path::Path};
 
@@ -19,13 +19,13 @@ fn every_seed_holds() {
         }
         assert!(count > 2, "{target} has {count} seeds");
     }
-    // The pages of a real kubelet, one by one.
+    // The pages of a real kubelet.
     for number in 1..=8 {
         let page = format!("../golden/kubelet-1.36/resource-{number}.txt");
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
         tributary_fuzz::page::check(&fs::read(page).unwrap());
     }
-    // What older ones say, in both forms.
+    // The pages of older kubelets, in both formats.
     let older = Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden/kubelet-older");
     let (mut texts, mut summaries) = (0, 0);
     for page in fs::read_dir(older).unwrap() {
