@@ -140,7 +140,8 @@ fn ages(served: &Served, now: i64) -> Option<(i64, i64)> {
     served.samples.map(|(new, old)| (age(new), age(old)))
 }
 
-/// The line about a change of a scraper's nodes. `None` if there is none, or if the scraper gives up nodes gradually.
+/// A line about what has changed for a scraper: members, owned nodes, more rescues. `None` if nothing has. Fewer rescues
+/// do not count, because they end one by one.
 pub(crate) fn changed(before: &ScraperCounts, now: &ScraperCounts) -> Option<String> {
     let mut parts = Vec::new();
     if before.members != now.members {
