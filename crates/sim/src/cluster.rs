@@ -274,7 +274,7 @@ impl Cluster {
 
     /// Allows a user or group a verb on a resource of a group (or on a path). `*` stands for any.
     ///
-    /// The group `system:masters`, and ServiceAccounts that are not [restricted](Self::restrict), may do everything.
+    /// The group `system:masters`, and `ServiceAccounts` that are not [restricted](Self::restrict), may do everything.
     pub fn allow(&self, who: &str, verb: &str, group: &str, resource: &str) {
         self.shared.state().access.allow(who, verb, group, resource);
     }

@@ -206,7 +206,7 @@ impl Access {
         self.restricted.insert(user.to_owned());
     }
 
-    /// Whether a user in these groups may do that. Administrators always may. So may ServiceAccounts and the scraper's
+    /// Whether a user in these groups may do that. Administrators always may. So may `ServiceAccounts` and the scraper's
     /// certificate, unless they are restricted.
     pub(crate) fn allows(&self, user: &str, groups: &[String], wanted: &Attributes) -> bool {
         if groups.iter().any(|group| group == "system:masters") {

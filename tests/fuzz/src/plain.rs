@@ -357,8 +357,8 @@ fn as_name(label: &str, value: &[u8]) -> Option<String> {
     (good && text.len() <= most).then_some(text)
 }
 
-/// A number times ten to the power of `shift`, cut to an integer. `None` if it is not a decimal number that is at least
-/// 0 and fits into 64 bits.
+/// A number times ten to the power of `shift`, cut to an integer. `None` if it is not a decimal number from 0
+/// to below the largest that 64 bits hold.
 fn whole(text: &[u8], shift: i64) -> Option<u64> {
     let text = String::from_utf8(text.to_vec()).ok()?;
     let negative = text.starts_with('-');
