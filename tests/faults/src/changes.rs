@@ -65,8 +65,8 @@ async fn scale(stage: &mut Stage) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Replaces all scrapers like a Deployment: starts a new one, then stops an old one. Then restarts the frontends one after
-/// another.
+/// Replaces all scrapers like a Deployment: starts a new one, then stops an old one. Then restarts the frontends one
+/// after another.
 async fn roll(stage: &mut Stage) -> anyhow::Result<()> {
     stage.begin("roll all scrapers", GRACEFUL).await?;
     for _ in 0..stage.fleet.scrapers.len() {
