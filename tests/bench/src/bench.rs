@@ -1,4 +1,4 @@
-//! What is measured, in which order.
+//! Runs the measurements in order.
 
 use std::{
     fs::{self, OpenOptions},
@@ -26,11 +26,11 @@ use crate::{
 /// The sizes of the report.
 const SIZES: [(usize, usize); 4] = [(100, 30), (1_000, 30), (5_000, 30), (1_000, 110)];
 
-/// Measures what the flags say and prints a table.
+/// Measures what the flags select and prints a table.
 ///
 /// # Errors
 ///
-/// Something cannot be started, or does not answer.
+/// A program cannot be started, or does not answer.
 pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     if let (Some(report), Some(results)) = (&args.report, &args.results) {
         fs::write(report, report::markdown(&read(results)?))?;
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
         let table = report::day(&soak);
         return tell(&args, &[Line::Soak(soak)], &table);
     }
-    // Before anything is started.
+    // The flags are checked before anything is started.
     args.bus()?;
     raise_file_limit();
     let sizes = match args.nodes {
@@ -62,15 +62,15 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     tell(&args, &lines, &tables)
 }
 
-/// A large cluster needs two sockets per node; children inherit the limit.
+/// Raises the limit of open files, which children inherit. A large cluster needs two sockets for each node.
 fn raise_file_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // If not, a cluster of a usual size works all the same.
+    // If this fails, a cluster of a usual size still works.
     setrlimit(Resource::Nofile, limit).ok();
 }
 
-/// Each of the programs in turn, on a cluster of its own.
+/// Measures each program in turn, each on a new cluster.
 async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for is_peer in [false, true] {
@@ -86,7 +86,7 @@ async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
         };
         let measured = measure(args, size, &subject?, &cluster.at, directory.path()).await;
         if measured.is_err() {
-            // What the programs said is all there is to go by.
+            // The logs of the programs are needed to find the cause.
             let kept = directory.keep();
             writeln!(std::io::stderr(), "logs are in {}", kept.display())?;
         }
@@ -106,7 +106,7 @@ async fn measure(
     let (name, nodes, pods) = (subject.name, size.nodes, size.pods_per_node);
     writeln!(std::io::stderr(), "bench: {name} at {nodes} x {pods}")?;
     let (mut bench, start) = Bench::start(subject, size, at, logs).await?;
-    // What the start has left behind is no part of the idle cost.
+    // Work that remains from the start must not count as idle cost.
     sleep(Duration::from_secs(u64::from(RESOLUTION))).await;
     let idle = bench.idle(args.cycles).await?;
     let mut run = Run {
@@ -143,7 +143,7 @@ async fn measure(
     Ok(run)
 }
 
-/// What the program calls itself.
+/// The version that the program prints.
 async fn version(args: &BenchArgs, name: &str) -> String {
     let (program, flag) = if name == "Tributary" {
         (args.programs.join("tributary-apiserver"), "--version")
@@ -155,7 +155,7 @@ async fn version(args: &BenchArgs, name: &str) -> String {
     String::from_utf8_lossy(&text).trim().to_owned()
 }
 
-/// Prints what was measured, and adds it to the file of `--results`.
+/// Prints the measurements, and adds them to the file of `--results`.
 fn tell(args: &BenchArgs, lines: &[Line], tables: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     if args.json {

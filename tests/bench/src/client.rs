@@ -1,5 +1,5 @@
-//! A client as the aggregator is one: HTTP/1.1 over a kept TLS connection, a
-//! front proxy's certificate, the user in headers.
+//! A client like the aggregator: HTTP/1.1 over a TLS connection that stays open, the certificate of a front proxy, and
+//! the user in headers.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -13,14 +13,14 @@ use tributary_testkit::{https, trust};
 
 use crate::cluster::CLIENT;
 
-/// What every item has once.
+/// A text that every item contains once.
 const ITEM: &[u8] = b"\"window\":";
 
-/// How a server is reached. It may have any certificate: metrics-server makes its own.
+/// The address of a server, and its TLS. Any certificate is accepted, because metrics-server makes its own.
 #[derive(Clone)]
 pub(crate) struct HttpClient(https::Client);
 
-/// An answer, of which only its length and the number of its items are kept.
+/// An answer, of which only the length and the number of items are kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 }
 
 impl HttpClient {
-    /// To `address`, with the certificate of the front proxy in `dir`.
+    /// A client for `address`, with the certificate of the front proxy in `dir`.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl HttpClient {
 pub(crate) struct Session(https::Session);
 
 impl Session {
-    /// Asks, and reads the answer to its end. Items are counted in JSON only.
+    /// Sends a request and reads the whole answer. Items are counted in JSON only.
     ///
     /// # Errors
     ///
@@ -70,8 +70,8 @@ impl Session {
         let status = response.status();
         let mut body = response.into_body();
         let (mut bytes, mut items) = (0, 0);
-        // A piece may end within what is looked for: these are the bytes
-        // before and after such an end, too few for a whole one on either side.
+        // A piece may end within the text that is counted. These are the bytes before and after such an end. Neither
+        // side is long enough for a whole text.
         let mut seam = Vec::new();
         while let Some(frame) = body.frame().await {
             if let Ok(data) = frame.context("read an answer")?.into_data() {

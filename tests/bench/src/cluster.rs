@@ -1,5 +1,4 @@
-//! The simulated cluster, as a process of its own: what it costs is not what
-//! is measured.
+//! The simulated cluster, as a separate process, because its cost must not be measured.
 
 mod real;
 
@@ -22,12 +21,12 @@ use tributary_sim::{Cluster, SCRAPER_USER};
 use self::real::RealPlane;
 use crate::args::{ClusterArgs, ControlPlane};
 
-/// The account of the programs under test, which may do everything they need.
+/// The account of the programs under test, which may do all that they need.
 const ACCOUNT: &str = "system:serviceaccount:kube-system:bench";
 /// The account of the clients.
 pub(crate) const CLIENT: &str = "system:serviceaccount:kube-system:client";
 
-/// Where things are in the cluster.
+/// The addresses and files of the cluster.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Where {
     pub(crate) kubeconfig: PathBuf,
@@ -37,14 +36,14 @@ pub(crate) struct Where {
     pub(crate) token: String,
 }
 
-/// A cluster that runs. It ends with this.
+/// A running cluster. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
     pub(crate) at: Where,
 }
 
-/// How large the cluster is.
+/// The size of the cluster.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(crate) struct Size {
     pub(crate) nodes: usize,
@@ -58,14 +57,13 @@ impl Size {
     }
 }
 
-/// The role of this program that simulates, until standard input ends.
+/// The role of this program that simulates the cluster until standard input ends.
 ///
 /// # Errors
 ///
 /// The cluster cannot be started.
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
-    // As many namespaces as a cluster of this size has, so that one of them
-    // holds an app or more of 30 pods.
+    // A cluster of this size has about this many namespaces. Each contains at least one app of 30 pods.
     let namespaces = (args.nodes * args.pods_per_node / 300).clamp(4, 500);
     let cluster = Cluster::builder()
         .nodes(args.nodes)
@@ -103,7 +101,7 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The certificates with which scrapers publish.
+/// Writes the certificates with which scrapers publish.
 fn publishing(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
     let pki = cluster.pki();
     pki.client(tributary_sim::Ca::Bus, SCRAPER_USER, &[])?
@@ -112,7 +110,7 @@ fn publishing(cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
 }
 
 impl Running {
-    /// Starts a cluster and waits until it is there.
+    /// Starts a cluster and waits until it is ready.
     ///
     /// # Errors
     ///

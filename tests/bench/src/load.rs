@@ -1,8 +1,7 @@
-//! The clients, as a process of their own.
+//! The clients, as a separate process.
 //!
-//! Requests begin at a fixed rate whatever becomes of those before (open loop):
-//! one that has to wait for a connection has been waiting since the moment at
-//! which it should have begun. Without a rate, one follows the other.
+//! Requests begin at a fixed rate, whatever happens to earlier ones (open loop). If a request waits for a connection,
+//! its time counts from the moment at which it should have begun. Without a rate, each request follows the one before.
 
 use std::{
     io::Write as _,
@@ -27,24 +26,24 @@ use tokio::{
 
 use crate::{client::HttpClient, results::Latency};
 
-/// What is asked, and how.
+/// The requests to send.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Plan {
     pub(crate) address: SocketAddr,
-    /// Where the certificates are.
+    /// The directory of the certificates.
     pub(crate) dir: PathBuf,
     pub(crate) name: String,
-    /// Asked for in turn.
+    /// The paths, which are requested in turn.
     pub(crate) paths: Vec<String>,
     pub(crate) accept: String,
     pub(crate) connections: usize,
-    /// Requests per second of all connections together.
+    /// Requests per second over all connections.
     pub(crate) rate: Option<f64>,
-    /// How many requests in all.
+    /// The number of all requests.
     pub(crate) count: u32,
 }
 
-/// Where the clients of a plan are with it.
+/// The state of the clients of a plan.
 struct Work {
     plan: Plan,
     api: HttpClient,
@@ -52,7 +51,7 @@ struct Work {
     started: Instant,
 }
 
-/// The role of this program that asks.
+/// The role of this program that sends requests.
 ///
 /// # Errors
 ///
@@ -74,7 +73,7 @@ async fn ask(plan: Plan) -> anyhow::Result<Latency> {
         plan,
         api,
         next: AtomicU32::new(0),
-        // Once everybody is connected.
+        // All clients are connected by then.
         started: Instant::now() + Duration::from_millis(500),
     });
     let mut clients = JoinSet::new();
@@ -91,8 +90,7 @@ async fn ask(plan: Plan) -> anyhow::Result<Latency> {
     Ok(summary(name, bytes, &took))
 }
 
-/// Takes requests until there are no more. Returns how long each took, and the
-/// length of the longest answer.
+/// Sends requests until there are no more. Returns the time of each, and the length of the longest answer.
 async fn client(work: Arc<Work>) -> anyhow::Result<(Vec<Duration>, usize)> {
     let mut session = work.api.open().await?;
     let plan = &work.plan;
@@ -113,8 +111,8 @@ async fn client(work: Arc<Work>) -> anyhow::Result<(Vec<Duration>, usize)> {
     }
 }
 
-/// Waits until request `number` should begin, and says when it did: when it
-/// should have, if that is past.
+/// Waits until request `number` should begin. Returns the time from which it counts: if it is late, the time at which
+/// it should have begun.
 async fn begin(work: &Work, number: u32) -> Instant {
     let Some(rate) = work.plan.rate else {
         return Instant::now();
@@ -124,7 +122,7 @@ async fn begin(work: &Work, number: u32) -> Instant {
         return due;
     }
     sleep_until(due).await;
-    // Timers are a millisecond late, which is not the server's doing.
+    // Timers are late by a millisecond, which must not count for the server.
     Instant::now()
 }
 
@@ -147,7 +145,7 @@ fn summary(name: String, bytes: usize, sorted: &[Duration]) -> Latency {
     }
 }
 
-/// Carries out a plan in a process of its own.
+/// Runs a plan in a separate process.
 ///
 /// # Errors
 ///
@@ -156,10 +154,9 @@ pub(crate) async fn elsewhere(plan: &Plan) -> anyhow::Result<Latency> {
     begun(Command::new(std::env::current_exe()?), plan).await
 }
 
-/// As [`elsewhere`], by a process that has a processor only while nobody else wants
-/// it: clients that are not what is measured have machines of their own in life. The
-/// lowest niceness is not enough: of a thread that is merely nicer the kernel takes
-/// a processor with the next tick, which may be 4 ms away.
+/// Like [`elsewhere`], but the process gets a processor only when no other process wants one, because real clients run
+/// on other machines. The lowest niceness is not enough: the kernel takes the processor from a nicer thread only at the
+/// next tick, which may be 4 ms later.
 ///
 /// # Errors
 ///

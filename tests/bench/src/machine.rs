@@ -1,10 +1,10 @@
-//! What this machine is.
+//! Describes this machine.
 
 use std::fs;
 
 use crate::results::Machine;
 
-/// Reads what the kernel says.
+/// Reads the description from the kernel.
 pub(crate) fn describe() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| -> String {
@@ -20,7 +20,7 @@ pub(crate) fn describe() -> Machine {
         cpu: field(&read("/proc/cpuinfo"), "model name"),
         cores: std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         memory: kib.unwrap_or(0) * 1_024,
-        // The release, without what a vendor adds to it.
+        // The release without the vendor's suffix.
         kernel: up_to(&read("/proc/sys/kernel/osrelease"), '-'),
     }
 }

@@ -1,9 +1,7 @@
-//! What Tributary costs and how fast it answers, beside metrics-server.
+//! Measures the cost and the speed of Tributary, compared with metrics-server.
 //!
-//! Everything that is measured is a process of its own, and so is what asks it:
-//! the simulated cluster ([`cluster`]), the clients ([`load`]), the programs
-//! under test ([`subject`]). This program starts them in turn ([`mod@bench`]) and
-//! reads what the kernel knows of them ([`process`]).
+//! The programs under test ([`subject`]), the simulated cluster ([`cluster`]) and the clients ([`load`]) are separate
+//! processes. This program starts them in turn ([`mod@bench`]) and reads their resources from the kernel ([`process`]).
 
 mod args;
 mod bench;
@@ -25,7 +23,7 @@ use tributary_runtime::{exit, tls};
 
 use crate::args::{Args, Role};
 
-/// As in the programs under test, for what runs in this process.
+/// The allocator of the programs under test, for the code that runs in this process.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

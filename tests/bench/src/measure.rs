@@ -1,4 +1,4 @@
-//! One subject on one cluster: its start, its idle cost, its answers.
+//! Measures one subject on one cluster: its start, its idle cost, its answers.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -15,10 +15,11 @@ use crate::{
     throughput,
 };
 
-/// Whether all is ready but samples: the objects are known. The name of that check is ours, or metrics-server's.
+/// A check that passes when the objects are listed, even without samples. The name of the excluded check is ours, or
+/// metrics-server's.
 const SYNCED: &str = "/readyz?exclude=metric-coverage&exclude=metric-storage-ready";
 
-/// What has been seen of a start, in seconds since then.
+/// The times of the steps of a start, in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Arrival {
     synced: Option<f64>,
@@ -27,28 +28,28 @@ struct Arrival {
     complete: f64,
 }
 
-/// How long a start may take.
+/// The longest time for a start.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// How often memory is looked at.
+/// How often memory is read.
 const LOOK: Duration = Duration::from_secs(3);
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 const PODS: &str = "/apis/metrics.k8s.io/v1beta1/pods";
-/// The app whose pods are asked for; the first of the first namespace.
+/// The app whose pods are requested: the first app of the first namespace.
 const POD: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0000/pods/web-00000-";
 const SELECTED: &str =
     "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0000/pods?labelSelector=app%3Dapp-0";
 
-/// A subject that runs.
+/// A running subject.
 pub(crate) struct Bench<'a> {
     subject: &'a Subject,
     size: Size,
     at: &'a Where,
     logs: &'a Path,
     processes: Vec<Process>,
-    /// Of the first frontend.
+    /// The API of the first frontend.
     api: SocketAddr,
     client: HttpClient,
 }
@@ -58,7 +59,7 @@ impl<'a> Bench<'a> {
     ///
     /// # Errors
     ///
-    /// It does not come up.
+    /// It does not become complete.
     pub(crate) async fn start(
         subject: &'a Subject,
         size: Size,
@@ -87,7 +88,7 @@ impl<'a> Bench<'a> {
         Ok((bench, start))
     }
 
-    /// Ends it.
+    /// Ends the subject.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Looks at what is missing still; whether something was found.
+    /// Checks what is still missing. Returns whether something new was found.
     async fn step(&self, session: &mut Session, arrival: &mut Arrival, started: Instant) -> bool {
         for (path, at) in [
             (SYNCED, &mut arrival.synced),
@@ -152,11 +153,11 @@ impl<'a> Bench<'a> {
         self.processes.iter().map(Process::cpu).collect()
     }
 
-    /// What it costs while nobody asks, over this many cycles.
+    /// Measures the cost without requests over this many cycles.
     ///
     /// # Errors
     ///
-    /// It has ended.
+    /// A process has ended.
     pub(crate) async fn idle(&self, cycles: u32) -> anyhow::Result<Idle> {
         let span = Duration::from_secs(u64::from(cycles * RESOLUTION));
         let (before, bytes) = (self.cpu()?, loopback_bytes()?);
@@ -175,7 +176,7 @@ impl<'a> Bench<'a> {
                 looks += 1;
             }
         };
-        // Ends by its time only, or by a failure.
+        // The only regular end is the timeout.
         let watched: Result<anyhow::Result<()>, _> = timeout(span, watch).await;
         if let Ok(failed) = watched {
             failed?;
@@ -204,8 +205,8 @@ impl<'a> Bench<'a> {
         Ok(idle)
     }
 
-    /// How long answers take, at rates that leave the server idle mostly.
-    /// Returns also the peak of memory meanwhile.
+    /// Measures the times of answers, at rates at which the server is mostly idle. Also returns the peak of memory
+    /// meanwhile.
     ///
     /// # Errors
     ///
@@ -216,8 +217,7 @@ impl<'a> Bench<'a> {
         }
         let pods: Vec<String> = (0..30).map(|pod| format!("{POD}{pod}")).collect();
         let one = |path: &str| vec![path.to_owned()];
-        // Lists of everything take seconds in the peer, so these come one after
-        // another.
+        // Lists of all objects take seconds in metrics-server, so they are requested one after another.
         let lists = if self.size.pods() > 50_000 { 12 } else { 30 };
         let plans = [
             self.plan("GET pod", pods, JSON, (Some(200.0), 3_000)),
@@ -263,7 +263,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// `background` is the CPU that is used anyway, in seconds per second.
+    /// Runs a plan. `background` is the CPU that is used without requests, in seconds per second.
     async fn ask(&self, plan: &Plan, background: f64) -> anyhow::Result<Latency> {
         let (begun, before) = (Instant::now(), self.cpu()?.iter().sum());
         let mut latency = load::elsewhere(plan).await?;
@@ -274,8 +274,7 @@ impl<'a> Bench<'a> {
         Ok(latency)
     }
 
-    /// The pause of a GET while eight clients list all pods again and again, over
-    /// two cycles.
+    /// Measures the pause of a GET while eight clients list all pods repeatedly, over two cycles.
     ///
     /// # Errors
     ///
@@ -311,7 +310,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// How many answers per second, at 1, 16 and 64 connections.
+    /// Measures answers per second with 1, 16 and 64 connections.
     ///
     /// # Errors
     ///
@@ -331,12 +330,12 @@ impl<'a> Bench<'a> {
         Ok(found)
     }
 
-    /// Kills the first frontend, starts it again, and says after how many
-    /// seconds it is ready and serves everything.
+    /// Kills the first frontend and starts it again. Returns the number of seconds until it is ready and serves
+    /// everything.
     ///
     /// # Errors
     ///
-    /// It does not come up.
+    /// It does not become complete.
     pub(crate) async fn restart(&mut self) -> anyhow::Result<f64> {
         self.processes.remove(0).stop().await?;
         let started = Instant::now();

@@ -1,4 +1,4 @@
-//! What the kernel knows of processes: memory, CPU, bytes on loopback.
+//! Resources of processes, as the kernel counts them: memory, CPU, bytes on loopback.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it; its output goes to `NAME.log` in `logs`.
+    /// Starts the program. Its output goes to `NAME.log` in `logs`.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Process {
         fs::read_to_string(&path).with_context(|| format!("read {path} of {}", self.name()))
     }
 
-    /// What it occupies now.
+    /// Its current memory.
     ///
     /// # Errors
     ///
@@ -71,8 +71,7 @@ impl Process {
         })
     }
 
-    /// The most that was resident since the start or the last
-    /// [`Process::reset_peak`], in bytes.
+    /// The peak of resident memory since the start or the last [`Process::reset_peak`], in bytes.
     ///
     /// # Errors
     ///
@@ -81,7 +80,7 @@ impl Process {
         kib(&self.read("status")?, "VmHWM:")
     }
 
-    /// Makes the present the peak.
+    /// Sets the peak to the current memory.
     ///
     /// # Errors
     ///
@@ -97,7 +96,7 @@ impl Process {
     /// It has ended.
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let stat = self.read("stat")?;
-        // After the name, which may hold anything: fields 14 and 15 of all.
+        // The name may contain any character. These are the fields after it, of which 14 and 15 of the line are needed.
         let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
         let ticks: u64 = after
             .split_whitespace()
@@ -122,7 +121,7 @@ pub(crate) fn kib(text: &str, name: &str) -> anyhow::Result<u64> {
     Ok(kib * 1_024)
 }
 
-/// Bytes that went over the loopback interface of this network namespace.
+/// The bytes over the loopback interface of this network namespace.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The results as tables: ratios first, in Markdown that reads as text too.
+//! The results as Markdown tables, with the ratios first.
 
 use std::fmt::Write as _;
 
@@ -10,17 +10,17 @@ use crate::{
 const OURS: &str = "Tributary";
 const HEAD: &str = include_str!("report/head.md");
 
-/// A row: what, ours, the peer's, and how they are written.
+/// A row: its name, our value, the peer's value, and their format.
 struct Row {
     what: String,
     ours: Option<f64>,
     peer: Option<f64>,
     digits: usize,
-    /// More is better.
+    /// Whether a larger value is better.
     rises: bool,
 }
 
-/// The document of all results: of each size the newest.
+/// The document of all results: the newest of each size.
 pub(crate) fn markdown(lines: &[Line]) -> String {
     let mut out = String::new();
     let runs: Vec<Run> = lines
@@ -246,7 +246,7 @@ fn latencies(name: &str, ours: Option<&Run>, peer: Option<&Run>) -> Vec<Row> {
     rows
 }
 
-/// What Tributary costs at every size that was measured.
+/// The cost of Tributary at every measured size.
 fn curves(runs: &[Run]) -> String {
     let mut out = String::from(
         "\n## Tributary by size\n\n| nodes | pods per node | containers | scrapers | frontends | bus | RSS MiB | KiB per node | CPU s per cycle \
@@ -315,6 +315,6 @@ fn count(number: usize) -> f64 {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to memory cannot fail.
+    // Writing to a string cannot fail.
     out.write_fmt(text).ok();
 }

@@ -1,4 +1,4 @@
-//! What was measured, as it is kept and reported.
+//! The results, as they are stored and reported.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::{
     cluster::Size,
 };
 
-/// One program at one size.
+/// The results of one program at one size.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Run {
     pub(crate) machine: Machine,
@@ -16,7 +16,7 @@ pub(crate) struct Run {
     pub(crate) size: Size,
     pub(crate) scrapers: usize,
     pub(crate) frontends: usize,
-    /// Between them; nothing in the peer.
+    /// The connection of scrapers and frontends. `None` for metrics-server.
     pub(crate) bus: Option<Bus>,
     pub(crate) control_plane: ControlPlane,
     pub(crate) cycles: u32,
@@ -40,7 +40,7 @@ pub(crate) struct Run {
 pub(crate) struct Soak {
     pub(crate) nodes: usize,
     pub(crate) pods_per_node: usize,
-    /// Bytes that were resident after each hour.
+    /// The resident bytes after each hour.
     pub(crate) resident: Vec<u64>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) enum Line {
     Soak(Soak),
 }
 
-/// Where it was measured.
+/// The machine of the measurement.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cpu: String,
@@ -63,20 +63,20 @@ pub(crate) struct Machine {
     pub(crate) kernel: String,
 }
 
-/// How it started.
+/// The times of a start.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Start {
-    /// Seconds until it knows which nodes and pods there are.
+    /// Seconds until the objects are listed.
     #[serde(default)]
     pub(crate) synced: Option<f64>,
-    /// Seconds until it says that it is ready.
+    /// Seconds until it is ready.
     pub(crate) ready: f64,
     /// Seconds until every node and pod is served.
     pub(crate) complete: f64,
     /// The peak of resident memory until then, in bytes.
     pub(crate) peak: u64,
-    /// Seconds from the start of a frontend whose scrapers go on until it is
-    /// ready and every pod is served; not measured if there is none.
+    /// Seconds from the restart of a frontend, whose scrapers keep running, until it is ready and serves every pod.
+    /// `None` without a frontend.
     pub(crate) restart: Option<f64>,
 }
 
@@ -87,20 +87,20 @@ pub(crate) struct Memory {
     pub(crate) pss: u64,
 }
 
-/// What it costs while nobody asks.
+/// The cost without requests.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Idle {
-    /// Mean of all its processes together.
+    /// The mean memory of all its processes together.
     pub(crate) memory: Memory,
     /// CPU seconds per cycle of all its processes together.
     pub(crate) cpu: f64,
-    /// Bytes on loopback per cycle, those of the cluster's answers included.
+    /// Bytes on loopback per cycle, including the answers of the cluster.
     pub(crate) bytes: u64,
-    /// By process: name, mean memory, CPU seconds per cycle.
+    /// For each process: name, mean memory, CPU seconds per cycle.
     pub(crate) processes: Vec<(String, Memory, f64)>,
 }
 
-/// How long answers took, in milliseconds.
+/// The times of answers, in milliseconds.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Latency {
     pub(crate) name: String,
@@ -117,7 +117,7 @@ pub(crate) struct Latency {
     pub(crate) cpu: f64,
 }
 
-/// How many answers per second at most.
+/// The most answers per second.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Throughput {
     pub(crate) name: String,

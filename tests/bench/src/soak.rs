@@ -1,5 +1,5 @@
-//! Memory over a day: a frontend's store and catalog, in this process, fed with
-//! simulated time while a tenth of all pods is replaced every hour.
+//! Memory over a day: the store and the catalog of a frontend run in this process with simulated time, while a tenth of
+//! all pods is replaced every hour.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ const PODS_PER_NODE: usize = 30;
 const CYCLE: Duration = Duration::from_secs(15);
 const CYCLES_PER_HOUR: usize = 240;
 const HOURS: usize = 24;
-/// Of all pods, in an hour.
+/// The number of pods that are replaced in an hour.
 const REPLACED: usize = NODES * PODS_PER_NODE / 10;
 /// The first second of the simulation.
 const START: i64 = 1_795_200_000;
@@ -31,15 +31,15 @@ struct Day {
     source: Source,
     /// The pods of each node, by number.
     nodes: Vec<(Vec<PodKey>, Arc<Roster>)>,
-    /// How many pods there have been.
+    /// The number of pods that were ever created.
     made: usize,
 }
 
-/// Lives through a day. Returns what was resident after each hour.
+/// Simulates a day. Returns the resident memory after each hour.
 ///
 /// # Errors
 ///
-/// The kernel does not say.
+/// The kernel does not report the memory.
 pub(crate) fn run() -> anyhow::Result<Soak> {
     let mut day = Day::new()?;
     let mut resident = Vec::new();
@@ -85,7 +85,7 @@ impl Day {
         Ok(day)
     }
 
-    /// A new pod, which runs.
+    /// Creates a running pod.
     fn make(&mut self) -> PodKey {
         let number = self.made;
         self.made += 1;
@@ -96,7 +96,7 @@ impl Day {
         );
         self.catalog.put_pod(PodRecord {
             key: key.clone(),
-            // Its node reports it before anything else is known of it.
+            // Its node reports it before the API does.
             node: None,
             labels: Labels::from_iter([
                 ("app", format!("web-{app:04}")),
@@ -106,10 +106,10 @@ impl Day {
         key
     }
 
-    /// Ends a pod and starts another on the same node.
+    /// Deletes a pod and creates another one on the same node.
     fn replace(&mut self) -> anyhow::Result<()> {
         let new = self.make();
-        // Some other pod every time, on some other node.
+        // Each time another pod on another node is selected.
         let (node, pod) = (
             self.made * 7 % NODES,
             self.made * 11 / NODES % PODS_PER_NODE,
@@ -122,7 +122,7 @@ impl Day {
         Ok(())
     }
 
-    /// Every node is read once.
+    /// Stores one reading of every node.
     fn read(&self, cycle: usize) -> anyhow::Result<()> {
         let seconds = i64::try_from(cycle)? * 15;
         let at = Timestamp::from_millis((START + seconds) * 1_000);

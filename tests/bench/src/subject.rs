@@ -11,11 +11,10 @@ use crate::{
     process::Process,
 };
 
-/// How often kubelets are asked: the default of metrics-server is 60 s, its
-/// manifests say 15 s.
+/// The resolution in seconds. metrics-server has 60 s by default and 15 s in its manifests.
 pub(crate) const RESOLUTION: u32 = 15;
 
-/// What is measured: processes that together serve the API.
+/// A subject: the processes that serve the API together.
 #[derive(Clone, Debug)]
 pub(crate) struct Subject {
     pub(crate) name: &'static str,
@@ -32,7 +31,7 @@ struct Program {
 }
 
 impl Subject {
-    /// Scrapers and frontends.
+    /// Scrapers and frontends of Tributary.
     ///
     /// # Errors
     ///
@@ -105,7 +104,7 @@ impl Subject {
         })
     }
 
-    /// Starts all of it.
+    /// Starts all processes.
     ///
     /// # Errors
     ///
@@ -114,7 +113,7 @@ impl Subject {
         self.programs.iter().map(|one| one.start(logs)).collect()
     }
 
-    /// Starts the frontend `index` once more.
+    /// Starts the frontend `index` again.
     ///
     /// # Errors
     ///
@@ -134,7 +133,7 @@ impl Program {
     }
 }
 
-/// What both say about kubelets.
+/// The flags about kubelets, which both have.
 fn kubelets(at: &Where) -> Vec<String> {
     vec![
         format!(
@@ -147,7 +146,7 @@ fn kubelets(at: &Where) -> Vec<String> {
     ]
 }
 
-/// What both say about where they listen.
+/// The flags about addresses, which both have.
 fn listen(api: &SocketAddr) -> [String; 2] {
     [
         format!("--bind-address={}", api.ip()),
@@ -166,7 +165,7 @@ fn frontend(at: &Where, index: usize, api: SocketAddr) -> Vec<String> {
     flags
 }
 
-/// As the chart has them: alone without leases, with others with.
+/// The flags of a scraper, as in the chart: a single one without Leases, several with Leases.
 fn scraper(at: &Where, index: usize, admin: SocketAddr, bus: Bus) -> Vec<String> {
     let mut flags = vec![
         format!("--kubeconfig={}", at.kubeconfig.display()),
@@ -192,7 +191,7 @@ fn file(at: &Where, name: &str) -> String {
     at.dir.join(name).display().to_string()
 }
 
-/// Ports that are free now, on an address that nobody else looks at.
+/// Ports that are free now, on an address that no other program uses.
 fn free_ports(count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let address = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
     let stored: Vec<TcpListener> = (0..count)

@@ -1,4 +1,4 @@
-//! How many answers per second, by `wrk`: closed loop, this many connections.
+//! Measures answers per second with `wrk`, in a closed loop over a fixed number of connections.
 
 use std::net::SocketAddr;
 
@@ -7,14 +7,14 @@ use tokio::process::Command;
 
 use crate::results::Throughput;
 
-/// How long one measurement takes.
+/// The duration of one measurement.
 const SECONDS: u32 = 5;
 
-/// Asks for `path` over this many connections as often as answers come.
+/// Requests `path` over this many connections, each time when an answer has arrived.
 ///
 /// # Errors
 ///
-/// There is no `wrk`, or not every answer is a good one.
+/// `wrk` is missing, or an answer is not a success.
 pub(crate) async fn measure(
     (name, path): (&str, &str),
     address: SocketAddr,

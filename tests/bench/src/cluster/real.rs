@@ -1,5 +1,5 @@
-//! The same cluster with a real kube-apiserver: the nodes and pods of the
-//! simulator become objects there, and its kubelets stay.
+//! The same cluster with a real kube-apiserver. The nodes and pods of the simulator become objects there, and its
+//! kubelets are used as before.
 
 use std::{fs, path::Path};
 
@@ -18,22 +18,22 @@ use tributary_controlplane::{
 };
 use tributary_sim::Cluster;
 
-/// Requests at a time.
+/// Requests that are sent at the same time.
 const AT_ONCE: usize = 64;
-/// Where the accounts are.
+/// The namespace of the accounts.
 const NAMESPACE: &str = "kube-system";
 
 /// A real control plane. It ends with this process.
 pub(super) struct RealPlane {
-    /// Of the programs under test, which may do everything.
+    /// The kubeconfig of the programs under test, which may do everything.
     pub(super) kubeconfig: std::path::PathBuf,
-    /// A token of the clients, who may too.
+    /// The token of the clients, which may do everything, too.
     pub(super) token: String,
     _plane: Plane,
 }
 
 impl RealPlane {
-    /// Starts it and tells it of everything in `cluster`.
+    /// Starts it and creates every object of `cluster` there.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl RealPlane {
     pub(super) async fn start(cluster: &Cluster, dir: &Path) -> anyhow::Result<Self> {
         let dir = dir.join("plane");
         fs::create_dir(&dir)?;
-        // Pods come without controllers, and before the accounts that these would wait for.
+        // Pods have no controllers here, and are created before their ServiceAccounts.
         let flags = ["--disable-admission-plugins=ServiceAccount"];
         let assets = Assets::find()?;
         let (pki, paths) = (cluster.pki(), cluster.paths());
@@ -76,7 +76,7 @@ impl RealPlane {
     }
 }
 
-/// A pod, on its node and in its phase.
+/// Creates a pod with its node and phase.
 async fn make_pod(client: &Client, pod: Option<Value>) -> anyhow::Result<()> {
     let pod = as_new(pod.context("a pod of the simulator")?);
     create(client, &pod).await?;
