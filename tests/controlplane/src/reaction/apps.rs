@@ -196,7 +196,8 @@ impl App {
             let end = Instant::now() + PATIENCE;
             let seen = observer.until(&self.name, end, rest).await;
             let Some(before) = seen else {
-                anyhow::bail!("{}: no rest within {PATIENCE:?}", self.name)
+                let last = observer.until(&self.name, end, |_| true).await;
+                anyhow::bail!("{}: no rest within {PATIENCE:?}: {last:?}", self.name)
             };
             sleep(Duration::from_millis(next(&mut random) % self.pause)).await;
             let components = if before.desired == FEW { 4 } else { 1 };

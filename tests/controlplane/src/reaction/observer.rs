@@ -224,6 +224,8 @@ impl Looker {
         let now = self.clock.now();
         let items = answer.pointer("/items").and_then(Value::as_array);
         let mut state = lock(&self.state);
+        // Of a pod that has ended an answer that was on its way then must not stay.
+        state.samples.clear();
         for item in items.into_iter().flatten() {
             let Some((name, at, window)) = point(item) else {
                 continue;
