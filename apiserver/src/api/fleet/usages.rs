@@ -101,7 +101,7 @@ impl Kind for NodeUsage {
     }
 }
 
-/// Who asks for it is no autoscaler, so it does not make a node be scraped more often.
+/// Autoscalers do not read this kind, so requests for it do not make scrapers scrape a node more often.
 impl Kind for PodUsage {
     const RESOURCE: &'static Resource = &POD_USAGES;
     type Object = PodMetrics;
