@@ -110,7 +110,7 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A process has ended by itself, or nobody reads what is told.
+    /// A process has ended by itself, or standard output is closed.
     pub(crate) async fn begin(&mut self, what: &str, limits: Limits) -> anyhow::Result<()> {
         self.over(Some(Phase::new(what, limits))).await
     }

@@ -1,4 +1,4 @@
-//! What the API says about itself: groups, versions, resources.
+//! Discovery of the API: groups, versions, resources.
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -13,14 +13,14 @@ const AGGREGATED: [(&str, &[&str]); 2] = [
     ("fleet.tributary.dev", &["v1alpha1"]),
 ];
 
-/// Whether a path is within one of them.
+/// Whether a path belongs to one of these groups.
 pub(super) fn is_aggregated(path: &str) -> bool {
     let below = path.strip_prefix("/apis/");
     let group = below.and_then(|below| below.split_once('/'));
     group.is_some_and(|(name, _)| AGGREGATED.iter().any(|(group, _)| *group == name))
 }
 
-/// Groups that only take reviews.
+/// Groups that have only reviews.
 const REVIEWS: [(&str, &[(&str, &str)]); 2] = [
     ("authentication.k8s.io", &[("tokenreviews", "TokenReview")]),
     (
@@ -32,7 +32,7 @@ const REVIEWS: [(&str, &[(&str, &str)]); 2] = [
     ),
 ];
 
-/// The answer for a path that is discovery, health or version; `None` for any other.
+/// The answer for a path of discovery, health or version. `None` for other paths.
 pub(super) fn discover(path: &str, metrics: bool) -> Option<Response<Body>> {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let document = match parts.as_slice() {

@@ -10,10 +10,10 @@ use super::table::{self, Include};
 use crate::objects::{Map, Node, Phase, Pod};
 use crate::store::{Kind, Object};
 
-/// How much of an object is wanted.
+/// The part of an object that the client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Everything.
+    /// The whole object.
     Full,
     /// `PartialObjectMetadata`.
     Metadata,
@@ -22,7 +22,7 @@ pub(crate) enum Shape {
 }
 
 impl Shape {
-    /// As the request's `Accept` asks.
+    /// The shape that `Accept` requests.
     pub(super) fn of(accept: &str, include: Include) -> Self {
         if accept.contains("as=Table") {
             Self::Table(include)
@@ -57,7 +57,7 @@ struct Partial<'a> {
     metadata: Meta<'a>,
 }
 
-/// What every real object carries and every reader should drop.
+/// Managed fields, which every real object has and every reader should skip.
 static MANAGED_FIELDS: LazyLock<Value> = LazyLock::new(|| {
     json!([{
         "manager": "kubelet",
@@ -73,7 +73,7 @@ static MANAGED_FIELDS: LazyLock<Value> = LazyLock::new(|| {
 const PARTIAL: &str = "PartialObjectMetadata";
 const META_VERSION: &str = "meta.k8s.io/v1";
 
-/// A date as the API writes it.
+/// A date in the format of the API.
 pub(crate) fn date(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

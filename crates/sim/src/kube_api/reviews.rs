@@ -12,10 +12,10 @@ use crate::cluster::State;
 use crate::identity::{Attributes, Identity, TokenSpec};
 use crate::tls::Body;
 
-/// How long a requested token is valid for if the request does not say.
+/// How long a requested token is valid by default, in seconds.
 const LIFETIME: u64 = 3_600;
 
-/// Answers who holds a token. Refused tokens are an answer too, no error.
+/// Answers a TokenReview. A refused token is an answer, too, not an error.
 pub(super) fn token(state: &mut State, review: &Value, now: Timestamp) -> Response<Body> {
     state.reviews.tokens += 1;
     let spec = review.get("spec");
@@ -46,7 +46,7 @@ pub(super) fn token(state: &mut State, review: &Value, now: Timestamp) -> Respon
     answer(StatusCode::CREATED, &object)
 }
 
-/// Answers whether a user may do something: the user in the review, or the caller.
+/// Answers whether the user in the review, or the caller, may do something.
 pub(super) fn access(
     state: &mut State,
     review: &Value,
@@ -98,7 +98,7 @@ pub(super) fn access(
     answer(StatusCode::CREATED, &object)
 }
 
-/// Mints a token of a service account, as `kubectl create token` asks for.
+/// Issues a token of a ServiceAccount, as `kubectl create token` requests it.
 pub(super) fn request(
     state: &mut State,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! Paths and queries of the Kubernetes API, taken apart.
+//! Parses paths and queries of the Kubernetes API.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::identity::Attributes;
 
-/// What a path below `/api/v1` or `/apis/<group>/<version>` names. Absent parts are empty.
+/// The parts of a path below `/api/v1` or `/apis/<group>/<version>`. Missing parts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) group: String,
@@ -53,7 +53,7 @@ impl Route {
         })
     }
 
-    /// What the caller wants, in the words of RBAC.
+    /// What the caller wants, as attributes of RBAC.
     pub(super) fn attributes(&self, method: &Method, query: &Query) -> Attributes {
         let verb = match (method.as_str(), self.name.is_empty()) {
             ("GET" | "HEAD", true) if query.is_true("watch") => "watch",
@@ -82,7 +82,7 @@ impl Route {
     }
 }
 
-/// The parameters of a query; the last of a name counts.
+/// The parameters of a query. The last value of a name counts.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Query(HashMap<String, String>);
 
@@ -108,7 +108,7 @@ impl Query {
         )
     }
 
-    /// A parameter, empty if absent.
+    /// A parameter. Empty if it is missing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }

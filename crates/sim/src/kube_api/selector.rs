@@ -4,20 +4,20 @@ use super::route::Query;
 use super::status::Refusal;
 use crate::store::{Kind, NODES, Object, PODS};
 
-/// Which objects of a kind a request is about.
+/// The objects of a kind that a request selects.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selection {
     /// All if empty.
     pub(super) namespace: String,
     labels: Vec<Requirement>,
-    /// Field, whether it shall be equal, value.
+    /// Field, whether it must be equal, value.
     fields: Vec<(String, bool, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Requirement {
     In(String, Vec<String>),
-    /// Also true without the label, as Kubernetes has it.
+    /// Also true for an object without the label, as in Kubernetes.
     NotIn(String, Vec<String>),
     Exists(String),
     Absent(String),
@@ -47,7 +47,7 @@ impl Selection {
         })
     }
 
-    /// Whether there is no selector, a namespace perhaps.
+    /// Whether there is no selector, except perhaps a namespace.
     pub(super) fn is_everything(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }

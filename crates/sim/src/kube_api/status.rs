@@ -1,4 +1,4 @@
-//! The answers of the Kubernetes API that are no objects: `Status`.
+//! The `Status` answers of the Kubernetes API.
 
 use http::{Response, StatusCode, header};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Objects as a Table: what `kubectl get -o wide` shows, printed by the API server.
+//! Objects as a Table, as the API server prints them for `kubectl get -o wide`.
 
 use std::sync::LazyLock;
 
@@ -8,19 +8,19 @@ use super::render::{self, Shape};
 use crate::objects::{Phase, Pod};
 use crate::store::{Kind, Object, PODS};
 
-/// What a row holds of its object, as `includeObject` asks.
+/// The part of the object that a row contains: `includeObject`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Include {
-    /// Its metadata: if nothing is asked for.
+    /// The metadata, which is the default.
     Metadata,
-    /// All of it.
+    /// The whole object.
     Object,
     /// Nothing.
     None,
 }
 
 impl Include {
-    /// By the words of the query; `None` for words that mean nothing.
+    /// Reads the value of the parameter. `None` for unknown values.
     pub(super) fn of(text: &str) -> Option<Self> {
         match text {
             "" | "Metadata" => Some(Self::Metadata),
@@ -31,7 +31,7 @@ impl Include {
     }
 }
 
-/// The columns of pods, those that are for `-o wide` too: an API server prints them always.
+/// The columns of pods, including those of `-o wide`, which an API server always prints.
 static PODS_COLUMNS: LazyLock<Value> = LazyLock::new(|| {
     let column = |name: &str, priority: u8| {
         let format = if name == "Name" { "name" } else { "" };
@@ -50,7 +50,7 @@ static PODS_COLUMNS: LazyLock<Value> = LazyLock::new(|| {
     ])
 });
 
-/// Those of kinds for which an API server has no printer.
+/// The columns of kinds that an API server does not print.
 static OTHER_COLUMNS: LazyLock<Value> = LazyLock::new(|| {
     json!([
         { "name": "Name", "type": "string", "format": "name", "description": "simulated", "priority": 0 },
@@ -95,7 +95,7 @@ pub(super) fn write_row(
     out.push(b'}');
 }
 
-/// Appends a Table of one row, or of a bookmark's empty one. Only the first event of a watch has columns.
+/// Appends a Table with one row, which is empty for a bookmark. Only the first event of a watch has columns.
 pub(super) fn write_table(columns: Option<&Value>, version: u64, row: &[u8], out: &mut Vec<u8>) {
     let columns = columns.unwrap_or(&Value::Null);
     let head = format!(
@@ -107,7 +107,7 @@ pub(super) fn write_table(columns: Option<&Value>, version: u64, row: &[u8], out
     out.extend_from_slice(b"]}");
 }
 
-/// The row of a bookmark: a pod that is not there, with a version.
+/// The row of a bookmark: an object that does not exist, with a version.
 pub(super) fn bookmark_row(kind: &Kind, version: u64, annotations: &Value) -> Value {
     let cells = if *kind == PODS {
         json!([

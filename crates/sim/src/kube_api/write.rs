@@ -22,8 +22,8 @@ pub(crate) struct Written {
 }
 
 impl Written {
-    /// Checks that kind and name are there, and fills in identifier and date. `None` for a kind that is not served, or
-    /// that is not JSON here (nodes and pods).
+    /// Checks that the object has a kind and a name, and adds a UID and a date. `None` for a kind that is not served,
+    /// or that is not stored as JSON (nodes and pods).
     pub(crate) fn new(mut object: Value, now: Timestamp) -> Option<Self> {
         let text = |name: &str| {
             object
@@ -49,7 +49,7 @@ impl From<Written> for (&'static Kind, Object) {
     }
 }
 
-/// A write request, taken apart.
+/// A write request.
 #[derive(Debug)]
 pub(super) struct Write<'a> {
     pub(super) kind: &'static Kind,
@@ -114,8 +114,8 @@ impl Write<'_> {
         Ok(self.put(state, &Object::Other(Arc::new(object)), StatusCode::OK))
     }
 
-    /// A merge patch (RFC 7386). Strategic merge patches and applied configurations are taken for one, which is right
-    /// for all but lists of lists.
+    /// A merge patch (RFC 7386). Strategic merge patches and applied configurations are handled like merge patches,
+    /// which is right except for lists of lists.
     fn patch(&self, state: &mut State) -> Result<Response<Body>, Refusal> {
         let media = self
             .content_type
@@ -195,7 +195,7 @@ impl Write<'_> {
         (self.route.namespace.clone(), self.route.name.clone())
     }
 
-    /// What is stored under the request's name.
+    /// The stored object with the request's name, and its version.
     fn stored(&self, state: &State) -> Result<(Value, u64), Refusal> {
         match state.store.get(self.kind, &self.key()) {
             Some(Stored {
@@ -254,7 +254,7 @@ impl Write<'_> {
     }
 }
 
-/// Fills in what the API gives every new object; `None` without a name.
+/// Adds the fields that the API gives every new object. `None` without a name.
 fn stamp(kind: &Kind, metadata: &mut Map<String, Value>, now: Timestamp) -> Option<()> {
     let name = metadata
         .get("name")

@@ -1,4 +1,4 @@
-//! What a frontend gets from the aggregator.
+//! The requests that a frontend gets from the aggregator.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use crate::https::Https;
 
 const PATH: &str = "/apis/metrics.k8s.io/v1beta1/namespaces/ns-0000/pods?labelSelector=app%3Dweb";
 
-/// A frontend that insists on the aggregator's certificate and answers what it was asked, a line per header.
+/// A frontend that requires the aggregator's certificate, and returns the request, with a line for each header.
 async fn echo(cluster: &Cluster, tasks: &mut JoinSet<()>) -> SocketAddr {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();

@@ -1,4 +1,4 @@
-//! The Kubernetes API as kube-rs and raw clients meet it.
+//! The Kubernetes API with kube-rs and with raw clients.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -38,7 +38,7 @@ pub(crate) async fn client(cluster: &Cluster) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// Asks as the holder of a token.
+/// Sends a request with a token.
 async fn ask(
     cluster: &Cluster,
     token: &str,

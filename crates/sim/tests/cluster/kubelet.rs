@@ -1,4 +1,4 @@
-//! Kubelets as a scraper meets them: pages, credentials, faults.
+//! Kubelets for a scraper: pages, credentials, faults.
 
 use std::io::Read;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const PATH: &str = "/metrics/resource";
 const NODE: &str = "node-00001";
 const GZIP: (&str, &str) = ("accept-encoding", "gzip");
 
-/// One node and one pod that uses a quarter core since `started`.
+/// One node and one pod that has used a quarter of a core since `started`.
 async fn cluster(auth: KubeletAuth) -> Cluster {
     let start = Timestamp::from_second(1_000_000).unwrap();
     let cluster = Cluster::builder()
@@ -50,7 +50,7 @@ async fn read_at(
         .await
 }
 
-/// The lines of the page about our container.
+/// The lines of the page about the test's container.
 fn lines(text: &str) -> Vec<&str> {
     text.lines()
         .filter(|line| line.contains("container=\"nginx\""))
@@ -315,7 +315,7 @@ async fn older_kubelets_have_one_page_and_404_elsewhere() {
     let answer = read_at(&cluster, paths[2], &[]).await.unwrap();
     assert_eq!(answer.headers["content-type"], "application/json");
     let page: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
-    // 40.7 s after the start, by a clock of whole seconds.
+    // The time is 40.7 s after the start, by a clock of whole seconds.
     let time = "1970-01-12T13:47:20Z";
     assert_eq!(
         page["pods"],
@@ -344,7 +344,7 @@ async fn a_summary_needs_a_permission_of_its_own() {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
     let status = async |path| read_at(&cluster, path, &headers).await.unwrap().status;
-    // Before it is seen whether there is such a page, as in a kubelet.
+    // As in a kubelet, this is checked before the kubelet finds out whether the page exists.
     assert_eq!(status(PATH).await, StatusCode::OK);
     assert_eq!(status("/stats/summary").await, StatusCode::FORBIDDEN);
     cluster.allow(READER, "get", "", "nodes/stats");

@@ -1,4 +1,4 @@
-//! The simulated cluster as its users meet it: over real sockets.
+//! The simulated cluster, used over real sockets.
 
 // The attribute is what tells clippy that helpers in there are test code too.
 #[cfg(test)]
