@@ -78,8 +78,8 @@ pub enum Action {
 
     /// Looks for every known trouble (docs/troubles/README.md) and says what to do about it. Changes nothing.
     ///
-    /// Autoscalers are those of all namespaces, or of the one that --namespace names. What you may not read is said, and
-    /// not checked.
+    /// Autoscalers are those of all namespaces, or of the one that --namespace names. It leaves out
+    /// checks for which you lack permissions, and names them.
     Doctor,
 
     /// Asks Tributary and the server behind metrics.k8s.io side by side for a minute, before a change-over. Changes nothing.

@@ -170,12 +170,12 @@ troubles! {
         "no scraper is connected to the frontend"
         matters "The frontend gets no samples. Those that it has expire after three resolutions."
         remedy "The log of the scrapers says \"failed to keep a stream to the frontend\" and why: no permission to publish (TRB031), a certificate that is not trusted, no address (the headless Service), or a NetworkPolicy between them."
-        run "kubectl -n {namespace} logs -l app.kubernetes.io/component=scraper --prefix --tail=-1 | grep 'keep a stream'"
+        run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep 'keep a stream'"
         run "kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={service}-bus"
     }
     TRB024 LeaseNotRenewed Warning {
         "scrapers do not renew their Leases"
-        matters "Scrapers find each other by Leases. One that does not renew its Lease is taken for dead: others scrape its nodes as well. If no Lease of a group is renewed, the group is gone, or its scrapers cannot write."
+        matters "Scrapers find each other by Leases. If a scraper does not renew its Lease, others scrape its nodes as well. If no Lease of a group is renewed, the group is gone, or its scrapers cannot write."
         remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. Delete Leases that an installation left behind."
         run "kubectl -n {namespace} get leases -l tributary.dev/group"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep Lease"
@@ -231,7 +231,8 @@ troubles! {
         matters "These nodes and their pods have no metrics. Most kubelets sign their own certificate, so this is what new clusters meet most often."
         remedy "Best: let the cluster sign it. Set serverTLSBootstrap: true in the configuration of the kubelet (Talos: rotate-server-certificates), restart it, and approve the requests. Or give scrapers the CA (--kubelet-certificate-authority). docs/PLATFORMS.md covers each distribution. --kubelet-insecure-tls for one group of nodes is the last resort."
         run "kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving"
-        run "openssl s_client -connect {node}:10250 </dev/null 2>/dev/null | openssl x509 -noout -issuer -subject -ext subjectAltName"
+        run "kubectl get node {node} -o wide"
+        run "openssl s_client -connect ADDRESS:10250 </dev/null 2>/dev/null | openssl x509 -noout -issuer -subject -ext subjectAltName"
     }
     TRB043 KubeletAccess Error {
         "the kubelet does not accept the token of the scraper"
@@ -262,28 +263,28 @@ troubles! {
     TRB047 KubeletStale Error {
         "the kubelet reports the same numbers again and again"
         matters "Old numbers would mislead autoscalers, so these nodes and their pods have no metrics."
-        remedy "The cAdvisor in the kubelet hangs. Restart the kubelet on the node."
+        remedy "Run the command twice, 11 minutes apart. If the time in the last column differs, the kubelet is slow: wait for two measurements and restart nothing. If it is the same, the kubelet has stopped: look at the container runtime (crictl stats), then restart the kubelet. docs/FLEET.md#kubeletstale says more."
         run "kubectl get --raw /api/v1/nodes/{node}/proxy/metrics/resource | grep ^node_cpu"
     }
     TRB048 NoScraper Error {
         "no scraper selects these nodes"
         matters "These nodes and their pods have no metrics."
-        remedy "Add a group of scrapers whose selector matches the nodes (scraper.groups), or correct a selector. If the nodes shall have no metrics, leave them out of frontends, too, with the same --node-selector."
+        remedy "Add a group of scrapers whose selector matches the nodes (scraper.groups), or correct a selector. If the nodes need no metrics, exclude them in frontends, too, with the same --node-selector."
         run "kubectl get node {node} --show-labels"
         run "kubectl get scrapers"
     }
     TRB049 NodeAddress Error {
         "the Node has no address that scrapers may use"
         matters "These nodes and their pods have no metrics."
-        remedy "Add a type of address that the nodes have to --kubelet-preferred-address-types. Nodes of a cloud provider have no address until its controller has set one."
+        remedy "Add a type of address that the nodes have to --kubelet-preferred-address-types. Nodes of a cloud provider have no address until its controller has set one. If the port in its status is below 1024, set --kubelet-use-node-status-port=false. If its annotation metrics.k8s.io/resource-metrics-path is not a path, correct or remove it."
         run "kubectl get node {node} -o jsonpath='{{.status.addresses}}'"
     }
     TRB050 ScraperSilent Error {
         "the owner of the node sends neither samples nor failures"
         matters "These nodes and their pods have no metrics, and the reason is not known."
-        remedy "The log of that scraper has the reason. Deleting its pod gives the nodes to others."
+        remedy "The log of that scraper has the reason. If you delete its pod, other scrapers own its nodes; with one replica the new pod does."
         run "kubectl get nodescrape {node} -o yaml"
-        run "kubectl -n {namespace} logs {owner} --tail=50"
+        run "kubectl -n {namespace} logs {owner} -c scraper --tail=50"
     }
     TRB051 FrontendLimit Error {
         "the frontend refuses the samples of the node"
@@ -296,6 +297,7 @@ troubles! {
         matters "Autoscalers and kubectl top see neither these nodes nor their pods."
         remedy "The log of the metrics server names the nodes that it cannot scrape. Tributary says it for each node (kubectl get nodescrapes)."
         run "kubectl -n {namespace} logs -l k8s-app=metrics-server --tail=100 | grep -i 'failed to scrape'"
+        run "kubectl -n {namespace} logs -l app.kubernetes.io/name=metrics-server --tail=100 | grep -i 'failed to scrape'"
     }
     TRB053 MetricsOld Warning {
         "nodes have old metrics"
@@ -312,7 +314,7 @@ troubles! {
     TRB055 KubeletCsrPending Warning {
         "certificate requests of kubelets are waiting"
         matters "Until it is approved, the kubelet shows a certificate of its own, or none, and scrapers refuse it."
-        remedy "Kubernetes approves these requests never by itself. Check that names and addresses are those of the node, then approve; or install an approver that checks them."
+        remedy "Kubernetes never approves these requests by itself. Check that names and addresses are those of the node, then approve; or install an approver that checks them."
         run "kubectl describe csr {csr}"
         run "kubectl certificate approve {csr}"
     }
@@ -326,7 +328,7 @@ troubles! {
     TRB061 CaExpires Warning {
         "a CA by which kube-apiserver trusts the server expires soon, or has expired"
         matters "After that date kube-apiserver refuses the server, and there are no metrics at all."
-        remedy "Make a new CA and a certificate of it, and keep both CAs in caBundle while they change."
+        remedy "With tls.type=auto frontends replace it: their log says why they do not. With helm run helm upgrade. Otherwise make a new CA and a certificate of it, and keep both CAs in caBundle during the change."
         run "kubectl get apiservice {apiservice} -o jsonpath='{{.spec.caBundle}}' | base64 -d | openssl x509 -noout -subject -dates"
     }
     TRB070 HpaWithoutRequests Error {

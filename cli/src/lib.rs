@@ -92,7 +92,7 @@ async fn act(args: Args) -> anyhow::Result<Outcome> {
                 terminal: out.is_terminal(),
             };
             if wanted.watch {
-                return status::watch(&api, (style, wanted.interval), &mut out).await;
+                return status::watch(&api, style, wanted.interval, &mut out).await;
             }
             return status::once(&api, style, &mut out).await;
         }

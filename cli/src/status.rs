@@ -48,14 +48,15 @@ pub async fn once(api: &KubeApi, style: Style, out: &mut impl Write) -> anyhow::
 /// `out` takes no more.
 pub async fn watch(
     api: &KubeApi,
-    (style, every): (Style, Duration),
+    style: Style,
+    every: Duration,
     out: &mut impl Write,
 ) -> anyhow::Result<Outcome> {
     let screen = style.terminal && style.output == Output::Text;
     if screen {
         out.write_all(ENTER.as_bytes())?;
     }
-    let shown = show_until_ctrl_c(api, (style, every, screen), out).await;
+    let shown = show_until_ctrl_c(api, style, every, screen, out).await;
     if screen {
         out.write_all(LEAVE.as_bytes())?;
         out.flush()?;
@@ -65,7 +66,9 @@ pub async fn watch(
 
 async fn show_until_ctrl_c(
     api: &KubeApi,
-    (style, every, screen): (Style, Duration, bool),
+    style: Style,
+    every: Duration,
+    screen: bool,
     out: &mut impl Write,
 ) -> anyhow::Result<Outcome> {
     let mut last = Outcome::Unknown;

@@ -73,8 +73,8 @@ pub struct ScrapeArgs {
     #[arg(long, value_name = "DURATION", default_value = "60s")]
     pub metric_resolution: GoDuration,
 
-    /// How often nodes are scraped for whose pods an autoscaler asks. 0s: no more often
-    /// than others. At least 1s, and at most `--metric-resolution`.
+    /// How often a node is scraped if an autoscaler reads its pods. 0s: as often as the
+    /// others. At least 1s, and at most `--metric-resolution`.
     ///
     /// A frontend that is asked for the same pods again and again, by a label selector
     /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A

@@ -260,10 +260,10 @@ impl Loop {
         for change in moves {
             self.scraping.assignment.moved(&change);
             match change {
-                Move::Own(node, when) => self.take_on(&node, targets, (when, now)),
+                Move::Own(node, when) => self.take_on(&node, targets, when, now),
                 Move::Rescue(node, after) => {
                     debug!(%node, "overdue, and rescued");
-                    self.take_on(&node, targets, (When::AtOnce, now.plus(after)));
+                    self.take_on(&node, targets, When::AtOnce, now.plus(after));
                 }
                 Move::Expedite(node) => self.schedule.expedite(&node, now),
                 Move::Release(node) => {
@@ -298,7 +298,7 @@ impl Loop {
         }
     }
 
-    fn take_on(&mut self, node: &NodeName, targets: &Targets, (when, from): (When, Timestamp)) {
+    fn take_on(&mut self, node: &NodeName, targets: &Targets, when: When, from: Timestamp) {
         let Some(target) = targets.get(node.as_str()) else {
             return; // gone since; the next change of targets says so
         };

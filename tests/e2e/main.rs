@@ -8,6 +8,7 @@
 )]
 
 mod answers;
+mod arguments;
 mod claims;
 mod command;
 mod dependencies;

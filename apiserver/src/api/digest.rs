@@ -47,7 +47,7 @@ impl Default for Digest {
 
 impl Digest {
     /// Adds an object: its namespace and name, and the hash of its content.
-    pub(super) fn add(&mut self, (namespace, name): (&str, &str), content: u64) {
+    pub(super) fn add(&mut self, namespace: &str, name: &str, content: u64) {
         for part in [namespace, name] {
             self.names.write(part.as_bytes());
             self.names.write_u8(0xff);
@@ -68,7 +68,7 @@ impl Digest {
         let (mut digest, mut scratch) = (Self::default(), Vec::new());
         for object in objects {
             let content = of(object, &mut scratch);
-            digest.add((object.namespace(), object.name()), content);
+            digest.add(object.namespace(), object.name(), content);
         }
         digest.version()
     }
@@ -105,7 +105,7 @@ mod tests {
     fn version(objects: &[(&str, u64)]) -> Version {
         let mut digest = Digest::default();
         for (name, content) in objects {
-            digest.add(("", name), *content);
+            digest.add("", name, *content);
         }
         digest.version()
     }

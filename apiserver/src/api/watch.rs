@@ -218,7 +218,7 @@ impl<K: Kind> Watching<K> {
             for object in objects {
                 let content = digest::of(&object, &mut scratch);
                 let key = object.key();
-                round.digest.add((&key.namespace, &key.name), content);
+                round.digest.add(&key.namespace, &key.name, content);
                 self.seen.insert(
                     key,
                     Seen {
@@ -297,7 +297,7 @@ impl<K: Kind> Watching<K> {
         for object in objects {
             let content = digest::of(object, &mut scratch);
             let key = object.key();
-            round.digest.add((&key.namespace, &key.name), content);
+            round.digest.add(&key.namespace, &key.name, content);
             let found = Seen {
                 content,
                 found: true,

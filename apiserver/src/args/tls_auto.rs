@@ -9,8 +9,8 @@ use tributary_runtime::duration::GoDuration;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Certificates that run themselves")]
 pub struct TlsAutoArgs {
-    /// Make the serving certificate, renew it, and tell its CA to those who verify it:
-    /// for frontends behind the Service `NAMESPACE/SERVICE`.
+    /// Make and renew the serving certificate of the frontends behind the Service
+    /// `NAMESPACE/SERVICE`, and write its CA where kube-apiserver and scrapers read it.
     ///
     /// It is for `SERVICE.NAMESPACE.svc` and `SERVICE.NAMESPACE`, kept in a Secret and
     /// used by all frontends of the Service. Its CA goes into a ConfigMap, for
@@ -33,12 +33,12 @@ pub struct TlsAutoArgs {
     #[arg(long, value_name = "NAME", requires = "tls_auto")]
     pub tls_auto_config_map: Option<String>,
 
-    /// A Secret in the same namespace with the certificate of before: `tls.crt`,
+    /// A Secret in the same namespace with the previous certificate: `tls.crt`,
     /// `tls.key` and `ca.crt`, in a change to `--tls-auto` while pods run.
     ///
     /// As long as there is no certificate yet, this one is taken over if it is good,
-    /// and renewed at once. So pods of before and pods of now trust each other. Needs
-    /// `get` on this Secret.
+    /// and renewed at once. So old and new pods trust each other. Needs `get` on this
+    /// Secret.
     #[arg(long, value_name = "NAME", requires = "tls_auto")]
     pub tls_auto_adopt: Option<String>,
 

@@ -185,7 +185,7 @@ impl Pairs {
                     if let Some(row) = self.rows.get(at)
                         && !self.deleted.is_on_page(pod, self.asked_at)
                     {
-                        lost.push((pod, name), (*row, before.remove(&at)), self.asked_at);
+                        lost.push(pod, name, (*row, before.remove(&at)), self.asked_at);
                     }
                 }
                 Merged::Both(at, _, new) => {
@@ -227,8 +227,9 @@ impl Pairs {
                 }
                 Merged::New(_, pod, _) if self.deleted.is_on_page(pod, reading.asked_at) => {}
                 Merged::New(old, pod, name) if !is_over => {
-                    let (point, asked) = (reading.columns.point(old), (page, reading.asked_at));
-                    self.gone.take_older((pod, name), &point, asked, &mut lost);
+                    let point = reading.columns.point(old);
+                    self.gone
+                        .take_older(pod, name, &point, page, reading.asked_at, &mut lost);
                 }
                 Merged::New(..) | Merged::Stored(..) => {}
             }

@@ -247,7 +247,7 @@ impl Points {
         let max_age = entry.max_age(self.max_age);
         let since = now.minus(max_age);
         let pairs = entry.fresh(since, now)?;
-        Ok(NodeView::new(entry, pairs, since, (now, max_age)))
+        Ok(NodeView::new(entry, pairs, since, now, max_age))
     }
 
     /// Takes in that a pod does not exist any longer, which was on this node.

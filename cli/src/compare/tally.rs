@@ -141,10 +141,15 @@ impl Tally {
             usize::try_from(sum).unwrap_or(0)
         };
         let missing = self.objects.iter().filter(|(_, object)| !object.lately);
-        let mut missing: Vec<Missing> = missing.map(Missing::of).collect();
+        let mut missing: Vec<Missing> = missing
+            .map(|(name, object)| Missing::of(name, object))
+            .collect();
         missing.sort_by_key(|one| Reverse(one.missing_in));
-        let mut differences: Vec<(i64, Difference)> =
-            self.objects.iter().flat_map(wide_differences).collect();
+        let mut differences: Vec<(i64, Difference)> = self
+            .objects
+            .iter()
+            .flat_map(|(name, object)| wide_differences(name, object))
+            .collect();
         differences.sort_by_key(|(parts, _)| Reverse(*parts));
         Compared {
             last: self.last,
@@ -173,9 +178,9 @@ impl Tally {
 }
 
 impl Missing {
-    fn of((name, object): (&String, &Counted)) -> Self {
+    fn of(name: &str, object: &Counted) -> Self {
         Self {
-            name: name.clone(),
+            name: name.to_owned(),
             missing_in: object.theirs - object.both,
             rounds: object.theirs,
             why: String::new(),
@@ -211,7 +216,7 @@ fn difference(one: i64, other: i64) -> (i64, i64) {
 
 /// The amounts of an object that differ widely, with by how many thousandths. CPU usage is a mean of the last seconds, and the
 /// servers look at other seconds, so it may well differ by half.
-fn wide_differences((name, object): (&String, &Counted)) -> Vec<(i64, Difference)> {
+fn wide_differences(name: &str, object: &Counted) -> Vec<(i64, Difference)> {
     let amounts = [
         (
             "cpu",
@@ -236,7 +241,7 @@ fn wide_differences((name, object): (&String, &Counted)) -> Vec<(i64, Difference
             let (parts, distance) = difference(theirs, ours);
             let wide = parts > most && distance > noise;
             let difference = Difference {
-                name: name.clone(),
+                name: name.to_owned(),
                 resource,
                 incumbent: theirs,
                 tributary: ours,

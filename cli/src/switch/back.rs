@@ -26,14 +26,13 @@ pub async fn back(api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
     let changed = match read(api).await {
         Ok(changed) => changed,
         Err(failure) => {
-            let end = (Outcome::Unknown, State::Unchanged);
-            return log.end_with(failure.to_string(), end);
+            return log.end_with(failure.to_string(), Outcome::Unknown, State::Unchanged);
         }
     };
     if changed.is_empty() {
         let text = "there is nothing to go back to: no APIService of metrics.k8s.io has the annotation \
                     tributary.dev/before. Nothing was changed";
-        return log.end_with(text, (Outcome::Findings, State::Unchanged));
+        return log.end_with(text, Outcome::Findings, State::Unchanged);
     }
     if !wanted.ignore_endpoints {
         for (_, object, kept) in &changed {
@@ -41,7 +40,7 @@ pub async fn back(api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
                 let text = format!(
                     "refused: {why}. Start that server first, or use --ignore-endpoints. Nothing was changed"
                 );
-                return log.end_with(text, (Outcome::Findings, State::Unchanged));
+                return log.end_with(text, Outcome::Findings, State::Unchanged);
             }
         }
     }
@@ -68,7 +67,7 @@ pub async fn back(api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
     }
     if wanted.dry_run {
         let text = "dry run: nothing was changed";
-        return log.end_with(text, (Outcome::Healthy, State::Unchanged));
+        return log.end_with(text, Outcome::Healthy, State::Unchanged);
     }
     end.report(api, wanted, log).await
 }
@@ -187,11 +186,11 @@ impl Ending {
     async fn report(self, api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
         if self.unclear || (self.refused && self.written) {
             let text = "see kubectl tributary switch status, and try again";
-            return log.end_with(text, (Outcome::Unknown, State::Unclear));
+            return log.end_with(text, Outcome::Unknown, State::Unclear);
         }
         if self.refused {
             let text = "nothing was changed";
-            return log.end_with(text, (Outcome::Findings, State::Unchanged));
+            return log.end_with(text, Outcome::Findings, State::Unchanged);
         }
         let Some(service) = self.incumbent else {
             let state = if self.written {
@@ -204,13 +203,13 @@ impl Ending {
         match others_answer(&api.within(ANSWER_WITHIN), wanted.watch_for).await {
             Ok(nodes) => {
                 let text = format!("{service} answers, with {}", count(nodes, "node"));
-                log.end_with(text, (Outcome::Healthy, State::Changed))
+                log.end_with(text, Outcome::Healthy, State::Changed)
             }
             Err(why) => {
                 let text = format!(
                     "{service} does not answer: {why}. To lead v1beta1 to Tributary again: kubectl tributary switch to"
                 );
-                log.end_with(text, (Outcome::Findings, State::Changed))
+                log.end_with(text, Outcome::Findings, State::Changed)
             }
         }
     }

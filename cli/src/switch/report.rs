@@ -89,7 +89,8 @@ impl<'a> Log<'a> {
     pub(super) fn end_with(
         &mut self,
         text: impl Into<String>,
-        (outcome, state): (Outcome, State),
+        outcome: Outcome,
+        state: State,
     ) -> Report {
         self.step(text);
         self.end(outcome, state)

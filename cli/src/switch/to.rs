@@ -25,9 +25,6 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long the server of before may take to answer again.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
-const REFUSED: (Outcome, State) = (Outcome::Findings, State::Unchanged);
-const UNKNOWN: (Outcome, State) = (Outcome::Unknown, State::Unchanged);
-
 /// What is to be changed.
 struct Plan {
     backend: Backend,
@@ -41,18 +38,18 @@ struct Plan {
 pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_>) -> Report {
     let plan = match plan(api, wanted).await {
         Ok(plan) => plan,
-        Err(why) => return log.end_with(why, UNKNOWN),
+        Err(why) => return log.end_with(why, Outcome::Unknown, State::Unchanged),
     };
     if plan.changes.is_empty() {
         let service = &plan.backend.service;
         let text = format!("metrics.k8s.io leads to Tributary ({service}) already");
-        return log.end_with(text, (Outcome::Healthy, State::Unchanged));
+        return log.end_with(text, Outcome::Healthy, State::Unchanged);
     }
     let owned = owned(&plan, wanted, log);
     if owned && !wanted.dry_run {
         let text =
             "refused: do first what is said above, or use --ignore-owner. Nothing was changed";
-        return log.end_with(text, REFUSED);
+        return log.end_with(text, Outcome::Findings, State::Unchanged);
     }
     let compared = tokio::select! {
         compared = compared(api, wanted, &plan, log) => Some(compared),
@@ -62,9 +59,15 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
         Some(Ok(expected)) => expected,
         Some(Err(outcome)) => {
             let text = "refused: Tributary would not serve what is served now. Nothing was changed";
-            return log.end_with(text, (outcome, State::Unchanged));
+            return log.end_with(text, outcome, State::Unchanged);
         }
-        None => return log.end_with("interrupted. Nothing was changed", REFUSED),
+        None => {
+            return log.end_with(
+                "interrupted. Nothing was changed",
+                Outcome::Findings,
+                State::Unchanged,
+            );
+        }
     };
     if wanted.dry_run {
         for (version, before) in &plan.changes {
@@ -75,12 +78,12 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
         } else {
             Outcome::Healthy
         };
-        return log.end_with("dry run: nothing was changed", (outcome, State::Unchanged));
+        return log.end_with("dry run: nothing was changed", outcome, State::Unchanged);
     }
     let mut done = Vec::new();
-    match change(api, (&plan, expected, wanted), (&mut done, log), &mut stop).await {
+    match change(api, &plan, expected, wanted, &mut done, log, &mut stop).await {
         Ok(()) => log.end(Outcome::Healthy, State::Changed),
-        Err(why) => go_back(api, &plan.backend, &done, (why, log)).await,
+        Err(why) => go_back(api, &plan.backend, &done, why, log).await,
     }
 }
 
@@ -193,8 +196,11 @@ type Done = Vec<(Version, Kept)>;
 /// Changes one version after the other, and asks. What was or may be written is in `done`, also after an error.
 async fn change(
     api: &KubeApi,
-    (plan, expected, wanted): (&Plan, Expected, &To),
-    (done, log): (&mut Done, &mut Log<'_>),
+    plan: &Plan,
+    expected: Expected,
+    wanted: &To,
+    done: &mut Done,
+    log: &mut Log<'_>,
     stop: &mut Stop<'_>,
 ) -> Result<(), String> {
     let quick = api.within(ANSWER_WITHIN);
@@ -227,12 +233,7 @@ async fn change(
     }
     let versions: Vec<Version> = done.iter().map(|(version, _)| *version).collect();
     log.step(format!("asking for {}", span(wanted.watch_for)));
-    let watched = watch::watch(
-        &quick,
-        &versions,
-        (&plan.backend, expected),
-        wanted.watch_for,
-    );
+    let watched = watch::watch(&quick, &versions, &plan.backend, expected, wanted.watch_for);
     let answers = tokio::select! {
         answers = watched => answers?,
         () = stop.as_mut() => return Err("interrupted".to_owned()),
@@ -249,16 +250,21 @@ async fn go_back(
     api: &KubeApi,
     backend: &Backend,
     done: &Done,
-    (why, log): (String, &mut Log<'_>),
+    why: String,
+    log: &mut Log<'_>,
 ) -> Report {
     if done.is_empty() {
-        return log.end_with(format!("{why}. Nothing was changed"), REFUSED);
+        return log.end_with(
+            format!("{why}. Nothing was changed"),
+            Outcome::Findings,
+            State::Unchanged,
+        );
     }
     log.step(format!("{why}: going back"));
     let (mut state, mut incumbent) = (State::GoneBack, None);
     for (version, kept) in done {
         let name = version.object();
-        match restored(api, *version, (backend, kept)).await {
+        match restored(api, *version, backend, kept).await {
             Ok(Restored::LeadsTo(service)) => {
                 log.step(format!("{name} leads to {service} again"));
                 if *version == Version::V1beta1 {
@@ -293,9 +299,9 @@ async fn go_back(
         State::Unclear => {
             let text = "the state is not known. See kubectl tributary switch status, and go back with kubectl tributary switch \
                         back";
-            log.end_with(text, (Outcome::Unknown, State::Unclear))
+            log.end_with(text, Outcome::Unknown, State::Unclear)
         }
-        state => log.end_with("gone back", (Outcome::Findings, state)),
+        state => log.end_with("gone back", Outcome::Findings, state),
     }
 }
 
@@ -307,7 +313,8 @@ pub(super) const CACHES: &str = "kubectl caches what versions there are for up t
 async fn restored(
     api: &KubeApi,
     version: Version,
-    (backend, kept): (&Backend, &Kept),
+    backend: &Backend,
+    kept: &Kept,
 ) -> Result<Restored, NotChanged> {
     let ours = Ours::Just(&backend.service);
     let mut tries = 0;

@@ -190,7 +190,8 @@ fn still_others(version: Version) -> String {
 pub(super) async fn watch(
     api: &KubeApi,
     versions: &[Version],
-    (backend, expected): (&Backend, Expected),
+    backend: &Backend,
+    expected: Expected,
     length: Duration,
 ) -> Result<usize, String> {
     let start = Instant::now();

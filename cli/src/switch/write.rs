@@ -135,7 +135,7 @@ pub(super) async fn restore(
         let Some(kept) = found.kept().or_else(|| remembered.cloned()) else {
             return Ok(Restored::Nothing);
         };
-        let (written, restored) = write_back(api, version, &found, (ours, kept)).await;
+        let (written, restored) = write_back(api, version, &found, ours, kept).await;
         match written {
             Ok(_) => return Ok(restored),
             // Deleted meanwhile.
@@ -151,7 +151,8 @@ async fn write_back(
     api: &KubeApi,
     version: Version,
     found: &Object,
-    (ours, kept): (Ours<'_>, Kept),
+    ours: Ours<'_>,
+    kept: Kept,
 ) -> (Result<Value, Failure>, Restored) {
     let path = object_path(version);
     let service = found.service();

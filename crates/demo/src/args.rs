@@ -55,7 +55,7 @@ pub(crate) struct DemoArgs {
 
     /// Give each scraper a fixed share of the nodes, without leases.
     ///
-    /// Nobody takes over then what a scraper leaves behind; its nodes are
+    /// No scraper then takes over what another leaves behind; its nodes are
     /// rescued as they become overdue.
     #[arg(long)]
     pub(crate) fixed_shards: bool,
@@ -70,7 +70,7 @@ pub(crate) struct DemoArgs {
     ///
     /// It is made if it does not exist, and stays. Without this flag it is a
     /// temporary one that is removed at the end.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIRECTORY")]
     pub(crate) dir: Option<PathBuf>,
 }
 

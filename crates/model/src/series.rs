@@ -13,7 +13,7 @@ mod between;
 
 use std::{cmp::Ordering, time::Duration};
 
-use self::asked::{UNKNOWN_GAP, fits, is_close, precedes};
+use self::asked::{Seen, UNKNOWN_GAP, fits, is_close, precedes};
 pub use self::{
     asked::{Asked, SLACK, Sight},
     between::Between,
@@ -102,7 +102,14 @@ impl Series {
             *self = Self::first(cpu, started, asked);
             return;
         };
-        if self.is_late((newest, sight), new, asked) {
+        if self.is_late(
+            Seen {
+                point: newest,
+                sight,
+            },
+            new,
+            asked,
+        ) {
             self.fill_in(new, begun(started, new), asked);
             return;
         }
@@ -115,7 +122,15 @@ impl Series {
             self.started = started;
             self.repeat(new, sight, asked);
         } else {
-            self.follow(new, started, (newest, sight), asked);
+            self.follow(
+                new,
+                started,
+                Seen {
+                    point: newest,
+                    sight,
+                },
+                asked,
+            );
         }
         self.drop_what_was_before_the_start();
     }
@@ -140,13 +155,36 @@ impl Series {
             None => *self = Self::first(cpu, started, asked),
             Some((newest, sight)) => match new.at.cmp(&newest.at) {
                 Ordering::Greater
-                    if fits((newest, sight), new, asked)
-                        && !is_before(begun(started, new), self.started) =>
+                    if fits(
+                        Seen {
+                            point: newest,
+                            sight,
+                        },
+                        new,
+                        asked,
+                    ) && !is_before(begun(started, new), self.started) =>
                 {
-                    self.follow(new, begun(started, new), (newest, sight), asked);
+                    self.follow(
+                        new,
+                        begun(started, new),
+                        Seen {
+                            point: newest,
+                            sight,
+                        },
+                        asked,
+                    );
                 }
                 Ordering::Equal => self.repeat(new, sight, asked),
-                Ordering::Less if precedes(new, (newest, sight), asked) => {
+                Ordering::Less
+                    if precedes(
+                        new,
+                        Seen {
+                            point: newest,
+                            sight,
+                        },
+                        asked,
+                    ) =>
+                {
                     let is_passed = self.started.is_some_and(|started| started >= new.at);
                     self.is_start_unsure |= is_passed && new.total <= newest.total;
                     self.fill_in(new, begun(started, new), asked);
@@ -161,7 +199,15 @@ impl Series {
     /// Whether `new` is an older sample than `newest` although its page was asked for
     /// later: two scrapers asked at almost the same moment, and the clock of one is
     /// ahead. Otherwise the clock was set back.
-    fn is_late(&self, (newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+    fn is_late(
+        &self,
+        Seen {
+            point: newest,
+            sight,
+        }: Seen,
+        new: CpuPoint,
+        asked: Asked,
+    ) -> bool {
         let Some(back) = newest.at.since(new.at).filter(|back| !back.is_zero()) else {
             return false;
         };
@@ -195,7 +241,10 @@ impl Series {
         &mut self,
         new: CpuPoint,
         started: Option<Timestamp>,
-        (newest, sight): (CpuPoint, Sight),
+        Seen {
+            point: newest,
+            sight,
+        }: Seen,
         asked: Asked,
     ) {
         let odd = self.earlier.filter(|_| self.is_stepped);
@@ -210,7 +259,15 @@ impl Series {
             let sight = self.asked_again(asked).sight();
             *self = Self::first(Some(new), started, asked);
             (self.sight, self.is_start_unsure) = (Some(sight), !has_fallen);
-        } else if fits((newest, sight), new, asked) && !is_of_earlier_run {
+        } else if fits(
+            Seen {
+                point: newest,
+                sight,
+            },
+            new,
+            asked,
+        ) && !is_of_earlier_run
+        {
             if self.is_stepped {
                 // The one between was odd.
                 (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
@@ -218,7 +275,16 @@ impl Series {
             self.started = started;
             self.advance(new, asked);
         } else if let Some(odd) = odd {
-            self.decide((odd, new), started, (newest, sight), asked);
+            self.decide(
+                odd,
+                new,
+                started,
+                Seen {
+                    point: newest,
+                    sight,
+                },
+                asked,
+            );
         } else {
             self.earlier = Some(new);
             self.between = Between::default();
@@ -248,9 +314,13 @@ impl Series {
     /// on. A run that is over does not, and is not taken while the other one may come again.
     fn decide(
         &mut self,
-        (odd, new): (CpuPoint, CpuPoint),
+        odd: CpuPoint,
+        new: CpuPoint,
         started: Option<Timestamp>,
-        (newest, sight): (CpuPoint, Sight),
+        Seen {
+            point: newest,
+            sight,
+        }: Seen,
         asked: Asked,
     ) {
         let passed = asked.since(sight.at);
@@ -258,7 +328,14 @@ impl Series {
             .at
             .since(odd.at)
             .is_some_and(|window| window <= passed.saturating_add(SLACK));
-        let is_of_one_clock = fits((newest, sight), new, asked);
+        let is_of_one_clock = fits(
+            Seen {
+                point: newest,
+                sight,
+            },
+            new,
+            asked,
+        );
         let goes_on = odd.total < new.total && newest.total <= new.total;
         // A run that seems to be over is not taken while the one that goes on may be served.
         let is_over = is_of_one_clock && !goes_on && passed <= served_for(asked.resolution);

@@ -22,7 +22,7 @@ const CHECK_EVERY_MS: i64 = 5_000;
 const SLOWEST: Duration = Duration::from_secs(10);
 
 /// Lets a cluster run until the samples of all nodes are there.
-fn settled(seed: u64, scrapers: usize, (nodes, frontends): (u64, usize)) -> World {
+fn settled(seed: u64, scrapers: usize, nodes: u64, frontends: usize) -> World {
     let mut world = World::new(Dice::new(seed), nodes, frontends);
     for _ in 0..scrapers {
         world.join();
@@ -71,7 +71,7 @@ fn one_trouble_at_a_time_is_seen_by_no_client() {
 #[test]
 fn a_kubelet_is_asked_once_at_a_time_and_served_if_scrapes_take_long() {
     let worst = for_seeds(0..40, |seed| {
-        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        let mut world = settled(seed, 3, NODES, FRONTENDS);
         world.slowest = SLOWEST;
         let mut worst = Duration::ZERO;
         for _ in 0..4 {
@@ -118,7 +118,7 @@ fn one_trouble_at_a_time(seeds: Range<u64>) {
     // A dead scraper: 2 resolutions and 2 seconds.
     let most = RESOLUTION * 2 + Duration::from_secs(2);
     let worst = for_seeds(seeds, |seed| {
-        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        let mut world = settled(seed, 3, NODES, FRONTENDS);
         let mut worst = Duration::ZERO;
         for _ in 0..4 {
             let trouble = Trouble::random(&mut world.dice);
@@ -148,7 +148,7 @@ fn storms(seeds: Range<u64>) {
     // before waits up to eight resolutions.
     let deadline = RESOLUTION * 16;
     let worst = for_seeds(seeds, |seed| {
-        let mut world = settled(seed, 4, (NODES, FRONTENDS));
+        let mut world = settled(seed, 4, NODES, FRONTENDS);
         // In every other one, scrapes take long.
         world.slowest = SLOWEST * u32::try_from(seed % 2).unwrap();
         let mut worst = Duration::ZERO;
@@ -185,7 +185,7 @@ fn storms(seeds: Range<u64>) {
 /// somebody leaves, dies or comes.
 fn an_hour_of_churn(seed: u64, frontends: usize) -> f64 {
     const NODES: u64 = 24;
-    let mut world = settled(seed, 4, (NODES, frontends));
+    let mut world = settled(seed, 4, NODES, frontends);
     let before = world.requests();
     for round in 0..6 {
         match round % 3 {

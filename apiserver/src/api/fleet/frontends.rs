@@ -31,12 +31,9 @@ pub(crate) static METRICS_FRONTENDS: Resource = Resource {
     missing: ("metricsfrontends", FLEET),
     mark: b'f',
     schemas: |version| {
-        let described = (
-            "MetricsFrontend is the frontend that answers, and what it serves. Frontends do not \
-             know each other: each describes itself alone.",
-            STATUS,
-        );
-        schema::schemas(&METRICS_FRONTENDS, version, described)
+        let description = "MetricsFrontend is the frontend that answers, and what it serves. Frontends do not \
+             know each other: each describes itself alone.";
+        schema::schemas(&METRICS_FRONTENDS, version, description, STATUS)
     },
     package: PACKAGE,
 };

@@ -34,12 +34,9 @@ pub(crate) static NODE_SCRAPES: Resource = Resource {
     missing: ("nodescrapes", FLEET),
     mark: b's',
     schemas: |version| {
-        let described = (
-            "NodeScrape is the state of the metrics of a node: whether they are served, which \
-             scrapers scrape it, and what is wrong.",
-            STATUS,
-        );
-        schema::schemas(&NODE_SCRAPES, version, described)
+        let description = "NodeScrape is the state of the metrics of a node: whether they are served, which \
+             scrapers scrape it, and what is wrong.";
+        schema::schemas(&NODE_SCRAPES, version, description, STATUS)
     },
     package: PACKAGE,
 };

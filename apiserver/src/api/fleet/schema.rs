@@ -34,7 +34,8 @@ const MORE: &str = "More info: https://git.k8s.io/community/contributors/devel/s
 pub(super) fn schemas(
     resource: &Resource,
     version: Version,
-    (description, status): (&str, &[Field]),
+    description: &str,
+    status: &[Field],
 ) -> Map<String, Value> {
     let Resource { package, kind, .. } = resource;
     let name = format!("{package}.{}.{kind}", version.name);

@@ -35,11 +35,8 @@ pub(crate) static SCRAPERS: Resource = Resource {
     missing: ("scrapers", FLEET),
     mark: b'c',
     schemas: |version| {
-        let described = (
-            "Scraper is a connected publisher, and the nodes that it scrapes.",
-            STATUS,
-        );
-        schema::schemas(&SCRAPERS, version, described)
+        let description = "Scraper is a connected publisher, and the nodes that it scrapes.";
+        schema::schemas(&SCRAPERS, version, description, STATUS)
     },
     package: PACKAGE,
 };
@@ -97,7 +94,7 @@ const STATUS: &[Field] = &[
     (
         "group",
         Type::Text,
-        "The group of scrapers that share nodes. Absent: the default group.",
+        "The group of scrapers that share nodes. Absent if the publisher reports none.",
     ),
     (
         "instance",

@@ -102,38 +102,62 @@ const PRETTY: (&str, &str, &str) = (
      indicates a browser or command-line HTTP tool (curl and wget).",
 );
 
-/// The descriptions and schemas of documents that have no objects.
-const APIS: (&str, &str) = (
-    "available API versions",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
-);
-const GROUP: (&str, &str) = (
-    "information of a group",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
-);
-const RESOURCES: (&str, &str) = (
-    "available resources",
-    "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
-);
-const CODE: (&str, &str) = (
-    "the version of this server",
-    "io.k8s.apimachinery.pkg.version.Info",
-);
+/// What the scope of an operation adds to its name, before and after the kind.
+#[derive(Clone, Copy)]
+struct Scope {
+    before: &'static str,
+    after: &'static str,
+}
+
+impl Scope {
+    const CLUSTER: Self = Self::new("", "");
+    const ALL: Self = Self::new("", "ForAllNamespaces");
+    const NAMESPACED: Self = Self::new("Namespaced", "");
+
+    const fn new(before: &'static str, after: &'static str) -> Self {
+        Self { before, after }
+    }
+}
+
+/// A document that is about no objects.
+struct Document {
+    /// As the description says it.
+    what: &'static str,
+    /// The name of its schema.
+    schema: &'static str,
+}
+
+const APIS: Document = Document {
+    what: "available API versions",
+    schema: "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList",
+};
+const GROUP: Document = Document {
+    what: "information of a group",
+    schema: "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup",
+};
+const RESOURCES: Document = Document {
+    what: "available resources",
+    schema: "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList",
+};
+const CODE: Document = Document {
+    what: "the version of this server",
+    schema: "io.k8s.apimachinery.pkg.version.Info",
+};
 
 impl Operation {
     /// All operations.
     pub(super) fn all() -> Vec<Self> {
         let mut all = vec![
-            Self::about("/apis/", "getAPIVersions", APIS),
-            Self::about("/version/", "getCodeVersion", CODE),
+            Self::about("/apis/", "getAPIVersions", &APIS),
+            Self::about("/version/", "getCodeVersion", &CODE),
         ];
         for group in &GROUPS {
             let id = format!("get{}APIGroup", group.word);
-            all.push(Self::about(&format!("/apis/{}/", group.name), &id, GROUP));
+            all.push(Self::about(&format!("/apis/{}/", group.name), &id, &GROUP));
             for version in group.versions {
                 let id = format!("get{}APIResources", word(group, *version));
                 let path = format!("/apis/{}/", version.api_version);
-                all.push(Self::about(&path, &id, RESOURCES));
+                all.push(Self::about(&path, &id, &RESOURCES));
                 for resource in group.resources() {
                     Self::of_resource(&mut all, group, *version, resource);
                 }
@@ -151,27 +175,23 @@ impl Operation {
     ) {
         let base = format!("/apis/{}", version.api_version);
         let everywhere = format!("{base}/{}", resource.plural);
-        let mut add = |path: String, scope: (&str, &str), list: bool| {
-            all.push(Self::objects(
-                path,
-                (group, version),
-                (resource, scope),
-                list,
-            ));
+        let mut add = |path: String, scope: Scope, list: bool| {
+            all.push(Self::objects(path, group, version, resource, scope, list));
         };
         if !resource.namespaced {
-            add(everywhere.clone(), ("", ""), true);
-            add(format!("{everywhere}/{{name}}"), ("", ""), false);
+            add(everywhere.clone(), Scope::CLUSTER, true);
+            add(format!("{everywhere}/{{name}}"), Scope::CLUSTER, false);
             return;
         }
         let within = format!("{base}/namespaces/{{namespace}}/{}", resource.plural);
-        add(everywhere, ("", "ForAllNamespaces"), true);
-        add(within.clone(), ("Namespaced", ""), true);
-        add(format!("{within}/{{name}}"), ("Namespaced", ""), false);
+        add(everywhere, Scope::ALL, true);
+        add(within.clone(), Scope::NAMESPACED, true);
+        add(format!("{within}/{{name}}"), Scope::NAMESPACED, false);
     }
 
     /// The operation of a document of discovery, or of the version. It has a description and a schema.
-    fn about(path: &str, id: &str, (what, schema): (&str, &str)) -> Self {
+    fn about(path: &str, id: &str, document: &Document) -> Self {
+        let Document { what, schema } = document;
         let tag = match path.trim_matches('/') {
             plain @ ("apis" | "version") => plain.to_owned(),
             path => tag(path.strip_prefix("apis/").unwrap_or(path)),
@@ -181,17 +201,20 @@ impl Operation {
             id: id.to_owned(),
             description: format!("get {what}"),
             tag,
-            schema: schema.to_owned(),
+            schema: (*schema).to_owned(),
             action: None,
         }
     }
 
     fn objects(
         path: String,
-        (group, version): (&Group, Version),
-        (resource, (before, after)): (&'static Resource, (&str, &str)),
+        group: &Group,
+        version: Version,
+        resource: &'static Resource,
+        scope: Scope,
         list: bool,
     ) -> Self {
+        let Scope { before, after } = scope;
         let kind = resource.kind;
         let verb = if list { "list" } else { "read" };
         let objects = if list {
@@ -307,21 +330,17 @@ impl Operation {
         let in_path = in_path
             .into_iter()
             .filter(|(name, ..)| self.path.contains(&format!("{{{name}}}")))
-            .map(|parameter| parameter_of(parameter, "path", dialect));
+            .map(|(name, kind, text)| parameter_of(name, kind, text, "path", dialect));
         let list = if action.list { &LIST[..] } else { &[] };
         let in_query = list
             .iter()
             .chain([&PRETTY])
-            .map(|parameter| parameter_of(*parameter, "query", dialect));
+            .map(|(name, kind, text)| parameter_of(name, kind, text, "query", dialect));
         in_path.chain(in_query).collect()
     }
 }
 
-fn parameter_of(
-    (name, kind, description): (&str, &str, &str),
-    place: &str,
-    dialect: Dialect,
-) -> Value {
+fn parameter_of(name: &str, kind: &str, description: &str, place: &str, dialect: Dialect) -> Value {
     let mut parameter = json!({ "name": name, "in": place, "description": description });
     if place == "path" {
         parameter = with(parameter, json!({ "required": true }));

@@ -112,7 +112,8 @@ impl Lost {
     /// Adds a container that was last on the page that was asked for then.
     pub(super) fn push(
         &mut self,
-        (pod, name): (&PodKey, &ContainerName),
+        pod: &PodKey,
+        name: &ContainerName,
         (row, between): Kept,
         asked_at: Timestamp,
     ) {
@@ -174,9 +175,11 @@ impl Gone {
     /// asked for later. [`Gone::put`] is to follow with what is lost.
     pub(super) fn take_older(
         &mut self,
-        (pod, name): (&PodKey, &ContainerName),
+        pod: &PodKey,
+        name: &ContainerName,
         point: &ContainerPoint,
-        (page, asked_at): (&Page, Timestamp),
+        page: &Page,
+        asked_at: Timestamp,
         lost: &mut Lost,
     ) {
         let kept = match self.find(pod, name) {
@@ -197,7 +200,7 @@ impl Gone {
                 return;
             }
         };
-        lost.push((pod, name), kept, asked_at);
+        lost.push(pod, name, kept, asked_at);
     }
 
     /// Remembers what pages lost, up to this many containers: those that were on a page

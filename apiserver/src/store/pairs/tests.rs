@@ -305,7 +305,7 @@ fn lost(pod: &PodKey, containers: usize, at: i64) -> Lost {
     let mut lost = Lost::default();
     for number in 0..containers {
         let name = format!("c{number:04}").into();
-        lost.push((pod, &name), (row, None), Timestamp::from_millis(at));
+        lost.push(pod, &name, (row, None), Timestamp::from_millis(at));
     }
     lost
 }

@@ -48,7 +48,8 @@ impl<'a> NodeView<'a> {
         entry: &'a Entry,
         pairs: &'a Pairs,
         since: Timestamp,
-        (now, max_age): (Timestamp, Duration),
+        now: Timestamp,
+        max_age: Duration,
     ) -> Self {
         Self {
             entry,

@@ -188,7 +188,7 @@ pub fn propose(question: &Question) -> Result<Proposal, String> {
         let replicas = ceil(ratio * count(groups.ready));
         return Ok(proposal(replicas, None, Reason::Computed));
     }
-    assume(question, (&groups, ratio), &mut values);
+    assume(question, &groups, ratio, &mut values);
     let (assumed, _) = self::ratio(question, &values)?;
     let crosses = (ratio < 1.0 && assumed > 1.0) || (ratio > 1.0 && assumed < 1.0);
     if question.tolerance.has(assumed) || crosses {
@@ -206,7 +206,8 @@ pub fn propose(question: &Question) -> Result<Proposal, String> {
 /// What is assumed of pods without samples: against a change in either direction.
 fn assume<'a>(
     question: &'a Question,
-    (groups, ratio): (&'a Groups, f64),
+    groups: &'a Groups,
+    ratio: f64,
     values: &mut BTreeMap<&'a str, i64>,
 ) {
     for name in &groups.missing {

@@ -38,6 +38,13 @@ pub struct Sight {
     pub gap: Duration,
 }
 
+/// A sample that was seen, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) point: CpuPoint,
+    pub(super) sight: Sight,
+}
+
 /// Whether two points are closer than that.
 pub(super) fn is_close(one: CpuPoint, two: CpuPoint, least: Duration) -> bool {
     let apart = two.at.since(one.at).or_else(|| one.at.since(two.at));
@@ -47,7 +54,14 @@ pub(super) fn is_close(one: CpuPoint, two: CpuPoint, least: Duration) -> bool {
 /// Whether as much time passed between the stamps as between the moments of asking,
 /// as far as can be known: a sample was there for up to the gap before it was seen,
 /// and may be stamped a moment after it was asked for.
-pub(super) fn fits((newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Asked) -> bool {
+pub(super) fn fits(
+    Seen {
+        point: newest,
+        sight,
+    }: Seen,
+    new: CpuPoint,
+    asked: Asked,
+) -> bool {
     let Some(stamped) = new.at.since(newest.at) else {
         return false;
     };
@@ -60,17 +74,28 @@ pub(super) fn fits((newest, sight): (CpuPoint, Sight), new: CpuPoint, asked: Ask
 
 /// Whether `old` may be the sample before `newest`, or one between that and it, on a page
 /// that was asked for earlier: as [`fits`], the other way round.
-pub(super) fn precedes(old: CpuPoint, (newest, sight): (CpuPoint, Sight), asked: Asked) -> bool {
+pub(super) fn precedes(
+    old: CpuPoint,
+    Seen {
+        point: newest,
+        sight,
+    }: Seen,
+    asked: Asked,
+) -> bool {
     let before = Sight {
         at: asked.at,
         ..asked.of_unknown_gap().sight()
+    };
+    let before = Seen {
+        point: old,
+        sight: before,
     };
     let seen = Asked {
         at: sight.at,
         gap: Some(sight.gap),
         ..asked
     };
-    fits((old, before), newest, seen)
+    fits(before, newest, seen)
 }
 
 impl Asked {

@@ -32,7 +32,7 @@ fn oldest_in(world: &mut World, resolutions: u32) -> Duration {
 #[test]
 fn a_thousand_members_who_do_not_exist_leave_no_gap() {
     let worst = for_seeds(0..2, |seed| {
-        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        let mut world = settled(seed, 3, NODES, FRONTENDS);
         world.flood(fakes(1_024));
         // Those who scraped the nodes until now know that they can.
         let mut worst = oldest_in(&mut world, 20);
@@ -68,7 +68,7 @@ fn scrapers_that_start_among_a_thousand_who_do_not_exist_serve_every_node() {
 #[test]
 fn a_thousand_members_who_do_not_exist_and_kubelets_that_are_slow_leave_no_gap() {
     let worst = for_seeds(0..2, |seed| {
-        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        let mut world = settled(seed, 3, NODES, FRONTENDS);
         world.slowest = Duration::from_secs(4);
         run(&mut world, RESOLUTION * 4, |_| {});
         world.flood(fakes(1_024));
@@ -93,7 +93,7 @@ fn winners<'a>(members: &'a [Member], node: &'a str) -> impl Iterator<Item = Mem
 #[test]
 fn a_handful_of_names_chosen_for_one_node_do_not_take_it_away() {
     for_seeds(0..6, |seed| {
-        let mut world = settled(seed, 3, (NODES, FRONTENDS));
+        let mut world = settled(seed, 3, NODES, FRONTENDS);
         let (members, nodes) = world.names();
         let chosen: Vec<Member> = winners(&members, nodes[3].as_str()).take(8).collect();
         world.flood(chosen);
