@@ -200,7 +200,12 @@ async fn change_over(
                 dry_run: wanted.dry_run,
                 watch_for: wanted.watch_for,
             };
-            switch::back(&api, &wanted, &mut log).await
+            let interrupt = switch::interrupts()?;
+            let ended = tokio::select! {
+                report = switch::back(&api, &wanted, &mut log) => Some(report),
+                () = interrupt => None,
+            };
+            ended.unwrap_or_else(|| log.interrupted())
         }
         Switch::Status => {
             let standing = Standing::read(&api).await?;

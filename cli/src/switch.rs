@@ -1,5 +1,5 @@
 //! `switch`: leads `metrics.k8s.io` from another server to Tributary, and back. The only command that changes something
-//! (docs/decisions/0034-switch.md).
+//! (docs/decisions/0037-switch.md).
 //!
 //! - Each `APIService` changes in one write, with the CA of the server, so no request falls between. What was there is kept
 //!   in an annotation.

@@ -85,6 +85,14 @@ impl<'a> Log<'a> {
         }
     }
 
+    /// The end where it was interrupted, perhaps in a write.
+    pub fn interrupted(&mut self) -> Report {
+        let text =
+            "interrupted, perhaps half-way. See kubectl tributary switch status, and try again";
+        self.step(text);
+        self.end(Outcome::Unknown, State::Unclear)
+    }
+
     /// The end, with the reason.
     pub(super) fn end_with(
         &mut self,

@@ -1,6 +1,6 @@
 //! `NodeUsage` and `PodUsage`: what this installation serves as `metrics.k8s.io`, also while another server is behind
 //! that group. So both can be compared through kube-apiserver before a change-over
-//! (docs/decisions/0034-switch.md).
+//! (docs/decisions/0037-switch.md).
 
 use std::sync::Arc;
 
