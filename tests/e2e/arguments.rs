@@ -49,7 +49,7 @@ fn a_parameter_that_is_a_tuple_is_found() {
 #[test]
 fn functions_of_the_product_take_arguments_by_name() {
     let is_product = |path: &String| {
-        let is_released = PRODUCT.iter().any(|folder| path.starts_with(folder));
+        let is_released = PRODUCT.iter().any(|directory| path.starts_with(directory));
         is_released && has_end(path, "rs") && !path.contains("tests")
     };
     let mut found = Vec::new();

@@ -17,6 +17,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--proxy-client-cert-file",
     // kubectl, helm, openssl, cargo, chrt.
     "--as",
+    "--apps",
     "--bench",
     "--bin",
     "--dry-run",
