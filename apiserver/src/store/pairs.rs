@@ -70,6 +70,16 @@ impl Pace {
 /// Where the points of the node itself are, among those of its rows.
 const NODE: usize = usize::MAX;
 
+/// Moves the points of a row to where the row is on the next page. Most nodes have none.
+#[inline]
+fn hand_over(from: &mut Betweens<usize>, at: usize, to: &mut Betweens<usize>, new: usize) {
+    if !from.is_empty()
+        && let Some(points) = from.remove(&at)
+    {
+        to.insert(new, points);
+    }
+}
+
 /// The pairs of one node.
 ///
 /// # Invariants
@@ -171,11 +181,6 @@ impl Pairs {
         let mut before = std::mem::take(&mut self.between);
         let mut between = Betweens::new();
         between.extend(before.remove(&NODE).map(|points| (NODE, points)));
-        let mut follow = |(mut row, points): (Row, _), point: &ContainerPoint, at: usize| {
-            between.extend(Option::map(points, |points| (at, points)));
-            clock_set |= row.take(point, page, Place::new(&mut between, at));
-            row
-        };
         let columns = &reading.columns;
         let mut rows = Vec::with_capacity(columns.len());
         let mut lost = Lost::default();
@@ -190,16 +195,25 @@ impl Pairs {
                 }
                 Merged::Both(at, _, new) => {
                     let point = columns.point(new);
-                    let stored = self.rows.get(at);
-                    rows.push(match stored {
-                        Some(row) => follow((*row, before.remove(&at)), &point, new),
+                    rows.push(match self.rows.get(at) {
+                        Some(row) => {
+                            let mut row = *row;
+                            hand_over(&mut before, at, &mut between, new);
+                            clock_set |= row.take(&point, page, Place::new(&mut between, new));
+                            row
+                        }
                         None => Row::first(&point, page),
                     });
                 }
                 Merged::New(new, pod, name) => {
                     let point = columns.point(new);
                     rows.push(match self.gone.take(pod, name) {
-                        Some((row, points)) => follow((row.missed(), points), &point, new),
+                        Some((row, points)) => {
+                            let mut row = row.missed();
+                            between.extend(points.map(|points| (new, points)));
+                            clock_set |= row.take(&point, page, Place::new(&mut between, new));
+                            row
+                        }
                         None => Row::first(&point, page),
                     });
                 }

@@ -121,6 +121,7 @@ impl Row {
 
     /// Takes in a point of the page that was asked for last. Returns whether its clock
     /// turns out to be set.
+    #[inline]
     pub(super) fn take<K: Ord>(
         &mut self,
         point: &ContainerPoint,
@@ -131,6 +132,18 @@ impl Row {
             *self = next;
             return false;
         }
+        self.take_by_all_rules(point, page, place)
+    }
+
+    /// [`Row::take`] where [`Row::next`] does not know. It is a function of its own, so that the frequent case needs no
+    /// room for a whole series.
+    #[inline(never)]
+    fn take_by_all_rules<K: Ord>(
+        &mut self,
+        point: &ContainerPoint,
+        page: &Page,
+        place: Place<'_, K>,
+    ) -> bool {
         let before = *self;
         self.change(point, place, |series| {
             series.take(point.cpu, point.started, page.asked);
