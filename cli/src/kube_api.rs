@@ -138,7 +138,9 @@ impl KubeApi {
             None => Config::infer().await?,
         };
         config.connect_timeout = Some(common.request_timeout);
-        config.read_timeout = Some(common.request_timeout);
+        // Each request has a limit of its own. One of the connection would end other requests on it, too, while one
+        // waits for a server that is silent.
+        config.read_timeout = None;
         let named = common.namespace.clone();
         let namespace = named.unwrap_or_else(|| config.default_namespace.clone());
         Ok(Self {

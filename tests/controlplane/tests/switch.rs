@@ -333,7 +333,8 @@ async fn silent(ground: &Ground) -> anyhow::Result<()> {
             connections.push(connection);
         }
     });
-    let found = ("Tributary did not answer", "v1beta1: no answer for");
+    // The limit of the command or that of kube-apiserver is over first.
+    let found = ("Tributary did not answer", ": going back");
     goes_wrong(ground, address, found).await
 }
 
