@@ -88,6 +88,11 @@ impl Series {
         pair.filter(|_| !self.is_stepped && !self.is_missing)
     }
 
+    fn newest_seen(&self) -> Option<Seen> {
+        let seen = self.newest.zip(self.sight);
+        seen.map(|(point, sight)| Seen { point, sight })
+    }
+
     /// Takes in what a page says that was asked for last.
     pub fn take(&mut self, cpu: Option<CpuPoint>, started: Option<Timestamp>, asked: Asked) {
         let cpu = measured(cpu);
@@ -98,39 +103,24 @@ impl Series {
         };
         self.is_missing = cpu.is_none();
         let Some(new) = cpu else { return };
-        let Some((newest, sight)) = self.newest.zip(self.sight) else {
+        let Some(newest) = self.newest_seen() else {
             *self = Self::first(cpu, started, asked);
             return;
         };
-        if self.is_late(
-            Seen {
-                point: newest,
-                sight,
-            },
-            new,
-            asked,
-        ) {
+        if self.is_late(newest, new, asked) {
             self.fill_in(new, begun(started, new), asked);
             return;
         }
         let started = begun(started, new);
-        if new.at == newest.at {
+        if new.at == newest.point.at {
             if self.is_stepped {
                 // What came between was odd.
                 (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
             }
             self.started = started;
-            self.repeat(new, sight, asked);
+            self.repeat(new, newest.sight, asked);
         } else {
-            self.follow(
-                new,
-                started,
-                Seen {
-                    point: newest,
-                    sight,
-                },
-                asked,
-            );
+            self.follow(new, started, newest, asked);
         }
         self.drop_what_was_before_the_start();
     }
@@ -151,42 +141,19 @@ impl Series {
             return;
         };
         let is_missing = self.is_missing;
-        match self.newest.zip(self.sight) {
+        match self.newest_seen() {
             None => *self = Self::first(cpu, started, asked),
-            Some((newest, sight)) => match new.at.cmp(&newest.at) {
+            Some(newest) => match new.at.cmp(&newest.point.at) {
                 Ordering::Greater
-                    if fits(
-                        Seen {
-                            point: newest,
-                            sight,
-                        },
-                        new,
-                        asked,
-                    ) && !is_before(begun(started, new), self.started) =>
+                    if fits(newest, new, asked)
+                        && !is_before(begun(started, new), self.started) =>
                 {
-                    self.follow(
-                        new,
-                        begun(started, new),
-                        Seen {
-                            point: newest,
-                            sight,
-                        },
-                        asked,
-                    );
+                    self.follow(new, begun(started, new), newest, asked);
                 }
-                Ordering::Equal => self.repeat(new, sight, asked),
-                Ordering::Less
-                    if precedes(
-                        new,
-                        Seen {
-                            point: newest,
-                            sight,
-                        },
-                        asked,
-                    ) =>
-                {
+                Ordering::Equal => self.repeat(new, newest.sight, asked),
+                Ordering::Less if precedes(new, newest, asked) => {
                     let is_passed = self.started.is_some_and(|started| started >= new.at);
-                    self.is_start_unsure |= is_passed && new.total <= newest.total;
+                    self.is_start_unsure |= is_passed && new.total <= newest.point.total;
                     self.fill_in(new, begun(started, new), asked);
                 }
                 Ordering::Greater | Ordering::Less => {}
@@ -199,23 +166,15 @@ impl Series {
     /// Whether `new` is an older sample than `newest` although its page was asked for
     /// later: two scrapers asked at almost the same moment, and the clock of one is
     /// ahead. Otherwise the clock was set back.
-    fn is_late(
-        &self,
-        Seen {
-            point: newest,
-            sight,
-        }: Seen,
-        new: CpuPoint,
-        asked: Asked,
-    ) -> bool {
-        let Some(back) = newest.at.since(new.at).filter(|back| !back.is_zero()) else {
+    fn is_late(&self, newest: Seen, new: CpuPoint, asked: Asked) -> bool {
+        let Some(back) = newest.point.at.since(new.at).filter(|back| !back.is_zero()) else {
             return false;
         };
         let oldest = match self.earlier.filter(|_| !self.is_stepped) {
-            Some(earlier) => newest.at.since(earlier.at).unwrap_or_default(),
+            Some(earlier) => newest.point.at.since(earlier.at).unwrap_or_default(),
             None => UNKNOWN_GAP,
         };
-        asked.at <= sight.at.plus(SLACK) && back <= oldest.max(SLACK)
+        asked.at <= newest.sight.at.plus(SLACK) && back <= oldest.max(SLACK)
     }
 
     /// The same sample again, which two scrapers may have seen. If its total moved under
@@ -237,37 +196,21 @@ impl Series {
     }
 
     /// A sample that is not the newest one again, and the start that its page gives.
-    fn follow(
-        &mut self,
-        new: CpuPoint,
-        started: Option<Timestamp>,
-        Seen {
-            point: newest,
-            sight,
-        }: Seen,
-        asked: Asked,
-    ) {
+    fn follow(&mut self, new: CpuPoint, started: Option<Timestamp>, newest: Seen, asked: Asked) {
         let odd = self.earlier.filter(|_| self.is_stepped);
         if odd.is_some_and(|odd| odd.at == new.at) {
             // The odd one again decides nothing.
             return;
         }
-        let has_fallen = self.has_fallen(newest, new, asked);
+        let has_fallen = self.has_fallen(newest.point, new, asked);
         let is_of_earlier_run = is_before(started, self.started);
-        if started.is_some_and(|started| started >= newest.at) || (has_fallen && !is_of_earlier_run)
+        if started.is_some_and(|started| started >= newest.point.at)
+            || (has_fallen && !is_of_earlier_run)
         {
             let sight = self.asked_again(asked).sight();
             *self = Self::first(Some(new), started, asked);
             (self.sight, self.is_start_unsure) = (Some(sight), !has_fallen);
-        } else if fits(
-            Seen {
-                point: newest,
-                sight,
-            },
-            new,
-            asked,
-        ) && !is_of_earlier_run
-        {
+        } else if fits(newest, new, asked) && !is_of_earlier_run {
             if self.is_stepped {
                 // The one between was odd.
                 (self.earlier, self.is_stepped, self.is_start_unsure) = (None, false, true);
@@ -275,16 +218,7 @@ impl Series {
             self.started = started;
             self.advance(new, asked);
         } else if let Some(odd) = odd {
-            self.decide(
-                odd,
-                new,
-                started,
-                Seen {
-                    point: newest,
-                    sight,
-                },
-                asked,
-            );
+            self.decide(odd, new, started, newest, asked);
         } else {
             self.earlier = Some(new);
             self.between = Between::default();
@@ -317,26 +251,16 @@ impl Series {
         odd: CpuPoint,
         new: CpuPoint,
         started: Option<Timestamp>,
-        Seen {
-            point: newest,
-            sight,
-        }: Seen,
+        newest: Seen,
         asked: Asked,
     ) {
-        let passed = asked.since(sight.at);
+        let passed = asked.since(newest.sight.at);
         let is_in_time = new
             .at
             .since(odd.at)
             .is_some_and(|window| window <= passed.saturating_add(SLACK));
-        let is_of_one_clock = fits(
-            Seen {
-                point: newest,
-                sight,
-            },
-            new,
-            asked,
-        );
-        let goes_on = odd.total < new.total && newest.total <= new.total;
+        let is_of_one_clock = fits(newest, new, asked);
+        let goes_on = odd.total < new.total && newest.point.total <= new.total;
         // A run that seems to be over is not taken while the one that goes on may be served.
         let is_over = is_of_one_clock && !goes_on && passed <= served_for(asked.resolution);
         if is_in_time && odd.total <= new.total && !is_over {

@@ -54,19 +54,14 @@ pub(super) fn is_close(one: CpuPoint, two: CpuPoint, least: Duration) -> bool {
 /// Whether as much time passed between the stamps as between the moments of asking,
 /// as far as can be known: a sample was there for up to the gap before it was seen,
 /// and may be stamped a moment after it was asked for.
-pub(super) fn fits(
-    Seen {
-        point: newest,
-        sight,
-    }: Seen,
-    new: CpuPoint,
-    asked: Asked,
-) -> bool {
-    let Some(stamped) = new.at.since(newest.at) else {
+pub(super) fn fits(newest: Seen, new: CpuPoint, asked: Asked) -> bool {
+    let Some(stamped) = new.at.since(newest.point.at) else {
         return false;
     };
-    let passed = asked.since(sight.at);
-    let most = passed.saturating_add(sight.gap).saturating_add(SLACK);
+    let passed = asked.since(newest.sight.at);
+    let most = passed
+        .saturating_add(newest.sight.gap)
+        .saturating_add(SLACK);
     let gap = asked.gap.unwrap_or(UNKNOWN_GAP);
     let least = passed.saturating_sub(gap).saturating_sub(SLACK);
     stamped > Duration::ZERO && (least..=most).contains(&stamped)
@@ -74,14 +69,7 @@ pub(super) fn fits(
 
 /// Whether `old` may be the sample before `newest`, or one between that and it, on a page
 /// that was asked for earlier: as [`fits`], the other way round.
-pub(super) fn precedes(
-    old: CpuPoint,
-    Seen {
-        point: newest,
-        sight,
-    }: Seen,
-    asked: Asked,
-) -> bool {
+pub(super) fn precedes(old: CpuPoint, newest: Seen, asked: Asked) -> bool {
     let before = Sight {
         at: asked.at,
         ..asked.of_unknown_gap().sight()
@@ -91,11 +79,11 @@ pub(super) fn precedes(
         sight: before,
     };
     let seen = Asked {
-        at: sight.at,
-        gap: Some(sight.gap),
+        at: newest.sight.at,
+        gap: Some(newest.sight.gap),
         ..asked
     };
-    fits(before, newest, seen)
+    fits(before, newest.point, seen)
 }
 
 impl Asked {
