@@ -63,7 +63,7 @@ use self::{
     front_proxy::Headers,
     metrics::AuthMetrics,
     request::was_known,
-    token::{Shown, Tokens},
+    token::{Presented, Tokens},
     trust::{Current, Trust},
     waiting::{Caller, CallerKind},
 };
@@ -218,7 +218,7 @@ impl Inner {
             peer.verified(certificate_check.standing());
         }
         let proxied = proxied(&certificate_check, &trust, &mut head.headers);
-        let shown = Shown::by(&head.headers);
+        let presented = Presented::by(&head.headers);
         let kept = request::shrink(head);
         if let Some(user) = proxied
             .map(Arc::new)
@@ -226,13 +226,13 @@ impl Inner {
         {
             return Ok(user);
         }
-        if kept + shown.len() > request::KEPT {
+        if kept + presented.len() > request::KEPT {
             return Err(Denial::TooLong);
         }
-        match shown {
-            Shown::Token(token) => return self.holder(&token, head).await,
-            Shown::Unreadable => return Err(Denial::Unauthorized),
-            Shown::Nothing => {}
+        match presented {
+            Presented::Token(token) => return self.holder(&token, head).await,
+            Presented::Unreadable => return Err(Denial::Unauthorized),
+            Presented::Nothing => {}
         }
         if certificate_check.pending {
             return Err(Denial::Unavailable(PENDING));

@@ -51,7 +51,7 @@ use tributary_runtime::{clock::Clock, log_limiter::LogLimiter, serve::Peer};
 pub use self::metrics::BusMetrics;
 use self::{
     accounts::{Accounts, TooMuch},
-    admission::Shown,
+    admission::Presented,
     frames::Frames,
     overdue::{Report, report_overdue},
     revocation::{Checked, Checks},
@@ -188,11 +188,11 @@ async fn publish(
 impl BusService {
     async fn begin(&self, head: &mut http::request::Parts, body: Body) -> Result<Session, Status> {
         let peer = head.extensions.get::<Peer>().cloned();
-        let shown = Shown::new(peer.clone(), &head.headers);
+        let presented = Presented::new(peer.clone(), &head.headers);
         // A publisher that has proven nothing waits for reviews, so its memory must be small.
         head.headers = needed(&head.headers);
-        let from = shown.from();
-        let mut admitted = self.admission.admit(shown).await?;
+        let from = presented.from();
+        let mut admitted = self.admission.admit(presented).await?;
         let opened = self.bus.accounts.open(&admitted.account(), Instant::now());
         let account = opened.map_err(|full| {
             let reason = if matches!(full, TooMuch::Faults(_)) {

@@ -3,7 +3,7 @@
 //! (docs/decisions/0030-certificates-that-run-themselves.md).
 //!
 //! [`rules`] decides the next step and calls no API. [`bundle`] reads and writes the Secret. [`publication`] writes the
-//! CA to where clients read it. [`keeper`] reads, decides, writes, and serves the certificate. [`shown`] is the check
+//! CA to where clients read it. [`keeper`] reads, decides, writes, and serves the certificate. [`readiness`] is the check
 //! for readiness.
 
 mod api;
@@ -12,10 +12,12 @@ mod keeper;
 mod metrics;
 mod pem;
 mod publication;
+mod readiness;
 mod rules;
 mod settings;
-mod shown;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::{keeper::Keeper, metrics::Metrics, settings::Settings, shown::Shown};
+pub(crate) use self::{
+    keeper::Keeper, metrics::Metrics, readiness::CertificateReadiness, settings::Settings,
+};

@@ -46,7 +46,7 @@ use crate::{
     auth::{Auth, AuthConfig},
     bus::{Admission, Bus, BusMetrics, ScopeRules, Wanted},
     catalog::Catalog,
-    certificates::{Keeper, Shown},
+    certificates::{CertificateReadiness, Keeper},
     config::Config,
     probes::{Known, Readiness, coverage::Coverage},
     requests::{
@@ -112,7 +112,7 @@ impl Frontend {
         let kube = KubeApi::register(&args.kube, &mut registry);
         let reviewers = kube.reviewers(&args).await?;
         let name = args.bus.frontend_name.as_str();
-        let shown =
+        let certificate =
             keep_certificate(&mut tasks, &config, name, &clock, &kube, &mut registry).await?;
 
         // Objects come in.
@@ -159,7 +159,7 @@ impl Frontend {
             auth,
             coverage: Coverage::new(known, config.node_selector.clone(), &args.samples),
             credentials: kube.credentials.clone(),
-            shown,
+            certificate,
             steps,
             watches: kube.watches.clone(),
         };
@@ -210,7 +210,7 @@ async fn keep_certificate(
     clock: &Clock,
     kube: &KubeApi,
     registry: &mut Registry,
-) -> anyhow::Result<Option<Shown>> {
+) -> anyhow::Result<Option<CertificateReadiness>> {
     let metrics = certificates::Metrics::register(registry);
     let Some(settings) = config.kept.clone() else {
         return Ok(None);
@@ -219,12 +219,12 @@ async fn keep_certificate(
     let client = kube.keeper().await?;
     let mut keeper = Keeper::new(settings, name, client, certificate, clock.clone(), metrics);
     keeper.begin().await;
-    let (shown, stop) = (keeper.shown(), tasks.stop());
+    let (readiness, stop) = (keeper.readiness(), tasks.stop());
     tasks.spawn("certificates", async move {
         keeper.follow(stop).await;
         Ok(())
     });
-    Ok(Some(shown))
+    Ok(Some(readiness))
 }
 
 /// Opens the doors of the bus to those who may publish.

@@ -19,7 +19,7 @@ use tributary_runtime::{
 
 use self::coverage::Coverage;
 use crate::{
-    auth::Auth, catalog::Catalog, certificates::Shown, requests::shutdown::Steps,
+    auth::Auth, catalog::Catalog, certificates::CertificateReadiness, requests::shutdown::Steps,
     scrapers::node_roles::NodeRoles, store::Store,
 };
 
@@ -56,7 +56,7 @@ pub(crate) struct Readiness {
     pub(crate) coverage: Coverage,
     pub(crate) credentials: KubeCredentials,
     /// The check of the serving certificate, with `--tls-auto`.
-    pub(crate) shown: Option<Shown>,
+    pub(crate) certificate: Option<CertificateReadiness>,
     pub(crate) steps: Steps,
     pub(crate) watches: Watches,
 }
@@ -76,7 +76,7 @@ impl Readiness {
             auth,
             coverage,
             credentials,
-            shown,
+            certificate,
             steps,
             watches,
         } = self;
@@ -98,7 +98,7 @@ impl Readiness {
                 .ok_or_else(|| "process is shutting down".to_owned())
         };
         let certificate =
-            shown.map(|shown| Check::new("serving-certificate", move || shown.check()));
+            certificate.map(|kept| Check::new("serving-certificate", move || kept.check()));
         let checks = [
             Check::ping(),
             Check::new("node-informer-sync", synced("nodes", Catalog::nodes_synced)),

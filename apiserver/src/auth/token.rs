@@ -158,7 +158,7 @@ fn authentication_of(status: TokenReviewStatus, audience: Option<&str>) -> Authe
 
 /// The token of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum Presented {
     /// No token.
     Nothing,
     /// A token.
@@ -167,7 +167,7 @@ pub(crate) enum Shown {
     Unreadable,
 }
 
-impl Shown {
+impl Presented {
     pub(crate) fn by(headers: &HeaderMap) -> Self {
         if let Some(token) = bearer(headers) {
             return Self::Token(token.to_owned());
@@ -227,17 +227,17 @@ mod tests {
 
     #[test]
     fn a_token_that_is_not_ascii_is_shown_and_cannot_be_good() {
-        for (value, shown) in [
-            (&b"Bearer abc"[..], Shown::Token("abc".to_owned())),
-            (b" bearer \xe4bc", Shown::Unreadable),
-            (b"Basic \xe4bc", Shown::Nothing),
-            (b"\xe4", Shown::Nothing),
-            (b"Basic abc", Shown::Nothing),
+        for (value, presented) in [
+            (&b"Bearer abc"[..], Presented::Token("abc".to_owned())),
+            (b" bearer \xe4bc", Presented::Unreadable),
+            (b"Basic \xe4bc", Presented::Nothing),
+            (b"\xe4", Presented::Nothing),
+            (b"Basic abc", Presented::Nothing),
         ] {
             let mut headers = HeaderMap::new();
             let value = HeaderValue::from_bytes(value).unwrap();
             headers.insert(AUTHORIZATION, value);
-            assert_eq!(Shown::by(&headers), shown);
+            assert_eq!(Presented::by(&headers), presented);
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Admission {
 
 /// The proof that a publisher sends.
 #[derive(Clone)]
-pub(super) struct Shown {
+pub(super) struct Presented {
     peer: Option<Peer>,
     token: Option<Arc<str>>,
 }
@@ -95,11 +95,11 @@ struct Proven {
 /// Why a publisher is refused.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refused {
-    #[error("no certificate was shown (--bus-client-certificate)")]
+    #[error("no certificate was presented (--bus-client-certificate)")]
     NoCertificate,
     #[error("{0}")]
     Certificate(String),
-    #[error("no token was shown (--bus-token-file)")]
+    #[error("no token was presented (--bus-token-file)")]
     NoToken,
     #[error(transparent)]
     Token(#[from] MayNot),
@@ -131,7 +131,7 @@ impl Refused {
     }
 }
 
-impl Shown {
+impl Presented {
     pub(super) fn new(peer: Option<Peer>, headers: &HeaderMap) -> Self {
         let token = bearer(headers);
         let token = token.filter(|token| token.len() <= LONGEST_TOKEN);
@@ -148,20 +148,20 @@ impl Shown {
 
 impl Admission {
     /// Admits a publisher, or returns the refusal.
-    pub(super) async fn admit(&self, shown: Shown) -> Result<Admitted, Status> {
-        let proven = self.check(&shown).await;
-        let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &shown))?;
+    pub(super) async fn admit(&self, presented: Presented) -> Result<Admitted, Status> {
+        let proven = self.check(&presented).await;
+        let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &presented))?;
         let node_scope = self.scope_rules.of(&names).ok_or_else(|| {
             let refused = Refused::NoShare(names.join(", "));
-            self.refuse(&refused, &shown)
+            self.refuse(&refused, &presented)
         })?;
-        if let Some(peer) = &shown.peer {
+        if let Some(peer) = &presented.peer {
             peer.known();
         }
         let denied = match self.wanted {
             // This cannot change while the connection is open.
             Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),
-            Wanted::Proof { .. } => self.clone().watch(shown).boxed(),
+            Wanted::Proof { .. } => self.clone().watch(presented).boxed(),
         };
         Ok(Admitted {
             name: names.join(", ").into(),
@@ -173,14 +173,14 @@ impl Admission {
 
     /// Ends when the publisher may no longer publish. A failed review changes nothing: samples go
     /// on while the Kubernetes API is down.
-    async fn watch(self, shown: Shown) -> Status {
+    async fn watch(self, presented: Presented) -> Status {
         let mut doubted = false;
         loop {
             let soon = self.recheck.min(ASK_AGAIN);
             sleep(if doubted { soon } else { self.recheck }).await;
-            match self.check(&shown).await {
+            match self.check(&presented).await {
                 Err(refused) if !refused.is_unknown() && doubted => {
-                    return self.refuse(&refused, &shown);
+                    return self.refuse(&refused, &presented);
                 }
                 Err(refused) if !refused.is_unknown() => doubted = true,
                 Ok(_) | Err(_) => doubted = false,
@@ -189,8 +189,8 @@ impl Admission {
     }
 
     /// Authenticates the proof.
-    async fn check(&self, shown: &Shown) -> Result<Proven, Refused> {
-        let peer = shown.peer.as_ref();
+    async fn check(&self, presented: &Presented) -> Result<Proven, Refused> {
+        let peer = presented.peer.as_ref();
         let mut proven = Proven::default();
         match &self.wanted {
             Wanted::Nothing => proven.names.push("anybody".to_owned()),
@@ -203,7 +203,7 @@ impl Admission {
             }
             Wanted::Proof { certificate, token } => {
                 if let Some(publishing) = token {
-                    let token = shown.token.as_ref().ok_or(Refused::NoToken)?;
+                    let token = presented.token.as_ref().ok_or(Refused::NoToken)?;
                     let user = publishing.publisher(token).await?;
                     proven.names.push(user.name.clone());
                     proven.pod = user.pod().map(Arc::from);
@@ -213,8 +213,10 @@ impl Admission {
                     if chain.is_empty() {
                         return Err(Refused::NoCertificate);
                     }
-                    let shown = certificates.names(chain, self.now());
-                    proven.names.extend(shown.map_err(Refused::Certificate)?);
+                    let presented = certificates.names(chain, self.now());
+                    proven
+                        .names
+                        .extend(presented.map_err(Refused::Certificate)?);
                 }
             }
         }
@@ -227,11 +229,11 @@ impl Admission {
     }
 
     /// Counts the refusal, logs it at a limited rate, and returns it.
-    fn refuse(&self, refused: &Refused, shown: &Shown) -> Status {
+    fn refuse(&self, refused: &Refused, presented: &Presented) -> Status {
         let (reason, status) = refused.code();
         self.metrics.refused(reason);
         if let Some(suppressed) = self.log_limiter.allow() {
-            warn!(peer = %shown.from(), reason, %refused, suppressed, "publisher refused");
+            warn!(peer = %presented.from(), reason, %refused, suppressed, "publisher refused");
         }
         status(refused.to_string())
     }

@@ -38,7 +38,7 @@ pub(crate) enum Proof {
     /// Their process belongs to the user of the frontend, to root, or to one of these users.
     Uids(BTreeSet<u32>),
     /// A certificate, a token, or both.
-    Shown {
+    Presented {
         certificate: Option<Certificates>,
         token: bool,
     },
@@ -95,7 +95,7 @@ fn listeners(
             ),
             Address::Tcp(_) if args.bus_insecure => (None, Proof::None),
             Address::Tcp(_) => {
-                let proof = Proof::Shown {
+                let proof = Proof::Presented {
                     certificate: publishers.cloned(),
                     token: publishers.is_none() || args.bus_require_token,
                 };

@@ -85,7 +85,7 @@ fn wanted(proof: &Proof, publishing: &Publishing) -> Wanted {
             let own = [own_uid(), 0];
             Wanted::Uids(own.into_iter().chain(others.iter().copied()).collect())
         }
-        Proof::Shown { certificate, token } => Wanted::Proof {
+        Proof::Presented { certificate, token } => Wanted::Proof {
             certificate: certificate.clone(),
             token: token.then(|| publishing.clone()),
         },

@@ -17,9 +17,9 @@ use super::{
     bundle::{Bundle, Found, capped},
     metrics::Metrics,
     publication::{Place, Publication, Published},
+    readiness::CertificateReadiness,
     rules::{self, CannotMake, Step},
     settings::Settings,
-    shown::Shown,
 };
 
 /// How often the keeper checks.
@@ -49,7 +49,7 @@ pub(crate) struct Keeper {
     certificate: Arc<ServingCertificate>,
     clock: Clock,
     metrics: Metrics,
-    shown: Shown,
+    readiness: CertificateReadiness,
     /// The last valid certificates that were read or written.
     remembered: Option<Bundle>,
     /// Failures that were already logged, and APIServices that verify nothing.
@@ -109,15 +109,15 @@ impl Keeper {
             certificate,
             clock,
             metrics,
-            shown: Shown::default(),
+            readiness: CertificateReadiness::default(),
             remembered: None,
             said: HashSet::new(),
         }
     }
 
     /// The check for readiness.
-    pub(crate) fn shown(&self) -> Shown {
-        self.shown.clone()
+    pub(crate) fn readiness(&self) -> CertificateReadiness {
+        self.readiness.clone()
     }
 
     /// Checks for the first time, before any client can connect. If the Kubernetes API is slow, the
@@ -182,7 +182,7 @@ impl Keeper {
         }
         let published = good && self.publish(&bundle, now).await;
         if published {
-            self.shown.is_published();
+            self.readiness.is_published();
         }
         match rules::next(&bundle, now, published, &self.settings)? {
             None => Ok(false),
@@ -296,7 +296,8 @@ impl Keeper {
     /// Records how long the served certificate is still valid.
     fn reckon(&self, now: Timestamp) {
         let lasts = |bundle| rules::lasts(bundle, now, &self.settings);
-        self.shown.lasts(self.remembered.as_ref().and_then(lasts));
+        self.readiness
+            .lasts(self.remembered.as_ref().and_then(lasts));
     }
 
     /// Publishes the CAs. Returns whether all clients have them.

@@ -26,7 +26,7 @@ async fn a_token_for_the_bus_is_required_by_default() {
     dial(&stage, &stage.good()).await.unwrap().greet().await;
 
     let nothing = refusal(&stage, &Proof::default()).await;
-    let text = "no token was shown (--bus-token-file)";
+    let text = "no token was presented (--bus-token-file)";
     assert_eq!(nothing, (Code::Unauthenticated, text.to_owned()));
 
     let api_token = stage.cluster.mint(TokenSpec::new(SCRAPER));
@@ -154,7 +154,7 @@ async fn certificates_of_a_ca_and_with_a_name_may_stand_for_tokens() {
     publisher.greet().await;
 
     let nothing = refusal(&stage, &stage.good()).await;
-    let text = "no certificate was shown (--bus-client-certificate)";
+    let text = "no certificate was presented (--bus-client-certificate)";
     assert_eq!(nothing, (Code::Unauthenticated, text.to_owned()));
     let (code, text) = refusal(&stage, &of(&other, "scraper")).await;
     assert_eq!(code, Code::Unauthenticated, "{text}");

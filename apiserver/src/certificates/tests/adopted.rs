@@ -109,11 +109,11 @@ async fn while_it_cannot_be_read_whether_there_is_a_pair_of_before_none_is_made(
     cluster.hide(BEFORE);
     let mut one = Frontend::with(&cluster, "t-1", &ADOPT);
     one.keeper.begin().await;
-    assert!(one.keeper.shown().check().is_err());
+    assert!(one.keeper.readiness().check().is_err());
     assert_eq!(cluster.stored("tls.crt"), None);
     cluster.open();
     one.keeper.look().await;
-    assert_eq!(one.keeper.shown().check(), Ok(()));
+    assert_eq!(one.keeper.readiness().check(), Ok(()));
     assert!(takes(&cluster, &in_pem(before.ca.as_bytes()), &one));
     assert!(cluster.get(SECRET).is_some());
 }

@@ -8,13 +8,13 @@ use super::{
     cluster::{CONFIG_MAP, Cluster, KUBELET, SECRET, api_service},
 };
 
-const NOT_GOOD: &str = "no good serving certificate: the Secret could not be read or written";
+const NOT_GOOD: &str = "no valid serving certificate: failed to read or write its Secret";
 
-const NOT_PUBLISHED: &str = "not all who verify have the CA of the serving certificate: an APIService \
-                        or the ConfigMap could not be read or written";
+const NOT_PUBLISHED: &str = "the CA of the serving certificate is not published: failed to read or write an \
+                        APIService or the ConfigMap";
 
 fn check(frontend: &Frontend) -> Result<(), String> {
-    frontend.keeper.shown().check()
+    frontend.keeper.readiness().check()
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,11 +16,11 @@ async fn the_first_frontend_makes_a_certificate_and_tells_all_who_verify() {
     let cluster = Cluster::new();
     let mut one = Frontend::new(&cluster, "t-1");
     assert_eq!(
-        one.keeper.shown().check(),
-        Err("no good serving certificate: the Secret could not be read or written".to_owned())
+        one.keeper.readiness().check(),
+        Err("no valid serving certificate: failed to read or write its Secret".to_owned())
     );
     one.keeper.begin().await;
-    assert_eq!(one.keeper.shown().check(), Ok(()));
+    assert_eq!(one.keeper.readiness().check(), Ok(()));
     all_take(&cluster, &[&one]);
     assert_eq!(cluster.cas(), 1);
     // The Secret has no key that could sign certificates.

@@ -230,7 +230,7 @@ async fn a_refused_update_stops_nothing_and_a_renewal_goes_on_when_all_have_the_
     cluster.close(SECRET);
     let mut two = Frontend::new(&cluster, "t-2");
     two.keeper.begin().await;
-    assert!(two.keeper.shown().check().is_err());
+    assert!(two.keeper.readiness().check().is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 /// Whether the frontend serves a valid certificate whose CA all clients have. Cheap to clone; clones share their state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shown(Arc<Mutex<State>>);
+pub(crate) struct CertificateReadiness(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -17,7 +17,7 @@ struct State {
     published: bool,
 }
 
-impl Shown {
+impl CertificateReadiness {
     /// The check for readiness.
     ///
     /// # Errors
@@ -27,12 +27,12 @@ impl Shown {
         let state = self.state();
         if state.good_until.is_none_or(|until| until <= Instant::now()) {
             return Err(
-                "no good serving certificate: the Secret could not be read or written".to_owned(),
+                "no valid serving certificate: failed to read or write its Secret".to_owned(),
             );
         }
         state.published.then_some(()).ok_or_else(|| {
-            "not all who verify have the CA of the serving certificate: an APIService or the \
-             ConfigMap could not be read or written"
+            "the CA of the serving certificate is not published: failed to read or write an APIService or the \
+             ConfigMap"
                 .to_owned()
         })
     }
