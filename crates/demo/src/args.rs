@@ -6,11 +6,11 @@ use clap::{Parser, Subcommand, value_parser};
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::args::{Args as ScraperArgs, GoDuration};
 
-/// Shows Tributary at work on a simulated cluster: scrapers and frontends as
-/// processes that may be killed, and a kubeconfig for kubectl.
+/// Runs Tributary on a simulated cluster. Scrapers and frontends are processes that you may kill, and there is a
+/// kubeconfig for kubectl.
 ///
-/// In a terminal the state is a table that is redrawn every second, else plain
-/// lines. Ends on Ctrl-C.
+/// In a terminal the state is a table that is drawn again every second. Otherwise it is printed as lines. Ctrl-C ends the
+/// demo.
 #[derive(Debug, Parser)]
 #[command(
     name = "demo",
@@ -19,57 +19,55 @@ use tributary_scraper::args::{Args as ScraperArgs, GoDuration};
     disable_help_subcommand = true
 )]
 pub(crate) struct Args {
-    /// What a person may say.
+    /// The flags of the demo.
     #[command(flatten)]
     pub(crate) demo: DemoArgs,
-    /// What the demo says to the processes that it starts.
+    /// The component that a process of the demo is.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
 
-/// What is shown.
+/// The flags of the demo.
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct DemoArgs {
-    /// How many nodes the simulated cluster has, each with a kubelet on a
-    /// loopback address of its own.
+    /// The number of nodes. Each has a kubelet at a loopback address of its own.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u16).range(1..=5000))]
     pub(crate) nodes: u16,
 
-    /// How many pods run on each node, each with one container.
+    /// The number of pods on each node. Each has one container.
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u16).range(1..=250))]
     pub(crate) pods_per_node: u16,
 
-    /// How many scrapers share the nodes.
+    /// The number of scrapers that share the nodes.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u8).range(1..=64))]
     pub(crate) scrapers: u8,
 
-    /// How many frontends serve the API.
+    /// The number of frontends that serve the API.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u8).range(1..=64))]
     pub(crate) frontends: u8,
 
-    /// How often each kubelet is asked; at least 10s.
+    /// The time between two scrapes of a kubelet, at least 10s.
     ///
-    /// The first answers come after two samples.
+    /// A frontend answers after two scrapes.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = resolution)]
     pub(crate) resolution: GoDuration,
 
-    /// Give each scraper a fixed share of the nodes, without leases.
+    /// Give each scraper a fixed share of the nodes, without Leases.
     ///
-    /// No scraper then takes over what another leaves behind; its nodes are
-    /// rescued as they become overdue.
+    /// If a scraper ends, no other one owns its nodes. They are rescued when they are overdue.
     #[arg(long)]
     pub(crate) fixed_shards: bool,
 
-    /// How long a process that has ended stays away.
+    /// The time until a process that ended starts again.
     ///
-    /// Longer than 15s, and the others see the lease of a scraper expire.
+    /// If it is longer than 15s, the Lease of a scraper expires meanwhile.
     #[arg(long, value_name = "DURATION", default_value = "25s", value_parser = pause)]
     pub(crate) restart_after: Duration,
 
-    /// The directory to work in: kubeconfig, processes.json, certificates, logs.
+    /// The directory for the kubeconfig, processes.json, certificates, and logs.
     ///
-    /// It is made if it does not exist, and stays. Without this flag it is a
-    /// temporary one that is removed at the end.
+    /// It is created if it does not exist, and is not removed. The default is a temporary directory, which is removed at the
+    /// end.
     #[arg(long, value_name = "DIRECTORY")]
     pub(crate) dir: Option<PathBuf>,
 }
@@ -81,7 +79,7 @@ impl DemoArgs {
     }
 }
 
-/// What a process that the demo starts is.
+/// The component that a process of the demo is.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// A scraper, with the flags of `tributary-scraper`.
@@ -92,14 +90,14 @@ pub(crate) enum Role {
     RoleApiserver(RoleArgs<FrontendArgs>),
 }
 
-/// The flags of a product, and whose child it is.
+/// The flags of a component, and its parent process.
 #[derive(clap::Args, Debug)]
 pub(crate) struct RoleArgs<T: clap::Args> {
-    /// The process that started this one, and without which it ends.
+    /// The process that started this one. If it ends, this one ends.
     #[arg(long, value_name = "PID")]
     pub(crate) parent: i32,
 
-    /// Handed on as they are.
+    /// The flags of the component, unchanged.
     #[command(flatten)]
     pub(crate) args: Box<T>,
 }

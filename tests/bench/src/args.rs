@@ -9,44 +9,43 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Parser)]
 #[command(name = "bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
-    /// What a person may say.
+    /// The flags of the bench.
     #[command(flatten)]
     pub(crate) bench: BenchArgs,
-    /// What this program says to itself.
+    /// The role of a process that the bench starts.
     #[command(subcommand)]
     pub(crate) role: Option<Role>,
 }
 
-/// What is measured.
+/// The flags of the bench.
 #[derive(ClapArgs, Clone, Debug)]
 pub(crate) struct BenchArgs {
-    /// Nodes of the simulated cluster. Without it the sizes of the report are
-    /// measured, one after another: 100, 1,000 and 5,000 nodes of 30 pods, and
-    /// 1,000 of 110.
+    /// The number of nodes. Without this flag, the sizes of the report are measured: 100, 1,000 and 5,000 nodes of 30 pods,
+    /// and 1,000 nodes of 110 pods.
     #[arg(long)]
     pub(crate) nodes: Option<usize>,
 
-    /// Pods on every node.
+    /// The number of pods on each node.
     #[arg(long, default_value_t = 30)]
     pub(crate) pods_per_node: usize,
 
-    /// Containers in every pod.
+    /// The number of containers in each pod.
     #[arg(long, default_value_t = 1)]
     pub(crate) containers: usize,
 
-    /// Scrapers that share the nodes.
+    /// The number of scrapers that share the nodes.
     #[arg(long, default_value_t = 1)]
     pub(crate) scrapers: usize,
 
-    /// Frontends that all are fed.
+    /// The number of frontends. Each one gets the samples of all nodes.
     #[arg(long, default_value_t = 1)]
     pub(crate) frontends: usize,
 
-    /// Cycles of 15 s over which the idle cost is measured.
+    /// The number of cycles of 15 s for which the idle cost is measured.
     #[arg(long, default_value_t = 4)]
     pub(crate) cycles: u32,
 
-    /// Who is measured beside Tributary.
+    /// Which servers are measured.
     #[arg(long, value_enum, default_value_t = Peer::Go)]
     pub(crate) peer: Peer,
 
@@ -54,28 +53,25 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = What::All)]
     pub(crate) what: What,
 
-    /// How scraper and frontend are connected. Without it, one of each is in one
-    /// pod and has a Unix socket, as the chart installs it by default; several
-    /// are in pods of their own and have TLS.
+    /// The connection between scrapers and frontends. The default for one of each is a Unix socket, as in the chart's
+    /// profile `sidecar`. The default for several is TLS, as in its profile `ha`.
     #[arg(long, value_enum)]
     pub(crate) bus: Option<Bus>,
 
-    /// Who answers for the Kubernetes API. The real one is etcd, kube-apiserver
-    /// and kube-controller-manager that `tests/controlplane/build` builds, and takes some
-    /// minutes to be told of every node and pod.
+    /// The Kubernetes API: simulated, or the real programs that `tests/controlplane/build` builds. It takes minutes to create
+    /// all nodes and pods in the real one.
     #[arg(long, value_enum, default_value_t = ControlPlane::Simulated)]
     pub(crate) control_plane: ControlPlane,
 
-    /// Prints one JSON object instead of the table.
+    /// Print one JSON object instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Where the results are kept, to be added to: one JSON document a line.
+    /// The file to which results are appended, one JSON document per line.
     #[arg(long, value_name = "FILE")]
     pub(crate) results: Option<PathBuf>,
 
-    /// Makes this report of all that is in the file of `--results`, and measures
-    /// nothing.
+    /// Write this report from the file of `--results`, and measure nothing.
     #[arg(long, value_name = "FILE", requires = "results")]
     pub(crate) report: Option<PathBuf>,
 
@@ -88,12 +84,12 @@ pub(crate) struct BenchArgs {
     pub(crate) metrics_server: PathBuf,
 }
 
-/// Who is measured beside Tributary.
+/// Which servers are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
-    /// Nobody.
+    /// Tributary alone.
     None,
-    /// metrics-server, after Tributary.
+    /// Tributary, then metrics-server.
     Go,
     /// metrics-server alone.
     Only,
@@ -166,10 +162,10 @@ pub(crate) struct ClusterArgs {
     /// How many nodes.
     #[arg(long)]
     pub(crate) nodes: usize,
-    /// Pods on every node.
+    /// The number of pods on each node.
     #[arg(long)]
     pub(crate) pods_per_node: usize,
-    /// Containers in every pod.
+    /// The number of containers in each pod.
     #[arg(long)]
     pub(crate) containers: usize,
     /// Who answers for its API.

@@ -27,41 +27,42 @@ use tributary_runtime::{duration::GoDuration, tls};
 
 use crate::fleet::Size;
 
-/// Breaks three fleets of real processes, side by side, and looks every second at every frontend whether a node or pod is
-/// missing or too old.
+/// Causes failures in three fleets of real processes at the same time. Every second it checks on each frontend that no node
+/// or pod is missing or too old.
 ///
 /// `tests/faults/run` builds the binaries first.
 #[derive(Debug, Parser)]
 #[command(name = "faults")]
 struct Args {
-    /// Only this part.
+    /// Run this part only.
     #[arg(long)]
     only: Option<Part>,
 
-    /// How long the Kubernetes API is gone.
+    /// For how long the Kubernetes API is down.
     #[arg(long, value_name = "DURATION", default_value = "80s", value_parser = GoDuration::read_positive)]
     api_gone: Duration,
 
-    /// How many nodes each cluster has.
+    /// The number of nodes of each cluster.
     #[arg(long, default_value_t = 200)]
     nodes: usize,
 
-    /// How many pods run on each node.
+    /// The number of pods on each node.
     #[arg(long, default_value_t = 5)]
     pods_per_node: usize,
 
-    /// Where logs and certificates go, and stay; by default a temporary directory, which stays if something is wrong.
+    /// The directory for logs and certificates, which is not removed. The default is a temporary directory, which is removed if
+    /// nothing is wrong.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Scrapers are killed, stopped, cut off.
+    /// Scrapers are killed, stopped, and disconnected.
     Losses,
-    /// Scaling, rolling, an outage of the Kubernetes API.
+    /// Components are scaled and updated, and the Kubernetes API is down.
     Changes,
-    /// Connections that die without a word, in both directions or in one.
+    /// Connections go silent, in one direction or both.
     Silence,
     /// Kubelets, publishers, callers and lease holders that misbehave. Runs alone, because memory and probes are measured.
     Hostile,
