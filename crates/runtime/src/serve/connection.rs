@@ -91,7 +91,8 @@ impl Connection {
         let Some(tls) = tls else {
             return self.http(stream, Arc::default(), uid).await;
         };
-        let handshake = timeout(self.limits.handshake, tls.acceptor.accept(stream));
+        let handshake = self.entered.in_turn(tls.acceptor.accept(stream));
+        let handshake = timeout(self.limits.handshake, handshake);
         let done = tokio::select! {
             () = self.stop.cancelled() => return,
             () = self.handle.evicted() => return,

@@ -4,21 +4,36 @@
 //! request arrives. At the limit another connection is evicted, of the address that has most, so
 //! that one address cannot block the others. Of one address, connections without credentials go
 //! first; of those, idle ones; and then the oldest. So with a limit of `n` for an address, a new
-//! connection is evicted after `n` later ones at the earliest. That is the time that it has for its
-//! request.
+//! connection is evicted after some `n` later ones at the earliest. That is the time that it has for
+//! its request.
+//!
+//! To find them, all connections are compared. So that a stranger cannot cause this with every
+//! connection that it opens, several are evicted at once ([`AT_ONCE`]).
+//!
+//! The sources also take turns in what costs most before a request: TLS handshakes ([`turns`]).
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+mod turns;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use parking_lot::{Mutex, MutexGuard};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     handle::{ConnectionHandle, TrustLevel, Worth},
     metrics::{Reason, ServeMetrics},
 };
 
+/// At a limit, one in this many connections is evicted at once, and at least one.
+const AT_ONCE: usize = 64;
+
 /// A group of connections with a common limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Source {
     /// Processes of this machine that reach a Unix socket: one group without a limit of its own,
     /// because the directory of the socket decides who may connect.
@@ -58,7 +73,75 @@ struct Open {
     next: u64,
     count: usize,
     /// Every source has a connection.
-    sources: HashMap<Source, Vec<Kept>>,
+    sources: HashMap<Source, Crowd>,
+}
+
+/// The connections of one source.
+#[derive(Debug)]
+struct Crowd {
+    kept: Vec<Kept>,
+    /// One permit, for its TLS handshakes.
+    turn: Arc<Semaphore>,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self {
+            kept: Vec::new(),
+            turn: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Crowd {
+    /// Its connections of this trust level, those that go first at the end.
+    fn ranked(&self, trust: impl Fn(TrustLevel) -> bool, now: Instant) -> Vec<Ranked> {
+        let ranked = self.kept.iter().map(|kept| Ranked {
+            worth: kept.handle.worth(now),
+            id: kept.id,
+        });
+        let mut ranked: Vec<_> = ranked.filter(|one| trust(one.worth.trust)).collect();
+        ranked.sort_unstable_by_key(|one| Reverse(*one));
+        ranked
+    }
+}
+
+/// A connection among those of its source: the lowest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ranked {
+    worth: Worth,
+    id: u64,
+}
+
+/// A source in the order in which sources lose connections: the greatest goes first. It is the one with most connections;
+/// of several, the one whose first connection goes first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Largest {
+    size: usize,
+    first: Reverse<Ranked>,
+    source: Source,
+    /// The others, those that go first at the end.
+    rest: Vec<Ranked>,
+}
+
+impl Largest {
+    fn of(source: Source, mut ranked: Vec<Ranked>) -> Option<Self> {
+        let size = ranked.len();
+        let first = Reverse(ranked.pop()?);
+        Some(Self {
+            size,
+            first,
+            source,
+            rest: ranked,
+        })
+    }
+}
+
+/// A connection that goes.
+#[derive(Clone, Copy, Debug)]
+struct Worst {
+    source: Source,
+    id: u64,
 }
 
 #[derive(Debug)]
@@ -73,6 +156,7 @@ pub(super) struct Entered {
     connections: Arc<Connections>,
     source: Source,
     id: u64,
+    turn: Arc<Semaphore>,
 }
 
 impl Connections {
@@ -86,8 +170,8 @@ impl Connections {
         })
     }
 
-    /// Admits a connection from `source`, and evicts another one at a limit. `None` if all others
-    /// are trusted.
+    /// Admits a connection from `source`, and evicts others at a limit. `None` if all others are
+    /// trusted.
     pub(super) fn enter(
         self: &Arc<Self>,
         source: Source,
@@ -96,12 +180,13 @@ impl Connections {
         let now = Instant::now();
         let mut open = self.lock();
         if source != Source::Local && open.strangers(source) >= self.per_source {
-            let worst = open.worst_of(source, now);
-            self.evict(&mut open, worst, Reason::PerSource);
+            let worst = open.worst_of(source, at_once(self.per_source), now);
+            self.evict(&mut open, &worst, Reason::PerSource);
         }
         if open.count >= self.most {
-            let worst = open.worst(now);
-            if !self.evict(&mut open, worst, Reason::Total) {
+            let worst = open.worst(at_once(self.most), now);
+            self.evict(&mut open, &worst, Reason::Total);
+            if worst.is_empty() {
                 self.metrics.evicted(Reason::Refused);
                 return None;
             }
@@ -109,32 +194,33 @@ impl Connections {
         let id = open.next;
         open.next += 1;
         open.count += 1;
-        let kept = open.sources.entry(source).or_default();
-        kept.push(Kept { id, handle });
+        let crowd = open.sources.entry(source).or_default();
+        crowd.kept.push(Kept { id, handle });
+        let turn = Arc::clone(&crowd.turn);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
             connections: Arc::clone(self),
             source,
             id,
+            turn,
         })
     }
 
     /// Closes one connection because there are no descriptors left.
     pub(super) fn give_up_one(&self) {
         let mut open = self.lock();
-        let worst = open.worst(Instant::now());
-        self.evict(&mut open, worst, Reason::Descriptors);
+        let worst = open.worst(1, Instant::now());
+        self.evict(&mut open, &worst, Reason::Descriptors);
     }
 
-    /// Evicts one. Returns whether there was one.
-    fn evict(&self, open: &mut Open, worst: Option<(Source, u64)>, reason: Reason) -> bool {
-        let kept = worst.and_then(|(source, id)| open.remove(source, id));
-        if let Some(kept) = &kept {
-            kept.handle.evict();
-            self.metrics.evicted(reason);
+    fn evict(&self, open: &mut Open, worst: &[Worst], reason: Reason) {
+        for one in worst {
+            if let Some(kept) = open.remove(one.source, one.id) {
+                kept.handle.evict();
+                self.metrics.evicted(reason);
+            }
         }
-        kept.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -142,68 +228,77 @@ impl Connections {
     }
 }
 
+/// How many connections are evicted at a limit.
+fn at_once(limit: usize) -> usize {
+    (limit / AT_ONCE).max(1)
+}
+
 impl Open {
     /// How many connections of `source` count.
     fn strangers(&self, source: Source) -> usize {
-        let kept = self.sources.get(&source);
-        kept.map_or(0, |kept| {
+        let crowd = self.sources.get(&source);
+        crowd.map_or(0, |crowd| {
             let counts = |kept: &&Kept| kept.handle.trust() < TrustLevel::Trusted;
-            kept.iter().filter(counts).count()
+            crowd.kept.iter().filter(counts).count()
         })
     }
 
-    /// The connection of `source` that goes first. Trusted ones never do.
-    fn worst_of(&self, source: Source, now: Instant) -> Option<(Source, u64)> {
-        let kept = self.sources.get(&source)?;
-        let worst = kept
-            .iter()
-            .map(|kept| (kept.handle.worth(now), kept.id))
-            .filter(|(worth, _)| worth.trust < TrustLevel::Trusted)
-            .min()?;
-        Some((source, worst.1))
-    }
-
-    /// The connection that goes first of all: of the source that has most of the least trusted
-    /// ones.
-    fn worst(&self, now: Instant) -> Option<(Source, u64)> {
-        [TrustLevel::Unknown, TrustLevel::Known]
-            .into_iter()
-            .find_map(|trust| self.worst_with(trust, now))
-    }
-
-    fn worst_with(&self, trust: TrustLevel, now: Instant) -> Option<(Source, u64)> {
-        let number = |kept: &[Kept]| {
-            let counts = |kept: &&Kept| kept.handle.trust() == trust;
-            kept.iter().filter(counts).count()
+    /// The connections of `source` that go first, at most `number`. Trusted ones never do.
+    fn worst_of(&self, source: Source, number: usize, now: Instant) -> Vec<Worst> {
+        let Some(crowd) = self.sources.get(&source) else {
+            return Vec::new();
         };
-        let numbers: Vec<(usize, Source)> = self
-            .sources
-            .iter()
-            .map(|(source, kept)| (number(kept), *source))
-            .filter(|(number, _)| *number > 0)
-            .collect();
-        let most = numbers.iter().map(|(number, _)| *number).max()?;
-        let largest = numbers.iter().filter(|(number, _)| *number == most);
-        let worst = largest
-            .filter_map(|(_, source)| {
-                let kept = self.sources.get(source)?;
-                let of_source = kept.iter().map(|kept| (kept.handle.worth(now), kept.id));
-                let (worth, id) = of_source.min()?;
-                Some((worth, id, *source))
-            })
-            .min_by_key(|(worth, id, _): &(Worth, u64, Source)| (*worth, *id))?;
-        Some((worst.2, worst.1))
+        let ranked = crowd.ranked(|trust| trust < TrustLevel::Trusted, now);
+        let ids = ranked.into_iter().rev().map(|ranked| ranked.id);
+        ids.map(|id| Worst { source, id }).take(number).collect()
+    }
+
+    /// The connections that go first of all, at most `number`: of the sources that have most of the
+    /// least trusted ones.
+    fn worst(&self, number: usize, now: Instant) -> Vec<Worst> {
+        let mut worst = [TrustLevel::Unknown, TrustLevel::Known]
+            .into_iter()
+            .map(|trust| self.worst_with(trust, number, now));
+        worst.find(|worst| !worst.is_empty()).unwrap_or_default()
+    }
+
+    fn worst_with(&self, trust: TrustLevel, number: usize, now: Instant) -> Vec<Worst> {
+        let largest = self.sources.iter().filter_map(|(source, crowd)| {
+            Largest::of(*source, crowd.ranked(|level| level == trust, now))
+        });
+        let mut largest: BinaryHeap<Largest> = largest.collect();
+        let mut worst = Vec::with_capacity(number);
+        while worst.len() < number
+            && let Some(Largest {
+                first: Reverse(Ranked { id, .. }),
+                source,
+                rest,
+                ..
+            }) = largest.pop()
+        {
+            worst.push(Worst { source, id });
+            largest.extend(Largest::of(source, rest));
+        }
+        worst
     }
 
     fn remove(&mut self, source: Source, id: u64) -> Option<Kept> {
-        let kept = self.sources.get_mut(&source)?;
-        let at = kept.iter().position(|kept| kept.id == id)?;
-        let removed = kept.swap_remove(at);
-        if kept.is_empty() {
+        let crowd = self.sources.get_mut(&source)?;
+        let at = crowd.kept.iter().position(|kept| kept.id == id)?;
+        let removed = crowd.kept.swap_remove(at);
+        if crowd.kept.is_empty() {
             self.sources.remove(&source);
         }
         self.count -= 1;
         Some(removed)
+    }
+}
+
+impl Entered {
+    /// Runs a TLS handshake. Each of its steps waits for the turn of the source, so that the
+    /// handshakes of one source, however many there are, delay those of others by one step.
+    pub(super) async fn in_turn<F: Future>(&self, handshake: F) -> F::Output {
+        turns::in_turn(Arc::clone(&self.turn), handshake).await
     }
 }
 

@@ -182,3 +182,37 @@ fn one_address_of_ipv6_counts_as_its_network() {
     assert_eq!(of("::ffff:10.0.0.1"), of("10.0.0.1"));
     assert_ne!(of("10.0.0.1"), of("10.0.0.2"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_a_large_limit_several_go_at_once_so_that_the_next_ones_cost_nothing() {
+    let room = Connections::new(256, 192, ServeMetrics::default());
+    let mut strangers = Vec::new();
+    for number in 0..=255 {
+        a_moment().await;
+        // 128 connections of each of two addresses.
+        strangers.push(Peer::from(number % 2, &room));
+    }
+    assert_eq!(closed(&strangers).await, [0; 0]);
+    let joining_peers: Vec<Peer> = (10..14).map(|last| Peer::from(last, &room)).collect();
+    // A 64th of 256: two of each address, the oldest ones.
+    assert_eq!(closed(&strangers).await, [0, 1, 2, 3]);
+    let fifth = Peer::from(14, &room);
+    assert_eq!(closed(&strangers).await, [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(closed(&joining_peers).await, [0; 0]);
+    assert!(!fifth.is_closed().await);
+    assert_eq!(room.metrics.evictions(Reason::Total), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_large_limit_of_one_address_several_of_it_go_at_once() {
+    let room = Connections::new(1_000, 128, ServeMetrics::default());
+    let other = Peer::from(1, &room);
+    let mut strangers = Vec::new();
+    for _ in 0..130 {
+        a_moment().await;
+        strangers.push(Peer::from(2, &room));
+    }
+    assert_eq!(closed(&strangers).await, [0, 1]);
+    assert!(!other.is_closed().await);
+    assert_eq!(room.metrics.evictions(Reason::PerSource), 2);
+}
