@@ -4,6 +4,7 @@
 //! answered, and nineteen of twenty within [`PROBE`]. No process may take more memory than [`FRONTEND_MIB`] or
 //! [`SCRAPER_MIB`].
 
+mod attack;
 mod callers;
 mod kubelets;
 mod leases;
@@ -18,7 +19,10 @@ use crate::{
     stage::Stage,
 };
 
-use self::probes::{Probes, Seen};
+use self::{
+    attack::Attack,
+    probes::{Probes, Seen},
+};
 
 /// How long a probe may take. A kubelet waits for one second by default.
 const PROBE: Duration = Duration::from_secs(1);
@@ -56,7 +60,7 @@ pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
     let evil = kubelets::start(&suite.stage.fleet).await?;
     suite.stage.fleet.expect_all_but(&evil);
     suite
-        .phase("kubelets", kubelets::WHAT, async |_| Ok(Attack::new()))
+        .phase("kubelets", kubelets::WHAT, async |_| Attack::new())
         .await?;
     kubelets::end(&suite.stage.fleet, &evil).await?;
 
@@ -79,9 +83,6 @@ pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
     }
     suite.stage.end().await
 }
-
-/// Tasks that attack until they are dropped.
-type Attack = tokio::task::JoinSet<()>;
 
 struct Suite {
     stage: Stage,

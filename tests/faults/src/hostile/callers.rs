@@ -15,6 +15,7 @@ use rustls_pki_types::ServerName;
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpSocket, TcpStream},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -38,7 +39,7 @@ const ADDRESSES: u8 = 12;
 
 /// Opens connections and keeps them open. A closed connection is opened again.
 pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
-    let mut attack = Attack::new();
+    let mut attack = Attack::new()?;
     for frontend in &fleet.frontends {
         for number in 0..CONNECTIONS {
             let tls = (number % 2 == 0).then(|| trusting(&fleet.cluster, "h2"));
@@ -111,7 +112,7 @@ async fn wait_for_end(mut stream: impl tokio::io::AsyncRead + Unpin) {
 
 /// Sends requests that cost as much as possible.
 pub(super) async fn busy(fleet: &Fleet) -> anyhow::Result<Attack> {
-    let mut attack = Attack::new();
+    let mut attack = Attack::new()?;
     for frontend in &fleet.frontends {
         for _ in 0..4 {
             let tls = trusting(&fleet.cluster, "h2");
@@ -134,7 +135,7 @@ async fn ask_dearly(address: SocketAddr, tls: Arc<rustls::ClientConfig>) {
             && let Ok((mut sender, connection)) =
                 http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await
         {
-            let mut driver = Attack::new();
+            let mut driver = JoinSet::new();
             driver.spawn(async move { drop(connection.await) });
             for _ in 0..2_000 {
                 let mut request = Request::new(Empty::<bytes::Bytes>::new());

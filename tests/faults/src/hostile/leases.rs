@@ -19,7 +19,7 @@ const NAMESPACE: &str = "kube-system";
 /// Writes and renews them.
 pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
     let (cluster, clock) = (std::sync::Arc::clone(&fleet.cluster), fleet.clock.clone());
-    let mut attack = Attack::new();
+    let mut attack = Attack::new()?;
     attack.spawn(async move {
         let mut tick = interval(Duration::from_secs(5));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -13,6 +13,7 @@ use prost::Message as _;
 use rustls_pki_types::ServerName;
 use tokio::{
     net::TcpStream,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsConnector;
@@ -31,7 +32,7 @@ const STREAMS: usize = 32;
 
 /// Opens streams, and opens each again when it ends.
 pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Attack> {
-    let mut attack = Attack::new();
+    let mut attack = Attack::new()?;
     let now_ms = fleet.clock.now_millis();
     let worst = worst(now_ms);
     for frontend in &fleet.frontends {
@@ -153,7 +154,7 @@ async fn publish(
         .await?;
     let (mut sender, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    let mut driver = Attack::new();
+    let mut driver = JoinSet::new();
     driver.spawn(async move { drop(connection.await) });
     let first = stream::iter([sent.hello.clone()]);
     let bytes = first.chain(stream::repeat(sent.again.clone()));
