@@ -63,7 +63,7 @@ use self::{
     front_proxy::Headers,
     metrics::AuthMetrics,
     request::was_known,
-    token::{Presented, Tokens},
+    token::{BearerToken, Tokens},
     trust::{Current, Trust},
     waiting::{Caller, CallerKind},
 };
@@ -218,7 +218,7 @@ impl Inner {
             peer.verified(certificate_check.standing());
         }
         let proxied = proxied(&certificate_check, &trust, &mut head.headers);
-        let presented = Presented::by(&head.headers);
+        let presented = BearerToken::by(&head.headers);
         let kept = request::shrink(head);
         if let Some(user) = proxied
             .map(Arc::new)
@@ -230,9 +230,9 @@ impl Inner {
             return Err(Denial::TooLong);
         }
         match presented {
-            Presented::Token(token) => return self.holder(&token, head).await,
-            Presented::Unreadable => return Err(Denial::Unauthorized),
-            Presented::Nothing => {}
+            BearerToken::Token(token) => return self.holder(&token, head).await,
+            BearerToken::Unreadable => return Err(Denial::Unauthorized),
+            BearerToken::Nothing => {}
         }
         if certificate_check.pending {
             return Err(Denial::Unavailable(PENDING));

@@ -51,14 +51,14 @@ use tributary_runtime::{clock::Clock, log_limiter::LogLimiter, serve::Peer};
 pub use self::metrics::BusMetrics;
 use self::{
     accounts::{Accounts, TooMuch},
-    admission::Presented,
+    admission::{Admission, Presented},
     frames::Frames,
     overdue::{Report, report_overdue},
     revocation::{Checked, Checks},
     session::{Open, Session},
 };
 pub(crate) use self::{
-    admission::{Admission, Wanted},
+    admission::AdmissionRules,
     certificates::Certificates,
     config::{BusListener, Config, Proof},
     node_scope::ScopeRules,

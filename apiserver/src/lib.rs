@@ -44,7 +44,7 @@ use crate::{
     api::{Api, Freshness, Own},
     args::{Args, BusArgs},
     auth::{Auth, AuthConfig},
-    bus::{Admission, Bus, BusMetrics, ScopeRules, Wanted},
+    bus::{AdmissionRules, Bus, BusMetrics, ScopeRules},
     catalog::Catalog,
     certificates::{CertificateReadiness, Keeper},
     config::Config,
@@ -227,7 +227,7 @@ async fn keep_certificate(
     Ok(Some(readiness))
 }
 
-/// Opens the doors of the bus to those who may publish.
+/// Listens for publishers.
 async fn take_samples(
     tasks: &mut Tasks,
     args: &BusArgs,
@@ -236,8 +236,7 @@ async fn take_samples(
     auth: &Auth,
     catalog: &Catalog,
 ) -> anyhow::Result<Vec<Address>> {
-    let admission = Admission {
-        wanted: Wanted::Nothing,
+    let rules = AdmissionRules {
         scope_rules: ScopeRules::new(catalog.clone(), args.bus_allow.clone()),
         recheck: args.bus_recheck_interval,
         clock: bus.clock.clone(),
@@ -247,7 +246,7 @@ async fn take_samples(
     tasks.spawn("overdue", bus.clone().report_overdue());
     tasks.spawn("demand", bus.clone().tell_demand());
     let publishing = auth.publishing(&args.bus_token_audience);
-    bus.listen(tasks, &config.bus.listeners, &publishing, &admission)
+    bus.listen(tasks, &config.bus.listeners, &publishing, &rules)
         .await
 }
 

@@ -135,7 +135,7 @@ impl Store {
     /// `roster`, or the equal one that is stored for `node`: one copy in memory.
     pub fn intern_roster(&self, node: &NodeName, roster: Arc<Roster>) -> Arc<Roster> {
         match self.read(|points| points.roster(node.as_str())) {
-            Some(sizes) if sizes == roster => sizes,
+            Some(stored) if stored == roster => stored,
             _ => roster,
         }
     }

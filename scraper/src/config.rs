@@ -117,7 +117,8 @@ pub enum BadConfig {
     /// A kubelet could be asked again before it has answered.
     #[error(
         "metric-resolution should be larger than kubelet-request-timeout, \
-         but metric-resolution value {resolution} kubelet-request-timeout value {timeout} provided"
+         but metric-resolution value {resolution} kubelet-request-timeout value {timeout} provided; \
+         kubelet-request-timeout may be at most nine tenths of metric-resolution"
     )]
     TimeoutTooLong {
         /// `--metric-resolution`

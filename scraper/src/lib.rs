@@ -1,4 +1,4 @@
-//! Asks kubelets for numbers and publishes them to every frontend.
+//! Scrapes kubelets and publishes their readings to every frontend.
 //!
 //! [`Scraper::start`] reads top to bottom in the order of a sample: Node
 //! objects become targets, targets are scraped when they are due, readings go
@@ -209,8 +209,7 @@ async fn find_targets(
     Ok(targets)
 }
 
-/// Starts what keeps the credentials for frontends current, and tells until when
-/// they are good, with other certificates.
+/// Starts what keeps the credentials for frontends current, and reports when they expire, with other certificates.
 fn find_credentials(
     tasks: &mut Tasks,
     config: &Config,

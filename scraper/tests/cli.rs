@@ -45,7 +45,8 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
         (
             &["--metric-resolution=10s", FRONTEND],
             "error: metric-resolution should be larger than kubelet-request-timeout, but \
-             metric-resolution value 10s kubelet-request-timeout value 10s provided\n",
+             metric-resolution value 10s kubelet-request-timeout value 10s provided; \
+             kubelet-request-timeout may be at most nine tenths of metric-resolution\n",
         ),
         (
             &["--metric-resolution=2h", FRONTEND],
@@ -136,6 +137,11 @@ impl Drop for Running {
 
 /// Starts as `user` with an API server at `address`.
 fn start(dir: &std::path::Path, address: SocketAddr, user: &str) -> Running {
+    start_with_log(dir, address, user, Stdio::piped())
+}
+
+/// The same, with logs to `log`.
+fn start_with_log(dir: &std::path::Path, address: SocketAddr, user: &str, log: Stdio) -> Running {
     let kubeconfig = dir.join("kubeconfig");
     std::fs::write(
         &kubeconfig,
@@ -152,7 +158,7 @@ fn start(dir: &std::path::Path, address: SocketAddr, user: &str) -> Running {
         .args([FRONTEND, "--admin-address=127.0.0.1:0"])
         // Of metrics-server.
         .args(["--profiling=false", "--log-flush-frequency=5s"])
-        .stderr(Stdio::piped())
+        .stderr(log)
         .spawn()
         .unwrap();
     Running(child)
@@ -187,6 +193,20 @@ fn an_unreachable_api_is_said_once_and_sigterm_ends_in_order() {
         assert_eq!(said.lines().filter(about).count(), 1, "{said}");
     }
     assert!(!said.contains("watching again"), "{said}");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let api = TcpListener::bind("127.0.0.1:0").unwrap();
+    let log = Stdio::from(full.unwrap());
+    let mut process = start_with_log(dir.path(), api.local_addr().unwrap(), "{}", log);
+    for _ in 0..ATTEMPTS {
+        drop(api.accept().unwrap());
+    }
+    kill_process(Pid::from_child(&process.0), Signal::TERM).unwrap();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
 }
 
 #[test]

@@ -317,7 +317,7 @@ async fn a_certificate_that_proves_nothing_is_refused_before_the_token_is_sent()
     assert_eq!(
         error.to_string(),
         "x509: certificate signed by unknown authority (give its CA as \
-         --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
+         --kubelet-certificate-authority, or --kubelet-insecure-tls to verify nothing)"
     );
     assert_eq!(server.requests().len(), 0);
 

@@ -158,7 +158,7 @@ fn authentication_of(status: TokenReviewStatus, audience: Option<&str>) -> Authe
 
 /// The token of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Presented {
+pub(crate) enum BearerToken {
     /// No token.
     Nothing,
     /// A token.
@@ -167,7 +167,7 @@ pub(crate) enum Presented {
     Unreadable,
 }
 
-impl Presented {
+impl BearerToken {
     pub(crate) fn by(headers: &HeaderMap) -> Self {
         if let Some(token) = bearer(headers) {
             return Self::Token(token.to_owned());
@@ -226,18 +226,18 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_not_ascii_is_shown_and_cannot_be_good() {
+    fn a_token_that_is_not_ascii_is_there_and_never_valid() {
         for (value, presented) in [
-            (&b"Bearer abc"[..], Presented::Token("abc".to_owned())),
-            (b" bearer \xe4bc", Presented::Unreadable),
-            (b"Basic \xe4bc", Presented::Nothing),
-            (b"\xe4", Presented::Nothing),
-            (b"Basic abc", Presented::Nothing),
+            (&b"Bearer abc"[..], BearerToken::Token("abc".to_owned())),
+            (b" bearer \xe4bc", BearerToken::Unreadable),
+            (b"Basic \xe4bc", BearerToken::Nothing),
+            (b"\xe4", BearerToken::Nothing),
+            (b"Basic abc", BearerToken::Nothing),
         ] {
             let mut headers = HeaderMap::new();
             let value = HeaderValue::from_bytes(value).unwrap();
             headers.insert(AUTHORIZATION, value);
-            assert_eq!(Presented::by(&headers), presented);
+            assert_eq!(BearerToken::by(&headers), presented);
         }
     }
 }

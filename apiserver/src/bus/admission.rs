@@ -43,8 +43,14 @@ pub(crate) enum Wanted {
 
 /// The admission of one listener. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Admission {
-    pub(crate) wanted: Wanted,
+pub(super) struct Admission {
+    pub(super) wanted: Wanted,
+    pub(super) rules: AdmissionRules,
+}
+
+/// What the admissions of all listeners have in common. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct AdmissionRules {
     pub(crate) scope_rules: ScopeRules,
     /// How often an open stream is checked again.
     pub(crate) recheck: Duration,
@@ -107,7 +113,7 @@ pub(super) enum Refused {
     Uid(u32),
     #[error("failed to read the user of the peer process")]
     NoUid,
-    #[error("{0} may publish no node (--bus-allow)")]
+    #[error("{0} is not allowed to publish any node (--bus-allow)")]
     NoShare(String),
 }
 
@@ -151,7 +157,7 @@ impl Admission {
     pub(super) async fn admit(&self, presented: Presented) -> Result<Admitted, Status> {
         let proven = self.check(&presented).await;
         let Proven { names, pod } = proven.map_err(|refused| self.refuse(&refused, &presented))?;
-        let node_scope = self.scope_rules.of(&names).ok_or_else(|| {
+        let node_scope = self.rules.scope_rules.of(&names).ok_or_else(|| {
             let refused = Refused::NoShare(names.join(", "));
             self.refuse(&refused, &presented)
         })?;
@@ -161,7 +167,7 @@ impl Admission {
         let denied = match self.wanted {
             // This cannot change while the connection is open.
             Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),
-            Wanted::Proof { .. } => self.clone().watch(presented).boxed(),
+            Wanted::Proof { .. } => self.clone().until_denied(presented).boxed(),
         };
         Ok(Admitted {
             name: names.join(", ").into(),
@@ -171,19 +177,18 @@ impl Admission {
         })
     }
 
-    /// Ends when the publisher may no longer publish. A failed review changes nothing: samples go
-    /// on while the Kubernetes API is down.
-    async fn watch(self, presented: Presented) -> Status {
+    /// Ends after two denials without an admission between them. A failed review changes nothing:
+    /// samples go on while the Kubernetes API is down, and a denial before it still counts.
+    async fn until_denied(self, presented: Presented) -> Status {
         let mut doubted = false;
         loop {
-            let soon = self.recheck.min(ASK_AGAIN);
-            sleep(if doubted { soon } else { self.recheck }).await;
+            let soon = self.rules.recheck.min(ASK_AGAIN);
+            sleep(if doubted { soon } else { self.rules.recheck }).await;
             match self.check(&presented).await {
-                Err(refused) if !refused.is_unknown() && doubted => {
-                    return self.refuse(&refused, &presented);
-                }
-                Err(refused) if !refused.is_unknown() => doubted = true,
-                Ok(_) | Err(_) => doubted = false,
+                Ok(_) => doubted = false,
+                Err(refused) if refused.is_unknown() => {}
+                Err(refused) if doubted => return self.refuse(&refused, &presented),
+                Err(_) => doubted = true,
             }
         }
     }
@@ -213,10 +218,8 @@ impl Admission {
                     if chain.is_empty() {
                         return Err(Refused::NoCertificate);
                     }
-                    let presented = certificates.names(chain, self.now());
-                    proven
-                        .names
-                        .extend(presented.map_err(Refused::Certificate)?);
+                    let names = certificates.names(chain, self.now());
+                    proven.names.extend(names.map_err(Refused::Certificate)?);
                 }
             }
         }
@@ -224,15 +227,15 @@ impl Admission {
     }
 
     fn now(&self) -> UnixTime {
-        let seconds = u64::try_from(self.clock.date().as_second()).unwrap_or_default();
+        let seconds = u64::try_from(self.rules.clock.date().as_second()).unwrap_or_default();
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
     /// Counts the refusal, logs it at a limited rate, and returns it.
     fn refuse(&self, refused: &Refused, presented: &Presented) -> Status {
         let (reason, status) = refused.code();
-        self.metrics.refused(reason);
-        if let Some(suppressed) = self.log_limiter.allow() {
+        self.rules.metrics.refused(reason);
+        if let Some(suppressed) = self.rules.log_limiter.allow() {
             warn!(peer = %presented.from(), reason, %refused, suppressed, "publisher refused");
         }
         status(refused.to_string())

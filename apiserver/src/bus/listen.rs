@@ -14,7 +14,7 @@ use tributary_runtime::{
 
 use super::{
     Bus, BusListener, Proof,
-    admission::{Admission, Wanted},
+    admission::{Admission, AdmissionRules, Wanted},
     revocation::{check, checks},
 };
 use crate::auth::Publishing;
@@ -39,7 +39,7 @@ impl Bus {
         tasks: &mut Tasks,
         listeners: &[BusListener],
         publishing: &Publishing,
-        admission: &Admission,
+        rules: &AdmissionRules,
     ) -> anyhow::Result<Vec<Address>> {
         let (checks, streams) = checks();
         let stop = tasks.stop();
@@ -53,7 +53,7 @@ impl Bus {
             let bound = bound.with_context(|| format!("--bus-address {}", listener.address))?;
             let admission = Admission {
                 wanted: wanted(&listener.proof, publishing),
-                ..admission.clone()
+                rules: rules.clone(),
             };
             info!(address = %bound.address, "accepting samples");
             let server = Server {

@@ -121,7 +121,7 @@ impl Keeper {
     }
 
     /// Checks for the first time, before any client can connect. If the Kubernetes API is slow, the
-    /// check continues in the background.
+    /// check is given up; [`Self::follow`] begins another one.
     pub(crate) async fn begin(&mut self) {
         drop(timeout(FIRST_WITHIN, self.look()).await);
     }
@@ -160,7 +160,7 @@ impl Keeper {
         let path = self.path(&self.settings.secret);
         let (secret, date) = self.api.get::<Secret>(&path).await?;
         let now = date.unwrap_or_else(|| self.clock.date());
-        self.reckon(now);
+        self.record_validity(now);
         let bundle = match Bundle::read(secret.as_ref()) {
             Found::Good(bundle) => bundle,
             lost => {
@@ -174,7 +174,7 @@ impl Keeper {
         let good = rules::is_good(&bundle, now, &self.settings);
         if good || self.remembered.is_none() {
             self.show(&bundle);
-            self.reckon(now);
+            self.record_validity(now);
         }
         if !good && let Some(restored) = self.restored(&bundle.cas, now) {
             self.write(secret.as_ref(), restored, Step::Restore).await?;
@@ -182,7 +182,7 @@ impl Keeper {
         }
         let published = good && self.publish(&bundle, now).await;
         if published {
-            self.readiness.is_published();
+            self.readiness.set_published();
         }
         match rules::next(&bundle, now, published, &self.settings)? {
             None => Ok(false),
@@ -207,7 +207,7 @@ impl Keeper {
         if let Some(bundle) = self.restored(&cas, now) {
             return Ok((bundle, Step::Restore));
         }
-        if let Some(bundle) = self.of_before(now).await? {
+        if let Some(bundle) = self.adopted(now).await? {
             let cas = capped([bundle.cas.clone(), cas].concat());
             return Ok((Bundle { cas, ..bundle }, Step::Adopt));
         }
@@ -216,7 +216,7 @@ impl Keeper {
     }
 
     /// The certificate that `--tls-auto-adopt` names, if it exists and is valid.
-    async fn of_before(&mut self, now: Timestamp) -> Result<Option<Bundle>, Failed> {
+    async fn adopted(&mut self, now: Timestamp) -> Result<Option<Bundle>, Failed> {
         let Some(name) = self.settings.adopted.clone() else {
             return Ok(None);
         };
@@ -225,7 +225,7 @@ impl Keeper {
         if secret.is_some() && adopted.is_none() && self.said.insert(NOT_GOOD.to_owned()) {
             warn!(
                 secret = name,
-                "failed to take over the certificate of before: it is not good"
+                "failed to adopt the earlier certificate: it is not valid"
             );
         }
         Ok(adopted)
@@ -294,10 +294,10 @@ impl Keeper {
     }
 
     /// Records how long the served certificate is still valid.
-    fn reckon(&self, now: Timestamp) {
+    fn record_validity(&self, now: Timestamp) {
         let lasts = |bundle| rules::lasts(bundle, now, &self.settings);
         self.readiness
-            .lasts(self.remembered.as_ref().and_then(lasts));
+            .set_valid_for(self.remembered.as_ref().and_then(lasts));
     }
 
     /// Publishes the CAs. Returns whether all clients have them.
@@ -317,17 +317,17 @@ impl Keeper {
                     "apiservice {name} has insecureSkipTLSVerify: kube-apiserver does not verify frontends"
                 );
             }
-            all &= self.is_published(published, "apiservice", name);
+            all &= self.record_publication(published, "apiservice", name);
         }
         let target = Place::ConfigMap;
         let published = self
             .publication
             .publish(target, &bundle.cas, now, &settings)
             .await;
-        all & self.is_published(published, "configmap", &settings.config_map)
+        all & self.record_publication(published, "configmap", &settings.config_map)
     }
 
-    fn is_published(
+    fn record_publication(
         &mut self,
         published: Result<Published, Failed>,
         kind: &'static str,
@@ -346,10 +346,7 @@ impl Keeper {
     fn failed(&mut self, kind: &'static str, name: &str, trouble: &Trouble) {
         self.metrics.failed(kind);
         if self.said.insert(format!("{kind} {name}")) {
-            warn!(
-                "failed to keep the serving certificate: {kind} {name}: {trouble}; what is known \
-                 stays in force"
-            );
+            warn!(kind, name, error = %trouble, "failed to update the serving certificate, the current one stays");
         }
     }
 

@@ -12,7 +12,7 @@ pub(crate) struct CertificateReadiness(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     /// Until when the served certificate is valid.
-    good_until: Option<Instant>,
+    valid_until: Option<Instant>,
     /// Whether the CA was ever published at every place.
     published: bool,
 }
@@ -25,26 +25,27 @@ impl CertificateReadiness {
     /// The served certificate is not valid, or its CA was never published at every place.
     pub(crate) fn check(&self) -> Result<(), String> {
         let state = self.state();
-        if state.good_until.is_none_or(|until| until <= Instant::now()) {
-            return Err(
-                "no valid serving certificate: failed to read or write its Secret".to_owned(),
-            );
+        if state
+            .valid_until
+            .is_none_or(|until| until <= Instant::now())
+        {
+            return Err("no valid serving certificate: see the log for its Secret".to_owned());
         }
         state.published.then_some(()).ok_or_else(|| {
-            "the CA of the serving certificate is not published: failed to read or write an APIService or the \
+            "the CA of the serving certificate is not published: see the log for the APIServices and the \
              ConfigMap"
                 .to_owned()
         })
     }
 
     /// Sets how long the served certificate is valid from now on. `None`: it is not valid.
-    pub(super) fn lasts(&self, lasts: Option<Duration>) {
-        let until = lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-        self.state().good_until = until;
+    pub(super) fn set_valid_for(&self, time: Option<Duration>) {
+        let until = time.and_then(|time| Instant::now().checked_add(time));
+        self.state().valid_until = until;
     }
 
     /// Records that all clients have its CA.
-    pub(super) fn is_published(&self) {
+    pub(super) fn set_published(&self) {
         self.state().published = true;
     }
 

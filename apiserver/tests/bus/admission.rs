@@ -223,7 +223,7 @@ async fn a_publisher_has_the_nodes_that_it_is_given_and_no_others() {
     let other = TokenSpec::new("system:serviceaccount:shop:web").audience("tributary-bus");
     let other = Proof::token(&stage.cluster.mint(other));
     let nothing = refusal(&stage, &other).await;
-    let text = "system:serviceaccount:shop:web may publish no node (--bus-allow)";
+    let text = "system:serviceaccount:shop:web is not allowed to publish any node (--bus-allow)";
     assert_eq!(nothing, (Code::PermissionDenied, text.to_owned()));
     stage.stop().await;
 }
@@ -270,7 +270,7 @@ async fn a_unix_socket_is_for_our_own_user() {
     let status = dial_socket(&stage.socket).await.err().unwrap();
     assert_eq!(status.code(), Code::PermissionDenied);
     let own = format!(
-        "uid:{} may publish no node (--bus-allow)",
+        "uid:{} is not allowed to publish any node (--bus-allow)",
         tributary_runtime::serve::own_uid()
     );
     assert_eq!(status.message(), own);

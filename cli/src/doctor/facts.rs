@@ -192,9 +192,11 @@ impl Facts {
         match (own, versions.next()) {
             (Some(namespace), Some(version)) => format!("Tributary {version} in {namespace}"),
             (Some(namespace), None) => format!("Tributary in {namespace}"),
-            (None, _) => match self.metrics() {
-                Some(metrics) => format!("{} as the server of the metrics", metrics.target()),
-                None => "no server of metrics".to_owned(),
+            (None, Some(version)) => format!("Tributary {version}, without an APIService"),
+            (None, None) => match (self.metrics(), &self.registrations) {
+                (Some(metrics), _) => format!("{} as the server of the metrics", metrics.target()),
+                (None, Ok(_)) => "no server of metrics".to_owned(),
+                (None, Err(_)) => "a server of metrics that is not known".to_owned(),
             },
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     printed::{Outcome, Paint, count, span},
 };
 
-/// How often going back is tried while kube-apiserver does not answer, and the pause between.
+/// How often going back is tried while it fails, and the pause between.
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -143,6 +143,19 @@ fn owned(plan: &Plan, wanted: &To, log: &mut Log<'_>) -> bool {
     owned
 }
 
+/// What Tributary has to serve, counted without a comparison.
+async fn counted(api: &KubeApi, log: &mut Log<'_>) -> Result<Expected, Outcome> {
+    match Expected::read(&api.within(ANSWER_WITHIN)).await {
+        Ok(expected) => Ok(expected),
+        Err(failure) => {
+            log.step(format!(
+                "failed to count the nodes that Tributary has to serve: {failure}"
+            ));
+            Err(Outcome::Unknown)
+        }
+    }
+}
+
 /// What Tributary has to serve, by a comparison if one is wanted.
 async fn compared(
     api: &KubeApi,
@@ -151,11 +164,11 @@ async fn compared(
     log: &mut Log<'_>,
 ) -> Result<Expected, Outcome> {
     let Some(pace) = wanted.compare else {
-        return Ok(Expected::read(&api.within(ANSWER_WITHIN)).await);
+        return counted(api, log).await;
     };
     if plan.serves_v1beta1 {
         log.step("v1beta1 leads to Tributary already: there is nothing to compare it with");
-        return Ok(Expected::read(&api.within(ANSWER_WITHIN)).await);
+        return counted(api, log).await;
     }
     let servers = match registrations(api).await {
         Ok(all) => Servers::of(&all),
@@ -305,7 +318,7 @@ async fn go_back(
     }
 }
 
-/// What people meet whose kubectl has cached that there was a version.
+/// Printed when a version is gone again: kubectl caches discovery.
 pub(super) const CACHES: &str = "kubectl caches what versions there are for up to 6 hours. Where kubectl top answers \"the \
     server could not find the requested resource\", run kubectl api-resources once";
 

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     compare::{Comparison, ENOUGH},
     fleet::Meta,
-    kube_api::KubeApi,
+    kube_api::{Failure, KubeApi},
     usages::{self, Usages},
 };
 
@@ -77,22 +77,26 @@ impl Expected {
         }
     }
 
-    /// What the server of now serves; if it does not answer, the nodes of the cluster.
-    pub(super) async fn read(api: &KubeApi) -> Self {
+    /// What the current server serves; if it does not answer, the nodes of the cluster.
+    ///
+    /// # Errors
+    ///
+    /// Neither can be read. Without a number to compare with, a server without nodes would be taken for one that works.
+    pub(super) async fn read(api: &KubeApi) -> Result<Self, Failure> {
         let path = Version::V1beta1.resources();
         let nodes = usages::read(api, &format!("{path}/nodes")).await;
         let pods = usages::read(api, &format!("{path}/pods")).await;
         if let (Ok(nodes), Ok(pods)) = (nodes, pods) {
-            return Self {
+            return Ok(Self {
                 nodes: nodes.usages.len(),
                 pods: pods.usages.len(),
-            };
+            });
         }
-        let nodes = api.list::<Named>("/api/v1/nodes").await;
-        Self {
-            nodes: nodes.map_or(0, |nodes| nodes.len()),
+        let nodes = api.list::<Named>("/api/v1/nodes").await?;
+        Ok(Self {
+            nodes: nodes.len(),
             pods: 0,
-        }
+        })
     }
 
     fn lacks(self, nodes: usize, pods: Option<usize>) -> Option<String> {

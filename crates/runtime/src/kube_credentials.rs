@@ -134,7 +134,7 @@ impl KubeCredentials {
             };
             if last - first >= NOT_READY_AFTER {
                 return Err(format!(
-                    "the Kubernetes API has refused our credentials for {} for {}s (401 Unauthorized)",
+                    "the Kubernetes API has refused the credentials for {} for {}s (401 Unauthorized)",
                     credentials.name,
                     (last - first).as_secs()
                 ));
@@ -306,7 +306,7 @@ mod tests {
         assert_eq!(
             all.ready(),
             Err(
-                "the Kubernetes API has refused our credentials for reviews for 60s \
+                "the Kubernetes API has refused the credentials for reviews for 60s \
                  (401 Unauthorized)"
                     .to_owned()
             )

@@ -391,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_is_hastened_is_due_at_once_and_others_are_not() {
+    fn a_node_that_is_scraped_early_is_due_at_once_and_others_are_not() {
         let mut schedule = Schedule::new(RESOLUTION);
         let (expedited, other) = (NodeName::from("n1"), NodeName::from("n2"));
         schedule.add(&expedited, at(0));

@@ -169,7 +169,7 @@ impl FrontendLink {
         self.failed(&ended.err().unwrap_or(Ended::Closed), welcomed);
     }
 
-    /// The newest stream is none. The one before it, if it lives, goes on.
+    /// The newest stream failed. An older one that is open stays in use.
     fn failed(&mut self, error: &Ended, welcomed: bool) {
         if welcomed {
             self.backoff.reset();

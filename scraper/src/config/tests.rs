@@ -105,7 +105,8 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
         (
             &["--metric-resolution=11s"],
             "metric-resolution should be larger than kubelet-request-timeout, \
-             but metric-resolution value 11s kubelet-request-timeout value 10s provided",
+             but metric-resolution value 11s kubelet-request-timeout value 10s provided; \
+             kubelet-request-timeout may be at most nine tenths of metric-resolution",
         ),
     ];
     for (args, message) in faults {

@@ -212,7 +212,7 @@ impl ScrapeError {
             // A CA that was made again has its old name and another key.
             CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "certificate signed by unknown authority \
-                 (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
+                 (give its CA as --kubelet-certificate-authority, or --kubelet-insecure-tls to verify nothing)"
             }
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "certificate has expired"
@@ -302,7 +302,7 @@ fn refused(error: &(dyn Error + Send + Sync + 'static)) -> String {
     let help = match error.downcast_ref() {
         Some(Refusal::BadAuthority(_)) => {
             "; give the CA that signs now as --kubelet-certificate-authority, or \
-             --kubelet-insecure-tls to trust anybody"
+             --kubelet-insecure-tls to verify nothing"
         }
         Some(Refusal::OtherNames { .. }) => {
             " (choose another address by --kubelet-preferred-address-types, or let the kubelet \
@@ -376,14 +376,14 @@ mod tests {
             said(Refusal::BadAuthority(Box::new(Refusal::Expired))),
             "x509: certificate signed by unknown authority (one has the name of its issuer: \
              certificate has expired); give the CA that signs now as \
-             --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody"
+             --kubelet-certificate-authority, or --kubelet-insecure-tls to verify nothing"
         );
         let other_key = Refusal::BadAuthority(Box::new(Refusal::Signature));
         for refusal in [Refusal::UnknownAuthority, other_key] {
             assert_eq!(
                 said(refusal),
                 "x509: certificate signed by unknown authority (give its CA as \
-                 --kubelet-certificate-authority, or --kubelet-insecure-tls to trust anybody)"
+                 --kubelet-certificate-authority, or --kubelet-insecure-tls to verify nothing)"
             );
         }
     }

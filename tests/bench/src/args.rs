@@ -46,8 +46,8 @@ pub(crate) struct BenchArgs {
     pub(crate) cycles: u32,
 
     /// Which servers are measured.
-    #[arg(long, value_enum, default_value_t = Peer::Go)]
-    pub(crate) peer: Peer,
+    #[arg(long, value_enum, default_value_t = Servers::Go)]
+    pub(crate) peer: Servers,
 
     /// What is measured.
     #[arg(long, value_enum, default_value_t = What::All)]
@@ -86,7 +86,7 @@ pub(crate) struct BenchArgs {
 
 /// Which servers are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Peer {
+pub(crate) enum Servers {
     /// Tributary alone.
     None,
     /// Tributary, then metrics-server.
@@ -121,7 +121,7 @@ impl BenchArgs {
     }
 }
 
-/// Who answers for the Kubernetes API.
+/// The Kubernetes API of the cluster.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ControlPlane {
@@ -145,7 +145,7 @@ pub(crate) enum What {
     Pause,
 }
 
-/// What this program says to itself.
+/// The role of a process that the bench starts.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Role {
     /// Simulates a cluster until its standard input ends.
@@ -159,7 +159,7 @@ pub(crate) enum Role {
 /// The simulated cluster.
 #[derive(ClapArgs, Debug)]
 pub(crate) struct ClusterArgs {
-    /// How many nodes.
+    /// The number of nodes.
     #[arg(long)]
     pub(crate) nodes: usize,
     /// The number of pods on each node.
@@ -168,10 +168,10 @@ pub(crate) struct ClusterArgs {
     /// The number of containers in each pod.
     #[arg(long)]
     pub(crate) containers: usize,
-    /// Who answers for its API.
+    /// Its Kubernetes API.
     #[arg(long, value_enum)]
     pub(crate) control_plane: ControlPlane,
-    /// Where its files go.
+    /// The directory for its files.
     #[arg(long)]
     pub(crate) dir: PathBuf,
 }

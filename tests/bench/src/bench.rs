@@ -13,7 +13,7 @@ use tokio::{process::Command, time::sleep};
 use tributary_runtime::clock::Clock;
 
 use crate::{
-    args::{BenchArgs, Peer, What},
+    args::{BenchArgs, Servers, What},
     cluster::{Running, Size, Where},
     machine,
     measure::Bench,
@@ -74,7 +74,7 @@ fn raise_file_limit() {
 async fn measure_all(args: &BenchArgs, size: Size) -> anyhow::Result<Vec<Run>> {
     let mut runs = Vec::new();
     for is_peer in [false, true] {
-        if (is_peer && args.peer == Peer::None) || (!is_peer && args.peer == Peer::Only) {
+        if (is_peer && args.peer == Servers::None) || (!is_peer && args.peer == Servers::Only) {
             continue;
         }
         let directory = tempfile::tempdir()?;

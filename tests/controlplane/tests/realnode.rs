@@ -185,7 +185,7 @@ fn a_kubelet_that_cannot_be_read_is_named_with_the_cause_and_the_remedy() -> any
             &rig,
             "stranger",
             "x509: certificate signed by unknown authority (give its CA as --kubelet-certificate-authority, or \
-             --kubelet-insecure-tls to trust anybody)",
+             --kubelet-insecure-tls to verify nothing)",
         )
         .await?;
 

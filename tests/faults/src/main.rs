@@ -52,7 +52,7 @@ struct Args {
 
     /// The directory for logs and certificates, which is not removed. The default is a temporary directory, which is removed if
     /// nothing is wrong.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
 }
 

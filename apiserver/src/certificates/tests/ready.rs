@@ -8,10 +8,10 @@ use super::{
     cluster::{CONFIG_MAP, Cluster, KUBELET, SECRET, api_service},
 };
 
-const NOT_GOOD: &str = "no valid serving certificate: failed to read or write its Secret";
+const NOT_GOOD: &str = "no valid serving certificate: see the log for its Secret";
 
-const NOT_PUBLISHED: &str = "the CA of the serving certificate is not published: failed to read or write an \
-                        APIService or the ConfigMap";
+const NOT_PUBLISHED: &str = "the CA of the serving certificate is not published: see the log for the \
+                        APIServices and the ConfigMap";
 
 fn check(frontend: &Frontend) -> Result<(), String> {
     frontend.keeper.readiness().check()

@@ -17,7 +17,7 @@ async fn the_first_frontend_makes_a_certificate_and_tells_all_who_verify() {
     let mut one = Frontend::new(&cluster, "t-1");
     assert_eq!(
         one.keeper.readiness().check(),
-        Err("no valid serving certificate: failed to read or write its Secret".to_owned())
+        Err("no valid serving certificate: see the log for its Secret".to_owned())
     );
     one.keeper.begin().await;
     assert_eq!(one.keeper.readiness().check(), Ok(()));

@@ -8,7 +8,7 @@
 //! its request.
 //!
 //! To find them, all connections are compared. So that a stranger cannot cause this with every
-//! connection that it opens, several are evicted at once ([`AT_ONCE`]).
+//! connection that it opens, several are evicted at once ([`EVICTED_PART`]).
 //!
 //! The sources also take turns in what costs most before a request: TLS handshakes ([`turns`]).
 
@@ -29,8 +29,8 @@ use super::{
     metrics::{Reason, ServeMetrics},
 };
 
-/// At a limit, one in this many connections is evicted at once, and at least one.
-const AT_ONCE: usize = 64;
+/// At a limit, one in this many of the connections is evicted, and at least one.
+const EVICTED_PART: usize = 64;
 
 /// A group of connections with a common limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,32 +81,32 @@ struct Open {
 struct Crowd {
     kept: Vec<Kept>,
     /// One permit, for its TLS handshakes.
-    turn: Arc<Semaphore>,
+    handshake_turn: Arc<Semaphore>,
 }
 
 impl Default for Crowd {
     fn default() -> Self {
         Self {
             kept: Vec::new(),
-            turn: Arc::new(Semaphore::new(1)),
+            handshake_turn: Arc::new(Semaphore::new(1)),
         }
     }
 }
 
 impl Crowd {
-    /// Its connections of this trust level, those that go first at the end.
-    fn ranked(&self, trust: impl Fn(TrustLevel) -> bool, now: Instant) -> Vec<Ranked> {
+    /// Its connections whose trust level counts, those that go first at the end.
+    fn ranked(&self, counts: impl Fn(TrustLevel) -> bool, now: Instant) -> Vec<Ranked> {
         let ranked = self.kept.iter().map(|kept| Ranked {
             worth: kept.handle.worth(now),
             id: kept.id,
         });
-        let mut ranked: Vec<_> = ranked.filter(|one| trust(one.worth.trust)).collect();
+        let mut ranked: Vec<_> = ranked.filter(|one| counts(one.worth.trust)).collect();
         ranked.sort_unstable_by_key(|one| Reverse(*one));
         ranked
     }
 }
 
-/// A connection among those of its source: the lowest goes first.
+/// A connection among those of its source: the lowest goes first. The derived order compares the fields from the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Ranked {
     worth: Worth,
@@ -114,7 +114,7 @@ struct Ranked {
 }
 
 /// A source in the order in which sources lose connections: the greatest goes first. It is the one with most connections;
-/// of several, the one whose first connection goes first.
+/// of several, the one whose first connection goes first. The derived order compares the fields from the top.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Largest {
     size: usize,
@@ -179,12 +179,12 @@ impl Connections {
     ) -> Option<Entered> {
         let now = Instant::now();
         let mut open = self.lock();
-        if source != Source::Local && open.strangers(source) >= self.per_source {
-            let worst = open.worst_of(source, at_once(self.per_source), now);
+        if source != Source::Local && open.is_full(source, self.per_source) {
+            let worst = open.worst_of(source, evicted_at(self.per_source), now);
             self.evict(&mut open, &worst, Reason::PerSource);
         }
         if open.count >= self.most {
-            let worst = open.worst(at_once(self.most), now);
+            let worst = open.worst(evicted_at(self.most), now);
             self.evict(&mut open, &worst, Reason::Total);
             if worst.is_empty() {
                 self.metrics.evicted(Reason::Refused);
@@ -196,7 +196,7 @@ impl Connections {
         open.count += 1;
         let crowd = open.sources.entry(source).or_default();
         crowd.kept.push(Kept { id, handle });
-        let turn = Arc::clone(&crowd.turn);
+        let turn = Arc::clone(&crowd.handshake_turn);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
@@ -229,17 +229,19 @@ impl Connections {
 }
 
 /// How many connections are evicted at a limit.
-fn at_once(limit: usize) -> usize {
-    (limit / AT_ONCE).max(1)
+fn evicted_at(limit: usize) -> usize {
+    (limit / EVICTED_PART).max(1)
 }
 
 impl Open {
-    /// How many connections of `source` count.
-    fn strangers(&self, source: Source) -> usize {
+    /// Whether `source` has `limit` connections that are not trusted.
+    fn is_full(&self, source: Source, limit: usize) -> bool {
         let crowd = self.sources.get(&source);
-        crowd.map_or(0, |crowd| {
+        // Below the limit none is looked at.
+        let crowd = crowd.filter(|crowd| crowd.kept.len() >= limit);
+        crowd.is_some_and(|crowd| {
             let counts = |kept: &&Kept| kept.handle.trust() < TrustLevel::Trusted;
-            crowd.kept.iter().filter(counts).count()
+            crowd.kept.iter().filter(counts).count() >= limit
         })
     }
 

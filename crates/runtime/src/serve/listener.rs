@@ -151,17 +151,19 @@ impl Listener {
     /// The socket has failed permanently.
     pub(super) async fn accept(&self) -> io::Result<Accepted> {
         let accepted = match self {
-            Self::Tcp(listener) => listener.accept().await.and_then(|(stream, peer)| {
-                stream.set_nodelay(true)?;
-                let alive = TcpKeepalive::new().with_time(KEEPALIVE);
-                SockRef::from(&stream).set_tcp_keepalive(&alive)?;
-                let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                Ok(Arrival {
-                    stream: Stream::Left(stream),
-                    name: peer.to_string().into(),
-                    source: Source::of(peer.ip()),
-                })
-            }),
+            Self::Tcp(listener) => match listener.accept().await {
+                // Options cannot be set if the peer has left already.
+                Ok((stream, _)) if set_options(&stream).is_err() => return Ok(Accepted::Gone),
+                Ok((stream, peer)) => {
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    Ok(Arrival {
+                        stream: Stream::Left(stream),
+                        name: peer.to_string().into(),
+                        source: Source::of(peer.ip()),
+                    })
+                }
+                Err(error) => Err(error),
+            },
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival {
                 stream: Stream::Right(stream),
                 name: "unix".into(),
@@ -237,16 +239,35 @@ fn is_shortage(error: &io::Error) -> bool {
         .is_some_and(|code| SHORTAGES.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Whether an error is about one connection, and not about the listening socket.
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let alive = TcpKeepalive::new().with_time(KEEPALIVE);
+    SockRef::from(stream).set_tcp_keepalive(&alive)
+}
+
+/// Whether an error is about one connection, and not about the listening socket. Linux returns pending errors of the network
+/// for the new connection (accept(2)).
 fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::InvalidInput
-    )
+    use rustix::io::Errno;
+    const PASSING: [Errno; 14] = [
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::CONNREFUSED,
+        Errno::INTR,
+        Errno::PERM,
+        Errno::PROTO,
+        Errno::NOPROTOOPT,
+        Errno::OPNOTSUPP,
+        Errno::NETDOWN,
+        Errno::NETUNREACH,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NONET,
+        Errno::TIMEDOUT,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| PASSING.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// A connection of either kind.
@@ -278,6 +299,17 @@ mod tests {
                 text.parse::<Address>().unwrap_err().to_string(),
                 format!("{text:?} is neither IP:PORT nor unix:///PATH")
             );
+        }
+    }
+
+    #[test]
+    fn errors_of_one_connection_do_not_end_the_server_and_those_of_the_socket_do() {
+        // ECONNABORTED, EPROTO, ENETDOWN, EHOSTUNREACH, EPERM; EINVAL, EBADF, ENOTSOCK.
+        for code in [103, 71, 100, 113, 1] {
+            assert!(is_passing(&io::Error::from_raw_os_error(code)), "{code}");
+        }
+        for code in [22, 9, 88] {
+            assert!(!is_passing(&io::Error::from_raw_os_error(code)), "{code}");
         }
     }
 

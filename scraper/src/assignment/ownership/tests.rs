@@ -294,7 +294,7 @@ fn a_rescuer_that_becomes_the_owner_just_goes_on() {
 }
 
 #[test]
-fn an_owner_that_waits_for_the_phase_is_hastened_once() {
+fn an_owner_that_waits_for_the_phase_is_scraped_early_once() {
     let mut owner = member("b");
     let expedite = vec![Move::Expedite("n2".into())];
     assert_eq!(owner.overdue(&["n2"], at(5)), expedite);

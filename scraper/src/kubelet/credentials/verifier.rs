@@ -113,7 +113,7 @@ impl ServerCertVerifier for Anybody {
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         // A key that cannot be used proves nothing, and here nothing has to be proven:
-        // with any certificate of his own somebody else would be taken, too.
+        // an impostor could present any certificate anyway.
         if !has_usable_key(certificate) {
             return Ok(HandshakeSignatureValid::assertion());
         }

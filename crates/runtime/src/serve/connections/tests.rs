@@ -184,7 +184,7 @@ fn one_address_of_ipv6_counts_as_its_network() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_a_large_limit_several_go_at_once_so_that_the_next_ones_cost_nothing() {
+async fn at_a_large_limit_a_64th_is_evicted_at_once() {
     let room = Connections::new(256, 192, ServeMetrics::default());
     let mut strangers = Vec::new();
     for number in 0..=255 {
@@ -204,7 +204,7 @@ async fn at_a_large_limit_several_go_at_once_so_that_the_next_ones_cost_nothing(
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_a_large_limit_of_one_address_several_of_it_go_at_once() {
+async fn at_a_large_limit_of_one_address_a_64th_of_its_connections_is_evicted_at_once() {
     let room = Connections::new(1_000, 128, ServeMetrics::default());
     let other = Peer::from(1, &room);
     let mut strangers = Vec::new();

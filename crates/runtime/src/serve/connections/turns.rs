@@ -1,4 +1,4 @@
-//! Steps of futures, one after another.
+//! Fair turns for TLS handshakes: one step of one handshake of each address at a time.
 
 use std::{
     future::poll_fn,
@@ -10,9 +10,9 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
 
-/// Polls `future` only with a permit of `turn`. A task that gets a permit goes to the end of the queue of the runtime first,
-/// and the others that share `turn` wait meanwhile. So one of them at most is polled while all other tasks are polled once.
-/// While `future` waits for its peer, it has no permit.
+/// Polls `future` only with the permit of `turn`. A task that gets the permit yields once first, so that tasks that are queued
+/// already run before it. The others that share `turn` wait meanwhile, and are not queued. While `future` waits for its peer,
+/// it has no permit.
 pub(super) async fn in_turn<F: Future>(turn: Arc<Semaphore>, future: F) -> F::Output {
     let mut turn = PollSemaphore::new(turn);
     let mut future = pin!(future);
