@@ -103,6 +103,13 @@ pub enum Action {
         what: What,
     },
 
+    /// Serves a page for a browser on this machine: the fleet as a picture, one node, who uses most, and what doctor finds.
+    ///
+    /// It reads what the other commands read, with your permissions, while a page is open, and goes on until Ctrl-C. It
+    /// writes the address. Only this machine can reach it, and only with the token in the address: treat it like a
+    /// password. Pods are those of all namespaces, or of the one that --namespace names.
+    Ui(UiArgs),
+
     /// Writes a script for completion in a shell.
     ///
     /// For `kubectl tributary` write `kubectl` to a file `kubectl_complete-tributary` on the PATH, and make it executable.
@@ -154,6 +161,18 @@ pub struct StatusArgs {
 
     /// How often it looks again with `--watch`.
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration)]
+    pub interval: Duration,
+}
+
+/// Flags of `ui`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct UiArgs {
+    /// The port on 127.0.0.1. 0: one that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+
+    /// How often it reads the fleet. It reads less often where that takes more than a fifth of the time.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub interval: Duration,
 }
 

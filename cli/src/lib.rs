@@ -15,6 +15,7 @@
 //! - [`doctor`]: looks for every known trouble
 //! - [`status`]: one screen about the whole fleet
 //! - [`switch`]: from another server to Tributary, and back
+//! - [`ui`]: a page for a browser on this machine
 //! - [`usages`]: lists of what nodes and pods use
 
 pub mod api_services;
@@ -30,6 +31,7 @@ pub mod printed;
 mod quantity;
 pub mod status;
 pub mod switch;
+pub mod ui;
 pub mod usages;
 
 use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitCode};
@@ -37,13 +39,14 @@ use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitC
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Action, Args, Common, CompareArgs, Output, Switch, What},
+    args::{Action, Args, Common, CompareArgs, Output, Switch, UiArgs, What},
     compare::{Pace, Servers},
     doctor::{Facts, Report},
     kube_api::KubeApi,
     printed::{Outcome, Paint},
     status::Style,
     switch::{Back, Log, Standing, To},
+    ui::Page,
 };
 
 /// Runs the command that these words are, and returns what to exit with.
@@ -99,6 +102,7 @@ async fn act(args: Args) -> anyhow::Result<Outcome> {
         Action::Explain { what } => return Box::pin(explain_one(what, &common, &mut out)).await,
         Action::Compare(wanted) => return Box::pin(compare_both(wanted, &common, &mut out)).await,
         Action::Switch { what } => return Box::pin(change_over(what, &common, &mut out)).await,
+        Action::Ui(wanted) => return Box::pin(serve_page(wanted, &common, &mut out)).await,
         Action::Doctor => return Box::pin(diagnose(&common, &mut out)).await,
         Action::Completion { shell } => completion::script(shell, &mut out)?,
         Action::Complete { words } => completion::suggest(&words, &mut out)?,
@@ -134,6 +138,29 @@ async fn diagnose(common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outco
     };
     out.write_all(text.as_bytes())?;
     Ok(report.outcome)
+}
+
+async fn serve_page(
+    wanted: UiArgs,
+    common: &Common,
+    out: &mut io::Stdout,
+) -> anyhow::Result<Outcome> {
+    let api = KubeApi::connect(common).await?;
+    let stop = switch::interrupts()?;
+    let page = Page {
+        port: wanted.port,
+        interval: wanted.interval,
+        namespace: common.namespace.clone(),
+    };
+    let server = ui::Server::bind(api, page).await?;
+    let text = match common.output {
+        Output::Text => format!("open {}\nCtrl-C ends it\n", server.address()),
+        Output::Json => format!("{}\n", serde_json::json!({ "url": server.address() })),
+    };
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    server.run(stop).await;
+    Ok(Outcome::Healthy)
 }
 
 async fn compare_both(

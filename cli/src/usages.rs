@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     kube_api::{Failure, KubeApi, Listed},
@@ -16,7 +16,7 @@ pub type Usages = BTreeMap<String, Used>;
 const PAGE: usize = 10_000;
 
 /// What one of them uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Used {
     /// Milli-cores.
     pub cpu: i64,

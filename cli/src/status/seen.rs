@@ -90,6 +90,11 @@ pub struct Group {
 impl Seen {
     /// Reads everything. What cannot be read is in [`Seen::unread`].
     pub async fn read(api: &KubeApi) -> Self {
+        Self::with_nodes(api).await.0
+    }
+
+    /// The same, with the nodes; `None` if they cannot be read.
+    pub async fn with_nodes(api: &KubeApi) -> (Self, Option<Vec<NodeScrape>>) {
         let list = |kind: &str| format!("{FLEET}/{kind}");
         let (nodes, scrapers, frontends) = (
             list("nodescrapes"),
@@ -108,10 +113,8 @@ impl Seen {
         let api_services = Registration::all(&services);
         let endpoints = endpoints(api, &api_services, &mut unread).await;
         let fleet = or_default(nodes.map(Some), "nodes", &mut unread);
-        let Dated { read: nodes, date } = fleet.unwrap_or(Dated {
-            read: Vec::new(),
-            date: None,
-        });
+        let (nodes, date) = fleet.map_or((None, None), |Dated { read, date }| (Some(read), date));
+        let read = nodes.as_deref().unwrap_or_default();
         let mut seen = Self {
             outcome: Outcome::Healthy,
             date,
@@ -120,24 +123,29 @@ impl Seen {
             endpoints,
             frontends: or_default(frontends, "frontends", &mut unread),
             scrapers: or_default(scrapers, "scrapers", &mut unread),
-            nodes: NodeCounts::of(&nodes),
+            nodes: NodeCounts::of(read),
             since_scrape: None,
             since_measurement: None,
-            without_metrics: Group::all(&nodes),
+            without_metrics: Group::all(read),
             unread,
         };
-        seen.measure(&nodes);
+        seen.measure(read);
         seen.outcome = seen.judged();
-        seen
+        (seen, nodes)
+    }
+
+    /// The date to which ages refer. Without a date from the server the newest scrape is nearly now.
+    #[must_use]
+    pub fn now(&self, nodes: &[NodeScrape]) -> Option<Timestamp> {
+        let samples = nodes.iter().filter_map(|node| node.status.sample.as_ref());
+        self.date.max(samples.map(|sample| sample.scraped_at).max())
     }
 
     fn measure(&mut self, nodes: &[NodeScrape]) {
-        // Without a date from the server the newest scrape is nearly now.
-        let samples = || nodes.iter().filter_map(|node| node.status.sample.as_ref());
-        let newest = samples().map(|sample| sample.scraped_at).max();
-        let Some(now) = self.date.max(newest) else {
+        let Some(now) = self.now(nodes) else {
             return;
         };
+        let samples = || nodes.iter().filter_map(|node| node.status.sample.as_ref());
         self.since_scrape = Spread::of(samples().map(|sample| between(sample.scraped_at, now)));
         let measured = samples().filter_map(|sample| sample.measured_at);
         self.since_measurement = Spread::of(measured.map(|at| between(at, now)));

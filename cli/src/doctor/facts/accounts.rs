@@ -90,18 +90,21 @@ pub(super) async fn denied(
     let deployments = deployments.map_err(Clone::clone)?;
     let mut accounts: Vec<Account> = deployments.iter().flat_map(accounts_of).collect();
     accounts.dedup();
-    let needs = accounts.iter().flat_map(|account| {
-        let needs = account.needs.iter();
-        needs.map(move |need| (account, need))
-    });
-    let reviews = stream::iter(needs).map(|(account, need)| async move {
-        let answer = api.review(REVIEWS, &review(account, need)).await?;
+    let mut asked = Vec::new();
+    for account in &accounts {
+        for need in &account.needs {
+            let denied = Denied {
+                role: account.role,
+                account: format!("{}:{}", account.namespace, account.name),
+                need: need.clone(),
+            };
+            asked.push((denied, review(account, need)));
+        }
+    }
+    let reviews = stream::iter(asked).map(|(denied, review)| async move {
+        let answer = api.review(REVIEWS, &review).await?;
         let allowed = answer.pointer("/status/allowed").and_then(Value::as_bool);
-        Ok((!allowed.unwrap_or(false)).then(|| Denied {
-            role: account.role,
-            account: format!("{}:{}", account.namespace, account.name),
-            need: need.clone(),
-        }))
+        Ok((!allowed.unwrap_or(false)).then_some(denied))
     });
     let answers: Vec<Option<Denied>> = reviews.buffered(AT_ONCE).try_collect().await?;
     Ok(answers.into_iter().flatten().collect())
