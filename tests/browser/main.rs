@@ -63,6 +63,12 @@ async fn pictures(browser: &mut Chromium, name: &str) {
     std::fs::create_dir_all(&directory).unwrap();
     for scheme in ["dark", "light"] {
         browser.scheme(scheme).await;
+        // It draws again with the next frame.
+        browser
+            .value(
+                "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))",
+            )
+            .await;
         let path = directory.join(format!("{name}-{scheme}.png"));
         browser.picture(&path).await;
         println!("{}", path.display());

@@ -133,11 +133,12 @@ impl Key {
             return Err(Refusal::Site);
         }
         let query = request.uri().query().unwrap_or_default();
-        let at_the_door = request.uri().path() == "/";
-        if let Some(guess) = query.strip_prefix("token=").filter(|_| at_the_door) {
-            return match self.is_token(guess) {
-                true => Ok(true),
-                false => Err(Refusal::WrongToken),
+        let is_first = request.uri().path() == "/";
+        if let Some(guess) = query.strip_prefix("token=").filter(|_| is_first) {
+            return if self.is_token(guess) {
+                Ok(true)
+            } else {
+                Err(Refusal::WrongToken)
             };
         }
         let mut guesses = cookies(headers, &self.cookie).peekable();

@@ -18,13 +18,13 @@ const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Top {
-    nodes: Most,
-    pods: Most,
+    nodes: Consumers,
+    pods: Consumers,
 }
 
 /// Those of a kind that use most.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Most {
+struct Consumers {
     /// How many there are.
     count: usize,
     /// What all use together.
@@ -48,7 +48,7 @@ pub(super) async fn read(api: &KubeApi, namespace: Option<&str>) -> Result<Strin
         None => format!("{METRICS}/pods"),
     };
     let (nodes, pods) = futures::join!(usages::read(api, &nodes), usages::read(api, &pods));
-    let most = |read: usages::Read| Most::of(&read.usages);
+    let most = |read: usages::Read| Consumers::of(&read.usages);
     let top = Top {
         nodes: most(nodes.map_err(|failure| failure.to_string())?),
         pods: most(pods.map_err(|failure| failure.to_string())?),
@@ -56,7 +56,7 @@ pub(super) async fn read(api: &KubeApi, namespace: Option<&str>) -> Result<Strin
     text(&top)
 }
 
-impl Most {
+impl Consumers {
     fn of(usages: &Usages) -> Self {
         let by = |amount: fn(&Used) -> i64| {
             let mut all: Vec<(&String, &Used)> = usages.iter().collect();
@@ -90,13 +90,13 @@ mod tests {
     fn those_with_most_cpu_and_those_with_most_memory_are_there_once() {
         let used = |cpu, memory| Used { cpu, memory };
         let many = (0..200).map(|index| (format!("p{index:03}"), used(index, 1_000 - index)));
-        let most = Most::of(&many.collect());
+        let most = Consumers::of(&many.collect());
         assert_eq!((most.count, most.total), (200, used(19_900, 180_100)));
         let names: Vec<&str> = most.most.iter().map(|one| &*one.name).collect();
         assert_eq!(names.len(), 100);
         assert_eq!((names[0], names[49]), ("p000", "p049"));
         assert_eq!((names[50], names[99]), ("p150", "p199"));
-        let few = Most::of(&Usages::from([("n".to_owned(), used(1, 2))]));
+        let few = Consumers::of(&Usages::from([("n".to_owned(), used(1, 2))]));
         assert_eq!(few.most.len(), 1);
     }
 }

@@ -221,6 +221,7 @@ at("search").addEventListener("keydown", ({ key }) => {
   if (key === "Enter" && first) choose(first.name);
 });
 setInterval(banner, 1000);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 
 const lost = (error) => { state.lost = error.message; banner(); };
 follow("data/fleet", { seen: seenFleet, lost });

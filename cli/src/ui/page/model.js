@@ -45,7 +45,7 @@ export function nodesOf({ texts, ...columns }) {
   });
 }
 
-/// Scrapers that were connected and are not any more, and who owned which node last. Bounded by the fleet.
+/// Scrapers that are no longer connected, and who owned which node last. Bounded by the fleet.
 export class Memory {
   constructor() {
     this.owners = new Map();
