@@ -10,7 +10,7 @@ use tokio::{
 };
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long the page may take to show something.
 const WAIT: Duration = Duration::from_secs(40);

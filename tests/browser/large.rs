@@ -79,8 +79,7 @@ impl Large {
 
 async fn serve(listener: TcpListener, router: axum::Router) {
     let mut connections = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
+    while let Ok((stream, _)) = listener.accept().await {
         let service = TowerToHyperService::new(router.clone());
         let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
         connections.spawn(async move { drop(connection.await) });
