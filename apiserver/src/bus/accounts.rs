@@ -11,7 +11,8 @@ mod limits;
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +29,12 @@ use self::{
 };
 use super::{frames::Room, pace::Pace};
 
+/// At least this many rosters are released before it is looked which ones are in memory.
+const SWEPT: usize = 64;
+
+/// How often it is looked because a node is refused.
+const SWEEP_AGAIN: Duration = Duration::from_secs(1);
+
 /// The accounts of all publishers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Accounts(Arc<Mutex<Books>>);
@@ -43,7 +50,8 @@ struct Books {
 ///
 /// # Invariants
 ///
-/// `size` is the sum over `rosters`, and `large` that over those that are large.
+/// `size` is the sum over `rosters`, and `large` that over those that are large. A roster counts as long as a stream has it,
+/// and after that as long as it is in memory: the store keeps the rows of a node that was released.
 #[derive(Debug)]
 struct Holdings {
     limits: Limits,
@@ -54,6 +62,10 @@ struct Holdings {
     large: Size,
     /// How many streams have each roster, by its address.
     rosters: BTreeMap<usize, Shared>,
+    /// How many rosters were released since those that are not in memory were looked for.
+    released: usize,
+    /// When it was last looked for them because a node was refused.
+    swept: Option<Instant>,
     pace: Pace,
     /// The rate that is guaranteed to this publisher. Messages within it do not count for the limit of all.
     guaranteed: Pace,
@@ -80,10 +92,36 @@ pub(super) struct Lines {
     pub(super) synced: Arc<LogLimiter>,
 }
 
+/// A roster of an account.
+#[derive(Clone, Debug)]
+struct Booked {
+    /// It is no other roster's while `roster` exists.
+    address: usize,
+    size: Size,
+    roster: Weak<Roster>,
+}
+
+impl Booked {
+    fn of(roster: &Arc<Roster>) -> Self {
+        Self {
+            address: address(roster),
+            size: Size::of(roster),
+            roster: Arc::downgrade(roster),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     size: Size,
     streams: usize,
+    roster: Weak<Roster>,
+}
+
+impl Shared {
+    fn is_in_memory(&self) -> bool {
+        self.streams > 0 || self.roster.strong_count() > 0
+    }
 }
 
 /// The account of a publisher, as one of its streams has it. Dropping it releases the stream. Nodes
@@ -106,6 +144,8 @@ impl Holdings {
             size: Size::default(),
             large: Size::default(),
             rosters: BTreeMap::new(),
+            released: 0,
+            swept: None,
             pace: Pace::new(limits.rate, now),
             guaranteed: Pace::new(GUARANTEED, now),
             faults: Faults::new(now),
@@ -116,11 +156,11 @@ impl Holdings {
 
     /// Whether one more node, with this roster if it has one, is too much for `own`, or for `self`,
     /// which counts all publishers.
-    fn check(&self, own: &Self, roster: Option<(usize, Size)>) -> Result<(), TooMuch> {
+    fn check(&self, own: &Self, roster: Option<&Booked>) -> Result<(), TooMuch> {
         own.check_against(roster, Whose::Publisher, |_, max| max)?;
         let new = |holdings: &Self| {
-            let new = roster.filter(|(address, _)| !holdings.rosters.contains_key(address));
-            new.map(|(_, size)| size).unwrap_or_default()
+            let new = roster.filter(|booked| !holdings.rosters.contains_key(&booked.address));
+            new.map(|booked| booked.size).unwrap_or_default()
         };
         let (more, large) = (new(own), new(own).is_large());
         let will_hold = |what| match what {
@@ -140,7 +180,7 @@ impl Holdings {
     /// Whether one more node is too much, if `open` of each limit may be used.
     fn check_against(
         &self,
-        roster: Option<(usize, Size)>,
+        roster: Option<&Booked>,
         of: Whose,
         open: impl Fn(What, usize) -> usize,
     ) -> Result<(), TooMuch> {
@@ -148,10 +188,11 @@ impl Holdings {
         if self.nodes >= max {
             return Err(TooMuch::Nodes { max, of });
         }
-        let Some((_, size)) = roster.filter(|(address, _)| !self.rosters.contains_key(address))
+        let Some(booked) = roster.filter(|booked| !self.rosters.contains_key(&booked.address))
         else {
             return Ok(());
         };
+        let size = booked.size;
         let Size { containers, bytes } = self.limits.size;
         let max = open(What::Containers, containers);
         if self.size.containers + size.containers > max {
@@ -175,17 +216,22 @@ impl Holdings {
         Ok(())
     }
 
-    fn hold(&mut self, roster: Option<(usize, Size)>) {
+    fn hold(&mut self, roster: Option<&Booked>) {
         self.nodes += 1;
-        let Some((address, size)) = roster else {
+        let Some(booked) = roster else {
             return;
         };
-        let shared = self.rosters.entry(address).or_insert_with(|| {
+        let shared = self.rosters.entry(booked.address).or_insert_with(|| {
+            let size = booked.size;
             self.size += size;
             if size.is_large() {
                 self.large += size;
             }
-            Shared { size, streams: 0 }
+            Shared {
+                size,
+                streams: 0,
+                roster: Weak::clone(&booked.roster),
+            }
         });
         shared.streams += 1;
     }
@@ -199,15 +245,43 @@ impl Holdings {
             return;
         };
         shared.streams -= 1;
-        if shared.streams > 0 {
-            return;
+        self.released += usize::from(shared.streams == 0);
+    }
+
+    /// Whether a stream has the roster at `address`.
+    fn has_stream(&self, address: usize) -> bool {
+        let shared = self.rosters.get(&address);
+        shared.is_some_and(|shared| shared.streams > 0)
+    }
+
+    /// Whether it is time to look for rosters that are not in memory any more.
+    fn is_sweep_due(&self) -> bool {
+        self.released > SWEPT && self.released > self.rosters.len() / 2
+    }
+
+    /// Whether a sweep may help a publisher that is refused. It looks at every roster, so it is made once in a while.
+    fn may_sweep(&mut self, now: Instant) -> bool {
+        let may = self.released > 0 && self.swept.is_none_or(|swept| now >= swept + SWEEP_AGAIN);
+        if may {
+            self.swept = Some(now);
         }
-        let size = shared.size;
-        self.rosters.remove(&address);
-        self.size -= size;
-        if size.is_large() {
-            self.large -= size;
-        }
+        may
+    }
+
+    /// Removes rosters that are not in memory any more, and those that `is_others` says another publisher has.
+    fn sweep(&mut self, is_others: impl Fn(usize) -> bool) {
+        self.released = 0;
+        let (size, large) = (&mut self.size, &mut self.large);
+        self.rosters.retain(|address, shared| {
+            let stays = shared.streams > 0 || (shared.is_in_memory() && !is_others(*address));
+            if !stays {
+                *size -= shared.size;
+                if shared.size.is_large() {
+                    *large -= shared.size;
+                }
+            }
+            stays
+        });
     }
 }
 
@@ -231,11 +305,17 @@ impl Accounts {
     /// broke the rules.
     pub(super) fn open(&self, name: &Arc<str>, now: Instant) -> Result<Account, TooMuch> {
         let mut books = self.lock();
-        // A publisher without streams is remembered as long as its rate is over the limit.
-        // Otherwise a new stream would reset it.
-        books
-            .by
-            .retain(|_, own| own.streams > 0 || own.pace.owes(now) || own.faults.owes(now));
+        // A publisher without streams is remembered as long as its rate is over the limit, or the
+        // store has rosters of it. Otherwise a new stream would reset it.
+        let Books { all, by, .. } = &mut *books;
+        all.sweep(|_| false);
+        by.retain(|_, own| {
+            if own.streams > 0 {
+                return true;
+            }
+            own.sweep(|address| all.has_stream(address));
+            !own.rosters.is_empty() || own.pace.owes(now) || own.faults.owes(now)
+        });
         let has = books.by.get(name).map_or(0, |own| own.streams);
         let max = if has < LITTLE_STREAMS {
             OF_ALL.streams
@@ -286,11 +366,16 @@ impl Account {
     ///
     /// A limit is reached, and nothing changes.
     pub(super) fn hold(&self, roster: Option<&Arc<Roster>>) -> Result<(), TooMuch> {
-        self.hold_sized(roster.map(|roster| (address(roster), Size::of(roster))))
+        self.hold_booked(roster.map(Booked::of).as_ref())
     }
 
-    fn hold_sized(&self, roster: Option<(usize, Size)>) -> Result<(), TooMuch> {
+    fn hold_booked(&self, roster: Option<&Booked>) -> Result<(), TooMuch> {
+        let now = Instant::now();
         self.change(|own, all| {
+            if own.is_sweep_due() || (all.check(own, roster).is_err() && own.may_sweep(now)) {
+                all.sweep(|_| false);
+                own.sweep(|address| all.has_stream(address));
+            }
             all.check(own, roster)?;
             own.hold(roster);
             all.hold(roster);

@@ -15,7 +15,12 @@ fn roster(node: usize, containers: usize) -> Arc<Roster> {
 
 /// Adds a node with a roster of this size to the account.
 fn hold(account: &Account, node: usize, containers: usize, bytes: usize) -> Result<(), String> {
-    let stored = account.hold_sized(Some((node, Size { containers, bytes })));
+    let booked = Booked {
+        address: node,
+        size: Size { containers, bytes },
+        roster: Weak::new(),
+    };
+    let stored = account.hold_booked(Some(&booked));
     stored.map_err(|refused| refused.to_string())
 }
 
@@ -71,14 +76,57 @@ fn a_roster_counts_once_however_many_streams_hold_it() {
     for _ in 0..1_000 {
         b.release(Some(&shared));
     }
+    drop((a, b, shared));
+    let _c = open(&accounts, "c");
     let books = accounts.lock();
-    for stored in [&books.all, &books.by["a"]] {
+    assert!(!books.by.contains_key("a"));
+    for stored in [&books.all, &books.by["c"]] {
         assert_eq!((stored.nodes, stored.rosters.len()), (0, 0));
         assert_eq!(
             (stored.size, stored.large),
             (Size::default(), Size::default())
         );
     }
+}
+
+#[test]
+fn a_roster_that_was_released_counts_as_long_as_it_is_in_memory() {
+    let accounts = Accounts::default();
+    let greedy = open(&accounts, "greedy");
+    // The store has them after the stream has released them.
+    let stored: Vec<_> = (0..50).map(|node| roster(node, 20_000)).collect();
+    for roster in &stored {
+        greedy.hold(Some(roster)).unwrap();
+        greedy.release(Some(roster));
+    }
+    let refused = "more than 1000000 containers of one publisher on nodes with more than 1024";
+    let another = roster(50, 20_000);
+    let hold = |account: &Account| account.hold(Some(&another)).map_err(|it| it.to_string());
+    assert_eq!(hold(&greedy), Err(refused.to_owned()));
+    // A new stream begins with the same account.
+    drop(greedy);
+    let greedy = open(&accounts, "greedy");
+    assert_eq!(hold(&greedy), Err(refused.to_owned()));
+    drop((greedy, stored));
+    let greedy = open(&accounts, "greedy");
+    assert_eq!(hold(&greedy), Ok(()));
+    assert_eq!(accounts.lock().all.size.containers, 20_000);
+}
+
+#[test]
+fn a_roster_that_another_publisher_has_counts_for_that_one() {
+    let accounts = Accounts::default();
+    let (old, new) = (open(&accounts, "old"), open(&accounts, "new"));
+    let shared = roster(0, 20_000);
+    old.hold(Some(&shared)).unwrap();
+    old.release(Some(&shared));
+    new.hold(Some(&shared)).unwrap();
+    drop(old);
+    let _other = open(&accounts, "other");
+    let books = accounts.lock();
+    assert!(!books.by.contains_key("old"));
+    assert_eq!(books.by["new"].size.containers, 20_000);
+    assert_eq!(books.all.size.containers, 20_000);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Semaphore, time::Instant};
 
+use self::turns::Turns;
 use super::{
     handle::{ConnectionHandle, TrustLevel, Worth},
     metrics::{Reason, ServeMetrics},
@@ -57,6 +58,39 @@ impl Source {
     }
 }
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) source: Source,
+    /// The last 64 bits of an IPv6 address, and 0 of others.
+    pub(super) host: u64,
+}
+
+impl Origin {
+    /// A process of this machine.
+    pub(super) const LOCAL: Self = Self {
+        source: Source::Local,
+        host: 0,
+    };
+
+    /// The origin of a connection from `address`.
+    pub(super) fn of(address: IpAddr) -> Self {
+        let host = match address.to_canonical() {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(address) => {
+                let [.., a, b, c, d] = address.segments();
+                [a, b, c, d]
+                    .iter()
+                    .fold(0, |host, part| host << 16 | u64::from(*part))
+            }
+        };
+        Self {
+            source: Source::of(address),
+            host,
+        }
+    }
+}
+
 /// The connections of one server.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -82,6 +116,23 @@ struct Crowd {
     kept: Vec<Kept>,
     /// One permit, for its TLS handshakes.
     handshake_turn: Arc<Semaphore>,
+    /// How many connections each host of it has, and one permit for the handshakes of that host.
+    hosts: HashMap<u64, Host>,
+}
+
+#[derive(Debug)]
+struct Host {
+    connections: usize,
+    handshake_turn: Arc<Semaphore>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            handshake_turn: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 impl Default for Crowd {
@@ -89,6 +140,7 @@ impl Default for Crowd {
         Self {
             kept: Vec::new(),
             handshake_turn: Arc::new(Semaphore::new(1)),
+            hosts: HashMap::new(),
         }
     }
 }
@@ -96,11 +148,17 @@ impl Default for Crowd {
 impl Crowd {
     /// Its connections whose trust level counts, those that go first at the end.
     fn ranked(&self, counts: impl Fn(TrustLevel) -> bool, now: Instant) -> Vec<Ranked> {
-        let ranked = self.kept.iter().map(|kept| Ranked {
-            worth: kept.handle.worth(now),
-            id: kept.id,
+        let ranked = self.kept.iter().map(|kept| {
+            let worth = kept.handle.worth(now);
+            let host = self.hosts.get(&kept.host);
+            Ranked {
+                trust: worth.trust,
+                of_host: Reverse(host.map_or(0, |host| host.connections)),
+                worth,
+                id: kept.id,
+            }
         });
-        let mut ranked: Vec<_> = ranked.filter(|one| counts(one.worth.trust)).collect();
+        let mut ranked: Vec<_> = ranked.filter(|one| counts(one.trust)).collect();
         ranked.sort_unstable_by_key(|one| Reverse(*one));
         ranked
     }
@@ -109,6 +167,9 @@ impl Crowd {
 /// A connection among those of its source: the lowest goes first. The derived order compares the fields from the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Ranked {
+    trust: TrustLevel,
+    /// The number of connections of its host: in a network of IPv6, one host must not evict those of others.
+    of_host: Reverse<usize>,
     worth: Worth,
     id: u64,
 }
@@ -147,6 +208,7 @@ struct Worst {
 #[derive(Debug)]
 struct Kept {
     id: u64,
+    host: u64,
     handle: ConnectionHandle,
 }
 
@@ -156,7 +218,7 @@ pub(super) struct Entered {
     connections: Arc<Connections>,
     source: Source,
     id: u64,
-    turn: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Connections {
@@ -170,13 +232,14 @@ impl Connections {
         })
     }
 
-    /// Admits a connection from `source`, and evicts others at a limit. `None` if all others are
+    /// Admits a connection from `origin`, and evicts others at a limit. `None` if all others are
     /// trusted.
     pub(super) fn enter(
         self: &Arc<Self>,
-        source: Source,
+        origin: Origin,
         handle: ConnectionHandle,
     ) -> Option<Entered> {
+        let Origin { source, host } = origin;
         let now = Instant::now();
         let mut open = self.lock();
         if source != Source::Local && open.is_full(source, self.per_source) {
@@ -195,15 +258,17 @@ impl Connections {
         open.next += 1;
         open.count += 1;
         let crowd = open.sources.entry(source).or_default();
-        crowd.kept.push(Kept { id, handle });
-        let turn = Arc::clone(&crowd.handshake_turn);
+        crowd.kept.push(Kept { id, host, handle });
+        let of_host = crowd.hosts.entry(host).or_default();
+        of_host.connections += 1;
+        let turns = Turns::new(&of_host.handshake_turn, &crowd.handshake_turn);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
             connections: Arc::clone(self),
             source,
             id,
-            turn,
+            turns,
         })
     }
 
@@ -288,6 +353,12 @@ impl Open {
         let crowd = self.sources.get_mut(&source)?;
         let at = crowd.kept.iter().position(|kept| kept.id == id)?;
         let removed = crowd.kept.swap_remove(at);
+        if let Some(host) = crowd.hosts.get_mut(&removed.host) {
+            host.connections -= 1;
+            if host.connections == 0 {
+                crowd.hosts.remove(&removed.host);
+            }
+        }
         if crowd.kept.is_empty() {
             self.sources.remove(&source);
         }
@@ -300,7 +371,7 @@ impl Entered {
     /// Runs a TLS handshake. Each of its steps waits for the turn of the source, so that the
     /// handshakes of one source, however many there are, delay those of others by one step.
     pub(super) async fn in_turn<F: Future>(&self, handshake: F) -> F::Output {
-        turns::in_turn(Arc::clone(&self.turn), handshake).await
+        self.turns.run(handshake).await
     }
 }
 

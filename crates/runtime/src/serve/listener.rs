@@ -14,13 +14,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
-use super::connections::Source;
+use super::connections::Origin;
 
 /// After this time of silence the kernel probes a peer (docs/parity.md#serving).
 const KEEPALIVE: Duration = Duration::from_mins(3);
 
 /// The most connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: u32 = 4096;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +94,7 @@ pub(super) enum Accepted {
 pub(super) struct Arrival {
     pub(super) stream: Stream,
     pub(super) name: Arc<str>,
-    pub(super) source: Source,
+    pub(super) origin: Origin,
 }
 
 /// A listener and its actual address.
@@ -159,7 +159,7 @@ impl Listener {
                     Ok(Arrival {
                         stream: Stream::Left(stream),
                         name: peer.to_string().into(),
-                        source: Source::of(peer.ip()),
+                        origin: Origin::of(peer.ip()),
                     })
                 }
                 Err(error) => Err(error),
@@ -167,7 +167,7 @@ impl Listener {
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Arrival {
                 stream: Stream::Right(stream),
                 name: "unix".into(),
-                source: Source::Local,
+                origin: Origin::LOCAL,
             }),
         };
         match accepted {
@@ -346,7 +346,7 @@ mod tests {
                 let from = connected.unwrap().local_addr().unwrap();
                 // The name is not in the form that IPv4 has on a socket for both.
                 assert_eq!(*arrival.name, *from.to_string(), "{any}");
-                assert_eq!(arrival.source, Source::of(local), "{any}");
+                assert_eq!(arrival.origin, Origin::of(local), "{any}");
             }
         }
     }

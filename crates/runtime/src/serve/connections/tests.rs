@@ -8,8 +8,8 @@ fn room() -> Arc<Connections> {
     Connections::new(8, 3, ServeMetrics::default())
 }
 
-fn source(last: u8) -> Source {
-    Source::V4([10, 0, 0, last])
+fn origin(last: u8) -> Origin {
+    Origin::of([10, 0, 0, last].into())
 }
 
 fn handle() -> ConnectionHandle {
@@ -30,7 +30,7 @@ impl Peer {
     fn from(last: u8, room: &Arc<Connections>) -> Self {
         let handle = handle();
         Self {
-            _entered: room.enter(source(last), handle.clone()).unwrap(),
+            _entered: room.enter(origin(last), handle.clone()).unwrap(),
             handle,
         }
     }
@@ -155,11 +155,11 @@ async fn where_all_are_trusted_no_other_is_added() {
     let trusted: Vec<Peer> = (0..8)
         .map(|_| Peer::proven(1, TrustLevel::Trusted, &room))
         .collect();
-    assert!(room.enter(source(2), handle()).is_none());
+    assert!(room.enter(origin(2), handle()).is_none());
     assert_eq!(room.metrics.evictions(Reason::Refused), 1);
     drop(trusted);
     assert_eq!(room.metrics.open.get(), 0);
-    assert!(room.enter(source(2), handle()).is_some());
+    assert!(room.enter(origin(2), handle()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,4 +215,26 @@ async fn at_a_large_limit_of_one_address_a_64th_of_its_connections_is_evicted_at
     assert_eq!(closed(&strangers).await, [0, 1]);
     assert!(!other.is_closed().await);
     assert_eq!(room.metrics.evictions(Reason::PerSource), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_network_of_ipv6_a_host_with_many_connections_evicts_its_own() {
+    let room = room();
+    let from = |address: &str| {
+        let handle = handle();
+        let origin = Origin::of(address.parse().unwrap());
+        Peer {
+            _entered: room.enter(origin, handle.clone()).unwrap(),
+            handle,
+        }
+    };
+    let probe = from("2001:db8:1:2::10");
+    let mut strangers = Vec::new();
+    for _ in 0..100 {
+        a_moment().await;
+        strangers.push(from("2001:db8:1:2::66"));
+    }
+    assert!(!probe.is_closed().await);
+    let expected: Vec<usize> = (0..98).collect();
+    assert_eq!(closed(&strangers).await, expected);
 }

@@ -10,24 +10,44 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
 
-/// Polls `future` only with the permit of `turn`. A task that gets the permit yields once first, so that tasks that are queued
-/// already run before it. The others that share `turn` wait meanwhile, and are not queued. While `future` waits for its peer,
-/// it has no permit.
-pub(super) async fn in_turn<F: Future>(turn: Arc<Semaphore>, future: F) -> F::Output {
-    let mut turn = PollSemaphore::new(turn);
-    let mut future = pin!(future);
-    let mut permit = None;
-    poll_fn(move |context| {
-        if permit.is_none() {
-            permit = ready!(turn.poll_acquire(context));
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+/// The permits that a step of a handshake needs, in this order. One of each at a time is given.
+#[derive(Clone, Debug)]
+pub(super) struct Turns {
+    of_host: Arc<Semaphore>,
+    of_source: Arc<Semaphore>,
+}
+
+impl Turns {
+    pub(super) fn new(of_host: &Arc<Semaphore>, of_source: &Arc<Semaphore>) -> Self {
+        Self {
+            of_host: Arc::clone(of_host),
+            of_source: Arc::clone(of_source),
         }
-        let polled = future.as_mut().poll(context);
-        permit = None;
-        polled
-    })
-    .await
+    }
+
+    /// Polls `future` only with both permits. A task that gets them yields once first, so that tasks that are queued already
+    /// run before it. The others wait meanwhile, and are not queued. For the permit of the source only one task of each host
+    /// waits. While `future` waits for its peer, it has no permit.
+    pub(super) async fn run<F: Future>(&self, future: F) -> F::Output {
+        let mut of_host = PollSemaphore::new(Arc::clone(&self.of_host));
+        let mut of_source = PollSemaphore::new(Arc::clone(&self.of_source));
+        let (mut host, mut source) = (None, None);
+        let mut future = pin!(future);
+        poll_fn(move |context| {
+            if host.is_none() {
+                host = ready!(of_host.poll_acquire(context));
+            }
+            if source.is_none() {
+                source = ready!(of_source.poll_acquire(context));
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let polled = future.as_mut().poll(context);
+            (host, source) = (None, None);
+            polled
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
@@ -40,7 +60,11 @@ mod tests {
         task::{JoinSet, yield_now},
     };
 
-    use super::in_turn;
+    use super::Turns;
+
+    fn permit() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(1))
+    }
 
     /// A handshake of three steps.
     async fn handshake(name: &'static str, ended: Arc<Mutex<Vec<&'static str>>>) {
@@ -50,31 +74,44 @@ mod tests {
         ended.lock().push(name);
     }
 
-    #[tokio::test]
-    async fn one_source_with_many_handshakes_delays_another_one_by_a_few() {
+    /// How many of a hundred handshakes end before a later one.
+    async fn ended_before(crowd: Turns, honest: Turns) -> usize {
         let ended = Arc::new(Mutex::new(Vec::new()));
-        let (crowd, honest) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
         let mut tasks = JoinSet::new();
         for _ in 0..100 {
-            tasks.spawn(in_turn(
-                Arc::clone(&crowd),
-                handshake("crowd", Arc::clone(&ended)),
-            ));
+            let (crowd, ended) = (crowd.clone(), Arc::clone(&ended));
+            tasks.spawn(async move { crowd.run(handshake("crowd", ended)).await });
         }
-        tasks.spawn(in_turn(honest, handshake("honest", Arc::clone(&ended))));
+        let log = Arc::clone(&ended);
+        tasks.spawn(async move { honest.run(handshake("honest", log)).await });
         while tasks.join_next().await.is_some() {}
         let ended = ended.lock();
         assert_eq!(ended.len(), 101);
-        let before = ended.iter().take_while(|name| **name == "crowd").count();
+        ended.iter().take_while(|name| **name == "crowd").count()
+    }
+
+    #[tokio::test]
+    async fn one_source_with_many_handshakes_delays_another_one_by_a_few() {
+        let crowd = Turns::new(&permit(), &permit());
+        let before = ended_before(crowd, Turns::new(&permit(), &permit())).await;
         assert!(before <= 2, "{before} handshakes of the crowd ended before");
     }
 
     #[tokio::test]
+    async fn one_host_with_many_handshakes_delays_another_one_of_its_network_by_a_few() {
+        let network = permit();
+        let crowd = Turns::new(&permit(), &network);
+        let before = ended_before(crowd, Turns::new(&permit(), &network)).await;
+        assert!(before <= 4, "{before} handshakes of the crowd ended before");
+    }
+
+    #[tokio::test]
     async fn a_handshake_that_waits_for_its_peer_blocks_no_other_one() {
-        let turn = Arc::new(Semaphore::new(1));
+        let turns = Turns::new(&permit(), &permit());
+        let waiting = turns.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(in_turn(Arc::clone(&turn), std::future::pending::<()>()));
+        tasks.spawn(async move { waiting.run(std::future::pending::<()>()).await });
         yield_now().await;
-        in_turn(turn, async {}).await;
+        turns.run(async {}).await;
     }
 }
