@@ -7,6 +7,8 @@ use clap::{
     builder::FalseyValueParser,
 };
 
+use crate::quantity::milli;
+
 /// Shows what Tributary does in a cluster, and what is wrong. Changes nothing, except `switch`.
 ///
 /// Exit code: 0 healthy, 1 findings, 2 cannot tell.
@@ -96,6 +98,16 @@ pub enum Action {
         what: Switch,
     },
 
+    /// Writes one archive to attach to an issue, without secrets, and lists what is in it. Changes nothing.
+    ///
+    /// In it are: versions, APIServices, the fleet, what `doctor` finds, the workloads of Tributary with the logs of their
+    /// containers, events, autoscalers and nodes. Secrets are never read. The data of each ConfigMap, the values of
+    /// variables, and whatever looks like a token, a private key, a password or a header with one is removed; look through it
+    /// nevertheless before you attach it. What cannot be read is listed with the reason.
+    ///
+    /// Exit code: 0 written; 1 written, and something could not be read; 2 not written.
+    Bundle(BundleArgs),
+
     /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.
     Explain {
         /// What.
@@ -174,6 +186,23 @@ pub struct UiArgs {
     /// How often it reads the fleet. It reads less often where that takes more than a fifth of the time.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub interval: Duration,
+}
+
+/// Flags of `bundle`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct BundleArgs {
+    /// The archive, a new file that only its owner may read. Without it: tributary-bundle-DATE.tar.gz in the current
+    /// directory.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// The most bytes of the log of each container. The newest lines are kept.
+    #[arg(long, value_name = "BYTES", default_value = "1Mi", value_parser = size)]
+    pub log_size: usize,
+
+    /// The most bytes of all files together, before they are compressed. What does not fit is listed.
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = size)]
+    pub max_size: usize,
 }
 
 /// Flags of `compare`.
@@ -300,6 +329,13 @@ pub fn command() -> Command {
     Args::command().bin_name("kubectl tributary")
 }
 
+/// A number of bytes, as a quantity of Kubernetes.
+fn size(text: &str) -> Result<usize, String> {
+    let milli = milli(text).filter(|milli| milli % 1_000 == 0 && *milli > 0);
+    let bytes = milli.and_then(|milli| usize::try_from(milli / 1_000).ok());
+    bytes.ok_or_else(|| "such as 512Ki or 64Mi".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let span: jiff::SignedDuration = text.parse().map_err(|_| "such as 15s or 1m".to_owned())?;
     let span = Duration::try_from(span).map_err(|_| "must not be negative".to_owned())?;
@@ -347,6 +383,15 @@ mod tests {
         assert!(duration("0s").is_err());
         assert!(duration("-1s").is_err());
         assert!(duration("soon").is_err());
+    }
+
+    #[test]
+    fn a_size_is_a_number_of_bytes() {
+        assert_eq!(size("64Mi"), Ok(64 << 20));
+        assert_eq!(size("1000"), Ok(1_000));
+        for wrong in ["0", "-1", "100m", "1.5", "much"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
+mod parts;
+
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::Context as _;
@@ -15,6 +17,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
 
+pub use self::parts::Tail;
 use crate::args::Common;
 
 /// The longest answer that is read: a page of a list of large objects.

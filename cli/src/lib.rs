@@ -5,6 +5,7 @@
 //!
 //! - [`api_services`]: how the API groups are registered
 //! - [`args`]: flags and commands
+//! - [`bundle`]: one archive to attach to an issue
 //! - [`compare`]: two servers side by side, before a change-over
 //! - [`explain`]: one node, pod, autoscaler or trouble
 //! - [`kube_api`]: requests, each with a limit of time and of bytes
@@ -20,6 +21,7 @@
 
 pub mod api_services;
 pub mod args;
+pub mod bundle;
 pub mod catalogue;
 pub mod compare;
 pub mod completion;
@@ -39,7 +41,8 @@ use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitC
 use tokio::runtime::Builder;
 
 use self::{
-    args::{Action, Args, Common, CompareArgs, Output, Switch, UiArgs, What},
+    args::{Action, Args, BundleArgs, Common, CompareArgs, Output, Switch, UiArgs, What},
+    bundle::Limits,
     compare::{Pace, Servers},
     doctor::{Facts, Report},
     kube_api::KubeApi,
@@ -103,6 +106,7 @@ async fn act(args: Args) -> anyhow::Result<Outcome> {
         Action::Compare(wanted) => return Box::pin(compare_both(wanted, &common, &mut out)).await,
         Action::Switch { what } => return Box::pin(change_over(what, &common, &mut out)).await,
         Action::Ui(wanted) => return Box::pin(serve_page(wanted, &common, &mut out)).await,
+        Action::Bundle(wanted) => return Box::pin(collect(wanted, &common, &mut out)).await,
         Action::Doctor => return Box::pin(diagnose(&common, &mut out)).await,
         Action::Completion { shell } => completion::script(shell, &mut out)?,
         Action::Complete { words } => completion::suggest(&words, &mut out)?,
@@ -161,6 +165,29 @@ async fn serve_page(
     out.flush()?;
     server.run(stop).await;
     Ok(Outcome::Healthy)
+}
+
+async fn collect(
+    wanted: BundleArgs,
+    common: &Common,
+    out: &mut io::Stdout,
+) -> anyhow::Result<Outcome> {
+    let now = now();
+    let path = wanted.file.unwrap_or_else(|| bundle::file_name(now).into());
+    bundle::check(&path)?;
+    let api = KubeApi::connect(common).await?;
+    let limits = Limits {
+        log: wanted.log_size,
+        all: wanted.max_size,
+    };
+    let contents = bundle::gather(&api, common.namespace.as_deref(), limits, now).await?;
+    let written = bundle::write(&contents, &path)?;
+    let text = match common.output {
+        Output::Text => bundle::text(&written, Paint::of(out, common.no_color)),
+        Output::Json => format!("{}\n", serde_json::json!(written)),
+    };
+    out.write_all(text.as_bytes())?;
+    Ok(written.outcome)
 }
 
 async fn compare_both(

@@ -22,14 +22,23 @@ pub(crate) const DATE: &str = "Sun, 29 Nov 2026 17:00:00 GMT";
 /// The answers, by path with query but without `limit`; others are 404.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fake {
-    answers: BTreeMap<String, (u16, Value)>,
+    answers: BTreeMap<String, (u16, Vec<u8>)>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Fake {
     /// One more answer.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write it in place")]
     pub(crate) fn with(mut self, path: &str, status: u16, answer: Value) -> Self {
+        let answer = answer.to_string().into_bytes();
         self.answers.insert(path.to_owned(), (status, answer));
+        self
+    }
+
+    /// One more answer that is text.
+    pub(crate) fn text(mut self, path: &str, text: &str) -> Self {
+        let answer = (200, text.as_bytes().to_vec());
+        self.answers.insert(path.to_owned(), answer);
         self
     }
 
@@ -52,11 +61,12 @@ impl Fake {
             let path = path.replace("?limit=500", "").replace("?limit=10000", "");
             let missing = json!({ "message": format!("{path} not found") });
             let known = fake.answers.get(&path).cloned();
-            let (status, body) = known.unwrap_or((404, missing));
+            let missing = || (404, missing.to_string().into_bytes());
+            let (status, body) = known.unwrap_or_else(missing);
             let answer = Response::builder()
                 .status(status)
                 .header(header::DATE, DATE)
-                .body(Body::from(body.to_string().into_bytes()));
+                .body(Body::from(body));
             ready(Ok::<_, std::io::Error>(answer.unwrap()))
         });
         KubeApi {

@@ -2,6 +2,7 @@
 
 mod access;
 mod autoscaling;
+mod bundle;
 mod claims;
 mod credentials;
 mod discovery;

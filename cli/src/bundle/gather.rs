@@ -1,0 +1,102 @@
+//! Reads what a bundle consists of.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{
+    Limits,
+    contents::Contents,
+    lists::{self, List, PODS},
+    logs,
+};
+use crate::{
+    doctor::{Facts, Report},
+    kube_api::{Failure, KubeApi},
+};
+
+/// How many objects of a list are read for their logs: more pods than any installation has.
+const PODS_KEPT: usize = 1_000;
+
+/// The end of a list.
+const END: &str = "\n]}\n";
+
+/// Reads everything. Autoscalers are those of `namespace`, or all.
+///
+/// # Errors
+///
+/// The patterns of secrets cannot be used. What cannot be read is no error.
+pub async fn gather(
+    api: &KubeApi,
+    namespace: Option<&str>,
+    limits: Limits,
+    now: Timestamp,
+) -> anyhow::Result<Contents> {
+    let mut contents = Contents::new(now, limits.all)?;
+    let facts = Box::pin(Facts::read(api, namespace, now)).await;
+    let report = Report::of(&facts);
+    let versions = json!({
+        "kubectl-tributary": env!("CARGO_PKG_VERSION"),
+        "kubernetes": facts.version.as_ref().ok(),
+        "metrics": report.server,
+    });
+    contents.object("versions.json", "versions", versions);
+    if let Err(failure) = &facts.version {
+        contents.miss("the version of Kubernetes", &failure.to_string());
+    }
+    contents.object("doctor.json", "what `doctor` finds", json!(report));
+    let service = facts.own_service();
+    let own = service.as_ref().map(|(namespace, _)| namespace.as_str());
+    drop(facts);
+    let mut pods = Vec::new();
+    for list in lists::all(own, namespace) {
+        let is_pods = list.file == PODS;
+        let failure = add(api, &mut contents, &list, |object| {
+            if is_pods && pods.len() < PODS_KEPT {
+                pods.push(object.clone());
+            }
+        });
+        if let Err(failure) = failure.await {
+            contents.miss(list.file, &failure.to_string());
+        }
+    }
+    logs::add(api, &mut contents, &pods, limits.log).await;
+    Ok(contents)
+}
+
+/// Adds a list, one object a line, as far as there is room for it.
+async fn add(
+    api: &KubeApi,
+    contents: &mut Contents,
+    list: &List,
+    mut seen: impl FnMut(&Value) + Send,
+) -> Result<(), Failure> {
+    let (mut text, mut token) = ("{\"items\":[\n".to_owned(), String::new());
+    let (mut objects, mut is_cut) = (0_usize, false);
+    'pages: loop {
+        let (items, next) = api.page::<Value>(&list.path, &token).await?;
+        for object in items {
+            seen(&object);
+            let line = contents.clean(list.kind, object);
+            if text.len() + line.len() + END.len() + 2 > contents.left() {
+                is_cut = true;
+                break 'pages;
+            }
+            if objects > 0 {
+                text.push_str(",\n");
+            }
+            text.push_str(&line);
+            objects += 1;
+        }
+        token = next;
+        if token.is_empty() {
+            break;
+        }
+    }
+    text.push_str(END);
+    if is_cut {
+        let reason = format!("only the first {objects} objects fit: --max-size");
+        contents.miss(list.file, &reason);
+    }
+    contents.add(list.file.to_owned(), list.about.to_owned(), text);
+    Ok(())
+}

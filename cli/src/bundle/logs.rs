@@ -1,0 +1,173 @@
+//! The logs of the containers of our pods.
+
+use futures::{StreamExt as _, stream};
+use serde_json::Value;
+
+use super::contents::Contents;
+use crate::kube_api::{Failure, KubeApi, Tail, encoded};
+
+/// Of how many pods logs are read. Pods that are not ready come first.
+const PODS: usize = 50;
+
+/// How many lines of a log the kubelet looks for.
+const LINES: usize = 10_000;
+
+/// How many bytes the kubelet sends of these lines, the oldest ones first.
+const READ: usize = 16 << 20;
+
+/// How many logs are read at a time.
+const AT_A_TIME: usize = 4;
+
+/// A log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Log {
+    file: String,
+    about: String,
+    path: String,
+}
+
+/// Adds the logs of `pods`, of each no more than `most` bytes.
+pub(super) async fn add(api: &KubeApi, contents: &mut Contents, pods: &[Value], most: usize) {
+    let mut pods: Vec<&Value> = pods.iter().collect();
+    pods.sort_by_key(|pod| is_ready(pod));
+    if pods.len() > PODS {
+        let more = format!("logs of {} more pods", pods.len() - PODS);
+        contents.miss(
+            more,
+            &format!("logs of {PODS} pods are read, of those that are not ready first"),
+        );
+    }
+    let logs = pods.iter().take(PODS).flat_map(|pod| of_pod(pod));
+    let logs: Vec<Log> = logs.collect();
+    let reads = logs
+        .iter()
+        .map(|log| async move { (log, api.tail(&log.path, most).await) });
+    let mut reads = stream::iter(reads).buffered(AT_A_TIME);
+    while let Some((log, tail)) = reads.next().await {
+        one(contents, log, tail);
+    }
+}
+
+fn one(contents: &mut Contents, log: &Log, tail: Result<Tail, Failure>) {
+    match tail {
+        Ok(tail) => {
+            let about = match tail.read {
+                READ.. => format!(
+                    "{}, without its newest lines: it is longer than {READ} bytes",
+                    log.about
+                ),
+                read if read > tail.text.len() => format!("{}, its last lines", log.about),
+                _ => log.about.clone(),
+            };
+            contents.text(log.file.clone(), about, &tail.text);
+        }
+        Err(failure) => contents.miss(log.file.clone(), &failure.to_string()),
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|it| text(it, "type") == "Ready" && text(it, "status") == "True")
+}
+
+/// The logs of each container, and of the one before it if it was restarted.
+fn of_pod(pod: &Value) -> Vec<Log> {
+    let name = |field: &str| {
+        pod.get("metadata")
+            .map_or("", |metadata| text(metadata, field))
+    };
+    let (namespace, pod_name) = (name("namespace"), name("name"));
+    let kinds = [
+        ("/spec/initContainers", "/status/initContainerStatuses"),
+        ("/spec/containers", "/status/containerStatuses"),
+    ];
+    let mut logs = Vec::new();
+    for (containers, statuses) in kinds {
+        let list = |path: &str| {
+            pod.pointer(path)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+        };
+        for container in list(containers).map(|it| text(it, "name")) {
+            let status = list(statuses).find(|it| text(it, "name") == container);
+            let restarts = status.and_then(|it| it.get("restartCount")?.as_u64());
+            let base = format!(
+                "/api/v1/namespaces/{namespace}/pods/{pod_name}/log?container={}&timestamps=true&tailLines={LINES}&limitBytes={READ}",
+                encoded(container)
+            );
+            let file = format!(
+                "logs/{}/{}/{}",
+                safe(namespace),
+                safe(pod_name),
+                safe(container)
+            );
+            logs.push(Log {
+                file: format!("{file}.log"),
+                about: format!("log of {container}"),
+                path: base.clone(),
+            });
+            if restarts.is_some_and(|restarts| restarts > 0) {
+                logs.push(Log {
+                    file: format!("{file}.previous.log"),
+                    about: format!("log of {container} before its last restart"),
+                    path: format!("{base}&previous=true"),
+                });
+            }
+        }
+    }
+    logs
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A name as a part of a path: names of Kubernetes stay as they are.
+fn safe(name: &str) -> String {
+    let is_safe =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let safe: String = name
+        .chars()
+        .map(|it| if is_safe(it) { it } else { '_' })
+        .collect();
+    if safe.chars().all(|letter| letter == '.') {
+        return "_".to_owned();
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_container_has_a_log_and_the_one_before_a_restart() {
+        let pod = json!({
+            "metadata": { "namespace": "sys", "name": "tributary-a" },
+            "spec": { "initContainers": [{ "name": "init" }], "containers": [{ "name": "frontend" }, { "name": "scraper" }] },
+            "status": { "containerStatuses": [{ "name": "scraper", "restartCount": 2 }, { "name": "frontend", "restartCount": 0 }] },
+        });
+        let files = of_pod(&pod).into_iter().map(|log| log.file);
+        assert_eq!(
+            files.collect::<Vec<_>>(),
+            [
+                "logs/sys/tributary-a/init.log",
+                "logs/sys/tributary-a/frontend.log",
+                "logs/sys/tributary-a/scraper.log",
+                "logs/sys/tributary-a/scraper.previous.log",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_of_files_stay_below_the_archive() {
+        assert_eq!(safe("../../etc"), ".._.._etc");
+        assert_eq!(safe(".."), "_");
+        assert_eq!(safe(""), "_");
+        assert_eq!(safe("web-1.a_b"), "web-1.a_b");
+    }
+}

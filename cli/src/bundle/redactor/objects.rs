@@ -1,0 +1,153 @@
+//! Objects of the API without secrets.
+
+use serde_json::{Map, Value};
+
+use super::{REMOVED, Redactor, names::is_secret};
+
+/// What an object is, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It has nothing that is only there for others.
+    Ordinary,
+    /// A node: other programs write annotations, and the list of images is long.
+    Node,
+    /// A config map: of its data only names and sizes are kept.
+    ConfigMap,
+    /// An object of an application: its annotations are those of the application.
+    Application,
+}
+
+/// What kubectl remembers of an object: all of it, once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Annotations of a node that say something about its metrics.
+const OF_NODES: [&str; 4] = [
+    "metrics.k8s.io/resource-metrics-path",
+    "kubeadm.alpha.kubernetes.io/cri-socket",
+    "node.alpha.kubernetes.io/ttl",
+    "volumes.kubernetes.io/controller-managed-attach-detach",
+];
+
+/// Variables that change how our programs run, and of which none is a secret. Proxies may have a password, which is removed.
+const VARIABLES: [&str; 14] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "MALLOC_CONF",
+    "NO_PROXY",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "TOKIO_WORKER_THREADS",
+    "all_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+impl Redactor {
+    /// An object without secrets, and without what is not of use to readers.
+    pub(crate) fn object(&mut self, kind: Kind, mut object: Value) -> Value {
+        match kind {
+            Kind::Ordinary => {}
+            Kind::Node => {
+                keep(&mut object, &OF_NODES);
+                if let Some(Value::Object(status)) = object.get_mut("status") {
+                    status.remove("images");
+                }
+            }
+            Kind::ConfigMap => {
+                for data in ["data", "binaryData"] {
+                    if let Some(Value::Object(data)) = object.get_mut(data) {
+                        data.values_mut().for_each(|value| self.only_size(value));
+                    }
+                }
+            }
+            Kind::Application => keep(&mut object, &[]),
+        }
+        self.field("", object)
+    }
+
+    fn only_size(&mut self, value: &mut Value) {
+        let bytes = value.as_str().map_or(0, str::len);
+        self.removed += 1;
+        *value = Value::String(format!("{bytes} bytes, not shown"));
+    }
+
+    fn field(&mut self, name: &str, value: Value) -> Value {
+        match value {
+            Value::String(text) if is_secret(name) && !text.is_empty() => self.removed(),
+            Value::String(text) => Value::String(self.text(&text).into_owned()),
+            Value::Array(items) if name == "env" => {
+                items.into_iter().map(|item| self.variable(item)).collect()
+            }
+            Value::Array(items) => self.items(name, items),
+            Value::Object(fields) => self.fields(fields),
+            other => other,
+        }
+    }
+
+    /// The words of a command may be flags with their values.
+    fn items(&mut self, name: &str, items: Vec<Value>) -> Value {
+        let mut follows_flag = false;
+        let mut clean = Vec::with_capacity(items.len());
+        for item in items {
+            let is_flag = |text: &str| text.starts_with('-') && !text.contains('=');
+            let text = item.as_str().unwrap_or_default();
+            let follows = std::mem::replace(&mut follows_flag, is_flag(text) && is_secret(text));
+            clean.push(if follows && !text.starts_with('-') {
+                self.removed()
+            } else {
+                self.field(name, item)
+            });
+        }
+        Value::Array(clean)
+    }
+
+    fn fields(&mut self, mut fields: Map<String, Value>) -> Value {
+        fields.remove("managedFields");
+        if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
+            annotations.remove(LAST_APPLIED);
+        }
+        // A header, or anything else that has its name in a field.
+        let title = ["name", "key"]
+            .iter()
+            .find_map(|it| fields.get(*it)?.as_str());
+        if title.is_some_and(is_secret) && fields.get("value").is_some_and(Value::is_string) {
+            let removed = self.removed();
+            fields.insert("value".to_owned(), removed);
+        }
+        let fields = fields.into_iter();
+        let clean = fields.map(|(name, value)| {
+            let value = self.field(&name, value);
+            (name, value)
+        });
+        Value::Object(clean.collect())
+    }
+
+    /// A variable of a container. Its value may be anything.
+    fn variable(&mut self, variable: Value) -> Value {
+        let Value::Object(mut fields) = variable else {
+            return self.field("", variable);
+        };
+        let name = fields.get("name").and_then(Value::as_str);
+        let is_known = name.is_some_and(|name| VARIABLES.contains(&name));
+        if !is_known && let Some(value) = fields.get_mut("value") {
+            *value = self.removed();
+        }
+        self.fields(fields)
+    }
+
+    fn removed(&mut self) -> Value {
+        self.removed += 1;
+        Value::String(REMOVED.to_owned())
+    }
+}
+
+/// Removes all annotations except those with these names.
+fn keep(object: &mut Value, names: &[&str]) {
+    if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {
+        annotations.retain(|name, _| names.contains(&name.as_str()));
+    }
+}

@@ -1,0 +1,236 @@
+//! Every secret here is invented.
+
+use serde_json::json;
+
+use super::*;
+
+const KEY: &str =
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7\nq1w2e3r4\n-----END RSA PRIVATE KEY-----";
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+const JWT: &str =
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJhdWQiOlsidHJpYnV0YXJ5LWJ1cyJdfQ.c2lnbmF0dXJlLXJlYWxseQ";
+
+fn redactor() -> Redactor {
+    Redactor::new().unwrap()
+}
+
+fn text(text: &str) -> String {
+    redactor().text(text).into_owned()
+}
+
+#[test]
+fn lines_without_secrets_stay_as_they_are() {
+    let mut redactor = redactor();
+    for line in [
+        "2026-11-30T00:00:00Z INFO tributary_scraper: node scraped node=worker-1 elapsed_ms=12",
+        "failed to read /var/run/secrets/tributary/token: No such file or directory",
+        "--bus-token-file=/var/run/secrets/tributary/token --frontend=k8s:///sys/tributary:bus",
+        r#"{"level":"WARN","fields":{"message":"no bearer token","secretName":"tributary-serving"}}"#,
+        "image registry.example/tributary@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "x509: certificate signed by unknown authority",
+        "https://10.0.0.1:10250/metrics/resource answered 401",
+        "tokenreviews_total=3 token_cache_size=10",
+        CERTIFICATE,
+    ] {
+        assert_eq!(redactor.text(line), line);
+        assert_eq!(redactor.take_count(), 0, "{line}");
+    }
+}
+
+/// Lines, and what is left of them.
+const CASES: &[(&str, &str)] = &[
+    (
+        "Authorization: Bearer abc.def-123",
+        "Authorization: <removed>",
+    ),
+    (
+        r#""authorization": "Basic dXNlcjphYmNk", x"#,
+        r#""authorization": "<removed>", x"#,
+    ),
+    (
+        "with bearer 0123456789abcdef sent",
+        "with bearer <removed> sent",
+    ),
+    (
+        "Cookie: session=hunter2; a=b\nnext",
+        "Cookie: <removed>\nnext",
+    ),
+    ("password=hunter2 user=a", "password=<removed> user=a"),
+    (
+        r#"{"db_password":"hunter2","user":"a"}"#,
+        r#"{"db_password":"<removed>","user":"a"}"#,
+    ),
+    (
+        r#""{\"token\":\"hunter2\",\"x\":1}""#,
+        r#""{\"token\":\"<removed>\",\"x\":1}""#,
+    ),
+    (
+        r#"Config { token: Some("hunter2"), port: 1 }"#,
+        r#"Config { token: Some("<removed>"), port: 1 }"#,
+    ),
+    ("token: password: hunter2", "token: <removed>"),
+    (
+        "  client-key-data: aHVudGVyMg==",
+        "  client-key-data: <removed>",
+    ),
+    ("passphrase: correct horse battery", "passphrase: <removed>"),
+    (
+        "secret: |\n  hunter2\n  hunter3\nuser: a",
+        "secret: <removed>\nuser: a",
+    ),
+    (
+        "--password hunter2 --user a",
+        "--password <removed> --user a",
+    ),
+    ("--token=hunter2", "--token=<removed>"),
+    ("apiKey => 'hunter2'", "apiKey => '<removed>'"),
+    (
+        "passwords = [\"hunter2\", \"hunter3\"]",
+        "passwords = <removed>",
+    ),
+    ("password=\"hunter2 unfinished", "password=\"<removed>"),
+    (
+        "http://user:hunter2@proxy:3128/",
+        "http://<removed>@proxy:3128/",
+    ),
+    (
+        "kubeadm join --token abcdef.0123456789abcdef",
+        "kubeadm join --token <removed>",
+    ),
+    ("found abcdef.0123456789abcdef", "found <removed>"),
+    ("key AKIAIOSFODNN7EXAMPLE used", "key <removed> used"),
+    (
+        "?sv=1&sig=abcdefghijklmnop%2Fqrst&x=1",
+        "?sv=1&<removed>&x=1",
+    ),
+    ("root:$6$saltsalt$abcdefghijk:1", "root:<removed>"),
+];
+
+#[test]
+fn secrets_in_lines_are_removed() {
+    let mut redactor = redactor();
+    let token = format!("got {JWT} from pod");
+    let cases = [(&*token, "got <removed> from pod")];
+    for (line, clean) in cases.iter().chain(CASES) {
+        assert_eq!(redactor.text(line), *clean, "{line}");
+        assert!(redactor.take_count() > 0, "{line}");
+        assert_eq!(redactor.text(clean), *clean);
+        assert_eq!(redactor.take_count(), 0, "{clean}");
+    }
+}
+
+#[test]
+fn private_keys_are_removed_and_certificates_are_not() {
+    assert_eq!(text(&format!("a\n{KEY}\nb")), "a\n<removed>\nb");
+    let escaped = KEY.replace('\n', "\\n");
+    assert_eq!(text(&format!("\"{escaped}\"")), "\"<removed>\"");
+    let lines = KEY
+        .lines()
+        .map(|line| format!("2026-11-30T00:00:00Z {line}\n"));
+    let clean = text(&lines.collect::<String>());
+    assert_eq!(clean, "2026-11-30T00:00:00Z <removed>\n");
+    // Cut at either end.
+    let (_, end) = KEY.split_once('\n').unwrap();
+    assert_eq!(text(&format!("{end}\nb")), "<removed>\nb");
+    let (begin, _) = KEY.rsplit_once('\n').unwrap();
+    assert_eq!(text(&format!("a\n{begin}")), "a\n<removed>");
+    assert_eq!(
+        text(&format!("{CERTIFICATE}\n{KEY}")),
+        format!("{CERTIFICATE}\n<removed>")
+    );
+}
+
+#[test]
+fn encoded_keys_are_removed_and_encoded_certificates_are_not() {
+    let encoded = |text: &str| STANDARD.encode(text);
+    assert_eq!(text(&encoded(CERTIFICATE)), encoded(CERTIFICATE));
+    assert_eq!(text(&encoded(KEY)), REMOVED);
+    assert_eq!(text(&encoded(&format!("{CERTIFICATE}\n{KEY}"))), REMOVED);
+}
+
+#[test]
+fn objects_keep_what_is_no_secret() {
+    let pod = json!({
+        "metadata": { "name": "tributary-a", "labels": { "app.kubernetes.io/name": "tributary" } },
+        "spec": {
+            "serviceAccountName": "tributary",
+            "automountServiceAccountToken": false,
+            "containers": [{ "name": "scraper", "args": ["--bus-token-file=/token", "--v", "2"],
+                "env": [{ "name": "POD_NAME", "valueFrom": { "fieldRef": { "fieldPath": "metadata.name" } } },
+                        { "name": "PASSWORD", "valueFrom": { "secretKeyRef": { "name": "db", "key": "password" } } },
+                        { "name": "RUST_LOG", "value": "debug" }] }],
+            "volumes": [{ "name": "token", "projected": { "sources": [
+                { "serviceAccountToken": { "audience": "tributary-bus", "expirationSeconds": 3600, "path": "token" } }] } },
+                { "name": "tls", "secret": { "secretName": "tributary-tls" } }],
+        },
+    });
+    let mut redactor = redactor();
+    assert_eq!(redactor.object(Kind::Ordinary, pod.clone()), pod);
+    assert_eq!(redactor.take_count(), 0);
+}
+
+#[test]
+fn secrets_in_objects_are_removed() {
+    let pod = json!({
+        "metadata": { "managedFields": [{ "manager": "x" }], "annotations": {
+            "kubectl.kubernetes.io/last-applied-configuration": "{\"env\":\"hunter2\"}",
+            "example.org/api-key": "hunter2",
+            "example.org/note": "password=hunter2",
+            "checksum/config": "abc",
+        } },
+        "spec": { "containers": [{
+            "args": ["--password", "hunter2", "--token=hunter2", "--verbose", "on"],
+            "command": ["sh", "-c", "curl -H 'Authorization: Bearer hunter2' https://a:hunter2@b"],
+            "env": [{ "name": "ANYTHING", "value": "hunter2" }, { "name": "HTTPS_PROXY", "value": "http://u:hunter2@p:1" }],
+            "livenessProbe": { "httpGet": { "httpHeaders": [{ "name": "Authorization", "value": "hunter2" }] } },
+        }] },
+        "tokens": ["hunter2", "hunter3"],
+    });
+    let clean = json!({
+        "metadata": { "annotations": {
+            "example.org/api-key": "<removed>",
+            "example.org/note": "password=<removed>",
+            "checksum/config": "abc",
+        } },
+        "spec": { "containers": [{
+            "args": ["--password", "<removed>", "--token=<removed>", "--verbose", "on"],
+            "command": ["sh", "-c", "curl -H 'Authorization: <removed>' https://<removed>@b"],
+            "env": [{ "name": "ANYTHING", "value": "<removed>" }, { "name": "HTTPS_PROXY", "value": "http://<removed>@p:1" }],
+            "livenessProbe": { "httpGet": { "httpHeaders": [{ "name": "Authorization", "value": "<removed>" }] } },
+        }] },
+        "tokens": ["<removed>", "<removed>"],
+    });
+    let mut redactor = redactor();
+    assert_eq!(redactor.object(Kind::Ordinary, pod), clean);
+    assert_eq!(redactor.take_count(), 11);
+}
+
+#[test]
+fn what_others_write_on_nodes_and_applications_is_left_out() {
+    let annotated = |more: &str| {
+        let mut object = json!({ "metadata": { "name": "n", "annotations": {
+            "node.alpha.kubernetes.io/ttl": "0",
+        } }, "status": { "images": [], "conditions": [] } });
+        if !more.is_empty() {
+            object["metadata"]["annotations"][more] = json!("x");
+        }
+        object
+    };
+    let node = redactor().object(Kind::Node, annotated("cloud.example/join"));
+    let mut expected = annotated("");
+    expected["status"] = json!({ "conditions": [] });
+    assert_eq!(node, expected);
+    let app = redactor().object(Kind::Application, annotated("x"));
+    assert_eq!(app["metadata"]["annotations"], json!({}));
+}
+
+#[test]
+fn a_config_map_has_names_and_sizes() {
+    let map = json!({ "metadata": { "name": "m" }, "data": { "ca.crt": "abc" }, "binaryData": { "b": "YWI=" } });
+    assert_eq!(
+        redactor().object(Kind::ConfigMap, map),
+        json!({ "metadata": { "name": "m" },
+                "data": { "ca.crt": "3 bytes, not shown" },
+                "binaryData": { "b": "4 bytes, not shown" } })
+    );
+}

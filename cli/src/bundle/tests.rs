@@ -1,0 +1,228 @@
+//! Secrets here are invented.
+
+use std::{collections::BTreeMap, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
+
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use tar::Archive;
+
+use super::*;
+use crate::{
+    kube_api::{KubeApi, fake::Fake},
+    printed::{Outcome, Paint},
+};
+
+const LIMITS: Limits = Limits {
+    log: 1 << 10,
+    all: 1 << 20,
+};
+
+const OURS: &str = "?labelSelector=app.kubernetes.io%2Fname%3Dtributary";
+
+fn log_path(container: &str, more: &str) -> String {
+    format!(
+        "/api/v1/namespaces/sys/pods/tributary-a/log?container={container}&timestamps=true&tailLines=10000&limitBytes=16777216{more}"
+    )
+}
+
+/// A cluster with one pod of two containers, of which one was restarted. What is not here is not found.
+fn cluster() -> Fake {
+    let service = json!({ "namespace": "sys", "name": "tributary" });
+    let registration = json!({
+        "metadata": { "name": "v1alpha1.fleet.tributary.dev" },
+        "spec": { "group": "fleet.tributary.dev", "groupPriorityMinimum": 1, "versionPriority": 1, "service": service },
+    });
+    let pod = json!({
+        "metadata": { "namespace": "sys", "name": "tributary-a" },
+        "spec": { "containers": [
+            { "name": "frontend", "env": [{ "name": "X", "value": "hunter2" }] },
+            { "name": "scraper" },
+        ] },
+        "status": { "containerStatuses": [{ "name": "scraper", "restartCount": 1 }] },
+    });
+    let node = json!({ "metadata": { "name": "n-1", "annotations": { "cloud.example/join": "hunter2" } } });
+    Fake::default()
+        .list(
+            "/apis/apiregistration.k8s.io/v1/apiservices",
+            &json!([registration]),
+        )
+        .list(&format!("/api/v1/namespaces/sys/pods{OURS}"), &json!([pod]))
+        .list(
+            "/apis/fleet.tributary.dev/v1alpha1/nodescrapes",
+            &json!([{ "metadata": { "name": "n-1" } }]),
+        )
+        .list("/api/v1/nodes", &json!([node]))
+        .with(
+            "/apis/autoscaling/v2/horizontalpodautoscalers",
+            403,
+            json!({ "message": "password=hunter2 forbidden" }),
+        )
+        .text(&log_path("frontend", ""), "started\ntoken=hunter2\n")
+        .text(
+            &log_path("scraper", ""),
+            &format!("{}\nlast\n", "x".repeat(2_000)),
+        )
+        .text(&log_path("scraper", "&previous=true"), "before\n")
+}
+
+async fn gathered(api: &KubeApi, limits: Limits) -> Contents {
+    let now = "2026-11-30T01:02:03Z".parse().unwrap();
+    Box::pin(gather(api, None, limits, now)).await.unwrap()
+}
+
+/// The files of an archive, by name.
+fn unpacked(path: &Path) -> BTreeMap<String, String> {
+    let mut archive = Archive::new(GzDecoder::new(std::fs::File::open(path).unwrap()));
+    let mut files = BTreeMap::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().to_str().unwrap().to_owned();
+        let mut text = String::new();
+        entry.read_to_string(&mut text).unwrap();
+        files.insert(name, text);
+    }
+    files
+}
+
+const ROOT: &str = "tributary-bundle-20261130T010203Z";
+
+#[tokio::test]
+async fn a_bundle_has_what_can_be_read_without_secrets() {
+    let fake = cluster();
+    let contents = gathered(&fake.api(), LIMITS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("b.tar.gz");
+    check(&path).unwrap();
+    write(&contents, &path).unwrap();
+    let files = unpacked(&path);
+
+    assert!(fake.asked().iter().all(|path| !path.contains("/secrets")));
+    let all: String = files.values().map(String::as_str).collect();
+    assert!(!all.contains("hunter2"), "{all}");
+    let file = |name: &str| files[&format!("{ROOT}/{name}")].as_str();
+    assert_eq!(
+        file("logs/sys/tributary-a/frontend.log"),
+        "started\ntoken=<removed>\n"
+    );
+    assert_eq!(file("logs/sys/tributary-a/scraper.log"), "last\n");
+    assert_eq!(
+        file("logs/sys/tributary-a/scraper.previous.log"),
+        "before\n"
+    );
+    let nodes: Value = serde_json::from_str(file("nodes.json")).unwrap();
+    assert_eq!(
+        nodes,
+        json!({ "items": [{ "metadata": { "name": "n-1", "annotations": {} } }] })
+    );
+    let pods: Value = serde_json::from_str(file("pods.json")).unwrap();
+    assert_eq!(
+        pods["items"][0]["spec"]["containers"][0]["env"][0]["value"],
+        "<removed>"
+    );
+    let doctor: Value = serde_json::from_str(file("doctor.json")).unwrap();
+    assert_eq!(doctor["server"], "Tributary in sys");
+}
+
+#[tokio::test]
+async fn a_bundle_lists_its_files_and_what_is_not_in_it() {
+    let contents = gathered(&cluster().api(), LIMITS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("b.tar.gz");
+    let written = write(&contents, &path).unwrap();
+    let files = unpacked(&path);
+    assert_eq!(written.outcome, Outcome::Findings);
+    let missing = written.missing.iter().map(|it| (&*it.what, &*it.reason));
+    let missing: BTreeMap<_, _> = missing.collect();
+    assert_eq!(
+        missing["horizontalpodautoscalers.json"],
+        "password=<removed> forbidden"
+    );
+    assert_eq!(
+        missing["leases.json"],
+        "/apis/coordination.k8s.io/v1/namespaces/sys/leases not found"
+    );
+    let index = &files[&format!("{ROOT}/index.txt")];
+    for file in &written.files {
+        assert_eq!(files[&format!("{ROOT}/{}", file.name)].len(), file.bytes);
+        assert!(index.contains(&file.name), "{index}");
+    }
+    assert!(
+        index.starts_with("Bundle of kubectl tributary 0.1.0, made at 2026-11-30T01:02:03Z\n"),
+        "{index}"
+    );
+    assert!(index.contains("log of scraper, its last lines"), "{index}");
+    assert!(
+        index.contains("  horizontalpodautoscalers.json: password=<removed> forbidden\n"),
+        "{index}"
+    );
+    let shown = text(&written, Paint::PLAIN);
+    assert!(
+        shown.contains("logs/sys/tributary-a/frontend.log"),
+        "{shown}"
+    );
+    assert!(shown.contains("b.tar.gz: "), "{shown}");
+}
+
+#[tokio::test]
+async fn a_bundle_is_for_its_owner_and_replaces_nothing() {
+    let contents = gathered(&cluster().api(), LIMITS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("b.tar.gz");
+    write(&contents, &path).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = std::fs::read(&path).unwrap();
+    let refused = check(&path).unwrap_err().to_string();
+    assert!(
+        refused.ends_with("exists already, and is not overwritten"),
+        "{refused}"
+    );
+    write(&contents, &path).unwrap_err();
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+    let nowhere = directory.path().join("nowhere/b.tar.gz");
+    let refused = format!("{:#}", write(&contents, &nowhere).unwrap_err());
+    assert!(refused.starts_with("failed to create "), "{refused}");
+}
+
+#[tokio::test]
+async fn a_bundle_has_a_limit_and_says_what_does_not_fit() {
+    let nodes: Vec<Value> = (0..100)
+        .map(|n| json!({ "metadata": { "name": format!("node-{n:03}") } }))
+        .collect();
+    let fake = cluster().list("/api/v1/nodes", &json!(nodes));
+    let whole = gathered(&fake.api(), LIMITS).await;
+    let bytes: usize = whole.files().iter().map(|file| file.bytes).sum();
+    // Room for some of the nodes, and for none of the logs.
+    let limits = Limits {
+        all: bytes - 2_000,
+        ..LIMITS
+    };
+    let cut = gathered(&fake.api(), limits).await;
+    let bytes: usize = cut.files().iter().map(|file| file.bytes).sum();
+    assert!(bytes <= limits.all, "{bytes} of {}", limits.all);
+    let reason = |what: &str| {
+        let missing = cut.missing().iter().find(|it| it.what == what);
+        missing.map(|it| it.reason.as_str())
+    };
+    assert_eq!(
+        reason("nodes.json"),
+        Some("only the first 42 objects fit: --max-size")
+    );
+    let log = "logs/sys/tributary-a/frontend.log";
+    assert_eq!(reason(log), Some("24 bytes do not fit: --max-size"));
+    let nodes = cut
+        .files()
+        .iter()
+        .find(|file| file.name == "nodes.json")
+        .unwrap();
+    let nodes: Value = serde_json::from_str(&nodes.text).unwrap();
+    assert_eq!(nodes["items"].as_array().unwrap().len(), 42);
+}
+
+#[tokio::test]
+async fn where_nothing_answers_there_is_a_bundle_that_says_so() {
+    let contents = gathered(&Fake::default().api(), LIMITS).await;
+    let names: Vec<&str> = contents.files().iter().map(|file| &*file.name).collect();
+    assert_eq!(names, ["versions.json", "doctor.json"]);
+    assert_eq!(contents.missing().len(), 17);
+}
