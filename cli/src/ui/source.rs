@@ -80,6 +80,7 @@ where
                 RawValue::from_string(text).map_err(|error| format!("not JSON: {error}"))
             });
             let end = Instant::now();
+            let is_read = document.is_ok();
             publish.send_modify(|latest| {
                 latest.number += 1;
                 match document {
@@ -90,7 +91,13 @@ where
                     Err(failure) => latest.failure = Some(failure),
                 }
             });
-            sleep_until(begin + pace.after(end - begin)).await;
+            // A read that failed costs the API nothing more, and pages wait for it to answer again.
+            let next = if is_read {
+                begin + pace.after(end - begin)
+            } else {
+                end + pace.0
+            };
+            sleep_until(next).await;
         }
     };
     (Source { wanted, latest }, reader)

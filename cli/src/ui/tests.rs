@@ -340,6 +340,14 @@ async fn while_the_api_is_silent_pages_get_what_was_read_last_and_its_age() {
     let why = failed["failure"].as_str().unwrap();
     assert!(why.contains("no answer for"), "{why}");
     assert_eq!(age(&failed), "20");
+    // It is read again 5 s after it failed, also if it took longer than usual.
+    silent.store(false, std::sync::atomic::Ordering::Relaxed);
+    let again = served.json("/data/fleet?after=2").await;
+    assert_eq!(
+        (&again["number"], &again["failure"]),
+        (&json!(3), &Value::Null)
+    );
+    assert_eq!(age(&again), "0");
 }
 
 #[tokio::test]
