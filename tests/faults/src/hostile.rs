@@ -71,6 +71,9 @@ pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
         .phase("strangers", callers::IDLE, callers::idle)
         .await?;
     suite
+        .phase("strangers", callers::RECONNECT, callers::reconnect)
+        .await?;
+    suite
         .phase("strangers", callers::BUSY, callers::busy)
         .await?;
     suite

@@ -27,12 +27,16 @@ use crate::fleet::Fleet;
 /// What idle callers do.
 pub(super) const IDLE: &str = "hold 6,000 connections to each frontend, half without a handshake, and 600 to each scraper, \
      from twelve addresses, and send nothing";
+/// What callers do that never stay.
+pub(super) const RECONNECT: &str = "begin a TLS handshake with each frontend, close the connection and begin again, 500 at a time from each of four addresses";
 /// What busy callers do.
 pub(super) const BUSY: &str =
     "send an `Accept` of a million clauses, tokens that nobody knows, and paths that do not exist";
 
 const CONNECTIONS: usize = 6_000;
 const OF_A_SCRAPER: usize = 600;
+const RECONNECTING: usize = 2_000;
+const FEW_ADDRESSES: usize = 4;
 /// The number of source addresses. Each address stays within its share, and together they exceed the limit of all.
 /// Probes come from another address, like those of a kubelet.
 const ADDRESSES: u8 = 12;
@@ -52,6 +56,36 @@ pub(super) async fn idle(fleet: &Fleet) -> anyhow::Result<Attack> {
         }
     }
     Ok(attack)
+}
+
+/// Begins handshakes as fast as it can, and sends no request.
+pub(super) async fn reconnect(fleet: &Fleet) -> anyhow::Result<Attack> {
+    let mut attack = Attack::new()?;
+    for frontend in &fleet.frontends {
+        for number in 0..RECONNECTING {
+            let tls = trusting(&fleet.cluster, "h2");
+            let from = route(number % FEW_ADDRESSES, frontend.api);
+            attack.spawn(begin_handshakes(from, tls));
+        }
+    }
+    Ok(attack)
+}
+
+async fn begin_handshakes(route: Route, tls: Arc<rustls::ClientConfig>) {
+    let Ok(name) = ServerName::try_from("localhost") else {
+        return;
+    };
+    for _ in 0..ROUNDS {
+        let shaken = timeout(Duration::from_secs(10), async {
+            let stream = route.connect().await?;
+            let connector = TlsConnector::from(Arc::clone(&tls));
+            connector.connect(name.clone(), stream).await
+        });
+        if !matches!(shaken.await, Ok(Ok(_))) {
+            // An evicted one waits for a moment, so that it is the fleet that is kept busy.
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 /// Connections are opened over some seconds.
