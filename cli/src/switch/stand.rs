@@ -105,7 +105,7 @@ impl Stand {
                 "another server".clone_into(&mut stand.answered_by);
                 Some(false)
             }
-            Answered::Failed(why) => {
+            Answered::Unknown(why) | Answered::Failed(why) => {
                 stand.answered_by = why;
                 None
             }

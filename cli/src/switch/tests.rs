@@ -280,3 +280,34 @@ async fn a_dry_run_writes_nothing() {
     assert_eq!(lines[lines.len() - 3..], planned);
     assert_eq!(cluster.lock().writes, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_kube_apiserver_does_not_know_yet_is_waited_for() {
+    let trouble = Trouble::UnknownAtFirst(4);
+    let cluster = cluster(Serves::Everything, Serves::Everything, trouble);
+    let (report, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(report.outcome, Outcome::Healthy, "{lines:?}");
+    assert_eq!(leads(&cluster), [OURS, OURS]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_never_becomes_known_leads_back() {
+    let trouble = Trouble::UnknownAtFirst(1_000);
+    let cluster = cluster(Serves::Everything, Serves::Everything, trouble);
+    let (report, lines) = over(&cluster, &wanted()).await;
+    assert_eq!(report.outcome, Outcome::Findings, "{lines:?}");
+    assert!(lines.join("\n").contains("v1: "), "{lines:?}");
+    is_untouched(&cluster);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_number_to_compare_with_nothing_is_changed() {
+    let trouble = Trouble::NothingToCount;
+    let cluster = cluster(Serves::Everything, Serves::Everything, trouble);
+    let (report, lines) = over(&cluster, &skipping()).await;
+    assert_eq!(report.outcome, Outcome::Unknown, "{lines:?}");
+    let text = lines.join("\n");
+    assert!(text.contains("failed to count the nodes"), "{text}");
+    assert_eq!(cluster.lock().writes, 0);
+    is_untouched(&cluster);
+}

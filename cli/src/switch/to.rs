@@ -58,7 +58,11 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
     let expected = match compared {
         Some(Ok(expected)) => expected,
         Some(Err(outcome)) => {
-            let text = "refused: Tributary would not serve what is served now. Nothing was changed";
+            let text = if outcome == Outcome::Unknown {
+                "refused: it is not known whether Tributary would serve what is served now. Nothing was changed"
+            } else {
+                "refused: Tributary would not serve what is served now. Nothing was changed"
+            };
             return log.end_with(text, outcome, State::Unchanged);
         }
         None => {

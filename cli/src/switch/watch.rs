@@ -55,8 +55,20 @@ pub(super) enum Answered {
         /// How many nodes.
         nodes: usize,
     },
+    /// kube-apiserver does not know the version. It needs a moment after an APIService was created.
+    Unknown(String),
     /// No server, or not with enough.
     Failed(String),
+}
+
+impl Answered {
+    fn by(version: Version, failure: &Failure) -> Self {
+        let text = format!("{}: {failure}", version.name());
+        match failure {
+            Failure::NotFound(_) => Self::Unknown(text),
+            _ => Self::Failed(text),
+        }
+    }
 }
 
 /// An object with nothing but its name.
@@ -118,7 +130,7 @@ pub(super) async fn ask(
     let path = version.resources();
     let nodes = match usages::read(api, &format!("{path}/nodes")).await {
         Ok(nodes) => nodes,
-        Err(failure) => return Answered::Failed(format!("{}: {failure}", version.name())),
+        Err(failure) => return Answered::by(version, &failure),
     };
     let count = nodes.usages.len();
     if !nodes.from_tributary {
@@ -129,7 +141,7 @@ pub(super) async fn ask(
         match usages::read(api, &format!("{path}/pods")).await {
             Ok(read) if read.from_tributary => pods = Some(read.usages),
             Ok(_) => return Answered::Other { nodes: count },
-            Err(failure) => return Answered::Failed(format!("{}: {failure}", version.name())),
+            Err(failure) => return Answered::by(version, &failure),
         }
     }
     match expected.lacks(count, pods.map(|pods| pods.len())) {
@@ -165,10 +177,12 @@ pub(super) async fn first_answers(
     let deadline = Instant::now() + FIRST_WITHIN;
     let mut good = 0;
     loop {
+        let mut unknown = None;
         // Pods once, when the rest is as it should be.
         match ask_twice(api, version, expected, good + 1 == GOOD).await {
             Answered::Tributary { .. } => good += 1,
             Answered::Other { .. } => good = 0,
+            Answered::Unknown(why) => (good, unknown) = (0, Some(why)),
             Answered::Failed(why) => return Err(why),
         }
         if good == GOOD {
@@ -176,7 +190,8 @@ pub(super) async fn first_answers(
         }
         if Instant::now() > deadline {
             let elsewhere = led_elsewhere(api, version, backend).await;
-            return Err(elsewhere.unwrap_or_else(|| still_others(version)));
+            let instead = || unknown.unwrap_or_else(|| still_others(version));
+            return Err(elsewhere.unwrap_or_else(instead));
         }
         sleep(SOON).await;
     }
@@ -215,6 +230,8 @@ pub(super) async fn watch(
                         return Err(still_others(*version));
                     }
                 }
+                Answered::Unknown(why) if start.elapsed() > FIRST_WITHIN => return Err(why),
+                Answered::Unknown(_) => {}
                 Answered::Failed(why) => return Err(why),
             }
         }
@@ -264,7 +281,7 @@ pub(super) async fn others_answer(api: &KubeApi, length: Duration) -> Result<usi
                 }
             }
             Answered::Tributary { .. } => good = 0,
-            Answered::Failed(failure) => {
+            Answered::Unknown(failure) | Answered::Failed(failure) => {
                 good = 0;
                 why = failure;
             }

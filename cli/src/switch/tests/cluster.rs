@@ -35,6 +35,10 @@ pub(super) enum Trouble {
     LostAnswer,
     /// After so many answers for metrics an owner writes `v1beta1` back.
     WrittenBack(usize),
+    /// kube-apiserver does not know `v1` for this many requests after it was created.
+    UnknownAtFirst(usize),
+    /// The current server does not answer, and the nodes cannot be listed.
+    NothingToCount,
 }
 
 pub(super) struct Cluster {
@@ -129,18 +133,28 @@ impl Cluster {
         }
     }
 
-    fn metrics(&mut self, object: &str, kind: &str) -> Option<Reply> {
+    fn metrics(&mut self, name: &str, kind: &str) -> Option<Reply> {
         self.answers += 1;
         if self.trouble == Trouble::WrittenBack(self.answers) {
             let object = self.objects.get_mut(V1BETA1).unwrap();
             object["spec"] = spec("metrics-server");
             object["metadata"]["managedFields"] = json!([{ "manager": "kube-addon-manager" }]);
         }
-        let Some(object) = self.objects.get(object) else {
+        let Some(object) = self.objects.get(name) else {
             return Some(refused(404));
         };
+        if let Trouble::UnknownAtFirst(left) = &mut self.trouble
+            && name == V1
+            && *left > 0
+        {
+            *left -= 1;
+            return Some(refused(404));
+        }
         if object["spec"]["service"]["name"] == "tributary" {
             return serve(self.metrics, kind);
+        }
+        if self.trouble == Trouble::NothingToCount {
+            return Some(refused(503));
         }
         let mut theirs = serve(Serves::Everything, kind).unwrap();
         theirs.from_tributary = false;
