@@ -1,6 +1,6 @@
 //! `bundle`: one archive to attach to an issue, without secrets.
 //!
-//! - [`gather`] reads. What it cannot read becomes a line with the reason, never an error: a bundle is made where something
+//! - [`mod@gather`] reads. What it cannot read becomes a line with the reason, never an error: a bundle is made where something
 //!   is broken.
 //! - The redactor removes secrets from everything before it is kept in memory as a file of the bundle. Secrets
 //!   themselves are never read.
