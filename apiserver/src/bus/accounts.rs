@@ -29,10 +29,10 @@ use self::{
 };
 use super::{frames::Room, pace::Pace};
 
-/// At least this many rosters are released before it is looked which ones are in memory.
+/// At least this many rosters are released before a sweep looks which ones are still in memory.
 const SWEPT: usize = 64;
 
-/// How often it is looked because a node is refused.
+/// The time between two sweeps that a refusal or a new stream causes. A sweep looks at every roster.
 const SWEEP_AGAIN: Duration = Duration::from_secs(1);
 
 /// The accounts of all publishers. Cheap to clone.
@@ -62,9 +62,11 @@ struct Holdings {
     large: Size,
     /// How many streams have each roster, by its address.
     rosters: BTreeMap<usize, Shared>,
-    /// How many rosters were released since those that are not in memory were looked for.
-    released: usize,
-    /// When it was last looked for them because a node was refused.
+    /// How many of these no stream has.
+    idle: usize,
+    /// How many of these the last sweep left, because they are in memory.
+    left: usize,
+    /// When a refusal or a new stream last caused a sweep.
     swept: Option<Instant>,
     pace: Pace,
     /// The rate that is guaranteed to this publisher. Messages within it do not count for the limit of all.
@@ -144,7 +146,8 @@ impl Holdings {
             size: Size::default(),
             large: Size::default(),
             rosters: BTreeMap::new(),
-            released: 0,
+            idle: 0,
+            left: 0,
             swept: None,
             pace: Pace::new(limits.rate, now),
             guaranteed: Pace::new(GUARANTEED, now),
@@ -223,6 +226,7 @@ impl Holdings {
         };
         let shared = self.rosters.entry(booked.address).or_insert_with(|| {
             let size = booked.size;
+            self.idle += 1;
             self.size += size;
             if size.is_large() {
                 self.large += size;
@@ -233,6 +237,7 @@ impl Holdings {
                 roster: Weak::clone(&booked.roster),
             }
         });
+        self.idle -= usize::from(shared.streams == 0);
         shared.streams += 1;
     }
 
@@ -245,7 +250,7 @@ impl Holdings {
             return;
         };
         shared.streams -= 1;
-        self.released += usize::from(shared.streams == 0);
+        self.idle += usize::from(shared.streams == 0);
     }
 
     /// Whether a stream has the roster at `address`.
@@ -254,14 +259,14 @@ impl Holdings {
         shared.is_some_and(|shared| shared.streams > 0)
     }
 
-    /// Whether it is time to look for rosters that are not in memory any more.
+    /// Whether so many rosters were released since the last sweep that the next one costs little for each of them.
     fn is_sweep_due(&self) -> bool {
-        self.released > SWEPT && self.released > self.rosters.len() / 2
+        self.idle > SWEPT + 2 * self.left
     }
 
-    /// Whether a sweep may help a publisher that is refused. It looks at every roster, so it is made once in a while.
+    /// Whether a refusal or a new stream may cause a sweep `now`.
     fn may_sweep(&mut self, now: Instant) -> bool {
-        let may = self.released > 0 && self.swept.is_none_or(|swept| now >= swept + SWEEP_AGAIN);
+        let may = self.swept.is_none_or(|swept| now >= swept + SWEEP_AGAIN);
         if may {
             self.swept = Some(now);
         }
@@ -270,11 +275,11 @@ impl Holdings {
 
     /// Removes rosters that are not in memory any more, and those that `is_others` says another publisher has.
     fn sweep(&mut self, is_others: impl Fn(usize) -> bool) {
-        self.released = 0;
-        let (size, large) = (&mut self.size, &mut self.large);
+        let (size, large, idle) = (&mut self.size, &mut self.large, &mut self.idle);
         self.rosters.retain(|address, shared| {
             let stays = shared.streams > 0 || (shared.is_in_memory() && !is_others(*address));
             if !stays {
+                *idle -= 1;
                 *size -= shared.size;
                 if shared.size.is_large() {
                     *large -= shared.size;
@@ -282,6 +287,7 @@ impl Holdings {
             }
             stays
         });
+        self.left = self.idle;
     }
 }
 
@@ -308,13 +314,16 @@ impl Accounts {
         // A publisher without streams is remembered as long as its rate is over the limit, or the
         // store has rosters of it. Otherwise a new stream would reset it.
         let Books { all, by, .. } = &mut *books;
-        all.sweep(|_| false);
+        let is_past = |own: &Holdings| own.streams == 0 && !own.rosters.is_empty();
+        let sweeps = by.values().any(is_past) && all.may_sweep(now);
+        if sweeps {
+            all.sweep(|_| false);
+        }
         by.retain(|_, own| {
-            if own.streams > 0 {
-                return true;
+            if sweeps && is_past(own) {
+                own.sweep(|address| all.has_stream(address));
             }
-            own.sweep(|address| all.has_stream(address));
-            !own.rosters.is_empty() || own.pace.owes(now) || own.faults.owes(now)
+            own.streams > 0 || !own.rosters.is_empty() || own.pace.owes(now) || own.faults.owes(now)
         });
         let has = books.by.get(name).map_or(0, |own| own.streams);
         let max = if has < LITTLE_STREAMS {
@@ -372,8 +381,11 @@ impl Account {
     fn hold_booked(&self, roster: Option<&Booked>) -> Result<(), TooMuch> {
         let now = Instant::now();
         self.change(|own, all| {
-            if own.is_sweep_due() || (all.check(own, roster).is_err() && own.may_sweep(now)) {
+            let is_refused = all.check(own, roster).is_err();
+            if all.is_sweep_due() || (is_refused && all.idle > 0 && all.may_sweep(now)) {
                 all.sweep(|_| false);
+            }
+            if own.is_sweep_due() || (is_refused && own.idle > 0 && own.may_sweep(now)) {
                 own.sweep(|address| all.has_stream(address));
             }
             all.check(own, roster)?;

@@ -89,8 +89,8 @@ fn a_roster_counts_once_however_many_streams_hold_it() {
     }
 }
 
-#[test]
-fn a_roster_that_was_released_counts_as_long_as_it_is_in_memory() {
+#[tokio::test(start_paused = true)]
+async fn a_roster_that_was_released_counts_as_long_as_it_is_in_memory() {
     let accounts = Accounts::default();
     let greedy = open(&accounts, "greedy");
     // The store has them after the stream has released them.
@@ -108,9 +108,27 @@ fn a_roster_that_was_released_counts_as_long_as_it_is_in_memory() {
     let greedy = open(&accounts, "greedy");
     assert_eq!(hold(&greedy), Err(refused.to_owned()));
     drop((greedy, stored));
+    tokio::time::advance(SWEEP_AGAIN).await;
     let greedy = open(&accounts, "greedy");
     assert_eq!(hold(&greedy), Ok(()));
     assert_eq!(accounts.lock().all.size.containers, 20_000);
+}
+
+#[test]
+fn rosters_that_are_released_and_freed_are_forgotten_before_a_limit() {
+    let accounts = Accounts::default();
+    let account = open(&accounts, "a");
+    for node in 0..1_000 {
+        let roster = roster(node, 10);
+        account.hold(Some(&roster)).unwrap();
+        account.release(Some(&roster));
+    }
+    let books = accounts.lock();
+    for holdings in [&books.all, &books.by["a"]] {
+        assert!(holdings.rosters.len() <= SWEPT + 1, "{}", holdings.idle);
+        assert_eq!(holdings.idle, holdings.rosters.len());
+        assert_eq!(holdings.size.containers, 10 * holdings.rosters.len());
+    }
 }
 
 #[test]
