@@ -8,6 +8,7 @@ mod tls_auto;
 use std::{path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser};
+use tributary_model::SHORTEST_RESOLUTION;
 use tributary_runtime::{
     args::{KubeArgs, LogArgs},
     duration::GoDuration,
@@ -258,6 +259,10 @@ pub struct BusArgs {
         default_value = "frontend"
     )]
     pub frontend_name: String,
+
+    /// The shortest resolution that a publisher may claim. There is no flag: only tests with simulated kubelets change it.
+    #[arg(skip = SHORTEST_RESOLUTION)]
+    pub shortest_resolution: Duration,
 }
 
 /// Flags about samples.

@@ -25,7 +25,7 @@ mod text;
 mod unknown;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -42,6 +42,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status, Streaming, server::Grpc};
 use tonic_prost::ProstCodec;
+use tributary_model::SHORTEST_RESOLUTION;
 use tributary_proto::{
     limits::MESSAGE_BYTES,
     v1::{PublishRequest, PublishResponse, sample_bus_server::SERVICE_NAME},
@@ -89,6 +90,8 @@ pub struct Bus {
     pub node_roles: NodeRoles,
     /// Ends all streams.
     pub stop: CancellationToken,
+    /// The shortest resolution that a publisher may claim.
+    pub(crate) shortest_resolution: Duration,
     accounts: Accounts,
     /// Limits the log lines about refused nodes and names.
     refusals: Arc<LogLimiter>,
@@ -116,11 +119,21 @@ impl Bus {
             metrics,
             node_roles: NodeRoles::default(),
             stop,
+            shortest_resolution: SHORTEST_RESOLUTION,
             accounts: Accounts::default(),
             refusals: Arc::default(),
             overdue: watch::Sender::new(Report::from([])),
             demand: Demand::default(),
             wishes: watch::Sender::default(),
+        }
+    }
+
+    /// The same, for publishers whose resolution may be shorter than flags allow.
+    #[must_use]
+    pub(crate) fn with_shortest_resolution(self, shortest_resolution: Duration) -> Self {
+        Self {
+            shortest_resolution,
+            ..self
         }
     }
 

@@ -139,7 +139,8 @@ impl Frontend {
             args.bus.frontend_name.as_str().into(),
             BusMetrics::register(&mut registry),
             stop.clone(),
-        );
+        )
+        .with_shortest_resolution(args.bus.shortest_resolution);
         let listeners = take_samples(&mut tasks, &args.bus, &config, &bus, &auth, &catalog).await?;
 
         // Their ages and states are reported.

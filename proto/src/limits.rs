@@ -55,11 +55,7 @@ pub const LEAST_MESSAGE_BYTES: usize = 4 << 10;
 /// How long a publisher may take until its `Hello`.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often nodes may be scraped: from every tenth of a second, for tests, to
-/// once an hour. It decides how long samples are served.
-pub const SHORTEST_RESOLUTION: Duration = Duration::from_millis(100);
-
-/// See [`SHORTEST_RESOLUTION`].
+/// The longest interval between two scrapes of a node. It decides how long samples are served.
 pub const LONGEST_RESOLUTION: Duration = Duration::from_hours(1);
 
 /// Nodes in one `Overdue`. More are told a moment later; the longest names fit.

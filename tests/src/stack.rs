@@ -365,6 +365,7 @@ impl Stack {
         let flags = flags.chain(more);
         let mut args = FrontendArgs::try_parse_from(flags).expect("flags");
         args.kube.limits = self.limits;
+        args.bus.shortest_resolution = args.bus.shortest_resolution.min(self.resolution);
         if self.resolution < Duration::from_secs(10) {
             // Samples are closer than those of a real cluster.
             args.samples.min_window = self.resolution / 8;

@@ -11,9 +11,7 @@ use tokio_util::sync::DropGuard;
 use tonic::{Code, Status};
 use tracing::{info, warn};
 use tributary_proto::{
-    limits::{
-        self, HELLO_WITHIN, LONGEST_RESOLUTION, OLDEST_PROTOCOL, PROTOCOL, SHORTEST_RESOLUTION,
-    },
+    limits::{self, HELLO_WITHIN, LONGEST_RESOLUTION, OLDEST_PROTOCOL, PROTOCOL},
     v1::{
         self, Hello, PublishRequest, PublishResponse, Welcome, publish_request::Message as Request,
         publish_response::Message as Response,
@@ -277,8 +275,11 @@ impl Session {
             )));
         }
         let resolution = Duration::from_millis(hello.resolution_ms);
-        if !(SHORTEST_RESOLUTION..=LONGEST_RESOLUTION).contains(&resolution) {
-            return Err(self.broken("a resolution that is not from 100 ms to an hour"));
+        let shortest = self.bus.shortest_resolution;
+        if !(shortest..=LONGEST_RESOLUTION).contains(&resolution) {
+            return Err(self.broken(&format!(
+                "a resolution that is not from {shortest:?} to {LONGEST_RESOLUTION:?}"
+            )));
         }
         let name: Arc<str> = self.source(hello)?.into();
         let behind = match hello.now_ms {

@@ -277,19 +277,23 @@ impl Points {
         self.nodes.get(node)?.roster.clone()
     }
 
-    /// When the newest reading of each of `nodes` was asked for, and how often
-    /// they are scraped; nothing if that was never said of any node.
+    /// When the newest reading of each of `nodes` was asked for, and how often they are scraped. For a node
+    /// without a reading that is the median of the others, which one publisher cannot move far. Empty while
+    /// no node has one.
     pub(super) fn newest(&self, nodes: Vec<NodeName>) -> Vec<(NodeName, Newest)> {
-        let resolutions = self.nodes.all().map(|entry| entry.resolution);
-        let Some(longest) = resolutions.max() else {
+        let mut resolutions: Vec<Duration> =
+            self.nodes.all().map(|entry| entry.resolution).collect();
+        if resolutions.is_empty() {
             return Vec::new();
-        };
+        }
+        let middle = resolutions.len() / 2;
+        let (_, &mut median, _) = resolutions.select_nth_unstable(middle);
         let newest = |name: NodeName| {
             let entry = self.nodes.get(name.as_str());
             let pairs = entry.and_then(|entry| entry.pairs.as_ref());
             let newest = Newest {
                 asked_at: pairs.map(Pairs::asked_at),
-                resolution: entry.map_or(longest, |entry| entry.resolution),
+                resolution: entry.map_or(median, |entry| entry.resolution),
             };
             (name, newest)
         };

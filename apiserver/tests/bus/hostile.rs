@@ -50,7 +50,7 @@ async fn what_breaks_a_rule_ends_the_stream_with_the_rule() {
         change(&mut hello);
         vec![Message::Hello(hello)]
     };
-    let resolution = "a resolution that is not from 100 ms to an hour";
+    let resolution = "a resolution that is not from 1s to 3600s";
     for (messages, code, text) in [
         (
             with(|it| it.resolution_ms = 0),
@@ -58,7 +58,7 @@ async fn what_breaks_a_rule_ends_the_stream_with_the_rule() {
             resolution,
         ),
         (
-            with(|it| it.resolution_ms = 99),
+            with(|it| it.resolution_ms = 999),
             Code::InvalidArgument,
             resolution,
         ),

@@ -285,6 +285,25 @@ fn where_nothing_is_reported_the_node_says_why() {
 }
 
 #[test]
+fn one_publisher_does_not_choose_the_resolution_of_nodes_that_nobody_has_reported() {
+    for claimed in [Duration::from_secs(1), Duration::from_hours(1)] {
+        let mut points = Points::default();
+        let hostile = Source {
+            name: "hostile".into(),
+            resolution: claimed,
+        };
+        points.take(page("n1", 100, &[]), &hostile);
+        points.take(page("n2", 100, &[]), &source("a"));
+        points.take(page("n3", 100, &[]), &source("b"));
+        let newest = points.newest(vec!["n1".into(), "n2".into(), "n4".into()]);
+        let resolutions: Vec<Duration> =
+            newest.iter().map(|(_, newest)| newest.resolution).collect();
+        let honest = Duration::from_secs(15);
+        assert_eq!(resolutions, [claimed, honest, honest]);
+    }
+}
+
+#[test]
 fn a_node_is_answered_for_by_its_pods_or_by_what_is_wrong_with_it() {
     let mut points = Points::default();
     let coverage = |points: &Points, now| {
