@@ -2,10 +2,11 @@
 //!
 //! Meanwhile the nodes and pods of all others must be served, fresh and with their own numbers. Every probe must be
 //! answered, and nineteen of twenty within [`PROBE`]. No process may take more memory than [`FRONTEND_MIB`] or
-//! [`SCRAPER_MIB`].
+//! [`SCRAPER_MIB`]. The fleet must have counted the attack: otherwise nothing was tested.
 
 mod attack;
 mod callers;
+mod counted;
 mod kubelets;
 mod leases;
 mod probes;
@@ -21,6 +22,7 @@ use crate::{
 
 use self::{
     attack::Attack,
+    counted::Counted,
     probes::{Probes, Seen},
 };
 
@@ -45,7 +47,7 @@ const LIMITS: Limits = Limits {
 };
 
 /// The head of the table of the suite.
-const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slow probes | slowest | frontend MiB | scraper MiB |\n|---|---|---|---|---|---|---|---|";
+const HEAD: &str = "| who | what it does | honest pods missing | oldest sample | slow probes | slowest | frontend MiB | scraper MiB | counted by the fleet |\n|---|---|---|---|---|---|---|---|---|";
 
 /// Runs one kind of attacker after another.
 ///
@@ -59,32 +61,59 @@ pub(crate) async fn hostile(size: Size) -> anyhow::Result<Vec<String>> {
     };
     let evil = kubelets::start(&suite.stage.fleet).await?;
     suite.stage.fleet.expect_all_but(&evil);
-    suite
-        .phase("kubelets", kubelets::WHAT, async |_| Attack::new())
-        .await?;
+    let attackers = Attackers {
+        who: "kubelets",
+        what: kubelets::WHAT,
+        counted: kubelets::COUNTED,
+    };
+    suite.phase(attackers, async |_| Attack::new()).await?;
     kubelets::end(&suite.stage.fleet, &evil).await?;
 
-    suite
-        .phase("publishers", publishers::WHAT, publishers::start)
-        .await?;
-    suite
-        .phase("strangers", callers::IDLE, callers::idle)
-        .await?;
-    suite
-        .phase("strangers", callers::RECONNECT, callers::reconnect)
-        .await?;
-    suite
-        .phase("strangers", callers::BUSY, callers::busy)
-        .await?;
-    suite
-        .phase("a pod with a token", leases::WHAT, leases::start)
-        .await?;
+    let attackers = Attackers {
+        who: "publishers",
+        what: publishers::WHAT,
+        counted: publishers::COUNTED,
+    };
+    suite.phase(attackers, publishers::start).await?;
+    let attackers = Attackers {
+        who: "strangers",
+        what: callers::IDLE,
+        counted: callers::IDLE_COUNTED,
+    };
+    suite.phase(attackers, callers::idle).await?;
+    let attackers = Attackers {
+        what: callers::RECONNECT,
+        counted: callers::RECONNECT_COUNTED,
+        ..attackers
+    };
+    suite.phase(attackers, callers::reconnect).await?;
+    let attackers = Attackers {
+        what: callers::BUSY,
+        counted: callers::BUSY_COUNTED,
+        ..attackers
+    };
+    suite.phase(attackers, callers::busy).await?;
+    let attackers = Attackers {
+        who: "a pod with a token",
+        what: leases::WHAT,
+        counted: leases::COUNTED,
+    };
+    suite.phase(attackers, leases::start).await?;
 
     suite.stage.tell(HEAD)?;
     for row in &suite.rows {
         suite.stage.tell(row)?;
     }
     suite.stage.end().await
+}
+
+/// One kind of attackers.
+#[derive(Clone, Copy, Debug)]
+struct Attackers {
+    who: &'static str,
+    what: &'static str,
+    /// Metrics that grow if they attack, each with the labels that tell.
+    counted: &'static [&'static str],
 }
 
 struct Suite {
@@ -96,27 +125,43 @@ impl Suite {
     /// Observes the fleet during an attack.
     async fn phase(
         &mut self,
-        who: &str,
-        what: &str,
+        attackers: Attackers,
         start: impl AsyncFnOnce(&Fleet) -> anyhow::Result<Attack>,
     ) -> anyhow::Result<()> {
+        let Attackers { who, what, .. } = attackers;
         self.stage.begin(&format!("{who}: {what}"), LIMITS).await?;
+        let before = Counted::now(&self.stage.fleet).await;
         let probes = Probes::start(&self.stage.fleet);
         let attack = start(&self.stage.fleet).await?;
         self.stage.wait(3.5).await;
         drop(attack);
         let seen = probes.end(&self.stage.fleet).await?;
-        self.judge(who, what, &seen).await
+        let after = Counted::now(&self.stage.fleet).await;
+        let mut grown = Vec::new();
+        for metric in attackers.counted {
+            let by = after.grown(&before, metric);
+            if by < 1.0 {
+                let words = format!("{who}: {metric} did not grow: was it attacked?");
+                self.stage.found_wrong(&words)?;
+            }
+            grown.push(format!("`{metric}` {by:.0}"));
+        }
+        self.judge(attackers, &seen, &grown.join(", ")).await
     }
 
-    async fn judge(&mut self, who: &str, what: &str, seen: &Seen) -> anyhow::Result<()> {
+    async fn judge(
+        &mut self,
+        Attackers { who, what, .. }: Attackers,
+        seen: &Seen,
+        grown: &str,
+    ) -> anyhow::Result<()> {
         let (gaps, oldest) = {
             let book = self.stage.fleet.book.open();
             let phase = book.phase.as_ref();
             phase.map_or((0, Duration::ZERO), |phase| (phase.gaps, phase.oldest.0))
         };
         self.rows.push(format!(
-            "| {who} | {what} | {gaps} | {:.1} s | {} of {} | {:.2} s | {} | {} |",
+            "| {who} | {what} | {gaps} | {:.1} s | {} of {} | {:.2} s | {} | {} | {grown} |",
             oldest.as_secs_f64(),
             seen.slow,
             seen.asked,

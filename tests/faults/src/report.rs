@@ -59,23 +59,28 @@ impl Counts {
 
 const FAILURES: &str = "tributary_watch_failures_total{watch=\"";
 
-/// The failures of each watch of each process. A process that does not answer is missing.
-pub(crate) async fn watch_failures(fleet: &Fleet) -> BTreeMap<String, u64> {
+/// The metrics of each process by its name. A process that does not answer is missing.
+pub(crate) async fn pages(fleet: &Fleet) -> Vec<(&str, String)> {
     let mut pages = Vec::new();
     for scraper in &fleet.scrapers {
         if let Ok(Ok(text)) = timeout(PATIENCE, metrics(scraper.admin)).await {
-            pages.push((&scraper.name, text));
+            pages.push((scraper.name.as_str(), text));
         }
     }
     for frontend in &fleet.frontends {
         let client = Client::front_proxy(&fleet.cluster, frontend.api);
         if let Ok(Ok(answer)) = timeout(PATIENCE, client.get("/metrics")).await {
             let text = String::from_utf8_lossy(&answer.body).into_owned();
-            pages.push((&frontend.name, text));
+            pages.push((frontend.name.as_str(), text));
         }
     }
+    pages
+}
+
+/// The failures of each watch of each process.
+pub(crate) async fn watch_failures(fleet: &Fleet) -> BTreeMap<String, u64> {
     let mut failures = BTreeMap::new();
-    for (name, text) in pages {
+    for (name, text) in pages(fleet).await {
         for line in text.lines().filter_map(|line| line.strip_prefix(FAILURES)) {
             if let Some((watch, count)) = line.split_once("\"} ") {
                 let count = count.trim().parse().unwrap_or(0);

@@ -33,6 +33,21 @@ pub(super) const RECONNECT: &str = "begin a TLS handshake with each frontend, cl
 pub(super) const BUSY: &str =
     "send an `Accept` of a million clauses, tokens that nobody knows, and paths that do not exist";
 
+/// What the fleet counts of the idle ones.
+pub(super) const IDLE_COUNTED: &[&str] = &[
+    "tributary_api_connections_evicted_total{reason=\"total\"}",
+    "tributary_admin_connections_evicted_total{reason=\"total\"}",
+];
+/// What the fleet counts of those that reconnect.
+pub(super) const RECONNECT_COUNTED: &[&str] =
+    &["tributary_api_connections_evicted_total{reason=\"address-share\"}"];
+/// What the fleet counts of the busy ones.
+pub(super) const BUSY_COUNTED: &[&str] = &[
+    "tributary_api_heads_refused_total",
+    "authentication_attempts{result=\"failure\"}",
+    "apiserver_request_total{code=\"404\"",
+];
+
 const CONNECTIONS: usize = 6_000;
 const OF_A_SCRAPER: usize = 600;
 const RECONNECTING: usize = 2_000;

@@ -12,6 +12,15 @@ use crate::fleet::Fleet;
 pub(super) const WHAT: &str = "20,000 long names; 16 MiB of swap lines; pods of others; control characters; \
      a gzip bomb; 100 MB; nothing at all; text";
 
+/// What the fleet counts of it.
+pub(super) const COUNTED: &[&str] = &[
+    "tributary_scrape_outcomes_total{outcome=\"too-large\"}",
+    "tributary_scrape_outcomes_total{outcome=\"timeout\"}",
+    "tributary_scrape_outcomes_total{outcome=\"malformed\"}",
+    "tributary_scrape_series_refused_total{kind=\"bad-label\"}",
+    "tributary_pod_claims_refused_total",
+];
+
 /// Makes the first nodes hostile, each in another way, and returns their names.
 pub(super) async fn start(fleet: &Fleet) -> anyhow::Result<Vec<String>> {
     let nodes = fleet.cluster.nodes();

@@ -13,6 +13,13 @@ use crate::fleet::Fleet;
 pub(super) const WHAT: &str =
     "keeps 400 Leases of the group alive, half of them by the rules, and one of 1 MB";
 
+/// What the fleet counts of it.
+pub(super) const COUNTED: &[&str] = &[
+    "tributary_assignment_leases_ignored_total{reason=\"name\"}",
+    "tributary_assignment_leases_ignored_total{reason=\"holder\"}",
+    "tributary_assignment_members_ignored",
+];
+
 const GROUP: &str = "default";
 const NAMESPACE: &str = "kube-system";
 

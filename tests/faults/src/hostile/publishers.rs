@@ -28,6 +28,16 @@ use crate::fleet::Fleet;
 pub(super) const WHAT: &str = "32 streams to each frontend: a million empty pods; names of others' nodes; garbage; \
      control characters; readings without end";
 
+/// What the fleet counts of it.
+pub(super) const COUNTED: &[&str] = &[
+    "tributary_bus_refused_total{reason=\"malformed\"}",
+    "tributary_bus_refused_total{reason=\"faults\"}",
+    "tributary_bus_refused_total{reason=\"source\"}",
+    "tributary_bus_refused_total{reason=\"roster\"}",
+    "tributary_bus_refused_total{reason=\"unknown-node\"}",
+    "tributary_bus_throttled_total",
+];
+
 const STREAMS: usize = 32;
 
 /// Opens streams, and opens each again when it ends.
