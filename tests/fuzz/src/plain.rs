@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The last millisecond of the year 9999.
 const LAST_MILLI: u64 = 253_402_300_799_999;
 
+/// No node has more bytes: 256 TiB less two.
+const MOST_BYTES: u64 = (1 << 48) - 2;
+
 /// The name and the value of a label.
 type Label = (Vec<u8>, Vec<u8>);
 
@@ -123,7 +126,7 @@ fn take(line: &Line, asked_at: u64, out: &mut Page) {
             numbers.put_sample(line, cpu, |numbers| &mut numbers.cpu)
         }
         Quantity::Memory => {
-            let memory = whole(value, 0).map(|bytes| (bytes, at));
+            let memory = bytes(value).map(|bytes| (bytes, at));
             numbers.put_sample(line, memory, |numbers| &mut numbers.memory)
         }
         Quantity::Start => {
@@ -134,7 +137,7 @@ fn take(line: &Line, asked_at: u64, out: &mut Page) {
             is_first
         }
         Quantity::Swap => {
-            let swap = whole(value, 0);
+            let swap = bytes(value);
             let is_first = numbers.swap.is_none() && swap.is_some();
             numbers.swap = numbers.swap.or(swap);
             is_first
@@ -355,6 +358,11 @@ fn as_name(label: &str, value: &[u8]) -> Option<String> {
         None => is_part(&text),
     };
     (good && text.len() <= most).then_some(text)
+}
+
+/// A number of bytes that a node may have.
+fn bytes(text: &[u8]) -> Option<u64> {
+    whole(text, 0).filter(|bytes| *bytes <= MOST_BYTES)
 }
 
 /// A number times ten to the power of `shift`, cut to an integer. `None` if it is not a decimal number from 0
