@@ -17,7 +17,6 @@ pub(super) const COUNTED: &[&str] = &[
     "tributary_scrape_outcomes_total{outcome=\"too-large\"}",
     "tributary_scrape_outcomes_total{outcome=\"timeout\"}",
     "tributary_scrape_outcomes_total{outcome=\"malformed\"}",
-    "tributary_scrape_series_refused_total{kind=\"bad-label\"}",
     "tributary_pod_claims_refused_total",
 ];
 

@@ -32,8 +32,6 @@ pub(super) const WHAT: &str = "32 streams to each frontend: a million empty pods
 pub(super) const COUNTED: &[&str] = &[
     "tributary_bus_refused_total{reason=\"malformed\"}",
     "tributary_bus_refused_total{reason=\"faults\"}",
-    "tributary_bus_refused_total{reason=\"source\"}",
-    "tributary_bus_refused_total{reason=\"roster\"}",
     "tributary_bus_refused_total{reason=\"unknown-node\"}",
     "tributary_bus_throttled_total",
 ];
