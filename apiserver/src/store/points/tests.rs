@@ -285,7 +285,7 @@ fn where_nothing_is_reported_the_node_says_why() {
 }
 
 #[test]
-fn one_publisher_does_not_choose_the_resolution_of_nodes_that_nobody_has_reported() {
+fn one_publisher_does_not_choose_the_resolution_of_nodes_without_a_reading() {
     for claimed in [Duration::from_secs(1), Duration::from_hours(1)] {
         let mut points = Points::default();
         let hostile = Source {
