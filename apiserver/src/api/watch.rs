@@ -43,14 +43,20 @@ use super::{
 };
 use crate::{
     k8s::accept::{self, Encoding, Form, Subject},
-    requests::limits::{Busy, Caller, LongRunning},
+    requests::limits::{self, Busy, Caller, LongRunning},
 };
 
 /// The most watches of all callers together.
 const ALL: usize = 32;
 
-/// The most watches of one caller. kubectl has one for each object that it waits for.
+/// The most watches of one caller, and of all ServiceAccounts of a namespace. kubectl has one for each object that it
+/// waits for.
 const OF_CALLER: usize = 16;
+
+/// Callers with this many watches get no more while only a quarter of all is left. That quarter is for callers with
+/// fewer.
+const LITTLE: usize = 2;
+const RESERVED: usize = ALL / 4;
 
 /// The longest duration of a watch. Clients start another one.
 const LONGEST: Duration = Duration::from_mins(30);
@@ -92,11 +98,12 @@ impl Watches {
         let permit = Arc::clone(&self.room).try_acquire_owned();
         let permit = permit.map_err(|_| Busy)?;
         let mut by_caller = self.callers();
-        let watches = by_caller.entry(Arc::clone(&caller)).or_default();
-        if *watches >= OF_CALLER {
+        let watches = by_caller.get(&caller).copied().unwrap_or_default();
+        let left = self.room.available_permits();
+        if watches >= OF_CALLER || (watches >= LITTLE && left < RESERVED) {
             return Err(Busy);
         }
-        *watches += 1;
+        by_caller.insert(Arc::clone(&caller), watches + 1);
         drop(by_caller);
         Ok(Place {
             caller,
@@ -139,7 +146,9 @@ pub(super) async fn answer<K: Kind>(
         return Err(Refusal::NotSynced(K::RESOURCE));
     }
     let caller = request.extensions().get::<Caller>();
-    let caller = caller.map_or_else(|| "".into(), |caller| Arc::clone(&caller.0));
+    let caller = caller
+        .map_or("", |caller| limits::tenant_of(&caller.0))
+        .into();
     let place = match served.watches.enter(caller) {
         Ok(place) => place,
         Err(busy) => return Ok(busy.into_response()),
@@ -345,13 +354,19 @@ mod tests {
     fn watches_of_a_caller_and_of_all_have_a_limit() {
         let watches = Watches::default();
         let enter = |caller: &str| watches.enter(caller.into());
-        let mut kept: Vec<Place> = (0..OF_CALLER).map(|_| enter("a").unwrap()).collect();
+        let mut kept: Vec<Place> = (0..16).map(|_| enter("a").unwrap()).collect();
         assert_eq!(enter("a").unwrap_err(), Busy);
-        kept.extend((0..OF_CALLER).map(|_| enter("b").unwrap()));
-        assert_eq!(kept.len(), ALL);
-        assert_eq!(enter("c").unwrap_err(), Busy);
+        // The last quarter is for callers with few.
+        kept.extend((0..8).map(|_| enter("b").unwrap()));
+        assert_eq!(enter("b").unwrap_err(), Busy);
+        for caller in ["c", "d", "e", "f"] {
+            kept.extend((0..2).map(|_| enter(caller).unwrap()));
+            assert_eq!(enter(caller).unwrap_err(), Busy, "{caller}");
+        }
+        assert_eq!(kept.len(), 32);
+        assert_eq!(enter("g").unwrap_err(), Busy);
         drop(kept.remove(0));
-        kept.push(enter("c").unwrap());
+        kept.push(enter("g").unwrap());
         drop(kept);
         assert!(watches.callers().is_empty());
         assert!(enter("a").is_ok());

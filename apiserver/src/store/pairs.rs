@@ -28,7 +28,7 @@ use self::{
     row::Page,
 };
 pub(in crate::store) use self::{
-    gone::{GonePod, REMEMBERED},
+    gone::{GonePod, MAX as MOST_REMEMBERED, REMEMBERED},
     row::Row,
 };
 
@@ -251,6 +251,11 @@ impl Pairs {
         let place = Place::new(&mut self.between, NODE);
         self.node.take_older(&point_of(&reading.point), page, place);
         self.remember(lost, room);
+    }
+
+    /// Forgets containers that the newest page lacks until there are `room.most`: those that were on a page last stay.
+    pub(super) fn make_room(&mut self, room: &mut Room) {
+        self.remember(Lost::default(), room);
     }
 
     fn remember(&mut self, lost: Lost, room: &mut Room) {

@@ -5,6 +5,7 @@ mod claims;
 mod coverage;
 mod index;
 mod nodes;
+mod remembered;
 mod report;
 mod view;
 
@@ -12,10 +13,12 @@ use std::{sync::Arc, time::Duration};
 
 use tributary_model::{MIN_WINDOW, NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
+pub(crate) use self::remembered::Remembered;
 use self::{
     claims::Claims,
     index::{Found, Index},
     nodes::{Entry, Nodes},
+    remembered::most_of_each,
     view::{NodeView, PodView},
 };
 pub use self::{
@@ -24,7 +27,7 @@ pub use self::{
 };
 use super::{
     outcome::{FailedScrape, Newest, NoMetrics, PodUsage},
-    pairs::{Pace, Pairs, REMEMBERED, Room, Taken},
+    pairs::{MOST_REMEMBERED, Pace, Pairs, REMEMBERED, Taken},
 };
 
 /// Who sent something.
@@ -36,10 +39,6 @@ pub struct Source {
     pub resolution: Duration,
 }
 
-/// How many containers of all nodes together are remembered that the newest pages of
-/// their nodes lack.
-const MOST_REMEMBERED: usize = 500_000;
-
 #[derive(Debug)]
 pub(super) struct Points {
     max_age: Option<Duration>,
@@ -48,38 +47,6 @@ pub(super) struct Points {
     index: Index,
     claims: Claims,
     remembered: Remembered,
-}
-
-/// How much is stored of containers that the newest pages of their nodes lack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Remembered {
-    /// How many there are.
-    pub(crate) containers: usize,
-    /// How many were forgotten so far for want of room.
-    pub(crate) forgotten: u64,
-}
-
-impl Remembered {
-    /// Lets `change` change what a node remembers.
-    fn follow<T>(
-        &mut self,
-        pairs: &mut Pairs,
-        change: impl FnOnce(&mut Pairs, &mut Room) -> T,
-    ) -> T {
-        self.containers -= pairs.remembered();
-        let mut room = Room {
-            most: MOST_REMEMBERED.saturating_sub(self.containers),
-            forgotten: 0,
-        };
-        let changed = change(pairs, &mut room);
-        self.containers += pairs.remembered();
-        self.forgotten += u64::try_from(room.forgotten).unwrap_or_default();
-        changed
-    }
-
-    fn drop(&mut self, pairs: Option<&Pairs>) {
-        self.containers -= pairs.map_or(0, Pairs::remembered);
-    }
 }
 
 impl Points {
@@ -123,9 +90,12 @@ impl Points {
             Some(pairs) => {
                 pairs.at_resolution(source.resolution);
                 let take = |pairs: &mut Pairs, room: &mut _| pairs.take(reading, room);
-                self.remembered.follow(pairs, take)
+                self.remembered.follow(pairs, MOST_REMEMBERED, take)
             }
         };
+        if self.remembered.is_full() {
+            self.make_room();
+        }
         if taken != Taken::Older {
             self.claims.count(number);
             if self.index.follow(&mut self.nodes, number, &roster) {
@@ -133,6 +103,18 @@ impl Points {
             }
         }
         taken
+    }
+
+    /// Forgets containers that newest pages lack, of the nodes that have the most of them.
+    fn make_room(&mut self) {
+        let pairs = self.nodes.all().filter_map(|entry| entry.pairs.as_ref());
+        let most = most_of_each(pairs.map(Pairs::remembered).collect());
+        let remembered = &mut self.remembered;
+        self.nodes.each(|_, entry| {
+            if let Some(pairs) = &mut entry.pairs {
+                remembered.follow(pairs, most, Pairs::make_room);
+            }
+        });
     }
 
     pub(super) fn fail(&mut self, node: &NodeName, failed: FailedScrape, source: &Source) {
@@ -256,7 +238,7 @@ impl Points {
         let entry = number.and_then(|number| self.nodes.at_mut(number));
         if let Some(pairs) = entry.and_then(|entry| entry.pairs.as_mut()) {
             let delete = |pairs: &mut Pairs, _: &mut _| pairs.delete(pod, now);
-            self.remembered.follow(pairs, delete);
+            self.remembered.follow(pairs, MOST_REMEMBERED, delete);
         }
     }
 

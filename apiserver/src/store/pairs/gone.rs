@@ -23,7 +23,7 @@ pub(in crate::store) const REMEMBERED: Duration = Duration::from_mins(15);
 
 /// How many containers of one node are remembered: many times what Kubernetes
 /// recommends to run on one.
-const MAX: usize = 2_048;
+pub(in crate::store) const MAX: usize = 2_048;
 
 /// What was on former pages.
 ///

@@ -133,6 +133,39 @@ fn what_is_remembered_is_counted_until_it_is_back_deleted_or_too_old() {
 }
 
 #[test]
+fn nodes_that_lose_very_many_containers_cost_no_other_what_it_remembers() {
+    let mut points = Points::default();
+    for second in [100, 115] {
+        points.take(page("n1", second, &[("web", "main", 250)]), &source("s"));
+    }
+    points.take(page("n1", 130, &[]), &source("s"));
+    // Each loses 2,048 containers, which is all that a node may remember.
+    let names: Vec<String> = (0..2_048).map(|number| format!("g{number:04}")).collect();
+    let pods: Vec<_> = names.iter().map(|name| (&**name, "main", 1)).collect();
+    let many = page("greedy", 131, &pods);
+    for number in 0..250 {
+        let node: NodeName = format!("greedy-{number}").as_str().into();
+        let reading = Reading {
+            node: node.clone(),
+            roster: Arc::clone(&many.roster),
+            columns: many.columns.clone(),
+            remarks: Remarks::default(),
+            ..many
+        };
+        points.take(reading, &source("s"));
+        points.take(page(node.as_str(), 132, &[]), &source("s"));
+        assert!(points.remembered().containers <= 500_000, "{number}");
+        assert_eq!(millis(&points, Some("n1"), 133), Ok(vec![250]), "{number}");
+    }
+    // With the 245th there were 501,761; each kept 1,785 then.
+    let Remembered {
+        containers,
+        forgotten,
+    } = points.remembered();
+    assert_eq!((containers, forgotten), (447_566, 64_435));
+}
+
+#[test]
 fn more_than_the_node_has_is_withheld_once() {
     let mut points = Points::default();
     let mut served = Vec::new();
