@@ -117,6 +117,19 @@ fn the_newest_kubectl_explains_what_is_served() -> anyhow::Result<()> {
 }
 
 #[test]
+fn what_the_alert_on_api_services_reads_is_there() -> anyhow::Result<()> {
+    rig::share(async |rig| {
+        let metrics = rig.kubectl()?.ok(&["get", "--raw", "/metrics"]).await?;
+        for name in ["v1beta1.metrics.k8s.io", "v1.metrics.k8s.io"] {
+            let line = format!("aggregator_unavailable_apiservice{{name=\"{name}\"}} 0");
+            let is_there = metrics.lines().any(|one| one == line);
+            anyhow::ensure!(is_there, "no line {line}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
 fn two_thousand_pods_come_in_pages_each_once() -> anyhow::Result<()> {
     let size = Size {
         nodes: 20,

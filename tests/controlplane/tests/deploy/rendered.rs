@@ -190,6 +190,14 @@ fn parse(container: &Value) -> anyhow::Result<()> {
 /// Values, and what is said about them.
 const REFUSED: &[(&str, &str)] = &[
     (
+        "prometheusRule.alerts.TributarySampleOld.threshold=3",
+        "prometheusRule.alerts.TributarySampleOld: there is no such alert; there are TributaryAPIServiceUnavailable, ",
+    ),
+    (
+        "prometheusRule.alerts.TributaryFrontendsAbsent.threshold=3",
+        "prometheusRule.alerts.TributaryFrontendsAbsent.threshold: this alert has no threshold",
+    ),
+    (
         "addonResizer.enabled=true",
         "addonResizer.enabled: not supported; set resources, or use a VerticalPodAutoscaler",
     ),

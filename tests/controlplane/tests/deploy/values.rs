@@ -164,6 +164,11 @@ fn values_render_as_their_comments_say() -> anyhow::Result<()> {
     let digest = format!("sha256:{}", "0".repeat(64));
     let old = format!("profile=ha,image.tag=2.0.0,image.digest={digest},scraper.image.tag=1.0.0");
     let new = format!("image: \"localhost/tributary:2.0.0@{digest}\"");
+    let alerts = "prometheusRule.enabled=true,prometheusRule.alertLabels.team=platform,\
+                  prometheusRule.alerts.TributarySamplesOld.threshold=120,prometheusRule.alerts.TributarySamplesOld.for=15m,\
+                  prometheusRule.alerts.TributaryManyNodesWithoutMetrics.threshold=0.25,\
+                  prometheusRule.alerts.TributaryApiErrors.severity=page,\
+                  prometheusRule.alerts.TributaryNodesRescued.enabled=false";
     let cases = [
         // Ports of nodes that others do not use.
         (hosts, "- --admin-address=0.0.0.0:10280", true),
@@ -206,6 +211,18 @@ fn values_render_as_their_comments_say() -> anyhow::Result<()> {
             "replicas: 2",
             false,
         ),
+        // Alerts as they are wanted.
+        (alerts, "for: 15m", true),
+        (alerts, "> 120", true),
+        (
+            alerts,
+            "/ on (cluster, namespace, instance) (tributary_catalog_nodes > 0) > 0.25",
+            true,
+        ),
+        (alerts, "severity: page", true),
+        (alerts, "team: platform", true),
+        (alerts, "alert: TributaryApiSlow", true),
+        (alerts, "alert: TributaryNodesRescued", false),
         // DNS of OpenShift, too.
         (
             "networkPolicy.egress.enabled=true",
