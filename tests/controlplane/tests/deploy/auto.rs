@@ -234,13 +234,17 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
                 .is_well()?;
             goes_on(&site).await?;
         }
-        // By server-side apply, as GitOps tools do.
+        // What frontends have written is no difference, which GitOps tools would undo.
         let path = path.display().to_string();
-        let apply = ["apply", "--server-side", "--force-conflicts", "-f", &path];
+        site.kubectl.ok(&["diff", "-f", &path]).await?;
+        // By server-side apply, as they do.
+        let server = ["--server-side", "--force-conflicts", "-f", &path];
+        let apply = [&["apply"], &server[..]].concat();
         for _ in 0..2 {
             site.kubectl.ok(&apply).await?;
             reported(&site).await?;
             goes_on(&site).await?;
+            site.kubectl.ok(&[&["diff"], &server[..]].concat()).await?;
         }
         let mut polling = polling.context("somebody who polls")?;
         renew(&site, &mut polling).await?;

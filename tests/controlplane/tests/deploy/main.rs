@@ -10,6 +10,7 @@ mod auto;
 mod certificates;
 mod container;
 mod credentials;
+mod gitops;
 mod groups;
 mod installed;
 mod leases;
