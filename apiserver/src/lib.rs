@@ -273,10 +273,10 @@ async fn answer(
     mut registry: Registry,
 ) -> anyhow::Result<Address> {
     let serving = &config.serving;
-    let bound = Listener::bind_shared(&serving.address, serving.sharing)
+    let listening = Listener::bind_shared(&serving.address, serving.sharing)
         .await
         .with_context(|| format!("--bind-address, --secure-port {}", serving.address))?;
-    let address = bound.address.clone();
+    let address = listening.address.clone();
     info!(%address, "serving the API");
     files::register(&mut registry, config);
     let Readiness { auth, steps, .. } = &readiness;
@@ -308,14 +308,14 @@ async fn answer(
         ending: steps.ending.clone(),
     });
     let requests = RequestMetrics::register(&mut registry, api::resources());
-    let server = serving.server(bound, auth.first_look(), &mut registry);
+    let server = serving.server(listening, auth.first_look(), &mut registry);
     let router = api
         .merge(health::router_without_reasons(probes))
         .merge(runtime_metrics::router(Arc::new(registry)))
         .layer(middleware::from_fn_with_state(auth, auth::guard))
         .layer(middleware::from_fn_with_state(
             limits.clone(),
-            limits::bound,
+            limits::enforce,
         ));
     let measure = middleware::from_fn_with_state(requests, request_metrics::measure);
     let router = api::finished(router)

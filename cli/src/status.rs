@@ -1,13 +1,13 @@
 //! `status`: one screen about the whole fleet.
 
-mod seen;
+mod overview;
 mod text;
 
 use std::{io::Write, time::Duration};
 
 use tokio::{signal::ctrl_c, time::sleep};
 
-pub use self::seen::{Group, NodeCounts, Seen, Spread};
+pub use self::overview::{Group, NodeCounts, Overview, Spread};
 use crate::{
     args::Output,
     kube_api::KubeApi,
@@ -36,9 +36,9 @@ pub struct Style {
 ///
 /// `out` takes no more.
 pub async fn once(api: &KubeApi, style: Style, out: &mut impl Write) -> anyhow::Result<Outcome> {
-    let seen = Seen::read(api).await;
-    out.write_all(shown(&seen, style).as_bytes())?;
-    Ok(seen.outcome)
+    let overview = Overview::read(api).await;
+    out.write_all(shown(&overview, style).as_bytes())?;
+    Ok(overview.outcome)
 }
 
 /// Shows it again and again until Ctrl-C.
@@ -73,12 +73,12 @@ async fn show_until_ctrl_c(
 ) -> anyhow::Result<Outcome> {
     let mut last = Outcome::Unknown;
     loop {
-        let seen = tokio::select! {
-            seen = Seen::read(api) => seen,
+        let overview = tokio::select! {
+            overview = Overview::read(api) => overview,
             ended = ctrl_c() => return Ok(ended.map(|()| last)?),
         };
-        last = seen.outcome;
-        let mut text = shown(&seen, style);
+        last = overview.outcome;
+        let mut text = shown(&overview, style);
         if screen {
             text = format!("{CLEAR}{}", cut(&text));
         }
@@ -102,9 +102,9 @@ fn cut(text: &str) -> String {
     shown.join("\n")
 }
 
-fn shown(seen: &Seen, style: Style) -> String {
+fn shown(overview: &Overview, style: Style) -> String {
     match style.output {
-        Output::Text => text::of(seen, style.paint),
-        Output::Json => format!("{}\n", serde_json::json!(seen)),
+        Output::Text => text::of(overview, style.paint),
+        Output::Json => format!("{}\n", serde_json::json!(overview)),
     }
 }

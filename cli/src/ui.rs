@@ -226,15 +226,15 @@ async fn the_findings(State(shared): State<Shared>, Query(known): Query<After>) 
 
 /// Which node.
 #[derive(Debug, Deserialize)]
-struct Wanted {
+struct NodeQuery {
     name: String,
 }
 
-async fn the_node(State(shared): State<Shared>, Query(wanted): Query<Wanted>) -> Response {
-    if !is_name(&wanted.name) {
+async fn the_node(State(shared): State<Shared>, Query(query): Query<NodeQuery>) -> Response {
+    if !is_name(&query.name) {
         return (StatusCode::BAD_REQUEST, "this is no name of a node\n").into_response();
     }
-    let explained = explain::node(&shared.api, &wanted.name, crate::now()).await;
+    let explained = explain::node(&shared.api, &query.name, crate::now()).await;
     match text(&explained) {
         Ok(text) => json(text),
         Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, why).into_response(),

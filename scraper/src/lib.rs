@@ -380,12 +380,12 @@ async fn serve_admin(
     mut registry: Registry,
     stop: CancellationToken,
 ) -> anyhow::Result<Address> {
-    let bound = Listener::bind(&Address::Tcp(config.admin_address))
+    let listening = Listener::bind(&Address::Tcp(config.admin_address))
         .await
         .with_context(|| format!("--admin-address {}", config.admin_address))?;
-    info!(address = %bound.address, "serving probes and metrics");
+    info!(address = %listening.address, "serving probes and metrics");
     let server = Server {
-        listener: bound.listener,
+        listener: listening.listener,
         tls: None,
         first_look: FirstLook::default(),
         limits: Limits::admin(),
@@ -393,5 +393,5 @@ async fn serve_admin(
     };
     let router = health::router(probes).merge(runtime_metrics::router(Arc::new(registry)));
     tasks.spawn("admin", async move { Ok(server.run(router, stop).await?) });
-    Ok(bound.address)
+    Ok(listening.address)
 }

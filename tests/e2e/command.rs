@@ -7,7 +7,7 @@ use tributary_cli::{
     doctor::{Facts, Report},
     kube_api::KubeApi,
     printed::{Outcome, Paint},
-    status::{self, Seen, Style},
+    status::{self, Overview, Style},
 };
 use tributary_e2e::{patience::eventually, stack::Stack};
 use tributary_sim::{Fault, NodeSpec};
@@ -56,11 +56,11 @@ async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
     let stack = Stack::patient(steady(3, 1), 2, 1).await;
     let api = api(&stack).await;
     until(&api, Outcome::Healthy, &[]).await;
-    let seen = Seen::read(&api).await;
+    let overview = Overview::read(&api).await;
     assert_eq!(
-        (seen.outcome, seen.nodes.total),
+        (overview.outcome, overview.nodes.total),
         (Outcome::Healthy, 3),
-        "{seen:?}"
+        "{overview:?}"
     );
     let style = Style {
         output: Output::Text,
@@ -84,9 +84,9 @@ async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
     let fault = Fault::Status(500);
     stack.cluster.set_fault(NODE, fault).await.unwrap();
     until(&api, Outcome::Findings, &["KubeletAnswer"]).await;
-    let seen = Seen::read(&api).await;
-    let [group] = &*seen.without_metrics else {
-        panic!("{:?}", seen.without_metrics);
+    let overview = Overview::read(&api).await;
+    let [group] = &*overview.without_metrics else {
+        panic!("{:?}", overview.without_metrics);
     };
     assert_eq!(
         (&*group.remedy, &*group.nodes),

@@ -62,8 +62,8 @@ impl<K: Kind> Answer<K> {
         served: &Served,
         subject: Subject,
     ) -> Result<Self, Refusal> {
-        let wanted = accept::negotiate(request.headers(), subject)?;
-        let include = match wanted.form {
+        let negotiated = accept::negotiate(request.headers(), subject)?;
+        let include = match negotiated.form {
             Form::Table(_) => Include::read(request.uri())?,
             Form::Plain | Form::Partial(_) => Include::Metadata,
         };
@@ -72,7 +72,7 @@ impl<K: Kind> Answer<K> {
         }
         let clock = &served.api.clock;
         let date = Timestamp::from_millis(clock.date().as_millisecond());
-        let writer = Writer::new(served.version, K::RESOURCE, wanted, include, date);
+        let writer = Writer::new(served.version, K::RESOURCE, negotiated, include, date);
         Ok(Self {
             now: Timestamp::from_millis(clock.now_millis()),
             date,

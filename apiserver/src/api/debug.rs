@@ -39,12 +39,12 @@ pub(crate) async fn nodes(
     State(api): State<SharedApi>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let wanted = Wanted::read(&request)?;
+    let query = NodeQuery::read(&request)?;
     if !api.catalog.nodes_synced() {
         return Err(Refusal::NotSynced(&NODE_METRICS));
     }
     let now = Timestamp::from_millis(api.clock.now_millis());
-    let only = match &wanted.node {
+    let only = match &query.node {
         None => None,
         Some(name) => match api.catalog.node(name) {
             Some(node) => Some(node.name.clone()),
@@ -57,7 +57,7 @@ pub(crate) async fn nodes(
         api,
         now,
         only,
-        wanted,
+        query,
         last: None,
         begun: false,
         done: false,
@@ -68,18 +68,18 @@ pub(crate) async fn nodes(
 }
 
 /// The parameters of the query.
-struct Wanted {
+struct NodeQuery {
     node: Option<String>,
     state: Option<NodeState>,
     limit: usize,
     after: Option<String>,
 }
 
-impl Wanted {
+impl NodeQuery {
     fn read(request: &Request) -> Result<Self, Refusal> {
         let pairs: Query<Vec<(String, String)>> = Query::try_from_uri(request.uri())
             .map_err(|error| Refusal::BadRequest(error.body_text()))?;
-        let mut wanted = Self {
+        let mut query = Self {
             node: None,
             state: None,
             limit: usize::MAX,
@@ -87,24 +87,24 @@ impl Wanted {
         };
         for (name, value) in pairs.0 {
             match name.as_str() {
-                "node" => wanted.node = Some(value),
-                "continue" => wanted.after = Some(value),
+                "node" => query.node = Some(value),
+                "continue" => query.after = Some(value),
                 "state" => {
                     let state = NodeState::ALL.iter().find(|state| state.as_str() == value);
                     let unknown =
                         || Refusal::BadRequest(format!("no node has the state {value:?}"));
-                    wanted.state = Some(*state.ok_or_else(unknown)?);
+                    query.state = Some(*state.ok_or_else(unknown)?);
                 }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| *limit > 0);
                     let bad =
                         || Refusal::BadRequest(format!("limit {value:?} is no number above 0"));
-                    wanted.limit = limit.ok_or_else(bad)?;
+                    query.limit = limit.ok_or_else(bad)?;
                 }
                 _ => {}
             }
         }
-        Ok(wanted)
+        Ok(query)
     }
 }
 
@@ -112,7 +112,7 @@ impl Wanted {
 struct Pages {
     api: SharedApi,
     now: Timestamp,
-    wanted: Wanted,
+    query: NodeQuery,
     only: Option<NodeName>,
     /// The last node that was sent.
     last: Option<NodeName>,
@@ -127,11 +127,11 @@ impl Pages {
             self.done = true;
             return vec![only];
         }
-        let after = self.wanted.after.as_deref();
+        let after = self.query.after.as_deref();
         let records = self.api.catalog.nodes_after(after, PAGE);
         self.done = records.len() < PAGE;
         let last = records.last();
-        self.wanted.after = last.map(|node| node.name.to_string());
+        self.query.after = last.map(|node| node.name.to_string());
         records.iter().map(|node| node.name.clone()).collect()
     }
 
@@ -140,13 +140,13 @@ impl Pages {
         let names = self.names();
         let reports = self.api.store.reports(&names, self.now);
         for (name, report) in names.into_iter().zip(reports) {
-            if self.wanted.state.is_some_and(|state| state != report.state) {
+            if self.query.state.is_some_and(|state| state != report.state) {
                 continue;
             }
-            if self.wanted.limit == 0 {
+            if self.query.limit == 0 {
                 return true;
             }
-            self.wanted.limit -= 1;
+            self.query.limit -= 1;
             let scrapers = self.api.node_roles.of(name.as_str());
             let node = NodeReport::new(&name, &report, &scrapers, self.now);
             out.push_str(if self.last.is_some() { ",\n" } else { "\n" });

@@ -63,8 +63,8 @@ pub(crate) async fn groups(
     request: Request,
 ) -> Result<Response, Refusal> {
     let headers = request.headers();
-    let wanted = accept::negotiate(headers, Subject::Groups)?;
-    if let Some(version) = wanted.aggregated {
+    let negotiated = accept::negotiate(headers, Subject::Groups)?;
+    if let Some(version) = negotiated.aggregated {
         return Ok(aggregated::response(headers, version));
     }
     let address = format!(":{}", api.port);

@@ -27,8 +27,8 @@ pub fn media_type(headers: &HeaderMap, answer: usize) -> Option<&'static str> {
         Subject::List(&PODS),
     ];
     let subject = *subjects.get(answer)?;
-    let wanted = negotiate(headers, subject).ok()?;
-    Some(wanted.encoding.media_type())
+    let negotiated = negotiate(headers, subject).ok()?;
+    Some(negotiated.encoding.media_type())
 }
 
 /// Reads the query of a LIST of nodes and of pods. Returns whether it is accepted.

@@ -59,7 +59,7 @@ pub(crate) async fn finish(request: Request, next: Next) -> Response {
     if let Some(status) = response.extensions_mut().remove::<Status>() {
         Span::current().record("reason", status.reason);
         match preference.negotiate(Subject::Status) {
-            Ok(wanted) => rewrite(&mut response, &status, wanted.encoding),
+            Ok(negotiated) => rewrite(&mut response, &status, negotiated.encoding),
             // A client that accepts no Status gets an indented one, as upstream.
             Err(_) => pretty = true,
         }

@@ -137,8 +137,8 @@ pub(super) async fn answer<K: Kind>(
     watch: WatchParams,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let wanted = accept::negotiate(request.headers(), Subject::Watch)?;
-    let include = match wanted.form {
+    let negotiated = accept::negotiate(request.headers(), Subject::Watch)?;
+    let include = match negotiated.form {
         Form::Table(_) => Include::read(request.uri())?,
         Form::Plain | Form::Partial(_) => Include::Metadata,
     };
@@ -156,7 +156,7 @@ pub(super) async fn answer<K: Kind>(
     let now = Timestamp::from_millis(served.api.clock.now_millis());
     let until = Instant::now() + watch.timeout.unwrap_or(LONGEST).min(LONGEST);
     let mut watching = Watching::<K> {
-        writer: JsonWriter::new(served.version, K::RESOURCE, wanted.form, include, now),
+        writer: JsonWriter::new(served.version, K::RESOURCE, negotiated.form, include, now),
         seen: BTreeMap::new(),
         round: None,
         next: Instant::now(),

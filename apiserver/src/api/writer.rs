@@ -10,7 +10,7 @@ pub(crate) use self::json::JsonWriter;
 use self::{protobuf::ProtobufWriter, yaml::YamlWriter};
 use super::{objects::Object, params::Include};
 use crate::k8s::{
-    accept::{Encoding, Wanted},
+    accept::{Encoding, Negotiated},
     protobuf::Envelope,
     resource::{Resource, Version},
 };
@@ -36,11 +36,11 @@ impl<T: Object> Writer<T> {
     pub(crate) fn new(
         version: Version,
         resource: &'static Resource,
-        wanted: Wanted,
+        negotiated: Negotiated,
         include: Include,
         now: Timestamp,
     ) -> Self {
-        let Wanted { encoding, form, .. } = wanted;
+        let Negotiated { encoding, form, .. } = negotiated;
         let json = || JsonWriter::new(version, resource, form, include, now);
         match encoding {
             Encoding::Json => Self::Json(json()),

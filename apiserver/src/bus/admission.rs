@@ -29,7 +29,7 @@ const LONGEST_TOKEN: usize = 32 << 10;
 
 /// What a listener requires of a publisher.
 #[derive(Clone, Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum Requirement {
     /// Nothing: `--bus-insecure`.
     Nothing,
     /// A process of one of these users, at the other end of a Unix socket.
@@ -44,7 +44,7 @@ pub(crate) enum Wanted {
 /// The admission of one listener. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    pub(super) wanted: Wanted,
+    pub(super) requirement: Requirement,
     pub(super) rules: AdmissionRules,
 }
 
@@ -164,10 +164,10 @@ impl Admission {
         if let Some(peer) = &presented.peer {
             peer.known();
         }
-        let denied = match self.wanted {
+        let denied = match self.requirement {
             // This cannot change while the connection is open.
-            Wanted::Nothing | Wanted::Uids(_) => std::future::pending().boxed(),
-            Wanted::Proof { .. } => self.clone().until_denied(presented).boxed(),
+            Requirement::Nothing | Requirement::Uids(_) => std::future::pending().boxed(),
+            Requirement::Proof { .. } => self.clone().until_denied(presented).boxed(),
         };
         Ok(Admitted {
             name: names.join(", ").into(),
@@ -197,16 +197,16 @@ impl Admission {
     async fn check(&self, presented: &Presented) -> Result<Proven, Refused> {
         let peer = presented.peer.as_ref();
         let mut proven = Proven::default();
-        match &self.wanted {
-            Wanted::Nothing => proven.names.push("anybody".to_owned()),
-            Wanted::Uids(uids) => {
+        match &self.requirement {
+            Requirement::Nothing => proven.names.push("anybody".to_owned()),
+            Requirement::Uids(uids) => {
                 let uid = peer.and_then(|peer| peer.uid).ok_or(Refused::NoUid)?;
                 if !uids.contains(&uid) {
                     return Err(Refused::Uid(uid));
                 }
                 proven.names.push(format!("uid:{uid}"));
             }
-            Wanted::Proof { certificate, token } => {
+            Requirement::Proof { certificate, token } => {
                 if let Some(publishing) = token {
                     let token = presented.token.as_ref().ok_or(Refused::NoToken)?;
                     let user = publishing.publisher(token).await?;

@@ -8,13 +8,13 @@ use std::{
 use anyhow::Context as _;
 use tracing::{info, warn};
 use tributary_runtime::{
-    serve::{Address, Bound, FirstLook, Limits, Listener, Server, own_uid},
+    serve::{Address, FirstLook, Limits, Listener, Listening, Server, own_uid},
     tasks::Tasks,
 };
 
 use super::{
     Bus, BusListener, Proof,
-    admission::{Admission, AdmissionRules, Wanted},
+    admission::{Admission, AdmissionRules, Requirement},
     revocation::{check, checks},
 };
 use crate::auth::Publishing;
@@ -49,15 +49,16 @@ impl Bus {
         });
         let mut addresses = Vec::new();
         for listener in listeners {
-            let bound = bind(listener).await;
-            let bound = bound.with_context(|| format!("--bus-address {}", listener.address))?;
+            let listening = bind(listener).await;
+            let listening =
+                listening.with_context(|| format!("--bus-address {}", listener.address))?;
             let admission = Admission {
-                wanted: wanted(&listener.proof, publishing),
+                requirement: requirement(&listener.proof, publishing),
                 rules: rules.clone(),
             };
-            info!(address = %bound.address, "accepting samples");
+            info!(address = %listening.address, "accepting samples");
             let server = Server {
-                listener: bound.listener,
+                listener: listening.listener,
                 tls: listener.tls.clone(),
                 first_look: FirstLook::default(),
                 limits: Limits {
@@ -71,37 +72,37 @@ impl Bus {
             let router = self.clone().into_router(admission, checks.clone());
             let stop = tasks.stop();
             tasks.spawn("bus", async move { Ok(server.run(router, stop).await?) });
-            addresses.push(bound.address);
+            addresses.push(listening.address);
         }
         Ok(addresses)
     }
 }
 
-fn wanted(proof: &Proof, publishing: &Publishing) -> Wanted {
+fn requirement(proof: &Proof, publishing: &Publishing) -> Requirement {
     match proof {
-        Proof::None => Wanted::Nothing,
+        Proof::None => Requirement::Nothing,
         Proof::Uids(others) => {
             // Root can become any user.
             let own = [own_uid(), 0];
-            Wanted::Uids(own.into_iter().chain(others.iter().copied()).collect())
+            Requirement::Uids(own.into_iter().chain(others.iter().copied()).collect())
         }
-        Proof::Presented { certificate, token } => Wanted::Proof {
+        Proof::Presented { certificate, token } => Requirement::Proof {
             certificate: certificate.clone(),
             token: token.then(|| publishing.clone()),
         },
     }
 }
 
-async fn bind(listener: &BusListener) -> anyhow::Result<Bound> {
-    let bound = Listener::bind(&listener.address).await?;
+async fn bind(listener: &BusListener) -> anyhow::Result<Listening> {
+    let listening = Listener::bind(&listener.address).await?;
     match (&listener.address, &listener.proof) {
         (Address::Unix(path), Proof::Uids(others)) => protect(path, others)?,
         (Address::Tcp(_), Proof::None) => {
-            warn!(address = %bound.address, "--bus-insecure: any client that reaches this address may publish");
+            warn!(address = %listening.address, "--bus-insecure: any client that reaches this address may publish");
         }
         _ => {}
     }
-    Ok(bound)
+    Ok(listening)
 }
 
 /// Sets the permissions of the socket. Until then only the check of the peer's user ID refuses others.

@@ -8,7 +8,7 @@ use rustls::ServerConfig;
 use tributary_runtime::{
     duration::GoDuration,
     exit::Misconfigured,
-    serve::{self, Address, Bound, FirstLook, ServeMetrics, Server, Sharing},
+    serve::{self, Address, FirstLook, Listening, ServeMetrics, Server, Sharing},
     tls::{ClientCertificates, PairFiles, Policy, ServingCertificate},
 };
 
@@ -33,7 +33,7 @@ impl Serving {
     /// The server, its counters registered.
     pub(crate) fn server(
         &self,
-        bound: Bound,
+        listening: Listening,
         first_look: FirstLook,
         registry: &mut Registry,
     ) -> Server {
@@ -44,7 +44,7 @@ impl Serving {
             metrics.handshake_errors.clone(),
         );
         Server {
-            listener: bound.listener,
+            listener: listening.listener,
             tls: Some(Arc::clone(&self.tls)),
             first_look,
             limits: self.connections,

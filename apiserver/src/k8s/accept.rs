@@ -87,7 +87,7 @@ pub(crate) enum Form {
 
 /// The result of the negotiation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct Negotiated {
     /// The encoding.
     pub(crate) encoding: Encoding,
     /// The form.
@@ -112,8 +112,8 @@ impl Subject {
     }
 
     /// The answer to a clause, if it is possible in `encoding`.
-    fn answer(self, clause: &Clause<'_>, encoding: Encoding) -> Option<Wanted> {
-        let plain = Wanted {
+    fn answer(self, clause: &Clause<'_>, encoding: Encoding) -> Option<Negotiated> {
+        let plain = Negotiated {
             encoding,
             form: Form::Plain,
             aggregated: None,
@@ -135,14 +135,14 @@ impl Subject {
             | ("PartialObjectMetadataList", Self::List(_)) => Form::Partial(clause.meta()?),
             ("APIGroupDiscoveryList", Self::Groups) if encoding == Encoding::Json => {
                 let aggregated = Some(clause.discovery()?);
-                return Some(Wanted {
+                return Some(Negotiated {
                     aggregated,
                     ..plain
                 });
             }
             _ => return None,
         };
-        Some(Wanted { form, ..plain })
+        Some(Negotiated { form, ..plain })
     }
 }
 
@@ -199,7 +199,7 @@ impl Preference {
     }
 
     /// Negotiates the answer for `subject`.
-    pub(crate) fn negotiate(&self, subject: Subject) -> Result<Wanted, NotAcceptable> {
+    pub(crate) fn negotiate(&self, subject: Subject) -> Result<Negotiated, NotAcceptable> {
         let encodings = subject.encodings();
         let clauses = self.0.split(',').take(CLAUSES);
         let mut clauses: Vec<Clause<'_>> = clauses
@@ -219,8 +219,8 @@ impl Preference {
                 matching.map(move |encoding| (clause, *encoding))
             })
         };
-        let wanted = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
-        wanted.ok_or_else(|| {
+        let negotiated = matching().find_map(|(clause, encoding)| subject.answer(clause, encoding));
+        negotiated.ok_or_else(|| {
             // Upstream refuses the two cases at different places, with different texts.
             if matching().next().is_some() {
                 NotAcceptable::Form(encodings)
@@ -232,7 +232,10 @@ impl Preference {
 }
 
 /// Negotiates the answer for `subject` with a client that sent `headers`.
-pub(crate) fn negotiate(headers: &HeaderMap, subject: Subject) -> Result<Wanted, NotAcceptable> {
+pub(crate) fn negotiate(
+    headers: &HeaderMap,
+    subject: Subject,
+) -> Result<Negotiated, NotAcceptable> {
     Preference::of(headers).negotiate(subject)
 }
 

@@ -19,7 +19,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
-use tributary_runtime::serve::{ConnectionHandle, Kept};
+use tributary_runtime::serve::{ConnectionHandle, TrackedBody};
 
 pub(crate) use self::room::tenant_of;
 use self::room::{Room, Taken};
@@ -168,7 +168,7 @@ impl Limits {
 }
 
 /// The outermost layer of the limits.
-pub(crate) async fn bound(
+pub(crate) async fn enforce(
     State(limits): State<Limits>,
     mut request: Request,
     next: Next,
@@ -246,7 +246,7 @@ pub(crate) async fn hold(request: Request, next: Next) -> Response {
             .and_then(|permit| permit.taken.clone());
         let room = answered.limits.0.room.clone();
         let connection = answered.connection.clone();
-        let Kept { body, sending } = connection.bound(version, body, deadline, answered);
+        let TrackedBody { body, sending } = connection.track(version, body, deadline, answered);
         if let (Some(room), Some(taken)) = (room, taken) {
             room.sends(sending, &taken);
         }
@@ -329,7 +329,7 @@ mod tests {
             .route("/livez", get(async || "ok"))
             .route("/slow", get(std::future::pending::<()>))
             .route("/quick", get(async || "ok"))
-            .layer(from_fn_with_state(limits.clone(), bound));
+            .layer(from_fn_with_state(limits.clone(), enforce));
         let mut request = http::Request::get(path).body(Body::empty()).unwrap();
         *request.version_mut() = Version::HTTP_2;
         let (head, body) = router.oneshot(request).await.unwrap().into_parts();

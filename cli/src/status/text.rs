@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::seen::{Group, Seen, Spread};
+use super::overview::{Group, Overview, Spread};
 use crate::{
     api_services::Registration,
     printed::{Paint, Table, between, count, harmless, some_of, span},
@@ -13,26 +13,31 @@ use crate::{
 /// How many nodes are named of those with the same trouble.
 const NAMED: usize = 8;
 
-pub(super) fn of(seen: &Seen, paint: Paint) -> String {
+pub(super) fn of(overview: &Overview, paint: Paint) -> String {
     let parts = [
-        head(seen, paint),
-        api_services(seen, paint),
-        nodes(seen, paint),
-        frontends(seen, paint),
-        scrapers(seen, paint),
-        without_metrics(seen, paint),
-        unread(seen, paint),
+        head(overview, paint),
+        api_services(overview, paint),
+        nodes(overview, paint),
+        frontends(overview, paint),
+        scrapers(overview, paint),
+        without_metrics(overview, paint),
+        unread(overview, paint),
     ];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("\n")
 }
 
-fn head(seen: &Seen, paint: Paint) -> String {
-    let mut versions: Vec<&str> = seen
+fn head(overview: &Overview, paint: Paint) -> String {
+    let mut versions: Vec<&str> = overview
         .frontends
         .iter()
         .map(|frontend| &*frontend.status.version)
-        .chain(seen.scrapers.iter().map(|scraper| &*scraper.status.version))
+        .chain(
+            overview
+                .scrapers
+                .iter()
+                .map(|scraper| &*scraper.status.version),
+        )
         .filter(|version| !version.is_empty())
         .collect();
     versions.sort_unstable();
@@ -41,23 +46,23 @@ fn head(seen: &Seen, paint: Paint) -> String {
         [] => "Tributary of a version that is not known".to_owned(),
         versions => format!("Tributary {}", versions.join(" and ")),
     };
-    let kubernetes = match &*seen.kubernetes {
+    let kubernetes = match &*overview.kubernetes {
         "" => "Kubernetes of a version that is not known".to_owned(),
         version => format!("Kubernetes {version}"),
     };
-    let date = seen
+    let date = overview
         .date
         .map(|date| format!(", {date}"))
         .unwrap_or_default();
     format!("{}\n", paint.bold(&format!("{ours} on {kubernetes}{date}")))
 }
 
-fn api_services(seen: &Seen, paint: Paint) -> String {
-    if seen.api_services.is_empty() {
+fn api_services(overview: &Overview, paint: Paint) -> String {
+    if overview.api_services.is_empty() {
         return String::new();
     }
     let mut table = Table::new(&["APISERVICE", "SERVICE", "AVAILABLE", "REASON"]);
-    for service in &seen.api_services {
+    for service in &overview.api_services {
         let available = match service.available {
             Some(true) => "yes",
             Some(false) => "no",
@@ -68,7 +73,7 @@ fn api_services(seen: &Seen, paint: Paint) -> String {
     }
     let mut text = table.text(paint);
     let down = |service: &&Registration| service.available == Some(false);
-    for service in seen.api_services.iter().filter(down) {
+    for service in overview.api_services.iter().filter(down) {
         let line = format!("{}: {}", service.name, harmless(&service.message));
         text.push_str(&paint.bad(&line));
         text.push('\n');
@@ -76,8 +81,8 @@ fn api_services(seen: &Seen, paint: Paint) -> String {
     text
 }
 
-fn nodes(seen: &Seen, paint: Paint) -> String {
-    let counts = &seen.nodes;
+fn nodes(overview: &Overview, paint: Paint) -> String {
+    let counts = &overview.nodes;
     if counts.total == 0 {
         return String::new();
     }
@@ -98,8 +103,8 @@ fn nodes(seen: &Seen, paint: Paint) -> String {
     };
     let mut table = Table::new(&["FRESHNESS", "P50", "P90", "P99", "MAX"]);
     let rows = [
-        ("since the scrape", seen.since_scrape),
-        ("since the kubelet measured", seen.since_measurement),
+        ("since the scrape", overview.since_scrape),
+        ("since the kubelet measured", overview.since_measurement),
     ];
     for (title, spread) in rows {
         if let Some(Spread { p50, p90, p99, max }) = spread {
@@ -125,7 +130,7 @@ fn until(at: Option<Timestamp>, now: Option<Timestamp>) -> String {
     }
 }
 
-fn frontends(seen: &Seen, paint: Paint) -> String {
+fn frontends(overview: &Overview, paint: Paint) -> String {
     let mut table = Table::new(&[
         "FRONTEND",
         "VERSION",
@@ -135,7 +140,7 @@ fn frontends(seen: &Seen, paint: Paint) -> String {
         "OLDEST",
         "CERTIFICATE",
     ]);
-    for frontend in &seen.frontends {
+    for frontend in &overview.frontends {
         let status = &frontend.status;
         let coverage = status.coverage;
         table.row([
@@ -144,15 +149,15 @@ fn frontends(seen: &Seen, paint: Paint) -> String {
             format!("{}/{}", coverage.served, coverage.nodes),
             coverage.failing.to_string(),
             status.streams.to_string(),
-            ago(status.oldest_sample, seen.date),
-            until(status.certificate_expires, seen.date),
+            ago(status.oldest_sample, overview.date),
+            until(status.certificate_expires, overview.date),
         ]);
     }
     let mut text = String::new();
-    if !seen.frontends.is_empty() {
+    if !overview.frontends.is_empty() {
         text.push_str(&table.text(paint));
     }
-    if let Some((ready, all)) = seen.endpoints.filter(|(_, all)| *all > 0) {
+    if let Some((ready, all)) = overview.endpoints.filter(|(_, all)| *all > 0) {
         let line = format!("{ready} of {} of the Service ready", count(all, "endpoint"));
         let line = if ready == all {
             line
@@ -165,9 +170,9 @@ fn frontends(seen: &Seen, paint: Paint) -> String {
     text
 }
 
-fn scrapers(seen: &Seen, paint: Paint) -> String {
-    if seen.scrapers.is_empty() {
-        if seen.frontends.is_empty() {
+fn scrapers(overview: &Overview, paint: Paint) -> String {
+    if overview.scrapers.is_empty() {
+        if overview.frontends.is_empty() {
             return String::new();
         }
         return format!("{}\n", paint.bad("no scraper is connected"));
@@ -176,10 +181,10 @@ fn scrapers(seen: &Seen, paint: Paint) -> String {
         "SCRAPER", "VERSION", "GROUP", "NODES", "SHARE", "STANDBY", "RESCUED", "UNSERVED", "OLDEST",
     ];
     let mut table = Table::new(&titles);
-    for scraper in &seen.scrapers {
+    for scraper in &overview.scrapers {
         let status = &scraper.status;
         let shares = status.nodes;
-        let percent = (shares.owned * 100).checked_div(seen.nodes.total);
+        let percent = (shares.owned * 100).checked_div(overview.nodes.total);
         table.row([
             harmless(&scraper.metadata.name),
             harmless(&status.version),
@@ -191,15 +196,15 @@ fn scrapers(seen: &Seen, paint: Paint) -> String {
             shares.standby.to_string(),
             shares.rescued.to_string(),
             shares.unserved.to_string(),
-            ago(status.oldest_sample, seen.date),
+            ago(status.oldest_sample, overview.date),
         ]);
     }
     table.text(paint)
 }
 
-fn without_metrics(seen: &Seen, paint: Paint) -> String {
+fn without_metrics(overview: &Overview, paint: Paint) -> String {
     let mut text = String::new();
-    for group in &seen.without_metrics {
+    for group in &overview.without_metrics {
         let Group {
             state,
             reason,
@@ -225,7 +230,10 @@ fn without_metrics(seen: &Seen, paint: Paint) -> String {
     text
 }
 
-fn unread(seen: &Seen, paint: Paint) -> String {
-    let lines = seen.unread.iter().map(|line| paint.warn(&harmless(line)));
+fn unread(overview: &Overview, paint: Paint) -> String {
+    let lines = overview
+        .unread
+        .iter()
+        .map(|line| paint.warn(&harmless(line)));
     lines.map(|line| line + "\n").collect()
 }

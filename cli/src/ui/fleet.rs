@@ -14,7 +14,7 @@ use crate::{
     fleet::{MetricsFrontend, NodeScrape, NodeStatus, Scraper},
     kube_api::KubeApi,
     printed::{Outcome, count},
-    status::{Group, Seen, Spread},
+    status::{Group, Overview, Spread},
 };
 
 /// How many kinds of trouble are described: more than there are remedies.
@@ -98,29 +98,29 @@ struct Columns<'a> {
 
 /// Reads everything. It fails if the nodes cannot be read.
 pub(super) async fn read(api: &KubeApi) -> Result<String, String> {
-    let (seen, nodes) = Seen::with_nodes(api).await;
+    let (overview, nodes) = Overview::with_nodes(api).await;
     match nodes {
-        Some(nodes) => document(&seen, &nodes),
-        None => Err(seen.unread.join("\n")),
+        Some(nodes) => document(&overview, &nodes),
+        None => Err(overview.unread.join("\n")),
     }
 }
 
-fn document(seen: &Seen, nodes: &[NodeScrape]) -> Result<String, String> {
-    let now = seen.now(nodes);
+fn document(overview: &Overview, nodes: &[NodeScrape]) -> Result<String, String> {
+    let now = overview.now(nodes);
     let publisher = |scraper| Publisher::of(scraper, now);
     let frontend = |frontend| Frontend::of(frontend, now);
     let view = View {
-        outcome: seen.outcome,
-        kubernetes: &seen.kubernetes,
-        api_services: &seen.api_services,
-        endpoints: seen.endpoints,
-        since_scrape: seen.since_scrape,
-        since_measurement: seen.since_measurement,
-        unread: &seen.unread,
-        frontends: seen.frontends.iter().map(frontend).collect(),
-        scrapers: seen.scrapers.iter().map(publisher).collect(),
+        outcome: overview.outcome,
+        kubernetes: &overview.kubernetes,
+        api_services: &overview.api_services,
+        endpoints: overview.endpoints,
+        since_scrape: overview.since_scrape,
+        since_measurement: overview.since_measurement,
+        unread: &overview.unread,
+        frontends: overview.frontends.iter().map(frontend).collect(),
+        scrapers: overview.scrapers.iter().map(publisher).collect(),
         nodes: Columns::of(nodes, now),
-        troubles: seen
+        troubles: overview
             .without_metrics
             .iter()
             .take(TROUBLES)

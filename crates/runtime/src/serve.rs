@@ -38,8 +38,8 @@ use self::{
     listener::{Accepted, Arrival},
 };
 pub use self::{
-    handle::{ConnectionHandle, Kept, Sending, TrustLevel, Trusted},
-    listener::{Address, BadAddress, Bound, Listener, Sharing, own_uid},
+    handle::{ConnectionHandle, Sending, TrackedBody, TrustLevel, Trusted},
+    listener::{Address, BadAddress, Listener, Listening, Sharing, own_uid},
     metrics::ServeMetrics,
 };
 

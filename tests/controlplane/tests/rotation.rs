@@ -173,8 +173,8 @@ impl Spy {
             // So that the next request comes on a connection of its own.
             ([(CONNECTION, "close")], "{}").into_response()
         });
-        let bound = Listener::bind(&"127.0.0.1:0".parse()?).await?;
-        let Address::Tcp(address) = bound.address else {
+        let listening = Listener::bind(&"127.0.0.1:0".parse()?).await?;
+        let Address::Tcp(address) = listening.address else {
             anyhow::bail!("no TCP");
         };
         let paths = rig.cluster.paths();
@@ -189,7 +189,7 @@ impl Spy {
             &[b"h2"],
         )?;
         let server = Server {
-            listener: bound.listener,
+            listener: listening.listener,
             tls: Some(tls),
             first_look: FirstLook::default(),
             limits: Limits::default(),

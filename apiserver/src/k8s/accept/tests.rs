@@ -13,7 +13,7 @@ fn asked(accept: &str, subject: Subject) -> String {
     match negotiate(&headers, subject) {
         Err(NotAcceptable::Encoding(..)) => "unknown type".to_owned(),
         Err(NotAcceptable::Form(..)) => "unknown form".to_owned(),
-        Ok(Wanted {
+        Ok(Negotiated {
             encoding,
             form,
             aggregated,
@@ -40,7 +40,7 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 #[test]
 fn a_client_without_accept_gets_json() {
-    let json = Wanted {
+    let json = Negotiated {
         encoding: Encoding::Json,
         form: Form::Plain,
         aggregated: None,

@@ -94,15 +94,15 @@ impl GonePod {
         is_same
     }
 
-    fn take(&mut self, at: usize) -> Kept {
+    fn take(&mut self, at: usize) -> GoneContainer {
         let name = self.names.remove(at);
         self.roster.take();
         (self.rows.remove(at), self.between.remove(&name))
     }
 }
 
-/// A row, and the points between those of its pair.
-pub(super) type Kept = (Row, Option<Vec<CpuPoint>>);
+/// A container that a page lost: its row, and the points between those of its pair.
+pub(super) type GoneContainer = (Row, Option<Vec<CpuPoint>>);
 
 /// What pages lose, in the order of the names.
 #[derive(Debug, Default)]
@@ -114,7 +114,7 @@ impl Lost {
         &mut self,
         pod: &PodKey,
         name: &ContainerName,
-        (row, between): Kept,
+        (row, between): GoneContainer,
         asked_at: Timestamp,
     ) {
         let Self(pods) = self;
@@ -161,7 +161,7 @@ impl Gone {
 
     /// What is remembered of a container that a page has again, and no longer then.
     /// [`Gone::put`] is to follow.
-    pub(super) fn take(&mut self, pod: &PodKey, name: &ContainerName) -> Option<Kept> {
+    pub(super) fn take(&mut self, pod: &PodKey, name: &ContainerName) -> Option<GoneContainer> {
         if self.pods.is_empty() {
             return None;
         }

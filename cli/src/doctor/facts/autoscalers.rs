@@ -33,7 +33,7 @@ pub struct Lacking {
 }
 
 /// The request that a metric needs: of which resource, and of one container or all.
-struct Wanted {
+struct NeededRequest {
     resource: String,
     container: Option<String>,
 }
@@ -52,8 +52,8 @@ pub(super) async fn lacking(api: &KubeApi, namespace: Option<&str>) -> Read<Vec<
 }
 
 async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking>> {
-    let wanted = wanted(scaler);
-    let Some(spec) = scaler.spec.as_ref().filter(|_| !wanted.is_empty()) else {
+    let needed = needed(scaler);
+    let Some(spec) = scaler.spec.as_ref().filter(|_| !needed.is_empty()) else {
         return Ok(Vec::new());
     };
     let target = &spec.scale_target_ref;
@@ -80,9 +80,9 @@ async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking
     let selector = crate::kube_api::encoded(&selector);
     let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
     let pods = api.list::<Pod>(&path).await?;
-    let lacking = wanted.into_iter().filter_map(|wanted| {
+    let lacking = needed.into_iter().filter_map(|needed| {
         let found = pods.iter().filter_map(|pod| {
-            let container = container_without(pod, &wanted)?;
+            let container = container_without(pod, &needed)?;
             Some((pod.metadata.name.clone()?, container))
         });
         let found: Vec<(String, String)> = found.collect();
@@ -91,7 +91,7 @@ async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking
             namespace: namespace.clone(),
             autoscaler: scaler.metadata.name.clone().unwrap_or_default(),
             target: format!("{}/{}", target.kind.to_lowercase(), target.name),
-            resource: wanted.resource,
+            resource: needed.resource,
             container,
             pods: found.into_iter().map(|(pod, _)| pod).collect(),
         })
@@ -100,32 +100,32 @@ async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking
 }
 
 /// The requests that the metrics of an autoscaler need.
-fn wanted(scaler: &HorizontalPodAutoscaler) -> Vec<Wanted> {
+fn needed(scaler: &HorizontalPodAutoscaler) -> Vec<NeededRequest> {
     let spec = scaler.spec.as_ref();
     let metrics = spec
         .and_then(|spec| spec.metrics.as_ref())
         .into_iter()
         .flatten();
-    let wanted = |metric: &MetricSpec| {
+    let needed = |metric: &MetricSpec| {
         if let Some(of_pod) = &metric.resource {
             let target = of_pod.target.average_utilization?;
-            return (target > 0).then(|| Wanted {
+            return (target > 0).then(|| NeededRequest {
                 resource: of_pod.name.clone(),
                 container: None,
             });
         }
         let of_one = metric.container_resource.as_ref()?;
         of_one.target.average_utilization?;
-        Some(Wanted {
+        Some(NeededRequest {
             resource: of_one.name.clone(),
             container: Some(of_one.container.clone()),
         })
     };
-    metrics.filter_map(wanted).collect()
+    metrics.filter_map(needed).collect()
 }
 
 /// A container of the pod that lacks the request. Pods that have ended or are being deleted do not count.
-fn container_without(pod: &Pod, wanted: &Wanted) -> Option<String> {
+fn container_without(pod: &Pod, needed: &NeededRequest) -> Option<String> {
     let phase = pod
         .status
         .as_ref()
@@ -138,20 +138,20 @@ fn container_without(pod: &Pod, wanted: &Wanted) -> Option<String> {
         .resources
         .as_ref()
         .and_then(|of_pod| of_pod.requests.as_ref());
-    if requests.is_some_and(|requests| requests.contains_key(&wanted.resource)) {
+    if requests.is_some_and(|requests| requests.contains_key(&needed.resource)) {
         return None;
     }
     // The autoscaler also counts init containers that go on running.
     let sidecars = spec.init_containers.iter().flatten();
     let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));
     let lacks = |container: &&Container| {
-        let of_it = wanted
+        let of_it = needed
             .container
             .as_ref()
             .is_none_or(|name| *name == container.name);
         let requests = container.resources.as_ref();
         let requests = requests.and_then(|resources| resources.requests.as_ref());
-        of_it && !requests.is_some_and(|requests| requests.contains_key(&wanted.resource))
+        of_it && !requests.is_some_and(|requests| requests.contains_key(&needed.resource))
     };
     let mut containers = spec.containers.iter().chain(sidecars);
     containers

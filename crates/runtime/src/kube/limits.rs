@@ -209,15 +209,15 @@ impl Service<Request<Body>> for Bounded {
         Box::pin(async move {
             let late = |_| Err(Late::Answer(limit).boxed());
             let answer = timeout_at(deadline, answer).await.unwrap_or_else(late)?;
-            let bound = if is_watch {
-                Bound::Silence(silence)
+            let body_limit = if is_watch {
+                BodyLimit::Silence(silence)
             } else {
-                Bound::Whole(limit)
+                BodyLimit::Whole(limit)
             };
-            let until = bound.until(deadline);
+            let until = body_limit.until(deadline);
             Ok(answer.map(|body| BoundedBody {
                 body: Some(body),
-                bound,
+                body_limit,
                 sleep: Box::pin(sleep_until(until)),
             }))
         })
@@ -226,14 +226,14 @@ impl Service<Request<Body>> for Bounded {
 
 /// The limit of a body.
 #[derive(Clone, Copy, Debug)]
-enum Bound {
+enum BodyLimit {
     /// One limit for the head and the whole body.
     Whole(Duration),
     /// A limit for each pause between two frames.
     Silence(Duration),
 }
 
-impl Bound {
+impl BodyLimit {
     /// When the next frame must have arrived.
     fn until(self, deadline: Instant) -> Instant {
         match self {
@@ -256,7 +256,7 @@ struct BoundedBody {
     /// `None` after the limit. This closes the connection, even if the caller keeps the rest of the
     /// response.
     body: Option<hyper::body::Incoming>,
-    bound: Bound,
+    body_limit: BodyLimit,
     sleep: Pin<Box<Sleep>>,
 }
 
@@ -272,14 +272,14 @@ impl http_body::Body for BoundedBody {
             return Poll::Ready(None);
         };
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(context) {
-            if let Bound::Silence(silence) = self.bound {
+            if let BodyLimit::Silence(silence) = self.body_limit {
                 self.sleep.as_mut().reset(Instant::now() + silence);
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(BoxError::from)));
         }
         ready!(self.sleep.as_mut().poll(context));
         self.body = None;
-        Poll::Ready(Some(Err(self.bound.late().boxed())))
+        Poll::Ready(Some(Err(self.body_limit.late().boxed())))
     }
 }
 

@@ -33,7 +33,7 @@ struct Reader<D>(D);
 
 /// The expected type.
 #[derive(Clone, Copy)]
-enum Wanted {
+enum ExpectedType {
     Bool,
     I8,
     I16,
@@ -57,7 +57,7 @@ enum Wanted {
     Struct(&'static str, &'static [&'static str]),
 }
 
-impl Wanted {
+impl ExpectedType {
     /// Deserializes a value that is not `null`.
     fn read<'de, D: Deserializer<'de>, V: Visitor<'de>>(
         self,
@@ -110,17 +110,21 @@ impl Wanted {
 }
 
 macro_rules! or_zero {
-    ($($method:ident => $wanted:ident,)*) => {$(
+    ($($method:ident => $expected:ident,)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-            self.or_zero(Wanted::$wanted, visitor)
+            self.or_zero(ExpectedType::$expected, visitor)
         }
     )*};
 }
 
 impl<'de, D: Deserializer<'de>> Reader<D> {
-    fn or_zero<V: Visitor<'de>>(self, wanted: Wanted, visitor: V) -> Result<V::Value, D::Error> {
+    fn or_zero<V: Visitor<'de>>(
+        self,
+        expected: ExpectedType,
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
         self.0.deserialize_option(Inner {
-            wanted: Some(wanted),
+            expected: Some(expected),
             visitor,
         })
     }
@@ -155,7 +159,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.or_zero(Wanted::Tuple(len), visitor)
+        self.or_zero(ExpectedType::Tuple(len), visitor)
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -164,7 +168,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.or_zero(Wanted::TupleStruct(name, len), visitor)
+        self.or_zero(ExpectedType::TupleStruct(name, len), visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -173,7 +177,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.or_zero(Wanted::Struct(name, fields), visitor)
+        self.or_zero(ExpectedType::Struct(name, fields), visitor)
     }
 
     // Callers of these handle `null` themselves, or request a type without a zero value.
@@ -229,17 +233,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Reader<D> {
     }
 }
 
-/// A visitor that reads nested values with [`Reader`]. If a type is wanted, an absent value is its
+/// A visitor that reads nested values with [`Reader`]. If a type is expected, an absent value is its
 /// zero value.
 struct Inner<V> {
-    wanted: Option<Wanted>,
+    expected: Option<ExpectedType>,
     visitor: V,
 }
 
 impl<V> Inner<V> {
     fn as_it_is(visitor: V) -> Self {
         Self {
-            wanted: None,
+            expected: None,
             visitor,
         }
     }
@@ -276,22 +280,22 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Inner<V> {
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
-        match self.wanted {
-            Some(wanted) => wanted.zero(self.visitor),
+        match self.expected {
+            Some(expected) => expected.zero(self.visitor),
             None => self.visitor.visit_none(),
         }
     }
 
     fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
-        match self.wanted {
-            Some(wanted) => wanted.zero(self.visitor),
+        match self.expected {
+            Some(expected) => expected.zero(self.visitor),
             None => self.visitor.visit_unit(),
         }
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<V::Value, D::Error> {
-        match self.wanted {
-            Some(wanted) => wanted.read(from, Self::as_it_is(self.visitor)),
+        match self.expected {
+            Some(expected) => expected.read(from, Self::as_it_is(self.visitor)),
             None => self.visitor.visit_some(Reader(from)),
         }
     }
@@ -456,7 +460,7 @@ mod tests {
             "wrapped":"w","unknown":{"a":[null]}}"#;
         let read: All<'_> = from_json(json).unwrap();
         assert!(matches!(read.text, Cow::Borrowed("plain")));
-        let wanted = All {
+        let expected = All {
             flag: true,
             small: -3,
             large: -9,
@@ -472,7 +476,7 @@ mod tests {
             wrapped: Wrapped("w".to_owned()),
             ..All::default()
         };
-        assert_eq!(read, wanted);
+        assert_eq!(read, expected);
         for wrong in [
             r#"{"flag":1}"#,
             r#"{"byte":256}"#,

@@ -113,7 +113,7 @@ struct Open {
 /// The connections of one source.
 #[derive(Debug)]
 struct Crowd {
-    kept: Vec<Kept>,
+    connections: Vec<OpenConnection>,
     /// One permit, for its TLS handshakes.
     handshake_turn: Arc<Semaphore>,
     /// How many connections each host of it has, and one permit for the handshakes of that host.
@@ -138,7 +138,7 @@ impl Default for Host {
 impl Default for Crowd {
     fn default() -> Self {
         Self {
-            kept: Vec::new(),
+            connections: Vec::new(),
             handshake_turn: Arc::new(Semaphore::new(1)),
             hosts: HashMap::new(),
         }
@@ -148,14 +148,14 @@ impl Default for Crowd {
 impl Crowd {
     /// Its connections whose trust level counts, those that go first at the end.
     fn ranked(&self, counts: impl Fn(TrustLevel) -> bool, now: Instant) -> Vec<Ranked> {
-        let ranked = self.kept.iter().map(|kept| {
-            let worth = kept.handle.worth(now);
-            let host = self.hosts.get(&kept.host);
+        let ranked = self.connections.iter().map(|one| {
+            let worth = one.handle.worth(now);
+            let host = self.hosts.get(&one.host);
             Ranked {
                 trust: worth.trust,
                 of_host: Reverse(host.map_or(0, |host| host.connections)),
                 worth,
-                id: kept.id,
+                id: one.id,
             }
         });
         let mut ranked: Vec<_> = ranked.filter(|one| counts(one.trust)).collect();
@@ -206,7 +206,7 @@ struct Worst {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct OpenConnection {
     id: u64,
     host: u64,
     handle: ConnectionHandle,
@@ -258,7 +258,7 @@ impl Connections {
         open.next += 1;
         open.count += 1;
         let crowd = open.sources.entry(source).or_default();
-        crowd.kept.push(Kept { id, host, handle });
+        crowd.connections.push(OpenConnection { id, host, handle });
         let of_host = crowd.hosts.entry(host).or_default();
         of_host.connections += 1;
         let turns = Turns::new(&of_host.handshake_turn, &crowd.handshake_turn);
@@ -281,8 +281,8 @@ impl Connections {
 
     fn evict(&self, open: &mut Open, worst: &[Worst], reason: Reason) {
         for one in worst {
-            if let Some(kept) = open.remove(one.source, one.id) {
-                kept.handle.evict();
+            if let Some(evicted) = open.remove(one.source, one.id) {
+                evicted.handle.evict();
                 self.metrics.evicted(reason);
             }
         }
@@ -303,10 +303,10 @@ impl Open {
     fn is_full(&self, source: Source, limit: usize) -> bool {
         let crowd = self.sources.get(&source);
         // Below the limit none is looked at.
-        let crowd = crowd.filter(|crowd| crowd.kept.len() >= limit);
+        let crowd = crowd.filter(|crowd| crowd.connections.len() >= limit);
         crowd.is_some_and(|crowd| {
-            let counts = |kept: &&Kept| kept.handle.trust() < TrustLevel::Trusted;
-            crowd.kept.iter().filter(counts).count() >= limit
+            let counts = |one: &&OpenConnection| one.handle.trust() < TrustLevel::Trusted;
+            crowd.connections.iter().filter(counts).count() >= limit
         })
     }
 
@@ -349,17 +349,17 @@ impl Open {
         worst
     }
 
-    fn remove(&mut self, source: Source, id: u64) -> Option<Kept> {
+    fn remove(&mut self, source: Source, id: u64) -> Option<OpenConnection> {
         let crowd = self.sources.get_mut(&source)?;
-        let at = crowd.kept.iter().position(|kept| kept.id == id)?;
-        let removed = crowd.kept.swap_remove(at);
+        let at = crowd.connections.iter().position(|one| one.id == id)?;
+        let removed = crowd.connections.swap_remove(at);
         if let Some(host) = crowd.hosts.get_mut(&removed.host) {
             host.connections -= 1;
             if host.connections == 0 {
                 crowd.hosts.remove(&removed.host);
             }
         }
-        if crowd.kept.is_empty() {
+        if crowd.connections.is_empty() {
             self.sources.remove(&source);
         }
         self.count -= 1;

@@ -63,9 +63,9 @@ impl Sending {
     }
 }
 
-/// A body that keeps a value until it was handed to the connection.
+/// A body of which the progress is known. It keeps a value until it was handed to the connection.
 #[derive(Debug)]
-pub struct Kept {
+pub struct TrackedBody {
     /// The body to send.
     pub body: Body,
     /// Its progress.
@@ -258,16 +258,16 @@ impl ConnectionHandle {
         }
     }
 
-    /// `body`, which ends with an error at `deadline`, so that the peer sees that it is not
+    /// Tracks `body`, which ends with an error at `deadline`, so that the peer sees that it is not
     /// complete, even if the peer does not read. `kept` is dropped then, or when the whole body was
     /// handed to the connection.
-    pub fn bound<T: Send + 'static>(
+    pub fn track<T: Send + 'static>(
         &self,
         version: Version,
         body: Body,
         deadline: Option<Instant>,
         kept: T,
-    ) -> Kept {
+    ) -> TrackedBody {
         let has_data = !http_body::Body::is_end_stream(&body);
         let bounded = Bounded::new(body, Box::new(kept));
         let bounded = if version >= Version::HTTP_2 && has_data {
@@ -281,7 +281,7 @@ impl ConnectionHandle {
             version,
         };
         let body = self.due_at(version, bounded, deadline);
-        Kept { body, sending }
+        TrackedBody { body, sending }
     }
 
     fn due_at(&self, version: Version, bounded: Bounded, deadline: Option<Instant>) -> Body {

@@ -99,7 +99,7 @@ pub(super) struct Arrival {
 
 /// A listener and its actual address.
 #[derive(Debug)]
-pub struct Bound {
+pub struct Listening {
     /// The listener.
     pub listener: Listener,
     /// Its address, with the actual port.
@@ -113,7 +113,7 @@ impl Listener {
     /// # Errors
     ///
     /// The address is in use, or may not be used.
-    pub async fn bind(address: &Address) -> io::Result<Bound> {
+    pub async fn bind(address: &Address) -> io::Result<Listening> {
         Self::bind_shared(address, Sharing::default()).await
     }
 
@@ -122,12 +122,12 @@ impl Listener {
     /// # Errors
     ///
     /// The address is in use, or may not be used.
-    pub async fn bind_shared(address: &Address, sharing: Sharing) -> io::Result<Bound> {
+    pub async fn bind_shared(address: &Address, sharing: Sharing) -> io::Result<Listening> {
         match address {
             Address::Tcp(address) => {
                 let listener = listen(*address, sharing)?;
                 let address = Address::Tcp(listener.local_addr()?);
-                Ok(Bound {
+                Ok(Listening {
                     listener: Self::Tcp(listener),
                     address,
                 })
@@ -136,7 +136,7 @@ impl Listener {
                 if is_stale(path).await {
                     tokio::fs::remove_file(path).await?;
                 }
-                Ok(Bound {
+                Ok(Listening {
                     listener: Self::Unix(UnixListener::bind(path)?),
                     address: address.clone(),
                 })
@@ -334,15 +334,15 @@ mod tests {
     #[tokio::test]
     async fn an_unspecified_address_of_either_kind_takes_both() {
         for any in ["0.0.0.0:0", "[::]:0"] {
-            let bound = Listener::bind(&any.parse().unwrap()).await.unwrap();
-            let Address::Tcp(address) = bound.address else {
+            let listening = Listener::bind(&any.parse().unwrap()).await.unwrap();
+            let Address::Tcp(address) = listening.address else {
                 panic!("TCP");
             };
             for local in ["127.0.0.1", "::1"] {
                 let local: IpAddr = local.parse().unwrap();
                 let to = SocketAddr::new(local, address.port());
                 let (connected, arrival) =
-                    tokio::join!(TcpStream::connect(to), next(&bound.listener));
+                    tokio::join!(TcpStream::connect(to), next(&listening.listener));
                 let from = connected.unwrap().local_addr().unwrap();
                 // The name is not in the form that IPv4 has on a socket for both.
                 assert_eq!(*arrival.name, *from.to_string(), "{any}");
@@ -354,8 +354,8 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_given_is_taken_alone() {
         let given = "127.0.0.1:0".parse().unwrap();
-        let bound = Listener::bind(&given).await.unwrap();
-        let Address::Tcp(address) = bound.address else {
+        let listening = Listener::bind(&given).await.unwrap();
+        let Address::Tcp(address) = listening.address else {
             panic!("TCP");
         };
         assert!(address.is_ipv4());
@@ -389,9 +389,9 @@ mod tests {
     async fn the_kernel_says_who_is_at_the_other_end() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("bus.sock");
-        let bound = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
+        let listening = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
         let _caller = UnixStream::connect(&path).await.unwrap();
-        let Arrival { stream, name, .. } = next(&bound.listener).await;
+        let Arrival { stream, name, .. } = next(&listening.listener).await;
         assert_eq!((uid_of(&stream), &*name), (Some(own_uid()), "unix"));
     }
 

@@ -21,10 +21,10 @@ async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
 }
 
 async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<io::Result<()>>) {
-    let bound = Listener::bind(&"127.0.0.1:0".parse().unwrap())
+    let listening = Listener::bind(&"127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
-    let Address::Tcp(address) = bound.address else {
+    let Address::Tcp(address) = listening.address else {
         panic!("TCP");
     };
     let router = Router::new()
@@ -43,7 +43,7 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
         )
         .fallback(async || StatusCode::NOT_FOUND);
     let server = Server {
-        listener: bound.listener,
+        listener: listening.listener,
         tls: None,
         first_look: FirstLook::default(),
         limits,
@@ -110,7 +110,7 @@ const LIMIT: Duration = Duration::from_millis(300);
 /// An answer with a deadline.
 async fn long(axum::Extension(line): axum::Extension<ConnectionHandle>) -> Body {
     let deadline = Instant::now() + LIMIT;
-    line.bound(
+    line.track(
         Version::HTTP_11,
         vec![b'x'; LONG].into(),
         Some(deadline),

@@ -42,7 +42,7 @@ pub fn issue(names: &[String], from: u64, until: u64) -> Result<Issued, rcgen::E
     ca.distinguished_name.push(DnType::CommonName, ca_name);
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    bound(&mut ca, from, until);
+    set_validity(&mut ca, from, until);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
 
     let mut own = CertificateParams::new(names)?;
@@ -54,7 +54,7 @@ pub fn issue(names: &[String], from: u64, until: u64) -> Result<Issued, rcgen::E
     own.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     own.use_authority_key_identifier_extension = true;
-    bound(&mut own, from, until);
+    set_validity(&mut own, from, until);
     let key = KeyPair::generate()?;
     Ok(Issued {
         certificate: own.signed_by(&key, &ca)?.pem(),
@@ -63,7 +63,7 @@ pub fn issue(names: &[String], from: u64, until: u64) -> Result<Issued, rcgen::E
     })
 }
 
-fn bound(params: &mut CertificateParams, from: u64, until: u64) {
+fn set_validity(params: &mut CertificateParams, from: u64, until: u64) {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs(from.min(LAST));
     params.not_after = epoch + Duration::from_secs(until.min(LAST));

@@ -124,7 +124,7 @@ async fn an_answer_that_is_not_read_is_dropped_in_time() {
         drop(handle.begin());
         let (kept, freed) = tokio::sync::oneshot::channel::<()>();
         let body = handle
-            .bound(version, endless(), Some(Instant::now() + LIMIT), kept)
+            .track(version, endless(), Some(Instant::now() + LIMIT), kept)
             .body;
         assert_eq!(due(&handle).await, what, "{version:?}");
         assert!(freed.await.is_err(), "{version:?}");
@@ -137,7 +137,7 @@ async fn an_answer_that_is_read_ends_in_time_too() {
     let handle = patient(IDLE);
     let start = Instant::now();
     let body = handle
-        .bound(Version::HTTP_2, endless(), Some(start + LIMIT), ())
+        .track(Version::HTTP_2, endless(), Some(start + LIMIT), ())
         .body;
     let error = body.collect().await.unwrap_err();
     assert_eq!(error.to_string(), "the answer was not complete in time");
@@ -151,7 +151,7 @@ async fn a_long_answer_goes_out_in_pieces_and_keeps_its_place_to_the_end() {
     let whole: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let deadline = Some(Instant::now() + LIMIT);
     let mut body = handle
-        .bound(Version::HTTP_2, whole.clone().into(), deadline, kept)
+        .track(Version::HTTP_2, whole.clone().into(), deadline, kept)
         .body;
     let mut sent = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -167,8 +167,8 @@ async fn an_answer_that_is_not_taken_can_be_let_go() {
     let handle = patient(IDLE);
     let (kept, freed) = tokio::sync::oneshot::channel::<()>();
     let start = Instant::now();
-    let Kept { mut body, sending } =
-        handle.bound(Version::HTTP_2, vec![b'x'; 300 << 10].into(), None, kept);
+    let TrackedBody { mut body, sending } =
+        handle.track(Version::HTTP_2, vec![b'x'; 300 << 10].into(), None, kept);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(sending.untaken_since(), Some(start));
     assert_eq!(
@@ -208,7 +208,7 @@ async fn a_peer_that_was_cut_to_make_room_is_ended_at_once_unless_it_is_the_fron
         let _open = handle.begin();
         // The same holds without a deadline.
         let whole = vec![b'x'; 300 << 10];
-        let Kept { body, sending } = handle.bound(version, whole.into(), None, ());
+        let TrackedBody { body, sending } = handle.track(version, whole.into(), None, ());
         sending.cut();
         let ended = timeout(Duration::from_mins(10), due(&handle)).await.ok();
         let at_once = (ConnectionAction::CutOff, Duration::ZERO);
@@ -241,7 +241,7 @@ async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
     let handle = patient(IDLE);
     for (version, is_kept) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
         let (kept, mut freed) = tokio::sync::oneshot::channel::<()>();
-        let mut body = handle.bound(version, "x".into(), None, kept).body;
+        let mut body = handle.track(version, "x".into(), None, kept).body;
         assert_eq!(
             body.frame().await.unwrap().unwrap().into_data().unwrap(),
             "x"
@@ -256,6 +256,6 @@ async fn in_http2_what_is_kept_is_kept_until_the_end_is_asked_for() {
         assert_eq!(freed.try_recv(), Err(TryRecvError::Closed));
         drop(body);
     }
-    let empty = handle.bound(Version::HTTP_2, Body::empty(), None, ()).body;
+    let empty = handle.track(Version::HTTP_2, Body::empty(), None, ()).body;
     assert!(http_body::Body::is_end_stream(&empty));
 }

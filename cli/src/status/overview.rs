@@ -19,7 +19,7 @@ use crate::{
 /// All that is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
+pub struct Overview {
     /// Whether something is wrong.
     pub outcome: Outcome,
     /// When the frontend answered, by its clock.
@@ -87,8 +87,8 @@ pub struct Group {
     pub message: String,
 }
 
-impl Seen {
-    /// Reads everything. What cannot be read is in [`Seen::unread`].
+impl Overview {
+    /// Reads everything. What cannot be read is in [`Overview::unread`].
     pub async fn read(api: &KubeApi) -> Self {
         Self::with_nodes(api).await.0
     }
@@ -115,7 +115,7 @@ impl Seen {
         let fleet = or_default(nodes.map(Some), "nodes", &mut unread);
         let (nodes, date) = fleet.map_or((None, None), |Dated { read, date }| (Some(read), date));
         let read = nodes.as_deref().unwrap_or_default();
-        let mut seen = Self {
+        let mut overview = Self {
             outcome: Outcome::Healthy,
             date,
             kubernetes: or_default(version, "the version", &mut unread).git_version,
@@ -129,9 +129,9 @@ impl Seen {
             without_metrics: Group::all(read),
             unread,
         };
-        seen.measure(read);
-        seen.outcome = seen.judged();
-        (seen, nodes)
+        overview.measure(read);
+        overview.outcome = overview.judged();
+        (overview, nodes)
     }
 
     /// The date to which ages refer. Without a date from the server the newest scrape is nearly now.

@@ -87,8 +87,8 @@ pub(crate) fn healthy() -> Fake {
 
 #[tokio::test]
 async fn a_healthy_fleet_is_one_screen() {
-    let seen = Seen::read(&healthy().api()).await;
-    assert_eq!(seen.outcome, Outcome::Healthy, "{:?}", seen.unread);
+    let overview = Overview::read(&healthy().api()).await;
+    assert_eq!(overview.outcome, Outcome::Healthy, "{:?}", overview.unread);
     let expected = "\
 Tributary 0.1.0 on Kubernetes v1.37.1, 2026-11-29T17:00:00Z
 
@@ -108,7 +108,7 @@ SCRAPER  VERSION  GROUP  NODES  SHARE  STANDBY  RESCUED  UNSERVED  OLDEST
 s-0      0.1.0    -      1      50%    1        0        0         10s
 s-1      0.1.0    -      1      50%    1        0        0         10s
 ";
-    assert_eq!(text::of(&seen, Paint::PLAIN), expected);
+    assert_eq!(text::of(&overview, Paint::PLAIN), expected);
 }
 
 #[tokio::test]
@@ -121,10 +121,10 @@ async fn nodes_without_metrics_are_grouped_by_what_is_wrong() {
     };
     let nodes = json!([failing("n-0"), { "metadata": { "name": "n-1" }, "status": { "state": "unreported", "reason": "never-reported" } }, failing("n-2")]);
     let fake = healthy().list(&format!("{FLEET}/nodescrapes"), &nodes);
-    let seen = Seen::read(&fake.api()).await;
-    assert_eq!(seen.outcome, Outcome::Findings);
-    assert_eq!(seen.nodes.with_metrics, 0);
-    let text = text::of(&seen, Paint::PLAIN);
+    let overview = Overview::read(&fake.api()).await;
+    assert_eq!(overview.outcome, Outcome::Findings);
+    assert_eq!(overview.nodes.with_metrics, 0);
+    let text = text::of(&overview, Paint::PLAIN);
     let expected = "\
 2 nodes failing, tls, KubeletCertificate: n-0, n-2
   x509: unknown authority
@@ -132,7 +132,7 @@ async fn nodes_without_metrics_are_grouped_by_what_is_wrong() {
 What to do: kubectl tributary doctor
 ";
     assert!(text.ends_with(expected), "{text}");
-    assert_eq!(seen.since_scrape, None);
+    assert_eq!(overview.since_scrape, None);
 }
 
 #[tokio::test]
@@ -143,9 +143,9 @@ async fn what_cannot_be_read_is_said_and_nothing_is_made_up() {
         "metrics.k8s.io",
         no_route
     )]);
-    let seen = Seen::read(&Fake::default().list(API_SERVICES, &services).api()).await;
-    assert_eq!(seen.outcome, Outcome::Findings);
-    let text = text::of(&seen, Paint::PLAIN);
+    let overview = Overview::read(&Fake::default().list(API_SERVICES, &services).api()).await;
+    assert_eq!(overview.outcome, Outcome::Findings);
+    let text = text::of(&overview, Paint::PLAIN);
     assert!(
         text.contains("v1beta1.metrics.k8s.io: dial tcp: i/o timeout"),
         "{text}"
@@ -153,8 +153,8 @@ async fn what_cannot_be_read_is_said_and_nothing_is_made_up() {
     assert!(text.contains("failed to read nodes: "), "{text}");
     assert!(!text.contains("with metrics"), "{text}");
 
-    let seen = Seen::read(&Fake::default().api()).await;
-    assert_eq!(seen.outcome, Outcome::Unknown);
+    let overview = Overview::read(&Fake::default().api()).await;
+    assert_eq!(overview.outcome, Outcome::Unknown);
 }
 
 #[test]
