@@ -83,7 +83,7 @@ struct Inner {
     metrics: ServeMetrics,
     /// Whether the peer has ever proven its identity.
     known: AtomicBool,
-    /// Whether its last proof makes it trusted.
+    /// Whether its certificate makes it trusted.
     trusted: AtomicBool,
     /// The number of [`Trusted`].
     trusts: AtomicUsize,
@@ -196,7 +196,7 @@ impl ConnectionHandle {
     /// What the peer has proven.
     pub(super) fn trust(&self) -> TrustLevel {
         let has_trust = self.0.trusts.load(Ordering::Relaxed) > 0;
-        if has_trust || self.0.trusted.load(Ordering::Relaxed) {
+        if has_trust || self.is_front_proxy() {
             TrustLevel::Trusted
         } else if self.0.known.load(Ordering::Relaxed) {
             TrustLevel::Known
@@ -205,9 +205,15 @@ impl ConnectionHandle {
         }
     }
 
+    /// Whether the certificate of the peer makes it trusted, as that of the front proxy does. A publisher is trusted in
+    /// another way, by [`Trusted`].
+    pub(super) fn is_front_proxy(&self) -> bool {
+        self.0.trusted.load(Ordering::Relaxed)
+    }
+
     /// Whether other callers may have requests on the connection. The front proxy sends the requests of many users.
     fn is_shared(&self, version: Version) -> bool {
-        version >= Version::HTTP_2 && self.trust() == TrustLevel::Trusted
+        version >= Version::HTTP_2 && self.is_front_proxy()
     }
 
     /// The rank of the connection `now`.

@@ -3,7 +3,9 @@
 //! A peer whose head is not complete is unknown, and it may send the rest slowly. A few bytes in
 //! HTTP/2 become large header fields when they are decoded, so a connection can need more memory
 //! than was sent. A head that fits into one frame is decoded when it is complete. Longer heads need
-//! a permit, of which there are few, and have a deadline.
+//! a permit, of which there are few, and have a deadline. Only those of the front proxy do not: it sends
+//! the requests of a whole cluster, and strangers must not take its room. A publisher is also trusted,
+//! but its heads are short.
 //!
 //! No client of this server needs to send trailers after a request. h2 would decode them and keep them until the answer
 //! is read. So trailers end the connection. A promise of a request ends it, too: only servers may send one, and h2
@@ -23,10 +25,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{
-    handle::{ConnectionHandle, TrustLevel},
-    metrics::ServeMetrics,
-};
+use super::{handle::ConnectionHandle, metrics::ServeMetrics};
 
 /// How many bytes an HTTP/1 peer may send before it is answered, without a permit: the longest
 /// frame of HTTP/2.
@@ -85,7 +84,7 @@ impl<S> Heads<S> {
         if let Some(why) = self.scanner.fault() {
             return Err(self.refuse(why));
         }
-        if !self.scanner.goes_on() || self.handle.trust() == TrustLevel::Trusted {
+        if !self.scanner.goes_on() || self.handle.is_front_proxy() {
             self.taken = None;
             return Ok(());
         }

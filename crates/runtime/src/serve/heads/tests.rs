@@ -1,6 +1,13 @@
 //! Heads that go on, frame by frame and line by line.
 
-use super::*;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+use super::{
+    super::handle::{Patience, TrustLevel, Trusted},
+    *,
+};
 
 /// A frame of stream 1 with a payload of `length` bytes that look like frames.
 fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
@@ -111,5 +118,50 @@ fn what_follows_a_whole_head_is_left_when_that_is_answered() {
             scanner.answered();
             assert!(scanner.goes_on(), "{end:?} in parts of {size}");
         }
+    }
+}
+
+/// How reading ends when the peer begins a head that goes on, and is silent then, if there are `permits`.
+async fn end_of_endless_head(handle: &ConnectionHandle, permits: usize) -> Result<(), String> {
+    let (mut peer, stream) = duplex(1_000);
+    let room = Arc::new(Semaphore::new(permits));
+    let mut heads = Heads::new(stream, handle.clone(), ServeMetrics::default(), room);
+    peer.write_all(PREFACE).await.unwrap();
+    peer.write_all(&frame(HEADERS, 0, 1)).await.unwrap();
+    let mut sent = vec![0; PREFACE.len() + FRAME_HEADER + 1];
+    let reading = async {
+        heads.read_exact(&mut sent).await?;
+        heads.read_u8().await
+    };
+    // No limit of a head is an hour.
+    match tokio::time::timeout(Duration::from_hours(1), reading).await {
+        Ok(ended) => Err(ended.unwrap_err().to_string()),
+        Err(_) => Ok(()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_front_proxy_needs_no_permit_for_a_long_head() {
+    let handle = || {
+        let patience = Patience {
+            first_request: Duration::from_secs(10),
+            idle: Duration::from_secs(90),
+        };
+        ConnectionHandle::new(patience, ServeMetrics::default())
+    };
+    let full = Err("there is no room for the head of a request".to_owned());
+    let late = Err("the head of a request was not whole in time".to_owned());
+
+    let proxy = handle();
+    proxy.verified(TrustLevel::Trusted);
+    assert_eq!(end_of_endless_head(&proxy, 0).await, Ok(()));
+
+    // An admitted publisher.
+    let publisher = handle();
+    let _trusted = Trusted::new(publisher.clone());
+    assert_eq!(publisher.trust(), TrustLevel::Trusted);
+    for handle in [publisher.clone(), handle()] {
+        assert_eq!(end_of_endless_head(&handle, 0).await, full);
+        assert_eq!(end_of_endless_head(&handle, 1).await, late);
     }
 }
