@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// Flags that every command takes.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug, PartialEq, Eq, clap::Args)]
 pub struct Common {
     /// The kubeconfig file. Without it: those that `$KUBECONFIG` names, `~/.kube/config`, or the account of the pod.
     #[arg(long, value_name = "FILE", global = true)]
@@ -61,6 +61,22 @@ pub struct Common {
     /// How long one request may take.
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration, global = true)]
     pub request_timeout: Duration,
+}
+
+impl Common {
+    /// The flags of a command with this kubeconfig, as text and without colours. All others have their defaults.
+    #[must_use]
+    pub fn of(kubeconfig: impl Into<PathBuf>) -> Self {
+        Self {
+            kubeconfig: Some(kubeconfig.into()),
+            context: None,
+            namespace: None,
+            all_namespaces: false,
+            output: Output::Text,
+            no_color: true,
+            request_timeout: Duration::from_secs(15),
+        }
+    }
 }
 
 /// How to write.
@@ -346,60 +362,4 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
-        let words = ["kubectl-tributary"].iter().chain(words);
-        parse(words.map(OsString::from))
-    }
-
-    #[test]
-    fn the_command_fits_together() {
-        command().debug_assert();
-    }
-
-    #[test]
-    fn flags_may_stand_before_and_after_the_command() {
-        for words in [
-            ["-n", "shop", "completion", "bash"],
-            ["completion", "bash", "-n", "shop"],
-        ] {
-            assert_eq!(
-                parsed(&words).unwrap().common.namespace.as_deref(),
-                Some("shop")
-            );
-        }
-    }
-
-    #[test]
-    fn one_namespace_and_all_exclude_each_other() {
-        assert!(parsed(&["completion", "bash", "-n", "shop", "-A"]).is_err());
-    }
-
-    #[test]
-    fn a_timeout_is_a_span_of_time() {
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        assert!(duration("0s").is_err());
-        assert!(duration("-1s").is_err());
-        assert!(duration("soon").is_err());
-    }
-
-    #[test]
-    fn a_size_is_a_number_of_bytes() {
-        assert_eq!(size("64Mi"), Ok(64 << 20));
-        assert_eq!(size("1000"), Ok(1_000));
-        for wrong in ["0", "-1", "100m", "1.5", "much"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn help_is_that_of_a_plugin_of_kubectl() {
-        let help = parsed(&["--help"]).unwrap_err().to_string();
-        assert!(
-            help.contains("Usage: kubectl tributary [OPTIONS] <COMMAND>"),
-            "{help}"
-        );
-    }
-}
+mod tests;

@@ -20,7 +20,7 @@ use std::{
 
 use tokio::{task::JoinSet, time::Instant};
 use tributary_cli::{
-    args::{Common, Output},
+    args::Common,
     kube_api::KubeApi,
     ui::{Page, Server},
 };
@@ -36,16 +36,7 @@ const SIZE: (u32, u32) = (1440, 900);
 
 /// Serves the page as a task, and returns its address.
 async fn serve(kubeconfig: PathBuf, interval: Duration, tasks: &mut JoinSet<()>) -> String {
-    let common = Common {
-        kubeconfig: Some(kubeconfig),
-        context: None,
-        namespace: None,
-        all_namespaces: false,
-        output: Output::Text,
-        no_color: true,
-        request_timeout: Duration::from_secs(15),
-    };
-    let api = KubeApi::connect(&common).await.unwrap();
+    let api = KubeApi::connect(&Common::of(kubeconfig)).await.unwrap();
     let page = Page {
         port: 0,
         interval,

@@ -1,7 +1,5 @@
 //! `kubectl tributary` against both components.
 
-use std::time::Duration;
-
 use tributary_cli::{
     args::{Common, Output},
     doctor::{Facts, Report},
@@ -18,16 +16,9 @@ const NODE: &str = "node-of-test";
 
 /// The API for an administrator.
 async fn api(stack: &Stack) -> KubeApi {
-    let common = Common {
-        kubeconfig: Some(stack.cluster.paths().kubeconfig.clone()),
-        context: None,
-        namespace: None,
-        all_namespaces: false,
-        output: Output::Text,
-        no_color: true,
-        request_timeout: Duration::from_secs(15),
-    };
-    KubeApi::connect(&common).await.unwrap()
+    KubeApi::connect(&Common::of(&stack.cluster.paths().kubeconfig))
+        .await
+        .unwrap()
 }
 
 /// The names of the troubles that `doctor` finds.

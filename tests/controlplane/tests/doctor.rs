@@ -4,10 +4,10 @@ mod made;
 mod nodes;
 mod registered;
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use tributary_cli::{
-    args::{Common, Output},
+    args::Common,
     doctor::{Facts, Report},
     kube_api::KubeApi,
 };
@@ -15,16 +15,7 @@ use tributary_controlplane::{patience::eventually, rig::Rig};
 
 /// The API as the owner of a kubeconfig sees it.
 pub(crate) async fn api(kubeconfig: &Path) -> anyhow::Result<KubeApi> {
-    let common = Common {
-        kubeconfig: Some(kubeconfig.to_owned()),
-        context: None,
-        namespace: None,
-        all_namespaces: false,
-        output: Output::Text,
-        no_color: true,
-        request_timeout: Duration::from_secs(15),
-    };
-    KubeApi::connect(&common).await
+    KubeApi::connect(&Common::of(kubeconfig)).await
 }
 
 /// What `doctor` finds in a rig.
