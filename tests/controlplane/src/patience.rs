@@ -1,4 +1,5 @@
-//! How long a control plane may take.
+//! How long a control plane may take. The waiting itself is [`within`]; here a failure is an error that says what was
+//! waited for, because a run on a control plane ends in order.
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
@@ -16,13 +17,13 @@ const POLL_EVERY: Duration = Duration::from_millis(100);
 ///
 /// # Errors
 ///
-/// There was none for [`PATIENCE`]; says what the last refusal was.
+/// There was none for [`PATIENCE`]; says what the last refusal was. Or one call took as long as that.
 pub async fn eventually<T, E: Debug, F: Future<Output = Result<T, E>>>(
     what: &str,
     ask: impl FnMut() -> F,
 ) -> anyhow::Result<T> {
     let answer = within(PATIENCE, POLL_EVERY, ask).await;
-    answer.map_err(|refusal| anyhow!("{what}: not within {PATIENCE:?}: {refusal:?}"))
+    answer.map_err(|late| anyhow!("{what}: not within {PATIENCE:?}: {late}"))
 }
 
 /// Looks again and again, and ends with what is wrong.
