@@ -7,6 +7,9 @@
     reason = "what was said is what one looks at when a case fails"
 )]
 
+mod failures;
+mod owners;
+
 use std::{
     future::pending,
     net::{SocketAddr, TcpListener as StdListener},
@@ -40,6 +43,10 @@ use tributary_controlplane::{
 use tributary_sim::Ca;
 use tributary_testkit::program::Program;
 
+use self::{
+    failures::{goes_wrong, interrupted, narrow, silent},
+    owners::owners,
+};
 use crate::{count, doctor, get};
 
 const SIZE: Size = Size {
@@ -287,206 +294,6 @@ async fn over_and_back(ground: &Ground) -> anyhow::Result<()> {
     // There is nothing more to go back to.
     assert_eq!(ground.back(true).await.outcome.code(), 1);
     Ok(())
-}
-
-/// What a Tributary that misbehaves leads to: found before anything is changed, and, where that is not wanted, after.
-async fn goes_wrong(
-    ground: &Ground,
-    address: SocketAddr,
-    (found_before, found_after): (&str, &str),
-) -> anyhow::Result<()> {
-    let right = ground.rig.components.api.port();
-    ground.lead_fleet(address.port()).await?;
-    // The aggregator notices the change soon, and the backend takes a moment to become what it is.
-    let found = eventually("the comparison finds it", || async {
-        let (code, lines) = ground.to(&wanted()).await;
-        let found = lines.join("\n").contains(found_before);
-        anyhow::ensure!(code == 1 && found, "{code}: {lines:?}");
-        Ok(())
-    })
-    .await;
-    ground.lead_fleet(right).await?;
-    found?;
-    ground.is_as_before().await?;
-
-    let port = address.port();
-    let skipping = To {
-        compare: None,
-        service: Some(format!("{NAMESPACE}/{OURS}:{port}")),
-        ..wanted()
-    };
-    let (code, after) = ground.to(&skipping).await;
-    assert_eq!(code, 1, "{after:?}");
-    let after = after.join("\n");
-    assert!(after.contains(found_after), "{after}");
-    assert!(after.ends_with("gone back"), "{after}");
-    ground.is_as_before().await
-}
-
-async fn silent(ground: &Ground) -> anyhow::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let mut running = JoinSet::new();
-    running.spawn(async move {
-        let mut connections = Vec::new();
-        while let Ok((connection, _)) = listener.accept().await {
-            connections.push(connection);
-        }
-    });
-    // The limit of the command or that of kube-apiserver is over first.
-    let found = ("Tributary did not answer", ": going back");
-    goes_wrong(ground, address, found).await
-}
-
-async fn narrow(ground: &Ground) -> anyhow::Result<()> {
-    let rig = &ground.rig;
-    let only = "kubernetes.io/hostname=node-00001";
-    let narrow = rig.components.narrow(&rig.client, &rig.cluster, only);
-    let narrow = narrow.await?;
-    let few =
-        "Tributary serves 10.0 % of the nodes of kube-system/metrics-server, and 95 % are needed";
-    let found = (few, "only 1 of 10 nodes: going back");
-    // As soon as it serves anything.
-    let outcome = goes_wrong(ground, narrow.api, found).await;
-    narrow.stop().await?;
-    outcome
-}
-
-async fn interrupted(ground: &Ground) -> anyhow::Result<()> {
-    let long = To {
-        watch_for: Duration::from_mins(10),
-        compare: None,
-        ..wanted()
-    };
-    let changed = async {
-        loop {
-            if matches!(ground.leads().await, Ok(leads) if leads == [OURS, OURS]) {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let (send, receive) = tokio::sync::oneshot::channel::<()>();
-    let stop = Box::pin(async {
-        drop(receive.await);
-    });
-    let interrupt = async {
-        changed.await;
-        drop(send);
-    };
-    let ((code, lines), ()) = tokio::join!(ground.to_until(&long, stop), interrupt);
-    assert_eq!(code, 1, "{lines:?}");
-    assert!(
-        lines.contains(&"interrupted: going back".to_owned()),
-        "{lines:?}"
-    );
-    ground.is_as_before().await
-}
-
-/// Metadata that an owner leaves, and what has to be said about it.
-const OWNERS: [(&str, &str, &str, &str); 9] = [
-    (
-        "labels",
-        "addonmanager.kubernetes.io/mode",
-        "Reconcile",
-        "switch to --only-v1",
-    ),
-    (
-        "labels",
-        "app.kubernetes.io/managed-by",
-        "cluster-monitoring-operator",
-        "switch to --only-v1",
-    ),
-    (
-        "labels",
-        "app.kubernetes.io/managed-by",
-        "EKS",
-        "--addon-name metrics-server --preserve",
-    ),
-    (
-        "annotations",
-        "argocd.argoproj.io/tracking-id",
-        "base:apiregistration.k8s.io/APIService:kube-system/v1beta1.metrics.k8s.io",
-        "argocd app set base --sync-policy none",
-    ),
-    (
-        "labels",
-        "helm.toolkit.fluxcd.io/name",
-        "metrics-server",
-        "flux suspend helmrelease metrics-server",
-    ),
-    (
-        "labels",
-        "kustomize.toolkit.fluxcd.io/name",
-        "infra",
-        "flux suspend kustomization infra",
-    ),
-    (
-        "annotations",
-        "objectset.rio.cattle.io/id",
-        "",
-        "metrics-apiservice.yaml.skip",
-    ),
-    (
-        "annotations",
-        "meta.helm.sh/release-name",
-        "metrics-server",
-        "helm.sh/resource-policy=keep",
-    ),
-    (
-        "annotations",
-        "cert-manager.io/inject-ca-from",
-        "kube-system/metrics-server",
-        "kubectl annotate apiservice v1beta1.metrics.k8s.io cert-manager.io/inject-ca-from-",
-    ),
-];
-
-async fn owners(ground: &Ground) -> anyhow::Result<()> {
-    for (field, name, value, advice) in OWNERS {
-        let set = async |value: Option<&str>| {
-            let patch = json!({ "metadata": { field: { name: value } } });
-            let params = PatchParams::default();
-            let patch = Patch::Merge(patch);
-            ground.services.patch(V1BETA1, &params, &patch).await
-        };
-        set(Some(value)).await?;
-        let (code, lines) = ground.to(&wanted()).await;
-        assert_eq!(code, 1, "{name}: {lines:?}");
-        assert!(lines.join("\n").contains(advice), "{name}: {lines:?}");
-        ground.is_as_before().await?;
-        set(None).await?;
-    }
-    // v1 belongs to no other.
-    let label =
-        json!({ "metadata": { "labels": { "addonmanager.kubernetes.io/mode": "Reconcile" } } });
-    let params = PatchParams::default();
-    ground
-        .services
-        .patch(V1BETA1, &params, &Patch::Merge(label))
-        .await?;
-    let only_v1 = To {
-        only_v1: true,
-        ..wanted()
-    };
-    let (code, lines) = ground.to(&only_v1).await;
-    assert_eq!(code, 0, "{lines:?}");
-    assert_eq!(ground.leads().await?, [INCUMBENT, OURS]);
-    assert_eq!(ground.back(true).await.outcome.code(), 0);
-    // In spite of the owner.
-    let ignoring = To {
-        ignore_owner: true,
-        ..wanted()
-    };
-    let (code, lines) = ground.to(&ignoring).await;
-    assert_eq!(code, 0, "{lines:?}");
-    assert_eq!(ground.leads().await?, [OURS, OURS]);
-    assert_eq!(ground.back(true).await.outcome.code(), 0);
-    let none = json!({ "metadata": { "labels": { "addonmanager.kubernetes.io/mode": null } } });
-    ground
-        .services
-        .patch(V1BETA1, &params, &Patch::Merge(none))
-        .await?;
-    ground.is_as_before().await
 }
 
 #[test]
