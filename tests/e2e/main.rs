@@ -8,9 +8,11 @@
 )]
 
 mod answers;
+mod architecture;
 mod arguments;
 mod claims;
 mod command;
+mod definitions;
 mod dependencies;
 mod discovery;
 mod documents;
