@@ -49,7 +49,7 @@ use crate::{
 /// The most watches of all callers together.
 const ALL: usize = 32;
 
-/// The most watches of one caller, and of all ServiceAccounts of a namespace. kubectl has one for each object that it
+/// The most watches of one caller, and of all service accounts of a namespace. kubectl has one for each object that it
 /// waits for.
 const OF_CALLER: usize = 16;
 
