@@ -1,4 +1,4 @@
-//! The manifests of docs/GITOPS.md. Those of GitOps tools cannot be tried, what is inside them can.
+//! The manifests of docs/GITOPS.md. Argo CD and Flux are not run; what is inside their manifests is.
 
 use std::{collections::BTreeSet, fs, path::Path};
 

@@ -158,6 +158,7 @@ fn keys_left_empty_are_taken_or_named() -> anyhow::Result<()> {
 }
 
 /// Values, and lines that are rendered with them, or not.
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn values_render_as_their_comments_say() -> anyhow::Result<()> {
     let hosts = "hostNetwork.enabled=true,containerPort=4443,replicas=2";
