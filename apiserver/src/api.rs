@@ -29,6 +29,7 @@ mod path;
 mod pods;
 mod status;
 mod table;
+mod warning;
 mod watch;
 mod writer;
 
@@ -56,6 +57,7 @@ use self::{
     openapi::OpenApi,
     path::Asked,
     status::Refusal,
+    warning::Warnings,
     watch::Watches,
 };
 use crate::{
@@ -160,6 +162,8 @@ pub(crate) struct Served {
     budget: Budget,
     /// Shared by all versions.
     watches: Watches,
+    /// Shared by all versions.
+    warnings: Warnings,
 }
 
 /// The whole API: every path, [`finished`].
@@ -191,6 +195,7 @@ pub(crate) fn paths(api: Api) -> Router {
         .route_layer(middleware::from_fn(layers::only_get));
     let (list_yield, budget, watches) =
         (ListYield::default(), Budget::default(), Watches::default());
+    let warnings = Warnings::default();
     for group in &GROUPS {
         router = router.merge(description(group));
         for version in group.versions {
@@ -201,6 +206,7 @@ pub(crate) fn paths(api: Api) -> Router {
                 list_yield: list_yield.clone(),
                 budget: budget.clone(),
                 watches: watches.clone(),
+                warnings: warnings.clone(),
             };
             router = router.merge(paths_of(*version).with_state(served));
         }

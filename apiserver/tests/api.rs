@@ -45,3 +45,6 @@ mod selection;
 #[cfg(test)]
 #[path = "api/usages.rs"]
 mod usages;
+#[cfg(test)]
+#[path = "api/warnings.rs"]
+mod warnings;

@@ -5,9 +5,17 @@ use std::sync::Arc;
 use axum::{extract::Request, response::Response};
 use futures::future::BoxFuture;
 use tokio::time::Instant;
-use tributary_model::PodKey;
+use tributary_model::{PodKey, Timestamp};
 
-use super::{Api, Served, answer::Answer, kind::Kind, params::ListParams, status::Refusal, watch};
+use super::{
+    Api, Served,
+    answer::Answer,
+    kind::Kind,
+    params::ListParams,
+    status::Refusal,
+    warning::{self, Troubled},
+    watch,
+};
 use crate::{auth::User, k8s::accept::Subject, scrapers::demand::Question};
 
 /// Lists the objects of a kind in a namespace, or all.
@@ -37,6 +45,7 @@ pub(super) fn list<K: Kind>(
             is_asked_again(&served.api, &request, namespace.as_deref(), which)
         });
         let demand = wanted.then(|| served.api.demand.clone());
+        let troubled = troubled::<K>(&served, &request, namespace.as_deref(), &params, answer.now);
         let pages = K::pages(served.api, namespace, params, answer.now);
         let pages = pages.inspect(move |page| {
             if let Some(demand) = &demand {
@@ -46,8 +55,34 @@ pub(super) fn list<K: Kind>(
         if K::RESOURCE.watched {
             return Ok(answer.versioned(pages, limit, from_start).await);
         }
-        Ok(answer.list(pages, limit).await)
+        let mut response = answer.list(pages, limit).await;
+        if let Some(warned) = K::WARNED {
+            warning::add(response.headers_mut(), warned.whose, &troubled);
+        }
+        Ok(response)
     })
+}
+
+/// The nodes of which a list warns: of its objects, and of those that it lacks.
+fn troubled<K: Kind>(
+    served: &Served,
+    request: &Request,
+    namespace: Option<&str>,
+    params: &ListParams,
+    now: Timestamp,
+) -> Vec<Troubled> {
+    let Some(warned) = K::WARNED.filter(|_| warning::is_shown_by(request.headers())) else {
+        return Vec::new();
+    };
+    // A list in parts warns once.
+    if params.after.is_some() {
+        return Vec::new();
+    }
+    let mut troubled = served.warnings.troubled(&served.api, now).to_vec();
+    if !troubled.is_empty() {
+        (warned.retain)(&served.api, namespace, params, &mut troubled);
+    }
+    troubled
 }
 
 /// `GET .../{plural}/{name}` and `GET .../namespaces/{namespace}/{plural}/{name}`
@@ -65,7 +100,17 @@ pub(super) fn one<K: Kind>(
     if asked_again && let Some(node) = K::node(&object) {
         api.demand.want([node], Instant::now());
     }
-    Ok(answer.one(&object))
+    let late = K::WARNED
+        .filter(|_| warning::is_shown_by(request.headers()))
+        .and_then(|warned| {
+            let node = (warned.node)(&object)?;
+            Some((warned.whose, warning::late(api, node, answer.now)))
+        });
+    let mut response = answer.one(&object);
+    if let Some((whose, troubled)) = late {
+        warning::add(response.headers_mut(), whose, &troubled);
+    }
+    Ok(response)
 }
 
 /// Whether the user repeats this request, as an autoscaler does.

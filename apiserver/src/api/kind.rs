@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tributary_model::{NodeName, PodKey, Timestamp};
 
-use super::{Api, objects::Object, params::ListParams, status::Refusal};
+use super::{Api, objects::Object, params::ListParams, status::Refusal, warning::Warned};
 use crate::k8s::resource::Resource;
 
 /// A kind: its objects and their source.
@@ -14,6 +14,9 @@ pub(crate) trait Kind: 'static {
 
     /// An object.
     type Object: Object;
+
+    /// How answers of this kind warn of nodes without metrics. `None` if they do not.
+    const WARNED: Option<Warned<Self::Object>> = None;
 
     /// Whether the objects are listed. Until then an empty answer would be wrong.
     fn is_synced(api: &Api) -> bool;

@@ -12,6 +12,7 @@ use super::{
     params::ListParams,
     status::Refusal,
     table::{UsageColumns, Used},
+    warning::{Warned, Whose},
 };
 use crate::{
     catalog::{Labels, NodeRecord},
@@ -47,6 +48,16 @@ pub(crate) struct NodeMetrics {
 impl Kind for NodeMetrics {
     const RESOURCE: &'static Resource = &NODES;
     type Object = Self;
+    const WARNED: Option<Warned<Self>> = Some(Warned {
+        whose: Whose::Nodes,
+        node: |metrics| Some(&metrics.node.name),
+        retain: |api, _, params, nodes| {
+            nodes.retain(|troubled| {
+                let node = api.catalog.node(troubled.node.as_str());
+                node.is_some_and(|node| is_selected(&node, params))
+            });
+        },
+    });
 
     fn is_synced(api: &Api) -> bool {
         api.catalog.nodes_synced()
@@ -162,10 +173,12 @@ impl Pages {
 
     fn wants(&self, node: &NodeRecord) -> bool {
         let served = self.api.node_selector.as_ref();
-        node.labels.meet(&self.params.labels)
-            && served.is_none_or(|selector| node.labels.meet(selector))
-            && self.params.fields.matches(node.name.as_str(), "")
+        is_selected(node, &self.params) && served.is_none_or(|selector| node.labels.meet(selector))
     }
+}
+
+fn is_selected(node: &NodeRecord, params: &ListParams) -> bool {
+    node.labels.meet(&params.labels) && params.fields.matches(node.name.as_str(), "")
 }
 
 impl Iterator for Pages {

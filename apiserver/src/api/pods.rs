@@ -1,6 +1,6 @@
 //! `PodMetrics`: the usage of pods, in one namespace or all.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use tributary_model::{NodeName, PodKey, Timestamp};
 
@@ -12,6 +12,7 @@ use super::{
     params::ListParams,
     status::Refusal,
     table::{UsageColumns, Used},
+    warning::{Troubled, Warned, Whose},
 };
 use crate::{
     catalog::{Labels, PodRecord},
@@ -58,6 +59,11 @@ pub(crate) struct PodMetrics {
 impl Kind for PodMetrics {
     const RESOURCE: &'static Resource = &PODS;
     type Object = Self;
+    const WARNED: Option<Warned<Self>> = Some(Warned {
+        whose: Whose::Pods,
+        node: |metrics| metrics.pod.node.as_ref(),
+        retain: retain_nodes_of_list,
+    });
 
     fn is_synced(api: &Api) -> bool {
         api.catalog.pods_synced()
@@ -161,6 +167,49 @@ impl Used for PodMetrics {
 fn node_of(api: &Api, pod: &PodRecord) -> Option<NodeName> {
     let reported = || api.store.nodes_of(&pod.key).into_iter().next();
     pod.node.clone().or_else(reported)
+}
+
+/// The most pods that are looked at to find the nodes of a list. That takes a few milliseconds.
+const WALKED: usize = 20_000;
+
+/// Retains the nodes to which pods of the list are bound, or may be. A list of all pods has pods of every node. Another
+/// one is walked, and that costs less than the list itself.
+fn retain_nodes_of_list(
+    api: &Arc<Api>,
+    namespace: Option<&str>,
+    params: &ListParams,
+    nodes: &mut Vec<Troubled>,
+) {
+    // A page with an unusable number of the node has usable ones of pods.
+    nodes.retain(|troubled| troubled.reason != Some("unusable"));
+    let all =
+        namespace.is_none() && params.labels.is_empty() && params.fields.terms().next().is_none();
+    if all || nodes.is_empty() {
+        return;
+    }
+    let mut missing: HashSet<NodeName> = nodes.iter().map(|it| it.node.clone()).collect();
+    let namespace = namespace.map(str::to_owned);
+    let mut pages = Pages::new(
+        Arc::clone(api),
+        namespace,
+        params.clone(),
+        Timestamp::from_millis(0),
+    );
+    let mut walked = 0;
+    while !missing.is_empty()
+        && let Some(pods) = pages.records()
+    {
+        walked += pods.len();
+        if walked > WALKED {
+            return;
+        }
+        for pod in pods.iter().filter(|pod| pages.wants(pod)) {
+            if let Some(node) = &pod.node {
+                missing.remove(node);
+            }
+        }
+    }
+    nodes.retain(|troubled| !missing.contains(&troubled.node));
 }
 
 /// The pods of a list that have metrics, in pages, sorted by namespace and name.

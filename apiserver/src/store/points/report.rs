@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use tributary_model::{Endpoint, NodeName, Timestamp, overdue_after};
+use tributary_model::{Endpoint, NoUsage, NodeName, Timestamp, overdue_after};
 
 use super::{
     super::outcome::{FailedScrape, NoMetrics},
@@ -75,6 +75,31 @@ pub struct Report {
     pub measured: Option<(Timestamp, Duration)>,
     /// The last failure, even if it is over.
     pub failed: Option<FailedScrape>,
+}
+
+impl Report {
+    /// Why it has no metrics, in a word: that of the last failure if it is failing.
+    pub fn reason(&self) -> Option<&'static str> {
+        let failed = self.failed.as_ref();
+        Some(match self.why_not.as_ref()? {
+            NoMetrics::Failed(_) => failed.map_or("unspecified", |failed| failed.reason),
+            NoMetrics::NeverReported => "never-reported",
+            NoMetrics::TooOld(_) => "too-old",
+            NoMetrics::NothingNew(_) => "nothing-new",
+            NoMetrics::Recovering(_) | NoMetrics::NoUsage(NoUsage::NoPrevious) => "one-sample",
+            NoMetrics::NotOnNode
+            | NoMetrics::Unreadable
+            | NoMetrics::NoUsage(_)
+            | NoMetrics::Container(..) => "unusable",
+        })
+    }
+
+    /// Why no newer sample came, in a word, if the newest scrape failed.
+    pub(crate) fn fails(&self) -> Option<&'static str> {
+        let failed = self.failed.as_ref()?;
+        let newest = self.sampled_at.is_none_or(|at| at < failed.asked_at);
+        newest.then_some(failed.reason)
+    }
 }
 
 impl Points {

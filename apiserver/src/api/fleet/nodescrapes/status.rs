@@ -1,7 +1,7 @@
 //! The status of a `NodeScrape`: its fields, their schema, and why a node has no metrics.
 
 use serde::Serialize;
-use tributary_model::{Endpoint, NoUsage};
+use tributary_model::Endpoint;
 
 use super::super::{
     Moment, Span, Text,
@@ -191,7 +191,7 @@ impl Status {
         let fallback = report.endpoint.filter(|it| *it != Endpoint::default());
         Self {
             state: report.state.as_str(),
-            reason: why_not.map(|why| reason(why, failed)),
+            reason: report.reason(),
             message: why_not.map(|why| message(why, failed)),
             remedy,
             owner: scrapers.owners.first().map(Text::of),
@@ -216,21 +216,6 @@ impl Status {
                 scraper: Text::of(&failed.by),
             }),
         }
-    }
-}
-
-/// Why a node has no metrics, as one word.
-fn reason(why: &NoMetrics, failed: Option<&FailedScrape>) -> &'static str {
-    match why {
-        NoMetrics::Failed(_) => failed.map_or("unspecified", |failed| failed.reason),
-        NoMetrics::NeverReported => "never-reported",
-        NoMetrics::TooOld(_) => "too-old",
-        NoMetrics::NothingNew(_) => "nothing-new",
-        NoMetrics::Recovering(_) | NoMetrics::NoUsage(NoUsage::NoPrevious) => "one-sample",
-        NoMetrics::NotOnNode
-        | NoMetrics::Unreadable
-        | NoMetrics::NoUsage(_)
-        | NoMetrics::Container(..) => "unusable",
     }
 }
 
