@@ -41,6 +41,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--subresource",
     "--take-ownership",
     "--wait",
+    "--warnings-as-errors",
     // Our own flags that are not in the pages about flags: those for tests and the demo, and those of every binary.
     "--api-gone",
     "--bus",
