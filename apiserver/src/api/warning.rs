@@ -72,7 +72,14 @@ impl Troubled {
 
 /// The nodes without metrics or with old ones, for all requests.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Warnings(Arc<Mutex<Option<(Instant, Arc<[Troubled]>)>>>);
+pub(crate) struct Warnings(Arc<Mutex<Option<Found>>>);
+
+/// Nodes, and when they were looked for.
+#[derive(Debug)]
+struct Found {
+    at: Instant,
+    troubled: Arc<[Troubled]>,
+}
 
 impl Warnings {
     /// The nodes that now have no metrics or old ones, by name. They are looked for once a second at most, and only when
@@ -82,10 +89,13 @@ impl Warnings {
         // Locked while they are looked for, because other requests would look for the same.
         let mut found = self.0.lock();
         match &*found {
-            Some((since, troubled)) if now < *since + LASTS => Arc::clone(troubled),
+            Some(Found { at, troubled }) if now < *at + LASTS => Arc::clone(troubled),
             _ => {
                 let troubled = among(api, &api.served_nodes(), at);
-                *found = Some((now, Arc::clone(&troubled)));
+                *found = Some(Found {
+                    at: now,
+                    troubled: Arc::clone(&troubled),
+                });
                 troubled
             }
         }
