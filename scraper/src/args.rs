@@ -94,6 +94,20 @@ pub struct ScrapeArgs {
     /// The syntax is that of `kubectl -l`: `zone=a,arch in (amd64,arm64),!spot`.
     #[arg(short = 'l', long, value_name = "SELECTOR", default_value = "")]
     pub node_selector: String,
+
+    /// Write an Event on the Node when no scraper could scrape it for this long, and
+    /// another when it is scraped again. 0s: no Events.
+    ///
+    /// Needs the verbs `create` and `patch` on `events.events.k8s.io` in the namespace
+    /// `default`. While the node stays lost, the Event is repeated every half hour. At
+    /// most 20 in a minute are written.
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "5m",
+        allow_hyphen_values = true
+    )]
+    pub node_event_delay: GoDuration,
 }
 
 /// Flags about kubelets.

@@ -47,6 +47,8 @@ pub struct Config {
     pub(crate) fallback: bool,
     /// A label selector; empty for all nodes.
     pub(crate) node_selector: String,
+    /// After which time without a scrape a node has an Event. `None`: no Events.
+    pub(crate) node_event_delay: Option<Duration>,
     /// How kubelets are found.
     pub(crate) rules: AddressRules,
     /// How they are spoken to.
@@ -105,6 +107,9 @@ pub enum BadConfig {
          metric-resolution, but value {0} provided"
     )]
     FastResolution(GoDuration),
+    /// `--node-event-delay`
+    #[error("node-event-delay should not be negative, but value {0} provided")]
+    NodeEventDelay(GoDuration),
     /// `--metric-resolution`
     #[error(
         "metric-resolution should be a time duration at most 1h0m0s, which is what frontends take, \
@@ -229,6 +234,7 @@ impl TryFrom<Args> for Config {
             max_page: max_page(args.kubelet.kubelet_max_page_size)?,
             fallback: args.kubelet.kubelet_fallback,
             node_selector: selector(&args.scrape.node_selector)?,
+            node_event_delay: node_event_delay(args.scrape.node_event_delay)?,
             rules: AddressRules {
                 // An empty list is one empty word to clap.
                 address_types: types.into_iter().filter(|kind| !kind.is_empty()).collect(),
@@ -305,6 +311,11 @@ fn security(args: &KubeletArgs) -> Result<Security, BadConfig> {
         completely_insecure: insecure,
         verify_node_name: verify_name,
     })
+}
+
+fn node_event_delay(delay: GoDuration) -> Result<Option<Duration>, BadConfig> {
+    let delay = delay.positive().ok_or(BadConfig::NodeEventDelay(delay))?;
+    Ok(Some(delay).filter(|delay| !delay.is_zero()))
 }
 
 fn pair(certificate: Option<&PathBuf>, key: Option<&PathBuf>) -> Option<PairFiles> {

@@ -8,6 +8,7 @@ pub mod args;
 pub mod assignment;
 mod bus;
 pub mod config;
+mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 pub mod kubelet;
@@ -53,6 +54,7 @@ use crate::{
         supervisor::{Frontends, supervise},
     },
     config::{Config, Sharding},
+    events::{EventMetrics, NodeEvents},
     kubelet::{Client as KubeletClient, TokenMetrics},
     nodes::{Targets, watch_nodes},
     scrape::{Inputs, ScrapeMetrics, Scraping, scrape},
@@ -140,6 +142,9 @@ impl Scraper {
         };
         let view = find_members(&mut tasks, &config, &api, lease).await?;
 
+        // What happens to nodes becomes Events.
+        let events = write_events(&mut tasks, &config, &api, &clock, &mut registry).await?;
+
         // Targets are scraped, readings go to the hub.
         let hub = Hub::new(bus_metrics.clone());
         let (said, reports) = mpsc::channel(REPORTS);
@@ -152,6 +157,7 @@ impl Scraper {
             fast_resolution: config.fast_resolution,
             clock: monotonic.clone(),
             assignment: assignment.clone(),
+            events,
         };
         let inputs = Inputs::new(&targets, &view, reports);
         let (ended, scraped) = (stop.clone(), leaving.scraped.clone().drop_guard());
@@ -207,6 +213,29 @@ async fn find_targets(
         Ok(())
     });
     Ok(targets)
+}
+
+/// Starts what writes Events about nodes, if they are wanted.
+async fn write_events(
+    tasks: &mut Tasks,
+    config: &Config,
+    api: &KubeApi,
+    clock: &Clock,
+    registry: &mut Registry,
+) -> Result<Option<NodeEvents>, Misconfigured> {
+    let metrics = EventMetrics::register(registry);
+    let Some(delay) = config.node_event_delay else {
+        return Ok(None);
+    };
+    let client = api.requests("events").await?;
+    let (events, due) = NodeEvents::new(delay, config.resolution, metrics.clone());
+    let writer = events::Writer::new(client, &config.source_name, clock.clone(), metrics);
+    let stop = tasks.stop();
+    tasks.spawn("events", async move {
+        events::write(writer, due, stop).await;
+        Ok(())
+    });
+    Ok(Some(events))
 }
 
 /// Starts what keeps the credentials for frontends current, and reports when they expire, with other certificates.

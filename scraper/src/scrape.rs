@@ -36,6 +36,7 @@ use crate::{
         hub::Hub,
         reports::{Report, Wanted},
     },
+    events::{NodeEvents, Outage},
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
     nodes::{Target, Targets},
 };
@@ -68,6 +69,8 @@ pub(crate) struct Scraping {
     pub(crate) clock: Clock,
     pub(crate) metrics: ScrapeMetrics,
     pub(crate) assignment: AssignmentMetrics,
+    /// Events about nodes, if they are wanted.
+    pub(crate) events: Option<NodeEvents>,
 }
 
 /// The inputs of the loop.
@@ -108,6 +111,8 @@ struct Owned {
     endpoint: Endpoint,
     /// Its containers that have one sample only.
     young: Young,
+    /// Its failures, for Events.
+    outage: Outage,
 }
 
 /// A finished scrape.
@@ -226,7 +231,13 @@ impl Loop {
     }
 
     fn overdue(&mut self, nodes: &[String], inputs: &Inputs) {
-        let moves = self.ownership.overdue(nodes, self.monotonic.now());
+        let now = self.monotonic.now();
+        for node in nodes {
+            if let Some(owned) = self.owned.get_mut(node.as_str()) {
+                owned.outage.overdue(now);
+            }
+        }
+        let moves = self.ownership.overdue(nodes, now);
         self.apply(moves, &inputs.targets.borrow());
     }
 
@@ -312,6 +323,7 @@ impl Loop {
             failing: None,
             endpoint: Endpoint::default(),
             young: Young::default(),
+            outage: Outage::default(),
         };
         self.owned.insert(node.clone(), owned);
     }
@@ -395,7 +407,7 @@ impl Loop {
         };
         owned.kubelet = Some(done.kubelet);
         let node = &done.node;
-        let good = done.outcome.is_ok();
+        let failed = done.outcome.as_ref().err().map(ScrapeError::reason);
         match done.outcome {
             Ok(decoded) => {
                 metrics.outcome("ok");
@@ -425,9 +437,27 @@ impl Loop {
                 self.scraping.hub.fail(node, failure);
             }
         }
+        self.note_for_events(node, failed);
+        let good = failed.is_none();
         let moves = self.ownership.scraped(node, good, self.monotonic.now());
         if moves.is_some() {
             self.apply(moves.into_iter().collect(), &inputs.targets.borrow());
+        }
+    }
+
+    /// Notes the outcome of a scrape for Events about the node.
+    fn note_for_events(&mut self, node: &NodeName, failed: Option<Reason>) {
+        let owned = self.owned.get_mut(node);
+        let (Some(events), Some(owned)) = (&mut self.scraping.events, owned) else {
+            return;
+        };
+        let (about, now) = ((node, &owned.target.uid), self.monotonic.now());
+        match failed {
+            None => events.succeeded(about, &mut owned.outage, now),
+            Some(reason) if self.ownership.is_first_owner(node) => {
+                events.failed(about, &mut owned.outage, reason.as_str(), now);
+            }
+            Some(_) => {}
         }
     }
 }

@@ -76,6 +76,7 @@ fn kubelet(server: &Server) -> Kubelet {
 fn target(server: &Server) -> Target {
     Target {
         node: "n1".into(),
+        uid: "".into(),
         host: Ok("127.0.0.1".into()),
         port: server.port,
         path: PathAndQuery::from_static("/metrics/resource"),

@@ -47,10 +47,14 @@ const APISERVER: &[Room] = &[
 const SCRAPER: &[Room] = &[
     ("args", &[]),
     ("assignment", &[]),
+    ("events", &[]),
     ("nodes", &[]),
     ("kubelet", &["args", "nodes"]),
     ("bus", &["assignment"]),
-    ("scrape", &["assignment", "bus", "kubelet", "nodes"]),
+    (
+        "scrape",
+        &["assignment", "bus", "events", "kubelet", "nodes"],
+    ),
     ("config", &["args", "assignment", "bus", "kubelet", "nodes"]),
     ("wiring", &["config"]),
     ("fuzzing", &["assignment"]),

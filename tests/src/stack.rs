@@ -5,6 +5,7 @@
 
 mod credentials;
 mod impatient;
+mod own_runtime;
 mod sidecar;
 
 use std::{
@@ -26,6 +27,7 @@ use tributary_runtime::{clock::Clock, kube::Limits, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Builder, Ca, Cluster, Endpoint, FrontendTrust};
 
+use self::own_runtime::OwnRuntime;
 use crate::{
     ask::{Answer, Client, plain},
     patience::eventually,
@@ -50,9 +52,18 @@ struct Process {
     admin: Option<SocketAddr>,
     stop: CancellationToken,
     running: JoinSet<anyhow::Result<()>>,
+    /// That of a scraper.
+    runtime: Option<OwnRuntime>,
 }
 
 impl Process {
+    /// Ends it like SIGKILL: nothing is finished, and its connections are closed.
+    async fn kill(mut self) {
+        // All tasks of the runtime end, also those that own the connections.
+        drop(self.runtime.take());
+        self.running.shutdown().await;
+    }
+
     /// Asks it to end, and expects that it ends without an error.
     async fn end(mut self) {
         self.stop.cancel();
@@ -286,7 +297,7 @@ impl Stack {
 
     /// Ends a scraper like a crash. Nothing is finished, and its Lease stays.
     pub async fn kill_scraper(&mut self, index: usize) {
-        self.take_scraper(index).running.shutdown().await;
+        self.take_scraper(index).kill().await;
     }
 
     fn take_scraper(&mut self, index: usize) -> Process {
@@ -382,6 +393,7 @@ impl Stack {
             admin: None,
             stop,
             running,
+            runtime: None,
         };
         Front { process, api, bus }
     }
@@ -421,6 +433,7 @@ impl Stack {
             flag("--kubeconfig", &paths.kubeconfig),
             flag("--bus-ca-file", &paths.bus_ca),
             "--bus-server-name=localhost".to_owned(),
+            "--node-event-delay=1s".to_owned(),
         ];
         if self.tokens {
             flags.push(flag("--bus-token-file", &self.token_file()));
@@ -436,16 +449,17 @@ impl Stack {
             .paced(self.resolution, REQUEST_TIMEOUT)
             .fast(self.fast);
         let stop = CancellationToken::new();
-        let scraper = Scraper::start(config, self.clock(), stop.clone())
-            .await
-            .expect("a scraper");
+        let runtime = OwnRuntime::start();
+        let scraper = Scraper::start(config, self.clock(), stop.clone());
+        let scraper = runtime.run(scraper).await.expect("a scraper");
         let admin = socket_of(scraper.admin_address());
         let mut running = JoinSet::new();
-        running.spawn(scraper.run());
+        running.spawn_on(scraper.run(), runtime.handle());
         Process {
             admin,
             stop,
             running,
+            runtime: Some(runtime),
         }
     }
 }

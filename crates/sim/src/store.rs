@@ -85,13 +85,17 @@ pub(crate) static ENDPOINT_SLICES: Kind = Kind {
     group: "discovery.k8s.io",
     ..core("endpointslices", "EndpointSlice", &[], true)
 };
+pub(crate) static EVENTS: Kind = Kind {
+    group: "events.k8s.io",
+    ..core("events", "Event", &["ev"], true)
+};
 pub(crate) static API_SERVICES: Kind = Kind {
     group: "apiregistration.k8s.io",
     ..core("apiservices", "APIService", &[], false)
 };
 
 /// Every kind.
-pub(crate) static KINDS: [&Kind; 9] = [
+pub(crate) static KINDS: [&Kind; 10] = [
     &NODES,
     &PODS,
     &NAMESPACES,
@@ -100,6 +104,7 @@ pub(crate) static KINDS: [&Kind; 9] = [
     &SERVICE_ACCOUNTS,
     &LEASES,
     &ENDPOINT_SLICES,
+    &EVENTS,
     &API_SERVICES,
 ];
 

@@ -251,6 +251,12 @@ impl Ownership {
         }
     }
 
+    /// Whether this scraper is the first owner of the node. If it has several owners, this one speaks for all.
+    pub(crate) fn is_first_owner(&self, node: &NodeName) -> bool {
+        let node = self.nodes.get(node);
+        node.is_some_and(|node| node.rank == 0 && matches!(node.role, Role::Owner { .. }))
+    }
+
     /// Whether this scraper rescues the node and has not reached it yet.
     pub(crate) fn is_trial(&self, node: &NodeName) -> bool {
         let node = self.nodes.get(node);

@@ -10,6 +10,7 @@ use serde::Deserialize;
 #[serde(from = "Wire")]
 pub(super) struct Node {
     pub(super) name: String,
+    pub(super) uid: String,
     pub(super) path: Option<String>,
     pub(super) addresses: Vec<Address>,
     pub(super) port: i32,
@@ -38,6 +39,7 @@ struct Wire {
 #[serde(default)]
 struct WireMeta {
     name: String,
+    uid: String,
     annotations: WireAnnotations,
 }
 
@@ -90,6 +92,7 @@ impl From<Wire> for Node {
         let cpu = status.capacity.cpu;
         Self {
             name: wire.metadata.name,
+            uid: wire.metadata.uid,
             path: wire.metadata.annotations.path,
             ready: status.conditions.iter().any(is_ready),
             addresses: status.addresses,

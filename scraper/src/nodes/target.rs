@@ -25,6 +25,8 @@ pub struct AddressRules {
 pub struct Target {
     /// The name of the Node object.
     pub node: NodeName,
+    /// The UID of the Node object.
+    pub uid: Arc<str>,
     /// A name or an address; a node without one is a target all the same, so
     /// that it is reported as one that cannot be scraped. So is one with a port or
     /// a path that cannot be a kubelet's.
@@ -107,6 +109,7 @@ impl AddressRules {
         });
         Target {
             node: name,
+            uid: node.uid.as_str().into(),
             host,
             port,
             path: path.unwrap_or(PathAndQuery::from_static(DEFAULT_PATH)),

@@ -49,6 +49,7 @@ fn stage() -> Stage {
         clock: Clock::system(),
         metrics: metrics.clone(),
         assignment: AssignmentMetrics::default(),
+        events: None,
     };
     let (targets, targets_input) = watch::channel(Targets::default());
     let (view, view_input) = watch::channel(None);
@@ -72,6 +73,7 @@ fn stage() -> Stage {
 fn target(node: &str, kubelet: &TcpListener) -> Target {
     Target {
         node: node.into(),
+        uid: "".into(),
         host: Ok("127.0.0.1".into()),
         port: kubelet.local_addr().unwrap().port(),
         path: PathAndQuery::from_static("/metrics/resource"),

@@ -175,9 +175,17 @@ impl Rig {
     ///
     /// There is none.
     pub fn kubectls(&self) -> anyhow::Result<Vec<Kubectl>> {
+        self.kubectls_as(&self.plane.kubeconfig())
+    }
+
+    /// Every kubectl there is, with this kubeconfig.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn kubectls_as(&self, kubeconfig: &Path) -> anyhow::Result<Vec<Kubectl>> {
         let programs = self.assets.kubectls()?;
-        let kubeconfig = self.plane.kubeconfig();
-        let kubectl = |program: PathBuf| Kubectl::new(&program, &kubeconfig, self.dir());
+        let kubectl = |program: PathBuf| Kubectl::new(&program, kubeconfig, self.dir());
         Ok(programs.into_iter().map(kubectl).collect())
     }
 

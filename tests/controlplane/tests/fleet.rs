@@ -96,35 +96,45 @@ fn every_kubectl_shows_the_fleet() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_newest_kubectl_explains_the_fleet() -> anyhow::Result<()> {
+fn every_kubectl_explains_the_fleet() -> anyhow::Result<()> {
     rig::share(async |rig| {
-        let kubectl = rig.kubectl()?;
-        // The aggregator fetches the schema some time after the API became available.
-        eventually("nodescrapes are explained", || async {
-            let text = kubectl.ok(&["explain", "nodescrapes.status"]).await?;
-            let fields = [
-                "state",
-                "owner",
-                "standby",
-                "remedy",
-                "sample",
-                "lastFailure",
-            ];
-            anyhow::ensure!(text.contains("KIND:       NodeScrape"), "{text}");
-            anyhow::ensure!(fields.iter().all(|field| text.contains(field)), "{text}");
-            Ok(())
-        })
-        .await?;
-        for (path, word) in [
-            ("nodescrapes.status.state", "unreported"),
-            ("scrapers.status.nodes", "standby"),
-            ("metricsfrontends.status.coverage", "failing"),
-        ] {
-            let text = kubectl.ok(&["explain", path]).await?;
-            assert!(text.contains(word), "{path}: {text}");
+        for kubectl in rig.kubectls()? {
+            explains(&kubectl).await?;
         }
         Ok(())
     })
+}
+
+async fn explains(kubectl: &Kubectl) -> anyhow::Result<()> {
+    let name = kubectl.name();
+    // The aggregator fetches the schema some time after the API became available.
+    eventually("nodescrapes are explained", || async {
+        let text = kubectl.ok(&["explain", "nodescrapes.status"]).await?;
+        let fields = [
+            "state",
+            "owner",
+            "standby",
+            "remedy",
+            "sample",
+            "lastFailure",
+        ];
+        anyhow::ensure!(text.contains("KIND:       NodeScrape"), "{name}: {text}");
+        anyhow::ensure!(
+            fields.iter().all(|field| text.contains(field)),
+            "{name}: {text}"
+        );
+        Ok(())
+    })
+    .await?;
+    for (path, word) in [
+        ("nodescrapes.status.state", "unreported"),
+        ("scrapers.status.nodes", "standby"),
+        ("metricsfrontends.status.coverage", "failing"),
+    ] {
+        let text = kubectl.ok(&["explain", path]).await?;
+        assert!(text.contains(word), "{name} {path}: {text}");
+    }
+    Ok(())
 }
 
 #[test]
@@ -156,12 +166,14 @@ fn who_may_view_the_cluster_reads_the_fleet_and_tenants_do_not() -> anyhow::Resu
             "--serviceaccount=viewers:viewer",
         ];
         admin.ok(&binding).await?;
-        let viewer = rig.kubectl_as(&rig.plane.kubeconfig_of("fleet-viewer", &token)?)?;
-        eventually("the viewer may", || async {
-            let all = "nodescrapes,scrapers,metricsfrontends";
-            viewer.ok(&["get", all, "-o", "name"]).await.map(drop)
-        })
-        .await?;
+        for viewer in rig.kubectls_as(&rig.plane.kubeconfig_of("fleet-viewer", &token)?)? {
+            eventually("the viewer may", || async {
+                let all = "nodescrapes,scrapers,metricsfrontends";
+                viewer.ok(&["get", all, "-o", "name"]).await.map(drop)
+            })
+            .await?;
+            wait_for(&viewer, "served").await?;
+        }
 
         let token = service_account(&rig.client, "viewers", "tenant").await?;
         let binding = [
@@ -174,14 +186,17 @@ fn who_may_view_the_cluster_reads_the_fleet_and_tenants_do_not() -> anyhow::Resu
             "--serviceaccount=viewers:tenant",
         ];
         admin.ok(&binding).await?;
-        let tenant = rig.kubectl_as(&rig.plane.kubeconfig_of("fleet-tenant", &token)?)?;
-        let refused = tenant.run(&["get", "nodescrapes"]).await?;
-        assert_eq!(
-            refused.stderr,
-            "Error from server (Forbidden): nodescrapes.fleet.tributary.dev is forbidden: User \
-             \"system:serviceaccount:viewers:tenant\" cannot list resource \"nodescrapes\" in API \
-             group \"fleet.tributary.dev\" at the cluster scope\n"
-        );
+        for tenant in rig.kubectls_as(&rig.plane.kubeconfig_of("fleet-tenant", &token)?)? {
+            let refused = tenant.run(&["get", "nodescrapes"]).await?;
+            assert_eq!(
+                refused.stderr,
+                "Error from server (Forbidden): nodescrapes.fleet.tributary.dev is forbidden: User \
+                 \"system:serviceaccount:viewers:tenant\" cannot list resource \"nodescrapes\" in API \
+                 group \"fleet.tributary.dev\" at the cluster scope\n",
+                "{}",
+                tenant.name()
+            );
+        }
         Ok(())
     })
 }

@@ -5,10 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 use tributary_controlplane::{
+    kubectl::Kubectl,
     objects::{apply, deployment, namespace},
     patience::eventually,
     rig::{self, Size},
 };
+use tributary_sim::Fault;
 
 use crate::{get, with_pods};
 
@@ -48,6 +50,53 @@ fn every_kubectl_shows_nodes_and_pods() -> anyhow::Result<()> {
                 none.stderr, "No resources found in shown namespace.\n",
                 "{name}"
             );
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn every_kubectl_prints_a_warning_of_nodes_without_metrics() -> anyhow::Result<()> {
+    rig::alone(Size::SMALL, async |rig| {
+        with_pods(&rig, "warned").await?;
+        let top = async |kubectl: &Kubectl, what: &str| {
+            let outcome = kubectl.run(&["top", what, "-A"]).await?;
+            anyhow::ensure!(outcome.ok, "{}", outcome.stderr);
+            Ok(outcome.stderr)
+        };
+        let nodes = ["top", "nodes"];
+        for kubectl in rig.kubectls()? {
+            let name = kubectl.name();
+            eventually("there is no warning", || async {
+                let warning = kubectl.run(&nodes).await?.stderr;
+                anyhow::ensure!(warning.is_empty(), "{name}: {warning}");
+                Ok(())
+            })
+            .await?;
+            rig.cluster
+                .set_fault("node-00001", Fault::Status(500))
+                .await?;
+            eventually("kubectl warns", || async {
+                let warning = kubectl.run(&nodes).await?.stderr;
+                let expected = "Warning: 1 node has no metrics: node-00001 (status); see kubectl get nodescrapes\n";
+                anyhow::ensure!(warning == expected, "{name}: {warning}");
+                Ok(())
+            })
+            .await?;
+            assert_eq!(
+                top(&kubectl, "pods").await?,
+                "Warning: pods of 1 node have no metrics: node-00001 (status); see kubectl get nodescrapes\n",
+                "{name}"
+            );
+            let other = kubectl.run(&["top", "pods", "-n", "kube-public"]).await?;
+            assert!(
+                !other.stderr.contains("Warning"),
+                "{name}: {}",
+                other.stderr
+            );
+            let fails = ["top", "nodes", "--warnings-as-errors"];
+            assert!(!kubectl.run(&fails).await?.ok, "{name}");
+            rig.cluster.set_fault("node-00001", Fault::None).await?;
         }
         Ok(())
     })

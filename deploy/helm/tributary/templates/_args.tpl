@@ -136,6 +136,11 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- include "tributary.args" (dict "root" . "half" "frontend" "own" $own "extra" (list (dict "key" "frontend.args" "args" .Values.frontend.args))) -}}
 {{- end }}
 
+{{/* After which time without a scrape a node has an Event. */}}
+{{- define "tributary.nodeEventDelay" -}}
+{{- default "5m" (default (dict) .Values.nodeEvents).delay -}}
+{{- end }}
+
 {{/* In: root, group (may be empty). */}}
 {{- define "tributary.scraperArgs" -}}
 {{- $root := .root -}}
@@ -159,6 +164,9 @@ The flags of a half. In: root, half, own (those the chart sets), extra (list of 
 {{- if not (include "tributary.needsNoToken" $given) -}}
 {{- $own = append $own (printf "--kubelet-token-service-account=%s/%s" (include "tributary.namespace" $root) .) -}}
 {{- end -}}
+{{- end -}}
+{{- with include "tributary.nodeEventDelay" $root -}}
+{{- if ne . "5m" -}}{{- $own = append $own (printf "--node-event-delay=%s" .) -}}{{- end -}}
 {{- end -}}
 {{- $extra := list (dict "key" "scraper.args" "args" $values.scraper.args) -}}
 {{- with $group.args -}}

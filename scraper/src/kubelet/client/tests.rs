@@ -92,6 +92,7 @@ impl Kubelet {
     async fn ask(&self, client: &Client) -> Result<Vec<u8>, ScrapeError> {
         let target = Target {
             node: "n1".into(),
+            uid: "".into(),
             host: Ok("127.0.0.1".into()),
             port: self.port,
             path: PathAndQuery::from_static("/metrics/resource"),

@@ -16,6 +16,7 @@ mod installed;
 mod leases;
 mod manifests;
 mod migration;
+mod node_events;
 mod permissions;
 mod played;
 mod pods;

@@ -53,6 +53,8 @@ const LOCAL: &str = "role/tributary-scraper";
 const READER: &str = "clusterrole/system:tributary-kubelet-reader";
 const TOKENS: &str = "role/tributary-kubelet-reader";
 const SERVING: &str = "role/tributary-serving";
+/// In the namespace `default`. `node_events.rs` takes its permissions away.
+const EVENTS: &str = "role/tributary-node-events";
 
 /// Both components apart, with certificates that run themselves: all roles that there are.
 const AUTO: &str = "profile=ha,tls.type=auto";
@@ -287,10 +289,9 @@ async fn two_nodes_report_a_pod(site: &Site) -> anyhow::Result<()> {
 }
 
 async fn role(site: &Site, name: &str) -> anyhow::Result<Value> {
-    let text = site
-        .kubectl
-        .ok(&["get", name, "-n", NAMESPACE, "-o", "json"])
-        .await?;
+    let namespace = if name == EVENTS { "default" } else { NAMESPACE };
+    let get = ["get", name, "-n", namespace, "-o", "json"];
+    let text = site.kubectl.ok(&get).await?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -305,6 +306,7 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
         READER,
         TOKENS,
         SERVING,
+        EVENTS,
     ] {
         let role = role(site, name).await?;
         for rule in role["rules"].as_array().into_iter().flatten() {
@@ -328,6 +330,7 @@ async fn every_rule_is_in_the_list(site: &Site) -> anyhow::Result<()> {
         .map(|needed| format!("{} {} {}", needed.role, needed.resource, needed.verb))
         .collect();
     listed.push(format!("{READER} nodes/metrics get"));
+    listed.extend(["create", "patch"].map(|verb| format!("{EVENTS} events {verb}")));
     given.sort();
     listed.sort();
     assert_eq!(given, listed);

@@ -127,6 +127,7 @@ impl Asked {
     async fn read(&self, path: &'static str) -> anyhow::Result<Reading> {
         let target = Target {
             node: NODE.into(),
+            uid: "".into(),
             host: Ok("127.0.0.1".into()),
             port: self.port,
             path: PathAndQuery::from_static(path),
