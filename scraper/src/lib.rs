@@ -123,11 +123,7 @@ impl Scraper {
         let monotonic = clock.monotonic();
 
         // What is shown to kubelets is kept new.
-        let token_metrics = TokenMetrics::register(&mut registry);
-        if config.security.token.is_some() {
-            let requests = api.requests("kubelet-token").await?;
-            kubelets.keep_token(&mut tasks, requests, token_metrics);
-        }
+        keep_token(&mut tasks, &config, &api, &kubelets, &mut registry).await?;
 
         // Node objects become targets.
         let targets = find_targets(&mut tasks, &config, &api).await?;
@@ -196,6 +192,22 @@ impl Scraper {
     pub async fn run(self) -> anyhow::Result<()> {
         Ok(self.tasks.run(GRACE).await?)
     }
+}
+
+/// Starts what keeps the token for kubelets new, if they are shown one of its own.
+async fn keep_token(
+    tasks: &mut Tasks,
+    config: &Config,
+    api: &KubeApi,
+    kubelets: &Arc<KubeletClient>,
+    registry: &mut Registry,
+) -> Result<(), Misconfigured> {
+    let metrics = TokenMetrics::register(registry);
+    if config.security.token.is_some() {
+        let requests = api.requests("kubelet-token").await?;
+        kubelets.keep_token(tasks, requests, metrics);
+    }
+    Ok(())
 }
 
 /// Starts what keeps the nodes known.

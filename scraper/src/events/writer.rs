@@ -172,7 +172,7 @@ impl Writer {
         self.written
             .retain(|_, written| now.duration_since(written.at) < SERIES);
         let key = (event.node.clone(), event.what.reason());
-        let path = Event::url_path(&(), Some(NAMESPACE));
+        let events = Event::url_path(&(), Some(NAMESPACE));
         let before = self.written.get(&key).filter(|it| *it.uid == *event.uid);
         if let Some(mut written) = before.cloned() {
             written.count = written.count.saturating_add(1);
@@ -181,7 +181,7 @@ impl Writer {
                 "count": written.count,
                 "lastObservedTime": MicroTime(now),
             } });
-            let patch = Request::new(&path).patch(
+            let patch = Request::new(&events).patch(
                 &written.name,
                 &PatchParams::default(),
                 &Patch::Merge(&series),
@@ -201,7 +201,7 @@ impl Writer {
         let object = self.object(event, now);
         let name = object.metadata.name.clone().unwrap_or_default();
         let body = serde_json::to_vec(&object).map_err(|error| Failed::of(&error))?;
-        let create = Request::new(&path).create(&PostParams::default(), body);
+        let create = Request::new(&events).create(&PostParams::default(), body);
         match self.send(create).await {
             Err(failed) if !failed.already_exists => return Err(failed),
             _ => {}
