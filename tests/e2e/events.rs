@@ -47,7 +47,7 @@ async fn a_node_that_no_scraper_can_scrape_has_an_event_and_another_when_it_is_b
     let node = admin.ok(&format!("/api/v1/nodes/{NODE}")).await.unwrap();
     assert_eq!(lost["regarding"]["uid"], node.json()["metadata"]["uid"]);
     assert_eq!(lost["reportingController"], "tributary.dev/scraper");
-    let note = lost["note"].as_str().unwrap();
+    let text = lost["note"].as_str().unwrap();
     assert!(
         note.contains("(status)") && !note.contains("127.0.0.1"),
         "{note}"
