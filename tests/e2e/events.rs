@@ -49,8 +49,8 @@ async fn a_node_that_no_scraper_can_scrape_has_an_event_and_another_when_it_is_b
     assert_eq!(lost["reportingController"], "tributary.dev/scraper");
     let text = lost["note"].as_str().unwrap();
     assert!(
-        note.contains("(status)") && !note.contains("127.0.0.1"),
-        "{note}"
+        text.contains("(status)") && !text.contains("127.0.0.1"),
+        "{text}"
     );
     assert_eq!(events(&admin, "NodeScraped").await.len(), 0);
     stack.cluster.set_fault(NODE, Fault::None).await.unwrap();
