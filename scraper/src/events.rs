@@ -34,6 +34,14 @@ pub(crate) struct NodeEvent {
     what: What,
 }
 
+/// The node that an Event is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) node: &'a NodeName,
+    /// The UID of the Node object.
+    pub(crate) uid: &'a Arc<str>,
+}
+
 /// What an Event says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum What {
@@ -78,7 +86,7 @@ impl NodeEvents {
     /// A scrape of a node that this scraper owns failed.
     pub(crate) fn failed(
         &mut self,
-        (node, uid): (&NodeName, &Arc<str>),
+        about: About<'_>,
         outage: &mut Outage,
         reason: &'static str,
         now: Timestamp,
@@ -88,33 +96,28 @@ impl NodeEvents {
                 for_seconds,
                 reason,
             };
-            if self.hand_over(node, uid, what, now) {
+            if self.hand_over(about, what, now) {
                 outage.reported(now);
             }
         }
     }
 
     /// A scrape succeeded.
-    pub(crate) fn succeeded(
-        &mut self,
-        (node, uid): (&NodeName, &Arc<str>),
-        outage: &mut Outage,
-        now: Timestamp,
-    ) {
-        if !outage.is_reported() || self.hand_over(node, uid, What::Back, now) {
+    pub(crate) fn succeeded(&mut self, about: About<'_>, outage: &mut Outage, now: Timestamp) {
+        if !outage.is_reported() || self.hand_over(about, What::Back, now) {
             *outage = Outage::default();
         }
     }
 
-    fn hand_over(&mut self, node: &NodeName, uid: &Arc<str>, what: What, now: Timestamp) -> bool {
+    fn hand_over(&mut self, about: About<'_>, what: What, now: Timestamp) -> bool {
         let (began, _) = self.span;
         if now.since(began).is_none_or(|age| age >= SPAN) {
             self.span = (now, 0);
         }
         let (_, count) = &mut self.span;
         let event = NodeEvent {
-            node: node.clone(),
-            uid: Arc::clone(uid),
+            node: about.node.clone(),
+            uid: Arc::clone(about.uid),
             what,
         };
         if *count >= MOST || self.sender.try_send(event).is_err() {
@@ -173,9 +176,13 @@ mod tests {
     fn a_node_that_is_lost_for_five_minutes_and_comes_back_has_two_events() {
         let (mut events, mut received) = events();
         let (node, uid, mut outage) = ("n1".into(), "u1".into(), Outage::default());
+        let about = About {
+            node: &node,
+            uid: &uid,
+        };
         for second in (0..=600).step_by(15) {
             outage.overdue(at(second));
-            events.failed((&node, &uid), &mut outage, "tls", at(second));
+            events.failed(about, &mut outage, "tls", at(second));
         }
         let what = What::Lost {
             for_seconds: 300,
@@ -189,7 +196,7 @@ mod tests {
         assert_eq!(received.try_recv(), Ok(event(what)));
         assert!(received.try_recv().is_err());
         for second in [615, 630] {
-            events.succeeded((&node, &uid), &mut outage, at(second));
+            events.succeeded(about, &mut outage, at(second));
         }
         assert_eq!(received.try_recv(), Ok(event(What::Back)));
         assert!(received.try_recv().is_err());
@@ -205,7 +212,8 @@ mod tests {
         for second in (0..600).step_by(15) {
             for (node, outage) in nodes.iter().zip(&mut outages) {
                 outage.overdue(at(second));
-                events.failed((node, &uid), outage, "dial", at(second));
+                let about = About { node, uid: &uid };
+                events.failed(about, outage, "dial", at(second));
             }
             let mut got = 0;
             while received.try_recv().is_ok() {

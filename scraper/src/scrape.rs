@@ -36,7 +36,7 @@ use crate::{
         hub::Hub,
         reports::{Report, Wanted},
     },
-    events::{NodeEvents, Outage},
+    events::{About, NodeEvents, Outage},
     kubelet::{Client, Kubelet, Reason, ScrapeError, decode::Decoded},
     nodes::{Target, Targets},
 };
@@ -451,7 +451,11 @@ impl Loop {
         let (Some(events), Some(owned)) = (&mut self.scraping.events, owned) else {
             return;
         };
-        let (about, now) = ((node, &owned.target.uid), self.monotonic.now());
+        let now = self.monotonic.now();
+        let about = About {
+            node,
+            uid: &owned.target.uid,
+        };
         match failed {
             None => events.succeeded(about, &mut owned.outage, now),
             Some(reason) if self.ownership.is_first_owner(node) => {
