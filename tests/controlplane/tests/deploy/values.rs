@@ -160,7 +160,6 @@ fn keys_left_empty_are_taken_or_named() -> anyhow::Result<()> {
 /// Values, and lines that are rendered with them, or not.
 #[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
-#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn values_render_as_their_comments_say() -> anyhow::Result<()> {
     let hosts = "hostNetwork.enabled=true,containerPort=4443,replicas=2";
     let digest = format!("sha256:{}", "0".repeat(64));
