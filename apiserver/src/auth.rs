@@ -294,6 +294,11 @@ impl Inner {
         let Some(requested) = requested else {
             return Ok(user);
         };
+        // The permit below is one of the impersonated user. While it is not known whether there may be one, the caller
+        // needs one of its own: it may name another user in each request.
+        let limits = head.extensions.get::<Limits>();
+        let permit = limits.map(|limits| limits.take(&user.name, user.is_master()));
+        let _permit = permit.transpose().map_err(|Busy| Denial::Busy)?;
         for question in requested.questions {
             self.authorize(&user, question, head).await?;
         }

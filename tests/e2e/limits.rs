@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use tributary_e2e::{patience::eventually, stack::Stack};
+use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::Fault;
 
 use super::{NODES, PODS, all_served, names, scraped_again, steady};
@@ -60,21 +60,15 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
     }
     // The other nodes have new samples, not only stored ones.
     scraped_again(&stack, "node-00001", 2).await;
-    if let Expected::Refused(reason) = expected {
-        eventually(|| async {
-            let failures =
-                stack.of_scraper(0, "tributary_scrape_outcomes_total{outcome=\"too-large\"}");
-            let nodes = front
-                .get(&format!("/debug/nodes?node={BAD}"))
-                .await
-                .unwrap();
-            let text = String::from_utf8_lossy(&nodes.body).into_owned();
-            match (failures.await, text.contains(reason)) {
-                (1.., true) => Ok(()),
-                other => Err(format!("{what}: {other:?} {text}")),
-            }
-        })
-        .await;
+    let report = front.get(&format!("/debug/nodes?node={BAD}"));
+    let report = String::from_utf8(report.await.unwrap().body.to_vec()).unwrap();
+    assert!(!report.contains('\u{1b}'), "{what}: {report}");
+    match expected {
+        Expected::Served => assert!(
+            report.contains("newestSample") && !report.contains("lastFailure"),
+            "{what}: {report}"
+        ),
+        Expected::Refused(reason) => refused(&stack, &front, what, reason).await,
     }
     let sent = "tributary_bus_messages_sent_total{kind=\"hello\"}";
     assert_eq!(stack.of_scraper(0, sent).await, 1, "{what}: streams");
@@ -84,6 +78,21 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
     scraped_again(&stack, BAD, 2).await;
     all_served(&stack, &front).await;
     stack.stop().await;
+}
+
+/// Waits until a page was refused as too large, and the frontend says why.
+async fn refused(stack: &Stack, front: &Client, what: &str, reason: &str) {
+    eventually(|| async {
+        let failures = "tributary_scrape_outcomes_total{outcome=\"too-large\"}";
+        let failures = stack.of_scraper(0, failures).await;
+        let nodes = front.get(&format!("/debug/nodes?node={BAD}")).await;
+        let text = String::from_utf8_lossy(&nodes.unwrap().body).into_owned();
+        match (failures, text.contains(reason)) {
+            (1.., true) => Ok(()),
+            other => Err(format!("{what}: {other:?} {text}")),
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

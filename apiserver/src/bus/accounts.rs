@@ -2,9 +2,9 @@
 //!
 //! A publisher is one proven identity with all of its streams. If it is over its own limit, that
 //! costs no other publisher anything. A publisher that stores and sends little is refused nothing
-//! because of others. Within a publisher, which may be all scrapers of a cluster, large rosters may
-//! take half of the limit, so that a few nodes with very many containers do not block ordinary
-//! nodes.
+//! because of others. Within a publisher, large rosters may take half of the limit, so that a few
+//! nodes with very many containers do not block ordinary nodes. All scrapers of a cluster are one
+//! publisher if they share a certificate, or a token that is bound to no pod.
 
 mod faults;
 mod limits;
@@ -415,8 +415,12 @@ impl Account {
     /// A limit is reached, and nothing changes.
     pub(super) fn claim(&self, before: usize, now: usize) -> Result<(), TooMuch> {
         self.change(|own, all| {
-            for (stored, of) in [(&*own, Whose::Publisher), (&*all, Whose::All)] {
-                let max = stored.limits.claims;
+            let open = open_to(own.claims - before + now, all.limits.claims);
+            let limits = [
+                (&*own, own.limits.claims, Whose::Publisher),
+                (&*all, open, Whose::All),
+            ];
+            for (stored, max, of) in limits {
                 if now > before && stored.claims - before + now > max {
                     return Err(TooMuch::Nodes { max, of });
                 }

@@ -112,7 +112,19 @@ impl Limits {
         user: &str,
         privileged: bool,
     ) -> Result<RequestPermit, Busy> {
-        let taken = match self.0.room.as_ref().filter(|_| !self.is_exempt(path)) {
+        if self.is_exempt(path) {
+            return Ok(RequestPermit { taken: None });
+        }
+        self.take(user, privileged)
+    }
+
+    /// A permit for `user`, whatever is requested. `privileged` callers always get one.
+    ///
+    /// # Errors
+    ///
+    /// All permits are taken, or the user has its share.
+    pub(crate) fn take(&self, user: &str, privileged: bool) -> Result<RequestPermit, Busy> {
+        let taken = match &self.0.room {
             None => None,
             // They do not depend on a free permit, so no answer is dropped for them.
             Some(room) if privileged => room.take_free(user),

@@ -316,7 +316,9 @@ impl Pairs {
 
     /// The most that is believed of one container, or of the node.
     pub(super) fn most(&self) -> NanoCores {
-        self.remarks.node_cpu_millis.map_or(MOST_CORES, most_of)
+        self.remarks
+            .node_cpu_millis
+            .map_or(MOST_CORES, |millis| most_of(millis).min(MOST_CORES))
     }
 
     /// Where on the kubelet the newest page is from.

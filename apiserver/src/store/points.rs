@@ -247,6 +247,7 @@ impl Points {
         self.remembered
     }
 
+    /// The key of a pod as it is stored, whose names share memory with the roster's.
     pub(super) fn key(&self, pod: &PodKey) -> Option<PodKey> {
         Some(self.index.of(&self.nodes, pod)?.pod.key.clone())
     }

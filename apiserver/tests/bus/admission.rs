@@ -86,7 +86,7 @@ async fn a_token_that_is_revoked_ends_a_stream_whose_responses_are_not_read() {
     let proof = Proof::token(&token);
     let publisher = dial_with_window(&stage, &proof, Some(0)).await.unwrap();
     publisher.say(Message::Hello(hello())).await;
-    // Its roster is asked for, and the response waits.
+    // Whether the reading is read or not: the response to the first message waits.
     publisher.say(reading("node-00001", 1_000)).await;
     eventually(|| async {
         match stage

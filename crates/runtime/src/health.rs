@@ -1,7 +1,7 @@
 //! Named checks behind `/livez`, `/readyz` and `/healthz`, as every Kubernetes server has them
 //! (docs/parity.md#probes).
 //!
-//! A check runs at request time and has no state of its own, so its result cannot be stale.
+//! A check runs at request time. One that costs more, such as `metric-coverage`, repeats its result for a moment.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Two readings of every node that make a pair, and every mailbox.
+//! The readings of every node for the replay, and every mailbox.
 
 use std::{collections::HashMap, sync::Arc};
 

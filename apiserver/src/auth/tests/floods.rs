@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use http::request::Parts;
 use kube::Client;
 use serde_json::json;
@@ -15,12 +16,14 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Auth, Inner, answer::Denial, trust::Trust},
     cluster::{Reply, cluster, failure},
     get, layer, stranger,
 };
+use crate::requests::limits::{Limits, Settings};
 
 const NODE: &str = "/apis/metrics.k8s.io/v1beta1/nodes/n1";
 const SAM: &[(&str, &str)] = &[("Authorization", "Bearer sam")];
@@ -251,4 +254,30 @@ async fn a_request_of_a_stranger_that_would_take_much_memory_is_refused() {
     let headers = &[("Authorization", "Bearer sam"), ("Cookie", long.as_str())];
     let answer = layer.admit(&mut get(&stranger(), NODE, headers)).await;
     assert_eq!(answer, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_about_impersonation_are_in_flight_for_the_user_who_asks() {
+    let layer = layer(cluster_of(&Revoked::default()), Trust::default());
+    let sam = get(&stranger(), NODE, SAM);
+    layer.admit(&mut { sam }).await.unwrap();
+    // Of 8 permits a user may have 2.
+    let settings = Settings {
+        in_flight: Some(8),
+        timeout: None,
+        goaway_chance: 0.0,
+    };
+    let limits = Limits::new(settings, Vec::new(), CancellationToken::new());
+    let ask = async |number: usize| {
+        let user = format!("user-{number}");
+        let headers = [SAM[0], ("Impersonate-User", &user)];
+        let mut head = get(&stranger(), NODE, &headers);
+        head.extensions.insert(limits.clone());
+        layer.admit(&mut head).await
+    };
+    let answers = join_all((0..20).map(ask)).await;
+    let refused = answers.iter().filter(|it| **it == Err(Denial::Busy));
+    assert_eq!(refused.count(), 18, "{answers:?}");
+    // The user is not refused for others that it may impersonate.
+    assert_eq!(ask(0).await, Ok(()));
 }

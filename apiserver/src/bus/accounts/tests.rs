@@ -311,6 +311,18 @@ fn nodes_and_claims_are_bounded_for_a_publisher() {
     assert_eq!(account.claim(10, 20), Ok(()));
 }
 
+#[test]
+fn greedy_publishers_leave_the_last_quarter_of_all_roles_to_those_that_have_few() {
+    let accounts = Accounts::default();
+    let [first, second, third] = ["first", "second", "third"].map(|name| open(&accounts, name));
+    assert_eq!(first.claim(0, 160_000), Ok(()));
+    let refused = second.claim(0, 80_001).unwrap_err().to_string();
+    assert_eq!(refused, "more than 240000 nodes of all publishers");
+    assert_eq!(second.claim(0, 80_000), Ok(()));
+    assert!(third.claim(0, 1_251).is_err());
+    assert_eq!(third.claim(0, 1_250), Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_streams_are_no_way_to_send_faster_and_nor_is_dialling_again() {
     let accounts = Accounts::default();

@@ -79,6 +79,19 @@ fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
 const S: i64 = 1_000;
 
 #[test]
+fn no_capacity_of_a_node_lets_a_pod_use_more_than_there_are_cores() {
+    let most = |node_cpu_millis| {
+        let mut reading = reading(0, &[]);
+        reading.remarks.node_cpu_millis = node_cpu_millis;
+        first(reading).most()
+    };
+    assert_eq!(most(Some(2_000)), NanoCores(5_000_000_000));
+    for odd in [None, Some(2_048_000), Some(u64::MAX)] {
+        assert_eq!(most(odd), NanoCores(4_096_000_000_000), "{odd:?}");
+    }
+}
+
+#[test]
 fn a_reading_is_newer_repeated_or_older_and_makes_pairs() {
     let page = |at: i64| reading(at * S, &[("m", row(at.unsigned_abs(), at * S, 5))]);
     let mut pairs = first(page(100));
