@@ -5,6 +5,8 @@ use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::{
 };
 use serde::Serialize;
 
+use crate::kube_api::{Failure, KubeApi};
+
 /// Their path.
 pub const API_SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
 
@@ -87,6 +89,16 @@ impl Registration {
         let joined = |(namespace, name): &(String, String)| format!("{namespace}/{name}");
         self.service.as_ref().map_or_else(|| "-".to_owned(), joined)
     }
+}
+
+/// How our groups are registered.
+///
+/// # Errors
+///
+/// They cannot be listed.
+pub async fn registrations(api: &KubeApi) -> Result<Vec<Registration>, Failure> {
+    let services = api.list::<APIService>(API_SERVICES).await?;
+    Ok(Registration::all(&services))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ mod text;
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::join;
-use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,7 +18,7 @@ pub use self::{
     text::text,
 };
 use crate::{
-    api_services::{API_SERVICES, FLEET as FLEET_SERVICE, METRICS, Registration},
+    api_services::{FLEET as FLEET_SERVICE, METRICS, Registration},
     fleet::{FLEET, Meta, NodeScrape},
     kube_api::{Failure, KubeApi},
     printed::{Outcome, count},
@@ -235,7 +234,7 @@ async fn judged(api: &KubeApi, servers: Servers, asked: Asked) -> Comparison {
     {
         explain(api, nodes).await;
     }
-    find(&mut comparison);
+    judge(&mut comparison);
     comparison
 }
 
@@ -315,8 +314,8 @@ async fn explain(api: &KubeApi, nodes: &mut Compared) {
     }
 }
 
-/// Whether it is enough.
-fn find(comparison: &mut Comparison) {
+/// Decides whether it is enough, and adds why it is not.
+fn judge(comparison: &mut Comparison) {
     let kinds = [("nodes", &comparison.nodes), ("pods", &comparison.pods)];
     for (kind, compared) in kinds {
         let Some(compared) = compared.as_ref().filter(|compared| !compared.is_enough()) else {
@@ -333,16 +332,6 @@ fn find(comparison: &mut Comparison) {
         ([], None) => Outcome::Unknown,
         _ => Outcome::Findings,
     };
-}
-
-/// How our groups are registered.
-///
-/// # Errors
-///
-/// They cannot be listed.
-pub async fn registrations(api: &KubeApi) -> Result<Vec<Registration>, Failure> {
-    let services = api.list::<APIService>(API_SERVICES).await?;
-    Ok(Registration::all(&services))
 }
 
 #[cfg(test)]

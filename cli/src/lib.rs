@@ -196,7 +196,7 @@ async fn compare_both(
     out: &mut io::Stdout,
 ) -> anyhow::Result<Outcome> {
     let api = KubeApi::connect(common).await?;
-    let servers = Servers::of(&compare::registrations(&api).await?);
+    let servers = Servers::of(&api_services::registrations(&api).await?);
     let servers = servers.map_err(anyhow::Error::msg)?;
     let mut say = progress(common.output);
     let comparison = compare::compare(&api, servers, pace(wanted), &mut say).await;

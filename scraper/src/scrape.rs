@@ -100,7 +100,7 @@ impl Inputs {
 
 /// A node that this scraper scrapes.
 #[derive(Debug)]
-struct Owned {
+struct Scraped {
     target: Arc<Target>,
     /// `None` while a scrape is in flight.
     kubelet: Option<Kubelet>,
@@ -132,7 +132,7 @@ struct Loop {
     monotonic: MonotonicClock,
     ownership: Ownership,
     schedule: Schedule,
-    owned: HashMap<NodeName, Owned>,
+    scraped: HashMap<NodeName, Scraped>,
     in_flight: JoinSet<Done>,
     /// How many of them are first scrapes of nodes of others.
     trials: usize,
@@ -185,7 +185,7 @@ impl Loop {
             ownership: Ownership::new(scraping.replicas, scraping.resolution),
             schedule: Schedule::new(scraping.resolution).with_fast(scraping.fast_resolution),
             scraping,
-            owned: HashMap::new(),
+            scraped: HashMap::new(),
             in_flight: JoinSet::new(),
             trials: 0,
             counts: Counts::default(),
@@ -214,8 +214,8 @@ impl Loop {
             return;
         };
         for target in targets.iter() {
-            if let Some(owned) = self.owned.get_mut(&target.node) {
-                owned.target = Arc::clone(target);
+            if let Some(scraped) = self.scraped.get_mut(&target.node) {
+                scraped.target = Arc::clone(target);
             }
         }
         let nodes: Vec<NodeName> = targets.iter().map(|target| target.node.clone()).collect();
@@ -278,7 +278,7 @@ impl Loop {
                 }
                 Move::Expedite(node) => self.schedule.expedite(&node, now),
                 Move::Release(node) => {
-                    self.owned.remove(&node);
+                    self.scraped.remove(&node);
                     self.schedule.remove(&node);
                     self.scraping.hub.release(&node);
                     debug!(%node, "node released");
@@ -290,7 +290,7 @@ impl Loop {
         if counts != self.counts {
             self.counts = counts;
             self.scraping.assignment.count(counts);
-            let nodes = self.owned.len();
+            let nodes = self.scraped.len();
             self.scraping
                 .metrics
                 .nodes
@@ -317,7 +317,7 @@ impl Loop {
             When::AtOnce => self.schedule.add(node, from),
             When::AtPhase => self.schedule.add_at_phase(node, from),
         }
-        let owned = Owned {
+        let scraped = Scraped {
             target: Arc::clone(target),
             kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
             failing: None,
@@ -325,7 +325,7 @@ impl Loop {
             young: Young::default(),
             outage: Outage::default(),
         };
-        self.owned.insert(node.clone(), owned);
+        self.scraped.insert(node.clone(), scraped);
     }
 
     /// Finishes the scrapes in flight and releases all nodes.
@@ -338,10 +338,10 @@ impl Loop {
         };
         // Longer scrapes are cancelled.
         timeout(LEAVE_WITHIN, rest).await.unwrap_or(Ok(()))?;
-        for node in self.owned.keys() {
+        for node in self.scraped.keys() {
             self.scraping.hub.release(node);
         }
-        info!(nodes = self.owned.len(), "released all nodes");
+        info!(nodes = self.scraped.len(), "released all nodes");
         Ok(())
     }
 
@@ -387,8 +387,8 @@ impl Loop {
     }
 
     fn take_kubelet(&mut self, node: &NodeName) -> Option<(Arc<Target>, Kubelet)> {
-        let owned = self.owned.get_mut(node)?;
-        Some((Arc::clone(&owned.target), owned.kubelet.take()?))
+        let scraped = self.scraped.get_mut(node)?;
+        Some((Arc::clone(&scraped.target), scraped.kubelet.take()?))
     }
 
     /// Hands on the result of a scrape, if the node was this scraper's all the time.
@@ -397,15 +397,15 @@ impl Loop {
         metrics.in_flight.dec();
         metrics.duration.observe(done.took.as_secs_f64());
         self.trials -= usize::from(done.is_trial);
-        let counts = self.schedule.done(&done.node, done.began);
+        let still_ours = self.schedule.done(&done.node, done.began);
         self.count_fast();
-        if !counts {
+        if !still_ours {
             return; // released meanwhile
         }
-        let Some(owned) = self.owned.get_mut(&done.node) else {
+        let Some(scraped) = self.scraped.get_mut(&done.node) else {
             return;
         };
-        owned.kubelet = Some(done.kubelet);
+        scraped.kubelet = Some(done.kubelet);
         let node = &done.node;
         let failed = done.outcome.as_ref().err().map(ScrapeError::reason);
         match done.outcome {
@@ -414,13 +414,13 @@ impl Loop {
                 count_refused(metrics, node, &decoded);
                 let endpoint = decoded.reading.remarks.endpoint;
                 metrics.reading(endpoint);
-                if std::mem::replace(&mut owned.endpoint, endpoint) != endpoint {
+                if std::mem::replace(&mut scraped.endpoint, endpoint) != endpoint {
                     info!(%node, path = endpoint.path(), "node is read from another endpoint");
                 }
-                if owned.failing.take().is_some() {
+                if scraped.failing.take().is_some() {
                     info!(%node, "node is scraped again");
                 }
-                let again = owned.young.take(&decoded.reading, done.began);
+                let again = scraped.young.take(&decoded.reading, done.began);
                 self.scraping.hub.publish(decoded.reading);
                 let now = self.monotonic.now();
                 if again.is_some_and(|at| self.schedule.sooner(node, at, now)) {
@@ -430,8 +430,8 @@ impl Loop {
             Err(error) => {
                 let reason = error.reason();
                 metrics.outcome(reason.as_str());
-                if owned.failing.replace(reason) != Some(reason) {
-                    tell(node, owned.target.ready, &error);
+                if scraped.failing.replace(reason) != Some(reason) {
+                    tell(node, scraped.target.ready, &error);
                 }
                 let failure = to_wire(node, done.asked_at, &error);
                 self.scraping.hub.fail(node, failure);

@@ -25,7 +25,7 @@ use tributary_proto::limits::WANTED_NODES;
 const AGAIN_WITHIN: Duration = Duration::from_mins(5);
 
 /// How long the nodes of its pods are wanted fresh after a query.
-const WANTED_FOR: Duration = Duration::from_mins(1);
+const AFTER_A_QUERY: Duration = Duration::from_mins(1);
 
 /// The most queries that are remembered. A cluster has fewer autoscalers.
 const QUESTIONS: usize = 8_192;
@@ -102,7 +102,7 @@ impl Demand {
     where
         I: IntoIterator<Item = &'a NodeName>,
     {
-        let until = now + WANTED_FOR;
+        let until = now + AFTER_A_QUERY;
         let mut state = self.lock();
         let mut is_more = false;
         for node in nodes {

@@ -182,10 +182,10 @@ impl Points {
         let (keys, bound): (Vec<_>, Vec<_>) = pods.into_iter().unzip();
         let found = self.index.all(&self.nodes, &keys);
         let asked = keys.into_iter().zip(bound).zip(found);
-        let view: Vec<_> = asked
+        let views: Vec<_> = asked
             .map(|((pod, bound), found)| self.view_at(pod, bound, found, now))
             .collect();
-        view.into_iter().map(|view| view?.usage_of_pod()).collect()
+        views.into_iter().map(|view| view?.usage_of_pod()).collect()
     }
 
     /// What is stored of a pod that is bound to this node, and was found there or

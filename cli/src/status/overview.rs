@@ -134,7 +134,7 @@ impl Overview {
         (overview, nodes)
     }
 
-    /// The date to which ages refer. Without a date from the server the newest scrape is nearly now.
+    /// The date to which ages refer: that of the server, or the newest scrape, whichever is later.
     #[must_use]
     pub fn now(&self, nodes: &[NodeScrape]) -> Option<Timestamp> {
         let samples = nodes.iter().filter_map(|node| node.status.sample.as_ref());

@@ -13,7 +13,8 @@ use super::{
     write::{self, NotChanged, Ours, Restored},
 };
 use crate::{
-    compare::{self, Comparison, Servers, registrations},
+    api_services::registrations,
+    compare::{self, Comparison, Servers},
     kube_api::{Failure, KubeApi},
     printed::{Outcome, Paint, count, span},
 };

@@ -1,10 +1,10 @@
 //! The CPU counter of one container, or of a node, over time: which two of its
 //! samples make a pair.
 //!
-//! Two clocks are known of a sample. The kubelet stamps it with the node's clock,
-//! or with another one for each container; and it was *seen*: asked for, by the
-//! clock of whoever keeps the series. Stamps are compared with stamps of the same
-//! series and moments of asking with each other. Only two spans, one of each, are
+//! A sample has two times. `at` is stamped by the kubelet, with the node's clock or
+//! with another one for each container. `asked` is when its page was requested, by
+//! the clock of the frontend. Stamps are compared with stamps of the same series,
+//! and times of requests with each other. Only the spans between two of each are
 //! compared with one another: that is how a step of the node's clock is found.
 //! docs/decisions/0026-time.md has the rules.
 

@@ -45,7 +45,7 @@ impl Program {
         flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
         logs: &Path,
     ) -> anyhow::Result<Self> {
-        let mut command = surviving_nothing(path);
+        let mut command = ending_with_this_thread(path);
         command.args(flags).env_clear().env("NO_COLOR", "1");
         Self::spawn(name, command, logs)
     }
@@ -62,7 +62,7 @@ impl Program {
         flags: impl IntoIterator<Item = impl AsRef<OsStr>>,
         logs: &Path,
     ) -> anyhow::Result<Self> {
-        let mut command = surviving_nothing(path);
+        let mut command = ending_with_this_thread(path);
         command.args(flags).current_dir(logs);
         Self::spawn(name, command, logs)
     }
@@ -178,7 +178,7 @@ pub fn send(child: &Child, signal: Signal) -> anyhow::Result<()> {
 }
 
 /// The command for the program at `path`. Where the system supports it, the program ends with this thread.
-fn surviving_nothing(path: &Path) -> Command {
+fn ending_with_this_thread(path: &Path) -> Command {
     if !Path::new(SETPRIV).is_file() {
         return Command::new(path);
     }

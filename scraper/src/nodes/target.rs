@@ -146,6 +146,7 @@ pub(crate) fn path_of(endpoint: Endpoint) -> PathAndQuery {
     PathAndQuery::from_static(match endpoint {
         Endpoint::Resource => DEFAULT_PATH,
         Endpoint::ResourceV1alpha1 => Endpoint::ResourceV1alpha1.path(),
+        // The path with `ONLY_CPU_AND_MEMORY`, as one literal.
         Endpoint::StatsSummary => "/stats/summary?only_cpu_and_memory=true",
     })
 }

@@ -398,7 +398,7 @@ async fn write_rules(site: &Site, name: &str, role: &Value) -> anyhow::Result<()
     Ok(())
 }
 
-/// Replaces the pods of a half.
+/// Replaces the pods of a component.
 async fn restart(site: &Site, component: &str) -> anyhow::Result<()> {
     let label = format!("app.kubernetes.io/component={component}");
     let delete = [

@@ -221,7 +221,7 @@ impl Site {
         Ok(())
     }
 
-    /// The pods of a half, and their addresses.
+    /// The pods of a component, and their addresses.
     pub(crate) async fn pods_of(&self, component: &str) -> anyhow::Result<Vec<(Value, String)>> {
         let label = format!("app.kubernetes.io/component={component}");
         let list = ["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"];
