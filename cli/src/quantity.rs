@@ -25,6 +25,23 @@ pub(crate) fn milli(text: &str) -> Option<i64> {
     i64::try_from(rounded).ok()
 }
 
+/// A quantity as a number, with the digits that Go's `AsApproximateFloat64` keeps of one that the API wrote. `None` if it is no
+/// quantity.
+pub(crate) fn near(text: &str) -> Option<f64> {
+    let (digits, exponent) = match text.strip_suffix(['n', 'u', 'm']) {
+        Some(digits) if text.ends_with('m') => (digits, -3),
+        Some(digits) if text.ends_with('u') => (digits, -6),
+        Some(digits) => (digits, -9),
+        None => (text, 0),
+    };
+    let Ok(base) = digits.parse::<f64>() else {
+        // A larger one, of which thousandths are enough.
+        return format!("{}e-3", milli(text)?).parse().ok();
+    };
+    let power: f64 = format!("1e{exponent}").parse().ok()?;
+    Some(base * power)
+}
+
 /// By what a number with this suffix is multiplied and divided to be a milli-value.
 fn scale(suffix: &str) -> Option<(i128, i128)> {
     let power =
@@ -61,7 +78,22 @@ fn scale(suffix: &str) -> Option<(i128, i128)> {
 
 #[cfg(test)]
 mod tests {
-    use super::milli;
+    use super::{milli, near};
+
+    #[test]
+    fn parts_are_the_numbers_of_go() {
+        for (text, expected) in [
+            ("0", 0.0),
+            ("1", 1.0),
+            ("50m", 0.05),
+            ("12500u", 0.0125),
+            ("1k", 1_000.0),
+        ] {
+            let number = near(text).unwrap();
+            assert!((number - expected).abs() < 1e-12, "{text}: {number}");
+        }
+        assert_eq!(near("x"), None);
+    }
 
     #[test]
     fn quantities_are_milli_values_rounded_up() {

@@ -1,15 +1,18 @@
 //! An autoscaler: what it computes from the metrics of now, and what it would do.
 
 pub mod limits;
+pub mod prediction;
 mod read;
 pub mod replay;
+mod requests;
+mod scaled;
 
 use jiff::Timestamp;
-use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 
 use self::{
-    limits::{down_window, limited, up_window},
-    read::{Asked, Metric, Scaled},
+    prediction::{Prediction, predict},
+    read::{Asked, Metric, Unread},
     replay::{Groups, Proposal, Reason, Target, propose},
 };
 use super::Explained;
@@ -26,7 +29,8 @@ pub async fn hpa(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let title = format!("autoscaler {}/{name}", api.namespace);
     match Asked::read(api, name).await {
         Ok(asked) => explained(&title, &asked, now),
-        Err(failure) => {
+        Err(Unread::Target(object, why)) => without_target(&title, &object, why),
+        Err(Unread::Failed(failure)) => {
             let outcome = match failure {
                 Failure::NotFound(_) => Outcome::Findings,
                 _ => Outcome::Unknown,
@@ -38,50 +42,48 @@ pub async fn hpa(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     }
 }
 
-/// What all metrics together come to.
-enum Together {
-    /// So many replicas, before any limit.
-    Replicas(i32),
-    /// Nothing can be computed.
-    Nothing,
-    /// Some metrics cannot be computed, and the others would scale down: so nothing happens.
-    NotDown,
+/// What the controller will do with an autoscaler of the namespace of the API at its next sync.
+///
+/// # Errors
+///
+/// Something cannot be read that the controller can read.
+pub async fn prediction(api: &KubeApi, name: &str, now: Timestamp) -> Result<Prediction, Failure> {
+    match Asked::read(api, name).await {
+        Ok(asked) => Ok(predict(&asked, &proposals(&asked, now), now)),
+        Err(Unread::Target(..)) => Ok(Prediction::without_target()),
+        Err(Unread::Failed(failure)) => Err(failure),
+    }
 }
 
-fn together(proposals: &[Result<Proposal, String>], current: i32) -> Together {
-    let known = proposals
-        .iter()
-        .filter_map(|proposal| proposal.as_ref().ok());
-    let Some(most) = known.map(|proposal| proposal.replicas).max() else {
-        return Together::Nothing;
-    };
-    let some_fail = proposals.iter().any(Result::is_err);
-    if some_fail && most < current {
-        return Together::NotDown;
+/// What each metric proposes, or why it cannot.
+fn proposals(asked: &Asked, now: Timestamp) -> Vec<Result<Proposal, String>> {
+    let metrics = asked.metrics.iter();
+    let propose = |metric: &Metric| metric.question(asked, now).and_then(|it| propose(&it));
+    metrics.map(propose).collect()
+}
+
+fn without_target(title: &str, object: &HorizontalPodAutoscaler, why: String) -> Explained {
+    let mut explained = Explained::new(format!("{title}: has no target"), Outcome::Findings);
+    explained.line("why", why);
+    next(&Prediction::without_target(), &mut explained);
+    for condition in conditions(object) {
+        explained.line("controller", condition);
     }
-    Together::Replicas(most)
+    explained
 }
 
 fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
-    let Scaled {
-        target,
-        replicas: current,
-        ..
-    } = asked.scaled.clone();
-    let questions = asked
-        .metrics
-        .iter()
-        .map(|metric| metric.question(asked, now));
-    let proposals: Vec<_> = questions.map(|question| propose(&question)).collect();
-    let (next, limit) = next(asked, &proposals, current);
-    let outcome = if proposals.iter().all(Result::is_ok) {
+    let (target, current) = (&asked.scaled.target, asked.scaled.replicas);
+    let proposals = proposals(asked, now);
+    let prediction = predict(asked, &proposals, now);
+    let outcome = if proposals.iter().all(Result::is_ok) && prediction.desired.is_some() {
         Outcome::Healthy
     } else {
         Outcome::Findings
     };
-    let title = match next {
-        Some(next) if next == current => format!("{title}: stays at {current}"),
-        Some(next) => format!("{title}: {current} would become {next}"),
+    let title = match prediction.desired {
+        Some(desired) if desired == current => format!("{title}: stays at {current}"),
+        Some(desired) => format!("{title}: {current} would become {desired}"),
         None => format!("{title}: stays at {current}, because it cannot be computed"),
     };
     let mut explained = Explained::new(title, outcome);
@@ -91,6 +93,10 @@ fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
         "target",
         format!("{target}: {current} wanted, between {min} and {max}"),
     );
+    if let Some(rival) = &asked.rival {
+        let line = format!("{rival} has the same target, so neither is computed");
+        explained.line("target", line);
+    }
     for (metric, proposal) in asked.metrics.iter().zip(&proposals) {
         match proposal {
             Ok(proposal) => of_proposal(metric, proposal, &mut explained),
@@ -103,8 +109,9 @@ fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
     for other in &asked.others {
         explained.line("metric", format!("{other}: not replayed"));
     }
-    explained.line("limits", limit);
-    explained.line("limits", windows(spec, next.unwrap_or(current), current));
+    explained.line("limits", limits(&prediction, current));
+    explained.line("limits", prediction.doubt.clone().unwrap_or_default());
+    next(&prediction, &mut explained);
     for condition in conditions(&asked.object) {
         explained.line("controller", condition);
     }
@@ -115,62 +122,32 @@ fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
     explained
 }
 
-/// The replicas at the next sync, and what limits them.
-fn next(
-    asked: &Asked,
-    proposals: &[Result<Proposal, String>],
-    current: i32,
-) -> (Option<i32>, String) {
-    let spec = &asked.spec;
-    let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
-    if current == 0 && min != 0 {
-        return (
-            Some(0),
-            "ScalingDisabled: the target has no replicas".to_owned(),
-        );
-    }
-    if current > max {
-        return (
-            Some(max),
-            "more than the maximum: no metric counts".to_owned(),
-        );
-    }
-    if current < min {
-        return (
-            Some(min),
-            "less than the minimum: no metric counts".to_owned(),
-        );
-    }
-    match together(proposals, current) {
-        Together::Nothing => (None, String::new()),
-        Together::NotDown => (
-            Some(current),
-            "a metric that cannot be computed keeps it from scaling down".to_owned(),
-        ),
-        Together::Replicas(desired) => {
-            let (next, reason) = limited(spec, current, desired);
-            (
-                Some(next),
-                format!("{reason}: {desired} computed, {next} allowed"),
-            )
+/// What limits the replicas at the next sync.
+fn limits(prediction: &Prediction, current: i32) -> String {
+    let reason = |kind| prediction.condition(kind).map(|condition| condition.reason);
+    match (prediction.computed, prediction.desired) {
+        (Some(computed), Some(desired)) => {
+            let limited = reason("ScalingLimited").unwrap_or_default();
+            let able = reason("AbleToScale").filter(|reason| reason.ends_with("Stabilized"));
+            let reason = able.unwrap_or(limited);
+            format!("{reason}: {computed} computed, {desired} allowed")
         }
+        (None, Some(0)) => "ScalingDisabled: the target has no replicas".to_owned(),
+        (None, Some(desired)) if desired < current => {
+            "more than the maximum: no metric counts".to_owned()
+        }
+        (None, Some(_)) => "less than the minimum: no metric counts".to_owned(),
+        _ => String::new(),
     }
 }
 
-/// What the windows of stabilisation mean for it.
-fn windows(spec: &HorizontalPodAutoscalerSpec, next: i32, current: i32) -> String {
-    let (up, down) = (up_window(spec), down_window(spec));
-    if next < current && down > 0 {
-        return format!(
-            "scales down to the highest recommendation of the last {down}s, which only the controller knows"
-        );
+/// The conditions that the next sync will write.
+fn next(prediction: &Prediction, explained: &mut Explained) {
+    for condition in &prediction.conditions {
+        let status = if condition.is_true { "True" } else { "False" };
+        let line = format!("{} {status} {}", condition.kind, condition.reason);
+        explained.line("next sync", line);
     }
-    if next > current && up > 0 {
-        return format!(
-            "scales up to the lowest recommendation of the last {up}s, which only the controller knows"
-        );
-    }
-    String::new()
 }
 
 fn of_proposal(metric: &Metric, proposal: &Proposal, explained: &mut Explained) {

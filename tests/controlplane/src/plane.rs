@@ -128,7 +128,7 @@ impl Plane {
         }
 
         let manager = pki.client(Ca::Cluster, "system:kube-controller-manager", &[])?;
-        let manager = kubeconfig(dir, "manager", &url, &paths.cluster_ca, &of(&manager))?;
+        let manager = kubeconfig(dir, MANAGER, &url, &paths.cluster_ca, &of(&manager))?;
         let mut flags = manager_flags(dir, &manager, &paths.cluster_ca);
         flags.extend(more.manager.iter().map(ToString::to_string));
         let program = assets.program("kube-controller-manager")?;
@@ -186,6 +186,24 @@ impl Plane {
     pub fn kubeconfig_of(&self, name: &str, token: &str) -> anyhow::Result<PathBuf> {
         let user = json!({ "token": token });
         kubeconfig(&self.dir, name, &self.url, &self.cluster_ca, &user)
+    }
+
+    /// Starts another kube-controller-manager, in which only the autoscaler runs, with more flags.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn autoscaler(&self, assets: &Assets, more: &[&str]) -> anyhow::Result<Program> {
+        let kubeconfig = self.dir.join(MANAGER);
+        let flags = manager_flags(&self.dir, &kubeconfig, &self.cluster_ca);
+        let others = flags
+            .into_iter()
+            .filter(|it| !it.starts_with("--controllers="));
+        let mut flags: Vec<String> = others.collect();
+        flags.push("--controllers=horizontal-pod-autoscaler-controller".to_owned());
+        flags.extend(more.iter().map(ToString::to_string));
+        let program = assets.program("kube-controller-manager")?;
+        Program::start_in_environment("autoscaler", &program, &flags, &self.dir.join("log"))
     }
 
     /// # Errors
@@ -313,6 +331,9 @@ fn manager_flags(dir: &Path, kubeconfig: &Path, cluster_ca: &Path) -> Vec<String
         "--kube-api-burst=1000".to_owned(),
     ]
 }
+
+/// The file with the kubeconfig of kube-controller-manager.
+const MANAGER: &str = "manager";
 
 const SERVICE_ACCOUNT_KEY: &str = "service-accounts.key";
 

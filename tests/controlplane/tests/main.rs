@@ -7,6 +7,7 @@ mod claims;
 mod credentials;
 mod discovery;
 mod doctor;
+mod explain_hpa;
 mod fleet;
 mod publishers;
 mod python;

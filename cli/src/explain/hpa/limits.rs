@@ -7,6 +7,8 @@ use k8s_openapi::api::autoscaling::v2::{
     HPAScalingPolicy, HPAScalingRules, HorizontalPodAutoscalerSpec,
 };
 
+use super::replay::int32;
+
 /// How many replicas there will be, and what limits them, in the words of the condition `ScalingLimited`.
 #[must_use]
 pub fn limited(
@@ -16,8 +18,7 @@ pub fn limited(
 ) -> (i32, &'static str) {
     let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
     let (fastest_up, fastest_down) = match &spec.behavior {
-        // Twice as many, and at least four.
-        None => (current.saturating_mul(2).max(4), i32::MIN),
+        None => (doubled(current), i32::MIN),
         Some(behavior) => (
             behavior
                 .scale_up
@@ -52,6 +53,39 @@ pub fn limited(
     (desired, "DesiredWithinRange")
 }
 
+/// The most that a sync may come to without a behaviour.
+#[must_use]
+pub fn most(spec: &HorizontalPodAutoscalerSpec, current: i32) -> i32 {
+    spec.max_replicas.min(doubled(current))
+}
+
+/// Twice as many, and at least four.
+fn doubled(current: i32) -> i32 {
+    current.saturating_mul(2).max(4)
+}
+
+/// For how many seconds the policies of a direction remember that the autoscaler scaled.
+#[must_use]
+pub fn longest_period(spec: &HorizontalPodAutoscalerSpec, up: bool) -> i32 {
+    let behavior = spec.behavior.as_ref();
+    let rules = behavior.and_then(|it| {
+        if up {
+            it.scale_up.as_ref()
+        } else {
+            it.scale_down.as_ref()
+        }
+    });
+    let rules = rules.filter(|rules| rules.select_policy.as_deref() != Some("Disabled"));
+    let policies = rules
+        .and_then(|rules| rules.policies.as_ref())
+        .into_iter()
+        .flatten();
+    policies
+        .map(|policy| policy.period_seconds)
+        .max()
+        .unwrap_or(0)
+}
+
 /// How long a scale down waits for the highest recommendation, in seconds.
 #[must_use]
 pub fn down_window(spec: &HorizontalPodAutoscalerSpec) -> i32 {
@@ -79,7 +113,7 @@ pub fn up_window(spec: &HorizontalPodAutoscalerSpec) -> i32 {
 fn up(rules: &HPAScalingRules, current: i32) -> i32 {
     let proposed = |policy: &HPAScalingPolicy| match &*policy.type_ {
         "Pods" => current.saturating_add(policy.value),
-        _ => percent(current, 100_i64.saturating_add(policy.value.into()), true),
+        _ => int32((f64::from(current) * (1.0 + f64::from(policy.value) / 100.0)).ceil()),
     };
     let all = rules.policies.iter().flatten().map(proposed);
     let limit = match rules.select_policy.as_deref() {
@@ -93,7 +127,7 @@ fn up(rules: &HPAScalingRules, current: i32) -> i32 {
 fn down(rules: &HPAScalingRules, current: i32) -> i32 {
     let proposed = |policy: &HPAScalingPolicy| match &*policy.type_ {
         "Pods" => current.saturating_sub(policy.value),
-        _ => percent(current, 100_i64.saturating_sub(policy.value.into()), false),
+        _ => int32(f64::from(current) * (1.0 - f64::from(policy.value) / 100.0)),
     };
     let all = rules.policies.iter().flatten().map(proposed);
     let limit = match rules.select_policy.as_deref() {
@@ -103,14 +137,6 @@ fn down(rules: &HPAScalingRules, current: i32) -> i32 {
         _ => all.min(),
     };
     limit.unwrap_or(i32::MIN).min(current)
-}
-
-/// A part of a number, rounded up or towards zero.
-fn percent(number: i32, percent: i64, up: bool) -> i32 {
-    let product = i64::from(number).saturating_mul(percent);
-    let quotient = product / 100;
-    let more = i64::from(up && product % 100 > 0);
-    i32::try_from(quotient.saturating_add(more)).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -166,6 +192,15 @@ mod tests {
         assert_eq!(limited(&slow, 3, 9), (5, "ScaleUpLimit"));
         assert_eq!(limited(&slow, 8, 3), (7, "ScaleDownLimit"));
         assert_eq!(down_window(&slow), 60);
+        // As floats do it: 100 x 1.1 is a little above 110, and 10 x (1 - 0.9) a little below 1.
+        let tenth = json!([{ "type": "Percent", "value": 10, "periodSeconds": 60 }]);
+        let most = json!([{ "type": "Percent", "value": 90, "periodSeconds": 60 }]);
+        let mut float = spec(json!({
+            "scaleUp": { "policies": tenth }, "scaleDown": { "policies": most },
+        }));
+        (float.min_replicas, float.max_replicas) = (Some(0), 1_000);
+        assert_eq!(limited(&float, 100, 500), (111, "ScaleUpLimit"));
+        assert_eq!(limited(&float, 10, 0), (0, "DesiredWithinRange"));
         let never = spec(json!({ "scaleDown": { "selectPolicy": "Disabled" } }));
         assert_eq!(limited(&never, 8, 3), (8, "ScaleDownLimit"));
         assert_eq!(limited(&never, 3, 99), (10, "TooManyReplicas"));

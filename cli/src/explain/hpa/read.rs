@@ -5,25 +5,26 @@ use std::{collections::BTreeMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::{
-        autoscaling::{
-            v1::Scale,
-            v2::{
-                HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
-                MetricTarget,
-            },
+        autoscaling::v2::{
+            HPAScalingRules, HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec, MetricSpec,
+            MetricTarget,
         },
-        core::v1::{Container, Pod as KubePod},
+        core::v1::Pod as KubePod,
     },
     apimachinery::pkg::api::resource::Quantity,
 };
 use serde::Deserialize;
 
-use super::replay::{Pod, Question, Sample, Settings, Target, Tolerance};
+use super::{
+    replay::{Pod, Question, Sample, Settings, Target, Tolerance},
+    requests::requests,
+    scaled::Scaled,
+};
 use crate::{
     explain::reading::METRICS,
     fleet::Meta,
     kube_api::{Failure, KubeApi, encoded},
-    quantity::milli,
+    quantity::{milli, near},
 };
 
 /// All that is read.
@@ -33,26 +34,36 @@ pub(super) struct Asked {
     pub(super) spec: HorizontalPodAutoscalerSpec,
     pub(super) scaled: Scaled,
     pods: Vec<KubePod>,
-    samples: Vec<PodMetrics>,
+    /// Or why the metrics API has no answer.
+    samples: Result<Vec<PodMetrics>, String>,
     /// Metrics of resources, which are replayed.
     pub(super) metrics: Vec<Metric>,
     /// Other metrics: their types.
     pub(super) others: Vec<String>,
+    /// Another autoscaler of the same target.
+    pub(super) rival: Option<String>,
 }
 
-/// What is scaled.
+/// Why it cannot be read.
 #[derive(Clone, Debug)]
-pub(super) struct Scaled {
-    pub(super) target: String,
-    pub(super) replicas: i32,
-    selector: String,
+pub(super) enum Unread {
+    /// The autoscaler is there, and its target is not.
+    Target(Box<HorizontalPodAutoscaler>, String),
+    /// Anything else.
+    Failed(Failure),
+}
+
+impl From<Failure> for Unread {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// A metric of a resource.
 #[derive(Clone, Debug)]
 pub(super) struct Metric {
-    resource: String,
-    container: Option<String>,
+    pub(super) resource: String,
+    pub(super) container: Option<String>,
     pub(super) target: Target,
 }
 
@@ -75,17 +86,16 @@ struct Usage {
 }
 
 impl Asked {
-    pub(super) async fn read(api: &KubeApi, name: &str) -> Result<Self, Failure> {
+    pub(super) async fn read(api: &KubeApi, name: &str) -> Result<Self, Unread> {
         let namespace = &api.namespace;
-        let path =
-            format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}");
-        let object: HorizontalPodAutoscaler = api.get(&path).await?;
+        let all = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
+        let object: HorizontalPodAutoscaler = api.get(&format!("{all}/{name}")).await?;
         let spec = object.spec.clone().unwrap_or_default();
-        let scaled = Scaled::read(api, &spec).await?;
-        let selector = encoded(&scaled.selector);
-        let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
-        let samples = format!("{METRICS}/namespaces/{namespace}/pods?labelSelector={selector}");
-        let (pods, samples) = futures::join!(api.list(&pods), api.list(&samples));
+        let scaled = match Scaled::read(api, &spec).await {
+            Ok(scaled) => scaled,
+            Err(Failure::NotFound(why)) => return Err(Unread::Target(Box::new(object), why)),
+            Err(failure) => return Err(failure.into()),
+        };
         let (mut metrics, mut others) = (Vec::new(), Vec::new());
         for metric in spec.metrics.iter().flatten() {
             match Metric::of(metric) {
@@ -93,35 +103,51 @@ impl Asked {
                 None => others.push(metric.type_.clone()),
             }
         }
-        Ok(Self {
+        let mut asked = Self {
             object,
             spec,
             scaled,
-            pods: pods?,
-            samples: samples?,
+            pods: Vec::new(),
+            samples: Ok(Vec::new()),
             metrics,
             others,
-        })
+            rival: None,
+        };
+        // Without a selector the controller computes nothing, and here the lists would be those of all pods.
+        if !asked.scaled.selector.is_empty() {
+            asked.read_pods(api, &all).await?;
+        }
+        Ok(asked)
     }
-}
 
-impl Scaled {
-    async fn read(api: &KubeApi, spec: &HorizontalPodAutoscalerSpec) -> Result<Self, Failure> {
-        let target = &spec.scale_target_ref;
-        let (kind, name) = (&target.kind, &target.name);
-        // Kinds of others are called as most are.
-        let plural = format!("{}s", kind.to_lowercase());
-        let version = target.api_version.as_deref().unwrap_or("apps/v1");
-        let root = if version.contains('/') { "apis" } else { "api" };
+    async fn read_pods(&mut self, api: &KubeApi, all: &str) -> Result<(), Failure> {
         let namespace = &api.namespace;
-        let path = format!("/{root}/{version}/namespaces/{namespace}/{plural}/{name}/scale");
-        let scale: Scale = api.get(&path).await?;
-        let status = scale.status.unwrap_or_default();
-        Ok(Self {
-            target: format!("{}/{name}", kind.to_lowercase()),
-            replicas: scale.spec.and_then(|spec| spec.replicas).unwrap_or(0),
-            selector: status.selector.unwrap_or_default(),
-        })
+        let selector = encoded(&self.scaled.selector);
+        let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
+        let samples = format!("{METRICS}/namespaces/{namespace}/pods?labelSelector={selector}");
+        let (pods, samples, all) =
+            futures::join!(api.list(&pods), api.list(&samples), api.list(all));
+        self.pods = pods?;
+        self.samples = match samples {
+            Err(failure @ Failure::Forbidden(_)) => return Err(failure),
+            samples => samples.map_err(|failure| failure.to_string()),
+        };
+        self.rival = self.rival_of(&all?);
+        Ok(())
+    }
+
+    /// An autoscaler of the same target. The controller also refuses one whose selector matches the same pods; that is not
+    /// looked for here.
+    fn rival_of(&self, all: &[HorizontalPodAutoscaler]) -> Option<String> {
+        let target = &self.spec.scale_target_ref;
+        let others = all
+            .iter()
+            .filter(|it| it.metadata.name != self.object.metadata.name);
+        let mut rivals = others.filter(|it| {
+            let other = it.spec.as_ref().map(|spec| &spec.scale_target_ref);
+            other.is_some_and(|it| it.kind == target.kind && it.name == target.name)
+        });
+        rivals.next()?.metadata.name.clone()
     }
 }
 
@@ -163,19 +189,35 @@ impl Metric {
         }
     }
 
+    /// The reason of `ScalingActive` if it cannot be computed.
+    pub(super) fn failure(&self) -> &'static str {
+        match self.container {
+            Some(_) => "FailedGetContainerResourceMetric",
+            None => "FailedGetResourceMetric",
+        }
+    }
+
     /// What the autoscaler computes from.
-    pub(super) fn question(&self, asked: &Asked, now: Timestamp) -> Question {
+    ///
+    /// # Errors
+    ///
+    /// The metrics API does not answer.
+    pub(super) fn question(&self, asked: &Asked, now: Timestamp) -> Result<Question, String> {
+        let samples = asked.samples.as_ref().map_err(|why| {
+            let resource = &self.resource;
+            format!("unable to get metrics for resource {resource}: unable to fetch metrics from resource metrics API: {why}")
+        })?;
         let rules = asked.spec.behavior.as_ref();
         let tolerance = |rules: Option<&HPAScalingRules>, usual: f64| {
-            let milli = rules.and_then(|rules| milli(&rules.tolerance.as_ref()?.0));
-            let milli = milli.and_then(|milli| i32::try_from(milli).ok());
-            milli.map_or(usual, |milli| f64::from(milli) / 1_000.0)
+            rules
+                .and_then(|rules| near(&rules.tolerance.as_ref()?.0))
+                .unwrap_or(usual)
         };
         let usual = Tolerance::default();
-        Question {
+        Ok(Question {
             current: asked.scaled.replicas,
             target: self.target,
-            is_cpu: self.resource == "cpu",
+            resource: self.resource.clone(),
             tolerance: Tolerance {
                 down: tolerance(
                     rules.and_then(|rules| rules.scale_down.as_ref()),
@@ -184,15 +226,12 @@ impl Metric {
                 up: tolerance(rules.and_then(|rules| rules.scale_up.as_ref()), usual.up),
             },
             pods: asked.pods.iter().map(pod).collect(),
-            samples: asked
-                .samples
-                .iter()
-                .filter_map(|it| self.sample(it))
-                .collect(),
-            requests: self.requests(&asked.pods),
+            served: !samples.is_empty(),
+            samples: samples.iter().filter_map(|it| self.sample(it)).collect(),
+            requests: requests(&asked.pods, &self.resource, self.container.as_deref()),
             now,
             settings: Settings::default(),
-        }
+        })
     }
 
     /// The sample of a pod, with the usage of the container or of all.
@@ -213,43 +252,6 @@ impl Metric {
             value: values.sum::<Option<i64>>()?,
         };
         Some((metrics.metadata.name.clone(), sample))
-    }
-
-    /// The requests of all pods; the first that is missing is an error.
-    fn requests(&self, pods: &[KubePod]) -> Result<BTreeMap<String, i64>, String> {
-        let of_pod = |pod: &KubePod| {
-            let name = pod.metadata.name.clone().unwrap_or_default();
-            let request = self.request(pod, &name)?;
-            Ok((name, request))
-        };
-        pods.iter().map(of_pod).collect()
-    }
-
-    fn request(&self, pod: &KubePod, name: &str) -> Result<i64, String> {
-        let Some(spec) = &pod.spec else { return Ok(0) };
-        let resource = &self.resource;
-        let of_pod = spec.resources.as_ref().and_then(|it| it.requests.as_ref());
-        if let Some(requests) = of_pod.filter(|it| !it.is_empty() && self.container.is_none()) {
-            let request = requests.get(resource).and_then(|request| milli(&request.0));
-            return request
-                .ok_or_else(|| format!("missing pod-level request for {resource} in Pod {name}"));
-        }
-        let sidecars = spec.init_containers.iter().flatten();
-        let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));
-        let wanted = |it: &&Container| self.container.as_ref().is_none_or(|name| *name == it.name);
-        let containers = spec.containers.iter().chain(sidecars).filter(wanted);
-        let requests = containers.map(|container| {
-            let requests = container
-                .resources
-                .as_ref()
-                .and_then(|it| it.requests.as_ref());
-            let request = requests.and_then(|requests| milli(&requests.get(resource)?.0));
-            let container = &container.name;
-            request.ok_or_else(|| {
-                format!("missing request for {resource} in container {container} of Pod {name}")
-            })
-        });
-        requests.sum()
     }
 }
 

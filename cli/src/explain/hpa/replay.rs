@@ -86,12 +86,14 @@ pub struct Question {
     pub current: i32,
     /// What is aimed at.
     pub target: Target,
-    /// Only CPU is doubted while a pod starts.
-    pub is_cpu: bool,
+    /// The resource. Only CPU is doubted while a pod starts.
+    pub resource: String,
     /// By how much it may differ.
     pub tolerance: Tolerance,
     /// The pods that the selector matches.
     pub pods: Vec<Pod>,
+    /// Whether the metrics API has anything of these pods, be it of other resources or containers.
+    pub served: bool,
     /// The samples, by name of the pod.
     pub samples: BTreeMap<String, Sample>,
     /// The requests as milli-values, by name of the pod; or which one is missing.
@@ -151,8 +153,8 @@ pub struct Proposal {
 ///
 /// The autoscaler cannot compute it: in its own words.
 pub fn propose(question: &Question) -> Result<Proposal, String> {
-    if question.samples.is_empty() {
-        let resource = if question.is_cpu { "cpu" } else { "memory" };
+    if !question.served {
+        let resource = &question.resource;
         return Err(format!(
             "unable to get metrics for resource {resource}: no metrics returned from resource metrics API"
         ));
@@ -185,7 +187,7 @@ pub fn propose(question: &Question) -> Result<Proposal, String> {
         if question.tolerance.has(ratio) {
             return Ok(proposal(question.current, None, Reason::Tolerated));
         }
-        let replicas = ceil(ratio * count(groups.ready));
+        let replicas = int32((ratio * count(groups.ready)).ceil());
         return Ok(proposal(replicas, None, Reason::Computed));
     }
     assume(question, &groups, ratio, &mut values);
@@ -195,7 +197,7 @@ pub fn propose(question: &Question) -> Result<Proposal, String> {
         let reason = Reason::TooUncertain;
         return Ok(proposal(question.current, Some(assumed), reason));
     }
-    let replicas = ceil(assumed * count(values.len()));
+    let replicas = int32((assumed * count(values.len())).ceil());
     let current = question.current;
     if (assumed < 1.0 && replicas > current) || (assumed > 1.0 && replicas < current) {
         return Ok(proposal(current, Some(assumed), Reason::Reversed));
@@ -216,7 +218,7 @@ fn assume<'a>(
             let request = requests.ok().and_then(|requests| requests.get(name));
             let value = match question.target {
                 Target::Utilization(target) => {
-                    request.copied().unwrap_or(0) * target.max(100) / 100
+                    request.copied().unwrap_or(0).wrapping_mul(target.max(100)) / 100
                 }
                 Target::Average(target) => target,
             };
@@ -235,7 +237,10 @@ fn ratio(question: &Question, values: &BTreeMap<&str, i64>) -> Result<(f64, i64)
     match question.target {
         Target::Average(target) => {
             let pods = i64::try_from(values.len()).unwrap_or(i64::MAX);
-            let usage = values.values().sum::<i64>().checked_div(pods).unwrap_or(0);
+            let total = values
+                .values()
+                .fold(0_i64, |total, value| total.wrapping_add(*value));
+            let usage = total.checked_div(pods).unwrap_or(0);
             Ok((float(usage) / float(target), usage))
         }
         Target::Utilization(target) => {
@@ -243,12 +248,14 @@ fn ratio(question: &Question, values: &BTreeMap<&str, i64>) -> Result<(f64, i64)
             let known = values
                 .iter()
                 .filter_map(|(name, value)| Some((value, requests.get(*name)?)));
-            let (used, requested) = known.fold((0, 0), |(used, requested), (value, request)| {
-                (used + value, requested + request)
-            });
-            let usage = (used * 100_i64).checked_div(requested);
+            let (used, requested) =
+                known.fold((0_i64, 0_i64), |(used, requested), (value, request)| {
+                    (used.wrapping_add(*value), requested.wrapping_add(*request))
+                });
+            let usage = used.wrapping_mul(100).checked_div(requested);
             let usage = usage.ok_or_else(|| "no metrics returned matched known pods".to_owned())?;
-            Ok((float(usage) / float(target), usage))
+            let usage = low_half(usage);
+            Ok((f64::from(usage) / float(target), usage.into()))
         }
     }
 }
@@ -275,7 +282,7 @@ fn group(question: &Question) -> Groups {
 
 /// Why the sample of a pod does not count.
 fn unready(question: &Question, pod: &Pod, sample: &Sample) -> Option<String> {
-    if !question.is_cpu {
+    if question.resource != "cpu" {
         return None;
     }
     let (Some(started), Some((is_false, since))) = (pod.started, pod.ready) else {
@@ -317,13 +324,28 @@ fn count(value: usize) -> f64 {
     float(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
+/// A number of replicas. What no `int32` holds becomes the smallest one, as on amd64, so an autoscaler whose target is far too
+/// small scales to its minimum.
 #[expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
-    reason = "a number of replicas; what is larger becomes the maximum"
+    reason = "it is within the limits"
 )]
-fn ceil(value: f64) -> i32 {
-    value.ceil() as i32
+pub(super) fn int32(value: f64) -> i32 {
+    if value < f64::from(i32::MIN) || value > f64::from(i32::MAX) || value.is_nan() {
+        return i32::MIN;
+    }
+    value as i32
+}
+
+/// The controller keeps percents in 32 bits, and loses those above.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "the autoscaler loses the same digits"
+)]
+fn low_half(value: i64) -> i32 {
+    value as i32
 }
 
 #[cfg(test)]

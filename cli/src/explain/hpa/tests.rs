@@ -45,7 +45,7 @@ async fn of(metric: Value, pods: &[(Value, Value)]) -> Explained {
         .with(
             &format!("/apis/autoscaling/v2/{namespace}/horizontalpodautoscalers/web"),
             200,
-            scaler,
+            scaler.clone(),
         )
         .with(
             &format!("/apis/apps/v1/{namespace}/deployments/web/scale"),
@@ -59,6 +59,10 @@ async fn of(metric: Value, pods: &[(Value, Value)]) -> Explained {
         .list(
             &format!("/apis/metrics.k8s.io/v1beta1/{namespace}/pods?labelSelector=app%3Dweb"),
             &json!(metrics),
+        )
+        .list(
+            &format!("/apis/autoscaling/v2/{namespace}/horizontalpodautoscalers"),
+            &json!([scaler]),
         )
         .api();
     hpa(&api, "web", now()).await
@@ -84,6 +88,9 @@ autoscaler default/web: 2 would become 4
                 2 pods counted
                 proposes 4: the ratio times the pods that count, rounded up
   limits      DesiredWithinRange: 4 computed, 4 allowed
+  next sync   AbleToScale True SucceededRescale
+              ScalingActive True ValidMetricFound
+              ScalingLimited False DesiredWithinRange
   controller  AbleToScale True ReadyForNewScale: recommended size matches current size
   rules       those of Kubernetes 1.37, with the default flags of kube-controller-manager
 ";
@@ -118,4 +125,20 @@ async fn a_scale_down_waits_for_its_window() {
         explained.lines("metric")[0]
             .starts_with("cpu of container main: a mean of 20m, target 100m")
     );
+}
+
+#[tokio::test]
+async fn a_container_that_a_pod_lacks_is_said_as_the_controller_says_it() {
+    let metric = json!({ "type": "ContainerResource", "containerResource": {
+        "name": "cpu", "container": "mesh", "target": { "type": "Utilization", "averageUtilization": 50 },
+    } });
+    let explained = of(metric, &[pod("web-1", "80m")]).await;
+    // Metrics are asked for first, and none has the container.
+    let why = "  did not receive metrics for targeted pods (pods might be unready)";
+    assert_eq!(explained.lines("metric")[1], why);
+    let next = [
+        "AbleToScale True SucceededGetScale",
+        "ScalingActive False FailedGetContainerResourceMetric",
+    ];
+    assert_eq!(explained.lines("next sync"), next);
 }

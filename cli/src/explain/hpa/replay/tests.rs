@@ -59,7 +59,7 @@ fn stands(row: As, name: &str) -> (Pod, Option<i64>) {
     }
 }
 
-fn question(target: Target, is_cpu: bool, current: i32, rows: &[As]) -> Question {
+fn question(target: Target, resource: &str, current: i32, rows: &[As]) -> Question {
     let (mut pods, mut samples, mut requests) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     for (index, row) in rows.iter().enumerate() {
         let name = format!("p{index}");
@@ -78,9 +78,10 @@ fn question(target: Target, is_cpu: bool, current: i32, rows: &[As]) -> Question
     Question {
         current,
         target,
-        is_cpu,
+        resource: resource.to_owned(),
         tolerance: Tolerance::default(),
         pods,
+        served: !samples.is_empty(),
         samples,
         requests: Ok(requests),
         now: now(),
@@ -90,11 +91,11 @@ fn question(target: Target, is_cpu: bool, current: i32, rows: &[As]) -> Question
 
 fn proposed(
     target: Target,
-    is_cpu: bool,
+    resource: &str,
     current: i32,
     rows: &[As],
 ) -> Result<(i32, Reason), String> {
-    propose(&question(target, is_cpu, current, rows))
+    propose(&question(target, resource, current, rows))
         .map(|proposal| (proposal.replicas, proposal.reason))
 }
 
@@ -236,7 +237,7 @@ const TABLE: &[Row] = &[
 fn proposals_are_those_of_the_autoscaler() {
     for (what, current, rows, expected) in TABLE {
         assert_eq!(
-            proposed(HALF, true, *current, rows),
+            proposed(HALF, "cpu", *current, rows),
             Ok(*expected),
             "{what}"
         );
@@ -246,7 +247,7 @@ fn proposals_are_those_of_the_autoscaler() {
 #[test]
 fn an_average_is_that_of_the_pods() {
     let target = Target::Average(100);
-    let of = |current, rows: &[As]| proposed(target, true, current, rows).unwrap();
+    let of = |current, rows: &[As]| proposed(target, "cpu", current, rows).unwrap();
     assert_eq!(of(2, &[Uses(160), Uses(160)]), (4, Computed));
     // A missing pod counts with the target: (20 + 100) / 2 is 60.
     assert_eq!(of(2, &[Uses(20), Missing]), (2, Computed));
@@ -257,12 +258,12 @@ fn an_average_is_that_of_the_pods() {
 #[test]
 fn memory_is_not_doubted_while_a_pod_starts() {
     let rows = [Uses(500), Starting(1_000)];
-    assert_eq!(proposed(HALF, false, 2, &rows), Ok((3, Computed)));
+    assert_eq!(proposed(HALF, "memory", 2, &rows), Ok((3, Computed)));
 }
 
 #[test]
 fn what_cannot_be_computed_has_the_words_of_the_autoscaler() {
-    let refused = |rows: &[As]| proposed(HALF, true, 2, rows).unwrap_err();
+    let refused = |rows: &[As]| proposed(HALF, "cpu", 2, rows).unwrap_err();
     let unready = "did not receive metrics for targeted pods (pods might be unready)";
     assert_eq!(refused(&[Starting(1)]), unready);
     let none =
@@ -271,16 +272,27 @@ fn what_cannot_be_computed_has_the_words_of_the_autoscaler() {
     let missing = "missing request for cpu in container mesh of Pod p0".to_owned();
     let question = Question {
         requests: Err(missing.clone()),
-        ..question(HALF, true, 1, &[Uses(1)])
+        ..question(HALF, "cpu", 1, &[Uses(1)])
     };
     assert_eq!(propose(&question), Err(missing));
 }
 
 #[test]
 fn why_a_pod_does_not_count_is_said() {
-    let question = question(HALF, true, 2, &[Uses(500), ReadyFor(10, 1_000)]);
+    let question = question(HALF, "cpu", 2, &[Uses(500), ReadyFor(10, 1_000)]);
     let groups = propose(&question).unwrap().groups;
     let why = "Ready since 2026-11-29T16:59:50Z: its sample counts if it is not before 2026-11-29T17:00:05Z";
     assert_eq!(groups.unready, [("p1".to_owned(), why.to_owned())]);
     assert_eq!(groups.ready, 1);
+}
+
+#[test]
+fn numbers_have_as_many_bits_as_those_of_the_autoscaler() {
+    // 64 MiB of one byte is 6,710,886,400 %, of which 32 bits keep the lower ones: -1,879,048,192.
+    let mut question = question(HALF, "memory", 2, &[Uses(67_108_864_000)]);
+    question.requests = Ok(BTreeMap::from([("p0".to_owned(), 1_000)]));
+    assert_eq!(propose(&question).unwrap().usage, -1_879_048_192);
+    // A ratio of 67,108,864,000 is no number of replicas, and becomes the smallest one.
+    question.target = Target::Average(1);
+    assert_eq!(propose(&question).unwrap().replicas, i32::MIN);
 }
