@@ -50,7 +50,8 @@ impl Code {
 #[must_use]
 pub fn page() -> String {
     let mut text = "# Troubles\n\nWritten from `cli/src/catalogue.rs` by `cargo run -p tributary-e2e --bin documents`.\n\n\
-        `kubectl tributary doctor` looks for these troubles and prints the code of each that it finds. Codes never change their meaning.\n\n\
+        `kubectl tributary doctor` looks for these troubles and prints the code of each that it finds. Codes never change their meaning.\n\
+        [How each is made in tests](MADE.md).\n\n\
         | code | trouble | level |\n|---|---|---|\n"
         .to_owned();
     for code in Code::ALL {

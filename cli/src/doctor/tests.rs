@@ -246,6 +246,27 @@ fn what_waits_for_a_second_sample_is_not_known_yet() {
 }
 
 #[test]
+fn without_scrapers_no_node_is_a_trouble_of_its_own() {
+    let lacking = |name: &str, state: &str, remedy: &str| {
+        let mut node = scrape(name);
+        node["status"]["state"] = json!(state);
+        node["status"]["remedy"] = json!(remedy);
+        node
+    };
+    let report = report(|facts| {
+        facts.scrapers = Ok(Vec::new());
+        facts.scrapes = all([
+            lacking("n-0", "expired", "ScraperSilent"),
+            lacking("n-1", "unreported", ""),
+            lacking("n-2", "late", "NoScraper"),
+        ]);
+    });
+    let found: Vec<_> = report.findings.iter().map(|it| it.code).collect();
+    assert_eq!(found, [Code::NoScraperConnected]);
+    assert_eq!(report.unknown, []);
+}
+
+#[test]
 fn old_metrics_and_clocks_that_are_ahead_are_found() {
     let measured = |at: &str| {
         let mut node = scrape("n-0");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -93,19 +93,24 @@ pub const FRONT_PROXY_NAME: &str = "front-proxy-client";
 pub const FRONTEND_NAME: &str = "tributary-apiserver.kube-system.svc";
 
 struct Authority {
+    name: &'static str,
     issuer: CertifiedIssuer<'static, KeyPair>,
     pem: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Result<Self, Error> {
+    fn new(name: &'static str) -> Result<Self, Error> {
+        let issuer = CertifiedIssuer::self_signed(Self::params(name)?, new_key()?)?;
+        let pem = issuer.pem();
+        Ok(Self { name, issuer, pem })
+    }
+
+    fn params(name: &str) -> Result<CertificateParams, Error> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = CertifiedIssuer::self_signed(params, new_key()?)?;
-        let pem = issuer.pem();
-        Ok(Self { issuer, pem })
+        Ok(params)
     }
 }
 
@@ -152,6 +157,27 @@ impl Pki {
         }
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.sign(ca, params)
+    }
+
+    /// The same, valid until the end of a day: year, month, day.
+    pub fn server_until(
+        &self,
+        ca: Ca,
+        names: &[String],
+        (year, month, day): (i32, u8, u8),
+    ) -> Result<Credential, Error> {
+        let mut params = CertificateParams::new(names)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_after = date_time_ymd(year, month, day);
+        self.sign(ca, params)
+    }
+
+    /// Another certificate of an authority, for the same key, valid until a day. It proves what the first one proves.
+    pub fn ca_until(&self, ca: Ca, (year, month, day): (i32, u8, u8)) -> Result<String, Error> {
+        let authority = self.authority(ca);
+        let mut params = Authority::params(authority.name)?;
+        params.not_after = date_time_ymd(year, month, day);
+        Ok(params.self_signed(authority.issuer.key())?.pem())
     }
 
     /// A client certificate. The servers of the cluster authenticate it as `user` in `groups`.

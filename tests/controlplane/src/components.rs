@@ -168,17 +168,37 @@ impl Components {
         cluster: &Cluster,
         selector: &str,
     ) -> anyhow::Result<Narrow> {
+        self.extra(client, cluster, Some(selector), MAX_SAMPLE_AGE)
+            .await
+    }
+
+    /// The same, with samples of up to an age; without a selector there is no scraper.
+    ///
+    /// # Errors
+    ///
+    /// One does not start.
+    pub async fn extra(
+        &self,
+        client: &Client,
+        cluster: &Cluster,
+        selector: Option<&str>,
+        max_sample_age: &str,
+    ) -> anyhow::Result<Narrow> {
         let pace = Pace {
             resolution: Duration::from_secs(1),
             fast: None,
         };
         let kubeconfig = &self.frontend_kubeconfig;
-        let (frontend, api, bus) = start_frontend(cluster, kubeconfig, pace).await?;
-        let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
-        let mut flags = scraper_flags(cluster, &self.kubeconfig, bus, ("narrow", &shown))?;
-        flags.push("--group=narrow".to_owned());
-        flags.push(format!("--node-selector={selector}"));
-        let (scraper, _) = start_scraper(flags, pace).await?;
+        let started = start_frontend_with(cluster, kubeconfig, pace, max_sample_age);
+        let (frontend, api, bus) = started.await?;
+        let mut scraper = None;
+        if let Some(selector) = selector {
+            let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
+            let mut flags = scraper_flags(cluster, &self.kubeconfig, bus, ("narrow", &shown))?;
+            flags.push("--group=narrow".to_owned());
+            flags.push(format!("--node-selector={selector}"));
+            scraper = Some(start_scraper(flags, pace).await?.0);
+        }
         Ok(Narrow {
             api,
             frontend,
@@ -205,7 +225,7 @@ pub struct Narrow {
     /// Where it serves.
     pub api: SocketAddr,
     frontend: Component,
-    scraper: Component,
+    scraper: Option<Component>,
 }
 
 impl Narrow {
@@ -215,7 +235,9 @@ impl Narrow {
     ///
     /// One had ended by itself.
     pub async fn stop(self) -> anyhow::Result<()> {
-        self.scraper.end().await?;
+        if let Some(scraper) = self.scraper {
+            scraper.end().await?;
+        }
         self.frontend.end().await
     }
 }
@@ -304,10 +326,22 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
     plane.kubeconfig_of(SCRAPER, &token)
 }
 
+/// Three resolutions of a second are soon over on a busy machine.
+const MAX_SAMPLE_AGE: &str = "30s";
+
 async fn start_frontend(
     cluster: &Cluster,
     kubeconfig: &Path,
     pace: Pace,
+) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
+    start_frontend_with(cluster, kubeconfig, pace, MAX_SAMPLE_AGE).await
+}
+
+async fn start_frontend_with(
+    cluster: &Cluster,
+    kubeconfig: &Path,
+    pace: Pace,
+    max_sample_age: &str,
 ) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
     let paths = cluster.paths();
     let flags = [
@@ -317,8 +351,7 @@ async fn start_frontend(
         "--bus-address=127.0.0.1:0".to_owned(),
         "--frontend-name=frontend-0".to_owned(),
         "--bus-recheck-interval=1s".to_owned(),
-        // Three resolutions of a second are soon over on a busy machine.
-        "--max-sample-age=30s".to_owned(),
+        format!("--max-sample-age={max_sample_age}"),
         flag("--tls-cert-file", &paths.frontend_certificate),
         flag("--tls-private-key-file", &paths.frontend_key),
         flag("--kubeconfig", kubeconfig),
@@ -379,7 +412,8 @@ async fn start_scraper(
 }
 
 /// A Service that leads to loopback, and an `APIService` for each version.
-pub(crate) fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
+#[must_use]
+pub fn registration(api: SocketAddr, ca: &str) -> Vec<Value> {
     let service = json!({
         "apiVersion": "v1",
         "kind": "Service",

@@ -1,5 +1,8 @@
 //! `kubectl tributary doctor`: each trouble is made for real, and exactly its code is found.
 
+mod aggregation;
+mod codes;
+mod frontends;
 mod made;
 mod nodes;
 mod registered;
@@ -23,7 +26,11 @@ struct Doctor(KubeApi);
 
 impl Doctor {
     async fn of(rig: &Rig) -> anyhow::Result<Self> {
-        Ok(Self(api(&rig.plane.kubeconfig()).await?))
+        Self::at(&rig.plane.kubeconfig()).await
+    }
+
+    async fn at(kubeconfig: &Path) -> anyhow::Result<Self> {
+        Ok(Self(api(kubeconfig).await?))
     }
 
     async fn report(&self) -> anyhow::Result<Report> {

@@ -55,8 +55,11 @@ pub(super) fn nodes(facts: &Facts) -> Read<Vec<Finding>> {
     };
     let mut groups: BTreeMap<Code, Vec<&NodeScrape>> = BTreeMap::new();
     let mut unexplained = Vec::new();
+    // Then no node can have metrics, whatever else is wrong with it: another check finds that.
+    let alone = facts.scrapers.as_ref().is_ok_and(Vec::is_empty);
     for node in scrapes.iter().filter(|node| !node.status.has_metrics()) {
         match of_remedy(&node.status.remedy) {
+            None | Some(Code::NoScraper | Code::ScraperSilent) if alone => {}
             Some(code) => groups.entry(code).or_default().push(node),
             None => unexplained.push(node),
         }

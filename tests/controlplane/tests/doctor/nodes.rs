@@ -38,6 +38,11 @@ async fn break_nodes(rig: &Rig) -> anyhow::Result<BTreeMap<&'static str, String>
         made.insert(code, node);
     }
     let node = free.next().context("a node")?;
+    let page = rig.cluster.kubelet_page(&node).context("a page")?;
+    let same = Fault::Page(page.into_bytes().into());
+    rig.cluster.set_fault(&node, same).await?;
+    made.insert("KubeletStale", node);
+    let node = free.next().context("a node")?;
     let addresses = json!([{ "type": "InternalDNS", "address": "node.internal" }]);
     let object = json!({
         "apiVersion": "v1", "kind": "Node", "metadata": { "name": node },
