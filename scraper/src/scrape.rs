@@ -233,8 +233,8 @@ impl Loop {
     fn overdue(&mut self, nodes: &[String], inputs: &Inputs) {
         let now = self.monotonic.now();
         for node in nodes {
-            if let Some(owned) = self.owned.get_mut(node.as_str()) {
-                owned.outage.overdue(now);
+            if let Some(scraped) = self.scraped.get_mut(node.as_str()) {
+                scraped.outage.overdue(now);
             }
         }
         let moves = self.ownership.overdue(nodes, now);
@@ -447,19 +447,19 @@ impl Loop {
 
     /// Notes the outcome of a scrape for Events about the node.
     fn note_for_events(&mut self, node: &NodeName, failed: Option<Reason>) {
-        let owned = self.owned.get_mut(node);
-        let (Some(events), Some(owned)) = (&mut self.scraping.events, owned) else {
+        let scraped = self.scraped.get_mut(node);
+        let (Some(events), Some(scraped)) = (&mut self.scraping.events, scraped) else {
             return;
         };
         let now = self.monotonic.now();
         let about = About {
             node,
-            uid: &owned.target.uid,
+            uid: &scraped.target.uid,
         };
         match failed {
-            None => events.succeeded(about, &mut owned.outage, now),
+            None => events.succeeded(about, &mut scraped.outage, now),
             Some(reason) if self.ownership.is_first_owner(node) => {
-                events.failed(about, &mut owned.outage, reason.as_str(), now);
+                events.failed(about, &mut scraped.outage, reason.as_str(), now);
             }
             Some(_) => {}
         }

@@ -60,8 +60,9 @@ async fn leaves_others_alone(what: &str, fault: Fault, expected: Expected) {
     }
     // The other nodes have new samples, not only stored ones.
     scraped_again(&stack, "node-00001", 2).await;
-    let report = front.get(&format!("/debug/nodes?node={BAD}"));
-    let report = String::from_utf8(report.await.unwrap().body.to_vec()).unwrap();
+    let report = format!("/debug/nodes?node={BAD}");
+    let report = front.get(&report).await.unwrap();
+    let report = String::from_utf8(report.body.to_vec()).unwrap();
     assert!(!report.contains('\u{1b}'), "{what}: {report}");
     match expected {
         Expected::Served => assert!(

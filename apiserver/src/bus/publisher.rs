@@ -45,6 +45,8 @@ pub(super) struct Publisher {
     account: Arc<Account>,
     /// Whether any part of the current message was refused.
     refused: bool,
+    /// The containers of the reading that was taken since the last call of [`Self::take_rows`].
+    rows: usize,
 }
 
 /// Why a node is refused.
@@ -129,6 +131,7 @@ impl Publisher {
             unknown: Unknown::default(),
             account,
             refused: false,
+            rows: 0,
         }
     }
 
@@ -168,6 +171,7 @@ impl Publisher {
                 return None;
             }
         };
+        self.rows = roster.roster.containers();
         match reading_from_wire(message, roster) {
             Ok(mut reading) => {
                 reading.set_asked_at(self.ours(bus, message.asked_at_ms));
@@ -281,6 +285,11 @@ impl Publisher {
     /// Whether anything was refused since the last call.
     pub(super) fn take_refused(&mut self) -> bool {
         std::mem::take(&mut self.refused)
+    }
+
+    /// How many containers the last reading is about, since the last call.
+    pub(super) fn take_rows(&mut self) -> usize {
+        std::mem::take(&mut self.rows)
     }
 
     fn count(&mut self, bus: &Bus, reason: &'static str) {

@@ -42,6 +42,10 @@ use crate::{
 /// nothing, and a scraper sends few of them.
 const REFUSED_COSTS: usize = 8;
 
+/// A reading is compared with what is stored, container by container, whatever columns it has. It counts as this many bytes
+/// for each container, or as more. A page with CPU and memory has more.
+const ROW_BYTES: usize = 32;
+
 /// An open stream. Dropping it ends the stream.
 pub(super) struct Session {
     bus: Bus,
@@ -206,6 +210,11 @@ impl Session {
             self.bus.metrics.throttled.inc();
         }
         let taken = self.decode(frame, &weighed);
+        let rows = self.publisher.as_mut().map(Publisher::take_rows);
+        let more = rows.unwrap_or_default().saturating_mul(ROW_BYTES);
+        if let Some(more) = more.checked_sub(weighed.bytes).filter(|more| *more > 0) {
+            self.wait = self.wait.max(self.account.take(more, now));
+        }
         let refused = self.publisher.as_mut().map(Publisher::take_refused);
         if refused == Some(true) {
             let more = weighed.bytes.saturating_mul(REFUSED_COSTS - 1);

@@ -135,7 +135,7 @@ pub fn reading_from_wire(wire: &v1::Reading, roster: &WireRoster) -> Result<Read
         let point = point(wire, listed).map_err(late)?;
         let row = match &roster.rows {
             None => Some(listed),
-            Some(rows) => rows.get(listed).copied(),
+            Some(rows) => rows.get(listed).copied().map(usize::from),
         };
         if let Some(row) = row {
             columns.set(row, &point);
@@ -162,10 +162,7 @@ fn remarks(wire: &v1::Reading, roster: &WireRoster, node: &NodeName) -> Result<R
         let reason = withheld_from_wire(reason)?;
         let row = match &roster.rows {
             None => *listed,
-            Some(rows) => {
-                let row = rows.get(usize::try_from(*listed).ok()?)?;
-                u32::try_from(*row).ok()?
-            }
+            Some(rows) => u32::from(*rows.get(usize::try_from(*listed).ok()?)?),
         };
         Some((row, reason))
     });

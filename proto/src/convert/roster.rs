@@ -41,7 +41,7 @@ pub struct WireRoster {
     pub id: u64,
     /// The row of the roster for each entry of a column; `None` if both have
     /// the same order, as ours always have.
-    pub rows: Option<Box<[usize]>>,
+    pub rows: Option<Box<[u16]>>,
 }
 
 /// The node and roster of a message.
@@ -95,7 +95,9 @@ fn shared(names: &mut HashSet<ContainerName>, name: &str) -> ContainerName {
     new
 }
 
-fn permutation(roster: &Roster, listed: &[(PodKey, ContainerName)]) -> Option<Box<[usize]>> {
+/// The rows of `listed`, if they have another order. As small as the most containers of a node permit: each stream may have
+/// an order of its own.
+fn permutation(roster: &Roster, listed: &[(PodKey, ContainerName)]) -> Option<Box<[u16]>> {
     let same = roster
         .rows()
         .zip(listed)
@@ -106,7 +108,7 @@ fn permutation(roster: &Roster, listed: &[(PodKey, ContainerName)]) -> Option<Bo
     let row_of = |(key, name): &(PodKey, ContainerName)| {
         let pod = roster.pods().get(roster.position(key)?)?;
         let at = roster.containers_of(pod).binary_search(name).ok()?;
-        Some(pod.rows().start + at)
+        u16::try_from(pod.rows().start + at).ok()
     };
     Some(listed.iter().filter_map(row_of).collect())
 }

@@ -25,6 +25,10 @@ pub(in crate::store) const REMEMBERED: Duration = Duration::from_mins(15);
 /// recommends to run on one.
 pub(in crate::store) const MAX: usize = 2_048;
 
+/// How many times of the same pod are known, at which a page had some of its containers last. A pod loses its containers
+/// at once, or a few at a time while it ends. Looking for a container walks over these.
+const TIMES_OF_POD: usize = 8;
+
 /// What was on former pages.
 ///
 /// # Invariants
@@ -218,10 +222,27 @@ impl Gone {
             self.pods.dedup_by(GonePod::absorb);
             self.count();
         }
+        let early = self.forget_early();
         if self.containers <= room {
-            return 0;
+            return early;
         }
-        self.make_room(room)
+        early + self.make_room(room)
+    }
+
+    /// Forgets what was on pages longest ago of pods with more than [`TIMES_OF_POD`]. Returns how many containers that were.
+    fn forget_early(&mut self) -> usize {
+        let before = self.containers;
+        for times in self.pods.chunk_by_mut(|one, two| one.pod == two.pod) {
+            let over = times.len().saturating_sub(TIMES_OF_POD);
+            for gone in times.iter_mut().take(over) {
+                self.containers -= gone.rows.len();
+                gone.rows.clear();
+            }
+        }
+        if self.containers < before {
+            self.pods.retain(|gone| !gone.rows.is_empty());
+        }
+        before - self.containers
     }
 
     /// Forgets what was on a page longest ago.

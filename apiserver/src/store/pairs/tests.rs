@@ -349,6 +349,30 @@ fn no_more_than_some_containers_are_remembered_the_latest_of_all() {
 }
 
 #[test]
+fn of_a_pod_that_loses_other_containers_again_and_again_the_last_times_are_remembered() {
+    let mut gone = Gone::default();
+    let pod = PodKey::new("a", "x");
+    let asked = Asked {
+        at: Timestamp::from_millis(0),
+        gap: None,
+        resolution: Duration::from_secs(15),
+        min_window: MIN_WINDOW,
+    };
+    let row = Row::first(&ContainerPoint::default(), &Page::new(asked));
+    let mut forgotten = 0;
+    for time in 0..100 {
+        let mut lost = Lost::default();
+        let name = format!("c{time:02}").into();
+        lost.push(&pod, &name, (row, None), Timestamp::from_millis(time));
+        forgotten += gone.put(lost, 500_000);
+    }
+    assert_eq!((gone.len(), forgotten), (8, 92));
+    assert!(gone.take(&pod, &"c91".into()).is_none());
+    assert!(gone.take(&pod, &"c92".into()).is_some());
+    assert!(gone.take(&pod, &"c99".into()).is_some());
+}
+
+#[test]
 fn two_stores_that_were_fed_in_other_orders_hold_the_same() {
     let page = |at: i64| {
         let mut page = reading(at, &[("m", row(at.unsigned_abs(), at - 7, 5))]);

@@ -4,6 +4,10 @@ use tributary_model::{NoUsage, NodeName, Timestamp, served_for};
 
 use super::{super::outcome::NoMetrics, Points, nodes::Entry, view::PodView};
 
+/// How many pods of a node are looked at if the node's own usage cannot be served: readiness is asked for all the time, and
+/// a kubelet may report very many pods that cannot be served.
+const MOST_LOOKED_AT: usize = 100;
+
 /// How nodes stand. Each is counted once; those in none of these were not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CoverageCounts {
@@ -57,12 +61,12 @@ impl Points {
         coverage
     }
 
-    /// Whether the usage of any pod on this node can be served.
+    /// Whether the usage of any of the first pods on this node can be served.
     fn serves_a_pod(&self, entry: &Entry, now: Timestamp) -> bool {
         let Ok(view) = self.view(entry, now) else {
             return false;
         };
-        let mut pods = view.pairs.roster().pods().iter();
+        let mut pods = view.pairs.roster().pods().iter().take(MOST_LOOKED_AT);
         pods.any(|pod| PodView::of(view, pod).usage_of_pod().is_ok())
     }
 }

@@ -33,6 +33,9 @@ use super::{
 /// At a limit, one in this many of the connections is evicted, and at least one.
 const EVICTED_PART: usize = 64;
 
+/// Hosts with up to this many connections count as equal: a prober has one or two.
+const FEW: usize = 4;
+
 /// A group of connections with a common limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Source {
@@ -153,7 +156,7 @@ impl Crowd {
             let host = self.hosts.get(&one.host);
             Ranked {
                 trust: worth.trust,
-                of_host: Reverse(host.map_or(0, |host| host.connections)),
+                of_host: Reverse(host.map_or(0, |host| host.connections).max(FEW)),
                 worth,
                 id: one.id,
             }
@@ -168,7 +171,8 @@ impl Crowd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Ranked {
     trust: TrustLevel,
-    /// The number of connections of its host: in a network of IPv6, one host must not evict those of others.
+    /// The number of connections of its host, [`FEW`] at least: in a network of IPv6, one host must not evict those of others,
+    /// and many hosts with one connection each must not evict one with two.
     of_host: Reverse<usize>,
     worth: Worth,
     id: u64,
