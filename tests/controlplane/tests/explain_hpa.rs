@@ -6,6 +6,11 @@
 //! recommendations, and what it scaled within the periods of policies) is named as a doubt, and there only the direction is
 //! compared.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "objects are JSON, and a key that they lack is added"
+)]
+
 mod cases;
 mod ground;
 mod random;

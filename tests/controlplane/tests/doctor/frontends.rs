@@ -129,7 +129,10 @@ async fn another(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         services.delete(name, &DeleteParams::default()).await?;
     }
     for object in registration(api, rig.cluster.pki().ca(Ca::Bus)) {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let name = object
+            .pointer("/metadata/name")
+            .and_then(|name| name.as_str());
+        let name = name.unwrap_or_default();
         if !["v1.metrics.k8s.io", "v1alpha1.fleet.tributary.dev"].contains(&name) {
             apply(&rig.client, &object).await?;
         }

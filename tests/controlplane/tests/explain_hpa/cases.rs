@@ -322,7 +322,7 @@ impl Case {
 }
 
 /// How long all may take: after that a sample is no longer older than the moment when its pod became ready.
-pub(super) const STEADY: Duration = Duration::from_secs(600);
+pub(super) const STEADY: Duration = Duration::from_mins(10);
 
 /// A metric that aims at a part of the requests.
 pub(super) fn utilization(resource: &str, percent: u32) -> Value {

@@ -148,6 +148,7 @@ pub(super) fn containers() -> Vec<Case> {
     ]
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn several() -> Vec<Case> {
     let both = |percent| vec![utilization("cpu", 50), utilization("memory", percent)];
     let case = |what: &str, current, pods: Vec<Pod>, metrics| {
