@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH},
+    header::{ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, USER_AGENT},
     request::Parts,
 };
 use tributary_runtime::serve::Peer;
@@ -21,7 +21,10 @@ use super::{
 pub(super) const KEPT: usize = 32 * 1024;
 
 /// The headers that handlers read, and those of impersonation.
-const NEEDED: [HeaderName; 3] = [ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH];
+const NEEDED: [HeaderName; 4] = [ACCEPT, ACCEPT_ENCODING, IF_NONE_MATCH, USER_AGENT];
+
+/// The most bytes of the name of a client: kubectl is known by its beginning.
+const AGENT: usize = 64;
 
 /// Drops the headers that are no longer read, and copies the rest. Returns the number of bytes that
 /// are kept.
@@ -32,8 +35,14 @@ pub(super) fn shrink(head: &mut Parts) -> usize {
         if !NEEDED.contains(name) && !impersonate::is_ours(name) {
             continue;
         }
-        // A copy of a valid value is valid.
-        if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+        let most = if *name == USER_AGENT {
+            AGENT
+        } else {
+            usize::MAX
+        };
+        let value = value.as_bytes();
+        // A copy of a valid value, or of its beginning, is valid.
+        if let Ok(copy) = HeaderValue::from_bytes(value.get(..most).unwrap_or(value)) {
             bytes += name.as_str().len() + copy.len();
             kept.append(name, copy);
         }

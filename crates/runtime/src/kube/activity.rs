@@ -8,7 +8,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -54,15 +54,16 @@ impl Watches {
     }
 
     /// A client for the watch of this name. Everything that it receives is recorded, except the
-    /// responses to writes.
+    /// responses to writes. The watch counts from its first request on: flags may make it unnecessary.
     #[must_use]
     pub fn observe(&self, watch: &'static str, client: &Client) -> Client {
         let activity = Activity::new();
-        let mut observed = self.observed.lock();
-        observed.push((watch, activity.clone()));
+        let (observed, begun) = (Arc::clone(&self.observed), OnceLock::new());
+        let begun = Arc::new(begun);
         let (through, namespace) = (client.clone(), client.default_namespace().to_owned());
         let send = move |request: Request<Body>| {
             let (through, activity) = (through.clone(), activity.clone());
+            begun.get_or_init(|| observed.lock().push((watch, activity.clone())));
             async move { activity.send(&through, request).await }
         };
         Client::new(service_fn(send), namespace)
@@ -338,8 +339,10 @@ mod tests {
             "default",
         );
         let client = watches.observe("nodes", &client);
-        advance(Duration::from_secs(7)).await;
-        assert!(rendered(&watches).contains("silence_seconds{watch=\"nodes\"} 7.0\n"));
+        // One that is never begun is not silent.
+        advance(Duration::from_mins(10)).await;
+        assert!(!rendered(&watches).contains("nodes"));
+        assert_eq!(watches.check(), Ok(()));
         let mut body = client.send(watch()).await.unwrap().into_body();
         assert!(rendered(&watches).contains("silence_seconds{watch=\"nodes\"} 0.0\n"));
         advance(Duration::from_secs(299)).await;
@@ -379,8 +382,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn of_two_watches_of_one_name_the_silent_one_counts() {
         let watches = Watches::new(LIMITS);
-        let _silent = watches.observe("endpointslices", &answering(200));
+        let silent = watches.observe("endpointslices", &answering(200));
         let heard = watches.observe("endpointslices", &answering(200));
+        silent.send(watch()).await.unwrap();
         advance(Duration::from_mins(5)).await;
         heard.send(watch()).await.unwrap();
         assert!(watches.check().is_err());

@@ -33,8 +33,8 @@ use super::{
 /// At a limit, one in this many of the connections is evicted, and at least one.
 const EVICTED_PART: usize = 64;
 
-/// Hosts with up to this many connections count as equal: a prober has one or two.
-const FEW: usize = 4;
+/// Hosts with up to this many connections count as equal: a kubelet has two for probes at a time.
+const FEW: usize = 2;
 
 /// A group of connections with a common limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -45,7 +45,7 @@ fn the_values_of_both_tools_are_taken_and_rendered_the_same_twice() -> anyhow::R
         assert!(values.contains("profile: ha"), "{values}");
         fs::write(&path, values)?;
         let first = rendered(&["-f", &file])?;
-        assert!(first.contains("image: \"registry.example.com/tributary:0.1.0\""));
+        assert!(first.contains("image: \"registry.example.com/tributary:TAG\""));
         assert_eq!(first, rendered(&["-f", &file])?);
     }
     Ok(())
@@ -79,7 +79,7 @@ fn a_project_of_argo_cd_is_given_the_kinds_that_there_are() -> anyhow::Result<()
     }
     assert_eq!(listed, kinds);
     let namespaces: Vec<String> = namespaces.into_iter().collect();
-    assert_eq!(namespaces, ["kube-system", "tributary-system"]);
+    assert_eq!(namespaces, ["default", "kube-system", "tributary-system"]);
     Ok(())
 }
 

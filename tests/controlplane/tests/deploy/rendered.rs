@@ -198,6 +198,10 @@ const REFUSED: &[(&str, &str)] = &[
         "prometheusRule.alerts.TributaryFrontendsAbsent.threshold: this alert has no threshold",
     ),
     (
+        "prometheusRule.alerts.TributaryScrapesFail.threshold=30",
+        "prometheusRule.alerts.TributaryScrapesFail.threshold: 30 is more than all; write a part of 1, such as 0.05",
+    ),
+    (
         "addonResizer.enabled=true",
         "addonResizer.enabled: not supported; set resources, or use a VerticalPodAutoscaler",
     ),

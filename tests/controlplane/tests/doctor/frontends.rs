@@ -84,7 +84,7 @@ async fn scrapers(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         (
             Some(&*hostname),
             "NoScraper",
-            "2 nodes: node-00000, node-00002",
+            "2 nodes: node-00002, node-00003",
         ),
     ] {
         let extra = rig

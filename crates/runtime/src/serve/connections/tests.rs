@@ -219,7 +219,7 @@ async fn at_a_large_limit_of_one_address_a_64th_of_its_connections_is_evicted_at
 
 #[tokio::test(start_paused = true)]
 async fn in_a_network_of_ipv6_a_host_with_many_connections_evicts_its_own() {
-    let room = room();
+    let room = Connections::new(1_000, 8, ServeMetrics::default());
     let from = |address: &str| {
         let handle = handle();
         let origin = Origin::of(address.parse().unwrap());
@@ -235,6 +235,33 @@ async fn in_a_network_of_ipv6_a_host_with_many_connections_evicts_its_own() {
         strangers.push(from("2001:db8:1:2::66"));
     }
     assert!(!probe.is_closed().await);
-    let expected: Vec<usize> = (0..98).collect();
+    let expected: Vec<usize> = (0..93).collect();
     assert_eq!(closed(&strangers).await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_network_of_ipv6_many_hosts_with_one_connection_evict_none_with_two() {
+    let room = Connections::new(1_000, 8, ServeMetrics::default());
+    let from = |address: String| {
+        let handle = handle();
+        let origin = Origin::of(address.parse().unwrap());
+        Peer {
+            _entered: room.enter(origin, handle.clone()).unwrap(),
+            handle,
+        }
+    };
+    let mut strangers = Vec::new();
+    for number in 0..8 {
+        a_moment().await;
+        strangers.push(from(format!("2001:db8:1:2::1{number}")));
+    }
+    // Two probes at a time, and more strangers.
+    a_moment().await;
+    let probes = [(); 2].map(|()| from("2001:db8:1:2::66".to_owned()));
+    for number in 0..4 {
+        a_moment().await;
+        strangers.push(from(format!("2001:db8:1:2::2{number}")));
+    }
+    assert_eq!(closed(&probes).await, [0; 0]);
+    assert_eq!(closed(&strangers).await, [0, 1, 2, 3, 4, 5]);
 }
