@@ -196,14 +196,14 @@ troubles! {
         "the account of the frontends lacks permissions"
         matters "Without the lists of nodes and pods a frontend answers 503. Without reviews and the ConfigMap of the front proxy it cannot authenticate callers. With --tls-auto it must write its certificate."
         remedy "Install the roles again, or grant what deploy/README.md lists."
-        run "kubectl auth can-i {verb} {resource} -n {namespace} --as=system:serviceaccount:{account}"
+        run "kubectl auth can-i {verb} {resource} -n {resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
     TRB031 ScraperPermission Error {
         "the account of the scrapers lacks permissions"
-        matters "Without nodes there is nothing to scrape; without samplestreams frontends refuse the samples; without leases and endpointslices scrapers do not find each other and the frontends."
+        matters "Without nodes there is nothing to scrape; without samplestreams frontends refuse the samples; without leases and endpointslices scrapers do not find each other and the frontends; without events in the namespace default a node that is not scraped has no Event."
         remedy "Install the roles again, or grant what deploy/README.md lists."
-        run "kubectl auth can-i {verb} {resource} -n {namespace} --as=system:serviceaccount:{account}"
+        run "kubectl auth can-i {verb} {resource} -n {resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
     TRB032 KubeletReaderPermission Error {

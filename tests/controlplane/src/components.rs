@@ -1,6 +1,8 @@
 //! Our components, and what makes the control plane use them. They run as tasks here, with the flags, sockets and
 //! certificates of processes.
 
+mod extra;
+
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -18,6 +20,7 @@ use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Ca, Cluster};
 
+pub use self::extra::{Narrow, Stranger};
 use crate::{
     objects::{apply, bind, grant, service_account, token},
     plane::Plane,
@@ -35,6 +38,9 @@ const SCRAPER: &str = "tributary-scraper";
 
 /// The account whose tokens kubelets see.
 pub const KUBELET_READER: &str = "tributary-kubelet-reader";
+
+/// In the namespace `default`, the Role of scrapers for Events, and its binding.
+pub const NODE_EVENTS: &str = "tributary-node-events";
 
 /// The audience of tokens for the bus.
 pub const AUDIENCE: &str = "tributary-bus";
@@ -112,7 +118,13 @@ impl Components {
         (scrapers, pace): (usize, Pace),
     ) -> anyhow::Result<Self> {
         let frontend_kubeconfig = frontend_identity(plane, client).await?;
-        let (frontend, api, bus) = start_frontend(cluster, &frontend_kubeconfig, pace).await?;
+        let accepts = Accepts {
+            bus: LOOPBACK,
+            max_sample_age: MAX_SAMPLE_AGE,
+        };
+        let started = start_frontend(cluster, &frontend_kubeconfig, pace, accepts);
+        let (frontend, api, bus) = started.await?;
+        let bus = tcp(&bus)?;
         let kubeconfig = scraper_identity(plane, client).await?;
         let mut running = Vec::new();
         for index in 0..scrapers {
@@ -135,77 +147,6 @@ impl Components {
         })
     }
 
-    /// Starts a scraper that has no nodes, and shows this token to the frontend.
-    ///
-    /// # Errors
-    ///
-    /// It does not start.
-    pub async fn stranger(
-        &self,
-        cluster: &Cluster,
-        name: &str,
-        token: &str,
-    ) -> anyhow::Result<Stranger> {
-        let mut flags = scraper_flags(cluster, &self.kubeconfig, self.bus, (name, token))?;
-        flags.push(format!("--group={name}"));
-        flags.push("--node-selector=nobody/has=this".to_owned());
-        let pace = Pace {
-            resolution: Duration::from_secs(10),
-            fast: None,
-        };
-        let (component, admin) = start_scraper(flags, pace).await?;
-        Ok(Stranger { admin, component })
-    }
-
-    /// Starts another frontend, with a scraper of its own that scrapes only the nodes that `selector` selects.
-    ///
-    /// # Errors
-    ///
-    /// One does not start.
-    pub async fn narrow(
-        &self,
-        client: &Client,
-        cluster: &Cluster,
-        selector: &str,
-    ) -> anyhow::Result<Narrow> {
-        self.extra(client, cluster, Some(selector), MAX_SAMPLE_AGE)
-            .await
-    }
-
-    /// The same, with samples of up to an age; without a selector there is no scraper.
-    ///
-    /// # Errors
-    ///
-    /// One does not start.
-    pub async fn extra(
-        &self,
-        client: &Client,
-        cluster: &Cluster,
-        selector: Option<&str>,
-        max_sample_age: &str,
-    ) -> anyhow::Result<Narrow> {
-        let pace = Pace {
-            resolution: Duration::from_secs(1),
-            fast: None,
-        };
-        let kubeconfig = &self.frontend_kubeconfig;
-        let started = start_frontend_with(cluster, kubeconfig, pace, max_sample_age);
-        let (frontend, api, bus) = started.await?;
-        let mut scraper = None;
-        if let Some(selector) = selector {
-            let shown = token(client, (NAMESPACE, SCRAPER), &[AUDIENCE]).await?;
-            let mut flags = scraper_flags(cluster, &self.kubeconfig, bus, ("narrow", &shown))?;
-            flags.push("--group=narrow".to_owned());
-            flags.push(format!("--node-selector={selector}"));
-            scraper = Some(start_scraper(flags, pace).await?.0);
-        }
-        Ok(Narrow {
-            api,
-            frontend,
-            scraper,
-        })
-    }
-
     /// Ends them, in the order of a rollout.
     ///
     /// # Errors
@@ -216,48 +157,6 @@ impl Components {
             scraper.end().await.context("a scraper")?;
         }
         self.frontend.end().await.context("the frontend")
-    }
-}
-
-/// A frontend that serves some nodes, and its scraper.
-#[derive(Debug)]
-pub struct Narrow {
-    /// Where it serves.
-    pub api: SocketAddr,
-    frontend: Component,
-    scraper: Option<Component>,
-}
-
-impl Narrow {
-    /// Ends both.
-    ///
-    /// # Errors
-    ///
-    /// One had ended by itself.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        if let Some(scraper) = self.scraper {
-            scraper.end().await?;
-        }
-        self.frontend.end().await
-    }
-}
-
-/// A scraper without nodes.
-#[derive(Debug)]
-pub struct Stranger {
-    /// Where its metrics are.
-    pub admin: SocketAddr,
-    component: Component,
-}
-
-impl Stranger {
-    /// Ends it.
-    ///
-    /// # Errors
-    ///
-    /// It had ended by itself.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.component.end().await
     }
 }
 
@@ -315,6 +214,7 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
         "subjects": [{ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": SCRAPER }],
     });
     apply(client, &binding).await?;
+    node_events(client).await?;
     let rules = json!([
         { "apiGroups": [""], "resources": ["nodes"], "verbs": ["get", "list", "watch"] },
         { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
@@ -326,29 +226,56 @@ async fn scraper_identity(plane: &Plane, client: &Client) -> anyhow::Result<Path
     plane.kubeconfig_of(SCRAPER, &token)
 }
 
+/// What a scraper needs to write Events about nodes.
+async fn node_events(client: &Client) -> anyhow::Result<()> {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": { "namespace": "default", "name": NODE_EVENTS },
+        "rules": [{ "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"] }],
+    });
+    apply(client, &role).await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": { "namespace": "default", "name": NODE_EVENTS },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": NODE_EVENTS },
+        "subjects": [{ "kind": "ServiceAccount", "namespace": NAMESPACE, "name": SCRAPER }],
+    });
+    apply(client, &binding).await
+}
+
 /// Three resolutions of a second are soon over on a busy machine.
 const MAX_SAMPLE_AGE: &str = "30s";
 
+/// A port that is free.
+const LOOPBACK: &str = "127.0.0.1:0";
+
+/// What a frontend accepts.
+#[derive(Clone, Copy, Debug)]
+struct Accepts<'a> {
+    /// Where publishers connect.
+    bus: &'a str,
+    /// How old samples may be.
+    max_sample_age: &'a str,
+}
+
+/// And where it serves, and where publishers connect.
 async fn start_frontend(
     cluster: &Cluster,
     kubeconfig: &Path,
     pace: Pace,
-) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
-    start_frontend_with(cluster, kubeconfig, pace, MAX_SAMPLE_AGE).await
-}
-
-async fn start_frontend_with(
-    cluster: &Cluster,
-    kubeconfig: &Path,
-    pace: Pace,
-    max_sample_age: &str,
-) -> anyhow::Result<(Component, SocketAddr, SocketAddr)> {
+    Accepts {
+        bus,
+        max_sample_age,
+    }: Accepts<'_>,
+) -> anyhow::Result<(Component, SocketAddr, Address)> {
     let paths = cluster.paths();
     let flags = [
         "tributary-apiserver".to_owned(),
         "--bind-address=127.0.0.1".to_owned(),
         "--secure-port=0".to_owned(),
-        "--bus-address=127.0.0.1:0".to_owned(),
+        format!("--bus-address={bus}"),
         "--frontend-name=frontend-0".to_owned(),
         "--bus-recheck-interval=1s".to_owned(),
         format!("--max-sample-age={max_sample_age}"),
@@ -364,7 +291,7 @@ async fn start_frontend_with(
     }
     let frontend = Frontend::start(args, Clock::system(), stop.clone()).await?;
     let api = tcp(frontend.api_address())?;
-    let bus = tcp(frontend.bus_addresses().first().context("no bus")?)?;
+    let bus = frontend.bus_addresses().first().context("no bus")?.clone();
     let mut running = JoinSet::new();
     running.spawn(frontend.run());
     Ok((Component { stop, running }, api, bus))

@@ -30,9 +30,14 @@ pub(super) fn permissions(facts: &Facts) -> Read<Vec<Finding>> {
             .with("namespace", namespace);
         if let Some(first) = denied.first() {
             let need = &first.need;
+            let place = match &*need.namespace {
+                "" => namespace,
+                other => other,
+            };
             finding = finding
                 .with("verb", need.verb)
-                .with("resource", need.qualified());
+                .with("resource", need.qualified())
+                .with("resource_namespace", place);
         }
         for one in denied {
             finding = finding.seen(format!("may not {}", one.need));

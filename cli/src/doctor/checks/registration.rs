@@ -1,5 +1,7 @@
 //! How kube-apiserver finds the server of the metrics.
 
+use x509_parser::pem::Pem;
+
 use super::{
     super::{
         facts::{Facts, Read},
@@ -69,12 +71,16 @@ pub(super) fn services(facts: &Facts) -> Read<Vec<Finding>> {
         findings
             .push(Finding::new(Code::ApiServiceMissing, what).with("namespace", facts.namespace()));
     }
-    for service in all
-        .iter()
-        .filter(|service| service.available == Some(false))
-    {
-        let code = code_of(service);
-        let evidence = format!("{}: {}: {}", service.name, service.reason, service.message);
+    for service in all {
+        let (code, seen) = if lacks_ca(service) {
+            (Code::CertificateNotTrusted, NO_CERTIFICATE.to_owned())
+        } else if service.available == Some(false) {
+            let seen = format!("{}: {}", service.reason, service.message);
+            (code_of(service), seen)
+        } else {
+            continue;
+        };
+        let evidence = format!("{}: {seen}", service.name);
         // One server behind several APIServices is one trouble.
         let same = |finding: &&mut Finding| finding.code == code;
         if let Some(finding) = findings.iter_mut().find(same) {
@@ -98,6 +104,17 @@ pub(super) fn services(facts: &Facts) -> Read<Vec<Finding>> {
         findings.push(finding);
     }
     Ok(findings)
+}
+
+const NO_CERTIFICATE: &str = "caBundle has no certificate in PEM";
+
+/// Whether kube-apiserver has no CA to verify the server with. It then says nothing of the `APIService`: the condition stays
+/// as it was, also when that is "available". An empty bundle means the CAs of its system.
+fn lacks_ca(service: &Registration) -> bool {
+    let bundle = &service.ca_bundle;
+    let is_certificate = |pem: Pem| pem.label == "CERTIFICATE" && pem.parse_x509().is_ok();
+    let mut blocks = Pem::iter_from_buffer(bundle);
+    service.verifies && !bundle.is_empty() && !blocks.any(|pem| pem.is_ok_and(is_certificate))
 }
 
 /// The trouble of which kube-apiserver gives this reason.
@@ -166,6 +183,35 @@ mod tests {
         let six = "failing or missing response from https://[fd00::1]:10250/apis/x: timeout";
         assert_eq!(endpoint(six), Some("[fd00::1]:10250"));
         assert_eq!(endpoint("no endpoints"), None);
+    }
+
+    #[test]
+    fn a_bundle_without_a_certificate_is_no_ca() {
+        let of = |bundle: &[u8], verifies| {
+            lacks_ca(&Registration {
+                ca_bundle: bundle.to_vec(),
+                verifies,
+                ..Registration::default()
+            })
+        };
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        let ca = params.self_signed(&key).unwrap().pem();
+        let behind_another = format!("{}{ca}", key.serialize_pem());
+        for (bundle, lacks) in [
+            ("", false),
+            (&*ca, false),
+            (&*behind_another, false),
+            ("LS0tLS1CRUdJTg==", true),
+            (&*key.serialize_pem(), true),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+                true,
+            ),
+        ] {
+            assert_eq!(of(bundle.as_bytes(), true), lacks, "{bundle}");
+            assert!(!of(bundle.as_bytes(), false));
+        }
     }
 
     #[test]

@@ -244,6 +244,15 @@ fn scraper(container: &Container, namespace: &str) -> Vec<Need> {
         let slices = |verb| within(need(verb, "discovery.k8s.io", "endpointslices"));
         needs.extend([slices("list"), slices("watch")]);
     }
+    let delay = flag(container, "--node-event-delay");
+    if delay.is_none_or(|delay| delay.contains(|digit| matches!(digit, '1'..='9'))) {
+        // Events about nodes are in this namespace, as nodes have none.
+        let events = ["create", "patch"].map(|verb| Need {
+            namespace: "default".to_owned(),
+            ..need(verb, "events.k8s.io", "events")
+        });
+        needs.extend(events);
+    }
     if let Some((namespace, name)) = reader(container) {
         needs.push(Need {
             namespace: namespace.to_owned(),

@@ -7,7 +7,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tributary_controlplane::{
-    components::{KUBELET_READER, NAMESPACE},
+    components::{KUBELET_READER, NAMESPACE, NODE_EVENTS},
     objects::{apply, deployment, namespace, set_status},
     patience::eventually,
     rig::{self, Rig, Size, as_new},
@@ -76,15 +76,15 @@ const RBAC: (&str, &str) = ("rbac.authorization.k8s.io", "v1");
 async fn without_binding(
     rig: &Rig,
     doctor: &Doctor,
-    (namespaced, name): (bool, &str),
+    (namespace, name): (Option<&str>, &str),
     (code, evidence): (&str, &str),
 ) -> anyhow::Result<()> {
-    let kind = if namespaced {
+    let kind = if namespace.is_some() {
         "RoleBinding"
     } else {
         "ClusterRoleBinding"
     };
-    let bindings = objects(rig, (RBAC.0, RBAC.1, kind), namespaced.then_some(NAMESPACE));
+    let bindings = objects(rig, (RBAC.0, RBAC.1, kind), namespace);
     let binding = bindings.get(name).await.with_context(|| name.to_owned())?;
     bindings.delete(name, &DeleteParams::default()).await?;
     let report = doctor.finds(&[code]).await;
@@ -105,15 +105,20 @@ async fn without_binding(
 async fn permissions(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     let frontend = "kube-system:tributary-apiserver:kube-system:tributary-apiserver";
     let lacks = ("FrontendPermission", "may not list pods");
-    without_binding(rig, doctor, (false, frontend), lacks).await?;
+    without_binding(rig, doctor, (None, frontend), lacks).await?;
     let lacks = (
         "ScraperPermission",
         "may not patch leases.coordination.k8s.io in kube-system",
     );
-    without_binding(rig, doctor, (true, "tributary-scraper"), lacks).await?;
+    without_binding(rig, doctor, (Some(NAMESPACE), "tributary-scraper"), lacks).await?;
     let reader = "kube-system:tributary-kubelet-reader:kube-system:tributary-kubelet-reader";
     let lacks = ("KubeletReaderPermission", "may not get nodes/metrics");
-    without_binding(rig, doctor, (false, reader), lacks).await
+    without_binding(rig, doctor, (None, reader), lacks).await?;
+    let lacks = (
+        "ScraperPermission",
+        "may not create events.events.k8s.io in default",
+    );
+    without_binding(rig, doctor, (Some("default"), NODE_EVENTS), lacks).await
 }
 
 /// What kubelets report of the pods of a component.

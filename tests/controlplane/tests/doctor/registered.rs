@@ -73,6 +73,8 @@ pub(super) async fn troubles(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         apply(&rig.client, &object).await?;
     }
     let other_ca = ByteString(rig.cluster.pki().ca(Ca::Cluster).as_bytes().to_vec());
+    // Encoded once more than it should be. kube-apiserver goes on saying that the server is available.
+    let no_ca = ByteString(b"LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==".to_vec());
     for (spec, code) in [
         (to("elsewhere", rig.components.api.port()), "AnotherServer"),
         (to("gone", 443), "ServiceMissing"),
@@ -81,6 +83,7 @@ pub(super) async fn troubles(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         (to("elsewhere", silent_port), "NoRoute"),
         (to("a-kubelet", kubelet.port()), "ServerRefuses"),
         (json!({ "caBundle": other_ca }), "CertificateNotTrusted"),
+        (json!({ "caBundle": no_ca }), "CertificateNotTrusted"),
     ] {
         lead(rig, &spec).await?;
         doctor.finds(&[code]).await?;

@@ -38,6 +38,8 @@ fn a_scraper_of_its_own_needs_leases_slices_streams_and_tokens() {
             "patch leases.coordination.k8s.io in sys",
             "list endpointslices.discovery.k8s.io in sys",
             "watch endpointslices.discovery.k8s.io in sys",
+            "create events.events.k8s.io in default",
+            "patch events.events.k8s.io in default",
             "create serviceaccounts/token reader in sys",
         ]
     );
@@ -51,7 +53,9 @@ fn a_scraper_of_its_own_needs_leases_slices_streams_and_tokens() {
 fn a_scraper_beside_its_frontend_needs_little() {
     let both = json!([
         { "name": "frontend", "args": ["--secure-port=10250"] },
-        { "name": "scraper", "args": ["--frontend=unix:///b.sock", "--shard-count=1", "--shard-index=0"] },
+        { "name": "scraper", "args": [
+            "--frontend=unix:///b.sock", "--shard-count=1", "--shard-index=0", "--node-event-delay=0s",
+        ] },
     ]);
     let accounts = accounts_of(&deployment(&both));
     let roles: Vec<Role> = accounts.iter().map(|account| account.role).collect();
