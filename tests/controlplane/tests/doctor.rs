@@ -1,10 +1,14 @@
 //! `kubectl tributary doctor`: each trouble is made for real, and exactly its code is found.
 
 mod aggregation;
+mod between;
 mod codes;
+mod dropped;
 mod frontends;
 mod made;
 mod nodes;
+mod played;
+mod publisher;
 mod registered;
 
 use std::path::Path;

@@ -6,8 +6,9 @@ use anyhow::Context as _;
 use jiff::ToSpan as _;
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{Api, api::DeleteParams};
+use serde_json::json;
 use tributary_controlplane::{
-    components::registration,
+    components::{NAMESPACE, registration},
     objects::apply,
     peer,
     rig::{self, Rig, Size},
@@ -20,14 +21,15 @@ use super::Doctor;
 const NODE: &str = "node-00001";
 
 /// Leads all `APIService`s to a server, with a CA that is trusted for it.
-async fn lead(rig: &Rig, api: SocketAddr, ca: &str) -> anyhow::Result<()> {
+pub(super) async fn lead(rig: &Rig, api: SocketAddr, ca: &str) -> anyhow::Result<()> {
     for object in registration(api, ca) {
         apply(&rig.client, &object).await?;
     }
     Ok(())
 }
 
-async fn lead_back(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+/// Leads them to the frontend of the rig, and waits until nothing is wrong.
+pub(super) async fn lead_back(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     let ca = rig.cluster.pki().ca(Ca::Bus);
     lead(rig, rig.components.api, ca).await?;
     doctor.finds(&[]).await.map(drop)
@@ -115,7 +117,27 @@ async fn old(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     extra.stop().await
 }
 
-/// metrics-server alone, with a kubelet that it does not reach.
+/// The Deployment of metrics-server, which runs as a program here: it only says which account it has.
+fn incumbent() -> serde_json::Value {
+    let labels = json!({ "k8s-app": "metrics-server" });
+    let container =
+        json!({ "name": "metrics-server", "image": "registry.example/metrics-server:1" });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "namespace": NAMESPACE, "name": "metrics-server", "labels": labels },
+        "spec": {
+            "replicas": 0,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "serviceAccountName": "tributary-apiserver", "containers": [container] },
+            },
+        },
+    })
+}
+
+/// metrics-server alone: nothing is wrong, then a kubelet that it does not reach, then a permission that it lacks.
 async fn another(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     let api = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let period = Duration::from_secs(15);
@@ -123,7 +145,6 @@ async fn another(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     let path = rig.program("metrics-server")?;
     let logs = rig.dir().join("log");
     let mut server = Program::start_in_environment("metrics-server", &path, &flags, &logs)?;
-    rig.cluster.set_fault(NODE, Fault::Refuse).await?;
     let services = Api::<APIService>::all(rig.client.clone());
     for name in ["v1.metrics.k8s.io", "v1alpha1.fleet.tributary.dev"] {
         services.delete(name, &DeleteParams::default()).await?;
@@ -137,9 +158,25 @@ async fn another(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
             apply(&rig.client, &object).await?;
         }
     }
+    let healthy = doctor.finds(&[]).await?;
+    assert_eq!(healthy.outcome.code(), 0);
+    assert_eq!(
+        healthy.server,
+        "kube-system/tributary-apiserver as the server of the metrics"
+    );
+
+    rig.cluster.set_fault(NODE, Fault::Refuse).await?;
     let report = doctor.finds(&["NodesWithoutMetrics"]).await?;
     let what = &report.findings.first().context("a finding")?.what;
     assert_eq!(what, &format!("1 node: {NODE}"));
+    rig.cluster.set_fault(NODE, Fault::None).await?;
+    doctor.finds(&[]).await?;
+
+    // An account that may do everything but read the metrics of kubelets.
+    apply(&rig.client, &incumbent()).await?;
+    let report = doctor.finds(&["KubeletReaderPermission"]).await?;
+    let finding = report.findings.first().context("a finding")?;
+    assert_eq!(finding.evidence, ["may not get nodes/metrics"]);
     let ran = server.still_runs();
     server.kill().await?;
     ran
