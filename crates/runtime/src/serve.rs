@@ -5,6 +5,7 @@
 //! accept loop, so none outlives it. A new connection is accepted at once, and may evict another
 //! one ([`connections`]).
 
+mod allowance;
 mod body;
 mod connection;
 mod connections;

@@ -10,6 +10,8 @@
 //! No client of this server needs to send trailers after a request. h2 would decode them and keep them until the answer
 //! is read. So trailers end the connection. A promise of a request ends it, too: only servers may send one, and h2
 //! would check that only when the head is complete.
+//!
+//! Frames between heads are also counted, because a peer can send them without a request ([`super::allowance`]).
 
 use std::{
     io,
@@ -25,7 +27,11 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{handle::ConnectionHandle, metrics::ServeMetrics};
+use super::{
+    allowance::{Allowance, FRAME, SHORT_DATA, SHORTEST_DATA, Spent},
+    handle::ConnectionHandle,
+    metrics::ServeMetrics,
+};
 
 /// How many bytes an HTTP/1 peer may send before it is answered, without a permit: the longest
 /// frame of HTTP/2.
@@ -36,6 +42,7 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 /// The frame header of HTTP/2 (RFC 9113, 4.1).
 const FRAME_HEADER: usize = 9;
+const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
@@ -54,6 +61,7 @@ pub(super) struct Heads<S> {
     room: Arc<Semaphore>,
     scanner: Scanner,
     taken: Option<Taken>,
+    allowance: Allowance,
 }
 
 #[derive(Debug)]
@@ -76,6 +84,7 @@ impl<S> Heads<S> {
             room,
             scanner: Scanner::default(),
             taken: None,
+            allowance: Allowance::new(Instant::now()),
         }
     }
 
@@ -99,6 +108,22 @@ impl<S> Heads<S> {
             _room: room,
         });
         Ok(())
+    }
+
+    /// Pays for the frames that were read last. Those of the front proxy are those of a whole cluster.
+    fn pay(&mut self) -> io::Result<()> {
+        let Some(spent) = self.scanner.spent() else {
+            return Ok(());
+        };
+        let is_paid = self.handle.is_front_proxy()
+            || self
+                .allowance
+                .spend(spent, self.handle.trust(), Instant::now());
+        if is_paid {
+            return Ok(());
+        }
+        self.metrics.control_frames_refused.inc();
+        Err(io::Error::other("the peer sends too many control frames"))
     }
 
     fn refuse(&self, why: &'static str) -> io::Error {
@@ -130,6 +155,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heads<S> {
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         let new = buffer.filled().get(before..).unwrap_or_default();
         this.scanner.scan(new);
+        this.pay()?;
         Poll::Ready(this.settle())
     }
 }
@@ -141,6 +167,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.allowance.wrote(written);
         self.scanner.answered();
         self.settle()?;
         Poll::Ready(Ok(written))
@@ -152,6 +179,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Heads<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.allowance.wrote(written);
         self.scanner.answered();
         self.settle()?;
         Poll::Ready(Ok(written))
@@ -199,6 +227,14 @@ impl Scanner {
         match self {
             Self::Two(frames) => frames.fault,
             Self::New(_) | Self::One(_) => None,
+        }
+    }
+
+    /// The frames since the last call, if any costs something.
+    fn spent(&mut self) -> Option<Spent> {
+        match self {
+            Self::Two(frames) if frames.spent.cost > 0 => Some(std::mem::take(&mut frames.spent)),
+            Self::New(_) | Self::One(_) | Self::Two(_) => None,
         }
     }
 
@@ -274,6 +310,8 @@ struct Frames {
     newest: u32,
     /// The first frame that no client may send.
     fault: Option<&'static str>,
+    /// The cost of frames that are neither requests nor content, and the requests.
+    spent: Spent,
 }
 
 impl Frames {
@@ -293,12 +331,20 @@ impl Frames {
                     self.goes_on = flags & END_HEADERS == 0;
                 }
                 if kind == HEADERS {
+                    self.spent.requests = self.spent.requests.saturating_add(1);
                     let stream = u32::from_be_bytes([s & 0x7f, t, u, v]);
                     if stream <= self.newest {
                         self.fault.get_or_insert("a request has trailers");
                     }
                     self.newest = self.newest.max(stream);
                 }
+                let cost = match kind {
+                    HEADERS => 0,
+                    DATA if u64::from(length) >= FRAME => 0,
+                    DATA if length >= SHORTEST_DATA => SHORT_DATA,
+                    _ => FRAME,
+                };
+                self.spent.cost = self.spent.cost.saturating_add(cost);
                 if kind == PUSH_PROMISE {
                     self.fault.get_or_insert("a client promises a request");
                 }

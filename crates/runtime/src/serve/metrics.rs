@@ -17,6 +17,8 @@ pub struct ServeMetrics {
     pub(super) evicted: Family<Evicted, Counter>,
     /// Requests that were refused for their head: too many header fields, or too long a path.
     pub(super) heads_refused: Counter,
+    /// Connections that were closed because their peers sent too many control frames of HTTP/2.
+    pub(super) control_frames_refused: Counter,
     /// Answers that their peers did not get completely.
     cut: Family<AnswerCut, Counter>,
     /// Connections that could not be accepted, for lack of descriptors or memory.
@@ -118,6 +120,11 @@ impl ServeMetrics {
             "heads_refused",
             "Requests refused with 431 or 414: too many header fields, or a path that is too long",
             metrics.heads_refused.clone(),
+        );
+        own.register(
+            "control_frames_refused",
+            "Connections closed because their peers sent too many control frames of HTTP/2",
+            metrics.control_frames_refused.clone(),
         );
         own.register(
             "answers_cut",

@@ -1,3 +1,4 @@
+mod frames;
 mod requests;
 
 use std::{convert::Infallible, net::SocketAddr};
@@ -17,6 +18,16 @@ use crate::tls::{
     server_config,
 };
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
 /// A server without TLS. It runs until the returned set is dropped.
 async fn server(limits: Limits) -> (SocketAddr, JoinSet<io::Result<()>>) {
     counted(limits, ServeMetrics::default()).await
@@ -33,6 +44,7 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
         .route("/", get(async || "on"))
         .route("/last", get(async || ([(CONNECTION, "close")], "last")))
         .route("/long", get(long))
+        .route("/list", get(async || vec![b'x'; LIST]))
         .route("/panic", get(panics))
         .route("/panic-later", get(panics_later))
         .route(
@@ -104,6 +116,9 @@ async fn an_idle_connection_is_closed_in_either_protocol() {
         ended.unwrap().unwrap();
     }
 }
+
+/// The bytes of `/list`.
+const LIST: usize = 6 << 20;
 
 /// More bytes than the sockets buffer.
 const LONG: usize = 64 << 20;

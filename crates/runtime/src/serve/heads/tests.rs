@@ -83,6 +83,45 @@ fn a_client_that_promises_a_request_is_at_fault() {
 }
 
 #[test]
+fn frames_that_are_neither_requests_nor_content_cost_something() {
+    let frames = [
+        (of_stream(1, HEADERS, END_HEADERS, 9), (0, 1)),
+        (of_stream(1, DATA, 0, 255), (4, 0)),
+        (of_stream(1, DATA, 0, 7), (256, 0)),
+        (of_stream(3, HEADERS, 0, 9), (0, 1)),
+        (of_stream(3, CONTINUATION, END_HEADERS, 9), (256, 0)),
+        (of_stream(0, 6, 0, 8), (256, 0)),
+    ];
+    let mut long = vec![0, 1, 0, DATA, 0, 0, 0, 0, 1];
+    long.extend([1; 256]);
+    for size in [1, 7, 1_000] {
+        let mut scanner = Scanner::default();
+        scanner.scan(PREFACE);
+        for (frame, (cost, requests)) in frames.iter().chain(&[(long.clone(), (0, 0))]) {
+            let Scanner::Two(before) = &mut scanner else {
+                panic!("HTTP/2");
+            };
+            before.spent = Spent::default();
+            for part in frame.chunks(size) {
+                scanner.scan(part);
+            }
+            let Scanner::Two(after) = &scanner else {
+                panic!("HTTP/2");
+            };
+            let (cost, requests) = (*cost, *requests);
+            assert_eq!(after.spent, Spent { cost, requests }, "{frame:?}");
+        }
+        assert_eq!(scanner.spent(), None);
+        scanner.scan(&of_stream(0, 6, 0, 8));
+        let ping = Spent {
+            cost: 256,
+            requests: 0,
+        };
+        assert_eq!((scanner.spent(), scanner.spent()), (Some(ping), None));
+    }
+}
+
+#[test]
 fn what_an_http1_peer_sends_counts_until_it_is_answered() {
     let mut scanner = Scanner::default();
     scanner.scan(b"PRI ");

@@ -130,16 +130,6 @@ async fn a_query_may_have_64_kib_in_http1() {
     }
 }
 
-/// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
 /// The frames of a GET of `target`. No client library would send them.
 fn get_frames(stream: u32, target: &str) -> Vec<u8> {
     // :method GET and :scheme http. :path and :authority follow as literals.
