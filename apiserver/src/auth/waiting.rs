@@ -2,7 +2,10 @@
 //!
 //! A waiting request costs memory, and every client that reaches the port can make one wait. So
 //! their number is limited, and callers that have proven nothing have a smaller limit, which leaves
-//! the rest to others. A request over a limit is refused at once, and may be sent again.
+//! the rest to others. Of that, one address has a quarter at most. A request over a limit is refused at once, and may be
+//! sent again.
+
+mod shares;
 
 use std::sync::Arc;
 
@@ -12,7 +15,9 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tributary_runtime::serve::ConnectionNotes;
+use tributary_runtime::serve::{ConnectionNotes, Source};
+
+use self::shares::{Share, Shares};
 
 /// The most requests that wait.
 pub(crate) const IN_ALL: usize = 1_200;
@@ -27,6 +32,9 @@ pub(crate) const UNPROVEN: usize = 400;
 
 /// The most of them of anonymous callers.
 pub(crate) const ANONYMOUS: usize = 100;
+
+/// The most of either of one address (IPv6: of its /64), if the connection has proven nothing: one in this many.
+pub(crate) const OF_ONE_ADDRESS: usize = 4;
 
 /// The most requests of one connection that has proven nothing.
 pub(crate) const ON_ONE_CONNECTION: usize = 4;
@@ -71,9 +79,27 @@ pub(crate) struct WaitingRoom(Arc<Room>);
 struct Room {
     all: Arc<Semaphore>,
     new: Arc<Semaphore>,
-    unproven: Arc<Semaphore>,
-    anonymous: Arc<Semaphore>,
+    unproven: Strangers,
+    anonymous: Strangers,
     metrics: WaitingMetrics,
+}
+
+/// The permits of callers that have proven nothing.
+#[derive(Debug)]
+struct Strangers {
+    limit: &'static str,
+    all: Arc<Semaphore>,
+    by_address: Shares,
+}
+
+impl Strangers {
+    fn new(limit: &'static str, most: usize) -> Self {
+        Self {
+            limit,
+            all: Arc::new(Semaphore::new(most)),
+            by_address: Shares::new(most / OF_ONE_ADDRESS),
+        }
+    }
 }
 
 /// Metrics of waiting requests. Clones share their counters.
@@ -92,6 +118,7 @@ struct LimitLabel {
 #[derive(Debug)]
 pub(crate) struct Seat {
     _permits: [Option<OwnedSemaphorePermit>; 4],
+    _share: Option<Share>,
     waiting: Gauge,
 }
 
@@ -117,7 +144,7 @@ impl WaitingMetrics {
             "Requests refused because too many waited for reviews, by the share that was full",
             new.refused.clone(),
         );
-        for limit in ["all", "new", "unproven", "anonymous", "connection"] {
+        for limit in ["all", "new", "unproven", "anonymous", "address", "connection"] {
             drop(new.refused.get_or_create(&LimitLabel { limit }));
         }
         new
@@ -129,8 +156,8 @@ impl WaitingRoom {
         Self(Arc::new(Room {
             all: Arc::new(Semaphore::new(IN_ALL)),
             new: Arc::new(Semaphore::new(NEW)),
-            unproven: Arc::new(Semaphore::new(UNPROVEN)),
-            anonymous: Arc::new(Semaphore::new(ANONYMOUS)),
+            unproven: Strangers::new("unproven", UNPROVEN),
+            anonymous: Strangers::new("anonymous", ANONYMOUS),
             metrics,
         }))
     }
@@ -148,19 +175,25 @@ impl WaitingRoom {
     /// A limit of this caller is reached.
     pub(crate) fn enter(&self, caller: &Caller, known: bool) -> Result<Seat, Full> {
         let room = &*self.0;
-        let connection = caller.connection.as_ref().map(OnConnection::of);
-        let own = match caller.kind {
-            CallerKind::Anonymous => Some(("anonymous", &room.anonymous, connection)),
-            CallerKind::Unproven if !known => Some(("unproven", &room.unproven, connection)),
+        let strangers = match caller.kind {
+            CallerKind::Anonymous => Some(&room.anonymous),
+            CallerKind::Unproven if !known => Some(&room.unproven),
             CallerKind::Unproven | CallerKind::Proven | CallerKind::Publisher => None,
         };
-        let mut permits = [None, None, None, None];
+        let (mut permits, mut share) = ([None, None, None, None], None);
         let [on_connection, of_limit, of_new, of_all] = &mut permits;
-        if let Some((limit, places, connection)) = own {
-            if let Some(OnConnection(places)) = connection {
+        if let Some(strangers) = strangers {
+            if let Some(notes) = &caller.connection {
+                let OnConnection(places) = OnConnection::of(notes);
                 *on_connection = Some(self.take(&places, "connection")?);
+                // The directory of a Unix socket decides who may connect.
+                let source = notes.get().filter(|source| *source != Source::Local);
+                if let Some(source) = source {
+                    let taken = strangers.by_address.take(source);
+                    share = Some(taken.ok_or_else(|| self.refuse("address"))?);
+                }
             }
-            *of_limit = Some(self.take(places, limit)?);
+            *of_limit = Some(self.take(&strangers.all, strangers.limit)?);
         }
         if caller.kind != CallerKind::Publisher {
             if !known {
@@ -171,6 +204,7 @@ impl WaitingRoom {
         room.metrics.waiting.inc();
         Ok(Seat {
             _permits: permits,
+            _share: share,
             waiting: room.metrics.waiting.clone(),
         })
     }
@@ -180,11 +214,14 @@ impl WaitingRoom {
         places: &Arc<Semaphore>,
         limit: &'static str,
     ) -> Result<OwnedSemaphorePermit, Full> {
-        Arc::clone(places).try_acquire_owned().map_err(|_| {
-            let refused = &self.0.metrics.refused;
-            refused.get_or_create(&LimitLabel { limit }).inc();
-            Full
-        })
+        let permit = Arc::clone(places).try_acquire_owned();
+        permit.map_err(|_| self.refuse(limit))
+    }
+
+    fn refuse(&self, limit: &'static str) -> Full {
+        let refused = &self.0.metrics.refused;
+        refused.get_or_create(&LimitLabel { limit }).inc();
+        Full
     }
 }
 
@@ -201,71 +238,4 @@ impl Drop for Seat {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seats(room: &WaitingRoom, caller: &Caller, most: usize) -> Vec<Seat> {
-        let seats = (0..most).map_while(|_| room.enter(caller, false).ok());
-        seats.collect()
-    }
-
-    #[test]
-    fn strangers_leave_room_for_those_who_are_known() {
-        let room = WaitingRoom::new(WaitingMetrics::default());
-        let anonymous = seats(&room, &Caller::of(CallerKind::Anonymous), 2_000);
-        let unproven = seats(&room, &Caller::of(CallerKind::Unproven), 2_000);
-        assert_eq!((anonymous.len(), unproven.len()), (100, 400));
-        // A token that was accepted before counts like a certificate.
-        let again = room.enter(&Caller::of(CallerKind::Unproven), true);
-        assert!(again.is_ok());
-        let proven = seats(&room, &Caller::of(CallerKind::Proven), 2_000);
-        assert_eq!(proven.len(), 500);
-        // Known callers have some permits of their own.
-        let known = || room.enter(&Caller::of(CallerKind::Proven), true).ok();
-        let known: Vec<_> = (0..2_000).map_while(|_| known()).collect();
-        assert_eq!(known.len(), 199);
-        assert!(
-            room.enter(&Caller::of(CallerKind::Publisher), false)
-                .is_ok()
-        );
-        assert_eq!(room.0.metrics.waiting.get(), 1_200);
-        drop((anonymous, unproven, proven, known, again));
-        assert_eq!(room.0.metrics.waiting.get(), 0);
-        assert!(
-            room.enter(&Caller::of(CallerKind::Anonymous), false)
-                .is_ok()
-        );
-        let refused = |limit| {
-            room.0
-                .metrics
-                .refused
-                .get_or_create(&LimitLabel { limit })
-                .get()
-        };
-        assert_eq!(
-            ["all", "new", "unproven", "anonymous", "connection"].map(refused),
-            [1, 1, 1, 1, 0]
-        );
-    }
-
-    #[test]
-    fn a_connection_that_has_proven_nothing_has_four_places() {
-        let room = WaitingRoom::new(WaitingMetrics::default());
-        let on = |notes: &ConnectionNotes, kind| Caller {
-            kind,
-            connection: Some(notes.clone()),
-        };
-        let (one, other) = (ConnectionNotes::default(), ConnectionNotes::default());
-        let mut taken = seats(&room, &on(&one, CallerKind::Unproven), 10);
-        assert_eq!(taken.len(), 4);
-        assert!(room.enter(&on(&one, CallerKind::Anonymous), false).is_err());
-        assert!(room.enter(&on(&one, CallerKind::Unproven), true).is_ok());
-        assert!(room.enter(&on(&one, CallerKind::Proven), false).is_ok());
-        assert!(
-            room.enter(&on(&other, CallerKind::Anonymous), false)
-                .is_ok()
-        );
-        taken.pop();
-        assert!(room.enter(&on(&one, CallerKind::Anonymous), false).is_ok());
-    }
-}
+mod tests;

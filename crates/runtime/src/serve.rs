@@ -39,6 +39,7 @@ use self::{
     listener::{Accepted, Arrival},
 };
 pub use self::{
+    connections::Source,
     handle::{ConnectionHandle, Sending, TrackedBody, TrustLevel, Trusted},
     listener::{Address, BadAddress, Listener, Listening, Sharing, own_uid},
     metrics::ServeMetrics,
@@ -133,7 +134,7 @@ pub struct Peer {
     pub certificates: Arc<[CertificateDer<'static>]>,
     /// The user of the process at the other end of a Unix socket, from the kernel.
     pub uid: Option<u32>,
-    /// Notes of the handlers about it.
+    /// Notes of the handlers about it, its [`ConnectionHandle`] and its [`Source`].
     pub notes: ConnectionNotes,
 }
 
@@ -319,6 +320,7 @@ impl Server {
             metrics: self.metrics.clone(),
             stop: stop.clone(),
             handle,
+            source: arrival.origin.source,
             entered,
             large_heads: Arc::clone(large_heads),
         })

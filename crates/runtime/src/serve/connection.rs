@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{
     ConnectionNotes, FirstLook, Limits, Peer,
     body::Counted,
-    connections::Entered,
+    connections::{Entered, Source},
     handle::{ConnectionAction, ConnectionHandle, TrustLevel},
     head,
     heads::Heads,
@@ -49,6 +49,8 @@ pub(super) struct Connection {
     pub(super) metrics: ServeMetrics,
     pub(super) stop: CancellationToken,
     pub(super) handle: ConnectionHandle,
+    /// The address that it comes from.
+    pub(super) source: Source,
     /// Its place among the connections.
     pub(super) entered: Entered,
     /// Permits for large heads.
@@ -132,6 +134,7 @@ impl Connection {
         let (handle, metrics, _room) = (self.handle, self.metrics, self.entered);
         handle.established();
         peer.notes.put(handle.clone());
+        peer.notes.put(self.source);
         self.first_look.at(&peer);
         let service = service_fn({
             let served = Served {

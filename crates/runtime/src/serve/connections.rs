@@ -36,9 +36,9 @@ const EVICTED_PART: usize = 64;
 /// Hosts with up to this many connections count as equal: a kubelet has two for probes at a time.
 const FEW: usize = 2;
 
-/// A group of connections with a common limit.
+/// A group of connections with a common limit. A connection has it among its notes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Source {
+pub enum Source {
     /// Processes of this machine that reach a Unix socket: one group without a limit of its own,
     /// because the directory of the socket decides who may connect.
     Local,
@@ -50,7 +50,7 @@ pub(super) enum Source {
 
 impl Source {
     /// The source of `address`.
-    pub(super) fn of(address: IpAddr) -> Self {
+    pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
