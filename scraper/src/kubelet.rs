@@ -14,6 +14,7 @@ pub mod decode;
 mod endpoints;
 pub mod exposition;
 mod failure;
+mod interim;
 mod metrics;
 mod pages;
 

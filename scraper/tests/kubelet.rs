@@ -244,6 +244,26 @@ async fn a_page_without_end_and_a_bomb_are_too_large() {
 }
 
 #[tokio::test]
+async fn informational_responses_have_a_limit() {
+    let early = "HTTP/1.1 103 Early Hints\r\nlink: </>\r\n\r\n";
+    let server = Server::tls(&["127.0.0.1"], move |_| {
+        Answer::Whole([early.repeat(8).into_bytes(), ok(PAGE.as_bytes(), "")].concat())
+    })
+    .await;
+    let mut kubelet = kubelet(&server);
+    for _ in 0..2 {
+        is_the_page(kubelet.scrape(&target(&server), ASKED_AT).await);
+    }
+    let too_many = "more than 8 informational responses before the answer";
+    let refused = (Reason::Malformed, too_many.to_owned());
+    for count in [9, 100_000] {
+        let sent = early.repeat(count);
+        let failed = failure(move || Answer::ThenHang(sent.clone().into())).await;
+        assert_eq!(failed, refused, "{count}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_is_cut_short_is_not_half_a_page() {
     let cut = (Reason::Malformed, "the answer is cut short".to_owned());
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";

@@ -40,6 +40,7 @@ use super::{
     certificate,
     credentials::Access,
     failure::{Reason, ScrapeError, Stage},
+    interim,
     pages::{Page, Pages},
 };
 
@@ -265,13 +266,26 @@ struct Answer {
 
 async fn talk(
     sender: &mut http1::SendRequest<Empty<Bytes>>,
-    request: Request<Empty<Bytes>>,
+    mut request: Request<Empty<Bytes>>,
     pages: &Pages,
     stage: &mut Stage,
 ) -> Answer {
-    let sent = match sender.ready().await {
-        Ok(()) => sender.send_request(request).await,
-        Err(error) => Err(error),
+    let too_many = interim::counted(&mut request);
+    let sending = async {
+        sender.ready().await?;
+        sender.send_request(request).await
+    };
+    let sent = tokio::select! {
+        biased;
+        () = too_many.cancelled() => {
+            // It is an answer, so the request is not sent again.
+            *stage = Stage::Body;
+            return Answer {
+                page: Err(ScrapeError::too_many_interim()),
+                is_whole: false,
+            };
+        }
+        sent = sending => sent,
     };
     let response = match sent {
         Ok(response) => response,

@@ -8,7 +8,7 @@ use rustls::{CertificateError, OtherError};
 use tributary_model::Endpoint;
 use tributary_runtime::{duration::GoDuration, tls::Refusal};
 
-use super::{decode::Undecodable, endpoints::Answer};
+use super::{decode::Undecodable, endpoints::Answer, interim::MOST as MOST_INTERIM};
 
 /// The kinds of failure that the bus knows (proto/bus/v1/bus.proto).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -248,6 +248,13 @@ impl ScrapeError {
             (_, Some(error)) => Self::new(Reason::Dial, format!("connection lost: {error}")),
             (_, None) => Self::new(Reason::Dial, format!("connection lost: {error}")),
         }
+    }
+
+    pub(super) fn too_many_interim() -> Self {
+        Self::new(
+            Reason::Malformed,
+            format!("more than {MOST_INTERIM} informational responses before the answer"),
+        )
     }
 
     pub(super) fn cut_short() -> Self {
