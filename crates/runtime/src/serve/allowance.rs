@@ -23,8 +23,9 @@ pub(super) const SHORT_DATA: u64 = 4;
 /// DATA with fewer bytes is a control frame: gRPC and its messages have no shorter ones.
 pub(super) const SHORTEST_DATA: u32 = 8;
 
-/// What a request earns: its end, its cancellation, a change of its priority, a ping with it, and some more.
-const REQUEST: u64 = 16 * FRAME;
+/// How many control frames a request earns: its end, its cancellation, a change of its priority, a ping with it, and
+/// some more.
+const REQUEST: u64 = 16;
 
 /// What a peer may send besides.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,7 @@ impl Allowance {
         self.since += Duration::from_millis(millis);
         let of_time = millis.saturating_mul(rate.per_second) / 1_000;
         let earned = of_time
-            .saturating_add(spent.requests.saturating_mul(REQUEST))
+            .saturating_add(spent.requests.saturating_mul(REQUEST * FRAME))
             .saturating_add(self.left)
             .min(rate.burst);
         let left = self.left.min(rate.saved).max(earned);
