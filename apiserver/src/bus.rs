@@ -22,6 +22,7 @@ mod rosters;
 mod session;
 mod shift;
 mod text;
+mod turns;
 mod unknown;
 mod wire;
 

@@ -18,6 +18,8 @@ use tokio_util::sync::PollSemaphore;
 use tonic::Status;
 use tributary_proto::limits::MESSAGE_BYTES;
 
+use super::turns::Turns;
+
 /// A longer message waits for room. The roster of a full node (250 pods with long names) has a
 /// third of it.
 const LARGE: usize = 256 << 10;
@@ -40,6 +42,8 @@ const HEAD: usize = 5;
 pub(super) struct Room {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
+    /// Turns to decode messages.
+    pub(super) turns: Turns,
 }
 
 impl Default for Room {
@@ -47,6 +51,7 @@ impl Default for Room {
         Self {
             all: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
             own: Arc::new(Semaphore::new(LARGE_OF_PUBLISHER)),
+            turns: Turns::default(),
         }
     }
 }
@@ -56,7 +61,8 @@ impl Room {
     pub(super) fn of_another(&self) -> Self {
         Self {
             all: Arc::clone(&self.all),
-            ..Self::default()
+            own: Arc::new(Semaphore::new(LARGE_OF_PUBLISHER)),
+            turns: self.turns.of_another(),
         }
     }
 }

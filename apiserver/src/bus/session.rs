@@ -28,6 +28,7 @@ use super::{
     pace::{Pace, Rate},
     publisher::Publisher,
     text::{is_source_of, plain_name},
+    turns::{SinceTurn, Turn},
     wire::{TooMany, Weighed, weigh},
 };
 use crate::{
@@ -60,6 +61,7 @@ pub(super) struct Session {
     pace: Pace,
     /// No message is read before this time.
     wait: Option<Instant>,
+    since_turn: SinceTurn,
     overdue: watch::Receiver<Report>,
     wishes: watch::Receiver<Wish>,
     ended: bool,
@@ -106,6 +108,7 @@ impl Session {
             hello_by: now + HELLO_WITHIN,
             pace: Pace::new(Rate::OF_STREAM, now),
             wait: None,
+            since_turn: SinceTurn::default(),
             overdue: bus.overdue.subscribe(),
             wishes: bus.wishes.subscribe(),
             bus,
@@ -169,9 +172,25 @@ impl Session {
             let Some(frame) = frame else {
                 return Ok(None);
             };
-            if let Some(response) = self.receive(&frame)? {
+            let turn = self.turn(frame.bytes.len()).await?;
+            let received = self.receive(&frame);
+            drop(turn);
+            if let Some(response) = received? {
                 return Ok(Some(respond(response)));
             }
+        }
+    }
+
+    /// Waits for a turn to decode a message of this many bytes, if it needs one.
+    async fn turn(&mut self, bytes: usize) -> Result<Option<Turn>, Status> {
+        if !self.since_turn.needs_turn(bytes) {
+            return Ok(None);
+        }
+        tokio::select! {
+            biased;
+            () = self.bus.stop.cancelled() => Err(Status::unavailable("the frontend is stopping")),
+            Ok(denied) = &mut self.denied => Err(denied),
+            turn = self.account.room.turns.next() => Ok(Some(turn)),
         }
     }
 

@@ -49,8 +49,9 @@ pub(in crate::store) struct GonePod {
     names: Vec<ContainerName>,
     /// One for each container, in the order of their names.
     pub(in crate::store) rows: Vec<Row>,
-    /// The points between those of their pairs.
-    between: Betweens<ContainerName>,
+    /// The points between those of their pairs, of the containers that have some. Sorted. Most pods have one container,
+    /// for which a map would take 400 bytes more.
+    between: Vec<(ContainerName, Box<[CpuPoint]>)>,
     /// When the page was asked for that had them last.
     pub(in crate::store) asked_at: Timestamp,
     /// These containers and nothing else, once somebody asks.
@@ -64,7 +65,7 @@ impl GonePod {
             // Most pods have one container.
             names: Vec::with_capacity(1),
             rows: Vec::with_capacity(1),
-            between: Betweens::new(),
+            between: Vec::new(),
             asked_at,
             roster: OnceLock::new(),
         }
@@ -87,7 +88,9 @@ impl GonePod {
         let is_same = other.asked_at == into.asked_at && other.pod == into.pod;
         if is_same {
             into.roster.take();
-            into.between.append(&mut other.between);
+            for (name, points) in other.between.drain(..) {
+                into.put_points(&name, points);
+            }
             for (name, row) in other.names.drain(..).zip(other.rows.drain(..)) {
                 if let Err(at) = into.names.binary_search(&name) {
                     into.names.insert(at, name);
@@ -101,12 +104,37 @@ impl GonePod {
     fn take(&mut self, at: usize) -> GoneContainer {
         let name = self.names.remove(at);
         self.roster.take();
-        (self.rows.remove(at), self.between.remove(&name))
+        (self.rows.remove(at), self.take_points(&name))
+    }
+
+    /// Where the points of a container are, or belong.
+    fn place_of(&self, name: &ContainerName) -> Result<usize, usize> {
+        self.between.binary_search_by(|(other, _)| other.cmp(name))
+    }
+
+    fn take_points(&mut self, name: &ContainerName) -> Option<Vec<CpuPoint>> {
+        let at = self.place_of(name).ok()?;
+        let (_, points) = self.between.remove(at);
+        Some(points.into())
+    }
+
+    /// Stores the points of a container. It has none.
+    fn put_points(&mut self, name: &ContainerName, points: Box<[CpuPoint]>) {
+        if let Err(at) = self.place_of(name) {
+            self.between
+                .reserve_exact(usize::from(self.between.is_empty()));
+            self.between.insert(at, (name.clone(), points));
+        }
     }
 }
 
 /// A container that a page lost: its row, and the points between those of its pair.
 pub(super) type GoneContainer = (Row, Option<Vec<CpuPoint>>);
+
+/// The points of one container, where a [`Row`] looks for them.
+fn alone(points: Option<Vec<CpuPoint>>) -> Betweens<()> {
+    points.map(|points| ((), points)).into_iter().collect()
+}
 
 /// What pages lose, in the order of the names.
 #[derive(Debug, Default)]
@@ -130,8 +158,9 @@ impl Lost {
         if let Some(last) = pods.last_mut() {
             last.names.push(name.clone());
             last.rows.push(row);
-            last.between
-                .extend(between.map(|points| (name.clone(), points)));
+            if let Some(points) = between {
+                last.put_points(name, points.into());
+            }
         }
     }
 }
@@ -191,15 +220,17 @@ impl Gone {
             Some((gone, at)) if gone.asked_at < asked_at => {
                 let (mut row, points) = gone.take(at);
                 self.containers -= 1;
-                let mut between: Betweens<()> =
-                    points.map(|points| ((), points)).into_iter().collect();
+                let mut between = alone(points);
                 row.take(point, page, Place::new(&mut between, ()));
                 (row, between.remove(&()))
             }
             Some((gone, at)) => {
+                let mut between = alone(gone.take_points(name));
                 if let Some(row) = gone.rows.get_mut(at) {
-                    let place = Place::new(&mut gone.between, name.clone());
-                    row.take_older(point, page, place);
+                    row.take_older(point, page, Place::new(&mut between, ()));
+                }
+                if let Some(points) = between.remove(&()) {
+                    gone.put_points(name, points.into());
                 }
                 return;
             }

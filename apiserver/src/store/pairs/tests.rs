@@ -349,6 +349,44 @@ fn no_more_than_some_containers_are_remembered_the_latest_of_all() {
 }
 
 #[test]
+fn each_container_that_is_gone_has_its_own_points_between_those_of_its_pair() {
+    let pod = PodKey::new("a", "x");
+    let points = |number: u64| (number > 0).then(|| vec![cpu(number, 1), cpu(number, 2)]);
+    let row = lost(&pod, 1, 0).0.remove(0).rows[0];
+    let mut gone = Gone::default();
+    // All were on the same page. It is known of d and b later.
+    for names in [["a", "c", "e"], ["b", "d", "f"]] {
+        let mut lost = Lost::default();
+        for name in names {
+            let number = u64::from(name.as_bytes()[0] - b'a');
+            let container = (row, points(number));
+            lost.push(&pod, &name.into(), container, Timestamp::from_millis(7));
+        }
+        gone.put(lost, 500_000);
+    }
+    // One that is asked for before it does not lose them.
+    let asked = Asked {
+        at: Timestamp::from_millis(3),
+        gap: None,
+        resolution: Duration::from_secs(15),
+        min_window: MIN_WINDOW,
+    };
+    let (early, none) = (Page::new(asked), ContainerPoint::default());
+    let mut lost = Lost::default();
+    for name in ["a", "c", "f"] {
+        let at = Timestamp::from_millis(3);
+        gone.take_older(&pod, &name.into(), &none, &early, at, &mut lost);
+    }
+    gone.put(lost, 500_000);
+    assert_eq!(gone.len(), 6);
+    for (number, name) in (0..).zip(["a", "b", "c", "d", "e", "f"]) {
+        let (_, found) = gone.take(&pod, &name.into()).unwrap();
+        assert_eq!(found, points(number), "{name}");
+    }
+    assert_eq!(gone.len(), 0);
+}
+
+#[test]
 fn of_a_pod_that_loses_other_containers_again_and_again_the_last_times_are_remembered() {
     let mut gone = Gone::default();
     let pod = PodKey::new("a", "x");
