@@ -144,7 +144,14 @@ impl WaitingMetrics {
             "Requests refused because too many waited for reviews, by the share that was full",
             new.refused.clone(),
         );
-        for limit in ["all", "new", "unproven", "anonymous", "address", "connection"] {
+        for limit in [
+            "all",
+            "new",
+            "unproven",
+            "anonymous",
+            "address",
+            "connection",
+        ] {
             drop(new.refused.get_or_create(&LimitLabel { limit }));
         }
         new

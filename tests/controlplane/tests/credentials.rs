@@ -30,12 +30,12 @@ async fn shown(rig: &Rig) -> anyhow::Result<BTreeSet<String>> {
 }
 
 /// A kubectl with a token.
-fn kubectl(rig: &Rig, name: &str, token: &str) -> anyhow::Result<Kubectl> {
+pub(crate) fn kubectl(rig: &Rig, name: &str, token: &str) -> anyhow::Result<Kubectl> {
     rig.kubectl_as(&rig.plane.kubeconfig_of(name, token)?)
 }
 
 /// The lines of `kubectl auth can-i --list`.
-async fn may(kubectl: &Kubectl, namespace: &str) -> anyhow::Result<BTreeSet<String>> {
+pub(crate) async fn may(kubectl: &Kubectl, namespace: &str) -> anyhow::Result<BTreeSet<String>> {
     let list = ["auth", "can-i", "--list", "--no-headers", "-n", namespace];
     let list = kubectl.ok(&list).await?;
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -9,6 +9,7 @@ mod discovery;
 mod doctor;
 mod explain_hpa;
 mod fleet;
+mod forwarded;
 mod publishers;
 mod python;
 mod reaction;

@@ -16,6 +16,8 @@ use tributary_controlplane::{
     rig::{Rig, share},
 };
 
+use crate::credentials::{kubectl, may};
+
 /// A number that a scraper tells of itself.
 async fn metric(admin: SocketAddr, name: &str) -> anyhow::Result<u64> {
     let mut stream = TcpStream::connect(admin).await?;
@@ -52,7 +54,9 @@ async fn account(rig: &Rig, name: &str) -> anyhow::Result<()> {
 fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
     share(|rig| async move {
         let name = "stranger";
-        account(&rig, name).await?;
+        let own = service_account(&rig.client, NAMESPACE, name).await?;
+        let own = kubectl(&rig, name, &own)?;
+        let before = may(&own, NAMESPACE).await?;
         let shown = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
         let stranger = rig.components.stranger(&rig.cluster, name, &shown).await?;
         is_denied(stranger.admin).await?;
@@ -66,6 +70,11 @@ fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
             Ok(())
         })
         .await?;
+        // With the permission it can do nothing else that a scraper can do.
+        let after = may(&own, NAMESPACE).await?;
+        let more: Vec<_> = after.difference(&before).map(String::as_str).collect();
+        assert_eq!(more, ["samplestreams.bus.tributary.dev [] [] [create]"]);
+        assert!(before.len() > 3 && before.is_subset(&after), "{before:?}");
 
         let bindings: Api<k8s_openapi::api::rbac::v1::ClusterRoleBinding> =
             Api::all(rig.client.clone());
@@ -77,6 +86,31 @@ fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
         })
         .await?;
         stranger.stop().await
+    })
+}
+
+#[test]
+fn a_token_for_the_bus_is_of_no_use_anywhere_else() -> anyhow::Result<()> {
+    share(|rig| async move {
+        let name = "bus-only";
+        account(&rig, name).await?;
+        let rules = json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list"] }]);
+        grant(&rig.client, (NAMESPACE, name), rules).await?;
+        let list = ["get", "nodes", "-o", "name"];
+        let usual = token(&rig.client, (NAMESPACE, name), &[]).await?;
+        let usual = kubectl(&rig, "usual", &usual)?;
+        eventually("it may list nodes", || async {
+            let outcome = usual.run(&list).await?;
+            anyhow::ensure!(outcome.ok, "{outcome:?}");
+            Ok(())
+        })
+        .await?;
+        // A frontend that keeps the token of a scraper cannot use it.
+        let kept = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
+        let outcome = kubectl(&rig, "kept", &kept)?.run(&list).await?;
+        let refused = !outcome.ok && outcome.stderr.contains("Unauthorized");
+        assert!(refused, "{outcome:?}");
+        Ok(())
     })
 }
 

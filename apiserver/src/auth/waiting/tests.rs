@@ -43,7 +43,15 @@ fn strangers_leave_room_for_those_who_are_known() {
             .get()
     };
     assert_eq!(
-        ["all", "new", "unproven", "anonymous", "address", "connection"].map(refused),
+        [
+            "all",
+            "new",
+            "unproven",
+            "anonymous",
+            "address",
+            "connection"
+        ]
+        .map(refused),
         [1, 1, 1, 1, 0, 0]
     );
 }

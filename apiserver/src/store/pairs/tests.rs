@@ -352,9 +352,16 @@ fn no_more_than_some_containers_are_remembered_the_latest_of_all() {
 fn each_container_that_is_gone_has_its_own_points_between_those_of_its_pair() {
     let pod = PodKey::new("a", "x");
     let points = |number: u64| (number > 0).then(|| vec![cpu(number, 1), cpu(number, 2)]);
-    let row = lost(&pod, 1, 0).0.remove(0).rows[0];
+    let asked = Asked {
+        at: Timestamp::from_millis(3),
+        gap: None,
+        resolution: Duration::from_secs(15),
+        min_window: MIN_WINDOW,
+    };
+    let (early, none) = (Page::new(asked), ContainerPoint::default());
+    let row = Row::first(&none, &early);
     let mut gone = Gone::default();
-    // All were on the same page. It is known of d and b later.
+    // All were on the same page. It is known of some of them later.
     for names in [["a", "c", "e"], ["b", "d", "f"]] {
         let mut lost = Lost::default();
         for name in names {
@@ -364,14 +371,7 @@ fn each_container_that_is_gone_has_its_own_points_between_those_of_its_pair() {
         }
         gone.put(lost, 500_000);
     }
-    // One that is asked for before it does not lose them.
-    let asked = Asked {
-        at: Timestamp::from_millis(3),
-        gap: None,
-        resolution: Duration::from_secs(15),
-        min_window: MIN_WINDOW,
-    };
-    let (early, none) = (Page::new(asked), ContainerPoint::default());
+    // A page that was asked for earlier changes nothing.
     let mut lost = Lost::default();
     for name in ["a", "c", "f"] {
         let at = Timestamp::from_millis(3);

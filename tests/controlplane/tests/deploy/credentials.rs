@@ -62,6 +62,61 @@ async fn only_the_reader_is_seen(site: &Site) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn frontends_without_certificates_of_their_own_write_nothing() -> anyhow::Result<()> {
+    on_site(async |site| {
+        site.install(&["--set", "profile=ha,tls.type=helm"]).await?;
+        site.available().await?;
+        let everywhere = [
+            "nodes [] [] [list watch]",
+            "pods [] [] [list watch]",
+            // Questions. Nothing is stored.
+            "subjectaccessreviews.authorization.k8s.io [] [] [create]",
+            "tokenreviews.authentication.k8s.io [] [] [create]",
+        ];
+        let read = "configmaps [] [extension-apiserver-authentication] [get list watch]";
+        for (place, more) in [
+            (NAMESPACE, &[][..]),
+            ("default", &[][..]),
+            ("kube-system", &[read][..]),
+        ] {
+            let granted = granted(&site, "tributary", place).await?;
+            let wanted = everywhere.iter().chain(more).copied();
+            assert_eq!(granted, owned(wanted), "in {place}");
+        }
+        Ok(())
+    })
+}
+
+/// What an account of the chart may do in a namespace, and other accounts may not: lines of `kubectl auth can-i --list`.
+async fn granted(site: &Site, account: &str, place: &str) -> anyhow::Result<BTreeSet<String>> {
+    let mut all = Vec::new();
+    for name in [account, "another"] {
+        let user = format!("--as=system:serviceaccount:{NAMESPACE}:{name}");
+        let list = [
+            "auth",
+            "can-i",
+            "--list",
+            "--no-headers",
+            "-n",
+            place,
+            &user,
+        ];
+        let list = site.kubectl.ok(&list).await?;
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        all.push(list.lines().map(words).collect::<BTreeSet<String>>());
+    }
+    let [more, any] = all.as_slice() else {
+        anyhow::bail!("two lists");
+    };
+    assert!(any.len() > 3 && any.is_subset(more), "{any:?}, {more:?}");
+    Ok(more.difference(any).cloned().collect())
+}
+
+fn owned<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    lines.map(str::to_owned).collect()
+}
+
 const OF_THE_READER: &str = "create serviceaccounts/tributary-kubelet-reader --subresource=token";
 
 #[test]
@@ -92,14 +147,26 @@ fn kubelets_see_a_token_of_their_own_where_the_components_are_apart() -> anyhow:
         only_the_reader_is_seen(&site).await?;
         let scraper = may(&site, "tributary-scraper").await?;
         assert_eq!(scraper, [OF_THE_READER, "create leases", "list nodes"]);
-        // No object is called so, and of what it does not know kubectl asks without the group.
-        let list = ["auth", "can-i", "--list", "--no-headers", "-n", NAMESPACE];
-        let user = format!("--as=system:serviceaccount:{NAMESPACE}:tributary-scraper");
-        let list = site.kubectl.ok(&[&list[..], &[&user]].concat()).await?;
-        let publish = list.lines().find(|line| line.starts_with("samplestreams."));
-        let words = publish.map(|line| line.split_whitespace().collect::<Vec<_>>());
-        let wanted = ["samplestreams.bus.tributary.dev", "[]", "[]", "[create]"];
-        assert_eq!(words.as_deref(), Some(&wanted[..]), "{list}");
+        // And nothing else.
+        let everywhere = [
+            "nodes [] [] [list watch]",
+            "samplestreams.bus.tributary.dev [] [] [create]",
+        ];
+        let own = [
+            "endpointslices.discovery.k8s.io [] [] [list watch]",
+            "leases.coordination.k8s.io [] [] [list watch create patch delete]",
+            "serviceaccounts/token [] [tributary-kubelet-reader] [create]",
+        ];
+        let events = ["events.events.k8s.io [] [] [create patch]"];
+        for (place, more) in [
+            (NAMESPACE, &own[..]),
+            ("default", &events[..]),
+            ("kube-system", &[][..]),
+        ] {
+            let granted = granted(&site, "tributary-scraper", place).await?;
+            let wanted = everywhere.iter().chain(more).copied();
+            assert_eq!(granted, owned(wanted), "in {place}");
+        }
 
         // Who makes the account again makes its tokens worthless: others are requested, of the new one.
         let before = site.log_of("scraper").len();
