@@ -81,8 +81,7 @@ fn frontends_without_certificates_of_their_own_write_nothing() -> anyhow::Result
             ("kube-system", &[read][..]),
         ] {
             let granted = granted(&site, "tributary", place).await?;
-            let wanted = everywhere.iter().chain(more).copied();
-            assert_eq!(granted, owned(wanted), "in {place}");
+            assert_eq!(granted, owned(&[&everywhere, more]), "in {place}");
         }
         Ok(())
     })
@@ -113,8 +112,13 @@ async fn granted(site: &Site, account: &str, place: &str) -> anyhow::Result<BTre
     Ok(more.difference(any).cloned().collect())
 }
 
-fn owned<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
-    lines.map(str::to_owned).collect()
+fn owned(lines: &[&[&str]]) -> BTreeSet<String> {
+    lines
+        .iter()
+        .copied()
+        .flatten()
+        .map(ToString::to_string)
+        .collect()
 }
 
 const OF_THE_READER: &str = "create serviceaccounts/tributary-kubelet-reader --subresource=token";
@@ -164,8 +168,7 @@ fn kubelets_see_a_token_of_their_own_where_the_components_are_apart() -> anyhow:
             ("kube-system", &[][..]),
         ] {
             let granted = granted(&site, "tributary-scraper", place).await?;
-            let wanted = everywhere.iter().chain(more).copied();
-            assert_eq!(granted, owned(wanted), "in {place}");
+            assert_eq!(granted, owned(&[&everywhere, more]), "in {place}");
         }
 
         // Who makes the account again makes its tokens worthless: others are requested, of the new one.
