@@ -2,13 +2,14 @@
 //! they print, and docs/troubles/README.md. A code keeps its meaning for ever; codes of troubles that no longer exist are not
 //! used again.
 //!
-//! Names in braces in a command (`{namespace}`) are replaced by what a check found.
+//! Names in braces in a command (`{namespace}`) are replaced by what a check found. `{-n namespace}` becomes `-n VALUE`, or `-A`
+//! where a check found that it is about the whole cluster.
 
 mod written;
 
 use serde::Serialize;
 
-pub use self::written::{PAGE, filled, page};
+pub use self::written::{EVERYWHERE, PAGE, filled, page};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -127,8 +128,8 @@ troubles! {
     }
     TRB008 CertificateNotTrusted Error {
         "kube-apiserver does not trust the certificate of the server"
-        matters "kube-apiserver refuses the connection, so every request to metrics.k8s.io fails with 503."
-        remedy "caBundle of the APIService must have the CA of the serving certificate, and the certificate must be for SERVICE.NAMESPACE.svc. With tls.type=auto frontends repair this within seconds: their log says why they cannot. With cert-manager look at its Certificate; otherwise set caBundle again (docs/RUNBOOK.md, symptom 16)."
+        matters "kube-apiserver refuses the connection, so every request to metrics.k8s.io fails with 503. If caBundle is not PEM, every request fails with 500 instead, and the APIService goes on to say what it said before."
+        remedy "caBundle of the APIService must have the CA of the serving certificate, and the certificate must be for SERVICE.NAMESPACE.svc. With tls.type=auto frontends repair this within seconds: their log says why they cannot. With cert-manager look at its Certificate; otherwise set caBundle again (docs/RUNBOOK.md, symptom 16). The first command ends with an error of openssl if caBundle is not PEM."
         run "kubectl get apiservice {apiservice} -o jsonpath='{{.spec.caBundle}}' | base64 -d | openssl x509 -noout -subject -dates"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/component=frontend -c frontend --tail=-1 | grep -i certificate"
     }
@@ -196,21 +197,21 @@ troubles! {
         "the account of the frontends lacks permissions"
         matters "Without the lists of nodes and pods a frontend answers 503. Without reviews and the ConfigMap of the front proxy it cannot authenticate callers. With --tls-auto it must write its certificate."
         remedy "Install the roles again, or grant what deploy/README.md lists."
-        run "kubectl auth can-i {verb} {resource} -n {resource_namespace} --as=system:serviceaccount:{account}"
+        run "kubectl auth can-i {verb} {resource} {-n resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
     TRB031 ScraperPermission Error {
         "the account of the scrapers lacks permissions"
         matters "Without nodes there is nothing to scrape; without samplestreams frontends refuse the samples; without leases and endpointslices scrapers do not find each other and the frontends; without events in the namespace default a node that is not scraped has no Event."
         remedy "Install the roles again, or grant what deploy/README.md lists."
-        run "kubectl auth can-i {verb} {resource} -n {resource_namespace} --as=system:serviceaccount:{account}"
+        run "kubectl auth can-i {verb} {resource} {-n resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
     TRB032 KubeletReaderPermission Error {
         "the account whose tokens kubelets see may not read their metrics"
         matters "Every kubelet answers 403, so no node has metrics."
         remedy "The account needs get on nodes/metrics, by a ClusterRole and a ClusterRoleBinding."
-        run "kubectl auth can-i get nodes --subresource=metrics --as=system:serviceaccount:{account}"
+        run "kubectl auth can-i get nodes --subresource=metrics -A --as=system:serviceaccount:{account}"
         run "kubectl create clusterrolebinding tributary-kubelet-reader --clusterrole=system:tributary-kubelet-reader --serviceaccount={account}"
     }
     TRB040 KubeletUnreachable Error {

@@ -72,8 +72,13 @@ pub fn page() -> String {
     text
 }
 
+/// The value of a name after an option, as in `{-n namespace}`, for all namespaces and what is in none: no namespace can
+/// have this name.
+pub const EVERYWHERE: &str = "*";
+
 /// A command with values for the names in braces; a name without a value is written in capitals. Two braces are one. A
-/// value with a character that a shell may obey is not filled in.
+/// value with a character that a shell may obey is not filled in. In `{-n name}` the option stays before the value, and
+/// [`EVERYWHERE`] makes it `-A`.
 #[must_use]
 pub fn filled(command: &str, values: &[(&str, String)]) -> String {
     let (mut text, mut rest) = (String::new(), command);
@@ -89,12 +94,22 @@ pub fn filled(command: &str, values: &[(&str, String)]) -> String {
         else {
             break;
         };
-        let value = values
-            .iter()
-            .find(|(known, value)| *known == name && is_plain(value));
-        let value = value.map_or_else(|| name.to_uppercase(), |(_, value)| value.clone());
-        text.push_str(&value);
         rest = after;
+        let (option, name) = name
+            .split_once(' ')
+            .map_or((None, name), |(option, name)| (Some(option), name));
+        let value = values.iter().find(|(known, _)| *known == name);
+        let value = value.map(|(_, value)| value);
+        if let Some(option) = option {
+            if value.is_some_and(|value| value == EVERYWHERE) {
+                text.push_str("-A");
+                continue;
+            }
+            text.push_str(option);
+            text.push(' ');
+        }
+        let value = value.filter(|value| is_plain(value));
+        text.push_str(&value.map_or_else(|| name.to_uppercase(), String::clone));
     }
     text + rest
 }
@@ -138,6 +153,17 @@ mod tests {
         for evil in ["n; rm -rf", "$(x)", "-A", ""] {
             assert_eq!(of(evil), "kubectl get node NODE -o jsonpath='{.status}'");
         }
+    }
+
+    #[test]
+    fn an_option_stays_before_its_value_and_is_another_for_all_namespaces() {
+        let of = |value: &str| filled("can-i {-n place} --x", &[("place", value.to_owned())]);
+        assert_eq!(of("sys"), "can-i -n sys --x");
+        assert_eq!(of(EVERYWHERE), "can-i -A --x");
+        assert_eq!(of("-A"), "can-i -n PLACE --x");
+        assert_eq!(filled("can-i {-n place}", &[]), "can-i -n PLACE");
+        let without_option = filled("get {place}", &[("place", EVERYWHERE.to_owned())]);
+        assert_eq!(without_option, "get PLACE");
     }
 
     #[test]

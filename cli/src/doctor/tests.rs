@@ -1,8 +1,10 @@
+mod accounts;
+
 use serde_json::{Value, json};
 
 use super::{
     facts::{
-        Denied, Lacking, Role,
+        Lacking,
         healthy::{all, lease, pod, registration, scrape},
     },
     *,
@@ -173,35 +175,6 @@ fn leases_that_are_not_renewed_are_found() {
     let gone =
         codes(|facts| facts.leases = all([lease("gone", "16:58:00"), lease("s-1", "16:59:58")]));
     assert!(gone.is_empty(), "{gone:?}");
-}
-
-#[test]
-fn accounts_without_permissions_are_found() {
-    let denied = |role, account: &str| Denied {
-        role,
-        account: account.to_owned(),
-        need: facts::Need {
-            verb: "get",
-            resource: "nodes/metrics",
-            ..facts::Need::default()
-        },
-    };
-    let report = report(|facts| {
-        facts.denied = Ok(vec![
-            denied(Role::KubeletReader, "sys:reader"),
-            denied(Role::Frontend, "sys:frontend"),
-        ]);
-    });
-    let codes: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
-    assert_eq!(
-        codes,
-        [Code::FrontendPermission, Code::KubeletReaderPermission]
-    );
-    assert_eq!(report.findings[1].evidence, ["may not get nodes/metrics"]);
-    assert_eq!(
-        report.findings[0].commands()[0],
-        "kubectl auth can-i get nodes/metrics -n sys --as=system:serviceaccount:sys:frontend"
-    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ use tributary_runtime::{clock::Clock, serve::Address};
 use tributary_scraper::{Scraper, args::Args as ScraperArgs, config::Config};
 use tributary_sim::{Ca, Cluster};
 
-pub use self::extra::{Narrow, Stranger};
+pub use self::extra::{IdleScraper, Narrow};
 use crate::{
     objects::{apply, bind, grant, service_account, token},
     plane::Plane,

@@ -100,7 +100,7 @@ fn an_administrator_may_look_with_the_eyes_of_another() -> anyhow::Result<()> {
 }
 
 /// Flags of kubectl that lead past kube-apiserver.
-fn at_the_frontend(rig: &Rig) -> [String; 2] {
+pub(crate) fn at_the_frontend(rig: &Rig) -> [String; 2] {
     let ca = rig.cluster.paths().bus_ca.display();
     [
         format!("--server=https://{}", rig.components.api),

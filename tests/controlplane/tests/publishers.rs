@@ -16,7 +16,10 @@ use tributary_controlplane::{
     rig::{Rig, share},
 };
 
-use crate::credentials::{kubectl, may};
+use crate::{
+    access::at_the_frontend,
+    credentials::{kubectl, may},
+};
 
 /// A number that a scraper tells of itself.
 async fn metric(admin: SocketAddr, name: &str) -> anyhow::Result<u64> {
@@ -53,20 +56,23 @@ async fn account(rig: &Rig, name: &str) -> anyhow::Result<()> {
 #[test]
 fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
     share(|rig| async move {
-        let name = "stranger";
+        let name = "newcomer";
         let own = service_account(&rig.client, NAMESPACE, name).await?;
         let own = kubectl(&rig, name, &own)?;
         let before = may(&own, NAMESPACE).await?;
         let shown = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
-        let stranger = rig.components.stranger(&rig.cluster, name, &shown).await?;
-        is_denied(stranger.admin).await?;
+        let scraper = rig
+            .components
+            .idle_scraper(&rig.cluster, name, &shown)
+            .await?;
+        is_denied(scraper.admin).await?;
 
         let rules = json!([
             { "apiGroups": ["bus.tributary.dev"], "resources": ["samplestreams"], "verbs": ["create"] },
         ]);
         grant(&rig.client, (NAMESPACE, name), rules).await?;
         eventually("it is let in", || async {
-            anyhow::ensure!(metric(stranger.admin, CONNECTED).await? == 1);
+            anyhow::ensure!(metric(scraper.admin, CONNECTED).await? == 1);
             Ok(())
         })
         .await?;
@@ -81,11 +87,11 @@ fn a_service_account_publishes_while_rbac_lets_it() -> anyhow::Result<()> {
         let binding = format!("{NAMESPACE}:{name}:{NAMESPACE}:{name}");
         bindings.delete(&binding, &DeleteParams::default()).await?;
         eventually("it is sent away", || async {
-            anyhow::ensure!(metric(stranger.admin, CONNECTED).await? == 0);
+            anyhow::ensure!(metric(scraper.admin, CONNECTED).await? == 0);
             Ok(())
         })
         .await?;
-        stranger.stop().await
+        scraper.stop().await
     })
 }
 
@@ -94,22 +100,32 @@ fn a_token_for_the_bus_is_of_no_use_anywhere_else() -> anyhow::Result<()> {
     share(|rig| async move {
         let name = "bus-only";
         account(&rig, name).await?;
-        let rules = json!([{ "apiGroups": [""], "resources": ["nodes"], "verbs": ["list"] }]);
+        let rules = json!([
+            { "apiGroups": ["", "metrics.k8s.io"], "resources": ["nodes"], "verbs": ["list"] },
+        ]);
         grant(&rig.client, (NAMESPACE, name), rules).await?;
-        let list = ["get", "nodes", "-o", "name"];
+        let [server, ca] = at_the_frontend(&rig);
+        let metrics = "/apis/metrics.k8s.io/v1/nodes";
         let usual = token(&rig.client, (NAMESPACE, name), &[]).await?;
         let usual = kubectl(&rig, "usual", &usual)?;
-        eventually("it may list nodes", || async {
-            let outcome = usual.run(&list).await?;
-            anyhow::ensure!(outcome.ok, "{outcome:?}");
-            Ok(())
-        })
-        .await?;
         // A frontend that keeps the token of a scraper cannot use it.
         let kept = token(&rig.client, (NAMESPACE, name), &[AUDIENCE]).await?;
-        let outcome = kubectl(&rig, "kept", &kept)?.run(&list).await?;
-        let refused = !outcome.ok && outcome.stderr.contains("Unauthorized");
-        assert!(refused, "{outcome:?}");
+        let kept = kubectl(&rig, "kept", &kept)?;
+        for list in [
+            &["get", "nodes", "-o", "name"][..],
+            &[&server, &ca, "get", "--raw", metrics],
+        ] {
+            eventually("it may list nodes", || async {
+                let outcome = usual.run(list).await?;
+                anyhow::ensure!(outcome.ok, "{outcome:?}");
+                Ok(())
+            })
+            .await?;
+            // That is 401.
+            let outcome = kept.run(list).await?;
+            let refused = !outcome.ok && outcome.stderr.contains("Unauthorized");
+            assert!(refused, "{list:?}: {outcome:?}");
+        }
         Ok(())
     })
 }
@@ -125,9 +141,12 @@ fn a_token_for_another_audience_is_refused() -> anyhow::Result<()> {
         grant(&rig.client, (NAMESPACE, name), rules).await?;
         for (which, audiences) in [("astray-api", &[][..]), ("astray-other", &["others"][..])] {
             let shown = token(&rig.client, (NAMESPACE, name), audiences).await?;
-            let stranger = rig.components.stranger(&rig.cluster, which, &shown).await?;
-            is_denied(stranger.admin).await?;
-            stranger.stop().await?;
+            let scraper = rig
+                .components
+                .idle_scraper(&rig.cluster, which, &shown)
+                .await?;
+            is_denied(scraper.admin).await?;
+            scraper.stop().await?;
         }
         Ok(())
     })

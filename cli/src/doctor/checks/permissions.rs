@@ -6,7 +6,7 @@ use super::super::{
     facts::{Denied, Facts, Read, Role},
     finding::Finding,
 };
-use crate::catalogue::Code;
+use crate::catalogue::{Code, EVERYWHERE};
 
 /// Whether each account may do what its component needs.
 pub(super) fn permissions(facts: &Facts) -> Read<Vec<Finding>> {
@@ -30,9 +30,10 @@ pub(super) fn permissions(facts: &Facts) -> Read<Vec<Finding>> {
             .with("namespace", namespace);
         if let Some(first) = denied.first() {
             let need = &first.need;
+            // With a namespace, kubectl would also say yes because of a RoleBinding there.
             let place = match &*need.namespace {
-                "" => namespace,
-                other => other,
+                "" => EVERYWHERE,
+                namespace => namespace,
             };
             finding = finding
                 .with("verb", need.verb)

@@ -22,12 +22,12 @@ impl Components {
     /// # Errors
     ///
     /// It does not start.
-    pub async fn stranger(
+    pub async fn idle_scraper(
         &self,
         cluster: &Cluster,
         name: &str,
         token: &str,
-    ) -> anyhow::Result<Stranger> {
+    ) -> anyhow::Result<IdleScraper> {
         let mut flags = scraper_flags(cluster, &self.kubeconfig, self.bus, (name, token))?;
         flags.push(format!("--group={name}"));
         flags.push("--node-selector=nobody/has=this".to_owned());
@@ -36,7 +36,7 @@ impl Components {
             fast: None,
         };
         let (component, admin) = start_scraper(flags, pace).await?;
-        Ok(Stranger { admin, component })
+        Ok(IdleScraper { admin, component })
     }
 
     /// Starts another frontend, with a scraper of its own that scrapes only the nodes that `selector` selects.
@@ -139,13 +139,13 @@ impl Narrow {
 
 /// A scraper without nodes.
 #[derive(Debug)]
-pub struct Stranger {
+pub struct IdleScraper {
     /// Where its metrics are.
     pub admin: SocketAddr,
     component: Component,
 }
 
-impl Stranger {
+impl IdleScraper {
     /// Ends it.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Whose token kubelets see, and what scrapers may do with their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use tributary_controlplane::patience::eventually;
@@ -65,6 +65,7 @@ async fn only_the_reader_is_seen(site: &Site) -> anyhow::Result<()> {
 #[test]
 fn frontends_without_certificates_of_their_own_write_nothing() -> anyhow::Result<()> {
     on_site(async |site| {
+        let any = Before::installed(&site, "tributary").await?;
         site.install(&["--set", "profile=ha,tls.type=helm"]).await?;
         site.available().await?;
         let everywhere = [
@@ -80,36 +81,47 @@ fn frontends_without_certificates_of_their_own_write_nothing() -> anyhow::Result
             ("default", &[][..]),
             ("kube-system", &[read][..]),
         ] {
-            let granted = granted(&site, "tributary", place).await?;
+            let granted = any.granted(&site, place).await?;
             assert_eq!(granted, owned(&[&everywhere, more]), "in {place}");
         }
         Ok(())
     })
 }
 
-/// What an account of the chart may do in a namespace, and other accounts may not: lines of `kubectl auth can-i --list`.
-async fn granted(site: &Site, account: &str, place: &str) -> anyhow::Result<BTreeSet<String>> {
-    let mut all = Vec::new();
-    for name in [account, "another"] {
-        let user = format!("--as=system:serviceaccount:{NAMESPACE}:{name}");
-        let list = [
-            "auth",
-            "can-i",
-            "--list",
-            "--no-headers",
-            "-n",
-            place,
-            &user,
-        ];
-        let list = site.kubectl.ok(&list).await?;
-        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-        all.push(list.lines().map(words).collect::<BTreeSet<String>>());
+/// What an account may do while there is nothing of the chart, in each namespace that is looked at. What the chart gives
+/// to groups, in which every account is, is not in it.
+struct Before {
+    account: &'static str,
+    lists: BTreeMap<&'static str, BTreeSet<String>>,
+}
+
+impl Before {
+    async fn installed(site: &Site, account: &'static str) -> anyhow::Result<Self> {
+        let mut lists = BTreeMap::new();
+        for place in [NAMESPACE, "default", "kube-system"] {
+            lists.insert(place, listed(site, account, place).await?);
+        }
+        Ok(Self { account, lists })
     }
-    let [more, any] = all.as_slice() else {
-        anyhow::bail!("two lists");
-    };
-    assert!(any.len() > 3 && any.is_subset(more), "{any:?}, {more:?}");
-    Ok(more.difference(any).cloned().collect())
+
+    /// What the chart has given to the account in a namespace.
+    async fn granted(&self, site: &Site, place: &str) -> anyhow::Result<BTreeSet<String>> {
+        let before = self.lists.get(place).context("a list from before")?;
+        let now = listed(site, self.account, place).await?;
+        let is_more = before.len() > 3 && before.is_subset(&now);
+        assert!(is_more, "{before:?}, {now:?}");
+        Ok(now.difference(before).cloned().collect())
+    }
+}
+
+/// The lines of `kubectl auth can-i --list` for an account, also for one that does not exist yet.
+async fn listed(site: &Site, account: &str, place: &str) -> anyhow::Result<BTreeSet<String>> {
+    let user = format!("--as=system:serviceaccount:{NAMESPACE}:{account}");
+    let list = ["auth", "can-i", "--list", "--no-headers"];
+    let list = [&list[..], &["-n", place, &user]].concat();
+    let list = site.kubectl.ok(&list).await?;
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    Ok(list.lines().map(words).collect())
 }
 
 fn owned(lines: &[&[&str]]) -> BTreeSet<String> {
@@ -145,6 +157,7 @@ fn kubelets_see_a_token_of_their_own_in_one_pod_with_both_components() -> anyhow
 #[test]
 fn kubelets_see_a_token_of_their_own_where_the_components_are_apart() -> anyhow::Result<()> {
     on_site(async |site| {
+        let any = Before::installed(&site, "tributary-scraper").await?;
         site.install(&["--set", "profile=ha"]).await?;
         site.available().await?;
         site.top().await?;
@@ -167,7 +180,7 @@ fn kubelets_see_a_token_of_their_own_where_the_components_are_apart() -> anyhow:
             ("default", &events[..]),
             ("kube-system", &[][..]),
         ] {
-            let granted = granted(&site, "tributary-scraper", place).await?;
+            let granted = any.granted(&site, place).await?;
             assert_eq!(granted, owned(&[&everywhere, more]), "in {place}");
         }
 

@@ -68,6 +68,10 @@ impl Dropped {
 /// Runs a command that `doctor` prints, as it is, and returns its exit code and what it prints.
 async fn copied(command: &str) -> anyhow::Result<(Option<i32>, String)> {
     let output = Command::new("sh").args(["-c", command]).output().await?;
+    anyhow::ensure!(
+        output.status.code() != Some(127),
+        "the shell has no such program: install what `{command}` starts"
+    );
     let printed = String::from_utf8(output.stdout)?;
     Ok((output.status.code(), printed))
 }
