@@ -34,6 +34,8 @@ pub struct BusMetrics {
     pub(super) overdue: Gauge,
     /// Reports of such nodes, over all streams.
     pub(super) reports: Counter,
+    /// How often a stream needed a turn to have messages decoded.
+    pub(super) turns: Counter,
     /// How often a stream was throttled.
     pub(super) throttled: Counter,
     /// Metrics of all servers that accept streams.
@@ -78,6 +80,11 @@ impl BusMetrics {
             "overdue_reports",
             "Reports of overdue nodes to publishers",
             new.reports.clone(),
+        );
+        bus.register(
+            "turns",
+            "Turns of streams to have messages decoded",
+            new.turns.clone(),
         );
         bus.register(
             "throttled",

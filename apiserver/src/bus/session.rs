@@ -186,6 +186,7 @@ impl Session {
         if !self.since_turn.needs_turn(bytes) {
             return Ok(None);
         }
+        self.bus.metrics.turns.inc();
         tokio::select! {
             biased;
             () = self.bus.stop.cancelled() => Err(Status::unavailable("the frontend is stopping")),

@@ -4,10 +4,13 @@
 //! them were decoded as they arrive, a probe would wait behind all of them at each of its steps. So a stream needs a turn for each
 //! [`LITTLE`] bytes, or for a longer message. Half of the processors have turns. Each publisher has one at a
 //! time, in the order in which its streams are ready, so a publisher with many streams delays no other by more than one message.
+//!
+//! A stream runs only while its responses are taken, so one that waits may never run again. Of the turns of all, none is given to
+//! one that waits: it takes a free one when it runs. What it keeps from others is the turn of its own publisher.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::{pin::pin, sync::Arc, thread::available_parallelism};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// So many bytes of a stream are decoded without a turn: the roster of an ordinary node with its reading.
 pub(super) const LITTLE: usize = 32 << 10;
@@ -16,14 +19,30 @@ pub(super) const LITTLE: usize = 32 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct Turns {
     own: Arc<Semaphore>,
-    all: Arc<Semaphore>,
+    all: Arc<All>,
+}
+
+/// The turns of all publishers.
+#[derive(Debug)]
+struct All {
+    free: Arc<Semaphore>,
+    /// Wakes all that wait for one.
+    freed: Notify,
 }
 
 /// A turn, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     _own: Option<OwnedSemaphorePermit>,
-    _all: Option<OwnedSemaphorePermit>,
+    of_all: Option<OwnedSemaphorePermit>,
+    all: Arc<All>,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        drop(self.of_all.take());
+        self.all.freed.notify_waiters();
+    }
 }
 
 impl Default for Turns {
@@ -37,7 +56,10 @@ impl Turns {
     fn of(processors: usize) -> Self {
         Self {
             own: Arc::new(Semaphore::new(1)),
-            all: Arc::new(Semaphore::new((processors / 2).max(1))),
+            all: Arc::new(All {
+                free: Arc::new(Semaphore::new((processors / 2).max(1))),
+                freed: Notify::new(),
+            }),
         }
     }
 
@@ -51,12 +73,27 @@ impl Turns {
 
     /// Waits for a turn. It is not to be kept across an await, so it comes soon.
     pub(super) async fn next(&self) -> Turn {
-        // The semaphores are never closed. Both give permits in the order of waiting.
+        // It is never closed.
         let own = Arc::clone(&self.own).acquire_owned().await;
-        let all = Arc::clone(&self.all).acquire_owned().await;
+        let of_all = self.all.next().await;
         Turn {
             _own: own.ok(),
-            _all: all.ok(),
+            of_all: Some(of_all),
+            all: Arc::clone(&self.all),
+        }
+    }
+}
+
+impl All {
+    async fn next(&self) -> OwnedSemaphorePermit {
+        loop {
+            let mut freed = pin!(self.freed.notified());
+            // From here on it is woken, also by what is freed before it waits.
+            freed.as_mut().enable();
+            if let Ok(free) = Arc::clone(&self.free).try_acquire_owned() {
+                return free;
+            }
+            freed.await;
         }
     }
 }
@@ -135,6 +172,24 @@ mod tests {
         assert_eq!(few.len(), 3);
         // Each of them waits for one turn of the other publisher at most.
         assert!(few.iter().all(|at| *at < 6), "{few:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_never_runs_again_keeps_no_turn_from_other_publishers() {
+        let second = Duration::from_secs(1);
+        let turns = Turns::of(2);
+        let taken = turns.next().await;
+        let asleep = turns.of_another();
+        let mut asleep = pin!(asleep.next());
+        assert!(timeout(second, asleep.as_mut()).await.is_err());
+        drop(taken);
+        // It was woken, and is not polled.
+        for _ in 0..3 {
+            let other = timeout(second, turns.of_another().next()).await;
+            assert!(other.is_ok());
+        }
+        // It still can have one.
+        assert!(timeout(second, asleep).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

@@ -102,6 +102,25 @@ fn crowd(node: &str, containers: usize) -> Message {
     })
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_message_needs_a_turn() {
+    let stage = Stage::start(&[]).await;
+    let mut neighbour = Neighbour::arrives(&stage).await;
+    assert_eq!(stage.metric("tributary_bus_turns_total").await, 0);
+    let publisher = publisher(&stage).await;
+    // 10,000 names of five bytes or more.
+    publisher.say(crowd("node-00001", 10_000)).await;
+    eventually(|| async {
+        match stage.metric("tributary_bus_turns_total").await {
+            1 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    neighbour.is_served(&stage).await;
+    stage.stop().await;
+}
+
 /// Waits until a node exists for the frontend, and a name does not.
 async fn nodes_are_listed(stage: &Stage) {
     eventually(|| async {

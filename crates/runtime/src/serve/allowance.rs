@@ -16,16 +16,19 @@ use super::handle::TrustLevel;
 /// `WINDOW_UPDATE` for each 4 KiB that it reads, an eighth of what these earn.
 pub(super) const FRAME: u64 = 256;
 
-/// The cost of DATA with fewer than [`FRAME`] bytes. A publisher sends such a frame for a node with few containers, and
-/// thousands of these in a second.
-pub(super) const SHORT_DATA: u64 = 4;
+/// The cost of DATA: padding counts as content, and content of a stream that the server has reset is dropped. A
+/// publisher sends a frame for each node, and thousands of these in a second.
+pub(super) const CONTENT: u64 = 4;
 
-/// DATA with fewer bytes is a control frame: gRPC and its messages have no shorter ones.
+/// DATA with fewer bytes is a control frame: messages of gRPC have hardly any shorter ones.
 pub(super) const SHORTEST_DATA: u32 = 8;
 
 /// How many control frames a request earns: its end, its cancellation, a change of its priority, a ping with it, and
 /// some more.
 const REQUEST: u64 = 16;
+
+/// A second, in microseconds.
+const SECOND: u64 = 1_000_000;
 
 /// What a peer may send besides.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +53,14 @@ const UNKNOWN: Rate = Rate {
 const KNOWN: Rate = Rate {
     burst: 1_000 * FRAME,
     per_second: 100 * FRAME,
+    saved: 65_536 * FRAME,
+};
+
+/// The rate of an admitted publisher: as many nodes as a stream may have, each with a message of two DATA in each second, the
+/// shortest resolution.
+const PUBLISHER: Rate = Rate {
+    burst: 2_000 * FRAME,
+    per_second: 1_000 * FRAME,
     saved: 65_536 * FRAME,
 };
 
@@ -85,23 +96,23 @@ impl Allowance {
 
     /// Pays for frames. Returns whether there was enough.
     pub(super) fn spend(&mut self, spent: Spent, trust: TrustLevel, now: Instant) -> bool {
-        let rate = if trust == TrustLevel::Unknown {
-            UNKNOWN
-        } else {
-            KNOWN
+        let rate = match trust {
+            TrustLevel::Unknown => UNKNOWN,
+            TrustLevel::Known => KNOWN,
+            TrustLevel::Trusted => PUBLISHER,
         };
         let passed = now.saturating_duration_since(self.since);
-        let millis = u64::try_from(passed.as_millis()).unwrap_or(u64::MAX);
-        // Less than a millisecond counts the next time.
-        self.since += Duration::from_millis(millis);
-        let of_time = millis.saturating_mul(rate.per_second) / 1_000;
-        let earned = of_time
-            .saturating_add(spent.requests.saturating_mul(REQUEST * FRAME))
-            .saturating_add(self.left)
-            .min(rate.burst);
-        let left = self.left.min(rate.saved).max(earned);
-        let rest = left.checked_sub(spent.cost);
-        self.left = rest.unwrap_or_default();
+        let micros = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX);
+        let of_time = micros.saturating_mul(rate.per_second) / SECOND;
+        // What has not earned anything yet counts the next time.
+        self.since += Duration::from_micros(of_time.saturating_mul(SECOND) / rate.per_second);
+        // Requests and time earn a burst in advance, no more. What these requests earn pays for what comes with them first.
+        let left = self.left.min(rate.saved);
+        let most = left.max(rate.burst);
+        let of_requests = spent.requests.saturating_mul(REQUEST * FRAME);
+        let earned = left.saturating_add(of_time).min(most);
+        let rest = earned.saturating_add(of_requests).checked_sub(spent.cost);
+        self.left = rest.unwrap_or_default().min(most);
         rest.is_some()
     }
 }
@@ -139,13 +150,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_has_proven_its_identity_has_ten_times_as_much() {
         let start = Instant::now();
-        for trust in [TrustLevel::Known, TrustLevel::Trusted] {
-            let mut allowance = Allowance::new(start);
-            let later = start + Duration::from_secs(3);
-            assert_eq!(free(&mut allowance, trust, later), 400);
-            let much_later = later + Duration::from_hours(1);
-            assert_eq!(free(&mut allowance, trust, much_later), 1_000);
-        }
+        let mut allowance = Allowance::new(start);
+        let later = start + Duration::from_secs(3);
+        assert_eq!(free(&mut allowance, TrustLevel::Known, later), 400);
+        let much_later = later + Duration::from_hours(1);
+        assert_eq!(free(&mut allowance, TrustLevel::Known, much_later), 1_000);
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,6 +174,27 @@ mod tests {
         };
         assert!(allowance.spend(many, TrustLevel::Unknown, now));
         assert_eq!(free(&mut allowance, TrustLevel::Unknown, now), 100);
+        // What comes with many requests at once may take all that they earn.
+        let mixed = Spent {
+            cost: 400 * FRAME,
+            requests: 100,
+        };
+        assert!(allowance.spend(mixed, TrustLevel::Unknown, now));
+        assert_eq!(free(&mut allowance, TrustLevel::Unknown, now), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_earns_the_same_in_small_parts() {
+        let mut now = Instant::now();
+        let mut allowance = Allowance::new(now);
+        assert!(allowance.spend(PINGS_OF_100, TrustLevel::Unknown, now));
+        let nothing = Spent::default();
+        for _ in 0..3_000 {
+            now += Duration::from_millis(1);
+            assert!(allowance.spend(nothing, TrustLevel::Unknown, now));
+        }
+        now += Duration::from_micros(200);
+        assert_eq!(free(&mut allowance, TrustLevel::Unknown, now), 30);
     }
 
     #[tokio::test(start_paused = true)]
@@ -186,13 +216,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_publisher_may_send_six_thousand_short_messages_in_a_second() {
+    async fn a_publisher_may_send_as_many_nodes_as_a_stream_may_have_in_each_second() {
         let mut now = Instant::now();
         let mut allowance = Allowance::new(now);
         for _ in 0..60 {
             now += Duration::from_secs(1);
             let spent = Spent {
-                cost: 6_000 * SHORT_DATA,
+                cost: 2 * 20_000 * CONTENT,
                 requests: 0,
             };
             assert!(allowance.spend(spent, TrustLevel::Trusted, now));

@@ -28,7 +28,7 @@ use tokio::{
 };
 
 use super::{
-    allowance::{Allowance, FRAME, SHORT_DATA, SHORTEST_DATA, Spent},
+    allowance::{Allowance, CONTENT, FRAME, SHORTEST_DATA, Spent},
     handle::ConnectionHandle,
     metrics::ServeMetrics,
 };
@@ -340,8 +340,7 @@ impl Frames {
                 }
                 let cost = match kind {
                     HEADERS => 0,
-                    DATA if u64::from(length) >= FRAME => 0,
-                    DATA if length >= SHORTEST_DATA => SHORT_DATA,
+                    DATA if length >= SHORTEST_DATA => CONTENT,
                     _ => FRAME,
                 };
                 self.spent.cost = self.spent.cost.saturating_add(cost);

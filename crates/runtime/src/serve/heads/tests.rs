@@ -97,7 +97,7 @@ fn frames_that_are_neither_requests_nor_content_cost_something() {
     for size in [1, 7, 1_000] {
         let mut scanner = Scanner::default();
         scanner.scan(PREFACE);
-        for (frame, (cost, requests)) in frames.iter().chain(&[(long.clone(), (0, 0))]) {
+        for (frame, (cost, requests)) in frames.iter().chain(&[(long.clone(), (4, 0))]) {
             let Scanner::Two(before) = &mut scanner else {
                 panic!("HTTP/2");
             };
@@ -111,6 +111,11 @@ fn frames_that_are_neither_requests_nor_content_cost_something() {
             let (cost, requests) = (*cost, *requests);
             assert_eq!(after.spent, Spent { cost, requests }, "{frame:?}");
         }
+        let content = Spent {
+            cost: 4,
+            requests: 0,
+        };
+        assert_eq!(scanner.spent(), Some(content));
         assert_eq!(scanner.spent(), None);
         scanner.scan(&of_stream(0, 6, 0, 8));
         let ping = Spent {

@@ -42,7 +42,7 @@ async fn next(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
 }
 
 #[tokio::test]
-async fn control_frames_without_requests_end_their_connection_and_delay_no_other() {
+async fn control_frames_without_requests_end_their_connection_and_no_other() {
     let metrics = ServeMetrics::default();
     let (address, _running) = counted(Limits::default(), metrics.clone()).await;
     let one = 1_u32.to_be_bytes();
