@@ -117,14 +117,18 @@ impl BusMetrics {
             "Messages of a later version, which are skipped",
             new.unknown.clone(),
         );
-        // Creates each series at 0, because a rule must not wait for the first event.
+        new.create_series();
+        new
+    }
+
+    /// Creates each series at 0, because a rule must not wait for the first event.
+    fn create_series(&self) {
         for outcome in ["first", "newer", "repeated", "older", "clock_set"] {
-            drop(new.readings.get_or_create(&Outcome { outcome }));
+            drop(self.readings.get_or_create(&Outcome { outcome }));
         }
         for reason in REFUSED {
-            drop(new.refused.get_or_create(&Reason { reason }));
+            drop(self.refused.get_or_create(&Reason { reason }));
         }
-        new
     }
 
     pub(super) fn reading(&self, outcome: &'static str) {
