@@ -11,7 +11,8 @@ use tributary_testkit::patience::within;
 /// on small machines.
 pub const PATIENCE: Duration = Duration::from_mins(5);
 
-const POLL_EVERY: Duration = Duration::from_millis(100);
+/// Most questions are a kubectl, which takes longer than this of a processor.
+const POLL_EVERY: Duration = Duration::from_millis(300);
 
 /// Asks until the answer is `Ok`, and returns it.
 ///

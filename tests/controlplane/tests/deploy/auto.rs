@@ -1,11 +1,11 @@
 //! Certificates that run themselves (`tls.type: auto`), on a real control plane.
 
-use std::{fs, sync::Arc};
+use std::{fs, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 use tributary_controlplane::patience::eventually;
 use tributary_runtime::tls::in_pem;
 
@@ -36,6 +36,8 @@ impl Polling {
                     let list: Value = serde_json::from_str(&list)?;
                     let nodes = list["items"].as_array().map_or(0, Vec::len);
                     anyhow::ensure!(nodes == 3, "{nodes} nodes");
+                    // Two clients without a pause take both processors from what they watch.
+                    sleep(Duration::from_millis(200)).await;
                 }
             });
         }

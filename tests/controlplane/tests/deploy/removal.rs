@@ -1,9 +1,9 @@
 //! Removing metrics-server after the change, as docs/MIGRATING.md tells it, under a client that polls.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     migration::{QUICK, switch},
@@ -21,6 +21,7 @@ fn of_metrics_server(part: &str) -> String {
 async fn poll(site: Arc<Site>) -> anyhow::Result<()> {
     loop {
         site.kubectl.ok(&["get", "--raw", NODES]).await?;
+        sleep(Duration::from_millis(200)).await;
     }
 }
 
