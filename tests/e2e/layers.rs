@@ -90,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "tributary-scraper",
         ],
     ),
+    ("tributary-libfuzzer", &["tributary-fuzz"]),
 ];
 
 /// Forbidden crates: there is one TLS stack and one crypto provider.

@@ -25,18 +25,17 @@ use kube::{
     Api, Client,
     api::{ListParams, WatchEvent, WatchParams},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tributary_cli::{
     explain::hpa::{prediction, prediction::Prediction},
     kube_api::KubeApi,
 };
 use tributary_controlplane::patience::PATIENCE;
 use tributary_sim::SimClock;
-use tributary_testkit::program::Program;
 
 use self::{
     cases::{Case, STEADY},
-    ground::{AT_ONCE, Ground, Place, SYNC},
+    ground::{AT_ONCE, Autoscaler, Ground, Place},
 };
 
 const CONDITIONS: [&str; 3] = ["AbleToScale", "ScalingActive", "ScalingLimited"];
@@ -148,7 +147,7 @@ async fn compare_first(
     api: &KubeApi,
     cases: &[Case],
     places: &[Place],
-) -> anyhow::Result<(Vec<String>, Program)> {
+) -> anyhow::Result<(Vec<String>, Autoscaler)> {
     let all = Api::<HorizontalPodAutoscaler>::all(ground.client.clone());
     let list = all.list(&ListParams::default()).await?;
     let version = list.metadata.resource_version.unwrap_or_default();
@@ -176,7 +175,7 @@ async fn compare_first(
 
 /// Compares each as soon as the controller decides twice in the same way, and returns how many had a doubt.
 async fn compare_steady(
-    ground: &Ground,
+    (ground, autoscaler): (&Ground, &Autoscaler),
     api: &KubeApi,
     cases: &[Case],
     places: &[Place],
@@ -189,7 +188,7 @@ async fn compare_steady(
         let here: Vec<Place> = left.iter().map(|(_, place)| (*place).clone()).collect();
         let before = decisions(&ground.client).await?;
         let predicted = predictions(api, &here).await?;
-        sleep(SYNC * 2).await;
+        autoscaler.looks_at_all(before.len()).await?;
         let after = decisions(&ground.client).await?;
         let mut moving = Vec::new();
         for ((case, place), prediction) in left.into_iter().zip(&predicted) {
@@ -233,7 +232,7 @@ async fn compare() -> anyhow::Result<(usize, usize, Duration)> {
     let places = ground.make(&cases).await?;
     let api = crate::doctor::api(&ground.kubeconfig()).await?;
     let (mut wrong, autoscaler) = compare_first(&ground, &api, &cases, &places).await?;
-    let (then, doubts) = compare_steady(&ground, &api, &cases, &places).await?;
+    let (then, doubts) = compare_steady((&ground, &autoscaler), &api, &cases, &places).await?;
     wrong.extend(then);
     let took = begun.elapsed();
     autoscaler.kill().await?;

@@ -264,12 +264,29 @@ impl Polling {
             _running: running,
         }
     }
+
+    /// Waits for one list more: how many there were depends on the machine.
+    async fn all_had_all_nodes(&self) -> anyhow::Result<()> {
+        let before = self.seen.load(Ordering::Relaxed);
+        eventually("another list", || async {
+            let seen = self.seen.load(Ordering::Relaxed);
+            anyhow::ensure!(seen > before, "{seen} lists");
+            Ok(())
+        })
+        .await?;
+        let seen = self.seen.load(Ordering::Relaxed);
+        let failed = self.failed.load(Ordering::Relaxed);
+        println!("{seen} lists meanwhile, {failed} failed");
+        anyhow::ensure!(failed == 0, "{failed} of {seen} lists failed");
+        Ok(())
+    }
 }
 
 async fn over_and_back(ground: &Ground) -> anyhow::Result<()> {
     let polling = Polling::on(&ground.rig);
     let (code, lines) = ground.to(&wanted()).await;
     assert_eq!(code, 0, "{lines:?}");
+    polling.all_had_all_nodes().await?;
     assert_eq!(ground.leads().await?, [OURS, OURS]);
     let standing = Standing::read(&ground.api).await?;
     assert_eq!(standing.outcome.code(), 0, "{standing:?}");
@@ -284,10 +301,7 @@ async fn over_and_back(ground: &Ground) -> anyhow::Result<()> {
     assert_eq!(ground.leads().await?, [INCUMBENT, OURS]);
     let raw = ["get", "--raw", "/apis/metrics.k8s.io/v1/nodes"];
     ground.rig.kubectl()?.ok(&raw).await?;
-    let (seen, failed) = (&polling.seen, &polling.failed);
-    let (seen, failed) = (seen.load(Ordering::Relaxed), failed.load(Ordering::Relaxed));
-    println!("{seen} lists meanwhile, {failed} failed");
-    assert!(seen > 100 && failed == 0, "{failed} of {seen}");
+    polling.all_had_all_nodes().await?;
     drop(polling);
     assert_eq!(ground.back(true).await.outcome.code(), 0);
     ground.is_as_before().await?;

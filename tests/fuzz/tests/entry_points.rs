@@ -7,7 +7,7 @@ fn every_target_has_an_entry_point_of_its_name() {
     let manifest = include_str!("../libfuzzer/Cargo.toml");
     for (target, _) in TARGETS {
         assert!(
-            manifest.contains(&format!("name = \"{target}\"")),
+            manifest.contains(&format!("name = \"fuzz-{target}\"")),
             "{target}"
         );
     }

@@ -1,6 +1,6 @@
 //! Certificates that run themselves (`tls.type: auto`), on a real control plane.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, sync::Arc};
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -11,13 +11,8 @@ use tributary_runtime::tls::in_pem;
 
 use crate::{
     installed::both_own_nodes,
-    site::{NAMESPACE, Site, helm, on_site},
+    site::{NAMESPACE, POLL_EVERY, Site, helm, on_site},
 };
-
-const NODES: [&str; 2] = [
-    "/apis/metrics.k8s.io/v1beta1/nodes",
-    "/apis/metrics.k8s.io/v1/nodes",
-];
 
 /// A renewal within a minute. Scrapers look at their files every 5 s.
 const QUICK: &str = "frontend.args={--tls-auto-overlap=15s}";
@@ -28,16 +23,12 @@ pub(crate) struct Polling(JoinSet<anyhow::Result<()>>);
 impl Polling {
     pub(crate) fn start(site: &Arc<Site>) -> Self {
         let mut tasks = JoinSet::new();
-        for path in NODES {
+        for version in ["v1beta1", "v1"] {
             let site = Arc::clone(site);
             tasks.spawn(async move {
                 loop {
-                    let list = site.kubectl.ok(&["get", "--raw", path]).await?;
-                    let list: Value = serde_json::from_str(&list)?;
-                    let nodes = list["items"].as_array().map_or(0, Vec::len);
-                    anyhow::ensure!(nodes == 3, "{nodes} nodes");
-                    // Two clients without a pause take both processors from what they watch.
-                    sleep(Duration::from_millis(200)).await;
+                    site.nodes(version).await?;
+                    sleep(POLL_EVERY).await;
                 }
             });
         }
@@ -60,35 +51,35 @@ impl Polling {
 }
 
 /// What an object has there, decoded.
-async fn decoded(site: &Site, object: &str, path: &str) -> anyhow::Result<Vec<u8>> {
-    let path = format!("jsonpath={{{path}}}");
-    let get = ["get", object, "-n", NAMESPACE, "-o", &path];
-    Ok(BASE64_STANDARD.decode(site.kubectl.ok(&get).await?)?)
+async fn decoded(site: &Site, object: &str, pointer: &str) -> anyhow::Result<Vec<u8>> {
+    let object = site.get(object).await?;
+    let text = object.pointer(pointer).and_then(Value::as_str);
+    Ok(BASE64_STANDARD.decode(text.unwrap_or_default())?)
+}
+
+/// The path of an object in the namespace of the release.
+fn object(kind: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{NAMESPACE}/{kind}/{name}")
 }
 
 async fn serving(site: &Site) -> anyhow::Result<Vec<u8>> {
-    decoded(site, "secret/tributary-serving", r".data.tls\.crt").await
+    let secret = object("secrets", "tributary-serving");
+    decoded(site, &secret, "/data/tls.crt").await
 }
 
 /// All who verify have these CAs, and kube-apiserver verifies.
 pub(crate) async fn reported(site: &Site) -> anyhow::Result<Vec<u8>> {
-    let stored = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
+    let secret = object("secrets", "tributary-serving");
+    let stored = decoded(site, &secret, "/data/ca.crt").await?;
     for version in ["v1beta1", "v1"] {
-        let name = format!("apiservice/{version}.metrics.k8s.io");
-        let bundle = decoded(site, &name, ".spec.caBundle").await?;
+        let path = "/apis/apiregistration.k8s.io/v1/apiservices";
+        let path = format!("{path}/{version}.metrics.k8s.io");
+        let bundle = decoded(site, &path, "/spec/caBundle").await?;
         anyhow::ensure!(bundle == stored, "{version} has another bundle");
-        let skips = ["get", &name, "-o", "jsonpath={.spec.insecureSkipTLSVerify}"];
-        assert_eq!(site.kubectl.ok(&skips).await?, "");
+        assert!(site.get(&path).await?["spec"]["insecureSkipTLSVerify"].is_null());
     }
-    let map = [
-        "get",
-        "configmap/tributary-ca",
-        "-n",
-        NAMESPACE,
-        "-o",
-        r"jsonpath={.data.ca\.crt}",
-    ];
-    let map = site.kubectl.ok(&map).await?;
+    let map = site.get(&object("configmaps", "tributary-ca")).await?;
+    let map = map["data"]["ca.crt"].as_str().unwrap_or_default();
     anyhow::ensure!(map.as_bytes() == stored, "the ConfigMap has another bundle");
     Ok(stored)
 }
@@ -101,7 +92,8 @@ pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<
     let renew = ["tributary.dev/renew=now"];
     site.kubectl.ok(&[&annotate[..], &renew].concat()).await?;
     eventually("both CAs are trusted", || async {
-        let both = decoded(site, "secret/tributary-serving", r".data.ca\.crt").await?;
+        let secret = object("secrets", "tributary-serving");
+        let both = decoded(site, &secret, "/data/ca.crt").await?;
         anyhow::ensure!(in_pem(&both).len() == 2, "one CA");
         Ok(())
     })
@@ -119,11 +111,8 @@ pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<
 /// Waits until everything was measured again.
 async fn goes_on(site: &Site) -> anyhow::Result<()> {
     let oldest = || async {
-        let list = site.kubectl.ok(&["get", "--raw", NODES[0]]).await?;
-        let list: Value = serde_json::from_str(&list)?;
-        let items = list["items"].as_array().cloned().unwrap_or_default();
-        anyhow::ensure!(items.len() == 3, "{list}");
-        let times = items.iter().filter_map(|node| node["timestamp"].as_str());
+        let nodes = site.nodes("v1beta1").await?;
+        let times = nodes.iter().filter_map(|node| node["timestamp"].as_str());
         anyhow::Ok(times.min().context("a time")?.to_owned())
     };
     let before = oldest().await?;
@@ -213,7 +202,7 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
             "--set",
             "tls.type=auto,replicas=2,bindAddress=$(POD_IP)",
             "--set",
-            "scraper.args={--metric-resolution=12s}",
+            "scraper.args={--metric-resolution=3s}",
             "--set",
             QUICK,
         ];
@@ -318,7 +307,8 @@ fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_requ
         site.install(&["--set", "tls.type=helm,replicas=2"]).await?;
         site.available().await?;
         site.top().await?;
-        let of_helm = decoded(&site, "secret/tributary-tls", r".data.tls\.crt").await?;
+        let of_helm = object("secrets", "tributary-tls");
+        let of_helm = decoded(&site, &of_helm, "/data/tls.crt").await?;
         let mut polling = Polling::start(&site);
         let auto = ["--set", "tls.type=auto,replicas=2"];
         site.install(&auto).await?;

@@ -31,8 +31,8 @@ use tracing::warn;
 
 use crate::{container, volumes};
 
-/// How often probes are asked, and containers looked after.
-const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How often probes are asked, volumes refreshed, and containers looked after. Each probe is a TLS handshake.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(1);

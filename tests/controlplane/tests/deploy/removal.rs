@@ -1,16 +1,14 @@
 //! Removing metrics-server after the change, as docs/MIGRATING.md tells it, under a client that polls.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     migration::{QUICK, switch},
-    site::{NAMESPACE, ROOT, Site, on_site},
+    site::{NAMESPACE, POLL_EVERY, ROOT, Site, on_site},
 };
-
-const NODES: &str = "/apis/metrics.k8s.io/v1beta1/nodes";
 
 /// What `tests/deploy/build` fetched from metrics-server's module.
 fn of_metrics_server(part: &str) -> String {
@@ -20,8 +18,8 @@ fn of_metrics_server(part: &str) -> String {
 /// Lists nodes until something fails.
 async fn poll(site: Arc<Site>) -> anyhow::Result<()> {
     loop {
-        site.kubectl.ok(&["get", "--raw", NODES]).await?;
-        sleep(Duration::from_millis(200)).await;
+        site.nodes("v1beta1").await?;
+        sleep(POLL_EVERY).await;
     }
 }
 

@@ -1,13 +1,13 @@
 //! A cluster in which the chart can be installed: a real control plane, simulated nodes, and a kubelet of ours that runs
 //! the chart's pods.
 
-use std::{net::TcpListener, path::Path, sync::Arc};
+use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kube::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{process::Command, runtime::Runtime, task::JoinSet};
+use tokio::{process::Command, runtime::Runtime, task::JoinSet, time::sleep};
 use tributary_controlplane::{
     assets::Assets,
     kubectl::{Kubectl, Outcome},
@@ -23,6 +23,9 @@ use crate::{container::IMAGE, pods::Pods};
 
 /// Where the chart is installed.
 pub(crate) const NAMESPACE: &str = "tributary-system";
+
+/// How often tests ask that poll.
+pub(crate) const POLL_EVERY: Duration = Duration::from_millis(200);
 
 /// The root of the repository.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -108,7 +111,7 @@ impl Site {
             .tempdir()?;
         let cluster = Cluster::builder().nodes(3).pods_per_node(0);
         let cluster = cluster
-            .housekeeping(std::time::Duration::ZERO)
+            .housekeeping(Duration::ZERO)
             .dir(dir.path().join("sim"));
         let cluster = Arc::new(cluster.start().await?);
         // Services lead to pods, without a kube-proxy.
@@ -168,7 +171,7 @@ impl Site {
             "--set",
             "bindAddress=$(POD_IP)",
             "--set",
-            "scraper.args={--metric-resolution=12s}",
+            "scraper.args={--metric-resolution=3s}",
         ];
         let outcome = self.helm(&[&start[..], &own, values].concat()).await?;
         anyhow::ensure!(outcome.ok, "helm: {}", outcome.stderr);
@@ -185,8 +188,26 @@ impl Site {
         Ok(())
     }
 
-    /// Waits until `kubectl top` shows every node.
+    /// What kube-apiserver answers. Tests that ask again and again ask so: a kubectl each time takes more of a processor than
+    /// what they watch.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        let text = self.client.request_text(request).await;
+        serde_json::from_str(&text.with_context(|| path.to_owned())?).context("JSON")
+    }
+
+    /// The nodes that are served by `v1beta1` or `v1`; an error unless all are.
+    pub(crate) async fn nodes(&self, version: &str) -> anyhow::Result<Vec<Value>> {
+        let path = format!("/apis/metrics.k8s.io/{version}/nodes");
+        let list = self.get(&path).await?;
+        let nodes = list["items"].as_array().cloned().unwrap_or_default();
+        anyhow::ensure!(nodes.len() == 3, "{} nodes: {list}", nodes.len());
+        Ok(nodes)
+    }
+
+    /// Waits until every node is served, and returns what `kubectl top` shows then.
     pub(crate) async fn top(&self) -> anyhow::Result<String> {
+        eventually("all nodes are served", || self.nodes("v1beta1")).await?;
         eventually("kubectl top shows all nodes", || async {
             let top = self.kubectl.ok(&["top", "nodes", "--no-headers"]).await?;
             let complete = top.lines().count() == 3 && !top.contains("<unknown>");
@@ -196,8 +217,7 @@ impl Site {
         .await
     }
 
-    /// Lists nodes again and again, each time over a new connection of the aggregator if it likes, until frontends have
-    /// replaced their certificate and for a while after.
+    /// Lists nodes again and again until frontends have replaced their certificate and for a while after.
     pub(crate) async fn new_certificate_without_a_failure(&self) -> anyhow::Result<()> {
         let replaced = || {
             self.log_of("frontend")
@@ -212,11 +232,9 @@ impl Site {
                 start.elapsed() < PATIENCE,
                 "the certificate was not replaced"
             );
-            let nodes = self
-                .kubectl
-                .ok(&["get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"]);
-            nodes.await?;
+            self.nodes("v1beta1").await?;
             after += usize::from(replaced() > before);
+            sleep(POLL_EVERY).await;
         }
         Ok(())
     }
@@ -224,9 +242,10 @@ impl Site {
     /// The pods of a component, and their addresses.
     pub(crate) async fn pods_of(&self, component: &str) -> anyhow::Result<Vec<(Value, String)>> {
         let label = format!("app.kubernetes.io/component={component}");
-        let list = ["get", "pods", "-n", NAMESPACE, "-l", &label, "-o", "json"];
-        let pods = items(&self.kubectl.ok(&list).await?)?.into_iter();
-        let addressed = pods.map(|pod| {
+        let list = format!("/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={label}");
+        let list = self.get(&list).await?;
+        let pods = list["items"].as_array().cloned().unwrap_or_default();
+        let addressed = pods.into_iter().map(|pod| {
             let ip = pod.pointer("/status/podIP").and_then(Value::as_str);
             let ip = ip.context("a pod without an address")?.to_owned();
             Ok((pod, ip))

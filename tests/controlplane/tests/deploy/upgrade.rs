@@ -4,7 +4,6 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context as _;
-use serde_json::Value;
 use tributary_controlplane::patience::eventually;
 
 use crate::{
@@ -43,11 +42,8 @@ fn chart_of_before(directory: &Path) -> anyhow::Result<String> {
 
 /// The oldest time at which a node was measured that is served.
 async fn oldest(site: &Site) -> anyhow::Result<String> {
-    let path = "/apis/metrics.k8s.io/v1beta1/nodes";
-    let list: Value = serde_json::from_str(&site.kubectl.ok(&["get", "--raw", path]).await?)?;
-    let items = list["items"].as_array().context("items")?;
-    anyhow::ensure!(items.len() == 3, "{list}");
-    let times = items.iter().filter_map(|node| node["timestamp"].as_str());
+    let nodes = site.nodes("v1beta1").await?;
+    let times = nodes.iter().filter_map(|node| node["timestamp"].as_str());
     Ok(times.min().context("a time")?.to_owned())
 }
 

@@ -1,13 +1,13 @@
 //! A control plane on which nothing but the autoscaler moves: targets have no controller, so their pods stay as they were
 //! written, and their kubelets report the same for ever.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod as KubePod};
 use kube::{
-    Api, Client,
+    Api, Client, Config,
     api::{DeleteParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ const NODES: usize = 8;
 pub(super) const AT_ONCE: usize = 8;
 
 /// How often the autoscaler decides.
-pub(super) const SYNC: Duration = Duration::from_secs(8);
+const SYNC: Duration = Duration::from_secs(8);
 
 /// Nothing that makes or ends pods, and no autoscaler.
 const STILL: &str = "--controllers=-deployment-controller,-replicaset-controller,-statefulset-controller,\
@@ -170,20 +170,32 @@ impl Ground {
     }
 
     /// The real autoscaler, and nothing else of kube-controller-manager, with the flags that it has by default.
-    pub(super) fn autoscaler(&self) -> anyhow::Result<Program> {
+    pub(super) fn autoscaler(&self) -> anyhow::Result<Autoscaler> {
         let sync = format!(
             "--horizontal-pod-autoscaler-sync-period={}s",
             SYNC.as_secs()
         );
-        self.plane.autoscaler(
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let serves = format!("--secure-port={port}");
+        let program = self.plane.autoscaler(
             &self.assets,
             &[
                 &sync,
+                &serves,
+                "--bind-address=127.0.0.1",
+                "--authorization-always-allow-paths=/metrics",
                 "--horizontal-pod-autoscaler-downscale-stabilization=5m",
                 "--horizontal-pod-autoscaler-cpu-initialization-period=5m",
                 "--horizontal-pod-autoscaler-initial-readiness-delay=30s",
             ],
-        )
+        )?;
+        // It made the certificate itself.
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+        config.accept_invalid_certs = true;
+        Ok(Autoscaler {
+            program,
+            client: Client::try_from(config)?,
+        })
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
@@ -200,6 +212,44 @@ impl Ground {
         Ok(())
     }
 }
+
+/// The autoscaler, running.
+pub(super) struct Autoscaler {
+    program: Program,
+    client: Client,
+}
+
+impl Autoscaler {
+    /// Returns when it has looked at each of `count` autoscalers at least once more. It looks at them by turns, and writes
+    /// only what changes, so that an autoscaler that stayed the same may be one that it has not looked at.
+    pub(super) async fn looks_at_all(&self, count: usize) -> anyhow::Result<()> {
+        let wanted = self.looked().await? + 2 * count;
+        eventually("the autoscaler looks at all", || async {
+            let looked = self.looked().await?;
+            anyhow::ensure!(looked >= wanted, "{looked} of {wanted} times");
+            Ok(())
+        })
+        .await
+    }
+
+    /// How many times it has looked at one.
+    async fn looked(&self) -> anyhow::Result<usize> {
+        let request = http::Request::get("/metrics").body(Vec::new())?;
+        let page = self.client.request_text(request).await?;
+        let counts = page.lines().filter_map(|line| {
+            let line = line.strip_prefix(LOOKED)?;
+            line.split_once("} ")?.1.parse::<usize>().ok()
+        });
+        Ok(counts.sum())
+    }
+
+    pub(super) async fn kill(self) -> anyhow::Result<()> {
+        self.program.kill().await
+    }
+}
+
+/// What kube-controller-manager counts, with the action and the error as labels.
+const LOOKED: &str = "horizontal_pod_autoscaler_controller_reconciliations_total{";
 
 /// Two kinds with a scale: one with a selector, and one without.
 async fn custom_resources(client: &Client) -> anyhow::Result<()> {
