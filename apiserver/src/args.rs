@@ -2,12 +2,13 @@
 
 mod allow;
 mod foreign;
+mod names;
 mod serving;
 mod tls_auto;
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args as ClapArgs, Parser};
+use clap::{ArgAction, Args as ClapArgs, Parser, builder::NonEmptyStringValueParser};
 use tributary_model::SHORTEST_RESOLUTION;
 use tributary_runtime::{
     args::{KubeArgs, LogArgs},
@@ -192,7 +193,8 @@ pub struct BusArgs {
     ///
     /// A token is accepted if a TokenReview confirms it and its user may `create`
     /// `samplestreams` of the group `bus.tributary.dev`.
-    #[arg(long, value_name = "AUDIENCE", default_value = "tributary-bus")]
+    #[arg(long, value_name = "AUDIENCE", default_value = "tributary-bus",
+          value_parser = NonEmptyStringValueParser::new())]
     pub bus_token_audience: String,
 
     /// The CA, in PEM, that signs the certificates of scrapers. It is read again
@@ -256,7 +258,8 @@ pub struct BusArgs {
         long,
         value_name = "NAME",
         env = "HOSTNAME",
-        default_value = "frontend"
+        default_value = "frontend",
+        value_parser = names::read_visible
     )]
     pub frontend_name: String,
 

@@ -10,7 +10,9 @@ mod size;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, Parser, value_parser};
+use rustls_pki_types::ServerName;
+use tributary_model::is_dns_label;
 use tributary_runtime::args::{KubeArgs, LogArgs};
 
 pub use self::{
@@ -130,7 +132,7 @@ pub struct KubeletArgs {
     pub kubelet_use_node_status_port: bool,
 
     /// The port of the kubelets.
-    #[arg(long, value_name = "PORT", default_value_t = 10_250)]
+    #[arg(long, value_name = "PORT", default_value_t = 10_250, value_parser = value_parser!(u16).range(1..))]
     pub kubelet_port: u16,
 
     /// The types of node addresses, in order of preference: the first type that a
@@ -247,7 +249,7 @@ pub struct AssignmentArgs {
     /// other.
     ///
     /// By default the namespace of this pod; outside of a cluster, kube-system.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = read_namespace)]
     pub lease_namespace: Option<String>,
 
     /// The number of fixed shards. Scrapers then need no Leases.
@@ -291,7 +293,7 @@ pub struct BusArgs {
 
     /// The name in the certificates of frontends, if it differs from that in
     /// --frontend. For a Service that is `SERVICE.NAMESPACE.svc`.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = read_host)]
     pub bus_server_name: Option<String>,
 
     /// The file with the client certificate for frontends, instead of a token or in
@@ -307,6 +309,23 @@ pub struct BusArgs {
     /// numbers.
     #[arg(long)]
     pub bus_insecure: bool,
+}
+
+/// Reads `--lease-namespace`, which becomes a part of URLs.
+fn read_namespace(text: &str) -> Result<String, &'static str> {
+    if is_dns_label(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("should be the name of a namespace")
+    }
+}
+
+/// Reads `--bus-server-name`.
+fn read_host(text: &str) -> Result<String, &'static str> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err("should be a DNS name or an IP address, as in a certificate"),
+    }
 }
 
 #[cfg(test)]

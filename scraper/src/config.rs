@@ -1,6 +1,7 @@
 //! [`Args`] -> [`Config`]: every check that needs no file and no cluster.
 
 mod bus;
+mod names;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -13,7 +14,10 @@ use tributary_runtime::{
     tls::PairFiles,
 };
 
-use self::bus::bus;
+use self::{
+    bus::bus,
+    names::{address_types, name},
+};
 pub use crate::bus::frontend::{BadFrontend, BusSecurity, Frontend, Service};
 use crate::{
     args::{Args, AssignmentArgs, ByteSize, GoDuration, KubeletArgs},
@@ -151,13 +155,29 @@ pub enum BadConfig {
     /// `--node-selector`
     #[error("--node-selector: {0}")]
     NodeSelector(#[from] BadSelector),
-    /// A name that is empty or too long.
-    #[error("{flag} should be 1 to 253 bytes, but value `{value}` provided")]
+    /// A name that frontends refuse.
+    #[error(
+        "{flag} should be 1 to 253 visible characters of ASCII without blanks, but value {value:?} \
+         provided"
+    )]
     Name {
         /// The flag.
         flag: &'static str,
         /// What it was given.
         value: String,
+    },
+    /// `--kubelet-preferred-address-types` is empty.
+    #[error(
+        "--kubelet-preferred-address-types should be at least one type, as no node has an address otherwise"
+    )]
+    NoAddressType,
+    /// `--kubelet-preferred-address-types` has a type of Kubernetes in other letters.
+    #[error("--kubelet-preferred-address-types: {given:?} is written {known}")]
+    AddressType {
+        /// What it was given.
+        given: String,
+        /// As Kubernetes writes it.
+        known: &'static str,
     },
     /// No `--frontend`.
     #[error("need at least one --frontend to publish to")]
@@ -226,7 +246,6 @@ impl TryFrom<Args> for Config {
             return Err(BadConfig::NoReplica);
         }
         let (frontends, bus) = bus(args.bus)?;
-        let types = args.kubelet.kubelet_preferred_address_types;
         Ok(Self {
             resolution,
             fast_resolution: fast(args.scrape.fast_resolution, resolution)?,
@@ -236,15 +255,14 @@ impl TryFrom<Args> for Config {
             node_selector: selector(&args.scrape.node_selector)?,
             node_event_delay: node_event_delay(args.scrape.node_event_delay)?,
             rules: AddressRules {
-                // An empty list is one empty word to clap.
-                address_types: types.into_iter().filter(|kind| !kind.is_empty()).collect(),
+                address_types: address_types(args.kubelet.kubelet_preferred_address_types)?.into(),
                 port: args.kubelet.kubelet_port,
                 use_status_port: args.kubelet.kubelet_use_node_status_port,
             },
             security,
-            source_name: name("source-name", args.assignment.source_name)?,
+            source_name: name("--source-name", args.assignment.source_name)?,
             pod_uid: args.assignment.pod_uid.filter(|uid| !uid.is_empty()),
-            group: name("group", args.assignment.group)?,
+            group: name("--group", args.assignment.group)?,
             sharding,
             replicas,
             frontends,
@@ -396,13 +414,6 @@ fn lease_name(flag: &'static str, value: &str, most: usize) -> Result<(), BadCon
     }
     let value = value.to_owned();
     Err(BadConfig::LeaseName { flag, value })
-}
-
-fn name(flag: &'static str, value: String) -> Result<String, BadConfig> {
-    match value.len() {
-        1..=253 => Ok(value),
-        _ => Err(BadConfig::Name { flag, value }),
-    }
 }
 
 #[cfg(test)]

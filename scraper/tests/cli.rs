@@ -100,6 +100,28 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
 }
 
 #[test]
+fn values_that_nothing_can_have_are_refused() {
+    for (flags, sentence) in [
+        (
+            &["--kubelet-port=0", FRONTEND],
+            "error: invalid value '0' for '--kubelet-port <PORT>': 0 is not in 1..=65535\n",
+        ),
+        (
+            &["--lease-namespace=a/b", FRONTEND],
+            "error: invalid value 'a/b' for '--lease-namespace <NAMESPACE>': should be the name of a \
+             namespace\n",
+        ),
+        (
+            &["--bus-server-name=a b", FRONTEND],
+            "error: invalid value 'a b' for '--bus-server-name <NAME>': should be a DNS name or an \
+             IP address, as in a certificate\n",
+        ),
+    ] {
+        assert_eq!(refusal(flags), (Some(2), sentence.to_owned()), "{flags:?}");
+    }
+}
+
+#[test]
 fn outside_a_cluster_a_kubeconfig_is_needed() {
     let (code, said) = refusal(&[FRONTEND]);
     assert_eq!(code, Some(2));

@@ -5,6 +5,8 @@ use std::{str::FromStr, time::Duration};
 use clap::Args;
 use tributary_runtime::duration::GoDuration;
 
+use super::names::{read_api_service, read_dns_name, read_object};
+
 /// Flags about a certificate that the frontends make and renew themselves.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Certificates that run themselves")]
@@ -25,12 +27,12 @@ pub struct TlsAutoArgs {
 
     /// The Secret with the certificate and its key, in the namespace of the Service;
     /// by default `SERVICE-serving`.
-    #[arg(long, value_name = "NAME", requires = "tls_auto")]
+    #[arg(long, value_name = "NAME", requires = "tls_auto", value_parser = read_object)]
     pub tls_auto_secret: Option<String>,
 
     /// The ConfigMap with the CA as `ca.crt`, in the namespace of the Service; by
     /// default `SERVICE-ca`.
-    #[arg(long, value_name = "NAME", requires = "tls_auto")]
+    #[arg(long, value_name = "NAME", requires = "tls_auto", value_parser = read_object)]
     pub tls_auto_config_map: Option<String>,
 
     /// A Secret in the same namespace with the previous certificate: `tls.crt`,
@@ -39,7 +41,7 @@ pub struct TlsAutoArgs {
     /// As long as there is no certificate yet, this one is taken over if it is good,
     /// and renewed at once. So old and new pods trust each other. Needs `get` on this
     /// Secret.
-    #[arg(long, value_name = "NAME", requires = "tls_auto")]
+    #[arg(long, value_name = "NAME", requires = "tls_auto", value_parser = read_object)]
     pub tls_auto_adopt: Option<String>,
 
     /// More DNS names for the certificate.
@@ -47,7 +49,8 @@ pub struct TlsAutoArgs {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        requires = "tls_auto"
+        requires = "tls_auto",
+        value_parser = read_dns_name
     )]
     pub tls_auto_names: Vec<String>,
 
@@ -56,7 +59,8 @@ pub struct TlsAutoArgs {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        default_value = "v1beta1.metrics.k8s.io,v1.metrics.k8s.io,v1alpha1.fleet.tributary.dev"
+        default_value = "v1beta1.metrics.k8s.io,v1.metrics.k8s.io,v1alpha1.fleet.tributary.dev",
+        value_parser = read_api_service
     )]
     pub tls_auto_api_services: Vec<String>,
 

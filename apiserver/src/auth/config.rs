@@ -57,7 +57,8 @@ impl AuthConfig {
             &authentication.requestheader_extra_headers_prefix,
         );
         let headers = headers.map_err(|name| {
-            Misconfigured::new(format!("--requestheader-*: no header is named {name:?}"))
+            let flag = flag_of(authentication, &name);
+            Misconfigured::new(format!("{flag}: no header is named {name:?}"))
         })?;
         let keeper = Keeper::start(Settings {
             client_ca: authentication.client_ca_file.clone(),
@@ -118,6 +119,18 @@ impl AuthConfig {
             Ok(())
         });
         auth
+    }
+}
+
+/// The flag that has this name of a header.
+fn flag_of(args: &AuthenticationArgs, name: &str) -> &'static str {
+    let has = |names: &[String]| names.iter().any(|it| it == name);
+    if has(&args.requestheader_username_headers) {
+        "--requestheader-username-headers"
+    } else if has(&args.requestheader_uid_headers) {
+        "--requestheader-uid-headers"
+    } else {
+        "--requestheader-group-headers"
     }
 }
 

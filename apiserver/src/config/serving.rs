@@ -101,6 +101,9 @@ fn certificate(args: &ServingArgs) -> Result<Arc<ServingCertificate>, Misconfigu
         (Some(certificate), Some(key)) => ServingCertificate::from_files(PairFiles {
             certificate: certificate.clone(),
             key: key.clone(),
+        })
+        .map_err(|error| {
+            Misconfigured::new(format!("--tls-cert-file, --tls-private-key-file: {error}"))
         })?,
         _ => match (&args.cert_dir, local()) {
             (Some(dir), (names, addresses)) => ServingCertificate::kept_in(dir, names, addresses)?,

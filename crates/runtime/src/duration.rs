@@ -6,10 +6,16 @@ use std::{fmt, str::FromStr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GoDuration(i64);
 
-/// Not a duration.
+/// A text that a flag does not take for a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration such as 15s or 1m30s")]
-pub struct BadDuration(String);
+pub enum BadDuration {
+    /// It is none.
+    #[error("`{0}` is not a duration such as 15s or 1m30s")]
+    Form(String),
+    /// It is negative where it must not be.
+    #[error("`{0}` is negative")]
+    Negative(String),
+}
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -43,7 +49,8 @@ impl GoDuration {
     /// It is negative, or not a duration.
     pub fn read_positive(text: &str) -> Result<Duration, BadDuration> {
         let read: Self = text.parse()?;
-        read.positive().ok_or_else(|| BadDuration(text.to_owned()))
+        let negative = || BadDuration::Negative(text.to_owned());
+        read.positive().ok_or_else(negative)
     }
 
     /// This duration, unless it is negative.
@@ -65,7 +72,7 @@ impl FromStr for GoDuration {
     fn from_str(text: &str) -> Result<Self, BadDuration> {
         parse(text)
             .map(Self)
-            .ok_or_else(|| BadDuration(text.to_owned()))
+            .ok_or_else(|| BadDuration::Form(text.to_owned()))
     }
 }
 
@@ -202,5 +209,12 @@ mod tests {
             Some(Duration::from_secs(2))
         );
         assert_eq!(GoDuration::from_secs(-2).positive(), None);
+        for (text, error) in [
+            ("-2s", "`-2s` is negative"),
+            ("2", "`2` is not a duration such as 15s or 1m30s"),
+        ] {
+            let read = GoDuration::read_positive(text);
+            assert_eq!(read.unwrap_err().to_string(), error);
+        }
     }
 }

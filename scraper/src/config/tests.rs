@@ -153,7 +153,7 @@ fn the_page_limit_of_a_kubelet_has_a_minimum_and_a_maximum() {
 #[test]
 fn what_the_flags_say_is_what_is_done() {
     let config = config(&[
-        "--kubelet-preferred-address-types=",
+        "--kubelet-preferred-address-types=ProviderIP,,InternalIP",
         "--kubelet-port=1",
         "--kubelet-use-node-status-port",
         "--kubelet-client-key=k",
@@ -165,7 +165,7 @@ fn what_the_flags_say_is_what_is_done() {
         "--bus-ca-file=ca",
     ])
     .unwrap();
-    assert!(config.rules.address_types.is_empty());
+    assert_eq!(*config.rules.address_types, ["ProviderIP", "InternalIP"]);
     assert!(config.rules.use_status_port);
     assert_eq!(config.rules.port, 1);
     assert_eq!(config.node_selector, "a=b");
@@ -228,7 +228,12 @@ fn a_share_must_be_there_and_names_must_be_names() {
     );
     is_refused(
         &["--group="],
-        "group should be 1 to 253 bytes, but value `` provided",
+        "--group should be 1 to 253 visible characters of ASCII without blanks, but value \"\" provided",
+    );
+    is_refused(
+        &["--shard-count=1", "--shard-index=0", "--group=a b"],
+        "--group should be 1 to 253 visible characters of ASCII without blanks, but value \"a b\" \
+         provided",
     );
     is_refused(
         &["--shard-index=0"],
@@ -246,6 +251,19 @@ fn a_share_must_be_there_and_names_must_be_names() {
         &["--group=Pool_A"],
         "--group should be letters, digits, `-` and `.` as in the name of a pod, for a lease, \
          but value `Pool_A` provided",
+    );
+}
+
+#[test]
+fn types_of_addresses_that_no_node_can_have_are_refused() {
+    is_refused(
+        &["--kubelet-preferred-address-types="],
+        "--kubelet-preferred-address-types should be at least one type, as no node has an address \
+         otherwise",
+    );
+    is_refused(
+        &["--kubelet-preferred-address-types=Hostname,internalIp"],
+        "--kubelet-preferred-address-types: \"internalIp\" is written InternalIP",
     );
 }
 
