@@ -1,9 +1,15 @@
 //! Documents that are generated from the code: the flags of the binaries, for readers and for the Helm chart, and the
 //! troubles that `doctor` knows.
 
+use std::{any::TypeId, path::PathBuf, time::Duration};
+
 use clap::{Arg, ArgAction, Command, CommandFactory as _};
+use serde_json::Value;
 use tributary_apiserver::args::Args as FrontendArgs;
-use tributary_scraper::args::Args as ScraperArgs;
+use tributary_scraper::args::{Args as ScraperArgs, ByteSize, GoDuration};
+
+/// What the values of the chart may be.
+const SCHEMA: &str = include_str!("../../deploy/helm/tributary/values.schema.json");
 
 /// A file of the repository and its expected content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +43,10 @@ pub fn all() -> Vec<Document> {
         Document {
             path: "deploy/helm/tributary/files/flags.yaml",
             text: kinds(&[("frontend", &frontend), ("scraper", &scraper)]),
+        },
+        Document {
+            path: "deploy/helm/tributary/files/keys.yaml",
+            text: keys(SCHEMA),
         },
     ]
 }
@@ -130,16 +140,41 @@ fn entry(arg: &Arg) -> String {
     text
 }
 
-/// What the chart needs to pass flags to the right component, and to let the last of several values win.
+/// The names of all values of the chart, which says what a misspelled one should be.
+fn keys(schema: &str) -> String {
+    let schema: Value = serde_json::from_str(schema).expect("the schema is JSON");
+    let mut text = "# Written by `cargo run -p tributary-e2e --bin documents`.\n".to_owned();
+    add_keys(&schema, 0, &mut text);
+    text
+}
+
+fn add_keys(schema: &Value, depth: usize, text: &mut String) {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let mut properties: Vec<_> = properties.into_iter().flatten().collect();
+    properties.sort_by_key(|(name, _)| *name);
+    for (name, below) in properties {
+        let is_open = below.get("additionalProperties") == Some(&Value::Bool(true));
+        let has_names = below.get("properties").is_some() && !is_open;
+        let value = if has_names { "" } else { " true" };
+        text.extend([&"  ".repeat(depth), name, ":", value, "\n"]);
+        if has_names {
+            add_keys(below, depth + 1, text);
+        }
+    }
+}
+
+/// What the chart needs to pass flags to the right component, to let the last of several values win, and to refuse
+/// values of another type.
 fn kinds(components: &[(&str, &Command)]) -> String {
     let mut text = "# Written by `cargo run -p tributary-e2e --bin documents`.\n\
-                    # none: a switch; optional: a switch that may have a value; one, many: values.\n"
+                    # none: a switch; optional: a switch that may have a value; one, many: values. Then their type.\n"
         .to_owned();
     for (component, command) in components {
         text.extend([*component, ":\n"]);
         let mut lines: Vec<String> = Vec::new();
         for arg in flags(command) {
-            let kind = kind(arg);
+            let kind = [kind(arg), &value_type(arg)].join(" ");
+            let kind = kind.trim_end();
             let aliases = arg.get_all_aliases().unwrap_or_default();
             let shorts = arg.get_short().filter(|short| *short != 'l');
             let names = arg.get_long().into_iter().chain(aliases);
@@ -163,6 +198,40 @@ fn kind(arg: &Arg) -> &'static str {
         ArgAction::Set => "one",
         _ => "none",
     }
+}
+
+/// What a value of the flag may be, if the flag does not take every text.
+fn value_type(arg: &Arg) -> String {
+    let parser = arg.get_value_parser();
+    if !arg.get_action().takes_values() {
+        return String::new();
+    }
+    if let Some(values) = parser.possible_values() {
+        let values = values.map(|value| value.get_name().to_owned());
+        return values.collect::<Vec<_>>().join("|");
+    }
+    let is_one_of = |types: &[TypeId]| types.iter().any(|it| parser.type_id() == *it);
+    let integers = [
+        TypeId::of::<u8>(),
+        TypeId::of::<u16>(),
+        TypeId::of::<u32>(),
+        TypeId::of::<i32>(),
+        TypeId::of::<i64>(),
+    ];
+    let name = if is_one_of(&[TypeId::of::<GoDuration>(), TypeId::of::<Duration>()]) {
+        "duration"
+    } else if is_one_of(&integers) {
+        "integer"
+    } else if is_one_of(&[TypeId::of::<f64>()]) {
+        "number"
+    } else if is_one_of(&[TypeId::of::<ByteSize>()]) {
+        "size"
+    } else if is_one_of(&[TypeId::of::<PathBuf>()]) {
+        "file"
+    } else {
+        ""
+    };
+    name.to_owned()
 }
 
 fn flags(command: &Command) -> impl Iterator<Item = &Arg> {

@@ -214,3 +214,31 @@ dnsConfig:
       fieldPath: status.podIP
 {{- end }}
 {{- end }}
+
+{{/*
+Fails for values that the chart does not have. In: at (the path so far), given, known (files/keys.yaml, written from the
+schema).
+*/}}
+{{- define "tributary.checkKeys" -}}
+{{- $at := .at -}}
+{{- $known := .known -}}
+{{- $hints := dict "extraArgs" "write args, frontend.args or scraper.args" "podDisruptionBudget.apiVersion" "there is one version since Kubernetes 1.25" -}}
+{{- range $key, $value := .given -}}
+{{- $path := printf "%s%s" $at $key -}}
+{{- if not (hasKey $known $key) -}}
+{{- $hint := get $hints $path -}}
+{{- if not $hint -}}
+{{- with include "tributary.nearest" (dict "key" $key "known" (keys $known)) -}}
+{{- $hint = printf "did you mean %s%s?" $at . -}}
+{{- end -}}
+{{- end -}}
+{{- if not $hint -}}
+{{- $hint = ternary (printf "there are %s" (keys $known | sortAlpha | join ", ")) "values.yaml has all" (ne $at "") -}}
+{{- end -}}
+{{- fail (printf "%s: there is no such value; %s" $path $hint) -}}
+{{- end -}}
+{{- if and (kindIs "map" (get $known $key)) (kindIs "map" $value) -}}
+{{- include "tributary.checkKeys" (dict "at" (printf "%s." $path) "given" $value "known" (get $known $key)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -109,7 +109,7 @@ pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<
 }
 
 /// Waits until everything was measured again.
-async fn goes_on(site: &Site) -> anyhow::Result<()> {
+pub(crate) async fn goes_on(site: &Site) -> anyhow::Result<()> {
     let oldest = || async {
         let nodes = site.nodes("v1beta1").await?;
         let times = nodes.iter().filter_map(|node| node["timestamp"].as_str());
@@ -202,7 +202,7 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
             "--set",
             "tls.type=auto,replicas=2,bindAddress=$(POD_IP)",
             "--set",
-            "scraper.args={--metric-resolution=3s}",
+            "scraper.args={--metric-resolution=4s,--kubelet-request-timeout=3s}",
             "--set",
             QUICK,
         ];

@@ -10,6 +10,7 @@ mod auto;
 mod certificates;
 mod container;
 mod credentials;
+mod flags;
 mod gitops;
 mod groups;
 mod installed;

@@ -211,7 +211,48 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "extraArgs=x",
-        "additional properties 'extraArgs' not allowed",
+        "extraArgs: there is no such value; write args, frontend.args or scraper.args",
+    ),
+    (
+        "nodeselector.a=b",
+        "nodeselector: there is no such value; did you mean nodeSelector?",
+    ),
+    (
+        "tolerantions[0].operator=Exists",
+        "tolerantions: there is no such value; did you mean tolerations?",
+    ),
+    (
+        "frontend.resource.limits.cpu=1",
+        "frontend.resource: there is no such value; did you mean frontend.resources?",
+    ),
+    (
+        "bus.tls=true",
+        "bus.tls: there is no such value; there are port, tokenExpirationSeconds",
+    ),
+    (
+        "kubelet=x",
+        "kubelet: there is no such value; did you mean kubeletReader?",
+    ),
+    ("xyz=x", "xyz: there is no such value; values.yaml has all"),
+    (
+        "scraper.replicas=3",
+        "scraper.replicas: only with profile ha; with profile sidecar each pod has a scraper of its own, and replicas says how many",
+    ),
+    (
+        "nodeEvents.delay=5 minutes",
+        "nodeEvents.delay: \"5 minutes\" should be a duration such as 15s or 1m30s",
+    ),
+    (
+        "tls.type=cert-manager,tls.certManager.duration=90d",
+        "tls.certManager.duration: \"90d\" should be a duration such as 15s or 1m30s",
+    ),
+    (
+        "serviceMonitor.interval=1 minute",
+        "serviceMonitor.interval: \"1 minute\" should be a duration of Prometheus such as 30s or 1m",
+    ),
+    (
+        "bindAddress=localhost",
+        "bindAddress: \"localhost\" should be an IP address, or $(POD_IP)",
     ),
     (
         "containerPort=443",
@@ -296,6 +337,10 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "args={--audit-policy-file=/x}",
         "args: --audit-policy-file is no flag of the frontend or the scraper; docs/MIGRATING.md tells what became of metrics-server's flags",
+    ),
+    (
+        "args={--metric-resolution-time=15s}",
+        "args: --metric-resolution-time is no flag of the frontend or the scraper (did you mean --metric-resolution?); docs/MIGRATING.md",
     ),
     (
         "args={--secure-port=4443}",

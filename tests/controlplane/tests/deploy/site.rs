@@ -171,7 +171,7 @@ impl Site {
             "--set",
             "bindAddress=$(POD_IP)",
             "--set",
-            "scraper.args={--metric-resolution=3s}",
+            "scraper.args={--metric-resolution=4s,--kubelet-request-timeout=3s}",
         ];
         let outcome = self.helm(&[&start[..], &own, values].concat()).await?;
         anyhow::ensure!(outcome.ok, "helm: {}", outcome.stderr);
