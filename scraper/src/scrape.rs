@@ -107,6 +107,8 @@ struct Scraped {
     /// The kind of the last failure, if the last scrape failed. A change is logged, a repetition is
     /// not.
     failing: Option<Reason>,
+    /// Whether parts of its last page were refused. A change is logged.
+    refusing: bool,
     /// The endpoint that its numbers are from. A change is logged.
     endpoint: Endpoint,
     /// Its containers that have one sample only.
@@ -321,6 +323,7 @@ impl Loop {
             target: Arc::clone(target),
             kubelet: Some(Kubelet::new(Arc::clone(&self.scraping.client))),
             failing: None,
+            refusing: false,
             endpoint: Endpoint::default(),
             young: Young::default(),
             outage: Outage::default(),
@@ -411,7 +414,7 @@ impl Loop {
         match done.outcome {
             Ok(decoded) => {
                 metrics.outcome("ok");
-                count_refused(metrics, node, &decoded);
+                count_refused(metrics, node, &decoded, &mut scraped.refusing);
                 let endpoint = decoded.reading.remarks.endpoint;
                 metrics.reading(endpoint);
                 if std::mem::replace(&mut scraped.endpoint, endpoint) != endpoint {

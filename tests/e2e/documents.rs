@@ -28,8 +28,13 @@ const WORDS: [&str; 4] = [
     "__rate_interval",
 ];
 
-/// Of kube-apiserver, which has it (`what_the_alert_on_api_services_reads_is_there` in tests/controlplane).
-const OF_KUBE_APISERVER: &str = "aggregator_unavailable_apiservice";
+/// Of kube-apiserver, which has it (`what_the_alert_on_api_services_reads_is_there` in tests/controlplane), and of
+/// kube-state-metrics, where these are stable.
+const OF_OTHERS: [&str; 3] = [
+    "aggregator_unavailable_apiservice",
+    "kube_deployment_spec_replicas",
+    "kube_deployment_status_replicas_available",
+];
 
 /// The families in the tables of docs/METRICS.md, with the series of histograms.
 fn families() -> BTreeSet<String> {
@@ -89,7 +94,7 @@ fn words_of_a_query_that_are_metrics_are_found() {
 #[test]
 fn dashboard_and_alerts_ask_only_for_metrics_that_exist() {
     let mut families = families();
-    families.insert(OF_KUBE_APISERVER.to_owned());
+    families.extend(OF_OTHERS.map(str::to_owned));
     let files = root().join("deploy/helm/tributary/files");
     let dashboard = fs::read_to_string(files.join("dashboard.json")).unwrap();
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
@@ -131,6 +136,53 @@ fn every_alert_has_a_section_in_the_runbook_and_a_test() {
             "no test of {name}"
         );
     }
+}
+
+/// Mebibytes that these KiB for each of so many things are.
+fn mebibytes(count: f64, kibibytes: f64) -> f64 {
+    count * kibibytes / 1024.0
+}
+
+#[test]
+fn the_table_of_sizes_agrees_with_its_formulas_and_with_what_the_chart_requests() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap();
+    let text = read("docs/INSTALLING.md");
+    let (_, sizing) = text.split_once("\n## Sizing\n").unwrap();
+    for formula in [
+        "| frontend | 21 MiB, and 0.34 KiB for each container",
+        "| scraper | 18 MiB, 10.5 KiB for each node that it owns, and 0.28 KiB for each container",
+    ] {
+        assert!(sizing.contains(formula), "{formula}");
+    }
+    let number = |cell: &str| {
+        let digits: String = cell.chars().filter(char::is_ascii_digit).collect();
+        digits.parse::<f64>()
+    };
+    let mut rows = 0;
+    for line in sizing.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [nodes, containers, frontend, scraper, request, limit] = cells[..] else {
+            continue;
+        };
+        let Ok(nodes) = number(nodes) else { continue };
+        rows += 1;
+        let containers = number(containers).unwrap();
+        let (frontend, scraper) = (number(frontend).unwrap(), number(scraper).unwrap());
+        let formula = 21.0 + mebibytes(containers, 0.34);
+        assert!((frontend - formula).abs() <= 0.5, "{line}: {formula}");
+        let formula = 18.0 + mebibytes(nodes, 10.5) + mebibytes(containers, 0.28);
+        assert!((scraper - formula).abs() <= 0.5, "{line}: {formula}");
+        let (_, request) = request.split_once(", ").unwrap();
+        let largest = frontend.max(scraper);
+        assert!(number(request).unwrap() > largest, "{line}");
+        assert!(number(limit).unwrap() >= 4.0 * largest, "{line}");
+        if nodes <= 1_000.0 {
+            assert_eq!(request, "64Mi", "{line}");
+        }
+    }
+    assert_eq!(rows, 5);
+    let values = read("deploy/helm/tributary/values.yaml");
+    assert!(values.contains("  requests:\n    cpu: 50m\n    memory: 64Mi\n"));
 }
 
 /// The names of all functions below a directory.

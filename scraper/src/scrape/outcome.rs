@@ -32,11 +32,24 @@ pub(super) fn tell(node: &NodeName, ready: bool, error: &ScrapeError) {
     }
 }
 
-pub(super) fn count_refused(metrics: &ScrapeMetrics, node: &NodeName, decoded: &Decoded) {
+/// Counts what was refused of a page. A change is logged at warn, without bytes of the page; `refusing` is whether parts
+/// of the page before were refused.
+pub(super) fn count_refused(
+    metrics: &ScrapeMetrics,
+    node: &NodeName,
+    decoded: &Decoded,
+    refusing: &mut bool,
+) {
+    let mut kinds = Vec::new();
     for (kind, count) in decoded.refused.iter() {
         metrics.refused(kind.as_str(), u64::from(count));
+        kinds.push(kind.as_str());
     }
-    if decoded.refused.total() > 0 {
+    let began = !std::mem::replace(refusing, !kinds.is_empty());
+    if !kinds.is_empty() {
+        if began {
+            warn!(%node, kinds = kinds.join(","), "parts of the page refused");
+        }
         debug!(%node, refused = %decoded.refused, "parts of the page refused");
     }
 }

@@ -2,7 +2,7 @@ use http::uri::PathAndQuery;
 use kube::Config;
 use prometheus_client::registry::Registry;
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
 
@@ -195,6 +195,49 @@ async fn a_scrape_has_a_span_and_a_last_line_at_debug() {
         let text = lines.text();
         let has_ended = text.contains(line);
         std::future::ready(if has_ended { Ok(()) } else { Err(text) })
+    })
+    .await;
+}
+
+/// Answers the next request to a kubelet with a page.
+async fn answer(kubelet: &TcpListener, page: &str) {
+    let (mut stream, _) = kubelet.accept().await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let length = page.len();
+    let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+    let answer = [head.as_str(), page].concat();
+    stream.write_all(answer.as_bytes()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_whose_page_parts_are_refused_is_named_once_when_that_begins() {
+    const NODE: &str =
+        "node_cpu_usage_seconds_total 1 1000\nnode_memory_working_set_bytes 1 1000\n";
+    const FIRST: &str =
+        "container_cpu_usage_seconds_total{container=\"c\",namespace=\"n\",pod=\"p\"} 1 1000\n";
+    const SECOND: &str =
+        "container_cpu_usage_seconds_total{container=\"c\",namespace=\"n\",pod=\"p\"} 2 1000\n";
+    let (lines, _guard) = Lines::collect(tracing::Level::INFO);
+    let kubelet = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stage = stage();
+    stage
+        .targets
+        .send_replace(Targets::of([target("n1", &kubelet)]));
+    stage
+        .view
+        .send_replace(Some(View::new("me".into(), Vec::new())));
+    let (good, bad) = ([NODE, FIRST].concat(), [NODE, FIRST, SECOND].concat());
+    for page in [&bad, &bad, &good, &bad] {
+        answer(&kubelet, page).await;
+    }
+    let line = " WARN tributary_scraper::scrape::outcome: parts of the page refused node=n1 kinds=\"duplicate\"\n";
+    eventually(|| {
+        let text = lines.text();
+        let named = text.matches(line).count();
+        std::future::ready(if named == 2 { Ok(()) } else { Err(text) })
     })
     .await;
 }

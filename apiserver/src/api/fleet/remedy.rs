@@ -56,7 +56,8 @@ pub(super) fn of(known: &Known) -> Option<&'static str> {
         State::Expired if matches!(report.why_not, Some(NoMetrics::NothingNew(_))) => {
             Some(KUBELET_STALE)
         }
-        State::Expired => unscraped(known).or(Some(SCRAPER_SILENT)),
+        State::Expired if has_no_scraper(known) => Some(NO_SCRAPER),
+        State::Expired => Some(SCRAPER_SILENT),
         State::Incomplete => match report.why_not {
             Some(NoMetrics::NoUsage(reason)) => of_no_usage(reason),
             _ => None,
@@ -99,14 +100,55 @@ fn of_failure(reason: &str) -> Option<&'static str> {
 
 /// The remedy if scrapers report their roles, but none is an owner or rescuer of the node.
 fn unscraped(known: &Known) -> Option<&'static str> {
-    let anonymous =
-        known.reported && known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty();
-    anonymous.then_some(NO_SCRAPER)
+    (known.reported && has_no_scraper(known)).then_some(NO_SCRAPER)
+}
+
+/// Whether no connected scraper reports that it scrapes the node.
+fn has_no_scraper(known: &Known) -> bool {
+    known.scrapers.owners.is_empty() && known.scrapers.rescuers.is_empty()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A node in a state for which the reason why not does not matter.
+    fn known(state: State, owner: Option<&str>, reported: bool) -> Known {
+        let report = Report {
+            state,
+            why_not: None,
+            resolution: None,
+            sampled_at: None,
+            endpoint: None,
+            measured: None,
+            failed: None,
+        };
+        let scrapers = Scrapers {
+            owners: owner.into_iter().map(Into::into).collect(),
+            ..Scrapers::default()
+        };
+        Known {
+            report,
+            scrapers,
+            reported,
+        }
+    }
+
+    #[test]
+    fn only_a_scraper_that_there_is_is_silent() {
+        for (state, owner, reported, remedy) in [
+            (State::Expired, Some("s"), true, Some(SCRAPER_SILENT)),
+            (State::Expired, None, true, Some(NO_SCRAPER)),
+            // No scraper is connected, or none that reports its roles.
+            (State::Expired, None, false, Some(NO_SCRAPER)),
+            (State::Unreported, None, true, Some(NO_SCRAPER)),
+            // After a start of the frontend the scrapers are about to connect.
+            (State::Unreported, None, false, None),
+            (State::Late, Some("s"), true, None),
+        ] {
+            assert_eq!(of(&known(state, owner, reported)), remedy, "{state}");
+        }
+    }
 
     #[test]
     fn what_the_next_sample_mends_has_no_remedy() {

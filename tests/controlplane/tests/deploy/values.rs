@@ -222,6 +222,27 @@ fn values_render_as_their_comments_say() -> anyhow::Result<()> {
         ),
         (alerts, "severity: page", true),
         (alerts, "team: platform", true),
+        (
+            "prometheusRule.enabled=true,prometheusRule.alertLabels.severity=page",
+            "severity: page",
+            true,
+        ),
+        (
+            "prometheusRule.enabled=true,prometheusRule.alertLabels.severity=page",
+            "severity: critical",
+            false,
+        ),
+        // The threshold follows the resolution, the names of Deployments that of the release.
+        (
+            "prometheusRule.enabled=true,args={--metric-resolution=1m}",
+            "> 120",
+            true,
+        ),
+        (
+            "prometheusRule.enabled=true,fullnameOverride=mine",
+            "max by (cluster, namespace, deployment) (kube_deployment_spec_replicas{deployment=~\"mine(-scraper.*)?\"})",
+            true,
+        ),
         (alerts, "alert: TributaryApiSlow", true),
         (alerts, "alert: TributaryNodesRescued", false),
         // DNS of OpenShift, too.
