@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, Read as _, Seek as _, SeekFrom},
     net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
@@ -33,6 +33,8 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Directory {
     path: PathBuf,
     temporary: Option<TempDir>,
+    /// Locked as long as it is open: two demos would write each other's files.
+    _lock: File,
 }
 
 impl Directory {
@@ -58,7 +60,16 @@ impl Directory {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(path.join("logs"))?;
-        Ok(Self { path, temporary })
+        let lock = File::create(path.join("lock"))?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => io::Error::other("another demo uses it"),
+            TryLockError::Error(error) => error,
+        })?;
+        Ok(Self {
+            path,
+            temporary,
+            _lock: lock,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -147,6 +158,19 @@ mod tests {
         assert!(path.is_dir());
         directory.close().unwrap();
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_named_directory_is_for_one_demo_at_a_time() {
+        let outer = tempfile::tempdir().unwrap();
+        let named = outer.path().join("a");
+        let first = Directory::open(Some(&named)).unwrap();
+        let error = Directory::open(Some(&named)).unwrap_err();
+        let sentence = format!("--dir {}: another demo uses it", named.display());
+        assert_eq!(error.to_string(), sentence);
+        assert!(error.is::<Misconfigured>());
+        first.close().unwrap();
+        Directory::open(Some(&named)).unwrap();
     }
 
     #[test]
