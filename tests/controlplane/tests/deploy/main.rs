@@ -8,6 +8,7 @@
 
 mod auto;
 mod certificates;
+mod changes;
 mod container;
 mod credentials;
 mod flags;
