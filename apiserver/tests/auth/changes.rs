@@ -199,6 +199,33 @@ async fn a_config_map_that_comes_late_is_waited_for() {
     stage.stop().await;
 }
 
+/// As docs/RUNBOOK.md#tributaryreviewsfail says.
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_need_reviews_and_an_earlier_one_is_enough_only_while_there_is_no_answer() {
+    let brief = [
+        "--authentication-token-webhook-cache-ttl=1ms",
+        "--authorization-webhook-cache-authorized-ttl=1ms",
+    ];
+    let stage = Stage::ready(&brief).await;
+    let cluster = &stage.cluster;
+    for user in ["known", "unknown"] {
+        cluster.allow(user, "get", "", "/metrics");
+    }
+    let of = |user: &str| Caller::stranger().bearer(&cluster.token(user));
+    let (known, unknown) = (of("known"), of("unknown"));
+    let status = async |caller: &Caller| caller.get(stage.api, "/metrics").await.status;
+    assert_eq!(status(&known).await, 200);
+
+    cluster.set_api_fault(ApiFault::Status(403)).await;
+    assert_eq!(status(&known).await, 503, "the reviews are refused");
+    cluster.set_api_fault(ApiFault::None).await;
+    assert_eq!(status(&known).await, 200);
+    cluster.set_api_fault(ApiFault::Refuse).await;
+    assert_eq!(status(&known).await, 200, "there is no answer");
+    assert_eq!(status(&unknown).await, 503);
+    stage.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn own_credentials_that_are_refused_are_counted_and_read_again() {
     let stage = Stage::ready(&[]).await;
