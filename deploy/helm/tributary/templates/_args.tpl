@@ -74,17 +74,18 @@ Fails if the binary would refuse the value of a flag. In: root, key, name, text,
 {{- if and $has (eq .kind "none") -}}
 {{- $complaint = "takes no value" -}}
 {{- else if $has -}}
-{{- $types := dict "duration" "a duration such as 15s or 1m30s" "size" "an amount of memory such as 65536, 64Ki or 4Mi" "integer" "a whole number" "number" "a number" "file" "the path of a file" -}}
-{{- $patterns := dict "duration" (include "tributary.durations" .) "size" "[0-9]+(Ki|Mi)?" "integer" "-?[0-9]+" "number" "-?[0-9]+([.][0-9]+)?" "file" ".+" -}}
-{{- $pattern := get $patterns .type -}}
-{{- if contains "|" .type -}}
-{{- $pattern = .type -}}
-{{- $_ := set $types .type (replace "|" " or " .type) -}}
+{{- $type := ternary "selector" .type (eq .name "node-selector") -}}
+{{- $types := dict "selector" "labels of nodes as in kubectl -l" "duration" "a duration such as 15s or 1m30s" "size" "an amount of memory such as 65536, 64Ki or 4Mi" "integer" "a whole number" "number" "a number" "file" "the path of a file" -}}
+{{- $patterns := dict "selector" (include "tributary.selectors" .) "duration" (include "tributary.durations" .) "size" "[0-9]+(Ki|Mi)?" "integer" "-?[0-9]+" "number" "-?[0-9]+([.][0-9]+)?" "file" ".+" -}}
+{{- $pattern := get $patterns $type -}}
+{{- if contains "|" $type -}}
+{{- $pattern = $type -}}
+{{- $_ := set $types $type (replace "|" " or " $type) -}}
 {{- end -}}
 {{- $values := ternary (splitList "," $value) (list $value) (eq .kind "many") -}}
 {{- range $one := $values -}}
 {{- if and $pattern (not (regexMatch (printf "^(%s)$" $pattern) $one)) -}}
-{{- $complaint = printf "should be %s" (get $types $.type) -}}
+{{- $complaint = printf "should be %s" (get $types $type) -}}
 {{- end -}}
 {{- end -}}
 {{- $range := index (.root.Files.Get "files/checks.yaml" | fromYaml).ranges .name -}}
@@ -105,6 +106,15 @@ Fails if the binary would refuse the value of a flag. In: root, key, name, text,
 {{/* What a duration looks like that is not negative. */}}
 {{- define "tributary.durations" -}}
 [+]?(0|(([0-9]+[.]?[0-9]*|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+)
+{{- end }}
+
+{{/* What a label selector looks like, if not too closely: keys and values may be longer than Kubernetes allows. */}}
+{{- define "tributary.selectors" -}}
+{{- $key := "[A-Za-z0-9][-A-Za-z0-9_./]*" -}}
+{{- $value := "[-A-Za-z0-9_.]*" -}}
+{{- $test := printf "[ \\t]*(=|==|!=)[ \\t]*%s|[ \\t]+(in|notin)[ \\t]*[(][-A-Za-z0-9_., \\t]*[)]|[ \\t]*[<>][ \\t]*-?[0-9]+" $value -}}
+{{- $one := printf "[ \\t]*(![ \\t]*%s|%s(%s)?)[ \\t]*" $key $key $test -}}
+{{- printf "[ \\t]*|%s(,%s)*" $one $one -}}
 {{- end }}
 
 {{/* A number, a duration in milliseconds, or an amount of memory in bytes. */}}

@@ -110,6 +110,16 @@ const REFUSED: &[(&str, By, &str)] = &[
         "args: --v=loud: should be a whole number",
     ),
     (
+        "-l=pool=a=b",
+        By::Scraper,
+        "args: --node-selector=pool=a=b: should be labels of nodes as in kubectl -l",
+    ),
+    (
+        "--node-selector=pool in a",
+        By::Scraper,
+        "args: --node-selector=pool in a: should be labels of nodes as in kubectl -l",
+    ),
+    (
         "--readiness-coverage=101",
         By::Frontend,
         "args: --readiness-coverage=101: should be 0 to 100",
@@ -255,6 +265,10 @@ const TAKEN: &[(&str, &str)] = &[
     (
         "--kubelet-insecure-tls=false,--kubelet-certificate-authority=/ca",
         "- --kubelet-insecure-tls=false",
+    ),
+    (
+        "--node-selector=a in (b,,c),!d, example.com/e_f != g.h ,n>-1,i notin(),j,k=",
+        "- --node-selector=a in (b,,c),!d, example.com/e_f != g.h ,n>-1,i notin(),j,k=",
     ),
     // Two names of one flag: the last wins.
     (

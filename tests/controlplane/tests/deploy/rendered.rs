@@ -331,6 +331,10 @@ const REFUSED: &[(&str, &str)] = &[
         "frontend.image.tag: \"v0.7.2\" is a tag of metrics-server",
     ),
     (
+        "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=pool:a",
+        "scraper.groups a: selector: \"pool:a\" should be labels of nodes as in kubectl -l",
+    ),
+    (
         "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=b,scraper.groups[0].affinity.x=metrics-server",
         "scraper.groups a: affinity: selects pods labelled metrics-server",
     ),
