@@ -1,18 +1,11 @@
-# Sourced by the scripts that build our crates optimized: tests/instructions/run, tests/faults/run, tests/fuzz/run.
-#
-# Our crates, the libraries that a hot path runs through, and the runner of benchmarks are optimized as in a release. All else
-# is as the tests have built it, so that this takes a few minutes and not another build of everything.
+# Sourced by the scripts that build our crates optimized: tests/instructions/run, tests/faults/run, tests/fuzz/run. All else is
+# as the tests have built it (Cargo.toml), so that this takes a few minutes and not another build of everything.
 ours=(tributary-{model,proto,runtime,scraper,apiserver})
 flags() { # setting crate...
   local crate
   for crate in "${@:2}"; do printf '%s\n' --config "profile.dev.package.$crate.$1"; done
 }
-libraries=(bytes divan foldhash http itoa jiff memchr prost)
-mapfile -t optimized < <(
-  flags opt-level=3 "${ours[@]}" "${libraries[@]}"
-  flags overflow-checks=false "${libraries[@]}"
-  flags debug-assertions=false "${libraries[@]}"
-)
+mapfile -t optimized < <(flags opt-level=3 "${ours[@]}")
 optimized+=(--profile dev --locked --workspace)
 # Overflow goes unseen, as in a release.
 mapfile -t unchecked < <(

@@ -11,5 +11,5 @@ fn every_target_has_an_entry_point_of_its_name() {
             "{target}"
         );
     }
-    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+    assert_eq!(manifest.matches("[[example]]").count(), TARGETS.len());
 }
