@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{
     ConnectionNotes, FirstLook, Limits, Peer,
     body::Counted,
-    connections::{Entered, Source},
+    connections::{Entered, Source, Turns},
     handle::{ConnectionAction, ConnectionHandle, TrustLevel},
     head,
     heads::Heads,
@@ -93,7 +93,8 @@ impl Connection {
         let Some(tls) = tls else {
             return self.http(stream, Arc::default(), uid).await;
         };
-        let handshake = self.entered.in_turn(tls.acceptor.accept(stream));
+        let turns = self.entered.turns();
+        let handshake = turns.run(tls.acceptor.accept(stream));
         let handshake = timeout(self.limits.handshake, handshake);
         let done = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -131,7 +132,7 @@ impl Connection {
             uid,
             notes: ConnectionNotes::default(),
         };
-        let (handle, metrics, _room) = (self.handle, self.metrics, self.entered);
+        let (handle, metrics, room) = (self.handle, self.metrics, self.entered);
         handle.established();
         peer.notes.put(handle.clone());
         peer.notes.put(self.source);
@@ -141,6 +142,7 @@ impl Connection {
                 peer: peer.clone(),
                 handle: handle.clone(),
                 router: self.router,
+                turns: room.turns(),
                 metrics: metrics.clone(),
             };
             move |request| served.clone().answer(request)
@@ -181,6 +183,7 @@ struct Served {
     peer: Peer,
     handle: ConnectionHandle,
     router: Router,
+    turns: Turns,
     metrics: ServeMetrics,
 }
 
@@ -199,7 +202,13 @@ impl Served {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(self.peer);
                 request.extensions_mut().insert(self.handle.clone());
-                panics::answer_of(self.router.oneshot(request), &self.metrics).await?
+                let answer = panics::answer_of(self.router.oneshot(request), &self.metrics);
+                if self.handle.trust() == TrustLevel::Unknown {
+                    // Also where a client sends the next request before it reads the answer to the last one.
+                    self.turns.run(answer).await?
+                } else {
+                    answer.await?
+                }
             }
         };
         if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {

@@ -24,7 +24,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Semaphore, time::Instant};
 
-use self::turns::Turns;
+pub(super) use self::turns::Turns;
 use super::{
     handle::{ConnectionHandle, TrustLevel, Worth},
     metrics::{Reason, ServeMetrics},
@@ -118,7 +118,7 @@ struct Open {
 struct Crowd {
     connections: Vec<OpenConnection>,
     /// One permit, for its TLS handshakes.
-    handshake_turn: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
     /// How many connections each host of it has, and one permit for the handshakes of that host.
     hosts: HashMap<u64, Host>,
 }
@@ -126,14 +126,14 @@ struct Crowd {
 #[derive(Debug)]
 struct Host {
     connections: usize,
-    handshake_turn: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
 }
 
 impl Default for Host {
     fn default() -> Self {
         Self {
             connections: 0,
-            handshake_turn: Arc::new(Semaphore::new(1)),
+            turn: Arc::new(Semaphore::new(1)),
         }
     }
 }
@@ -142,7 +142,7 @@ impl Default for Crowd {
     fn default() -> Self {
         Self {
             connections: Vec::new(),
-            handshake_turn: Arc::new(Semaphore::new(1)),
+            turn: Arc::new(Semaphore::new(1)),
             hosts: HashMap::new(),
         }
     }
@@ -265,7 +265,7 @@ impl Connections {
         crowd.connections.push(OpenConnection { id, host, handle });
         let of_host = crowd.hosts.entry(host).or_default();
         of_host.connections += 1;
-        let turns = Turns::new(&of_host.handshake_turn, &crowd.handshake_turn);
+        let turns = Turns::new(&of_host.turn, &crowd.turn);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
@@ -372,10 +372,10 @@ impl Open {
 }
 
 impl Entered {
-    /// Runs a TLS handshake. Each of its steps waits for the turn of the source, so that the
-    /// handshakes of one source, however many there are, delay those of others by one step.
-    pub(super) async fn in_turn<F: Future>(&self, handshake: F) -> F::Output {
-        self.turns.run(handshake).await
+    /// The turns of its source, for what strangers let us do: TLS handshakes, and requests of unknown peers. Each step waits
+    /// for the turn of the source, so that those of one source, however many there are, delay those of others by one step.
+    pub(super) fn turns(&self) -> Turns {
+        self.turns.clone()
     }
 }
 

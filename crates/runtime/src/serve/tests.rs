@@ -1,7 +1,11 @@
 mod frames;
 mod requests;
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use axum::{body::Body, routing::get};
 use http::{Request, StatusCode, Version, header::CONNECTION};
@@ -40,8 +44,14 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
     let Address::Tcp(address) = listening.address else {
         panic!("TCP");
     };
+    let count = Arc::<AtomicU32>::default();
     let router = Router::new()
         .route("/", get(async || "on"))
+        // How many requests there were for this.
+        .route(
+            "/count",
+            get(async move || (count.fetch_add(1, Ordering::Relaxed) + 1).to_string()),
+        )
         .route("/last", get(async || ([(CONNECTION, "close")], "last")))
         .route("/long", get(long))
         .route("/list", get(async || vec![b'x'; LIST]))

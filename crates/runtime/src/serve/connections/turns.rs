@@ -1,4 +1,4 @@
-//! Fair turns for TLS handshakes: one step of one handshake of each address at a time.
+//! Fair turns for what strangers let us do, handshakes and requests: one step of one of them of each address at a time.
 
 use std::{
     future::poll_fn,
@@ -10,9 +10,9 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::PollSemaphore;
 
-/// The permits that a step of a handshake needs, in this order. One of each at a time is given.
+/// The permits that a step needs, in this order. One of each at a time is given.
 #[derive(Clone, Debug)]
-pub(super) struct Turns {
+pub(in super::super) struct Turns {
     of_host: Arc<Semaphore>,
     of_source: Arc<Semaphore>,
 }
@@ -28,7 +28,7 @@ impl Turns {
     /// Polls `future` only with both permits. A task that gets them yields once first, so that tasks that are queued already
     /// run before it. The others wait meanwhile, and are not queued. For the permit of the source only one task of each host
     /// waits. While `future` waits for its peer, it has no permit.
-    pub(super) async fn run<F: Future>(&self, future: F) -> F::Output {
+    pub(in super::super) async fn run<F: Future>(&self, future: F) -> F::Output {
         let mut of_host = PollSemaphore::new(Arc::clone(&self.of_host));
         let mut of_source = PollSemaphore::new(Arc::clone(&self.of_source));
         let (mut host, mut source) = (None, None);
