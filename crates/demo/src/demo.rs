@@ -91,6 +91,7 @@ async fn simulate(args: &DemoArgs, dir: &Path) -> anyhow::Result<Cluster> {
         pem: cluster.pki().ca(Ca::Bus).to_owned(),
         server_name: FRONTEND_NAME.to_owned(),
     })?;
+    cluster.register();
     Ok(cluster)
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use std::task::{Context, Poll};
@@ -71,6 +71,7 @@ pub(crate) struct Aggregator {
     frontends: Mutex<Arc<[SocketAddr]>>,
     client: Mutex<Proxy>,
     next: AtomicUsize,
+    is_registered: AtomicBool,
 }
 
 impl Aggregator {
@@ -79,10 +80,14 @@ impl Aggregator {
             frontends: Mutex::new(Arc::new([])),
             client: Mutex::new(client(pki, trust)?),
             next: AtomicUsize::new(0),
+            is_registered: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn set_frontends(&self, frontends: Vec<SocketAddr>) {
+        if !frontends.is_empty() {
+            self.register();
+        }
         *self.frontends.lock() = frontends.into();
     }
 
@@ -91,9 +96,13 @@ impl Aggregator {
         Ok(())
     }
 
-    /// Whether there is a frontend.
+    pub(crate) fn register(&self) {
+        self.is_registered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the groups are registered.
     pub(crate) fn serves(&self) -> bool {
-        !self.frontends.lock().is_empty()
+        self.is_registered.load(Ordering::Relaxed)
     }
 
     /// Forwards a request to the frontends in turn, until one answers.

@@ -1,5 +1,6 @@
 //! The simulated cluster: its servers, its state, and changes at run time.
 
+mod api_services;
 mod builder;
 mod changes;
 mod endpoints;
@@ -289,10 +290,14 @@ impl Cluster {
         self.shared.state().reviews
     }
 
-    /// Sets the frontends to which the aggregator forwards `metrics.k8s.io`. The group is served if there is at least
-    /// one.
+    /// Sets the frontends to which the aggregator forwards `metrics.k8s.io` and `fleet.tributary.dev`. The first one
+    /// [registers](Self::register) these groups. From then on requests without a frontend are answered with 503.
     pub fn set_frontends(&self, frontends: Vec<SocketAddr>) {
+        let is_available = !frontends.is_empty();
         self.shared.aggregator.set_frontends(frontends);
+        if self.shared.aggregator.serves() {
+            self.write_api_services(is_available);
+        }
     }
 
     /// Sets how the aggregator verifies the frontends.

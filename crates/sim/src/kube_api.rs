@@ -26,6 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+pub(crate) use self::discovery::AGGREGATED;
 use self::route::{Query, Route};
 pub(crate) use self::status::Refusal;
 pub(crate) use self::write::Written;

@@ -8,7 +8,7 @@ use crate::store::{KINDS, Kind};
 use crate::tls::{Body, full};
 
 /// The groups that frontends may serve, and their versions, the preferred one first.
-const AGGREGATED: [(&str, &[&str]); 2] = [
+pub(crate) const AGGREGATED: [(&str, &[&str]); 2] = [
     ("metrics.k8s.io", &["v1", "v1beta1"]),
     ("fleet.tributary.dev", &["v1alpha1"]),
 ];

@@ -209,3 +209,39 @@ async fn the_group_is_there_when_a_frontend_is() {
     assert!(group.contains(version), "{group}");
     cluster.stop().await;
 }
+
+#[tokio::test]
+async fn a_group_whose_frontends_are_gone_stays_registered_and_says_why_it_does_not_answer() {
+    let cluster = cluster().await;
+    let condition = || {
+        let object = cluster.object("apiservices", "", "v1beta1.metrics.k8s.io")?;
+        let condition = object.pointer("/status/conditions/0")?.clone();
+        let field = |name: &str| condition.get(name)?.as_str().map(str::to_owned);
+        Some((field("status")?, field("reason")?))
+    };
+    assert_eq!(condition(), None);
+    cluster.set_frontends(Vec::new());
+    assert_eq!(condition(), None);
+    let is = |status: &str, reason: &str| Some((status.to_owned(), reason.to_owned()));
+    cluster.set_frontends(vec![SocketAddr::from(([127, 0, 0, 1], 1))]);
+    assert_eq!(condition(), is("True", "Passed"));
+    cluster.set_frontends(Vec::new());
+    assert_eq!(condition(), is("False", "MissingEndpoints"));
+    let token = cluster.token("system:serviceaccount:a:b");
+    let (code, text) = get(&cluster, &token, PATH).await;
+    assert_eq!(code, 503, "{text}");
+    let fleet = "/apis/fleet.tributary.dev/v1alpha1/nodescrapes";
+    assert_eq!(get(&cluster, &token, fleet).await.0, 503);
+    assert_eq!(get(&cluster, &token, "/apis/metrics.k8s.io").await.0, 200);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_may_be_registered_before_its_first_frontend() {
+    let cluster = cluster().await;
+    cluster.register();
+    let token = cluster.token("system:serviceaccount:a:b");
+    assert_eq!(get(&cluster, &token, PATH).await.0, 503);
+    assert_eq!(get(&cluster, &token, "/apis/metrics.k8s.io").await.0, 200);
+    cluster.stop().await;
+}
