@@ -1,22 +1,20 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
+mod configured;
 mod parts;
 
 use std::{fmt::Write as _, time::Duration};
 
-use anyhow::Context as _;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, fmt::rfc2822};
-use kube::{
-    Client, Config,
-    client::Body,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use kube::{Client, client::Body};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::timeout;
+use tributary_kubeconfig::{server, text};
 
+use self::configured::Configured;
 pub use self::parts::Tail;
 use crate::args::Common;
 
@@ -36,6 +34,8 @@ const EXCERPT: usize = 256;
 #[derive(Clone)]
 pub struct KubeApi {
     client: Client,
+    /// Its URL.
+    server: String,
     limit: Duration,
     /// The namespace that was asked for, or that of the context.
     pub namespace: String,
@@ -62,7 +62,10 @@ pub enum Failure {
     /// 409: another writer was first.
     #[error("{0}")]
     Conflict(String),
-    /// Anything else: no connection, no time, another status, not what was expected.
+    /// There is no connection to the Kubernetes API: nothing can be read. The text is the same for every request.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Anything else: no time, another status, not what was expected.
     #[error("{0}")]
     Failed(String),
 }
@@ -127,27 +130,34 @@ impl KubeApi {
     ///
     /// There is no kubeconfig, or it cannot be used.
     pub async fn connect(common: &Common) -> anyhow::Result<Self> {
-        let options = KubeConfigOptions {
-            context: common.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let mut config = match &common.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path);
-                let file = file.with_context(|| format!("failed to read {}", path.display()))?;
-                Config::from_custom_kubeconfig(file, &options).await?
-            }
-            None if common.context.is_some() => Config::from_kubeconfig(&options).await?,
-            None => Config::infer().await?,
-        };
+        Self::with(common, false).await
+    }
+
+    /// The same, and it asks again while the API answers 429, 503 or 504, as long as a request may take: for what must go on
+    /// while a server is restarted.
+    ///
+    /// # Errors
+    ///
+    /// As for [`KubeApi::connect`].
+    pub async fn patient(common: &Common) -> anyhow::Result<Self> {
+        Self::with(common, true).await
+    }
+
+    async fn with(common: &Common, asks_again: bool) -> anyhow::Result<Self> {
+        let Configured { mut config, from } = Configured::of(common).await?;
+        config.default_retry = asks_again;
         config.connect_timeout = Some(common.request_timeout);
         // Each request has a limit of its own. One of the connection would end other requests on it, too, while one
         // waits for a server that is silent.
         config.read_timeout = None;
         let named = common.namespace.clone();
         let namespace = named.unwrap_or_else(|| config.default_namespace.clone());
+        let server = server(&config.cluster_url);
+        // The errors of kube may quote credentials.
+        let unusable = |error| anyhow::anyhow!("{from}: {}", text(&error));
         Ok(Self {
-            client: Client::try_from(config).context("failed to use the kubeconfig")?,
+            client: Client::try_from(config).map_err(unusable)?,
+            server,
             limit: common.request_timeout,
             namespace,
         })
@@ -279,9 +289,7 @@ impl KubeApi {
         let request = request.body(Body::from(body)).map_err(failed)?;
         let path = request.uri().path().to_owned();
         let answer = timeout(self.limit, self.exchange(request)).await;
-        let limit = self.limit;
-        let answer =
-            answer.map_err(|_| Failure::Failed(format!("no answer for {path} in {limit:?}")))??;
+        let answer = answer.map_err(|_| self.silent())??;
         if !answer.status.is_success() {
             return Err(refusal(answer.status, &path, &answer.body));
         }
@@ -296,7 +304,8 @@ impl KubeApi {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
-        let answer = self.client.send(request).await.map_err(unreachable_api)?;
+        let unreachable = |error| self.unreachable(&error);
+        let answer = self.client.send(request).await.map_err(unreachable)?;
         let (head, mut body) = answer.into_parts();
         let date = head.headers.get(header::DATE);
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
@@ -304,7 +313,7 @@ impl KubeApi {
         let from_tributary = server.is_some_and(|server| server.as_bytes() == TRIBUTARY);
         let mut read = Vec::new();
         while let Some(frame) = body.frame().await {
-            if let Ok(chunk) = frame.map_err(unreachable_api)?.into_data() {
+            if let Ok(chunk) = frame.map_err(unreachable)?.into_data() {
                 if read.len() + chunk.len() > LONGEST {
                     return Err(Failure::Failed(format!(
                         "an answer of over {LONGEST} bytes"
@@ -320,15 +329,21 @@ impl KubeApi {
             body: read,
         })
     }
+
+    /// Without the path: callers say what they read, and an API that is silent is so for all of it.
+    fn silent(&self) -> Failure {
+        let (server, limit) = (&self.server, self.limit);
+        Failure::Failed(format!("no answer from {server} in {limit:?}"))
+    }
+
+    fn unreachable(&self, error: &kube::Error) -> Failure {
+        let server = &self.server;
+        Failure::Unreachable(format!("failed to ask {server}: {}", text(error)))
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
-}
-
-/// With all causes: the outermost error seldom says what is wrong.
-fn unreachable_api(error: kube::Error) -> Failure {
-    Failure::Failed(format!("{:#}", anyhow::Error::from(error)))
 }
 
 fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {

@@ -195,7 +195,7 @@ async fn compare_both(
     common: &Common,
     out: &mut io::Stdout,
 ) -> anyhow::Result<Outcome> {
-    let api = KubeApi::connect(common).await?;
+    let api = KubeApi::patient(common).await?;
     let servers = Servers::of(&api_services::registrations(&api).await?);
     let servers = servers.map_err(anyhow::Error::msg)?;
     let mut say = progress(common.output);
@@ -230,7 +230,7 @@ async fn change_over(
     common: &Common,
     out: &mut io::Stdout,
 ) -> anyhow::Result<Outcome> {
-    let api = KubeApi::connect(common).await?;
+    let api = KubeApi::patient(common).await?;
     let mut say = progress(common.output);
     let mut log = Log::new(&mut say);
     let report = match what {

@@ -7,9 +7,10 @@ use super::{
 };
 
 /// The sources of what is released.
-const PRODUCT: [&str; 6] = [
+const PRODUCT: [&str; 7] = [
     "apiserver/src/",
     "cli/src/",
+    "crates/kubeconfig/src/",
     "crates/model/src/",
     "crates/runtime/src/",
     "proto/src/",

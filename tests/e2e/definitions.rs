@@ -18,10 +18,11 @@ pub(crate) struct Definition {
 }
 
 /// Where the sources of a crate are, and how paths in documents begin.
-const CRATES: [(&str, &str); 11] = [
+const CRATES: [(&str, &str); 12] = [
     ("apiserver/src/", "apiserver"),
     ("cli/src/", "cli"),
     ("crates/demo/src/", "demo"),
+    ("crates/kubeconfig/src/", "kubeconfig"),
     ("crates/model/src/", "model"),
     ("crates/runtime/src/", "runtime"),
     ("crates/sim/src/", "sim"),

@@ -145,6 +145,7 @@ fn metrics_that_documents_and_comments_name_exist() {
         "cli",
         "scraper",
         "runtime",
+        "kubeconfig",
         "model",
         "proto",
         "sim",

@@ -132,10 +132,11 @@ fn names_in_code_have_no_word_that_the_glossary_replaces() {
 }
 
 /// The directories of the product's sources.
-const PRODUCT: [&str; 6] = [
+const PRODUCT: [&str; 7] = [
     "apiserver/src/",
     "cli/src/",
     "scraper/src/",
+    "crates/kubeconfig/src/",
     "crates/runtime/src/",
     "crates/model/src/",
     "proto/src/",

@@ -71,6 +71,7 @@ impl Fake {
         });
         KubeApi {
             client: Client::new(service, "default"),
+            server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
             namespace: "default".to_owned(),
         }
@@ -108,6 +109,7 @@ pub(crate) fn answering(
     });
     KubeApi {
         client: Client::new(service, "default"),
+        server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
     }

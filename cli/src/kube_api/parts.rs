@@ -6,7 +6,7 @@ use kube::client::Body;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{EXCERPT, Failure, KubeApi, PAGE, Page, encoded, failed, refusal, unreachable_api};
+use super::{EXCERPT, Failure, KubeApi, PAGE, Page, encoded, failed, refusal};
 
 /// The last part of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,23 +46,22 @@ impl KubeApi {
     ///
     /// There is no answer.
     pub async fn tail(&self, path: &str, most: usize) -> Result<Tail, Failure> {
-        let limit = self.limit;
-        let silent = |_| Failure::Failed(format!("no answer for {path} in {limit:?}"));
-        timeout(limit, self.last_bytes(path, most))
+        timeout(self.limit, self.last_bytes(path, most))
             .await
-            .map_err(silent)?
+            .map_err(|_| self.silent())?
     }
 
     async fn last_bytes(&self, path: &str, most: usize) -> Result<Tail, Failure> {
         let request = Request::get(path).header(header::ACCEPT, "text/plain, application/json");
         let request = request.body(Body::empty()).map_err(failed)?;
-        let answer = self.client.send(request).await.map_err(unreachable_api)?;
+        let unreachable = |error| self.unreachable(&error);
+        let answer = self.client.send(request).await.map_err(unreachable)?;
         let (head, mut body) = answer.into_parts();
         let is_log = head.status.is_success();
         let most = if is_log { most } else { most.max(EXCERPT * 16) };
         let (mut last, mut read) = (Vec::new(), 0_usize);
         while let Some(frame) = body.frame().await {
-            let Ok(chunk) = frame.map_err(unreachable_api)?.into_data() else {
+            let Ok(chunk) = frame.map_err(unreachable)?.into_data() else {
                 continue;
             };
             read = read.saturating_add(chunk.len());

@@ -1,5 +1,18 @@
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
 use k8s_openapi::api::core::v1::Node;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 
 use super::{fake::Fake, *};
 
@@ -60,9 +73,116 @@ async fn an_api_that_is_silent_is_given_up() {
     });
     let api = KubeApi {
         client: Client::new(silent, "default"),
+        server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
     };
     let failure = api.get::<Value>("/version").await.unwrap_err();
-    assert_eq!(failure.to_string(), "no answer for /version in 15s");
+    assert_eq!(failure.to_string(), "no answer from https://fake in 15s");
+}
+
+/// A port at which nothing listens.
+async fn closed() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// The flags with a kubeconfig of this server, which is there until the directory is dropped.
+fn flags(server: &str) -> (Common, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let config = json!({
+        "current-context": "c", "users": [{ "name": "u", "user": { "token": "s3cr3t" } }],
+        "clusters": [{ "name": "c", "cluster": { "server": server } }],
+        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+    });
+    std::fs::write(&path, config.to_string()).unwrap();
+    (Common::of(&path), dir)
+}
+
+#[tokio::test]
+async fn an_api_that_is_gone_is_named_and_each_request_fails_alike() {
+    let address = closed().await;
+    let (flags, _dir) = flags(&format!("http://me:s3cr3t@{address}"));
+    let api = KubeApi::connect(&flags).await.unwrap();
+    let version = api.get::<Value>("/version").await.unwrap_err();
+    let said = version.to_string();
+    assert!(
+        said.starts_with(&format!("failed to ask http://{address}: ")),
+        "{said}"
+    );
+    assert_eq!(said.matches("Connection refused").count(), 1, "{said}");
+    assert!(!said.contains("s3cr3t"), "{said}");
+    assert_eq!(
+        api.list::<Node>("/api/v1/nodes").await.unwrap_err(),
+        version
+    );
+    assert_eq!(api.tail("/log", 1).await.unwrap_err(), version);
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_used_is_named_and_not_quoted() {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let user = "users: [{ name: u, user: { token: s3cr3t, client-certificate-data: czNjcjN0, client-key-data: czNjcjN0 } }]";
+    let rest = "current-context: c\ncontexts: [{ name: c, context: { cluster: c, user: u } }]\n\
+        clusters: [{ name: c, cluster: { server: \"https://127.0.0.1:1\" } }]";
+    for (text, expected) in [
+        (format!("{user}: ["), "not a kubeconfig at line 1"),
+        (
+            format!("{user}\n{rest}"),
+            "identity PEM is missing a private key",
+        ),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = KubeApi::connect(&Common::of(&path)).await.unwrap_err();
+        let said = format!("{error:#} {error:?}");
+        let expected = format!("kubeconfig {}: {expected}", path.display());
+        assert!(said.starts_with(&expected), "{said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+    }
+}
+
+/// A server that answers every request with this status, and counts them.
+async fn answering(status: &'static str) -> (SocketAddr, JoinSet<()>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            if stream.read(&mut head).await.is_ok() {
+                counted.fetch_add(1, Ordering::Relaxed);
+                let body = "{\"message\":\"service unavailable\"}";
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                stream.write_all(answer.as_bytes()).await.ok();
+            }
+        }
+    });
+    (address, serving, requests)
+}
+
+#[tokio::test]
+async fn an_answer_is_an_answer_and_only_who_is_patient_asks_again() {
+    let (address, _serving, requests) = answering("503 Service Unavailable").await;
+    let (mut flags, _dir) = flags(&format!("http://{address}"));
+    let api = KubeApi::connect(&flags).await.unwrap();
+    let failure = api.get::<Value>("/version").await.unwrap_err();
+    let unavailable = Failure::Unavailable("service unavailable".to_owned());
+    assert_eq!(
+        (failure, requests.load(Ordering::Relaxed)),
+        (unavailable, 1)
+    );
+
+    flags.request_timeout = Duration::from_millis(500);
+    let api = KubeApi::patient(&flags).await.unwrap();
+    api.get::<Value>("/version").await.unwrap_err();
+    let asked = requests.load(Ordering::Relaxed);
+    assert!(asked > 2, "{asked}");
 }

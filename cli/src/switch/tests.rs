@@ -143,7 +143,7 @@ async fn what_is_wrong_after_the_change_leads_back() {
         (Serves::Nothing, "v1beta1: refused with 503: going back"),
         (
             Serves::Silence,
-            "v1beta1: no answer for /apis/metrics.k8s.io/v1beta1/nodes in 5s: going back",
+            "v1beta1: no answer from https://fake in 5s: going back",
         ),
     ] {
         for wanted in [wanted(), skipping()] {

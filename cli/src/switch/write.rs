@@ -31,7 +31,9 @@ pub(super) enum NotChanged {
 impl NotChanged {
     fn of(failure: Failure) -> Self {
         match failure {
-            Failure::Failed(text) | Failure::Unavailable(text) => Self::Unclear(text),
+            Failure::Failed(text) | Failure::Unreachable(text) | Failure::Unavailable(text) => {
+                Self::Unclear(text)
+            }
             Failure::NotFound(text) | Failure::Forbidden(text) | Failure::Conflict(text) => {
                 Self::Refused(text)
             }

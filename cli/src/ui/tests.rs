@@ -338,7 +338,7 @@ async fn while_the_api_is_silent_pages_get_what_was_read_last_and_its_age() {
     assert_eq!(ages, ["8", "16"]);
     assert_eq!(failed["number"], 2);
     let why = failed["failure"].as_str().unwrap();
-    assert!(why.contains("no answer for"), "{why}");
+    assert!(why.contains("no answer from"), "{why}");
     assert_eq!(age(&failed), "20");
     // It is read again 5 s after it failed, also if it took longer than usual.
     silent.store(false, std::sync::atomic::Ordering::Relaxed);

@@ -14,10 +14,7 @@ mod watch;
 
 use std::path::Path;
 
-use ::kube::{
-    Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
-};
+use ::kube::{Client, Config};
 
 pub use self::{
     activity::Watches,
@@ -54,13 +51,8 @@ pub async fn config(args: &KubeArgs) -> Result<Config, Misconfigured> {
 ///
 /// The file cannot be read or is incomplete.
 pub async fn config_from(flag: &str, path: &Path) -> Result<Config, Misconfigured> {
-    let wrong = |error: &dyn std::error::Error| {
-        Misconfigured::new(format!("{flag} {}: {error}", path.display()))
-    };
-    let file = Kubeconfig::read_from(path).map_err(|error| wrong(&error))?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| wrong(&error))
+    let config = tributary_kubeconfig::config(&[path.to_owned()], None).await;
+    config.map_err(|error| Misconfigured::new(format!("{flag} {error}")))
 }
 
 /// A client for `config` with the default limits.
@@ -83,9 +75,24 @@ mod tests {
             limits: Limits::default(),
         };
         let error = config(&args).await.unwrap_err().to_string();
-        assert!(
-            error.starts_with("--kubeconfig /nonexistent/kubeconfig: "),
-            "{error}"
+        assert_eq!(
+            error,
+            "--kubeconfig /nonexistent/kubeconfig: No such file or directory (os error 2)"
         );
+    }
+
+    #[tokio::test]
+    async fn what_a_broken_kubeconfig_contains_is_not_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("kubeconfig");
+        std::fs::write(&path, "users:\n- name: u\n  user: { token: [s3cr3t] }\n").unwrap();
+        let error = config_from("--kubeconfig", &path).await.unwrap_err();
+        let error = format!("{error} {error:?}");
+        let place = format!(
+            "--kubeconfig {}: not a kubeconfig at line 3",
+            path.display()
+        );
+        assert!(error.starts_with(&place), "{error}");
+        assert!(!error.contains("s3cr3t"), "{error}");
     }
 }

@@ -29,6 +29,7 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::sleep};
 use tributary_cli::{
+    args::Common,
     compare::Pace,
     kube_api::KubeApi,
     switch::{self, Back, Log, Report, Standing, To},
@@ -47,7 +48,7 @@ use self::{
     failures::{goes_wrong, interrupted, narrow, silent},
     owners::owners,
 };
-use crate::{count, doctor, get};
+use crate::{count, get};
 
 const SIZE: Size = Size {
     nodes: 10,
@@ -116,7 +117,7 @@ impl Ground {
         let kind = GroupVersionKind::gvk("apiregistration.k8s.io", "v1", "APIService");
         let services = Api::all_with(rig.client.clone(), &ApiResource::from_gvk(&kind));
         let ground = Self {
-            api: doctor::api(&rig.plane.kubeconfig()).await?,
+            api: KubeApi::patient(&Common::of(rig.plane.kubeconfig())).await?,
             services,
             incumbent,
             rig,

@@ -106,8 +106,9 @@ impl Limits {
     fn builder(self, config: Config) -> Result<ClientBuilder<Bounded>, Misconfigured> {
         if let Some(proxy) = &config.proxy_url {
             return Err(Misconfigured::new(format!(
-                "the Kubernetes API is to be reached by the proxy {proxy} (proxy-url in the \
-                 kubeconfig, or HTTPS_PROXY), which is not supported"
+                "the Kubernetes API is to be reached by the proxy {} (proxy-url in the kubeconfig, or \
+                 HTTPS_PROXY), which is not supported",
+                tributary_kubeconfig::server(proxy)
             )));
         }
         let mut tcp = HttpConnector::new();
@@ -115,9 +116,11 @@ impl Limits {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE_EVERY));
         tcp.set_keepalive_retries(Some(KEEPALIVE_TRIES));
+        // The errors of kube may quote credentials.
+        let unusable = |error| Misconfigured::new(tributary_kubeconfig::text(&error));
         let tls = config
             .rustls_https_connector_with_connector(tcp)
-            .map_err(Misconfigured::new)?;
+            .map_err(unusable)?;
         let connect = self.connect;
         let connector = tls.map_future(move |connecting| {
             Box::pin(async move {
@@ -132,8 +135,8 @@ impl Limits {
             .build(connector);
         let inner = ServiceBuilder::new()
             .layer(config.base_uri_layer())
-            .option_layer(config.auth_layer().map_err(Misconfigured::new)?)
-            .layer(config.extra_headers_layer().map_err(Misconfigured::new)?)
+            .option_layer(config.auth_layer().map_err(unusable)?)
+            .layer(config.extra_headers_layer().map_err(unusable)?)
             .map_err(BoxError::from)
             .service(hyper)
             .boxed();

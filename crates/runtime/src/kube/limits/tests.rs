@@ -207,14 +207,14 @@ fn a_dead_watch_is_found_within_75_seconds_and_a_quiet_one_is_not_taken_for_dead
 }
 
 #[test]
-fn a_proxy_is_refused_by_name() {
+fn a_proxy_is_refused_by_name_and_its_password_is_not_said() {
     let mut config = Config::new("https://127.0.0.1:1".parse().unwrap());
-    config.proxy_url = Some("http://proxy.example:3128".parse().unwrap());
+    config.proxy_url = Some("http://me:s3cr3t@proxy.example:3128".parse().unwrap());
     let error = limits().client(config).err().map(|error| error.to_string());
     assert_eq!(
         error.as_deref(),
         Some(
-            "the Kubernetes API is to be reached by the proxy http://proxy.example:3128/ \
+            "the Kubernetes API is to be reached by the proxy http://proxy.example:3128 \
              (proxy-url in the kubeconfig, or HTTPS_PROXY), which is not supported"
         )
     );

@@ -1,0 +1,94 @@
+//! Reads kubeconfig files, and says what is wrong with one without what it contains. It has tokens, passwords and keys, and
+//! the errors of parsers quote the lines around a mistake.
+//!
+//! - [`config`]: the configuration in one file, or in several that are merged
+//! - [`usual_files`]: the files that kubectl reads if none is named
+//! - [`text`]: an error of a client or of its credentials
+
+mod text;
+
+use std::{fmt, path::PathBuf};
+
+use kube::{
+    Config,
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
+};
+
+pub use self::text::{server, text};
+
+/// Kubeconfig files that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unusable {
+    files: Vec<PathBuf>,
+    why: String,
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", names(&self.files), self.why)
+    }
+}
+
+impl std::error::Error for Unusable {}
+
+/// The configuration in these files, of this context or of the current one. What an earlier file says counts.
+///
+/// # Errors
+///
+/// A file cannot be read, or lacks something.
+pub async fn config(files: &[PathBuf], context: Option<&str>) -> Result<Config, Unusable> {
+    let unusable = |files: &[PathBuf], error: KubeconfigError| Unusable {
+        files: files.to_vec(),
+        why: text::of_file(&error),
+    };
+    let mut merged = Kubeconfig::default();
+    for file in files {
+        let of_file = |error| unusable(std::slice::from_ref(file), error);
+        let read = Kubeconfig::read_from(file).map_err(of_file)?;
+        merged = merged.merge(read).map_err(of_file)?;
+    }
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    let config = Config::from_custom_kubeconfig(merged, &options).await;
+    let config = config.map_err(|error| unusable(files, error))?;
+    // kube panics at such a token, which a block of YAML easily has: its last line ends.
+    if !text::is_header(&config.auth_info) {
+        return Err(Unusable {
+            files: files.to_vec(),
+            why: text::NO_HEADER.to_owned(),
+        });
+    }
+    Ok(config)
+}
+
+/// Files, for people.
+#[must_use]
+pub fn names(files: &[PathBuf]) -> String {
+    let names = files.iter().map(|file| file.display().to_string());
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The files that kubectl reads if none is named: those in `$KUBECONFIG`, or `~/.kube/config`. Those that are not there are
+/// left out, unless none is there.
+#[must_use]
+pub fn usual_files() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let named = std::env::split_paths(&named);
+    let mut files: Vec<PathBuf> = named.filter(|path| !path.as_os_str().is_empty()).collect();
+    if files.is_empty() {
+        let home = std::env::home_dir().unwrap_or_default();
+        files.push(home.join(".kube/config"));
+    }
+    there(files)
+}
+
+fn there(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    let there = files.iter().filter(|file| file.exists()).cloned();
+    let there: Vec<PathBuf> = there.collect();
+    if there.is_empty() { files } else { there }
+}
+
+#[cfg(test)]
+mod tests;
