@@ -1,5 +1,7 @@
 //! Flags. Their doc comments are the manual.
 
+mod forms;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
@@ -7,6 +9,7 @@ use clap::{
     builder::FalseyValueParser,
 };
 
+pub(crate) use self::forms::flag;
 use crate::quantity::milli;
 
 /// Shows what Tributary does in a cluster, and what is wrong. Changes nothing, except `switch`.
@@ -96,8 +99,8 @@ pub enum Action {
 
     /// Looks for every known trouble (docs/troubles/README.md) and says what to do about it. Changes nothing.
     ///
-    /// Autoscalers are those of all namespaces, or of the one that --namespace names. It leaves out
-    /// checks for which you lack permissions, and names them.
+    /// Autoscalers are those of all namespaces, or of the one that --namespace names. Checks that cannot be made, for example
+    /// because you lack permissions, are named, and so are those that have nothing to look at.
     Doctor,
 
     /// Asks Tributary and the server behind metrics.k8s.io side by side for a minute, before a change-over. Changes nothing.
@@ -125,6 +128,8 @@ pub enum Action {
     Bundle(BundleArgs),
 
     /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.
+    ///
+    /// `pod/NAME` is the same, and NAMESPACE/NAME names the namespace of a pod or an autoscaler, too.
     Explain {
         /// What.
         #[command(subcommand)]
@@ -159,18 +164,21 @@ pub enum Action {
 #[derive(Clone, Debug, Subcommand)]
 pub enum What {
     /// A node: its last readings, who scrapes it, why it has metrics or not.
+    #[command(aliases = ["nodes", "no"])]
     Node {
         /// Its name.
         name: String,
     },
     /// A pod: its containers, the samples, why it has metrics or not.
+    #[command(aliases = ["pods", "po"])]
     Pod {
-        /// Its name.
+        /// Its name, or NAMESPACE/NAME.
         name: String,
     },
     /// A horizontal pod autoscaler: its arithmetic with the metrics of now, and what it would do.
+    #[command(aliases = ["horizontalpodautoscaler", "horizontalpodautoscalers"])]
     Hpa {
-        /// Its name.
+        /// Its name, or NAMESPACE/NAME.
         name: String,
     },
     /// A trouble that `doctor` found, from docs/troubles/README.md. Asks no cluster.
@@ -336,7 +344,9 @@ pub enum Shell {
 ///
 /// What clap has to say: also help and version.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, clap::Error> {
-    let matches = command().try_get_matches_from(words)?;
+    let command = command();
+    let words = forms::in_two_words(&command, words.into_iter().collect());
+    let matches = command.try_get_matches_from(words)?;
     Args::from_arg_matches(&matches)
 }
 

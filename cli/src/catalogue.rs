@@ -3,13 +3,13 @@
 //! used again.
 //!
 //! Names in braces in a command (`{namespace}`) are replaced by what a check found. `{-n namespace}` becomes `-n VALUE`, or `-A`
-//! where a check found that it is about the whole cluster.
+//! where a check found that it is about the whole cluster. A command is left out where a check did not find a value.
 
 mod written;
 
 use serde::Serialize;
 
-pub use self::written::{EVERYWHERE, PAGE, filled, page};
+pub use self::written::{EVERYWHERE, PAGE, page, whole};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,7 +93,7 @@ troubles! {
     TRB003 AnotherServer Error {
         "another server answers for metrics.k8s.io, although Tributary is installed"
         matters "kubectl and autoscalers use the metrics of the other server. Whatever Tributary does has no effect on them."
-        remedy "If you have not switched yet, go on with docs/MIGRATING.md. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): kubectl tributary switch status names it, and the same page says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
+        remedy "If you have not switched yet, go on with docs/MIGRATING.md#over. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): kubectl tributary switch status names it, and docs/MIGRATING.md#where-metrics-server-comes-from says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
         run "kubectl get apiservice {apiservice} -o yaml"
         run "kubectl tributary switch to"
     }
@@ -129,7 +129,7 @@ troubles! {
     TRB008 CertificateNotTrusted Error {
         "kube-apiserver does not trust the certificate of the server"
         matters "kube-apiserver refuses the connection, so every request to metrics.k8s.io fails with 503. If caBundle is not PEM, every request fails with 500 instead, and the APIService goes on to say what it said before."
-        remedy "caBundle of the APIService must have the CA of the serving certificate, and the certificate must be for SERVICE.NAMESPACE.svc. With tls.type=auto frontends repair this within seconds: their log says why they cannot. With cert-manager look at its Certificate; otherwise set caBundle again (docs/RUNBOOK.md, symptom 16). The first command ends with an error of openssl if caBundle is not PEM."
+        remedy "caBundle of the APIService must have the CA of the serving certificate, and the certificate must be for SERVICE.NAMESPACE.svc. With tls.type=auto frontends repair this within seconds: their log says why they cannot. With cert-manager look at its Certificate; otherwise set caBundle again (docs/RUNBOOK.md#symptoms, number 16). The first command ends with an error of openssl if caBundle is not PEM."
         run "kubectl get apiservice {apiservice} -o jsonpath='{{.spec.caBundle}}' | base64 -d | openssl x509 -noout -subject -dates"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/component=frontend -c frontend --tail=-1 | grep -i certificate"
     }
@@ -180,6 +180,7 @@ troubles! {
         remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. Delete Leases that an installation left behind."
         run "kubectl -n {namespace} get leases -l tributary.dev/group"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep Lease"
+        run "kubectl -n {namespace} delete lease {lease}     # only if an installation left it behind"
     }
     TRB025 VersionSkew Warning {
         "frontends and scrapers are of versions that do not fit"
@@ -193,17 +194,25 @@ troubles! {
         remedy "Upgrade Kubernetes."
         run "kubectl version"
     }
+    TRB027 ScraperLost Warning {
+        "a scraper is gone, and others scrape its nodes"
+        matters "No metrics are missing. The other scrapers have more to do, and metrics expire if these are lost, too. With fixed shards its nodes have no owner until it is back."
+        remedy "Look at its pod: the node under it may be gone, or it may not start (TRB021). A pod with a new name takes over at once, and the Lease of the old one is deleted within three minutes. If the scraper runs, it reaches neither kube-apiserver nor the frontends: its log says why."
+        run "kubectl -n {namespace} get pods -o wide -l app.kubernetes.io/component=scraper"
+        run "kubectl -n {namespace} get leases -l tributary.dev/group"
+        run "kubectl -n {namespace} logs {scraper} -c scraper --tail=50"
+    }
     TRB030 FrontendPermission Error {
         "the account of the frontends lacks permissions"
         matters "Without the lists of nodes and pods a frontend answers 503. Without reviews and the ConfigMap of the front proxy it cannot authenticate callers. With --tls-auto it must write its certificate."
-        remedy "Install the roles again, or grant what deploy/README.md lists."
+        remedy "Install the roles again, or grant what deploy/README.md#permissions lists."
         run "kubectl auth can-i {verb} {resource} {-n resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
     TRB031 ScraperPermission Error {
         "the account of the scrapers lacks permissions"
         matters "Without nodes there is nothing to scrape; without samplestreams frontends refuse the samples; without leases and endpointslices scrapers do not find each other and the frontends; without events in the namespace default a node that is not scraped has no Event."
-        remedy "Install the roles again, or grant what deploy/README.md lists."
+        remedy "Install the roles again, or grant what deploy/README.md#permissions lists."
         run "kubectl auth can-i {verb} {resource} {-n resource_namespace} --as=system:serviceaccount:{account}"
         run "helm upgrade tributary deploy/helm/tributary -n {namespace} --reset-then-reuse-values --set rbac.create=true"
     }
@@ -230,10 +239,10 @@ troubles! {
     TRB042 KubeletCertificate Error {
         "the certificate of the kubelet cannot be verified"
         matters "These nodes and their pods have no metrics. Most kubelets sign their own certificate, so this is what new clusters meet most often."
-        remedy "Best: let the cluster sign it. Set serverTLSBootstrap: true in the configuration of the kubelet (Talos: rotate-server-certificates), restart it, and approve the requests. Or give scrapers the CA (--kubelet-certificate-authority). docs/PLATFORMS.md covers each distribution. --kubelet-insecure-tls for one group of nodes is the last resort."
+        remedy "Best: let the cluster sign it. Set serverTLSBootstrap: true in the configuration of the kubelet (Talos: rotate-server-certificates), restart it, and approve the requests. Or give scrapers the CA (--kubelet-certificate-authority). docs/PLATFORMS.md#kubelet-certificates covers each distribution. --kubelet-insecure-tls for one group of nodes is the last resort."
         run "kubectl get csr --field-selector spec.signerName=kubernetes.io/kubelet-serving"
         run "kubectl get node {node} -o wide"
-        run "openssl s_client -connect ADDRESS:10250 </dev/null 2>/dev/null | openssl x509 -noout -issuer -subject -ext subjectAltName"
+        run "openssl s_client -connect {address}:{port} </dev/null 2>/dev/null | openssl x509 -noout -issuer -subject -ext subjectAltName"
     }
     TRB043 KubeletAccess Error {
         "the kubelet does not accept the token of the scraper"
@@ -268,11 +277,12 @@ troubles! {
         run "kubectl get --raw /api/v1/nodes/{node}/proxy/metrics/resource | grep ^node_cpu"
     }
     TRB048 NoScraper Error {
-        "no scraper selects these nodes"
+        "no connected scraper selects these nodes"
         matters "These nodes and their pods have no metrics."
-        remedy "Add a group of scrapers whose selector matches the nodes (scraper.groups), or correct a selector. If the nodes need no metrics, exclude them in frontends, too, with the same --node-selector."
+        remedy "If there is a group of scrapers for these nodes, it is gone, or does not reach the frontends: see TRB021, TRB023 and TRB024. Otherwise add a group of scrapers whose selector matches the nodes (scraper.groups), or correct a selector. If the nodes need no metrics, exclude them in frontends, too, with the same --node-selector."
         run "kubectl get node {node} --show-labels"
         run "kubectl get scrapers"
+        run "kubectl get leases -A -l tributary.dev/group"
     }
     TRB049 NodeAddress Error {
         "the Node has no address that scrapers may use"
@@ -290,7 +300,7 @@ troubles! {
     TRB051 FrontendLimit Error {
         "the frontend refuses the samples of the node"
         matters "These nodes and their pods have no metrics. The limits keep one node from costing the others."
-        remedy "The message names the limit; docs/decisions/0019-budget-of-a-node.md has them all. Usually something creates pods on that node without end."
+        remedy "The message names the limit; docs/decisions/0019-budget-of-a-node.md#frontends has them all. Usually something creates pods on that node without end."
         run "kubectl get nodescrape {node} -o jsonpath='{{.status.message}}'"
     }
     TRB052 NodesWithoutMetrics Error {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use clap::{Arg, Command};
 use clap_complete::{generate, shells};
 
-use crate::args::{Shell, command};
+use crate::args::{Shell, command, flag};
 
 /// Of the program by its own name.
 const NAME: &str = "kubectl-tributary";
@@ -55,7 +55,15 @@ fn suggestions(words: &[String]) -> Vec<String> {
     for word in before {
         at = at.find_subcommand(word).unwrap_or(at);
     }
-    let flag = before.last().and_then(|word| flag(at, word));
+    // Shells put the part up to the sign before what is suggested.
+    let (given, last) = last
+        .split_once('=')
+        .filter(|(given, _)| given.starts_with('-'))
+        .map_or(
+            (before.last().map(String::as_str), last),
+            |(given, last)| (Some(given), last),
+        );
+    let flag = given.and_then(|word| flag(at, word));
     let mut found: Vec<String> = match flag {
         Some(flag) if flag.get_action().takes_values() => values(flag),
         _ if last.starts_with('-') => flags(at),
@@ -66,19 +74,14 @@ fn suggestions(words: &[String]) -> Vec<String> {
     found
 }
 
-fn flag<'a>(command: &'a Command, word: &str) -> Option<&'a Arg> {
-    let is = |arg: &&Arg| {
+fn flags(command: &Command) -> Vec<String> {
+    let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let names = shown.flat_map(|arg| {
         let long = arg.get_long().map(|name| format!("--{name}"));
         let short = arg.get_short().map(|name| format!("-{name}"));
-        [long, short].into_iter().flatten().any(|name| name == word)
-    };
-    command.get_arguments().find(is)
-}
-
-fn flags(command: &Command) -> Vec<String> {
-    let names = command.get_arguments().filter(|arg| !arg.is_hide_set());
-    let names = names.filter_map(Arg::get_long);
-    names.map(|name| format!("--{name}")).collect()
+        long.into_iter().chain(short)
+    });
+    names.collect()
 }
 
 fn commands(command: &Command) -> Vec<String> {
@@ -107,6 +110,12 @@ mod tests {
         assert_eq!(of(&["completion", "--con"]), ["--context"]);
         assert_eq!(of(&["completion", "--output", ""]), ["text", "json"]);
         assert_eq!(of(&["completion", "-o", "j"]), ["json"]);
+        assert_eq!(of(&["explain", "node", "n-0", "-o", ""]), ["text", "json"]);
+        assert_eq!(of(&["doctor", "-o"]), ["-o"]);
+        assert_eq!(of(&["doctor", "--output="]), ["text", "json"]);
+        assert_eq!(of(&["doctor", "-o=j"]), ["json"]);
+        assert_eq!(of(&["-o", "json", "st"]), ["status"]);
+        assert_eq!(of(&["doctor", "--context=a=b"]), [""; 0]);
         assert!(!of(&[""]).contains(&"__complete".to_owned()));
     }
 

@@ -8,7 +8,7 @@ mod text;
 use serde::Serialize;
 
 pub use self::{
-    checks::{CHECKS, Check},
+    checks::{CHECKS, Check, Checked, NotMade},
     facts::{Facts, Read},
     finding::Finding,
     text::text,
@@ -28,13 +28,15 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The checks that were made.
     pub checked: Vec<&'static str>,
-    /// Those that could not be made, and why.
-    pub unknown: Vec<Unknown>,
+    /// Those that could not be made, and why: there may be a trouble.
+    pub unknown: Vec<Unmade>,
+    /// Those for which the cluster has nothing to look at.
+    pub skipped: Vec<Unmade>,
 }
 
-/// A check that could not be made.
+/// A check that was not made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Unknown {
+pub struct Unmade {
     /// Which one.
     pub check: &'static str,
     /// Why.
@@ -45,17 +47,16 @@ impl Report {
     /// Makes all checks.
     #[must_use]
     pub fn of(facts: &Facts) -> Self {
-        let (mut findings, mut checked, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-        for Check { name, run } in CHECKS {
+        let (mut findings, mut checked) = (Vec::new(), Vec::new());
+        let (mut unknown, mut skipped) = (Vec::new(), Vec::new());
+        for Check { name: check, run } in CHECKS {
             match run(facts) {
                 Ok(found) => {
                     findings.extend(found);
-                    checked.push(*name);
+                    checked.push(*check);
                 }
-                Err(failure) => unknown.push(Unknown {
-                    check: name,
-                    reason: failure.to_string(),
-                }),
+                Err(NotMade::Unknown(reason)) => unknown.push(Unmade { check, reason }),
+                Err(NotMade::Nothing(reason)) => skipped.push(Unmade { check, reason }),
             }
         }
         findings.sort_by_key(|finding| finding.code);
@@ -72,6 +73,7 @@ impl Report {
             findings,
             checked,
             unknown,
+            skipped,
         }
     }
 }

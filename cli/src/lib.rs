@@ -121,15 +121,27 @@ async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyho
             return Ok(Outcome::Healthy);
         }
         What::Node { name } => explain::node(&KubeApi::connect(common).await?, name, now()).await,
-        What::Pod { name } => explain::pod(&KubeApi::connect(common).await?, name, now()).await,
-        What::Hpa { name } => explain::hpa(&KubeApi::connect(common).await?, name, now()).await,
+        What::Pod { name } => {
+            let (api, name) = found(name, common).await?;
+            explain::pod(&api, name, now()).await
+        }
+        What::Hpa { name } => {
+            let (api, name) = found(name, common).await?;
+            explain::hpa(&api, name, now()).await
+        }
     };
     let text = match common.output {
         Output::Text => explained.text(Paint::of(out, common.no_color)),
-        Output::Json => format!("{}\n", serde_json::json!(explained)),
+        Output::Json => format!("{}\n", explained.document()),
     };
     out.write_all(text.as_bytes())?;
     Ok(explained.outcome)
+}
+
+/// The API with the namespace of `NAMESPACE/NAME`, and the name.
+async fn found<'a>(name: &'a str, common: &Common) -> anyhow::Result<(KubeApi, &'a str)> {
+    let api = KubeApi::connect(common).await?;
+    explain::in_namespace(api, name, common.namespace.as_deref())
 }
 
 async fn diagnose(common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outcome> {

@@ -5,13 +5,14 @@ mod text;
 
 use std::{io::Write, time::Duration};
 
+use terminal_size::{Height, terminal_size};
 use tokio::{signal::ctrl_c, time::sleep};
 
 pub use self::overview::{Group, NodeCounts, Overview, Spread};
 use crate::{
     args::Output,
     kube_api::KubeApi,
-    printed::{Outcome, Paint},
+    printed::{Outcome, Paint, count},
 };
 
 /// Clears a terminal; enters and leaves a screen of our own on it.
@@ -80,7 +81,8 @@ async fn show_until_ctrl_c(
         last = overview.outcome;
         let mut text = shown(&overview, style);
         if screen {
-            text = format!("{CLEAR}{}", cut(&text));
+            let height = terminal_size().map(|(_, Height(height))| usize::from(height));
+            text = format!("{CLEAR}{}", cut(&text, height.unwrap_or(usize::MAX)));
         }
         out.write_all(text.as_bytes())?;
         out.flush()?;
@@ -91,14 +93,19 @@ async fn show_until_ctrl_c(
     }
 }
 
-/// As many lines as the terminal has.
-fn cut(text: &str) -> String {
-    let Some((_, terminal_size::Height(height))) = terminal_size::terminal_size() else {
-        return text.to_owned();
-    };
+/// As many lines as a terminal of this height has. The last one says how many are left out.
+fn cut(text: &str, height: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
-    let height = usize::from(height).saturating_sub(1);
-    let shown: Vec<&str> = lines.iter().copied().take(height).collect();
+    // The last line of the terminal is that of the cursor.
+    let room = height.saturating_sub(1);
+    if lines.len() <= room {
+        return lines.join("\n");
+    }
+    let kept = room.saturating_sub(1);
+    let more = count(lines.len() - kept, "more line");
+    let last = format!("({more}: kubectl tributary status shows all)");
+    let mut shown: Vec<&str> = lines.into_iter().take(kept).collect();
+    shown.push(&last);
     shown.join("\n")
 }
 
@@ -106,5 +113,21 @@ fn shown(overview: &Overview, style: Style) -> String {
     match style.output {
         Output::Text => text::of(overview, style.paint),
         Output::Json => format!("{}\n", serde_json::json!(overview)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_on_the_screen_is_counted() {
+        let text = "a\nb\nc\nd\n";
+        assert_eq!(cut(text, usize::MAX), "a\nb\nc\nd");
+        assert_eq!(cut(text, 5), "a\nb\nc\nd");
+        let two = "a\nb\n(2 more lines: kubectl tributary status shows all)";
+        assert_eq!(cut(text, 4), two);
+        let all = "(4 more lines: kubectl tributary status shows all)";
+        assert_eq!([cut(text, 2), cut(text, 0)], [all, all]);
     }
 }

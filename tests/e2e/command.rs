@@ -87,3 +87,55 @@ async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
     until(&api, Outcome::Healthy, &[]).await;
     stack.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scrapers_and_frontends_that_are_gone_are_found_while_samples_last() {
+    let mut stack = Stack::patient(steady(6, 1), 2, 1).await;
+    let api = api(&stack).await;
+    until(&api, Outcome::Healthy, &[]).await;
+
+    // Shards are fixed: the other scraper rescues the nodes of this one, and owns none of them.
+    stack.kill_scraper(0).await;
+    until(&api, Outcome::Findings, &["ScraperLost"]).await;
+
+    stack.kill_scraper(1).await;
+    until(&api, Outcome::Findings, &["NoScraperConnected"]).await;
+    let overview = Overview::read(&api).await;
+    let nodes = (overview.nodes.with_metrics, overview.nodes.total);
+    assert_eq!((overview.outcome, nodes), (Outcome::Findings, (6, 6)));
+    assert_eq!(overview.wrong.len(), 1, "{:?}", overview.wrong);
+
+    // The groups stay registered, so this is not taken for an installation without APIServices.
+    stack.cluster.set_frontends(Vec::new());
+    let facts = Facts::read(&api, None, "1970-01-01T00:00:00Z".parse().unwrap());
+    let report = Report::of(&Box::pin(facts).await);
+    let [finding] = &*report.findings else {
+        panic!("{:?}", report.findings);
+    };
+    assert_eq!(finding.code.trouble().name, "ServiceWithoutEndpoints");
+    let commands = finding.commands();
+    assert_eq!(commands.len(), 3, "{commands:?}");
+    assert!(
+        commands[1].starts_with("kubectl -n kube-system "),
+        "{commands:?}"
+    );
+    let unknown: Vec<&str> = report.unknown.iter().map(|it| it.check).collect();
+    assert_eq!(
+        unknown,
+        [
+            "connected scrapers",
+            "lost scrapers",
+            "versions of components",
+            "nodes",
+            "age of metrics",
+            "certificates",
+        ]
+    );
+    let overview = Overview::read(&api).await;
+    assert_eq!(overview.outcome, Outcome::Findings);
+    assert_eq!(
+        overview.unread,
+        ["failed to read nodes, scrapers, frontends: service unavailable"]
+    );
+    stack.stop().await;
+}

@@ -59,3 +59,58 @@ fn help_is_that_of_a_plugin_of_kubectl() {
         "{help}"
     );
 }
+
+/// What is explained, with the namespace of the flag.
+fn explained(words: &[&str]) -> (String, Option<String>) {
+    let args = parsed(words).unwrap();
+    let Action::Explain { what } = args.action else {
+        panic!("{:?}", args.action);
+    };
+    let what = match what {
+        What::Node { name } => format!("node {name}"),
+        What::Pod { name } => format!("pod {name}"),
+        What::Hpa { name } => format!("hpa {name}"),
+        What::Trouble { code } => format!("trouble {code}"),
+    };
+    (what, args.common.namespace)
+}
+
+#[test]
+fn what_is_explained_may_be_named_as_kubectl_names_it() {
+    for (words, expected) in [
+        (&["explain", "pod", "web"][..], "pod web"),
+        (&["explain", "pod/web"], "pod web"),
+        (&["explain", "pod", "shop/web"], "pod shop/web"),
+        (&["explain", "pod/shop/web"], "pod shop/web"),
+        (&["explain", "pods/web"], "pod web"),
+        (&["explain", "po", "web"], "pod web"),
+        (&["explain", "node/n-0"], "node n-0"),
+        (&["explain", "no/n-0"], "node n-0"),
+        (&["explain", "hpa/web"], "hpa web"),
+        (&["explain", "trouble/TRB007"], "trouble TRB007"),
+        (
+            &["--kubeconfig", "pod/file", "explain", "pod/web"],
+            "pod web",
+        ),
+        (
+            &["explain", "--kubeconfig", "pod/file", "pod/web"],
+            "pod web",
+        ),
+        (
+            &["explain", "--kubeconfig=pod/file", "pod", "node/x"],
+            "pod node/x",
+        ),
+    ] {
+        assert_eq!(explained(words), (expected.to_owned(), None), "{words:?}");
+    }
+    let named = ["explain", "-n", "explain", "pod/web", "-o", "json"];
+    let expected = ("pod web".to_owned(), Some("explain".to_owned()));
+    assert_eq!(explained(&named), expected);
+    for wrong in [
+        &["explain", "job/web"][..],
+        &["explain", "web"],
+        &["explain"],
+    ] {
+        assert!(parsed(wrong).is_err(), "{wrong:?}");
+    }
+}

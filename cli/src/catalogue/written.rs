@@ -79,9 +79,19 @@ pub const EVERYWHERE: &str = "*";
 /// A command with values for the names in braces; a name without a value is written in capitals. Two braces are one. A
 /// value with a character that a shell may obey is not filled in. In `{-n name}` the option stays before the value, and
 /// [`EVERYWHERE`] makes it `-A`.
+fn filled(command: &str, values: &[(&str, String)]) -> String {
+    fill(command, values).0
+}
+
+/// The same if each name has a value: a command that is to be edited first cannot be copied.
 #[must_use]
-pub fn filled(command: &str, values: &[(&str, String)]) -> String {
-    let (mut text, mut rest) = (String::new(), command);
+pub fn whole(command: &str, values: &[(&str, String)]) -> Option<String> {
+    let (text, is_whole) = fill(command, values);
+    is_whole.then_some(text)
+}
+
+fn fill(command: &str, values: &[(&str, String)]) -> (String, bool) {
+    let (mut text, mut rest, mut is_whole) = (String::new(), command, true);
     while let Some(at) = rest.find(['{', '}']) {
         let (before, from) = rest.split_at(at);
         text.push_str(before);
@@ -109,9 +119,10 @@ pub fn filled(command: &str, values: &[(&str, String)]) -> String {
             text.push(' ');
         }
         let value = value.filter(|value| is_plain(value));
+        is_whole &= value.is_some();
         text.push_str(&value.map_or_else(|| name.to_uppercase(), String::clone));
     }
-    text + rest
+    (text + rest, is_whole)
 }
 
 fn is_plain(value: &str) -> bool {
@@ -152,7 +163,60 @@ mod tests {
         assert_eq!(of("n-1"), "kubectl get node n-1 -o jsonpath='{.status}'");
         for evil in ["n; rm -rf", "$(x)", "-A", ""] {
             assert_eq!(of(evil), "kubectl get node NODE -o jsonpath='{.status}'");
+            assert_eq!(whole(command, &[("node", evil.to_owned())]), None);
         }
+        let node = [("node", "n-1".to_owned())];
+        assert_eq!(whole(command, &node), Some(of("n-1")));
+        assert_eq!(whole(command, &[]), None);
+    }
+
+    #[test]
+    fn what_a_check_has_to_fill_in_is_in_braces() {
+        // A word in capitals that is none of a shell or a format.
+        let is_placeholder =
+            |word: &str| word.len() > 2 && word.chars().all(|letter| letter.is_ascii_uppercase());
+        for code in Code::ALL {
+            for command in code.trouble().commands {
+                let mut words = command.split(|letter: char| !letter.is_ascii_alphanumeric());
+                assert!(!words.any(is_placeholder), "{command}");
+            }
+        }
+    }
+
+    /// GitHub's anchor for a heading.
+    fn anchor(heading: &str) -> String {
+        let kept = |letter: char| match letter {
+            ' ' => Some('-'),
+            '-' | '_' => Some(letter),
+            _ => letter.is_alphanumeric().then_some(letter),
+        };
+        heading.to_lowercase().chars().filter_map(kept).collect()
+    }
+
+    #[test]
+    fn what_is_written_elsewhere_is_named_by_file_and_section() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../");
+        let mut named = 0;
+        for code in Code::ALL {
+            let Trouble {
+                matters, remedy, ..
+            } = code.trouble();
+            let words = matters.split_whitespace().chain(remedy.split_whitespace());
+            for word in words {
+                let word = word.trim_matches(|letter: char| "(),.:;".contains(letter));
+                if !word.contains(".md") {
+                    continue;
+                }
+                named += 1;
+                let (path, section) = word.split_once('#').expect(word);
+                let text = std::fs::read_to_string(format!("{root}{path}")).expect(word);
+                let titles = text.lines().filter_map(|line| line.strip_prefix('#'));
+                let titles = titles.map(|title| title.trim_start_matches('#').trim());
+                let found = titles.map(anchor).any(|title| title == section);
+                assert!(found, "{word}");
+            }
+        }
+        assert!(named >= 8, "{named}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod components;
+mod leases;
 mod nodes;
 mod permissions;
 mod registration;
@@ -10,7 +11,31 @@ use super::{
     facts::{Facts, Read},
     finding::Finding,
 };
-use crate::{catalogue::Code, printed::some_of};
+use crate::{api_services::FLEET, catalogue::Code, kube_api::Failure, printed::some_of};
+
+/// Why a check was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotMade {
+    /// What it looks at cannot be read, so there may be a trouble.
+    Unknown(String),
+    /// The cluster has nothing of what it looks at.
+    Nothing(String),
+}
+
+impl From<Failure> for NotMade {
+    fn from(failure: Failure) -> Self {
+        Self::Unknown(failure.to_string())
+    }
+}
+
+impl From<&Failure> for NotMade {
+    fn from(failure: &Failure) -> Self {
+        Self::Unknown(failure.to_string())
+    }
+}
+
+/// What a check came to.
+pub type Checked = Result<Vec<Finding>, NotMade>;
 
 /// A check.
 #[derive(Clone, Copy, Debug)]
@@ -18,68 +43,59 @@ pub struct Check {
     /// What it looks at.
     pub name: &'static str,
     /// Looks.
-    pub run: fn(&Facts) -> Read<Vec<Finding>>,
+    pub run: fn(&Facts) -> Checked,
+}
+
+/// A check with this name.
+const fn check(name: &'static str, run: fn(&Facts) -> Checked) -> Check {
+    Check { name, run }
 }
 
 /// All of them.
 pub const CHECKS: &[Check] = &[
-    Check {
-        name: "aggregation layer",
-        run: registration::aggregation,
-    },
-    Check {
-        name: "APIServices",
-        run: registration::services,
-    },
-    Check {
-        name: "who answers",
-        run: registration::another_server,
-    },
-    Check {
-        name: "pods",
-        run: components::pods,
-    },
-    Check {
-        name: "Deployments",
-        run: components::deployments,
-    },
-    Check {
-        name: "connected scrapers",
-        run: components::connected,
-    },
-    Check {
-        name: "Leases",
-        run: components::leases,
-    },
-    Check {
-        name: "versions",
-        run: components::versions,
-    },
-    Check {
-        name: "permissions",
-        run: permissions::permissions,
-    },
-    Check {
-        name: "nodes",
-        run: nodes::nodes,
-    },
-    Check {
-        name: "age of metrics",
-        run: nodes::ages,
-    },
-    Check {
-        name: "certificate requests",
-        run: certificates::requests,
-    },
-    Check {
-        name: "certificates",
-        run: certificates::certificates,
-    },
-    Check {
-        name: "autoscalers",
-        run: autoscalers,
-    },
+    check("aggregation layer", registration::aggregation),
+    check("APIServices", registration::services),
+    check("who answers", registration::another_server),
+    check("pods", components::pods),
+    check("Deployments", components::deployments),
+    check("connected scrapers", components::connected),
+    check("lost scrapers", leases::lost),
+    check("Leases", leases::renewed),
+    check("version of Kubernetes", components::kubernetes),
+    check("versions of components", components::versions),
+    check("permissions", permissions::permissions),
+    check("nodes", nodes::nodes),
+    check("age of metrics", nodes::ages),
+    check("certificate requests", certificates::requests),
+    check("CAs", certificates::authorities),
+    check("certificates", certificates::certificates),
+    check("autoscalers", autoscalers),
 ];
+
+/// What the fleet says.
+///
+/// # Errors
+///
+/// It cannot be read, or there is none: then it is known whether there should be one only if the `APIService`s are.
+fn fleet<'a, T>(facts: &Facts, read: &'a Read<T>) -> Result<&'a T, NotMade> {
+    let failure = match read {
+        Ok(read) => return Ok(read),
+        Err(failure) => failure,
+    };
+    if !matches!(failure, Failure::NotFound(_)) {
+        return Err(failure.into());
+    }
+    let registrations = facts.registrations.as_ref()?;
+    if registrations.iter().any(|service| service.name == FLEET) {
+        return Err(failure.into());
+    }
+    Err(match facts.own_service() {
+        Some((namespace, name)) => NotMade::Unknown(format!(
+            "{FLEET} is not registered, although there is {namespace}/{name}"
+        )),
+        None => NotMade::Nothing(format!("{FLEET} is not registered")),
+    })
+}
 
 /// How many names a finding has.
 const NAMED: usize = 5;
@@ -90,7 +106,7 @@ fn named(names: impl IntoIterator<Item: AsRef<str>>) -> String {
 }
 
 /// Autoscalers whose pods lack requests.
-fn autoscalers(facts: &Facts) -> Read<Vec<Finding>> {
+fn autoscalers(facts: &Facts) -> Checked {
     let lacking = facts.lacking.clone()?.into_iter();
     let finding = |one: super::facts::Lacking| {
         let (namespace, hpa) = (&one.namespace, &one.autoscaler);

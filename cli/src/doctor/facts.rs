@@ -57,6 +57,8 @@ const NAME: &str = "app.kubernetes.io/name";
 pub struct Facts {
     /// The date, by the clock of the servers.
     pub now: Timestamp,
+    /// The namespace that the caller named.
+    pub named: Option<String>,
     /// The version of Kubernetes.
     pub version: Read<Info>,
     /// The names of the API groups.
@@ -98,7 +100,8 @@ struct Named {
 }
 
 impl Facts {
-    /// Reads everything. Autoscalers are those of `namespace`, or all.
+    /// Reads everything. Autoscalers are those of `namespace`, or all. Where the cluster does not say where Tributary is, it
+    /// is taken for its namespace, too.
     pub async fn read(api: &KubeApi, namespace: Option<&str>, own_clock: Timestamp) -> Self {
         let version = api.get::<Info>("/version");
         let groups = api.get::<APIGroupList>("/apis");
@@ -131,6 +134,7 @@ impl Facts {
         let names = |groups: APIGroupList| groups.groups.into_iter().map(|group| group.name);
         Self {
             now: dates.into_iter().flatten().max().unwrap_or(own_clock),
+            named: namespace.map(str::to_owned),
             version,
             groups: groups.map(|groups| names(groups).collect()),
             front_proxy: front_proxy.map(|map| map.data.unwrap_or_default()),
@@ -175,12 +179,14 @@ impl Facts {
         })
     }
 
-    /// Where Tributary is, or else the server that answers.
+    /// Where Tributary is, or else the server that answers; or else the namespace that the caller named. Empty if none is
+    /// known.
     #[must_use]
     pub fn namespace(&self) -> String {
         let metrics = || self.metrics()?.service.clone();
         let service = self.own_service().or_else(metrics);
-        service.map_or_else(|| "tributary-system".to_owned(), |(namespace, _)| namespace)
+        let namespace = service.map(|(namespace, _)| namespace);
+        namespace.or_else(|| self.named.clone()).unwrap_or_default()
     }
 
     /// What serves the metrics, for people.

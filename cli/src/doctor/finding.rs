@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use crate::catalogue::{Code, Level, filled};
+use crate::catalogue::{Code, Level, whole};
 
 /// One trouble of the catalogue, found in this cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Finding {
         self
     }
 
-    /// The same, with a value for a name in the commands.
+    /// The same, with a value for a name in the commands. An empty one is none.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.values.push((name, value.into()));
@@ -52,12 +52,12 @@ impl Finding {
         self.code.trouble().level
     }
 
-    /// The commands to copy.
+    /// The commands to copy: those of which everything is known.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         let commands = self.code.trouble().commands.iter();
         commands
-            .map(|command| filled(command, &self.values))
+            .filter_map(|command| whole(command, &self.values))
             .collect()
     }
 }

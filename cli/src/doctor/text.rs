@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Finding, Report};
+use super::{Finding, Report, Unmade};
 use crate::{
     catalogue::Level,
     printed::{Paint, count, harmless},
@@ -51,7 +51,8 @@ fn of_finding(finding: &Finding, paint: Paint) -> String {
     part("matters", &wrapped(trouble.matters));
     part("do", &wrapped(trouble.remedy));
     part("run", &finding.commands());
-    part("read", &[finding.code.link()]);
+    let explain = format!("kubectl tributary explain trouble {}", trouble.code);
+    part("read", &[format!("{}, or {explain}", finding.code.link())]);
     text
 }
 
@@ -70,10 +71,35 @@ fn wrapped(text: &str) -> Vec<String> {
     lines
 }
 
+/// Checks that were not made, those with the same reason together, as names and reason.
+fn by_reason(checks: &[Unmade]) -> Vec<(String, &str)> {
+    let mut groups: Vec<(String, &str)> = Vec::new();
+    for Unmade { check, reason } in checks {
+        let same = groups.iter_mut().find(|(_, known)| known == reason);
+        if let Some((names, _)) = same {
+            names.push_str(", ");
+            names.push_str(check);
+        } else {
+            groups.push(((*check).to_owned(), reason));
+        }
+    }
+    groups
+}
+
 fn last_lines(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
-    for unknown in &report.unknown {
-        let line = format!("cannot check {}: {}", unknown.check, unknown.reason);
+    for (names, reason) in by_reason(&report.skipped) {
+        let line = format!("skipped {names}: {reason}");
+        writeln!(text, "{}", paint.faint(&harmless(&line))).ok();
+    }
+    let unknown = by_reason(&report.unknown);
+    let alone = report.checked.is_empty() && report.skipped.is_empty() && unknown.len() == 1;
+    for (names, reason) in unknown {
+        let line = if alone {
+            format!("no check could be made: {reason}")
+        } else {
+            format!("cannot check {names}: {reason}")
+        };
         writeln!(text, "{}", paint.warn(&harmless(&line))).ok();
     }
     let errors = report
@@ -83,11 +109,12 @@ fn last_lines(report: &Report, paint: Paint) -> String {
         .count();
     let warnings = report.findings.len() - errors;
     let line = format!(
-        "{}, {}; {} made, {} not possible",
+        "{}, {}; {} made, {} not possible, {} skipped",
         count(errors, "error"),
         count(warnings, "warning"),
         count(report.checked.len(), "check"),
-        report.unknown.len()
+        report.unknown.len(),
+        report.skipped.len()
     );
     let line = if report.findings.is_empty() && report.unknown.is_empty() {
         paint.good(&line)

@@ -1,5 +1,6 @@
 //! An autoscaler: what it computes from the metrics of now, and what it would do.
 
+mod document;
 pub mod limits;
 pub mod prediction;
 mod read;
@@ -9,6 +10,7 @@ mod scaled;
 
 use jiff::Timestamp;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use serde_json::json;
 
 use self::{
     prediction::{Prediction, predict},
@@ -27,19 +29,25 @@ const NAMED: usize = 5;
 /// Explains an autoscaler of the namespace of the API.
 pub async fn hpa(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let title = format!("autoscaler {}/{name}", api.namespace);
-    match Asked::read(api, name).await {
+    let mut explained = match Asked::read(api, name).await {
         Ok(asked) => explained(&title, &asked, now),
         Err(Unread::Target(object, why)) => without_target(&title, &object, why),
-        Err(Unread::Failed(failure)) => {
-            let outcome = match failure {
-                Failure::NotFound(_) => Outcome::Findings,
-                _ => Outcome::Unknown,
-            };
-            let mut explained = Explained::new(title, outcome);
-            explained.line("why", failure.to_string());
-            explained
-        }
+        Err(Unread::Failed(failure)) => unread(&title, &failure),
+    };
+    document::name(&mut explained, &api.namespace, name);
+    explained
+}
+
+fn unread(title: &str, failure: &Failure) -> Explained {
+    if let Failure::NotFound(why) = failure {
+        let mut explained = Explained::new(title, Outcome::Findings);
+        explained.line("why", why);
+        explained.item("why", json!({ "message": why }));
+        return explained;
     }
+    let mut explained = Explained::new(title, Outcome::Unknown);
+    explained.unread("why", failure);
+    explained
 }
 
 /// What the controller will do with an autoscaler of the namespace of the API at its next sync.
@@ -64,11 +72,10 @@ fn proposals(asked: &Asked, now: Timestamp) -> Vec<Result<Proposal, String>> {
 
 fn without_target(title: &str, object: &HorizontalPodAutoscaler, why: String) -> Explained {
     let mut explained = Explained::new(format!("{title}: has no target"), Outcome::Findings);
+    explained.item("why", json!({ "message": &why }));
     explained.line("why", why);
     next(&Prediction::without_target(), &mut explained);
-    for condition in conditions(object) {
-        explained.line("controller", condition);
-    }
+    controller(object, &mut explained);
     explained
 }
 
@@ -87,6 +94,7 @@ fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
         None => format!("{title}: stays at {current}, because it cannot be computed"),
     };
     let mut explained = Explained::new(title, outcome);
+    document::metrics(&mut explained, asked, &proposals);
     let spec = &asked.spec;
     let (min, max) = (spec.min_replicas.unwrap_or(1), spec.max_replicas);
     explained.line(
@@ -112,9 +120,7 @@ fn explained(title: &str, asked: &Asked, now: Timestamp) -> Explained {
     explained.line("limits", limits(&prediction, current));
     explained.line("limits", prediction.doubt.clone().unwrap_or_default());
     next(&prediction, &mut explained);
-    for condition in conditions(&asked.object) {
-        explained.line("controller", condition);
-    }
+    controller(&asked.object, &mut explained);
     explained.line(
         "rules",
         "those of Kubernetes 1.37, with the default flags of kube-controller-manager",
@@ -143,6 +149,7 @@ fn limits(prediction: &Prediction, current: i32) -> String {
 
 /// The conditions that the next sync will write.
 fn next(prediction: &Prediction, explained: &mut Explained) {
+    document::next(explained, prediction);
     for condition in &prediction.conditions {
         let status = if condition.is_true { "True" } else { "False" };
         let line = format!("{} {status} {}", condition.kind, condition.reason);
@@ -202,18 +209,17 @@ fn of_groups(groups: &Groups, explained: &mut Explained) {
 }
 
 /// What the controller itself reported last.
-fn conditions(object: &HorizontalPodAutoscaler) -> Vec<String> {
+fn controller(object: &HorizontalPodAutoscaler, explained: &mut Explained) {
     let status = object.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_ref());
-    let text = |condition: &k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscalerCondition| {
+    for condition in conditions.into_iter().flatten() {
+        let (kind, status) = (&condition.type_, &condition.status);
         let reason = condition.reason.as_deref().unwrap_or_default();
         let message = condition.message.as_deref().unwrap_or_default();
-        format!(
-            "{} {} {reason}: {message}",
-            condition.type_, condition.status
-        )
-    };
-    conditions.into_iter().flatten().map(text).collect()
+        let line = format!("{kind} {status} {reason}: {message}");
+        explained.line("controller", line);
+        explained.item("controller", condition);
+    }
 }
 
 #[cfg(test)]

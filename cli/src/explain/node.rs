@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 
 use super::{
-    Explained,
+    Explained, Why,
     reading::{METRICS, Reading},
 };
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     kube_api::{Failure, KubeApi},
     printed::{Outcome, between, span},
 };
+
+/// Who says why a node has no metrics.
+const GROUP: &str = "fleet.tributary.dev";
 
 /// Explains a node.
 pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
@@ -34,49 +37,64 @@ pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         (_, Err(_)) => ("cannot be read".to_owned(), Outcome::Unknown),
     };
     let mut explained = Explained::new(format!("node {name}: {state}"), outcome);
-    explained.line("Kubernetes", of_node(&object));
+    explained.detail("kind", "Node");
+    explained.detail("name", name);
+    explained.detail("state", &state);
+    match &object {
+        Ok(node) => of_node(node, &mut explained),
+        Err(failure) => explained.unread("Kubernetes", failure),
+    }
     if let Ok(scrape) = &scrape {
         of_status(&scrape.status, now, &mut explained);
     }
     match &reading {
         Ok(reading) => reading.explain(now, &mut explained),
-        Err(failure) => explained.line("answer", failure.to_string()),
+        Err(Failure::NotFound(message)) => {
+            explained.line("answer", message);
+            explained.item("why", Why::of_metrics(message));
+        }
+        Err(failure) => explained.unread("answer", failure),
     }
     if let Err(failure) = &scrape {
-        explained.line("fleet", failure.to_string());
+        explained.unread("fleet", failure);
     }
     explained
 }
 
 /// What Kubernetes says of the Node.
-fn of_node(object: &Result<Node, Failure>) -> String {
-    let node = match object {
-        Ok(node) => node,
-        Err(failure) => return failure.to_string(),
-    };
+fn of_node(node: &Node, explained: &mut Explained) {
     let status = node.status.clone().unwrap_or_default();
     let ready = status.conditions.into_iter().flatten();
     let mut ready = ready.filter(|condition| condition.type_ == "Ready");
-    let ready = match ready.next() {
+    let ready = ready.next();
+    let version = status.node_info.map(|info| info.kubelet_version);
+    let version = version.filter(|version| !version.is_empty());
+    explained.detail(
+        "ready",
+        ready.as_ref().map(|condition| condition.status == "True"),
+    );
+    explained.detail("kubelet", &version);
+    let ready = match ready {
         Some(condition) if condition.status == "True" => "Ready".to_owned(),
         Some(condition) => format!("not Ready: {}", condition.message.unwrap_or_default()),
         None => "no condition Ready".to_owned(),
     };
-    let version = status.node_info.map(|info| info.kubelet_version);
-    let version = version.filter(|version| !version.is_empty());
-    match version {
-        Some(version) => format!("{ready}, kubelet {version}"),
-        None => ready,
-    }
+    let kubelet = version.map(|version| format!(", kubelet {version}"));
+    explained.line("Kubernetes", ready + &kubelet.unwrap_or_default());
 }
 
 /// What the fleet says of it.
 pub(super) fn of_status(status: &NodeStatus, now: Timestamp, explained: &mut Explained) {
+    explained.detail("scrape", status);
     if !status.has_metrics() {
-        let reason = [&*status.reason, &status.message].join(": ");
-        explained.line("why", reason.trim_matches([':', ' ']));
-        if let Some(code) = Code::find(&status.remedy) {
-            let code = code.trouble().code;
+        let trouble = Code::find(&status.remedy).map(|code| code.trouble().code);
+        explained.why(&Why {
+            from: GROUP,
+            reason: &status.reason,
+            message: &status.message,
+            trouble,
+        });
+        if let Some(code) = trouble {
             let remedy = format!(
                 "{}: kubectl tributary explain trouble {code}",
                 status.remedy
@@ -160,6 +178,22 @@ node n-0: has metrics
               the newer one is 10s old
 ";
         assert_eq!(explained.text(Paint::PLAIN), expected);
+        let document = explained.document();
+        assert_eq!(document["kind"], "Node");
+        assert_eq!(document["name"], "n-0");
+        assert_eq!(document["outcome"], "healthy");
+        assert_eq!(document["ready"], true);
+        assert_eq!(document["scrape"]["scrapers"]["owners"], json!(["s-0"]));
+        assert_eq!(
+            document["scrape"]["sample"]["scrapedAt"],
+            "2026-11-29T16:59:58Z"
+        );
+        assert_eq!(document["metrics"]["usage"]["cpu"], "600000000n");
+        assert_eq!(document["metrics"]["window"], "15s");
+        assert_eq!(
+            [&document["why"], &document["unread"]],
+            [&json!([]), &json!([])]
+        );
     }
 
     #[tokio::test]
@@ -178,5 +212,27 @@ node n-0: has metrics
         let remedy = "KubeletCertificate: kubectl tributary explain trouble TRB042";
         assert_eq!(explained.lines("what to do"), [remedy]);
         assert_eq!(explained.lines("failure"), ["10s ago by s-0: tls: x509"]);
+        let document = explained.document();
+        let why = json!({
+            "from": "fleet.tributary.dev", "reason": "tls", "message": "x509", "trouble": "TRB042",
+        });
+        assert_eq!(document["why"][0], why);
+        assert_eq!(document["why"][1]["from"], "metrics.k8s.io");
+        assert_eq!(document["state"], "failing");
+        assert_eq!(document["scrape"]["lastFailure"]["scraper"], "s-0");
+        assert_eq!(document["unread"][0]["what"], "Kubernetes");
+        assert!(document.get("metrics").is_none(), "{document}");
+    }
+
+    #[tokio::test]
+    async fn an_api_that_is_gone_is_said_once() {
+        let explained = node(&crate::kube_api::fake::gone(), "n-0", now()).await;
+        assert_eq!(explained.outcome, Outcome::Unknown);
+        let expected = "\
+node n-0: cannot be read
+  why         failed to ask https://fake: refused
+";
+        assert_eq!(explained.text(Paint::PLAIN), expected);
+        assert_eq!(explained.document()["unread"].as_array().unwrap().len(), 3);
     }
 }

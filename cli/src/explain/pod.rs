@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    Explained,
+    Explained, Why,
     node::of_status,
     reading::{METRICS, Reading},
 };
@@ -16,7 +16,7 @@ use crate::{
 
 /// Explains a pod of the namespace of the API.
 pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
-    let namespace = &api.namespace;
+    let namespace = api.namespace.as_str();
     let paths = [
         format!("/api/v1/namespaces/{namespace}/pods/{name}"),
         format!("{METRICS}/namespaces/{namespace}/pods/{name}"),
@@ -30,15 +30,26 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         Err(_) => ("cannot be read", Outcome::Unknown),
     };
     let mut explained = Explained::new(format!("pod {namespace}/{name}: {state}"), outcome);
-    explained.line("Kubernetes", of_pod(&object));
+    for (field, value) in [("kind", "Pod"), ("namespace", namespace), ("name", name)] {
+        explained.detail(field, value);
+    }
+    explained.detail("state", state);
+    let mut node = None;
+    match &object {
+        Ok(pod) => {
+            node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
+            let status = pod.status.as_ref();
+            explained.detail("phase", status.and_then(|status| status.phase.clone()));
+            explained.detail("node", &node);
+            explained.line("Kubernetes", of_pod(pod));
+        }
+        Err(failure) => explained.unread("Kubernetes", failure),
+    }
     match &reading {
         Ok(reading) => reading.explain(now, &mut explained),
-        Err(failure) => explained.line("why", failure.to_string()),
+        Err(Failure::NotFound(message)) => explained.why(&Why::of_metrics(message)),
+        Err(failure) => explained.unread("answer", failure),
     }
-    let node = object
-        .as_ref()
-        .ok()
-        .and_then(|pod| pod.spec.as_ref()?.node_name.clone());
     if let Some(node) = node {
         let scrape = api
             .get::<NodeScrape>(&format!("{FLEET}/nodescrapes/{node}"))
@@ -48,18 +59,14 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
                 explained.line("node", format!("{node}: {}", scrape.status.state));
                 of_status(&scrape.status, now, &mut explained);
             }
-            Err(failure) => explained.line("node", format!("{node}: {failure}")),
+            Err(failure) => explained.unread("node", &failure),
         }
     }
     explained
 }
 
 /// What Kubernetes says of the pod, and what follows from it.
-fn of_pod(object: &Result<Pod, Failure>) -> String {
-    let pod = match object {
-        Ok(pod) => pod,
-        Err(failure) => return failure.to_string(),
-    };
+fn of_pod(pod: &Pod) -> String {
     let phase = pod
         .status
         .as_ref()
@@ -125,9 +132,43 @@ mod tests {
         assert_eq!(explained.lines("Kubernetes"), ["Running on n-0"]);
     }
 
+    #[tokio::test]
+    async fn programs_get_what_people_get_in_fields() {
+        let why = json!({ "message": "no metrics for pod \"default/web\"" });
+        let scrape = json!({ "metadata": { "name": "n-0" }, "status": {
+            "state": "failing", "reason": "tls", "message": "x509", "remedy": "KubeletCertificate",
+        } });
+        let api = running()
+            .with(&format!("{METRICS}/namespaces/default/pods/web"), 404, why)
+            .with(&format!("{FLEET}/nodescrapes/n-0"), 200, scrape)
+            .api();
+        let explained = pod(&api, "web", now()).await;
+        let reasons = ["no metrics for pod \"default/web\"", "tls: x509"];
+        assert_eq!(explained.lines("why"), reasons);
+        let mut document = explained.document();
+        let scrape = document.as_object_mut().unwrap().remove("scrape").unwrap();
+        assert_eq!(scrape["remedy"], "KubeletCertificate");
+        let expected = json!({
+            "title": "pod default/web: has no metrics", "outcome": "findings",
+            "kind": "Pod", "namespace": "default", "name": "web", "state": "has no metrics",
+            "phase": "Running", "node": "n-0", "unread": [],
+            "why": [
+                {
+                    "from": "metrics.k8s.io", "reason": "", "trouble": null,
+                    "message": "no metrics for pod \"default/web\"",
+                },
+                {
+                    "from": "fleet.tributary.dev", "reason": "tls", "message": "x509",
+                    "trouble": "TRB042",
+                },
+            ],
+        });
+        assert_eq!(document, expected);
+    }
+
     #[test]
     fn what_kubernetes_says_explains_some_of_it() {
-        let of = |value| of_pod(&Ok(serde_json::from_value(value).unwrap()));
+        let of = |value| of_pod(&serde_json::from_value(value).unwrap());
         let pending = json!({ "metadata": {}, "status": { "phase": "Pending" } });
         assert_eq!(of(pending), "Pending: bound to no node, so nothing runs");
         let ended = json!({ "metadata": {}, "spec": { "nodeName": "n", "containers": [] }, "status": { "phase": "Failed" } });

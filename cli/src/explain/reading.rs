@@ -4,19 +4,31 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::Explained;
+use super::{Explained, Why};
 use crate::printed::{Paint, Table, between, span};
 
 /// The group and the version that every server has.
 pub(super) const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
+impl<'a> Why<'a> {
+    /// What the metrics API says of something without metrics.
+    pub(super) fn of_metrics(message: &'a str) -> Self {
+        Self {
+            from: "metrics.k8s.io",
+            reason: "",
+            message,
+            trouble: None,
+        }
+    }
+}
+
 type Usage = BTreeMap<String, Quantity>;
 
 /// A `NodeMetrics` or a `PodMetrics`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct Reading {
     /// When the later of the two samples was measured.
     timestamp: Timestamp,
@@ -24,14 +36,14 @@ pub(super) struct Reading {
     #[serde(default)]
     window: String,
     /// Of a node.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     usage: Usage,
     /// Of a pod.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     containers: Vec<OfContainer>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct OfContainer {
     name: String,
     #[serde(default)]
@@ -41,6 +53,7 @@ struct OfContainer {
 impl Reading {
     /// The numbers, and between which samples the CPU usage is a mean.
     pub(super) fn explain(&self, now: Timestamp, to: &mut Explained) {
+        to.detail("metrics", self);
         if self.containers.is_empty() {
             to.line("usage", amounts(&self.usage));
         } else {

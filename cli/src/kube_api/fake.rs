@@ -114,3 +114,15 @@ pub(crate) fn answering(
         namespace: "default".to_owned(),
     }
 }
+
+/// An API to which there is no connection.
+pub(crate) fn gone() -> KubeApi {
+    let refused = || std::io::Error::other("refused");
+    let service = service_fn(move |_: Request<Body>| ready(Err::<Response<Body>, _>(refused())));
+    KubeApi {
+        client: Client::new(service, "default"),
+        server: "https://fake".to_owned(),
+        limit: Duration::from_secs(15),
+        namespace: "default".to_owned(),
+    }
+}

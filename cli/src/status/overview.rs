@@ -16,6 +16,15 @@ use crate::{
     printed::{Outcome, between},
 };
 
+/// The group that kubectl and autoscalers ask.
+const METRICS_GROUP: &str = ".metrics.k8s.io";
+
+const NOT_REGISTERED: &str =
+    "metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics";
+
+const NO_SCRAPER: &str =
+    "no scraper is connected to the frontend that answers: what it has expires";
+
 /// All that is shown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,12 +45,14 @@ pub struct Overview {
     pub scrapers: Vec<Scraper>,
     /// How the nodes stand.
     pub nodes: NodeCounts,
-    /// Seconds since the scrape of the newest sample of each node.
+    /// Seconds since the scrape of the newest sample of each node that has metrics.
     pub since_scrape: Option<Spread>,
-    /// Seconds since the kubelet measured it.
+    /// Seconds since the kubelet measured it. Some nodes do not say when.
     pub since_measurement: Option<Spread>,
     /// Nodes without metrics, by what is wrong, most nodes first.
     pub without_metrics: Vec<Group>,
+    /// What is wrong with the fleet as a whole.
+    pub wrong: Vec<String>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
 }
@@ -61,6 +72,8 @@ pub struct NodeCounts {
 /// How values are spread: of a hundred nodes, so many have at most this one. In seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Spread {
+    /// How many nodes there are.
+    pub nodes: usize,
     /// Of 50.
     pub p50: f64,
     /// Of 90.
@@ -108,26 +121,42 @@ impl Overview {
             api.list::<Scraper>(&scrapers),
             api.list::<MetricsFrontend>(&frontends),
         );
-        let mut unread = Vec::new();
-        let services = or_default(services, "APIServices", &mut unread);
-        let api_services = Registration::all(&services);
-        let endpoints = endpoints(api, &api_services, &mut unread).await;
-        let fleet = or_default(nodes.map(Some), "nodes", &mut unread);
+        let mut unread = Unread::default();
+        let services = services.map(|all| Registration::all(&all));
+        let services = unread.or_default(services.map(Some), "APIServices");
+        let endpoints = endpoints(api, services.as_deref(), &mut unread).await;
+        let fleet = unread.or_default(nodes.map(Some), "nodes");
         let (nodes, date) = fleet.map_or((None, None), |Dated { read, date }| (Some(read), date));
         let read = nodes.as_deref().unwrap_or_default();
+        let scrapers = unread.or_default(scrapers.map(Some), "scrapers");
+        let frontends = unread.or_default(frontends.map(Some), "frontends");
+        let wrong = wrong(
+            services.as_deref(),
+            scrapers.as_deref(),
+            frontends.as_deref(),
+        );
+        for (kind, is_empty) in [
+            ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
+            ("frontend", frontends.as_ref().is_some_and(Vec::is_empty)),
+        ] {
+            if is_empty {
+                unread.lines.push(format!("the fleet has no {kind}"));
+            }
+        }
         let mut overview = Self {
             outcome: Outcome::Healthy,
             date,
-            kubernetes: or_default(version, "the version", &mut unread).git_version,
-            api_services,
+            kubernetes: unread.or_default(version, "the version").git_version,
+            api_services: services.unwrap_or_default(),
             endpoints,
-            frontends: or_default(frontends, "frontends", &mut unread),
-            scrapers: or_default(scrapers, "scrapers", &mut unread),
+            frontends: frontends.unwrap_or_default(),
+            scrapers: scrapers.unwrap_or_default(),
             nodes: NodeCounts::of(read),
             since_scrape: None,
             since_measurement: None,
             without_metrics: Group::all(read),
-            unread,
+            wrong,
+            unread: unread.lines(),
         };
         overview.measure(read);
         overview.outcome = overview.judged();
@@ -145,7 +174,9 @@ impl Overview {
         let Some(now) = self.now(nodes) else {
             return;
         };
-        let samples = || nodes.iter().filter_map(|node| node.status.sample.as_ref());
+        // The last sample of a node without metrics says nothing about what is served.
+        let with_metrics = || nodes.iter().filter(|node| node.status.has_metrics());
+        let samples = || with_metrics().filter_map(|node| node.status.sample.as_ref());
         self.since_scrape = Spread::of(samples().map(|sample| between(sample.scraped_at, now)));
         let measured = samples().filter_map(|sample| sample.measured_at);
         self.since_measurement = Spread::of(measured.map(|at| between(at, now)));
@@ -154,9 +185,10 @@ impl Overview {
     fn judged(&self) -> Outcome {
         let down = |service: &Registration| service.available == Some(false);
         let missing = self.nodes.with_metrics < self.nodes.total;
-        if missing || self.api_services.iter().any(down) {
+        let is_wrong = !self.wrong.is_empty();
+        if missing || is_wrong || self.api_services.iter().any(down) {
             Outcome::Findings
-        } else if self.unread.is_empty() && self.nodes.total > 0 {
+        } else if self.unread.is_empty() {
             Outcome::Healthy
         } else {
             Outcome::Unknown
@@ -164,26 +196,68 @@ impl Overview {
     }
 }
 
-fn or_default<T: Default>(read: Result<T, Failure>, what: &str, unread: &mut Vec<String>) -> T {
-    read.unwrap_or_else(|failure| {
-        unread.push(format!("failed to read {what}: {failure}"));
-        T::default()
-    })
+/// What could not be read, and why.
+#[derive(Default)]
+struct Unread {
+    failed: Vec<(&'static str, Failure)>,
+    /// What was read and says nothing.
+    lines: Vec<String>,
+}
+
+impl Unread {
+    fn or_default<T: Default>(&mut self, read: Result<T, Failure>, what: &'static str) -> T {
+        read.unwrap_or_else(|failure| {
+            self.failed.push((what, failure));
+            T::default()
+        })
+    }
+
+    /// One line for each reason.
+    fn lines(self) -> Vec<String> {
+        let mut reasons: Vec<(String, Failure)> = Vec::new();
+        for (what, failure) in self.failed {
+            let known = reasons.iter_mut().find(|(_, known)| *known == failure);
+            if let Some((names, _)) = known {
+                names.push_str(", ");
+                names.push_str(what);
+            } else {
+                reasons.push((what.to_owned(), failure));
+            }
+        }
+        let lines = reasons.into_iter();
+        let lines = lines.map(|(names, failure)| format!("failed to read {names}: {failure}"));
+        lines.chain(self.lines).collect()
+    }
+}
+
+/// What is wrong with the fleet as a whole, of what could be read.
+fn wrong(
+    services: Option<&[Registration]>,
+    scrapers: Option<&[Scraper]>,
+    frontends: Option<&[MetricsFrontend]>,
+) -> Vec<String> {
+    let is_metrics = |service: &Registration| service.name.ends_with(METRICS_GROUP);
+    let is_registered = services.is_none_or(|all| all.iter().any(is_metrics));
+    let answers = frontends.is_some_and(|all| !all.is_empty());
+    let is_fed = !answers || scrapers.is_none_or(|all| !all.is_empty());
+    let wrong = [(is_registered, NOT_REGISTERED), (is_fed, NO_SCRAPER)];
+    let wrong = wrong.into_iter().filter(|(is_right, _)| !is_right);
+    wrong.map(|(_, what)| what.to_owned()).collect()
 }
 
 /// How many endpoints the Service of `metrics.k8s.io` has: ready, and all.
 async fn endpoints(
     api: &KubeApi,
-    services: &[Registration],
-    unread: &mut Vec<String>,
+    services: Option<&[Registration]>,
+    unread: &mut Unread,
 ) -> Option<(usize, usize)> {
-    let metrics = services.iter().find(|service| service.name == METRICS)?;
+    let metrics = services?.iter().find(|service| service.name == METRICS)?;
     let (namespace, name) = metrics.service.as_ref()?;
     let path = format!(
         "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D{name}"
     );
     let slices = api.list::<EndpointSlice>(&path).await;
-    let slices = or_default(slices.map(Some), "endpoints", unread)?;
+    let slices = unread.or_default(slices.map(Some), "endpoints")?;
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let is_ready = endpoints.map(|endpoint| {
         let conditions = endpoint.conditions.as_ref();
@@ -222,6 +296,7 @@ impl Spread {
             values.get(rank).copied()
         };
         Some(Self {
+            nodes: values.len(),
             p50: rank(50)?,
             p90: rank(90)?,
             p99: rank(99)?,

@@ -1,13 +1,13 @@
 //! The screen as text. Pure: everything is an argument.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use jiff::Timestamp;
 
 use super::overview::{Group, Overview, Spread};
 use crate::{
     api_services::Registration,
-    printed::{Paint, Table, between, count, harmless, some_of, span},
+    printed::{Outcome, Paint, Table, between, count, harmless, some_of, span},
 };
 
 /// How many nodes are named of those with the same trouble.
@@ -20,7 +20,7 @@ pub(super) fn of(overview: &Overview, paint: Paint) -> String {
         nodes(overview, paint),
         frontends(overview, paint),
         scrapers(overview, paint),
-        without_metrics(overview, paint),
+        wrong(overview, paint),
         unread(overview, paint),
     ];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
@@ -101,18 +101,30 @@ fn nodes(overview: &Overview, paint: Paint) -> String {
     } else {
         paint.bad(&line)
     };
-    let mut table = Table::new(&["FRESHNESS", "P50", "P90", "P99", "MAX"]);
+    let mut table = Table::new(&["FRESHNESS", "NODES", "P50", "P90", "P99", "MAX"]);
     let rows = [
         ("since the scrape", overview.since_scrape),
         ("since the kubelet measured", overview.since_measurement),
     ];
     for (title, spread) in rows {
-        if let Some(Spread { p50, p90, p99, max }) = spread {
-            let seconds = [p50, p90, p99, max].map(|value| format!("{value:.1}s"));
-            table.row(std::iter::once(title.to_owned()).chain(seconds));
+        if let Some(spread) = spread {
+            let Spread {
+                p50, p90, p99, max, ..
+            } = spread;
+            let ages = [p50, p90, p99, max].map(in_words);
+            let cells = [title.to_owned(), spread.nodes.to_string()];
+            table.row(cells.into_iter().chain(ages));
         }
     }
-    format!("{line}\n{}", table.text(paint))
+    match overview.since_scrape {
+        Some(_) => format!("{line}\n{}", table.text(paint)),
+        None => format!("{line}\n"),
+    }
+}
+
+/// An age in seconds, as all others are written.
+fn in_words(seconds: f64) -> String {
+    Duration::try_from_secs_f64(seconds).map_or_else(|_| String::new(), span)
 }
 
 /// How long ago, by the clock of the frontend.
@@ -158,7 +170,10 @@ fn frontends(overview: &Overview, paint: Paint) -> String {
         text.push_str(&table.text(paint));
     }
     if let Some((ready, all)) = overview.endpoints.filter(|(_, all)| *all > 0) {
-        let line = format!("{ready} of {} of the Service ready", count(all, "endpoint"));
+        let mut line = format!("{ready} of {} of the Service ready", count(all, "endpoint"));
+        if all > 1 && !overview.frontends.is_empty() {
+            line.push_str("; shown is the frontend that answered");
+        }
         let line = if ready == all {
             line
         } else {
@@ -171,11 +186,9 @@ fn frontends(overview: &Overview, paint: Paint) -> String {
 }
 
 fn scrapers(overview: &Overview, paint: Paint) -> String {
+    // Why there is none, is said below.
     if overview.scrapers.is_empty() {
-        if overview.frontends.is_empty() {
-            return String::new();
-        }
-        return format!("{}\n", paint.bad("no scraper is connected"));
+        return String::new();
     }
     let titles = [
         "SCRAPER", "VERSION", "GROUP", "NODES", "SHARE", "STANDBY", "RESCUED", "UNSERVED", "OLDEST",
@@ -224,7 +237,13 @@ fn without_metrics(overview: &Overview, paint: Paint) -> String {
             writeln!(text, "  {}", harmless(message)).ok();
         }
     }
-    if !text.is_empty() {
+    text
+}
+
+fn wrong(overview: &Overview, paint: Paint) -> String {
+    let mut text = without_metrics(overview, paint);
+    text.extend(overview.wrong.iter().map(|line| paint.bad(line) + "\n"));
+    if overview.outcome == Outcome::Findings {
         text.push_str("What to do: kubectl tributary doctor\n");
     }
     text

@@ -7,12 +7,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use x509_parser::pem::Pem;
 
 use super::{
-    super::{
-        facts::{Facts, Read},
-        finding::Finding,
-    },
-    components::fleet,
-    named,
+    super::{facts::Facts, finding::Finding},
+    Checked, fleet, named,
 };
 use crate::{
     api_services::Registration,
@@ -27,8 +23,8 @@ const SOON: Duration = Duration::from_hours(14 * 24);
 const WAITS: Duration = Duration::from_secs(20);
 
 /// Requests of kubelets that wait for approval.
-pub(super) fn requests(facts: &Facts) -> Read<Vec<Finding>> {
-    let requests = facts.requests.as_ref().map_err(Clone::clone)?;
+pub(super) fn requests(facts: &Facts) -> Checked {
+    let requests = facts.requests.as_ref()?;
     let waiting = requests
         .iter()
         .filter(|request| is_waiting(request, facts.now));
@@ -65,16 +61,18 @@ fn is_waiting(request: &CertificateSigningRequest, now: Timestamp) -> bool {
     of_kubelet && !decided && created.is_some_and(|at| between(at.0, now) > WAITS)
 }
 
-/// The serving certificate of the frontend that answers, and the CAs of kube-apiserver.
-pub(super) fn certificates(facts: &Facts) -> Read<Vec<Finding>> {
-    let mut findings = Vec::new();
-    let registrations = facts.registrations.as_ref().map_err(Clone::clone)?;
-    for service in registrations {
-        findings.extend(of_bundle(service, facts.now));
-    }
+/// The CAs by which kube-apiserver trusts the servers.
+pub(super) fn authorities(facts: &Facts) -> Checked {
+    let registrations = facts.registrations.as_ref()?.iter();
+    let mut findings = registrations.filter_map(|service| of_bundle(service, facts.now));
     // One bundle in several APIServices is one trouble.
-    findings.truncate(1);
-    for frontend in fleet(&facts.frontends)?.into_iter().flatten() {
+    Ok(findings.next().into_iter().collect())
+}
+
+/// The serving certificate of the frontend that answers.
+pub(super) fn certificates(facts: &Facts) -> Checked {
+    let mut findings = Vec::new();
+    for frontend in fleet(facts, &facts.frontends)? {
         let Some(expires) = frontend.status.certificate_expires else {
             continue;
         };

@@ -3,36 +3,32 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
-use k8s_openapi::api::{
-    coordination::v1::Lease,
-    core::v1::{ContainerStatus, Pod},
-};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::{
-    super::{
-        facts::{Facts, Read},
-        finding::Finding,
-    },
-    named,
+    super::{facts::Facts, finding::Finding},
+    Checked, NotMade, fleet, named,
 };
 use crate::{
     catalogue::Code,
-    kube_api::Failure,
-    printed::{between, count, span},
+    printed::{between, count},
 };
 
 /// What says which component a pod is of.
 const COMPONENT: &str = "app.kubernetes.io/component";
 
-/// The label of the Leases of a group.
-const GROUP: &str = "tributary.dev/group";
+/// Why there is nothing to look at: `nameOverride` of the chart changes these labels.
+const NOT_OURS: &str = "has the labels of Tributary or of metrics-server";
 
 /// How old a pod is before it should be ready: two resolutions, and time to pull an image.
 const SETTLED: Duration = Duration::from_mins(1);
 
 /// Whether the pods are ready.
-pub(super) fn pods(facts: &Facts) -> Read<Vec<Finding>> {
-    let pods = facts.pods.as_ref().map_err(Clone::clone)?;
+pub(super) fn pods(facts: &Facts) -> Checked {
+    let pods = facts.pods.as_ref()?;
+    if pods.is_empty() {
+        return Err(NotMade::Nothing(format!("no pod {NOT_OURS}")));
+    }
     let mut by_code: BTreeMap<Code, Vec<&Pod>> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| should_be_ready(pod, facts.now)) {
         let labels = pod.metadata.labels.as_ref();
@@ -150,8 +146,11 @@ fn of_container(status: &ContainerStatus) -> Option<String> {
 }
 
 /// Whether Deployments may create their pods.
-pub(super) fn deployments(facts: &Facts) -> Read<Vec<Finding>> {
-    let all = facts.deployments.as_ref().map_err(Clone::clone)?;
+pub(super) fn deployments(facts: &Facts) -> Checked {
+    let all = facts.deployments.as_ref()?;
+    if all.is_empty() {
+        return Err(NotMade::Nothing(format!("no Deployment {NOT_OURS}")));
+    }
     let mut findings = Vec::new();
     for deployment in all {
         let conditions = deployment
@@ -175,114 +174,43 @@ pub(super) fn deployments(facts: &Facts) -> Read<Vec<Finding>> {
 }
 
 /// Whether a scraper is connected to the frontend that answers.
-pub(super) fn connected(facts: &Facts) -> Read<Vec<Finding>> {
-    let Some(scrapers) = fleet(&facts.scrapers)? else {
-        return Ok(Vec::new());
-    };
+pub(super) fn connected(facts: &Facts) -> Checked {
+    let scrapers = fleet(facts, &facts.scrapers)?;
     if !scrapers.is_empty() {
         return Ok(Vec::new());
     }
-    let (namespace, service) = facts.own_service().unwrap_or_default();
-    let frontends = facts.frontends.iter().flatten();
-    let frontends = frontends.map(|frontend| frontend.metadata.name.as_str());
+    let frontends = fleet(facts, &facts.frontends)?.iter();
+    let frontends: Vec<&str> = frontends.map(|it| it.metadata.name.as_str()).collect();
+    if frontends.is_empty() {
+        let why = "no frontend is in its own list";
+        return Err(NotMade::Unknown(why.to_owned()));
+    }
+    let service = facts.own_service().map(|(_, name)| name);
     let what = format!("{} has no stream", named(frontends));
     let finding = Finding::new(Code::NoScraperConnected, what)
-        .with("namespace", namespace)
-        .with("service", service);
+        .with("namespace", facts.namespace())
+        .with("service", service.unwrap_or_default());
     Ok(vec![finding])
-}
-
-/// What the fleet says. Without a fleet there is nothing to check; a server that does not answer is another matter.
-pub(super) fn fleet<T>(read: &Read<T>) -> Read<Option<&T>> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(Failure::NotFound(_)) => Ok(None),
-        Err(failure) => Err(failure.clone()),
-    }
-}
-
-/// Whether the scrapers of each group renew their Leases.
-pub(super) fn leases(facts: &Facts) -> Read<Vec<Finding>> {
-    let leases = facts.leases.as_ref().map_err(Clone::clone)?;
-    let mut groups: BTreeMap<(&str, &str), Vec<&Lease>> = BTreeMap::new();
-    for lease in leases {
-        let labels = lease.metadata.labels.as_ref();
-        let group = labels
-            .and_then(|labels| labels.get(GROUP))
-            .map_or("", String::as_str);
-        let namespace = lease.metadata.namespace.as_deref().unwrap_or_default();
-        groups.entry((namespace, group)).or_default().push(lease);
-    }
-    let connected = |lease: &&&Lease| {
-        let holder = lease
-            .spec
-            .as_ref()
-            .and_then(|spec| spec.holder_identity.as_deref());
-        let mut scrapers = facts.scrapers.iter().flatten();
-        holder.is_some_and(|holder| scrapers.any(|it| it.status.source == holder))
-    };
-    let mut findings = Vec::new();
-    for ((namespace, group), leases) in groups {
-        let old: Vec<&Lease> = leases
-            .iter()
-            .copied()
-            .filter(|it| overdue(it, facts.now).is_some())
-            .collect();
-        // Others delete the expired Lease of a scraper that is gone.
-        let alone = old.len() == leases.len();
-        let wrong: Vec<&&Lease> = old.iter().filter(|it| alone || connected(it)).collect();
-        if wrong.is_empty() {
-            continue;
-        }
-        let group = if group.is_empty() {
-            "the default group".to_owned()
-        } else {
-            format!("group {group}")
-        };
-        let what = if alone {
-            format!("no scraper of {group} in {namespace} renews its Lease")
-        } else {
-            format!(
-                "{} of {group} in {namespace}",
-                count(wrong.len(), "scraper")
-            )
-        };
-        let mut finding = Finding::new(Code::LeaseNotRenewed, what).with("namespace", namespace);
-        for lease in wrong.into_iter().take(super::NAMED) {
-            let age = overdue(lease, facts.now).unwrap_or_default();
-            let name = lease.metadata.name.as_deref().unwrap_or_default();
-            finding = finding.seen(format!("{name}: not renewed for {}", span(age)));
-        }
-        findings.push(finding);
-    }
-    Ok(findings)
-}
-
-/// How long ago a Lease was renewed, if that is more than three times as long as it lasts.
-fn overdue(lease: &Lease, now: Timestamp) -> Option<Duration> {
-    let spec = lease.spec.as_ref()?;
-    let age = between(spec.renew_time.as_ref()?.0, now);
-    let lasts = u64::try_from(spec.lease_duration_seconds?).unwrap_or_default();
-    (age > Duration::from_secs(3 * lasts)).then_some(age)
 }
 
 /// The oldest Kubernetes that is supported.
 const OLDEST: (u32, u32) = (1, 27);
 
-/// Whether the versions fit.
-pub(super) fn versions(facts: &Facts) -> Read<Vec<Finding>> {
-    let version = facts.version.as_ref().map_err(Clone::clone)?;
-    let mut findings = Vec::new();
-    if numbers(&version.git_version).is_some_and(|version| version < OLDEST) {
-        findings.push(Finding::new(
-            Code::KubernetesTooOld,
-            format!("kube-apiserver is {}", version.git_version),
-        ));
+/// Whether this version of Kubernetes is supported.
+pub(super) fn kubernetes(facts: &Facts) -> Checked {
+    let version = &facts.version.as_ref()?.git_version;
+    if numbers(version).is_none_or(|version| version >= OLDEST) {
+        return Ok(Vec::new());
     }
-    let (Some(scrapers), Some(frontends)) = (fleet(&facts.scrapers)?, fleet(&facts.frontends)?)
-    else {
-        return Ok(findings);
-    };
+    let what = format!("kube-apiserver is {version}");
+    Ok(vec![Finding::new(Code::KubernetesTooOld, what)])
+}
+
+/// Whether the versions of scrapers and frontends fit.
+pub(super) fn versions(facts: &Facts) -> Checked {
+    let scrapers = fleet(facts, &facts.scrapers)?;
+    let frontends = fleet(facts, &facts.frontends)?;
+    let mut findings = Vec::new();
     let of_frontend = frontends.iter().map(|it| it.status.version.as_str());
     let Some(frontend) = of_frontend.max() else {
         return Ok(findings);

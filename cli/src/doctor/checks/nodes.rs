@@ -6,17 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 
 use super::{
-    super::{
-        facts::{Facts, Read},
-        finding::Finding,
-    },
-    components::fleet,
-    named,
+    super::{facts::Facts, finding::Finding},
+    Checked, NotMade, fleet, leases, named,
 };
 use crate::{
     catalogue::Code,
     fleet::{NodeScrape, Sample},
-    kube_api::Failure,
     printed::{between, count, span},
 };
 
@@ -49,9 +44,10 @@ pub(super) fn of_remedy(remedy: &str) -> Option<Code> {
 }
 
 /// Nodes without metrics, by what helps.
-pub(super) fn nodes(facts: &Facts) -> Read<Vec<Finding>> {
-    let Some(scrapes) = fleet(&facts.scrapes)? else {
-        return without_fleet(facts);
+pub(super) fn nodes(facts: &Facts) -> Checked {
+    let scrapes = match fleet(facts, &facts.scrapes) {
+        Err(NotMade::Nothing(_)) => return without_fleet(facts),
+        scrapes => scrapes?,
     };
     let mut groups: BTreeMap<Code, Vec<&NodeScrape>> = BTreeMap::new();
     let mut unexplained = Vec::new();
@@ -72,7 +68,7 @@ pub(super) fn nodes(facts: &Facts) -> Read<Vec<Finding>> {
             count(unexplained.len(), "node"),
             states.unwrap_or_default()
         );
-        return Err(Failure::Failed(why));
+        return Err(NotMade::Unknown(why));
     }
     let finding = |(code, nodes): (Code, Vec<&NodeScrape>)| of_group(facts, code, &nodes);
     Ok(groups.into_iter().map(finding).collect())
@@ -83,10 +79,21 @@ fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
     let what = format!("{}: {}", count(nodes.len(), "node"), named(names()));
     let first = nodes.first();
     let owner = first.map(|node| node.status.owner.as_str());
+    let name = names().next().unwrap_or_default();
+    let Listens { address, port } = Listens::of(facts, name);
     let mut finding = Finding::new(code, what)
-        .with("node", names().next().unwrap_or_default())
+        .with("node", name)
+        .with("address", address)
+        .with("port", port)
         .with("namespace", facts.namespace())
         .with("owner", owner.unwrap_or_default());
+    let gone = match code {
+        Code::NoScraper => leases::gone(facts),
+        _ => Vec::new(),
+    };
+    for group in gone {
+        finding = finding.seen(format!("no scraper of {group} renews its Lease (TRB024)"));
+    }
     let not_ready = |name: &&str| {
         let mut all = facts.nodes.iter().flatten();
         all.any(|node| node.metadata.name.as_deref() == Some(name) && !is_ready(node))
@@ -106,6 +113,41 @@ fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
     finding
 }
 
+/// Where the kubelet of a node listens, as its Node says. Empty if it does not.
+#[derive(Debug, Default)]
+struct Listens {
+    address: String,
+    port: String,
+}
+
+impl Listens {
+    fn of(facts: &Facts, name: &str) -> Self {
+        let mut nodes = facts.nodes.iter().flatten();
+        let node = nodes.find(|node| node.metadata.name.as_deref() == Some(name));
+        let Some(status) = node.and_then(|node| node.status.as_ref()) else {
+            return Self::default();
+        };
+        let addresses = status.addresses.iter().flatten();
+        // An address of the cloud outside, or a name, where there is no other.
+        let best = addresses.min_by_key(|address| address.type_ != "InternalIP");
+        let address = best.map(|best| {
+            if best.address.contains(':') {
+                format!("[{}]", best.address)
+            } else {
+                best.address.clone()
+            }
+        });
+        let endpoints = status.daemon_endpoints.as_ref();
+        let kubelet = endpoints.and_then(|endpoints| endpoints.kubelet_endpoint.as_ref());
+        let port = kubelet.filter(|kubelet| kubelet.port > 0);
+        let port = port.map(|kubelet| kubelet.port.to_string());
+        Self {
+            address: address.unwrap_or_default(),
+            port: port.unwrap_or_default(),
+        }
+    }
+}
+
 fn is_ready(node: &Node) -> bool {
     let conditions = node
         .status
@@ -117,9 +159,9 @@ fn is_ready(node: &Node) -> bool {
 }
 
 /// What another server than Tributary lacks: it does not say why.
-fn without_fleet(facts: &Facts) -> Read<Vec<Finding>> {
-    let measured = facts.measured.as_ref().map_err(Clone::clone)?;
-    let nodes = facts.nodes.as_ref().map_err(Clone::clone)?;
+fn without_fleet(facts: &Facts) -> Checked {
+    let measured = facts.measured.as_ref()?;
+    let nodes = facts.nodes.as_ref()?;
     let settled = |node: &&Node| {
         let created = node.metadata.creation_timestamp.as_ref();
         created.is_none_or(|at| between(at.0, facts.now) > SETTLED)
@@ -151,10 +193,8 @@ fn without_fleet(facts: &Facts) -> Read<Vec<Finding>> {
 }
 
 /// Nodes whose metrics are old, or from the future.
-pub(super) fn ages(facts: &Facts) -> Read<Vec<Finding>> {
-    let Some(scrapes) = fleet(&facts.scrapes)? else {
-        return Ok(Vec::new());
-    };
+pub(super) fn ages(facts: &Facts) -> Checked {
+    let scrapes = fleet(facts, &facts.scrapes)?;
     let (mut old, mut ahead) = (Vec::new(), Vec::new());
     for node in scrapes.iter().filter(|node| node.status.has_metrics()) {
         let Some(sample) = &node.status.sample else {

@@ -2,15 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{
-    facts::{Denied, Facts, Read, Role},
-    finding::Finding,
+use super::{
+    super::{
+        facts::{Denied, Facts, Role},
+        finding::Finding,
+    },
+    Checked, NotMade,
 };
 use crate::catalogue::{Code, EVERYWHERE};
 
 /// Whether each account may do what its component needs.
-pub(super) fn permissions(facts: &Facts) -> Read<Vec<Finding>> {
-    let denied = facts.denied.as_ref().map_err(Clone::clone)?;
+pub(super) fn permissions(facts: &Facts) -> Checked {
+    if facts.deployments.as_ref()?.is_empty() {
+        let why = "no Deployment says which accounts the components have";
+        return Err(NotMade::Nothing(why.to_owned()));
+    }
+    let denied = facts.denied.as_ref()?;
     let mut accounts: BTreeMap<(Role, &str), Vec<&Denied>> = BTreeMap::new();
     for one in denied {
         accounts

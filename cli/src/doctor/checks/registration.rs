@@ -3,11 +3,8 @@
 use x509_parser::pem::Pem;
 
 use super::{
-    super::{
-        facts::{Facts, Read},
-        finding::Finding,
-    },
-    named,
+    super::{facts::Facts, finding::Finding},
+    Checked, named,
 };
 use crate::{
     api_services::{METRICS, Registration},
@@ -22,8 +19,8 @@ const GROUP: &str = "metrics.k8s.io";
 const FRONT_PROXY_CA: &str = "requestheader-client-ca-file";
 
 /// Whether kube-apiserver can ask other servers at all.
-pub(super) fn aggregation(facts: &Facts) -> Read<Vec<Finding>> {
-    let groups = facts.groups.as_ref().map_err(Clone::clone)?;
+pub(super) fn aggregation(facts: &Facts) -> Checked {
+    let groups = facts.groups.as_ref()?;
     let new = |what: &str| Finding::new(Code::AggregationLayerOff, what);
     if !groups.iter().any(|group| group == "apiregistration.k8s.io") {
         let found = new("kube-apiserver does not serve apiregistration.k8s.io");
@@ -37,7 +34,7 @@ pub(super) fn aggregation(facts: &Facts) -> Read<Vec<Finding>> {
         Err(Failure::NotFound(_)) if groups.iter().any(|group| group == GROUP) => {
             return Ok(Vec::new());
         }
-        known => known.as_ref().map_err(Clone::clone)?,
+        known => known.as_ref()?,
     };
     if known
         .get(FRONT_PROXY_CA)
@@ -54,10 +51,10 @@ pub(super) fn aggregation(facts: &Facts) -> Read<Vec<Finding>> {
 }
 
 /// Whether our groups are registered, and what kube-apiserver says of them.
-pub(super) fn services(facts: &Facts) -> Read<Vec<Finding>> {
-    let all = facts.registrations.as_ref().map_err(Clone::clone)?;
+pub(super) fn services(facts: &Facts) -> Checked {
+    let all = facts.registrations.as_ref()?;
     let mut findings: Vec<Finding> = Vec::new();
-    let groups = facts.groups.as_ref().map_err(Clone::clone)?;
+    let groups = facts.groups.as_ref()?;
     let metrics = |service: &Registration| service.name.ends_with(GROUP);
     // What serves the group by other means than an APIService is not our concern.
     if !all.iter().any(metrics) && !groups.iter().any(|group| group == GROUP) {
@@ -145,8 +142,8 @@ fn endpoint(message: &str) -> Option<&str> {
 }
 
 /// Whether it is Tributary that kubectl and autoscalers ask.
-pub(super) fn another_server(facts: &Facts) -> Read<Vec<Finding>> {
-    let all = facts.registrations.as_ref().map_err(Clone::clone)?;
+pub(super) fn another_server(facts: &Facts) -> Checked {
+    let all = facts.registrations.as_ref()?;
     let Some((namespace, name)) = facts.own_service() else {
         return Ok(Vec::new());
     };

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Facts, Read};
-use crate::api_services::Registration;
+use crate::{api_services::Registration, kube_api::Failure};
 
 /// The date.
 pub(crate) const NOW: &str = "2026-11-29T17:00:00Z";
@@ -23,6 +23,21 @@ pub(crate) fn pod(name: &str, component: &str) -> Value {
         "status": {
             "phase": "Running",
             "conditions": [{ "type": "Ready", "status": "True" }],
+        },
+    })
+}
+
+/// A Node that is ready, and whose kubelet listens.
+pub(crate) fn node(name: &str) -> Value {
+    json!({
+        "metadata": { "name": name, "creationTimestamp": "2026-11-29T10:00:00Z" },
+        "status": {
+            "addresses": [
+                { "type": "Hostname", "address": name },
+                { "type": "InternalIP", "address": "10.0.0.7" },
+            ],
+            "conditions": [{ "type": "Ready", "status": "True" }],
+            "daemonEndpoints": { "kubeletEndpoint": { "Port": 10_250 } },
         },
     })
 }
@@ -80,10 +95,10 @@ impl Facts {
             "major": "1", "minor": "37", "gitVersion": "v1.37.1", "gitCommit": "", "gitTreeState": "",
             "buildDate": "", "goVersion": "", "compiler": "", "platform": "",
         });
-        let node = |name: &str| {
-            json!({ "metadata": { "name": name, "creationTimestamp": "2026-11-29T10:00:00Z" },
-                    "status": { "conditions": [{ "type": "Ready", "status": "True" }] } })
-        };
+        let deployment = json!({
+            "metadata": { "namespace": "sys", "name": "tributary" },
+            "spec": { "selector": {}, "template": {} },
+        });
         let scraper = |name: &str| {
             json!({ "metadata": { "name": name },
                     "status": { "source": name, "version": "0.1.0", "streams": 1 } })
@@ -101,12 +116,13 @@ impl Facts {
         ];
         Self {
             now: NOW.parse().unwrap(),
+            named: None,
             version: Ok(object(version)),
             groups: Ok(groups.map(str::to_owned).to_vec()),
             front_proxy: Ok([proxy].into()),
             registrations: Ok(names.map(registration).to_vec()),
             services: Ok(Vec::new()),
-            deployments: Ok(Vec::new()),
+            deployments: all([deployment]),
             pods: all([
                 pod("tributary-a", "frontend"),
                 pod("s-0", "scraper"),
@@ -121,6 +137,29 @@ impl Facts {
             requests: Ok(Vec::new()),
             denied: Ok(Vec::new()),
             lacking: Ok(Vec::new()),
+        }
+    }
+    /// Nothing can be read.
+    pub(crate) fn unread(failure: &Failure) -> Self {
+        Self {
+            now: NOW.parse().unwrap(),
+            named: None,
+            version: Err(failure.clone()),
+            groups: Err(failure.clone()),
+            front_proxy: Err(failure.clone()),
+            registrations: Err(failure.clone()),
+            services: Err(failure.clone()),
+            deployments: Err(failure.clone()),
+            pods: Err(failure.clone()),
+            nodes: Err(failure.clone()),
+            scrapes: Err(failure.clone()),
+            scrapers: Err(failure.clone()),
+            frontends: Err(failure.clone()),
+            measured: Ok(Vec::new()),
+            leases: Err(failure.clone()),
+            requests: Err(failure.clone()),
+            denied: Err(failure.clone()),
+            lacking: Err(failure.clone()),
         }
     }
 }

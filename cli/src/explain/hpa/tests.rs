@@ -96,6 +96,34 @@ autoscaler default/web: 2 would become 4
 ";
     assert_eq!(explained.text(Paint::PLAIN), expected);
     assert_eq!(explained.outcome, Outcome::Healthy);
+    let condition =
+        |kind, status, reason| json!({ "type": kind, "status": status, "reason": reason });
+    let document = json!({
+        "title": "autoscaler default/web: 2 would become 4", "outcome": "healthy",
+        "kind": "HorizontalPodAutoscaler", "namespace": "default", "name": "web",
+        "target": "deployment/web", "replicas": 2, "minReplicas": 1, "maxReplicas": 10,
+        "desired": 4, "computed": 4, "doubt": null, "rival": null, "notReplayed": [],
+        "metrics": [{
+            "resource": "cpu", "container": null,
+            "target": { "type": "Utilization", "value": 50 },
+            "proposal": {
+                "replicas": 4, "reason": "Computed", "usage": 80, "ratio": 1.6,
+                "assumedRatio": null,
+                "pods": { "counted": 2, "notCounted": [], "missing": [], "ignored": [] },
+            },
+        }],
+        "conditions": [
+            condition("AbleToScale", "True", "SucceededRescale"),
+            condition("ScalingActive", "True", "ValidMetricFound"),
+            condition("ScalingLimited", "False", "DesiredWithinRange"),
+        ],
+        "controller": [{
+            "type": "AbleToScale", "status": "True", "reason": "ReadyForNewScale",
+            "message": "recommended size matches current size",
+        }],
+        "why": [], "unread": [],
+    });
+    assert_eq!(explained.document(), document);
 }
 
 #[tokio::test]

@@ -96,9 +96,9 @@ APISERVICE              SERVICE        AVAILABLE  REASON
 v1beta1.metrics.k8s.io  sys/tributary  yes        Passed
 
 2 of 2 nodes with metrics (1 late, 1 served)
-FRESHNESS                   P50   P90    P99    MAX
-since the scrape            2.0s  10.0s  10.0s  10.0s
-since the kubelet measured  3.0s  15.0s  15.0s  15.0s
+FRESHNESS                   NODES  P50  P90  P99  MAX
+since the scrape            2      2s   10s  10s  10s
+since the kubelet measured  2      3s   15s  15s  15s
 
 FRONTEND  VERSION  SERVED  FAILING  STREAMS  OLDEST  CERTIFICATE
 front-0   0.1.0    2/2     0        2        10s     71d
@@ -157,14 +157,128 @@ async fn what_cannot_be_read_is_said_and_nothing_is_made_up() {
     assert_eq!(overview.outcome, Outcome::Unknown);
 }
 
+/// The healthy fleet with one list changed.
+async fn with_list(kind: &str, items: &Value) -> (Overview, String) {
+    let path = if kind == "apiservices" {
+        API_SERVICES.to_owned()
+    } else {
+        format!("{FLEET}/{kind}")
+    };
+    let overview = Overview::read(&healthy().list(&path, items).api()).await;
+    let text = text::of(&overview, Paint::PLAIN);
+    (overview, text)
+}
+
+#[tokio::test]
+async fn a_fleet_without_a_scraper_is_not_healthy_while_samples_are_fresh() {
+    let (overview, text) = with_list("scrapers", &json!([])).await;
+    assert_eq!(overview.nodes.with_metrics, 2);
+    assert_eq!(overview.outcome, Outcome::Findings);
+    let expected = "\
+no scraper is connected to the frontend that answers: what it has expires
+What to do: kubectl tributary doctor
+";
+    assert!(text.ends_with(expected), "{text}");
+
+    // It is not known whether there are any.
+    let refused = json!({ "message": "scrapers is forbidden" });
+    let fake = healthy().with(&format!("{FLEET}/scrapers"), 403, refused);
+    let overview = Overview::read(&fake.api()).await;
+    assert_eq!(overview.outcome, Outcome::Unknown);
+    let unread = ["failed to read scrapers: scrapers is forbidden"];
+    assert_eq!(
+        (overview.wrong.len(), &*overview.unread),
+        (0, &unread.map(str::to_owned)[..])
+    );
+}
+
+#[tokio::test]
+async fn a_fleet_that_nothing_can_ask_is_not_healthy() {
+    let passed = ("True", "Passed", "all checks passed");
+    let of_fleet = service(
+        "v1alpha1.fleet.tributary.dev",
+        "fleet.tributary.dev",
+        passed,
+    );
+    for services in [json!([of_fleet]), json!([])] {
+        let (overview, text) = with_list("apiservices", &services).await;
+        assert_eq!(overview.outcome, Outcome::Findings);
+        let expected = "\
+metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics
+What to do: kubectl tributary doctor
+";
+        assert!(text.ends_with(expected), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_fleet_is_not_known_and_says_so() {
+    let (overview, text) = with_list("nodescrapes", &json!([])).await;
+    assert_eq!(overview.outcome, Outcome::Unknown);
+    assert!(text.ends_with("the fleet has no node\n"), "{text}");
+    let (overview, text) = with_list("metricsfrontends", &json!([])).await;
+    assert_eq!(overview.outcome, Outcome::Unknown);
+    assert!(text.ends_with("the fleet has no frontend\n"), "{text}");
+}
+
+#[tokio::test]
+async fn freshness_is_that_of_nodes_with_metrics() {
+    let mut without_time = node("n-2", "served", ("16:59:56", "16:59:56"));
+    without_time["status"]["sample"]["measuredAt"] = Value::Null;
+    let nodes = json!([
+        node("n-0", "served", ("16:59:58", "16:59:57")),
+        node("n-1", "failing", ("16:40:00", "16:40:00")),
+        without_time,
+    ]);
+    let (_, text) = with_list("nodescrapes", &nodes).await;
+    let expected = "\
+2 of 3 nodes with metrics (1 failing, 2 served)
+FRESHNESS                   NODES  P50  P90  P99  MAX
+since the scrape            2      2s   4s   4s   4s
+since the kubelet measured  1      3s   3s   3s   3s
+";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
+async fn the_frontend_that_answered_is_not_taken_for_all() {
+    let endpoint =
+        |ready: bool| json!({ "addresses": ["10.0.0.1"], "conditions": { "ready": ready } });
+    let slice = json!([{
+        "metadata": {}, "addressType": "IPv4", "endpoints": [endpoint(true), endpoint(false)],
+    }]);
+    let overview = Overview::read(&healthy().list(SLICES, &slice).api()).await;
+    let text = text::of(&overview, Paint::PLAIN);
+    let line = "1 of 2 endpoints of the Service ready; shown is the frontend that answered\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[tokio::test]
+async fn one_reason_for_several_things_is_said_once() {
+    let refused = json!({ "message": "service unavailable" });
+    let mut fake = healthy();
+    for kind in ["nodescrapes", "scrapers", "metricsfrontends"] {
+        fake = fake.with(&format!("{FLEET}/{kind}"), 503, refused.clone());
+    }
+    let overview = Overview::read(&fake.api()).await;
+    assert_eq!(
+        overview.unread,
+        ["failed to read nodes, scrapers, frontends: service unavailable"]
+    );
+}
+
 #[test]
 fn percentiles_are_values_that_were_there() {
     let seconds = (1..=200).map(Duration::from_secs);
-    let Spread { p50, p90, p99, max } = Spread::of(seconds).unwrap();
+    let spread = Spread::of(seconds).unwrap();
+    let Spread {
+        p50, p90, p99, max, ..
+    } = spread;
     assert_eq!(
         [p50, p90, p99, max].map(|value| value.to_string()),
         ["100", "180", "198", "200"]
     );
+    assert_eq!(spread.nodes, 200);
     assert_eq!(Spread::of(std::iter::empty()), None);
     let one = Spread::of(std::iter::once(Duration::from_secs(3))).unwrap();
     assert_eq!(one.p50.to_string(), "3");

@@ -77,9 +77,10 @@ async fn copied(command: &str) -> anyhow::Result<(Option<i32>, String)> {
 }
 
 /// Checks that need the fleet, which is behind the same port.
-const UNKNOWN: [&str; 5] = [
+const UNKNOWN: [&str; 6] = [
     "connected scrapers",
-    "versions",
+    "lost scrapers",
+    "versions of components",
     "nodes",
     "age of metrics",
     "certificates",

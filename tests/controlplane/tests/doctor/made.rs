@@ -196,30 +196,40 @@ async fn quota(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
     doctor.finds(&[]).await.map(drop)
 }
 
-/// Leases that an installation left behind.
-async fn leases(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
-    namespace(&rig.client, "left").await?;
-    let lease = json!({
+/// A Lease of the group `edge` in the namespace `left`, renewed then.
+fn lease(holder: &str, renewed: &str) -> Value {
+    json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {
-            "namespace": "left", "name": "tributary-gone", "labels": { "tributary.dev/group": "edge" },
+            "namespace": "left", "name": format!("tributary-{holder}"),
+            "labels": { "tributary.dev/group": "edge" },
         },
         "spec": {
-            "holderIdentity": "gone", "leaseDurationSeconds": 15,
-            "renewTime": "2026-01-01T00:00:00.000000Z",
+            "holderIdentity": holder, "leaseDurationSeconds": 15,
+            "renewTime": format!("{renewed}T00:00:00.000000Z"),
         },
-    });
-    apply(&rig.client, &lease).await?;
+    })
+}
+
+/// Leases that an installation left behind, then one of two that is not renewed.
+async fn leases(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
+    namespace(&rig.client, "left").await?;
+    apply(&rig.client, &lease("gone", "2026-01-01")).await?;
     let report = doctor.finds(&["LeaseNotRenewed"]).await?;
     let finding = report.findings.first().context("a finding")?;
     assert_eq!(
         finding.what,
         "no scraper of group edge in left renews its Lease"
     );
+    // As if it was renewed all the time.
+    apply(&rig.client, &lease("here", "2099-01-01")).await?;
+    let report = doctor.finds(&["ScraperLost"]).await?;
+    let finding = report.findings.first().context("a finding")?;
+    assert_eq!(finding.what, "1 scraper: gone");
     let leases = objects(rig, ("coordination.k8s.io", "v1", "Lease"), Some("left"));
-    leases
-        .delete("tributary-gone", &DeleteParams::default())
-        .await?;
+    for name in ["tributary-gone", "tributary-here"] {
+        leases.delete(name, &DeleteParams::default()).await?;
+    }
     doctor.finds(&[]).await.map(drop)
 }
 

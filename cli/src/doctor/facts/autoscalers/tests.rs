@@ -93,3 +93,26 @@ async fn sidecars_need_requests_too() {
     with_sidecar["spec"]["initContainers"] = json!([{ "name": "mesh", "restartPolicy": "Always" }]);
     assert_eq!(found(of_pods(), with_sidecar).await[0].container, "mesh");
 }
+
+#[tokio::test]
+async fn a_namespace_that_is_not_there_is_not_one_without_autoscalers() {
+    let list = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
+    let path = "/api/v1/namespaces/shop";
+    let of = async |status: u16, answer: Value| {
+        let api = Fake::default().list(list, &json!([]));
+        lacking(&api.with(path, status, answer).api(), Some("shop")).await
+    };
+    let missing = json!({ "message": "namespaces \"shop\" not found" });
+    assert_eq!(
+        of(404, missing).await,
+        Err(Failure::NotFound(
+            "namespaces \"shop\" not found".to_owned()
+        ))
+    );
+    assert_eq!(
+        of(200, json!({ "metadata": { "name": "shop" } })).await,
+        Ok(Vec::new())
+    );
+    let forbidden = json!({ "message": "namespaces is forbidden" });
+    assert_eq!(of(403, forbidden).await, Ok(Vec::new()));
+}
