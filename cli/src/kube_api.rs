@@ -1,21 +1,24 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
 mod configured;
-mod parts;
+mod pages;
+mod path;
+mod tail;
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use jiff::{Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::timeout;
 use tributary_kubeconfig::{server, text};
 
-use self::configured::Configured;
-pub use self::parts::Tail;
+pub(crate) use self::path::{encoded, path};
+pub use self::tail::Tail;
+use self::{configured::Configured, pages::Pages};
 use crate::args::Common;
 
 /// The longest answer that is read: a page of a list of large objects.
@@ -24,11 +27,11 @@ const LONGEST: usize = 64 << 20;
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
 
-/// How many pages of a list are read: more objects than a cluster has.
-const PAGES: usize = 1_000;
-
 /// How many characters of an answer are shown that is not a Status.
 const EXCERPT: usize = 256;
+
+/// How many characters of the message of a Status are kept.
+const MESSAGE: usize = 4_096;
 
 /// The Kubernetes API.
 #[derive(Clone)]
@@ -98,6 +101,7 @@ struct Answer<T> {
     read: T,
     date: Option<Timestamp>,
     from_tributary: bool,
+    bytes: usize,
 }
 
 /// The same before its body is read.
@@ -106,21 +110,6 @@ struct Raw {
     date: Option<Timestamp>,
     from_tributary: bool,
     body: Vec<u8>,
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-struct Page<T> {
-    #[serde(default)]
-    metadata: PageMeta,
-    #[serde(default = "Vec::new")]
-    items: Vec<T>,
-}
-
-#[derive(Default, Deserialize)]
-struct PageMeta {
-    #[serde(default, rename = "continue")]
-    token: String,
 }
 
 impl KubeApi {
@@ -214,28 +203,23 @@ impl KubeApi {
         path: &str,
         page: usize,
     ) -> Result<Listed<T>, Failure> {
-        let (mut read, mut token, mut all) = (Vec::new(), String::new(), true);
-        for _ in 0..PAGES {
-            let joint = if path.contains('?') { '&' } else { '?' };
-            let mut next = format!("{path}{joint}limit={page}");
-            if !token.is_empty() {
-                next.push_str("&continue=");
-                next.push_str(&token);
-            }
-            let answer = self.send(Request::get(next), Vec::new()).await?;
-            let Page { metadata, items } = answer.read;
-            read.extend(items);
-            all &= answer.from_tributary;
-            if metadata.token.is_empty() {
-                return Ok(Listed {
-                    items: read,
-                    from_tributary: all,
-                    date: answer.date,
-                });
-            }
-            token = encoded(&metadata.token);
+        let mut pages = Pages::new(self, path, page);
+        let mut listed = Listed {
+            items: Vec::new(),
+            from_tributary: true,
+            date: None,
+        };
+        while let Some(page) = pages.next().await? {
+            listed.items.extend(page.items);
+            listed.from_tributary &= page.from_tributary;
+            listed.date = page.date;
         }
-        Err(Failure::Failed(format!("{path} has no end")))
+        Ok(listed)
+    }
+
+    /// The pages of a list.
+    pub(crate) fn pages<'a>(&'a self, path: &'a str) -> Pages<'a> {
+        Pages::new(self, path, PAGE)
     }
 
     /// What the API answers to a document that it does not keep: a review.
@@ -295,11 +279,11 @@ impl KubeApi {
         }
         let read: Value = serde_json::from_slice(&answer.body).map_err(failed)?;
         let read = serde_json::from_value(without_nulls(read));
-        let unreadable = |error| Failure::Failed(format!("failed to read {path}: {error}"));
         Ok(Answer {
-            read: read.map_err(unreadable)?,
+            read: read.map_err(|error| unreadable(&path, &error))?,
             date: answer.date,
             from_tributary: answer.from_tributary,
+            bytes: answer.body.len(),
         })
     }
 
@@ -342,6 +326,10 @@ impl KubeApi {
     }
 }
 
+fn unreadable(path: &str, error: &serde_json::Error) -> Failure {
+    Failure::Failed(format!("failed to read {path}: {error}"))
+}
+
 fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
 }
@@ -354,7 +342,7 @@ fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
         let text: String = text.trim().chars().take(EXCERPT).collect();
         format!("{path}: {status}: {text}")
     };
-    let text = said.map_or_else(excerpt, str::to_owned);
+    let text = said.map_or_else(excerpt, |said| said.chars().take(MESSAGE).collect());
     match status {
         StatusCode::NOT_FOUND => Failure::NotFound(text),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(text),
@@ -362,20 +350,6 @@ fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
         StatusCode::CONFLICT => Failure::Conflict(text),
         _ => Failure::Failed(text),
     }
-}
-
-/// A value of a query.
-pub(crate) fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            _ => drop(write!(encoded, "%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 /// For a decoder in Go, `null` is an absent field, and API servers write it so.

@@ -38,6 +38,7 @@ pub mod usages;
 
 use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitCode};
 
+use serde::Serialize;
 use tokio::runtime::Builder;
 
 use self::{
@@ -80,7 +81,8 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            drop(writeln!(io::stderr(), "error: {error:#}"));
+            let text = printed::harmless(&format!("{error:#}"));
+            drop(writeln!(io::stderr(), "error: {text}"));
             Outcome::Unknown.into()
         }
     }
@@ -114,6 +116,20 @@ async fn act(args: Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Healthy)
 }
 
+/// Writes what a command came to. Every document goes this way.
+fn write(
+    out: &mut io::Stdout,
+    common: &Common,
+    text: impl FnOnce(Paint) -> String,
+    document: &impl Serialize,
+) -> anyhow::Result<()> {
+    let paint = Paint::of(out, common.no_color);
+    let shown = printed::shown(common.output, paint, || text(paint), document);
+    out.write_all(shown.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
 async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outcome> {
     let explained = match &what {
         What::Trouble { code } => {
@@ -130,11 +146,12 @@ async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyho
             explain::hpa(&api, name, now()).await
         }
     };
-    let text = match common.output {
-        Output::Text => explained.text(Paint::of(out, common.no_color)),
-        Output::Json => format!("{}\n", explained.document()),
-    };
-    out.write_all(text.as_bytes())?;
+    write(
+        out,
+        common,
+        |paint| explained.text(paint),
+        &explained.document(),
+    )?;
     Ok(explained.outcome)
 }
 
@@ -148,11 +165,7 @@ async fn diagnose(common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outco
     let api = KubeApi::connect(common).await?;
     let facts = Box::pin(Facts::read(&api, common.namespace.as_deref(), now())).await;
     let report = Report::of(&facts);
-    let text = match common.output {
-        Output::Text => doctor::text(&report, Paint::of(out, common.no_color)),
-        Output::Json => format!("{}\n", serde_json::json!(report)),
-    };
-    out.write_all(text.as_bytes())?;
+    write(out, common, |paint| doctor::text(&report, paint), &report)?;
     Ok(report.outcome)
 }
 
@@ -169,12 +182,9 @@ async fn serve_page(
         namespace: common.namespace.clone(),
     };
     let server = ui::Server::bind(api, page).await?;
-    let text = match common.output {
-        Output::Text => format!("open {}\nCtrl-C ends it\n", server.address()),
-        Output::Json => format!("{}\n", serde_json::json!({ "url": server.address() })),
-    };
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
+    let address = server.address();
+    let text = |_| format!("open {address}\nCtrl-C ends it\n");
+    write(out, common, text, &serde_json::json!({ "url": address }))?;
     server.run(stop).await;
     Ok(Outcome::Healthy)
 }
@@ -194,11 +204,7 @@ async fn collect(
     };
     let contents = bundle::gather(&api, common.namespace.as_deref(), limits, now).await?;
     let written = bundle::write(&contents, &path)?;
-    let text = match common.output {
-        Output::Text => bundle::text(&written, Paint::of(out, common.no_color)),
-        Output::Json => format!("{}\n", serde_json::json!(written)),
-    };
-    out.write_all(text.as_bytes())?;
+    write(out, common, |paint| bundle::text(&written, paint), &written)?;
     Ok(written.outcome)
 }
 
@@ -212,11 +218,8 @@ async fn compare_both(
     let servers = servers.map_err(anyhow::Error::msg)?;
     let mut say = progress(common.output);
     let comparison = compare::compare(&api, servers, pace(wanted), &mut say).await;
-    let text = match common.output {
-        Output::Text => compare::text(&comparison, Paint::of(out, common.no_color)),
-        Output::Json => format!("{}\n", serde_json::json!(comparison)),
-    };
-    out.write_all(text.as_bytes())?;
+    let text = |paint| compare::text(&comparison, paint);
+    write(out, common, text, &comparison)?;
     Ok(comparison.outcome)
 }
 
@@ -225,6 +228,7 @@ fn progress(output: Output) -> impl FnMut(&str) + Send {
     let mut out = io::stdout();
     move |line: &str| {
         if output == Output::Text {
+            let line = printed::harmless(line);
             drop(writeln!(out, "{line}").and_then(|()| out.flush()));
         }
     }
@@ -275,17 +279,18 @@ async fn change_over(
         }
         Switch::Status => {
             let standing = Standing::read(&api).await?;
-            let text = match common.output {
-                Output::Text => switch::text(&standing, Paint::of(out, common.no_color)),
-                Output::Json => format!("{}\n", serde_json::json!(standing)),
-            };
-            out.write_all(text.as_bytes())?;
+            write(
+                out,
+                common,
+                |paint| switch::text(&standing, paint),
+                &standing,
+            )?;
             return Ok(standing.outcome);
         }
     };
     if common.output == Output::Json {
         // The exit code counts, also if the reader has gone.
-        drop(writeln!(out, "{}", serde_json::json!(report)));
+        drop(out.write_all(printed::json(&report).as_bytes()));
     }
     Ok(report.outcome)
 }

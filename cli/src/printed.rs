@@ -1,9 +1,21 @@
 //! What is printed: text, colours, tables, and the exit code.
+//!
+//! Names and messages come from others, who may want a terminal to obey them. [`shown`] is the last step of every
+//! document, and leaves only line breaks and our own colours. That others break no line of ours is up to [`Table`],
+//! [`Paint`] and [`harmless`].
+
+mod foreign;
+mod table;
 
 use std::{io::IsTerminal, process::ExitCode, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+pub use self::{
+    foreign::{harmless, json, shown},
+    table::Table,
+};
 
 /// What a command came to. The order is that of precedence: findings are certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -52,10 +64,11 @@ impl Paint {
     }
 
     fn with(self, code: &str, text: &str) -> String {
+        let text = harmless(text);
         if self.colours && !text.is_empty() {
             format!("\x1b[{code}m{text}\x1b[0m")
         } else {
-            text.to_owned()
+            text
         }
     }
 
@@ -87,58 +100,6 @@ impl Paint {
     #[must_use]
     pub fn faint(self, text: &str) -> String {
         self.with("2", text)
-    }
-}
-
-/// Rows whose columns are as wide as the widest cell; the first row has the titles.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table(Vec<Vec<String>>);
-
-impl Table {
-    /// A table with these titles.
-    #[must_use]
-    pub fn new(titles: &[&str]) -> Self {
-        Self(vec![titles.iter().map(ToString::to_string).collect()])
-    }
-
-    /// One more row. Cells without a value are empty, and shown as `-`.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        let shown = |cell: String| {
-            if cell.is_empty() {
-                "-".to_owned()
-            } else {
-                cell
-            }
-        };
-        self.0.push(cells.into_iter().map(shown).collect());
-    }
-
-    /// The text, with a faint first line.
-    #[must_use]
-    pub fn text(&self, paint: Paint) -> String {
-        let columns = self.0.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| {
-            let cells = self.0.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        let mut text = String::new();
-        for (index, row) in self.0.iter().enumerate() {
-            let cells = row.iter().zip(&widths);
-            let line: Vec<String> = cells
-                .map(|(cell, width)| format!("{cell:width$}"))
-                .collect();
-            let line = line.join("  ");
-            let line = line.trim_end();
-            let line = if index == 0 {
-                paint.faint(line)
-            } else {
-                line.to_owned()
-            };
-            text.push_str(&line);
-            text.push('\n');
-        }
-        text
     }
 }
 
@@ -190,13 +151,6 @@ pub fn between(earlier: Timestamp, later: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }
 
-/// Text that comes from others, without what a terminal would obey.
-#[must_use]
-pub fn harmless(text: &str) -> String {
-    let visible = |letter: char| if letter.is_control() { ' ' } else { letter };
-    text.chars().map(visible).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,17 +161,6 @@ mod tests {
         assert_eq!(most.into_iter().max(), Some(Outcome::Findings));
         let codes = [Outcome::Healthy, Outcome::Findings, Outcome::Unknown];
         assert_eq!(codes.map(Outcome::code), [0, 1, 2]);
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let mut table = Table::new(&["NAME", "N"]);
-        table.row(["worker-1".to_owned(), "1".to_owned()]);
-        table.row([String::new(), "23".to_owned()]);
-        assert_eq!(
-            table.text(Paint::PLAIN),
-            "NAME      N\nworker-1  1\n-         23\n"
-        );
     }
 
     #[test]
@@ -239,10 +182,5 @@ mod tests {
         let spans = [4, 119, 120, 192, 700, 11_000, 6_134_400];
         let texts = spans.map(|seconds| span(Duration::from_secs(seconds)));
         assert_eq!(texts, ["4s", "119s", "2m", "3m12s", "11m", "3h", "71d"]);
-    }
-
-    #[test]
-    fn a_terminal_is_not_given_what_it_would_obey() {
-        assert_eq!(harmless("a\x1b[2Jb\nc"), "a [2Jb c");
     }
 }

@@ -12,7 +12,7 @@ pub use self::overview::{Group, NodeCounts, Overview, Spread};
 use crate::{
     args::Output,
     kube_api::KubeApi,
-    printed::{Outcome, Paint, count},
+    printed::{self, Outcome, Paint, count},
 };
 
 /// Clears a terminal; enters and leaves a screen of our own on it.
@@ -110,10 +110,8 @@ fn cut(text: &str, height: usize) -> String {
 }
 
 fn shown(overview: &Overview, style: Style) -> String {
-    match style.output {
-        Output::Text => text::of(overview, style.paint),
-        Output::Json => format!("{}\n", serde_json::json!(overview)),
-    }
+    let text = || text::of(overview, style.paint);
+    printed::shown(style.output, style.paint, text, overview)
 }
 
 #[cfg(test)]

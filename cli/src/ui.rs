@@ -5,12 +5,14 @@
 //!
 //! - [`access`]: which requests are answered
 //! - [`assets`]: the page
+//! - [`connections`]: how many there are, and for how long
 //! - [`fleet`]: nodes and who scrapes them, in few bytes
 //! - [`source`]: something that is read again and again
 //! - [`top`]: who uses most
 
 mod access;
 mod assets;
+mod connections;
 mod fleet;
 mod source;
 #[cfg(test)]
@@ -28,19 +30,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use hyper::server::conn::http1;
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 use self::{
     access::Key,
+    connections::Connections,
     source::{Pace, Source},
 };
 use crate::{
@@ -48,15 +43,6 @@ use crate::{
     explain,
     kube_api::KubeApi,
 };
-
-/// How many connections are served: some pages, with six each. Further ones are closed.
-const CONNECTIONS: usize = 64;
-
-/// How long a connection may take to send the head of a request.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The longest head of a request, in bytes.
-const HEAD: usize = 16 << 10;
 
 /// How often `doctor` looks, at most.
 const DOCTOR: Duration = Duration::from_secs(30);
@@ -128,16 +114,11 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
         let router = routes(&self.key, self.api, &self.page, &mut tasks);
-        let mut connections = JoinSet::new();
+        let mut connections = Connections::default();
         let accept = async {
             loop {
-                let accepted = self.listener.accept().await;
-                while connections.try_join_next().is_some() {}
-                match accepted {
-                    Ok((stream, _)) if connections.len() < CONNECTIONS => {
-                        connections.spawn(serve(stream, router.clone()));
-                    }
-                    Ok(_) => {}
+                match self.listener.accept().await {
+                    Ok((stream, _)) => connections.serve(stream, &router),
                     // Such as too many open files: it may pass.
                     Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 }
@@ -192,16 +173,6 @@ fn routes(key: &Arc<Key>, api: KubeApi, page: &Page, tasks: &mut JoinSet<()>) ->
             Arc::clone(key),
             access::check,
         ))
-}
-
-async fn serve(stream: TcpStream, router: Router) {
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD);
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // The browser has gone, or sent something else than HTTP.
-    drop(connection.await);
 }
 
 /// Which answer the page has already.

@@ -1,7 +1,10 @@
 //! Reads what a bundle consists of.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Limits,
@@ -16,6 +19,9 @@ use crate::{
 
 /// How many objects of a list are read for their logs: more pods than any installation has.
 const PODS_KEPT: usize = 1_000;
+
+/// How long lists and logs may take together. Each has a limit of its own, and there are many.
+const WITHIN: Duration = Duration::from_mins(10);
 
 /// The end of a list.
 const END: &str = "\n]}\n";
@@ -47,20 +53,31 @@ pub async fn gather(
     let service = facts.own_service();
     let own = service.as_ref().map(|(namespace, _)| namespace.as_str());
     drop(facts);
+    let end = Instant::now() + WITHIN;
     let mut pods = Vec::new();
     for list in lists::all(own, namespace) {
         let is_pods = list.file == PODS;
-        let failure = add(api, &mut contents, &list, |object| {
+        let added = add(api, &mut contents, &list, |object| {
             if is_pods && pods.len() < PODS_KEPT {
                 pods.push(object.clone());
             }
         });
-        if let Err(failure) = failure.await {
-            contents.miss(list.file, &failure.to_string());
+        match timeout_at(end, added).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => contents.miss(list.file, &failure.to_string()),
+            Err(_) => contents.miss(list.file, &late()),
         }
     }
-    logs::add(api, &mut contents, &pods, limits.log).await;
+    let added = logs::add(api, &mut contents, &pods, limits.log);
+    if timeout_at(end, added).await.is_err() {
+        contents.miss("logs that are not listed", &late());
+    }
     Ok(contents)
+}
+
+/// Why something is missing after that time.
+fn late() -> String {
+    format!("everything together was not read in {WITHIN:?}")
 }
 
 /// Adds a list, one object a line, as far as there is room for it.
@@ -70,11 +87,11 @@ async fn add(
     list: &List,
     mut seen: impl FnMut(&Value) + Send,
 ) -> Result<(), Failure> {
-    let (mut text, mut token) = ("{\"items\":[\n".to_owned(), String::new());
+    let mut text = "{\"items\":[\n".to_owned();
     let (mut objects, mut is_cut) = (0_usize, false);
-    'pages: loop {
-        let (items, next) = api.page::<Value>(&list.path, &token).await?;
-        for object in items {
+    let mut pages = api.pages(&list.path);
+    'pages: while let Some(page) = pages.next::<Value>().await? {
+        for object in page.items {
             seen(&object);
             let line = contents.clean(list.kind, object);
             if text.len() + line.len() + END.len() + 2 > contents.left() {
@@ -86,10 +103,6 @@ async fn add(
             }
             text.push_str(&line);
             objects += 1;
-        }
-        token = next;
-        if token.is_empty() {
-            break;
         }
     }
     text.push_str(END);

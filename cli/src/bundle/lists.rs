@@ -1,7 +1,7 @@
 //! Which objects are read, and where.
 
 use super::redactor::Kind;
-use crate::fleet::FLEET;
+use crate::{fleet::FLEET, kube_api::path};
 
 /// The label of our objects, as a selector.
 const OURS: &str = "labelSelector=app.kubernetes.io%2Fname%3Dtributary";
@@ -104,8 +104,8 @@ pub(super) fn all(namespace: Option<&str>, scaled: Option<&str>) -> Vec<List> {
 
 fn in_namespace(group: &str, plural: &str, namespace: Option<&str>) -> String {
     match namespace {
-        Some(namespace) => format!("{group}/namespaces/{namespace}/{plural}"),
-        None => format!("{group}/{plural}"),
+        Some(namespace) => path(group, &["namespaces", namespace, plural]),
+        None => path(group, &[plural]),
     }
 }
 

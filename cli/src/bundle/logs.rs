@@ -4,7 +4,7 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
 use super::contents::Contents;
-use crate::kube_api::{Failure, KubeApi, Tail, encoded};
+use crate::kube_api::{Failure, KubeApi, Tail, encoded, path};
 
 /// Of how many pods logs are read. Pods that are not ready come first.
 const PODS: usize = 50;
@@ -93,16 +93,12 @@ fn of_pod(pod: &Value) -> Vec<Log> {
         for container in list(containers).map(|it| text(it, "name")) {
             let status = list(statuses).find(|it| text(it, "name") == container);
             let restarts = status.and_then(|it| it.get("restartCount")?.as_u64());
+            let log = path("/api/v1/namespaces", &[namespace, "pods", pod_name, "log"]);
             let base = format!(
-                "/api/v1/namespaces/{namespace}/pods/{pod_name}/log?container={}&timestamps=true&tailLines={LINES}&limitBytes={READ}",
+                "{log}?container={}&timestamps=true&tailLines={LINES}&limitBytes={READ}",
                 encoded(container)
             );
-            let file = format!(
-                "logs/{}/{}/{}",
-                safe(namespace),
-                safe(pod_name),
-                safe(container)
-            );
+            let file = path("logs", &[namespace, pod_name, container]);
             logs.push(Log {
                 file: format!("{file}.log"),
                 about: format!("log of {container}"),
@@ -124,22 +120,10 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value.get(field).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// A name as a part of a path: names of Kubernetes stay as they are.
-fn safe(name: &str) -> String {
-    let is_safe =
-        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
-    let safe: String = name
-        .chars()
-        .map(|it| if is_safe(it) { it } else { '_' })
-        .collect();
-    if safe.chars().all(|letter| letter == '.') {
-        return "_".to_owned();
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -164,10 +148,24 @@ mod tests {
     }
 
     #[test]
-    fn names_of_files_stay_below_the_archive() {
-        assert_eq!(safe("../../etc"), ".._.._etc");
-        assert_eq!(safe(".."), "_");
-        assert_eq!(safe(""), "_");
-        assert_eq!(safe("web-1.a_b"), "web-1.a_b");
+    fn names_with_any_letters_have_files_of_their_own_below_the_archive() {
+        let mut files = BTreeSet::new();
+        let names = ["a/b", "a_b", "a%2Fb", "..", "../../etc", "a?b", "a b", ""];
+        for name in names {
+            let pod = json!({
+                "metadata": { "namespace": name, "name": name },
+                "spec": { "containers": [{ "name": name }] },
+            });
+            let [log] = &*of_pod(&pod) else {
+                panic!("{pod}")
+            };
+            log.path.parse::<http::Uri>().unwrap();
+            let parts: Vec<&str> = log.file.split('/').collect();
+            assert_eq!(parts.len(), 4, "{}", log.file);
+            assert!(!parts.contains(&".."), "{}", log.file);
+            files.insert(log.file.clone());
+        }
+        // The empty name and that of dots are the same.
+        assert_eq!(files.len(), names.len() - 1);
     }
 }

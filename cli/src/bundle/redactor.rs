@@ -8,13 +8,13 @@
 //! - A value is replaced as a whole, never shortened.
 //! - Certificates, names of Secrets and paths of files are not secrets.
 
+mod encoded;
 mod names;
 mod objects;
 mod patterns;
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use regex::{Captures, Regex};
 
 pub(super) use self::objects::Kind;
@@ -22,6 +22,9 @@ use self::{names::is_secret, patterns::Patterns};
 
 /// What is in place of a secret.
 pub(super) const REMOVED: &str = "<removed>";
+
+/// How many names may be in the values of names. What is deeper is removed.
+const DEPTH: usize = 8;
 
 /// Removes secrets, and counts them.
 #[derive(Debug)]
@@ -54,37 +57,61 @@ impl Redactor {
         let has_key = text.contains(patterns::KEY);
         let mut text = Cow::Borrowed(text);
         let keys = patterns.keys.iter().filter(|_| has_key);
-        for whole in keys.chain(&patterns.whole) {
+        for whole in keys.chain([&patterns.token]) {
             text = replaced(text, whole, removed, |_| Some(REMOVED.to_owned()));
         }
-        text = replaced(text, &patterns.encoded, removed, |found| {
-            has_encoded_key(&part(found, 0)).then(|| REMOVED.to_owned())
-        });
+        let (without, count) = patterns.encoded.without(&text);
+        if count > 0 {
+            *removed += count;
+            text = Cow::Owned(without.into_owned());
+        }
+        for whole in &patterns.whole {
+            text = replaced(text, whole, removed, |_| Some(REMOVED.to_owned()));
+        }
         for after in &patterns.after {
             text = replaced(text, after, removed, |found| {
                 Some(format!("{}{REMOVED}", part(found, 1)))
             });
         }
-        text = replaced(text, &patterns.userinfo, removed, |found| {
-            Some(format!("{}{REMOVED}@", part(found, 1)))
-        });
+        for userinfo in &patterns.userinfo {
+            text = replaced(text, userinfo, removed, |found| {
+                Some(format!("{}{REMOVED}{}", part(found, 1), part(found, 2)))
+            });
+        }
         text = replaced(text, &patterns.scheme, removed, |found| {
             let is_prose = patterns::PROSE.contains(&&*part(found, 2).to_ascii_lowercase());
             (!is_prose).then(|| format!("{}{REMOVED}", part(found, 1)))
         });
         for named in &patterns.named {
-            text = replaced(text, named, removed, |found| {
-                let value = part(found, 3);
-                let (before, after) = quotes(&value)?;
-                let begins = part(found, 1);
-                // `failed to read /run/token: no such file`
-                let is_path = begins.starts_with('/') && begins.ends_with(": ");
-                let is_secret = is_secret(&part(found, 2)) && !is_path;
-                is_secret.then(|| format!("{begins}{before}{REMOVED}{after}"))
-            });
+            text = without_values(text, named, removed, DEPTH);
         }
         text
     }
+}
+
+/// Removes what follows the names of secrets. The value of another name may have names in it, too, and so on.
+fn without_values<'a>(
+    text: Cow<'a, str>,
+    named: &Regex,
+    removed: &mut usize,
+    depth: usize,
+) -> Cow<'a, str> {
+    replaced(text, named, removed, |found| {
+        let value = part(found, 3);
+        let (before, after) = quotes(&value)?;
+        let begins = part(found, 1);
+        // `failed to read /run/token: no such file`
+        let is_path = begins.starts_with('/') && begins.ends_with(": ");
+        if is_secret(&part(found, 2)) && !is_path {
+            return Some(format!("{begins}{before}{REMOVED}{after}"));
+        }
+        let Some(depth) = depth.checked_sub(1) else {
+            return Some(format!("{begins}{REMOVED}"));
+        };
+        let mut inner = 0;
+        let value = without_values(Cow::Borrowed(&value), named, &mut inner, depth);
+        (inner > 0).then(|| format!("{begins}{value}"))
+    })
 }
 
 fn part(found: &Captures<'_>, group: usize) -> String {
@@ -126,18 +153,6 @@ fn replaced<'a>(
     }
     *removed += changed;
     Cow::Owned(new.into_owned())
-}
-
-/// Whether PEM in base64 has a private key.
-fn has_encoded_key(encoded: &str) -> bool {
-    let digits = encoded.trim_end_matches('=');
-    // A text that was cut has digits left over.
-    let whole = digits.len() - digits.len() % 4;
-    let decoded = digits.get(..whole).map(|digits| STANDARD.decode(digits));
-    match decoded {
-        Some(Ok(decoded)) => String::from_utf8_lossy(&decoded).contains("PRIVATE KEY"),
-        _ => true,
-    }
 }
 
 #[cfg(test)]

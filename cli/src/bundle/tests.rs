@@ -1,14 +1,28 @@
 //! Secrets here are invented.
 
-use std::{collections::BTreeMap, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
 use tar::Archive;
+use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    kube_api::{KubeApi, fake::Fake},
+    kube_api::{
+        KubeApi,
+        fake::{Fake, Reply, answering},
+    },
     printed::{Outcome, Paint},
 };
 
@@ -217,6 +231,64 @@ async fn a_bundle_has_a_limit_and_says_what_does_not_fit() {
         .unwrap();
     let nodes: Value = serde_json::from_str(&nodes.text).unwrap();
     assert_eq!(nodes["items"].as_array().unwrap().len(), 42);
+}
+
+/// How long a bundle takes where a server answers like this.
+async fn takes(
+    answer: impl Fn(&str) -> Option<Reply> + Clone + Send + Sync + 'static,
+) -> (Duration, Contents) {
+    let api = answering(move |_, path, _| answer(path));
+    let start = Instant::now();
+    let contents = gathered(&api, LIMITS).await;
+    (start.elapsed(), contents)
+}
+
+fn reply(status: u16, body: Value, takes: Duration) -> Reply {
+    Reply {
+        status,
+        from_tributary: false,
+        body,
+        takes,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_ends_where_every_list_has_one_more_page() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (took, contents) = takes(move |_| {
+        let token = asked.fetch_add(1, Ordering::Relaxed).to_string();
+        let body = json!({ "metadata": { "continue": token }, "items": [] });
+        Some(reply(200, body, Duration::from_secs(14)))
+    })
+    .await;
+    assert!(took < Duration::from_mins(25), "{took:?}");
+    let reasons = contents.missing().iter().map(|it| it.reason.as_str());
+    let late = reasons.filter(|reason| *reason == "everything together was not read in 600s");
+    assert!(late.count() > 10, "{:?}", contents.missing());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bundle_ends_where_many_logs_are_silent() {
+    let (took, contents) = takes(|path| {
+        if path.contains("/log?") {
+            return None;
+        }
+        if !path.starts_with("/api/v1/pods") {
+            return Some(reply(404, json!({}), Duration::ZERO));
+        }
+        let containers: Vec<Value> = (0..1_000)
+            .map(|n| json!({ "name": format!("c{n}") }))
+            .collect();
+        let pod = json!({
+            "metadata": { "namespace": "sys", "name": "tributary-a" },
+            "spec": { "containers": containers },
+        });
+        Some(reply(200, json!({ "items": [pod] }), Duration::ZERO))
+    })
+    .await;
+    assert!(took < Duration::from_mins(11), "{took:?}");
+    let last = contents.missing().last().unwrap();
+    assert_eq!(last.what, "logs that are not listed");
 }
 
 #[tokio::test]

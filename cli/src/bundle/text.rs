@@ -35,7 +35,7 @@ pub fn text(written: &Written, paint: Paint) -> String {
     let lists = lists(files, missing, paint);
     let line = format!(
         "{}: {bytes} bytes, {}, {} removed, {} not read",
-        harmless(file),
+        file,
         count(files.len() + 1, "file"),
         count(removed, "value"),
         missing.len()
@@ -49,7 +49,7 @@ fn lists(files: &[File], missing: &[Missing], paint: Paint) -> String {
     table.row([INDEX.to_owned(), String::new(), String::new(), about]);
     for file in files {
         let (bytes, removed) = (file.bytes.to_string(), file.removed.to_string());
-        table.row([harmless(&file.name), bytes, removed, harmless(&file.about)]);
+        table.row([file.name.clone(), bytes, removed, file.about.clone()]);
     }
     let mut text = table.text(paint);
     if !missing.is_empty() {
@@ -57,7 +57,7 @@ fn lists(files: &[File], missing: &[Missing], paint: Paint) -> String {
         writeln!(text, "\n{}", paint.warn(&title)).ok();
     }
     for Missing { what, reason } in missing {
-        writeln!(text, "  {}: {}", harmless(what), harmless(reason)).ok();
+        writeln!(text, "{}", harmless(&format!("  {what}: {reason}"))).ok();
     }
     text
 }

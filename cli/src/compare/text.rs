@@ -15,7 +15,8 @@ pub fn text(comparison: &Comparison, paint: Paint) -> String {
         tributary,
         ..
     } = comparison;
-    let mut text = format!("Tributary ({tributary}) compared with {incumbent} in {rounds}\n");
+    let title = format!("Tributary ({tributary}) compared with {incumbent} in {rounds}");
+    let mut text = harmless(&title) + "\n";
     let mut table = Table::new(&[
         "KIND",
         "INCUMBENT",
@@ -48,13 +49,10 @@ pub fn text(comparison: &Comparison, paint: Paint) -> String {
         text.push_str(&differences(kind, compared, paint));
     }
     for unknown in &comparison.unknown {
-        push(
-            &mut text,
-            &paint.warn(&format!("unknown: {}", harmless(unknown))),
-        );
+        push(&mut text, &paint.warn(&format!("unknown: {unknown}")));
     }
     for finding in &comparison.findings {
-        push(&mut text, &paint.bad(&harmless(finding)));
+        push(&mut text, &paint.bad(finding));
     }
     text
 }
@@ -79,8 +77,7 @@ fn missing(kind: &str, compared: &Compared, paint: Paint) -> String {
         } else {
             one.why.clone()
         };
-        let (name, why) = (harmless(&one.name), harmless(&why));
-        push(&mut text, &format!("  {name}: {why}"));
+        push(&mut text, &harmless(&format!("  {}: {why}", one.name)));
     }
     more(&mut text, all.len());
     text
@@ -101,11 +98,8 @@ fn differences(kind: &str, compared: &Compared, paint: Paint) -> String {
             tributary,
         } = one;
         let (theirs, ours) = (amount(resource, *incumbent), amount(resource, *tributary));
-        let name = harmless(name);
-        push(
-            &mut text,
-            &format!("  {name}: {resource} {theirs}, Tributary {ours}"),
-        );
+        let line = format!("  {name}: {resource} {theirs}, Tributary {ours}");
+        push(&mut text, &harmless(&line));
     }
     more(&mut text, all.len());
     text

@@ -8,10 +8,15 @@ mod permissions;
 mod registration;
 
 use super::{
-    facts::{Facts, Read},
+    facts::{Facts, Read, Scalers, Unread},
     finding::Finding,
 };
-use crate::{api_services::FLEET, catalogue::Code, kube_api::Failure, printed::some_of};
+use crate::{
+    api_services::FLEET,
+    catalogue::Code,
+    kube_api::Failure,
+    printed::{count, some_of},
+};
 
 /// Why a check was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +112,18 @@ fn named(names: impl IntoIterator<Item: AsRef<str>>) -> String {
 
 /// Autoscalers whose pods lack requests.
 fn autoscalers(facts: &Facts) -> Checked {
-    let lacking = facts.lacking.clone()?.into_iter();
+    let Scalers { lacking, unread } = facts.scalers.clone()?;
+    if let (true, [first, ..]) = (lacking.is_empty(), &*unread) {
+        let Unread {
+            namespace,
+            autoscaler,
+            why,
+        } = first;
+        let all = count(unread.len(), "autoscaler");
+        return Err(NotMade::Unknown(format!(
+            "{all} cannot be read: {namespace}/{autoscaler}: {why}"
+        )));
+    }
     let finding = |one: super::facts::Lacking| {
         let (namespace, hpa) = (&one.namespace, &one.autoscaler);
         let what = format!(
@@ -125,5 +141,5 @@ fn autoscalers(facts: &Facts) -> Checked {
             .with("container", &one.container)
             .with("resource", &one.resource)
     };
-    Ok(lacking.map(finding).collect())
+    Ok(lacking.into_iter().map(finding).collect())
 }

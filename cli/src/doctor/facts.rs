@@ -22,7 +22,7 @@ use k8s_openapi::{
 
 pub use self::{
     accounts::{Denied, Need, Role},
-    autoscalers::Lacking,
+    autoscalers::{Lacking, Scalers, Unread},
 };
 use crate::{
     api_services::{API_SERVICES, FLEET as FLEET_SERVICE, METRICS, Registration},
@@ -90,7 +90,7 @@ pub struct Facts {
     /// What accounts of the components may not do and should.
     pub denied: Read<Vec<Denied>>,
     /// Autoscalers whose pods lack requests.
-    pub lacking: Read<Vec<Lacking>>,
+    pub scalers: Read<Scalers>,
 }
 
 /// An object with nothing but its name.
@@ -122,14 +122,14 @@ impl Facts {
                 api.dated_list::<Node>("/api/v1/nodes"),
                 if_known::<Lease>(api, LEASES),
                 if_known::<CertificateSigningRequest>(api, REQUESTS),
-                autoscalers::lacking(api, namespace),
+                autoscalers::scalers(api, namespace),
             )
         };
         let (version, groups, front_proxy, registrations) =
             join!(version, groups, front_proxy, registrations);
         let (deployments, fleet, objects) = join!(deployments, fleet, objects);
         let ((nodes_of_fleet, measured), scrapers, frontends) = fleet;
-        let (services, pods, nodes, leases, requests, lacking) = objects;
+        let (services, pods, nodes, leases, requests, scalers) = objects;
         let dates = [date_of(&nodes_of_fleet), date_of(&nodes)];
         let names = |groups: APIGroupList| groups.groups.into_iter().map(|group| group.name);
         Self {
@@ -150,7 +150,7 @@ impl Facts {
             measured,
             leases,
             requests,
-            lacking,
+            scalers,
         }
     }
 

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     facts::{
-        Lacking,
-        healthy::{all, pod, registration, scrape},
+        Lacking, Unread,
+        healthy::{all, lease, pod, registration, scrape},
     },
     *,
 };
@@ -276,14 +276,14 @@ fn requests_and_certificates_are_found() {
 #[test]
 fn autoscalers_without_requests_are_found() {
     let report = report(|facts| {
-        facts.lacking = Ok(vec![Lacking {
+        facts.scalers.as_mut().unwrap().lacking = vec![Lacking {
             namespace: "shop".to_owned(),
             autoscaler: "web".to_owned(),
             target: "deployment/web".to_owned(),
             resource: "cpu".to_owned(),
             container: "istio-proxy".to_owned(),
             pods: vec!["web-1".to_owned()],
-        }]);
+        }];
     });
     let [finding] = &*report.findings else {
         panic!("{:?}", report.findings);
@@ -291,6 +291,24 @@ fn autoscalers_without_requests_are_found() {
     assert_eq!(finding.code, Code::HpaWithoutRequests);
     let command = "kubectl -n shop set resources deployment/web -c istio-proxy --requests=cpu=100m     # a value that fits";
     assert_eq!(finding.commands()[1], command);
+}
+
+#[test]
+fn an_autoscaler_that_cannot_be_read_is_named() {
+    let report = report(|facts| {
+        facts.scalers.as_mut().unwrap().unread = vec![Unread {
+            namespace: "shop".to_owned(),
+            autoscaler: "odd".to_owned(),
+            why: Failure::Failed("broken".to_owned()),
+        }];
+    });
+    let [unknown] = &*report.unknown else {
+        panic!("{:?}", report.unknown);
+    };
+    assert_eq!(
+        unknown.reason,
+        "1 autoscaler cannot be read: shop/odd: broken"
+    );
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalogue::Code,
     fleet::{FLEET, NodeScrape, NodeStatus},
-    kube_api::{Failure, KubeApi},
+    kube_api::{Failure, KubeApi, path},
     printed::{Outcome, between, span},
 };
 
@@ -20,9 +20,9 @@ const GROUP: &str = "fleet.tributary.dev";
 /// Explains a node.
 pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let paths = [
-        format!("/api/v1/nodes/{name}"),
-        format!("{FLEET}/nodescrapes/{name}"),
-        format!("{METRICS}/nodes/{name}"),
+        path("/api/v1/nodes", &[name]),
+        path(FLEET, &["nodescrapes", name]),
+        path(METRICS, &["nodes", name]),
     ];
     let [of_cluster, of_fleet, of_metrics] = &paths;
     let (object, scrape, reading) = futures::join!(

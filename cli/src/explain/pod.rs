@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     fleet::{FLEET, NodeScrape},
-    kube_api::{Failure, KubeApi},
+    kube_api::{Failure, KubeApi, path},
     printed::Outcome,
 };
 
@@ -18,8 +18,8 @@ use crate::{
 pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let namespace = api.namespace.as_str();
     let paths = [
-        format!("/api/v1/namespaces/{namespace}/pods/{name}"),
-        format!("{METRICS}/namespaces/{namespace}/pods/{name}"),
+        path("/api/v1/namespaces", &[namespace, "pods", name]),
+        path(METRICS, &["namespaces", namespace, "pods", name]),
     ];
     let [of_cluster, of_metrics] = &paths;
     let (object, reading) =
@@ -52,7 +52,7 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     }
     if let Some(node) = node {
         let scrape = api
-            .get::<NodeScrape>(&format!("{FLEET}/nodescrapes/{node}"))
+            .get::<NodeScrape>(&path(FLEET, &["nodescrapes", &node]))
             .await;
         match scrape {
             Ok(scrape) => {

@@ -12,6 +12,7 @@ use http_body_util::BodyExt as _;
 use kube::{Client, client::Body};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use tower::service_fn;
 
 use super::KubeApi;
@@ -84,6 +85,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) from_tributary: bool,
     pub(crate) body: Value,
+    /// How long it takes.
+    pub(crate) takes: Duration,
 }
 
 /// An API that answers by a function of method, path with query, and body. `None` is silence.
@@ -99,6 +102,7 @@ pub(crate) fn answering(
             let Some(reply) = answer(&head.method, &head.uri.to_string(), body) else {
                 return pending().await;
             };
+            sleep(reply.takes).await;
             let mut answer = Response::builder().status(reply.status);
             if reply.from_tributary {
                 answer = answer.header(header::SERVER, "tributary");

@@ -58,6 +58,14 @@ async fn refusals_say_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn what_the_server_says_is_cut() {
+    let endless = json!({ "message": "é".repeat(1_000_000) });
+    let api = Fake::default().with("/a", 403, endless).api();
+    let failure = api.get::<Value>("/a").await.unwrap_err();
+    assert_eq!(failure, Failure::Forbidden("é".repeat(4_096)));
+}
+
+#[tokio::test]
 async fn nulls_are_absent_fields() {
     let nodes =
         json!({ "metadata": null, "items": [{ "metadata": { "name": "a", "labels": null } }] });

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::{
     api_services::{API_SERVICES, METRICS, Registration},
     fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
-    kube_api::{Dated, Failure, KubeApi},
+    kube_api::{Dated, Failure, KubeApi, encoded, path},
     printed::{Outcome, between},
 };
 
@@ -253,10 +253,17 @@ async fn endpoints(
 ) -> Option<(usize, usize)> {
     let metrics = services?.iter().find(|service| service.name == METRICS)?;
     let (namespace, name) = metrics.service.as_ref()?;
-    let path = format!(
-        "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?labelSelector=kubernetes.io/service-name%3D{name}"
+    let slices = path(
+        "/apis/discovery.k8s.io/v1/namespaces",
+        &[namespace, "endpointslices"],
     );
-    let slices = api.list::<EndpointSlice>(&path).await;
+    let selector = format!(
+        "labelSelector=kubernetes.io/service-name%3D{}",
+        encoded(name)
+    );
+    let slices = api
+        .list::<EndpointSlice>(&format!("{slices}?{selector}"))
+        .await;
     let slices = unread.or_default(slices.map(Some), "endpoints")?;
     let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let is_ready = endpoints.map(|endpoint| {

@@ -197,7 +197,10 @@ fn scrapers(overview: &Overview, paint: Paint) -> String {
     for scraper in &overview.scrapers {
         let status = &scraper.status;
         let shares = status.nodes;
-        let percent = (shares.owned * 100).checked_div(overview.nodes.total);
+        let percent = shares
+            .owned
+            .saturating_mul(100)
+            .checked_div(overview.nodes.total);
         table.row([
             harmless(&scraper.metadata.name),
             harmless(&status.version),

@@ -14,7 +14,7 @@ use super::{
     write::{self, NotChanged, Ours, Restored},
 };
 use crate::{
-    kube_api::{Failure, KubeApi},
+    kube_api::{Failure, KubeApi, encoded, path},
     printed::{Outcome, count},
 };
 
@@ -112,8 +112,8 @@ async fn not_ready(api: &KubeApi, object: &Object, kept: &Kept) -> Option<String
     let Service {
         namespace, name, ..
     } = &service;
-    let path = format!("/api/v1/namespaces/{namespace}/services/{name}");
-    let found = match api.get::<KubeService>(&path).await {
+    let of_service = path("/api/v1/namespaces", &[namespace, "services", name]);
+    let found = match api.get::<KubeService>(&of_service).await {
         Ok(found) => found,
         Err(Failure::NotFound(_)) => return Some(format!("there is no Service {service}")),
         // Not known.
@@ -123,10 +123,16 @@ async fn not_ready(api: &KubeApi, object: &Object, kept: &Kept) -> Option<String
     if spec.type_.as_deref() == Some("ExternalName") {
         return None;
     }
-    let selector = format!("labelSelector=kubernetes.io%2Fservice-name%3D{name}");
-    let path =
-        format!("/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?{selector}");
-    let slices = api.list::<EndpointSlice>(&path).await.ok()?;
+    let slices = path(
+        "/apis/discovery.k8s.io/v1/namespaces",
+        &[namespace, "endpointslices"],
+    );
+    let selector = format!(
+        "labelSelector=kubernetes.io%2Fservice-name%3D{}",
+        encoded(name)
+    );
+    let slices = format!("{slices}?{selector}");
+    let slices = api.list::<EndpointSlice>(&slices).await.ok()?;
     let mut endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
     let ready = endpoints.any(|endpoint| {
         let conditions = endpoint.conditions.as_ref();

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::object::{Backend, Object, Service};
 use crate::{
     api_services::{API_SERVICES, FLEET},
-    kube_api::{Failure, KubeApi},
+    kube_api::{Failure, KubeApi, path},
 };
 
 /// An `APIService`, if there is one.
@@ -79,11 +79,10 @@ async fn of_service(api: &KubeApi, service: Service) -> Result<Backend, String> 
     let Service {
         namespace, name, ..
     } = &service;
-    let base = format!("/api/v1/namespaces/{namespace}");
     let mut refused = None;
     for secret in [format!("{name}-serving"), format!("{name}-tls")] {
-        let path = format!("{base}/secrets/{secret}");
-        match api.get::<Secret>(&path).await {
+        let at = path("/api/v1/namespaces", &[namespace, "secrets", &secret]);
+        match api.get::<Secret>(&at).await {
             Ok(found) => {
                 let ca = found.data.and_then(|mut data| data.remove("ca.crt"));
                 if let Some(ca) = ca.filter(|ca| !ca.0.is_empty()) {
@@ -94,8 +93,9 @@ async fn of_service(api: &KubeApi, service: Service) -> Result<Backend, String> 
             Err(failure) => refused = Some(failure),
         }
     }
-    let path = format!("{base}/configmaps/{name}-ca");
-    let found = api.get::<ConfigMap>(&path).await;
+    let map = format!("{name}-ca");
+    let at = path("/api/v1/namespaces", &[namespace, "configmaps", &map]);
+    let found = api.get::<ConfigMap>(&at).await;
     let ca = found.ok().and_then(|found| found.data?.remove("ca.crt"));
     match ca.filter(|ca| !ca.trim().is_empty()) {
         Some(ca) => Ok(verified(service, ca.as_bytes())),

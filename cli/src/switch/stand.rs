@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     kube_api::{Failure, KubeApi},
-    printed::{Outcome, Paint, Table, harmless},
+    printed::{Outcome, Paint, Table},
 };
 
 /// How `metrics.k8s.io` stands.
@@ -133,7 +133,7 @@ pub fn text(standing: &Standing, paint: Paint) -> String {
         let cells = [
             stand.name.clone(),
             stand.leads_to.clone().unwrap_or_else(none),
-            harmless(&stand.answered_by),
+            stand.answered_by.clone(),
             nodes.unwrap_or_default(),
             stand.before.clone().unwrap_or_default(),
         ];

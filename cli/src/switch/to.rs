@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Stop, To, find,
@@ -10,7 +10,7 @@ use super::{
     owner::owners,
     report::{Log, Report, State},
     watch::{self, ANSWER_WITHIN, Expected, first_answers, others_answer},
-    write::{self, NotChanged, Ours, Restored},
+    write::{self, NotChanged, Ours, Restored, Written},
 };
 use crate::{
     api_services::registrations,
@@ -22,6 +22,10 @@ use crate::{
 /// How often going back is tried while it fails, and the pause between.
 const TRIES: usize = 5;
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a version is looked for whose creation was not answered: longer than kube-apiserver works on a request
+/// (its `--request-timeout` is one minute).
+const CREATED_WITHIN: Duration = Duration::from_secs(75);
 
 /// How long the server of before may take to answer again.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
@@ -88,7 +92,7 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
     let mut done = Vec::new();
     match change(api, &plan, expected, wanted, &mut done, log, &mut stop).await {
         Ok(()) => log.end(Outcome::Healthy, State::Changed),
-        Err(why) => go_back(api, &plan.backend, &done, why, log).await,
+        Err(why) => go_back(api, &plan.backend, &mut done, why, log).await,
     }
 }
 
@@ -199,7 +203,9 @@ async fn compared(
     }
     log.step(format!("comparing for {}", span(pace.length)));
     let comparison = compare::compare(api, servers, pace, &mut |line: &str| log.show(line)).await;
-    log.show(compare::text(&comparison, Paint::PLAIN).trim_end());
+    for line in compare::text(&comparison, Paint::PLAIN).lines() {
+        log.show(line);
+    }
     let expected = Expected::by(&comparison);
     let Comparison { outcome, .. } = comparison;
     log.comparison = Some(comparison);
@@ -209,15 +215,13 @@ async fn compared(
     }
 }
 
-type Done = Vec<(Version, Kept)>;
-
 /// Changes one version after the other, and asks. What was or may be written is in `done`, also after an error.
 async fn change(
     api: &KubeApi,
     plan: &Plan,
     expected: Expected,
     wanted: &To,
-    done: &mut Done,
+    done: &mut Vec<Written>,
     log: &mut Log<'_>,
     stop: &mut Stop<'_>,
 ) -> Result<(), String> {
@@ -226,14 +230,19 @@ async fn change(
         let kept = before
             .as_ref()
             .map_or(Kept::Nothing, |before| Kept::Spec(before.spec()));
-        let written = write::lead(api, *version, &plan.backend, before.as_ref()).await;
-        match written {
-            Ok(()) => done.push((*version, kept)),
+        let answer = write::lead(api, *version, &plan.backend, before.as_ref()).await;
+        let written = Written {
+            version: *version,
+            kept,
+            is_done: answer.is_ok(),
+        };
+        match answer {
+            Ok(()) => done.push(written),
             Err(NotChanged::Refused(why)) => {
                 return Err(format!("{} could not be changed: {why}", version.object()));
             }
             Err(NotChanged::Unclear(why)) => {
-                done.push((*version, kept));
+                done.push(written);
                 let name = version.object();
                 return Err(format!("it is not known whether {name} was changed: {why}"));
             }
@@ -249,7 +258,7 @@ async fn change(
         }
         log.step(format!("{}: Tributary answers", version.name()));
     }
-    let versions: Vec<Version> = done.iter().map(|(version, _)| *version).collect();
+    let versions: Vec<Version> = done.iter().map(|written| written.version).collect();
     log.step(format!("asking for {}", span(wanted.watch_for)));
     let watched = watch::watch(&quick, &versions, &plan.backend, expected, wanted.watch_for);
     let answers = tokio::select! {
@@ -267,7 +276,7 @@ async fn change(
 async fn go_back(
     api: &KubeApi,
     backend: &Backend,
-    done: &Done,
+    done: &mut [Written],
     why: String,
     log: &mut Log<'_>,
 ) -> Report {
@@ -279,48 +288,49 @@ async fn go_back(
         );
     }
     log.step(format!("{why}: going back"));
-    let (mut state, mut incumbent) = (State::GoneBack, None);
-    for (version, kept) in done {
-        let name = version.object();
-        match restored(api, *version, backend, kept).await {
-            Ok(Restored::LeadsTo(service)) => {
-                log.step(format!("{name} leads to {service} again"));
-                if *version == Version::V1beta1 {
-                    incumbent = Some(service);
-                }
-            }
-            Ok(Restored::Deleted) => {
-                log.step(format!("{name} is deleted again"));
-                if *version == Version::V1 {
-                    log.step(CACHES);
-                }
-            }
-            Ok(Restored::Elsewhere(service)) => {
-                log.step(format!("{name} leads to {service}"));
-            }
-            Ok(Restored::Nothing) => {
-                log.step(format!(
-                    "{name} is not there, or keeps nothing to go back to"
-                ));
-                state = State::Unclear;
-            }
-            Err(failure) => {
-                log.step(format!("{name} may still lead to Tributary: {failure}"));
-                state = State::Unclear;
-            }
+    let (mut is_known, mut incumbent) = (true, None);
+    for written in done {
+        let restored = restored(api, backend, written).await;
+        if let (Version::V1beta1, Ok(Restored::LeadsTo(service))) = (written.version, &restored) {
+            incumbent = Some(service.clone());
         }
+        is_known &= say_restored(written, restored, log);
     }
     if let Some(service) = incumbent {
         log.step(answers_again(api, &service).await);
     }
-    match state {
-        State::Unclear => {
-            let text = "the state is not known. See kubectl tributary switch status, and go back with kubectl tributary switch \
-                        back";
-            log.end_with(text, Outcome::Unknown, State::Unclear)
-        }
-        state => log.end_with("gone back", Outcome::Findings, state),
+    if !is_known {
+        let text = "the state is not known. See kubectl tributary switch status in a minute. If a version leads to Tributary \
+                    then, go back with kubectl tributary switch back --drop-v1";
+        return log.end_with(text, Outcome::Unknown, State::Unclear);
     }
+    log.end_with("gone back", Outcome::Findings, State::GoneBack)
+}
+
+/// Says what going back came to. Whether it is known how the version is now.
+fn say_restored(
+    written: &Written,
+    restored: Result<Restored, NotChanged>,
+    log: &mut Log<'_>,
+) -> bool {
+    let name = written.version.object();
+    let is_deleted = matches!(restored, Ok(Restored::Deleted));
+    let is_known =
+        is_deleted || matches!(restored, Ok(Restored::LeadsTo(_) | Restored::Elsewhere(_)));
+    log.step(match restored {
+        Ok(Restored::LeadsTo(service)) => format!("{name} leads to {service} again"),
+        Ok(Restored::Deleted) => format!("{name} is deleted again"),
+        Ok(Restored::Elsewhere(service)) => format!("{name} leads to {service}"),
+        Ok(Restored::Nothing) if written.may_create() => format!(
+            "{name} is not there. kube-apiserver did not answer the request that creates it, and may still do it"
+        ),
+        Ok(Restored::Nothing) => format!("{name} is not there, or keeps nothing to go back to"),
+        Err(failure) => format!("{name} may still lead to Tributary: {failure}"),
+    });
+    if written.version == Version::V1 && is_deleted {
+        log.step(CACHES);
+    }
+    is_known
 }
 
 /// Printed when a version is gone again: kubectl caches discovery.
@@ -330,18 +340,26 @@ pub(super) const CACHES: &str = "kubectl caches what versions there are for up t
 /// Leads a version back, with patience: it is the last chance.
 async fn restored(
     api: &KubeApi,
-    version: Version,
     backend: &Backend,
-    kept: &Kept,
+    written: &mut Written,
 ) -> Result<Restored, NotChanged> {
     let ours = Ours::Just(&backend.service);
+    let begin = Instant::now();
     let mut tries = 0;
     loop {
-        tries += 1;
-        match write::restore(api, version, ours, Some(kept)).await {
-            Err(_) if tries < TRIES => sleep(PAUSE).await,
-            restored => return restored,
+        let restored = write::restore(api, written.version, ours, Some(&mut *written)).await;
+        let again = match &restored {
+            Ok(Restored::Nothing) => written.may_create() && begin.elapsed() < CREATED_WITHIN,
+            Ok(_) => false,
+            Err(_) => {
+                tries += 1;
+                tries < TRIES
+            }
+        };
+        if !again {
+            return restored;
         }
+        sleep(PAUSE).await;
     }
 }
 

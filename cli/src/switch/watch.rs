@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     find,
@@ -16,8 +16,12 @@ use crate::{
     usages::{self, Usages},
 };
 
-/// What takes longer counts as no answer.
+/// A request that takes longer counts as not answered.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The same of a question: lists of nodes and of pods, which may have several pages each. Without it a server that
+/// always has one more page is never found out.
+const QUESTION_WITHIN: Duration = Duration::from_secs(15);
 
 /// How long kube-apiserver may take to ask the new server. One alone needs less than a second; of several, each sees the
 /// change for itself.
@@ -96,13 +100,14 @@ impl Expected {
     /// Neither can be read. Without a number to compare with, a server without nodes would be taken for one that works.
     pub(super) async fn read(api: &KubeApi) -> Result<Self, Failure> {
         let path = Version::V1beta1.resources();
-        let nodes = usages::read(api, &format!("{path}/nodes")).await;
-        let pods = usages::read(api, &format!("{path}/pods")).await;
-        if let (Ok(nodes), Ok(pods)) = (nodes, pods) {
-            return Ok(Self {
-                nodes: nodes.usages.len(),
-                pods: pods.usages.len(),
-            });
+        let [nodes, pods] = ["nodes", "pods"].map(|kind| format!("{path}/{kind}"));
+        let served = async {
+            let nodes = usages::read(api, &nodes).await.ok()?;
+            let pods = usages::read(api, &pods).await.ok()?;
+            Some((nodes.usages.len(), pods.usages.len()))
+        };
+        if let Ok(Some((nodes, pods))) = timeout(QUESTION_WITHIN, served).await {
+            return Ok(Self { nodes, pods });
         }
         let nodes = api.list::<Named>("/api/v1/nodes").await?;
         Ok(Self {
@@ -122,6 +127,20 @@ impl Expected {
 
 /// Asks a version once.
 pub(super) async fn ask(
+    api: &KubeApi,
+    version: Version,
+    expected: Expected,
+    with_pods: bool,
+) -> Answered {
+    let question = ask_patiently(api, version, expected, with_pods);
+    let answered = timeout(QUESTION_WITHIN, question).await;
+    answered.unwrap_or_else(|_| {
+        let name = version.name();
+        Answered::Failed(format!("{name}: no whole answer in {QUESTION_WITHIN:?}"))
+    })
+}
+
+async fn ask_patiently(
     api: &KubeApi,
     version: Version,
     expected: Expected,
@@ -201,7 +220,7 @@ fn still_others(version: Version) -> String {
     format!("{}: kube-apiserver asks another server", version.name())
 }
 
-/// Asks again and again for `length`. Returns how many answers there were.
+/// Asks again and again for `length`, and until each version was answered. Returns how many answers there were.
 ///
 /// # Errors
 ///
@@ -214,30 +233,34 @@ pub(super) async fn watch(
     length: Duration,
 ) -> Result<usize, String> {
     let start = Instant::now();
-    let (mut rounds, mut answers) = (0_usize, 0);
-    while start.elapsed() < length {
+    let mut rounds = 0_usize;
+    let mut answers = vec![0_usize; versions.len()];
+    while start.elapsed() < length || answers.contains(&0) {
         rounds += 1;
-        for version in versions {
+        for (version, answers) in versions.iter().zip(&mut answers) {
             let with_pods = rounds.is_multiple_of(PODS_EVERY);
-            match ask_twice(api, *version, expected, with_pods).await {
-                Answered::Tributary { .. } => answers += 1,
+            let instead = match ask_twice(api, *version, expected, with_pods).await {
+                Answered::Tributary { .. } => {
+                    *answers += 1;
+                    continue;
+                }
                 Answered::Other { .. } => {
                     if let Some(why) = led_elsewhere(api, *version, backend).await {
                         return Err(why);
                     }
-                    // Another kube-apiserver, which does not know yet.
-                    if start.elapsed() > FIRST_WITHIN {
-                        return Err(still_others(*version));
-                    }
+                    still_others(*version)
                 }
-                Answered::Unknown(why) if start.elapsed() > FIRST_WITHIN => return Err(why),
-                Answered::Unknown(_) => {}
+                Answered::Unknown(why) => why,
                 Answered::Failed(why) => return Err(why),
+            };
+            // Another kube-apiserver, which does not know yet.
+            if start.elapsed() > FIRST_WITHIN {
+                return Err(instead);
             }
         }
         sleep(LATER).await;
     }
-    Ok(answers)
+    Ok(answers.iter().sum())
 }
 
 /// Who has led a version elsewhere since, if that is so.

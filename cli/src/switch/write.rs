@@ -1,4 +1,7 @@
 //! Changes of `APIService`s. Each is one write, and refused by kube-apiserver if another writer was there meanwhile.
+//!
+//! A write that was not answered may still be done, minutes later. It replaces one `resourceVersion` only, so any other
+//! write that is done before it makes it fail. Going back therefore writes, even where nothing has changed yet.
 
 use serde_json::Value;
 
@@ -41,12 +44,36 @@ impl NotChanged {
     }
 }
 
+/// A write of `switch to`.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Written {
+    pub(super) version: Version,
+    /// What was there before.
+    pub(super) kept: Kept,
+    /// Whether it is known to be done. If not, it may be done at any time.
+    pub(super) is_done: bool,
+}
+
+impl Written {
+    /// Whether it creates an object, and may still do so.
+    pub(super) fn may_create(&self) -> bool {
+        self.kept == Kept::Nothing && !self.is_done
+    }
+
+    /// Whether an object that it has not changed must be written, so that it no longer can.
+    fn must_be_prevented(&self, found: &Object, ours: Ours<'_>) -> bool {
+        // With something kept, that is removed, which is a write.
+        let is_written = ours.is(found) || found.kept().is_some();
+        !self.is_done && self.kept != Kept::Nothing && !is_written
+    }
+}
+
 /// What going back came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Restored {
     /// It leads here again.
     LeadsTo(String),
-    /// It was deleted, as there was none before.
+    /// It does not exist, as there was none before.
     Deleted,
     /// Another writer has led it here already. What was kept is forgotten.
     Elsewhere(String),
@@ -116,7 +143,16 @@ pub(super) enum Ours<'a> {
     Perhaps(Option<&'a Service>),
 }
 
-/// Restores what was there before `lead`. `remembered` is used if the object does not say what that was.
+impl Ours<'_> {
+    fn is(self, object: &Object) -> bool {
+        let (Self::Just(ours) | Self::Perhaps(Some(ours))) = self else {
+            return false;
+        };
+        object.service().as_ref() == Some(ours)
+    }
+}
+
+/// Restores what was there before `lead`. `written` is used if the object does not say what that was.
 ///
 /// # Errors
 ///
@@ -125,28 +161,54 @@ pub(super) async fn restore(
     api: &KubeApi,
     version: Version,
     ours: Ours<'_>,
-    remembered: Option<&Kept>,
+    mut written: Option<&mut Written>,
 ) -> Result<Restored, NotChanged> {
     let mut conflict = String::new();
     for _ in 0..TRIES {
         let found = find::object(api, &version.path()).await;
         let found = found.map_err(|failure| NotChanged::Unclear(failure.to_string()))?;
         let Some(found) = found else {
+            return Ok(gone(written.as_deref()));
+        };
+        if let Some(written) = written.as_deref_mut() {
+            written.is_done |= ours.is(&found);
+        }
+        let written = written.as_deref();
+        let remembered = || written.map(|written| written.kept.clone());
+        let Some(kept) = found.kept().or_else(remembered) else {
             return Ok(Restored::Nothing);
         };
-        let Some(kept) = found.kept().or_else(|| remembered.cloned()) else {
-            return Ok(Restored::Nothing);
-        };
-        let (written, restored) = write_back(api, version, &found, ours, kept).await;
-        match written {
+        if written.is_some_and(|written| written.must_be_prevented(&found, ours)) {
+            // Keeping what is there is a change; the next round removes it again.
+            let same = found.changed(found.spec());
+            match api.replace(&object_path(version), &same.0).await {
+                Ok(_) => {}
+                Err(Failure::NotFound(_)) => return Ok(Restored::Nothing),
+                Err(Failure::Conflict(text)) => conflict = text,
+                Err(failure) => return Err(NotChanged::of(failure)),
+            }
+            continue;
+        }
+        let (answer, restored) = write_back(api, version, &found, ours, kept).await;
+        match answer {
             Ok(_) => return Ok(restored),
             // Deleted meanwhile.
-            Err(Failure::NotFound(_)) => return Ok(Restored::Nothing),
+            Err(Failure::NotFound(_)) => return Ok(gone(written)),
             Err(Failure::Conflict(text)) => conflict = text,
             Err(failure) => return Err(NotChanged::of(failure)),
         }
     }
     Err(NotChanged::Unclear(conflict))
+}
+
+/// An object that was created does not exist, or no longer. That is as before, unless it may still be created.
+fn gone(written: Option<&Written>) -> Restored {
+    let created = written.filter(|written| written.kept == Kept::Nothing);
+    if created.is_some_and(|written| written.is_done) {
+        Restored::Deleted
+    } else {
+        Restored::Nothing
+    }
 }
 
 async fn write_back(

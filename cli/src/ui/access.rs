@@ -11,6 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use super::connections::Proven;
+
 /// The bytes of a token.
 const TOKEN: usize = 32;
 
@@ -198,11 +200,21 @@ fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'
 /// Refuses what may not be answered, and puts the headers on every answer.
 pub(super) async fn check(State(key): State<Arc<Key>>, request: Request, next: Next) -> Response {
     let decision = key.decide(&request);
+    let proven = request.extensions().get::<Proven>().cloned();
     let mut response = match decision {
-        Ok(_) => next.run(request).await,
+        Ok(_) => {
+            if let Some(proven) = proven {
+                proven.set();
+            }
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     };
     let headers = response.headers_mut();
+    if decision.is_err() {
+        // A stranger gets one answer, so that none of many can wait to be read.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }

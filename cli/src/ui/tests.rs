@@ -314,6 +314,7 @@ async fn while_the_api_is_silent_pages_get_what_was_read_last_and_its_age() {
             status: 200,
             from_tributary: true,
             body,
+            takes: Duration::ZERO,
         };
         let is_silent = is_silent.load(std::sync::atomic::Ordering::Relaxed);
         (!is_silent).then_some(answer)

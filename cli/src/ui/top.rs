@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::text;
 use crate::{
-    kube_api::KubeApi,
+    kube_api::{KubeApi, path},
     usages::{self, Usages, Used},
 };
 
@@ -44,7 +44,7 @@ struct One {
 pub(super) async fn read(api: &KubeApi, namespace: Option<&str>) -> Result<String, String> {
     let nodes = format!("{METRICS}/nodes");
     let pods = match namespace {
-        Some(namespace) => format!("{METRICS}/namespaces/{namespace}/pods"),
+        Some(namespace) => path(METRICS, &["namespaces", namespace, "pods"]),
         None => format!("{METRICS}/pods"),
     };
     let (nodes, pods) = futures::join!(usages::read(api, &nodes), usages::read(api, &pods));

@@ -1,7 +1,7 @@
 //! `X-Remote-*` and `Impersonate-*` headers.
 //!
 //! - After the headers are removed, the rest names no user.
-//! - A named user is authenticated and has a name.
+//! - A named user has a name, and is authenticated unless the front proxy says that it is not.
 //! - Every attribute of an impersonated user needs a review.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -24,11 +24,9 @@ pub fn check(data: &[u8]) {
     if let Some(user) = fuzzing::auth::front_proxied(&headers) {
         assert!(!user.name.is_empty());
         if user.name != "system:anonymous" {
-            assert!(
-                user.groups
-                    .iter()
-                    .any(|group| group == "system:authenticated")
-            );
+            assert!(user.groups.iter().any(|group| {
+                ["system:authenticated", "system:unauthenticated"].contains(&group.as_str())
+            }));
         }
     }
     if let Some(Ok(impersonated)) = fuzzing::auth::impersonated(&headers) {

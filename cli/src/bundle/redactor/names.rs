@@ -24,6 +24,12 @@ const SECRET: [&str; 20] = [
     "token",
 ];
 
+/// The same as the ends of last words.
+const SHORT: [&str; 3] = ["creds", "pass", "pw"];
+
+/// Words that end so and are others.
+const NOT_SHORT: [&str; 3] = ["bypass", "compass", "trespass"];
+
 /// Last words of names whose value is not the secret itself: where it is, how long it is valid, how much of it there is.
 const AROUND: [&str; 32] = [
     "account",
@@ -68,7 +74,9 @@ pub(super) fn is_secret(name: &str) -> bool {
         .map(|letter| letter.to_ascii_lowercase())
         .collect();
     let has = SECRET.iter().any(|word| joined.contains(word));
-    has && !AROUND.contains(&&*last_word(name))
+    let last = last_word(name);
+    let is_short = SHORT.iter().any(|word| last.ends_with(word)) && !NOT_SHORT.contains(&&*last);
+    (has || is_short) && !AROUND.contains(&&*last)
 }
 
 /// The last word of a name, in lower case: `tokenFile`, `token-file` and `TOKEN_FILE` end in `file`.
@@ -104,6 +112,12 @@ mod tests {
             "Set-Cookie",
             "tokens",
             "X-Amz-Signature",
+            "DB_PASS",
+            "pass",
+            "dbPass",
+            "mysqlpass",
+            "root-pw",
+            "registryCreds",
         ] {
             assert!(is_secret(name), "{name}");
         }
@@ -122,6 +136,11 @@ mod tests {
             "tls.key.path",
             "certificate",
             "tokenreviews-total",
+            "bypass",
+            "passed",
+            "passThrough",
+            "pass_count",
+            "spawned",
             "",
         ] {
             assert!(!is_secret(name), "{name}");

@@ -46,6 +46,29 @@ const VARIABLES: [&str; 14] = [
     "no_proxy",
 ];
 
+/// What the next word of a command is.
+#[derive(Clone, Copy, Debug)]
+enum Awaited {
+    Anything,
+    /// The value of a flag.
+    Secret,
+    /// A user, perhaps with a password.
+    User,
+}
+
+impl Awaited {
+    fn after(word: &str) -> Self {
+        if !word.starts_with('-') || word.contains('=') {
+            return Self::Anything;
+        }
+        match word {
+            "-u" | "-U" | "--user" | "--proxy-user" => Self::User,
+            _ if is_secret(word) => Self::Secret,
+            _ => Self::Anything,
+        }
+    }
+}
+
 impl Redactor {
     /// An object without secrets, and without what is not of use to readers.
     pub(crate) fn object(&mut self, kind: Kind, mut object: Value) -> Value {
@@ -90,13 +113,19 @@ impl Redactor {
 
     /// The words of a command may be flags with their values.
     fn items(&mut self, name: &str, items: Vec<Value>) -> Value {
-        let mut follows_flag = false;
+        let mut awaited = Awaited::Anything;
         let mut clean = Vec::with_capacity(items.len());
         for item in items {
-            let is_flag = |text: &str| text.starts_with('-') && !text.contains('=');
             let text = item.as_str().unwrap_or_default();
-            let follows = std::mem::replace(&mut follows_flag, is_flag(text) && is_secret(text));
-            clean.push(if follows && !text.starts_with('-') {
+            // What begins with one dash may be a value.
+            let is_flag = text.starts_with("--") || (text.starts_with('-') && text.len() <= 2);
+            let next = Awaited::after(text);
+            let is_secret = match std::mem::replace(&mut awaited, next) {
+                Awaited::Secret => !is_flag,
+                Awaited::User => !is_flag && text.contains(':'),
+                Awaited::Anything => false,
+            };
+            clean.push(if is_secret {
                 self.removed()
             } else {
                 self.field(name, item)

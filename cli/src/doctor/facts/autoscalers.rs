@@ -1,6 +1,6 @@
 //! Autoscalers that aim at a part of the requests, and pods of theirs that lack one.
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use k8s_openapi::api::{
     autoscaling::{
         v1::Scale,
@@ -10,10 +10,16 @@ use k8s_openapi::api::{
 };
 
 use super::Read;
-use crate::kube_api::{Failure, KubeApi};
+use crate::kube_api::{Failure, KubeApi, encoded, path};
 
 /// How many autoscalers are looked at together.
 const AT_ONCE: usize = 8;
+
+/// How many of them may be unreadable before no more are looked at.
+const UNREAD: usize = 8;
+
+/// The group of autoscalers.
+const GROUP: &str = "/apis/autoscaling/v2";
 
 /// An autoscaler with pods that lack a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,32 +38,69 @@ pub struct Lacking {
     pub pods: Vec<String>,
 }
 
+/// An autoscaler of which it is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub autoscaler: String,
+    /// Why.
+    pub why: Failure,
+}
+
+/// What is known of the autoscalers. One that cannot be read hides no other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scalers {
+    /// Those with pods that lack a request.
+    pub lacking: Vec<Lacking>,
+    /// Those of which it is not known. After some no more are looked at.
+    pub unread: Vec<Unread>,
+}
+
 /// The request that a metric needs: of which resource, and of one container or all.
 struct NeededRequest {
     resource: String,
     container: Option<String>,
 }
 
-pub(super) async fn lacking(api: &KubeApi, namespace: Option<&str>) -> Read<Vec<Lacking>> {
-    let path = match namespace {
-        Some(namespace) => {
-            format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers")
-        }
-        None => "/apis/autoscaling/v2/horizontalpodautoscalers".to_owned(),
+pub(super) async fn scalers(api: &KubeApi, namespace: Option<&str>) -> Read<Scalers> {
+    let kind = "horizontalpodautoscalers";
+    let all = match namespace {
+        Some(namespace) => path(GROUP, &["namespaces", namespace, kind]),
+        None => path(GROUP, &[kind]),
     };
-    let scalers = super::if_known::<HorizontalPodAutoscaler>(api, &path).await?;
+    let scalers = super::if_known::<HorizontalPodAutoscaler>(api, &all).await?;
     if let Some(namespace) = namespace.filter(|_| scalers.is_empty()) {
         is_there(api, namespace).await?;
     }
-    let looks = stream::iter(scalers).map(|scaler| async move { of(api, &scaler).await });
-    let found: Vec<Vec<Lacking>> = looks.buffered(AT_ONCE).try_collect().await?;
-    Ok(found.into_iter().flatten().collect())
+    let looks = stream::iter(scalers).map(|scaler| async move {
+        let found = of(api, &scaler).await;
+        (found, scaler.metadata)
+    });
+    let mut looks = looks.buffered(AT_ONCE);
+    let mut seen = Scalers::default();
+    while let Some((found, metadata)) = looks.next().await {
+        match found {
+            Ok(found) => seen.lacking.extend(found),
+            Err(failure) => seen.unread.push(Unread {
+                namespace: metadata.namespace.unwrap_or_default(),
+                autoscaler: metadata.name.unwrap_or_default(),
+                why: failure,
+            }),
+        }
+        // What fails for some will fail for all, and each may take long.
+        if seen.unread.len() >= UNREAD {
+            break;
+        }
+    }
+    Ok(seen)
 }
 
 /// A list in a namespace that is not there is empty, too. Callers who may not read the namespace are believed.
 async fn is_there(api: &KubeApi, namespace: &str) -> Read<()> {
-    let path = format!("/api/v1/namespaces/{namespace}");
-    match api.get::<Namespace>(&path).await {
+    let there = path("/api/v1/namespaces", &[namespace]);
+    match api.get::<Namespace>(&there).await {
         Err(failure @ Failure::NotFound(_)) => Err(failure),
         _ => Ok(()),
     }
@@ -77,11 +120,11 @@ async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking
         _ => return Ok(Vec::new()),
     };
     let namespace = scaler.metadata.namespace.clone().unwrap_or_default();
-    let path = format!(
-        "/apis/apps/v1/namespaces/{namespace}/{plural}/{}/scale",
-        target.name
+    let scale = path(
+        "/apis/apps/v1/namespaces",
+        &[&namespace, plural, &target.name, "scale"],
     );
-    let scale = match api.get::<Scale>(&path).await {
+    let scale = match api.get::<Scale>(&scale).await {
         Err(Failure::NotFound(_)) => return Ok(Vec::new()),
         read => read?,
     };
@@ -89,9 +132,9 @@ async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking
     let Some(selector) = selector.filter(|selector| !selector.is_empty()) else {
         return Ok(Vec::new());
     };
-    let selector = crate::kube_api::encoded(&selector);
-    let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
-    let pods = api.list::<Pod>(&path).await?;
+    let pods = path("/api/v1/namespaces", &[&namespace, "pods"]);
+    let pods = format!("{pods}?labelSelector={}", encoded(&selector));
+    let pods = api.list::<Pod>(&pods).await?;
     let lacking = needed.into_iter().filter_map(|needed| {
         let found = pods.iter().filter_map(|pod| {
             let container = container_without(pod, &needed)?;

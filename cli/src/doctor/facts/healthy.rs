@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Facts, Read};
+use super::{Facts, Read, Scalers};
 use crate::{api_services::Registration, kube_api::Failure};
 
 /// The date.
@@ -136,7 +136,7 @@ impl Facts {
             leases: all([lease("s-0", "16:59:57"), lease("s-1", "16:59:58")]),
             requests: Ok(Vec::new()),
             denied: Ok(Vec::new()),
-            lacking: Ok(Vec::new()),
+            scalers: Ok(Scalers::default()),
         }
     }
     /// Nothing can be read.
@@ -159,7 +159,7 @@ impl Facts {
             leases: Err(failure.clone()),
             requests: Err(failure.clone()),
             denied: Err(failure.clone()),
-            lacking: Err(failure.clone()),
+            scalers: Err(failure.clone()),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     explain::reading::METRICS,
     fleet::Meta,
-    kube_api::{Failure, KubeApi, encoded},
+    kube_api::{Failure, KubeApi, encoded, path},
     quantity::{milli, near},
 };
 
@@ -88,8 +88,11 @@ struct Usage {
 impl Asked {
     pub(super) async fn read(api: &KubeApi, name: &str) -> Result<Self, Unread> {
         let namespace = &api.namespace;
-        let all = format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers");
-        let object: HorizontalPodAutoscaler = api.get(&format!("{all}/{name}")).await?;
+        let all = path(
+            "/apis/autoscaling/v2/namespaces",
+            &[namespace, "horizontalpodautoscalers"],
+        );
+        let object: HorizontalPodAutoscaler = api.get(&path(&all, &[name])).await?;
         let spec = object.spec.clone().unwrap_or_default();
         let scaled = match Scaled::read(api, &spec).await {
             Ok(scaled) => scaled,
@@ -123,8 +126,10 @@ impl Asked {
     async fn read_pods(&mut self, api: &KubeApi, all: &str) -> Result<(), Failure> {
         let namespace = &api.namespace;
         let selector = encoded(&self.scaled.selector);
-        let pods = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}");
-        let samples = format!("{METRICS}/namespaces/{namespace}/pods?labelSelector={selector}");
+        let [pods, samples] = ["/api/v1", METRICS].map(|root| {
+            let pods = path(root, &["namespaces", namespace, "pods"]);
+            format!("{pods}?labelSelector={selector}")
+        });
         let (pods, samples, all) =
             futures::join!(api.list(&pods), api.list(&samples), api.list(all));
         self.pods = pods?;

@@ -5,7 +5,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{APIGroup, APIResourceList},
 };
 
-use crate::kube_api::{Failure, KubeApi};
+use crate::kube_api::{Failure, KubeApi, path};
 
 /// Kinds of Kubernetes that are scaled, with their resources: no need to ask for these.
 const USUAL: [(&str, &str, &str); 4] = [
@@ -40,13 +40,13 @@ impl Scaled {
             .iter()
             .find(|usual| usual.0 == version && usual.1 == kind);
         let root = match usual {
-            Some((version, _, plural)) => format!("{}/{plural}", path(version)),
+            Some((version, _, plural)) => path(&root(version), &[plural]),
             None => discovered(api, version, kind).await?,
         };
         let (root, plural) = root.rsplit_once('/').unwrap_or_default();
         let namespace = &api.namespace;
-        let path = format!("{root}/namespaces/{namespace}/{plural}/{name}/scale");
-        let scale: Scale = api.get(&path).await?;
+        let scale = path(root, &["namespaces", namespace, plural, name, "scale"]);
+        let scale: Scale = api.get(&scale).await?;
         let status = scale.status.unwrap_or_default();
         Ok(Self {
             target: format!("{}/{name}", kind.to_lowercase()),
@@ -57,16 +57,18 @@ impl Scaled {
 }
 
 /// Where a group and version is.
-fn path(version: &str) -> String {
-    let root = if version.contains('/') { "apis" } else { "api" };
-    format!("/{root}/{version}")
+fn root(version: &str) -> String {
+    match version.split_once('/') {
+        Some((group, version)) => path("/apis", &[group, version]),
+        None => path("/api", &[version]),
+    }
 }
 
 /// The path of the resource of a kind, without a namespace.
 async fn discovered(api: &KubeApi, version: &str, kind: &str) -> Result<String, Failure> {
     let versions = match version.split_once('/') {
         Some((group, _)) => {
-            let group: APIGroup = api.get(&format!("/apis/{group}")).await?;
+            let group: APIGroup = api.get(&path("/apis", &[group])).await?;
             let preferred = group.preferred_version.into_iter();
             let all = preferred.chain(group.versions);
             all.map(|version| version.group_version).collect()
@@ -75,12 +77,12 @@ async fn discovered(api: &KubeApi, version: &str, kind: &str) -> Result<String, 
         None => vec!["v1".to_owned()],
     };
     for version in &versions {
-        let version = path(version);
+        let version = root(version);
         let resources: APIResourceList = api.get(&version).await?;
         let mut resources = resources.resources.into_iter();
         let found = resources.find(|it| it.kind == kind && !it.name.contains('/'));
         if let Some(found) = found {
-            return Ok(format!("{version}/{}", found.name));
+            return Ok(path(&version, &[&found.name]));
         }
     }
     Err(Failure::NotFound(format!(

@@ -1,6 +1,6 @@
 //! A cluster that answers as kube-apiserver does, with a Tributary that misbehaves.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::Method;
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ pub(super) enum Serves {
     OneNodeOfTen,
     Nothing,
     Silence,
+    /// Always one more page, each after four seconds.
+    OneMorePage,
 }
 
 /// What goes wrong once.
@@ -31,18 +33,43 @@ pub(super) enum Trouble {
     None,
     /// Before the first write a frontend writes.
     Conflict,
-    /// The first write is done and not answered.
-    LostAnswer,
     /// After so many answers for metrics an owner writes `v1beta1` back.
     WrittenBack(usize),
     /// kube-apiserver does not know `v1` for this many requests after it was created.
     UnknownAtFirst(usize),
+    /// The answers for metrics with these numbers are those of a kube-apiserver that does not know of the change.
+    NotKnownElsewhere {
+        from: usize,
+        to: usize,
+        /// Whether it knows the version.
+        knows_version: bool,
+    },
     /// The current server does not answer, and the nodes cannot be listed.
     NothingToCount,
 }
 
+/// A write that is not answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lost {
+    /// Which one: 1 is the first.
+    pub(super) write: usize,
+    /// Before which request after it it is done: 1 is the next one.
+    pub(super) done_before: usize,
+}
+
+/// A write on its way.
+struct Late {
+    method: Method,
+    name: String,
+    body: Value,
+    /// How many requests come before it.
+    requests: usize,
+}
+
 pub(super) struct Cluster {
     pub(super) objects: BTreeMap<String, Value>,
+    pub(super) lost: Option<Lost>,
+    late: Option<Late>,
     version: u64,
     metrics: Serves,
     fleet: Serves,
@@ -80,6 +107,8 @@ pub(super) fn cluster(metrics: Serves, fleet: Serves, trouble: Trouble) -> Share
     ];
     Arc::new(Mutex::new(Cluster {
         objects: objects.into(),
+        lost: None,
+        late: None,
         version: 1,
         metrics,
         fleet,
@@ -99,6 +128,7 @@ fn reply(status: u16, body: Value) -> Reply {
         status,
         from_tributary: false,
         body,
+        takes: Duration::ZERO,
     }
 }
 
@@ -109,6 +139,12 @@ fn refused(status: u16) -> Reply {
 
 impl Cluster {
     fn answer(&mut self, method: &Method, path: &str, body: Value) -> Option<Reply> {
+        if let Some(late) = &mut self.late {
+            late.requests -= 1;
+            if late.requests == 0 {
+                self.deliver();
+            }
+        }
         let path = path.split('?').next().unwrap();
         if path == SERVICES && method == Method::GET {
             let items: Vec<Value> = self.objects.values().cloned().collect();
@@ -150,7 +186,29 @@ impl Cluster {
             *left -= 1;
             return Some(refused(404));
         }
-        if object["spec"]["service"]["name"] == "tributary" {
+        let mut is_ours = object["spec"]["service"]["name"] == "tributary";
+        if let Trouble::NotKnownElsewhere {
+            from,
+            to,
+            knows_version,
+        } = self.trouble
+            && (from..to).contains(&self.answers)
+        {
+            if !knows_version {
+                return Some(refused(404));
+            }
+            is_ours = false;
+        }
+        if is_ours && self.metrics == Serves::OneMorePage {
+            let token = self.answers.to_string();
+            return Some(Reply {
+                status: 200,
+                from_tributary: true,
+                body: json!({ "metadata": { "continue": token }, "items": [] }),
+                takes: Duration::from_secs(4),
+            });
+        }
+        if is_ours {
             return serve(self.metrics, kind);
         }
         if self.trouble == Trouble::NothingToCount {
@@ -161,47 +219,76 @@ impl Cluster {
         Some(theirs)
     }
 
-    fn write(&mut self, method: &Method, name: &str, mut body: Value) -> Option<Reply> {
+    fn write(&mut self, method: &Method, name: &str, body: Value) -> Option<Reply> {
         self.writes += 1;
-        self.version += 1;
         if self.trouble == Trouble::Conflict && self.writes == 1 {
+            self.version += 1;
             let object = self.objects.get_mut(name).unwrap();
             object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         }
+        if let Some(lost) = self.lost.filter(|lost| lost.write == self.writes) {
+            self.late = Some(Late {
+                method: method.clone(),
+                name: name.to_owned(),
+                body,
+                requests: lost.done_before,
+            });
+            return None;
+        }
+        Some(self.done(method, name, body))
+    }
+
+    /// Does the write that is on its way.
+    pub(super) fn deliver(&mut self) {
+        if let Some(late) = self.late.take() {
+            self.done(&late.method, &late.name, late.body);
+        }
+    }
+
+    /// As kube-apiserver does it: a write of another version is a conflict, and one that changes nothing makes no version.
+    fn done(&mut self, method: &Method, name: &str, mut body: Value) -> Reply {
         let now = self.objects.get(name);
         let version = now.map(|now| now["metadata"]["resourceVersion"].clone());
         match *method {
             Method::POST => {
                 let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                if self.objects.contains_key(&name) {
+                    return refused(409);
+                }
+                self.version += 1;
                 body["metadata"]["resourceVersion"] = json!(self.version.to_string());
                 self.objects.insert(name, body);
             }
             Method::PUT => {
-                if version.as_ref() != Some(&body["metadata"]["resourceVersion"]) {
-                    return Some(refused(409));
+                if version.is_none() {
+                    return refused(404);
                 }
-                body["metadata"]["resourceVersion"] = json!(self.version.to_string());
-                self.objects.insert(name.to_owned(), body);
+                if version.as_ref() != Some(&body["metadata"]["resourceVersion"]) {
+                    return refused(409);
+                }
+                if now != Some(&body) {
+                    self.version += 1;
+                    body["metadata"]["resourceVersion"] = json!(self.version.to_string());
+                    self.objects.insert(name.to_owned(), body);
+                }
             }
             Method::DELETE => {
                 let of = &body["preconditions"]["resourceVersion"];
-                if version.as_ref() != Some(of) {
-                    return Some(refused(409));
+                match version {
+                    None => return refused(404),
+                    Some(version) if version != *of => return refused(409),
+                    Some(_) => drop(self.objects.remove(name)),
                 }
-                self.objects.remove(name);
             }
-            _ => return Some(refused(405)),
+            _ => return refused(405),
         }
-        if self.trouble == Trouble::LostAnswer && self.writes == 1 {
-            return None;
-        }
-        Some(reply(200, json!({})))
+        reply(200, json!({}))
     }
 }
 
 fn serve(serves: Serves, kind: &str) -> Option<Reply> {
     let count = match (serves, kind) {
-        (Serves::Silence, _) => return None,
+        (Serves::Silence | Serves::OneMorePage, _) => return None,
         (Serves::Nothing, _) => return Some(refused(503)),
         (Serves::OneNodeOfTen, _) => 1,
         (Serves::Everything, "nodes") => 10,
@@ -213,6 +300,7 @@ fn serve(serves: Serves, kind: &str) -> Option<Reply> {
         status: 200,
         from_tributary: true,
         body: json!({ "items": items }),
+        takes: Duration::ZERO,
     })
 }
 

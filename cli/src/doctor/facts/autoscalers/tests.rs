@@ -3,27 +3,25 @@ use serde_json::{Value, json};
 use super::*;
 use crate::kube_api::fake::Fake;
 
-fn scaler(metric: &Value) -> Value {
-    json!([{
+fn scaler(metric: &Value, target: &str) -> Value {
+    json!({
         "metadata": { "namespace": "shop", "name": "web" },
         "spec": {
             "maxReplicas": 3, "metrics": [metric],
-            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
+            "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": target },
         },
-    }])
+    })
 }
 
 fn container(name: &str, requests: &Value) -> Value {
     json!({ "name": name, "resources": { "requests": requests } })
 }
 
-async fn found(metric: Value, pod: Value) -> Vec<Lacking> {
+/// The API with one pod of the target `web`, and these autoscalers.
+fn cluster(scalers: &Value, pod: &Value) -> Fake {
     let scale = json!({ "metadata": {}, "status": { "replicas": 1, "selector": "app=web" } });
-    let api = Fake::default()
-        .list(
-            "/apis/autoscaling/v2/horizontalpodautoscalers",
-            &scaler(&metric),
-        )
+    Fake::default()
+        .list("/apis/autoscaling/v2/horizontalpodautoscalers", scalers)
         .with(
             "/apis/apps/v1/namespaces/shop/deployments/web/scale",
             200,
@@ -33,8 +31,11 @@ async fn found(metric: Value, pod: Value) -> Vec<Lacking> {
             "/api/v1/namespaces/shop/pods?labelSelector=app%3Dweb",
             &json!([pod]),
         )
-        .api();
-    lacking(&api, None).await.unwrap()
+}
+
+async fn found(metric: Value, pod: Value) -> Vec<Lacking> {
+    let api = cluster(&json!([scaler(&metric, "web")]), &pod).api();
+    scalers(&api, None).await.unwrap().lacking
 }
 
 fn pod(containers: &Value) -> Value {
@@ -95,12 +96,48 @@ async fn sidecars_need_requests_too() {
 }
 
 #[tokio::test]
+async fn an_autoscaler_with_an_odd_target_hides_no_other() {
+    let without = pod(&json!([container("main", &json!({}))]));
+    let scale = |target: &str| format!("/apis/apps/v1/namespaces/shop/deployments/{target}/scale");
+    for (target, encoded) in [
+        ("a b", "a%20b"),
+        ("a?b", "a%3Fb"),
+        ("a#b", "a%23b"),
+        ("a\u{202e}\n", "a%E2%80%AE%0A"),
+    ] {
+        let both = json!([scaler(&of_pods(), target), scaler(&of_pods(), "web")]);
+        let fake = cluster(&both, &without);
+        let seen = scalers(&fake.api(), None).await.unwrap();
+        assert_eq!(seen.lacking.len(), 1, "{target}");
+        assert_eq!(seen.unread, [], "{target}");
+        assert!(fake.asked().contains(&scale(encoded)), "{target}");
+
+        // Also if it cannot be read.
+        let fake = fake.with(&scale(encoded), 500, json!({ "message": "broken" }));
+        let seen = scalers(&fake.api(), None).await.unwrap();
+        assert_eq!(seen.lacking.len(), 1, "{target}");
+        assert_eq!(seen.unread.len(), 1, "{target}");
+        assert_eq!(seen.unread[0].why, Failure::Failed("broken".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn where_no_target_can_be_read_only_some_are_looked_at() {
+    let many: Vec<Value> = (0..100).map(|_| scaler(&of_pods(), "odd")).collect();
+    let odd = "/apis/apps/v1/namespaces/shop/deployments/odd/scale";
+    let fake = cluster(&json!(many), &json!({})).with(odd, 403, json!({ "message": "forbidden" }));
+    let seen = scalers(&fake.api(), None).await.unwrap();
+    assert_eq!((seen.lacking.len(), seen.unread.len()), (0, 8));
+    assert!(fake.asked().len() < 20, "{:?}", fake.asked());
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_not_there_is_not_one_without_autoscalers() {
     let list = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers";
     let path = "/api/v1/namespaces/shop";
     let of = async |status: u16, answer: Value| {
         let api = Fake::default().list(list, &json!([]));
-        lacking(&api.with(path, status, answer).api(), Some("shop")).await
+        scalers(&api.with(path, status, answer).api(), Some("shop")).await
     };
     let missing = json!({ "message": "namespaces \"shop\" not found" });
     assert_eq!(
@@ -111,8 +148,8 @@ async fn a_namespace_that_is_not_there_is_not_one_without_autoscalers() {
     );
     assert_eq!(
         of(200, json!({ "metadata": { "name": "shop" } })).await,
-        Ok(Vec::new())
+        Ok(Scalers::default())
     );
     let forbidden = json!({ "message": "namespaces is forbidden" });
-    assert_eq!(of(403, forbidden).await, Ok(Vec::new()));
+    assert_eq!(of(403, forbidden).await, Ok(Scalers::default()));
 }

@@ -1,12 +1,11 @@
-//! Answers that are read in parts: long lists, and the logs of containers.
+//! Answers of which the end is kept: the logs of containers.
 
 use http::{Request, header};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{EXCERPT, Failure, KubeApi, PAGE, Page, encoded, failed, refusal};
+use super::{EXCERPT, Failure, KubeApi, failed, refusal};
 
 /// The last part of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,28 +17,6 @@ pub struct Tail {
 }
 
 impl KubeApi {
-    /// A page of a list: that after `token`, or the first. Returns the token of the next one, which is empty if there is
-    /// none.
-    ///
-    /// # Errors
-    ///
-    /// The page cannot be read.
-    pub async fn page<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        token: &str,
-    ) -> Result<(Vec<T>, String), Failure> {
-        let joint = if path.contains('?') { '&' } else { '?' };
-        let mut path = format!("{path}{joint}limit={PAGE}");
-        if !token.is_empty() {
-            path.push_str("&continue=");
-            path.push_str(&encoded(token));
-        }
-        let answer = self.send(Request::get(path), Vec::new()).await?;
-        let Page { metadata, items } = answer.read;
-        Ok((items, metadata.token))
-    }
-
     /// The last lines of a text, no more than `most` bytes.
     ///
     /// # Errors

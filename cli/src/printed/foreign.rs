@@ -1,0 +1,144 @@
+//! What comes from others, and what a terminal does with it.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Paint;
+use crate::args::Output;
+
+/// What follows ESC in our own text.
+const COLOURS: [&str; 6] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m"];
+
+/// Whether a terminal obeys it, or people do not see it: control characters (with C1, which some terminals take for ESC
+/// sequences), what changes the direction of text, and what is invisible.
+fn is_obeyed(letter: char) -> bool {
+    letter.is_control()
+        || matches!(
+            letter,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+fn visible(letter: char) -> char {
+    if is_obeyed(letter) { ' ' } else { letter }
+}
+
+/// Text that comes from others, on one line, without what a terminal would obey.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
+/// A document as it is written: text for people, or JSON for programs. Nothing in it that others sent is obeyed by a
+/// terminal.
+#[must_use]
+pub fn shown(
+    output: Output,
+    paint: Paint,
+    text: impl FnOnce() -> String,
+    document: &impl Serialize,
+) -> String {
+    match output {
+        Output::Text => ours(&text(), paint),
+        Output::Json => json(document),
+    }
+}
+
+/// A document as one line of JSON, with what a terminal would obey as `\u` and its number.
+#[must_use]
+pub fn json(document: &impl Serialize) -> String {
+    let document = serde_json::to_value(document).unwrap_or(Value::Null);
+    let text = document.to_string();
+    let mut escaped = String::with_capacity(text.len() + 1);
+    for letter in text.chars() {
+        if is_obeyed(letter) {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").ok();
+            }
+        } else {
+            escaped.push(letter);
+        }
+    }
+    escaped.push('\n');
+    escaped
+}
+
+/// Text with line breaks, and with colours if there are any.
+fn ours(text: &str, paint: Paint) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for (index, part) in text.split('\x1b').enumerate() {
+        let mut colours = COLOURS.iter().filter(|_| index > 0 && paint.colours);
+        let rest = match colours.find_map(|code| Some((code, part.strip_prefix(code)?))) {
+            Some((code, rest)) => {
+                clean.push('\x1b');
+                clean.push_str(code);
+                rest
+            }
+            None => part,
+        };
+        let kept = |letter: char| {
+            if letter == '\n' {
+                '\n'
+            } else {
+                visible(letter)
+            }
+        };
+        clean.extend(rest.chars().map(kept));
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Clears the screen, the same by C1, moves to the left, turns text round, hides text, breaks the line.
+    const HOSTILE: &str = "a\x1b[2Jb\u{9b}2Jc\x08d\u{202e}e\u{200b}f\u{e0041}g\u{2028}h\x7fi";
+
+    #[test]
+    fn a_terminal_is_not_given_what_it_would_obey() {
+        assert_eq!(harmless(HOSTILE), "a [2Jb 2Jc d e f g h i");
+        assert_eq!(harmless("a\r\nb\tc"), "a  b c");
+        assert_eq!(harmless("Grüße 語 🚀"), "Grüße 語 🚀");
+    }
+
+    #[test]
+    fn text_has_our_colours_and_line_breaks_and_nothing_else_that_is_obeyed() {
+        let text = || format!("\x1b[31mbad\x1b[0m\n{HOSTILE}\n\x1b[31");
+        let coloured = Paint { colours: true };
+        assert_eq!(
+            shown(Output::Text, coloured, text, &()),
+            "\x1b[31mbad\x1b[0m\na[2Jb 2Jc d e f g h i\n[31"
+        );
+        assert_eq!(
+            shown(Output::Text, Paint::PLAIN, text, &()),
+            "[31mbad[0m\na[2Jb 2Jc d e f g h i\n[31"
+        );
+    }
+
+    #[test]
+    fn json_is_the_same_document_and_visible() {
+        let document = json!({ "name": HOSTILE, "n": [1, null, "Grüße 🚀"] });
+        let text = json(&document);
+        assert_eq!(
+            text,
+            concat!(
+                r#"{"n":[1,null,"Grüße 🚀"],"name":"a\u001b[2Jb\u009b2Jc\bd\u202ee\u200bf\udb40\udc41g\u2028h\u007fi"}"#,
+                "\n"
+            )
+        );
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
+    }
+}
