@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     facts::{
         Lacking, Unread,
-        healthy::{all, lease, pod, registration, scrape},
+        healthy::{all, pod, registration, scrape},
     },
     *,
 };
@@ -299,7 +299,7 @@ fn an_autoscaler_that_cannot_be_read_is_named() {
         facts.scalers.as_mut().unwrap().unread = vec![Unread {
             namespace: "shop".to_owned(),
             autoscaler: "odd".to_owned(),
-            why: Failure::Failed("broken".to_owned()),
+            why: crate::kube_api::Failure::Failed("broken".to_owned()),
         }];
     });
     let [unknown] = &*report.unknown else {
