@@ -37,6 +37,8 @@ const MESSAGE: usize = 4_096;
 #[derive(Clone)]
 pub struct KubeApi {
     client: Client,
+    /// For writes, where `client` asks again: a write that was answered with 504 may still be done, after one that came later.
+    writes: Option<Client>,
     /// Its URL.
     server: String,
     limit: Duration,
@@ -134,7 +136,7 @@ impl KubeApi {
 
     async fn with(common: &Common, asks_again: bool) -> anyhow::Result<Self> {
         let Configured { mut config, from } = Configured::of(common).await?;
-        config.default_retry = asks_again;
+        config.default_retry = false;
         config.connect_timeout = Some(common.request_timeout);
         // Each request has a limit of its own. One of the connection would end other requests on it, too, while one
         // waits for a server that is silent.
@@ -144,8 +146,11 @@ impl KubeApi {
         let server = server(&config.cluster_url);
         // The errors of kube may quote credentials.
         let unusable = |error| anyhow::anyhow!("{from}: {}", text(&error));
+        let writes = Client::try_from(config.clone()).map_err(unusable)?;
+        config.default_retry = asks_again;
         Ok(Self {
             client: Client::try_from(config).map_err(unusable)?,
+            writes: Some(writes),
             server,
             limit: common.request_timeout,
             namespace,
@@ -289,7 +294,10 @@ impl KubeApi {
 
     async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
         let unreachable = |error| self.unreachable(&error);
-        let answer = self.client.send(request).await.map_err(unreachable)?;
+        let reads = request.method().is_safe();
+        let writes = self.writes.as_ref().filter(|_| !reads);
+        let client = writes.unwrap_or(&self.client);
+        let answer = client.send(request).await.map_err(unreachable)?;
         let (head, mut body) = answer.into_parts();
         let date = head.headers.get(header::DATE);
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());

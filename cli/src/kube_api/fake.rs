@@ -72,6 +72,7 @@ impl Fake {
         });
         KubeApi {
             client: Client::new(service, "default"),
+            writes: None,
             server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
             namespace: "default".to_owned(),
@@ -113,6 +114,7 @@ pub(crate) fn answering(
     });
     KubeApi {
         client: Client::new(service, "default"),
+        writes: None,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
@@ -125,6 +127,7 @@ pub(crate) fn gone() -> KubeApi {
     let service = service_fn(move |_: Request<Body>| ready(Err::<Response<Body>, _>(refused())));
     KubeApi {
         client: Client::new(service, "default"),
+        writes: None,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),

@@ -81,6 +81,7 @@ async fn an_api_that_is_silent_is_given_up() {
     });
     let api = KubeApi {
         client: Client::new(silent, "default"),
+        writes: None,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
@@ -193,4 +194,16 @@ async fn an_answer_is_an_answer_and_only_who_is_patient_asks_again() {
     api.get::<Value>("/version").await.unwrap_err();
     let asked = requests.load(Ordering::Relaxed);
     assert!(asked > 2, "{asked}");
+}
+
+#[tokio::test]
+async fn nobody_writes_again_what_may_still_be_done() {
+    let (address, _serving, requests) = answering("504 Gateway Timeout").await;
+    let (flags, _dir) = flags(&format!("http://{address}"));
+    let api = KubeApi::patient(&flags).await.unwrap();
+    let object = json!({ "kind": "APIService" });
+    api.create("/apis", &object).await.unwrap_err();
+    api.replace("/apis/a", &object).await.unwrap_err();
+    api.delete("/apis/a", &object).await.unwrap_err();
+    assert_eq!(requests.load(Ordering::Relaxed), 3);
 }

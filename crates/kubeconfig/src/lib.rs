@@ -85,7 +85,11 @@ pub fn usual_files() -> Vec<PathBuf> {
 }
 
 fn there(files: Vec<PathBuf>) -> Vec<PathBuf> {
-    let there = files.iter().filter(|file| file.exists()).cloned();
+    // One that cannot be looked at is not absent: its error is shown.
+    let there = files.iter();
+    let there = there
+        .filter(|file| file.try_exists().unwrap_or(true))
+        .cloned();
     let there: Vec<PathBuf> = there.collect();
     if there.is_empty() { files } else { there }
 }

@@ -15,7 +15,9 @@ pub(crate) const NO_HEADER: &str =
 /// Whether the token, if there is one, can be sent.
 pub(crate) fn is_header(user: &AuthInfo) -> bool {
     // kube gives the token away only like this.
-    let user = serde_json::to_value(user).unwrap_or_default();
+    let Ok(user) = serde_json::to_value(user) else {
+        return false;
+    };
     let token = user.get("token").and_then(|token| token.as_str());
     token.is_none_or(|token| HeaderValue::from_str(token).is_ok())
 }

@@ -93,8 +93,7 @@ impl Connection {
         let Some(tls) = tls else {
             return self.http(stream, Arc::default(), uid).await;
         };
-        let turns = self.entered.turns();
-        let handshake = turns.run(tls.acceptor.accept(stream));
+        let handshake = self.entered.handshakes.run(tls.acceptor.accept(stream));
         let handshake = timeout(self.limits.handshake, handshake);
         let done = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -142,7 +141,7 @@ impl Connection {
                 peer: peer.clone(),
                 handle: handle.clone(),
                 router: self.router,
-                turns: room.turns(),
+                turns: room.requests.clone(),
                 metrics: metrics.clone(),
             };
             move |request| served.clone().answer(request)
@@ -203,12 +202,9 @@ impl Served {
                 request.extensions_mut().insert(self.peer);
                 request.extensions_mut().insert(self.handle.clone());
                 let answer = panics::answer_of(self.router.oneshot(request), &self.metrics);
-                if self.handle.trust() == TrustLevel::Unknown {
-                    // Also where a client sends the next request before it reads the answer to the last one.
-                    self.turns.run(answer).await?
-                } else {
-                    answer.await?
-                }
+                // A client may send many requests before it reads an answer.
+                let is_proven = || self.handle.trust() > TrustLevel::Unknown;
+                self.turns.run_until(is_proven, answer).await?
             }
         };
         if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {

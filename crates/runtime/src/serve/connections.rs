@@ -10,7 +10,7 @@
 //! To find them, all connections are compared. So that a stranger cannot cause this with every
 //! connection that it opens, several are evicted at once ([`EVICTED_PART`]).
 //!
-//! The sources also take turns in what costs most before a request: TLS handshakes ([`turns`]).
+//! The sources also take turns: in TLS handshakes, and in requests of clients that have proven nothing ([`turns`]).
 
 mod turns;
 
@@ -114,36 +114,34 @@ struct Open {
 }
 
 /// The connections of one source.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Crowd {
     connections: Vec<OpenConnection>,
-    /// One permit, for its TLS handshakes.
-    turn: Arc<Semaphore>,
-    /// How many connections each host of it has, and one permit for the handshakes of that host.
+    permits: Permits,
+    /// The hosts of it that have connections.
     hosts: HashMap<u64, Host>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Host {
     connections: usize,
-    turn: Arc<Semaphore>,
+    permits: Permits,
 }
 
-impl Default for Host {
-    fn default() -> Self {
-        Self {
-            connections: 0,
-            turn: Arc::new(Semaphore::new(1)),
-        }
-    }
+/// What those of one source, or of one host, have in turn.
+#[derive(Debug)]
+struct Permits {
+    handshakes: Arc<Semaphore>,
+    /// Requests of unknown clients.
+    requests: Arc<Semaphore>,
 }
 
-impl Default for Crowd {
+impl Default for Permits {
     fn default() -> Self {
+        let one = || Arc::new(Semaphore::new(1));
         Self {
-            connections: Vec::new(),
-            turn: Arc::new(Semaphore::new(1)),
-            hosts: HashMap::new(),
+            handshakes: one(),
+            requests: one(),
         }
     }
 }
@@ -222,7 +220,11 @@ pub(super) struct Entered {
     connections: Arc<Connections>,
     source: Source,
     id: u64,
-    turns: Turns,
+    /// The turns of its source for TLS handshakes. Each step waits for the turn of the source, so that those of one source,
+    /// however many there are, delay those of others by one step.
+    pub(super) handshakes: Turns,
+    /// The same for requests of unknown clients.
+    pub(super) requests: Turns,
 }
 
 impl Connections {
@@ -265,14 +267,17 @@ impl Connections {
         crowd.connections.push(OpenConnection { id, host, handle });
         let of_host = crowd.hosts.entry(host).or_default();
         of_host.connections += 1;
-        let turns = Turns::new(&of_host.turn, &crowd.turn);
+        let (host, source_permits) = (&of_host.permits, &crowd.permits);
+        let handshakes = Turns::new(&host.handshakes, &source_permits.handshakes);
+        let requests = Turns::new(&host.requests, &source_permits.requests);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {
             connections: Arc::clone(self),
             source,
             id,
-            turns,
+            handshakes,
+            requests,
         })
     }
 
@@ -368,14 +373,6 @@ impl Open {
         }
         self.count -= 1;
         Some(removed)
-    }
-}
-
-impl Entered {
-    /// The turns of its source, for what strangers let us do: TLS handshakes, and requests of unknown peers. Each step waits
-    /// for the turn of the source, so that those of one source, however many there are, delay those of others by one step.
-    pub(super) fn turns(&self) -> Turns {
-        self.turns.clone()
     }
 }
 

@@ -29,11 +29,24 @@ impl Turns {
     /// run before it. The others wait meanwhile, and are not queued. For the permit of the source only one task of each host
     /// waits. While `future` waits for its peer, it has no permit.
     pub(in super::super) async fn run<F: Future>(&self, future: F) -> F::Output {
+        self.run_until(|| false, future).await
+    }
+
+    /// The same until `is_free` at the beginning of a step. From then on the future needs no permit.
+    pub(in super::super) async fn run_until<F: Future>(
+        &self,
+        is_free: impl Fn() -> bool,
+        future: F,
+    ) -> F::Output {
         let mut of_host = PollSemaphore::new(Arc::clone(&self.of_host));
         let mut of_source = PollSemaphore::new(Arc::clone(&self.of_source));
         let (mut host, mut source) = (None, None);
         let mut future = pin!(future);
         poll_fn(move |context| {
+            if is_free() {
+                (host, source) = (None, None);
+                return future.as_mut().poll(context);
+            }
             if host.is_none() {
                 host = ready!(of_host.poll_acquire(context));
             }
@@ -52,7 +65,10 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
 
     use parking_lot::Mutex;
     use tokio::{
@@ -103,6 +119,27 @@ mod tests {
         let crowd = Turns::new(&permit(), &network);
         let before = ended_before(crowd, Turns::new(&permit(), &network)).await;
         assert!(before <= 4, "{before} handshakes of the crowd ended before");
+    }
+
+    #[tokio::test]
+    async fn what_becomes_free_waits_for_nobody() {
+        let (permit, other) = (permit(), permit());
+        let turns = Turns::new(&permit, &other);
+        let held = Arc::clone(&permit).try_acquire_owned().unwrap();
+        let free = Arc::new(AtomicBool::new(false));
+        let is_free = Arc::clone(&free);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let is_free = || is_free.load(Ordering::Relaxed);
+            turns.run_until(is_free, async {}).await;
+        });
+        yield_now().await;
+        assert!(tasks.try_join_next().is_none());
+        free.store(true, Ordering::Relaxed);
+        drop(held);
+        tasks.join_next().await.unwrap().unwrap();
+        let always = Turns::new(&Arc::new(Semaphore::new(0)), &permit);
+        always.run_until(|| true, async {}).await;
     }
 
     #[tokio::test]
