@@ -54,8 +54,8 @@ impl Redactor {
     /// The text without secrets.
     pub(super) fn text<'a>(&mut self, text: &'a str) -> Cow<'a, str> {
         let Self { patterns, removed } = self;
+        let mut text = patterns.colours.replace_all(text, "");
         let has_key = text.contains(patterns::KEY);
-        let mut text = Cow::Borrowed(text);
         let keys = patterns.keys.iter().filter(|_| has_key);
         for whole in keys.chain([&patterns.token]) {
             text = replaced(text, whole, removed, |_| Some(REMOVED.to_owned()));

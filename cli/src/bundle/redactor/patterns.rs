@@ -70,11 +70,13 @@ pub(super) const PROSE: [&str; 9] = [
 const NAME: &str = r"[\w.-]*(?:access[_.-]?key|api[_.-]?key|authorization|bearer|client[_.-]?key|cookie|cred|encryption[_.-]?key|key[_.-]?data|key[_.-]?pem|pass|private[_.-]?key|pwd|pw|secret|signature|signing[_.-]?key|ssh[_.-]?key|token)[\w.-]*";
 
 /// A value: quoted (also within quotes), a list, an object, a block of YAML, or a word.
-const VALUE: &str = r#"(?:<removed>|\\"(?:[^"\\]|\\\\.)*\\"|"(?:[^"\\]|\\.)*"|'[^'\n]*'|\\?["'][^\n]*|\[[^\]\n]*\]?|\{[^}\n]*\}?|[|>][-+]?[ \t]*(?:\n[ \t]+[^\n]*)+|[^\s|>"'][^\s"]*)"#;
+const VALUE: &str = r#"(?:<removed>|\\"(?:[^"\\]|\\\\.)*\\"|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|\\?["'][^\n]*|\[[^\]\n]*\]?|\{[^}\n]*\}?|[|>][-+]?[ \t]*(?:\n[ \t]+[^\n]*)+|[^\s|>"'][^\s"]*)"#;
 
 /// The compiled patterns.
 #[derive(Debug)]
 pub(super) struct Patterns {
+    /// Colours of terminals, which may be between a name and its value. They are not written.
+    pub(super) colours: Regex,
     /// Removed as a whole, before all others, which would match parts of them. They are slow, and not needed for texts
     /// without [`KEY`].
     pub(super) keys: Vec<Regex>,
@@ -112,6 +114,7 @@ impl Patterns {
             format!(r"(?i)((?:^|[\s\x22'])(--?{NAME})\s+)([^\s-]\S*|-[^\s-]\S+)"),
         ];
         Ok(Self {
+            colours: Regex::new(r"\x1b\[[0-9;:?]*[ -/]*[@-~]")?,
             keys: all(&KEYS)?,
             whole: all(&WHOLE)?,
             token: Regex::new(TOKEN)?,

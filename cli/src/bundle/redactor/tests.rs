@@ -275,3 +275,29 @@ fn a_config_map_has_names_and_sizes() {
                 "binaryData": { "b": "4 bytes, not shown" } })
     );
 }
+
+#[test]
+fn a_quote_without_an_end_hides_no_secret_of_another_line() {
+    for line in [
+        "tokenfile=\"abc\ntoken=\"SECRET\"",
+        "pass_count=\"x\ntoken=\"SECRET one\"",
+        "token=\"a\ntoken=\"SECRET\"",
+    ] {
+        let without = text(line);
+        assert!(!without.contains("SECRET"), "{without}");
+    }
+}
+
+#[test]
+fn colours_hide_no_secret() {
+    for line in [
+        "\x1b[3mtoken\x1b[0m\x1b[2m=\x1b[0mSECRET",
+        "\x1b[3mtoken\x1b[0m\x1b[2m=\x1b[0m\"SECRET\"",
+        "\x1b[36mAuthorization:\x1b[0m SECRET",
+        "https://u:\x1b[0mSECRET@h",
+    ] {
+        let without = text(line);
+        assert!(!without.contains("SECRET"), "{without}");
+    }
+    assert_eq!(text("\x1b[32mready\x1b[0m"), "ready");
+}

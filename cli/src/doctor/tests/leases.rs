@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    super::facts::healthy::{all, lease, scrape},
+    super::{
+        facts::healthy::{all, lease, scrape},
+        finding::Finding,
+    },
     codes, report,
 };
 use crate::{catalogue::Code, kube_api::Failure};
@@ -61,6 +64,17 @@ fn one_lost_scraper_of_several_is_found_by_its_lease() {
         finding.commands().last().unwrap(),
         "kubectl -n sys logs s-2 -c scraper --tail=50"
     );
+}
+
+#[test]
+fn where_no_scraper_is_connected_none_has_taken_over() {
+    let report = report(|facts| {
+        facts.scrapers = Ok(Vec::new());
+        facts.leases = all([lease("s-2", "16:58:25"), lease("s-1", "16:59:58")]);
+    });
+    let lost = |finding: &Finding| finding.code == Code::ScraperLost;
+    assert!(!report.findings.iter().any(lost), "{:?}", report.findings);
+    assert!(!report.findings.is_empty());
 }
 
 /// A node that nothing but `rescuer` scrapes.
