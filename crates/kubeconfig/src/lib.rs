@@ -3,7 +3,7 @@
 //!
 //! - [`config`]: the configuration in one file, or in several that are merged
 //! - [`usual_files`]: the files that kubectl reads if none is named
-//! - [`text`]: an error of a client or of its credentials
+//! - [`mod@text`]: an error of a client or of its credentials
 
 mod text;
 
