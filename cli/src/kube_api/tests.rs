@@ -197,7 +197,7 @@ async fn an_answer_is_an_answer_and_only_who_is_patient_asks_again() {
 }
 
 #[tokio::test]
-async fn nobody_writes_again_what_may_still_be_done() {
+async fn a_write_that_may_still_be_done_is_not_repeated() {
     let (address, _serving, requests) = answering("504 Gateway Timeout").await;
     let (flags, _dir) = flags(&format!("http://{address}"));
     let api = KubeApi::patient(&flags).await.unwrap();

@@ -122,10 +122,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_becomes_free_waits_for_nobody() {
+    async fn what_becomes_free_waits_for_no_permit() {
         let (permit, other) = (permit(), permit());
         let turns = Turns::new(&permit, &other);
-        let held = Arc::clone(&permit).try_acquire_owned().unwrap();
+        let taken = Arc::clone(&permit).try_acquire_owned().unwrap();
         let free = Arc::new(AtomicBool::new(false));
         let is_free = Arc::clone(&free);
         let mut tasks = JoinSet::new();
@@ -136,7 +136,7 @@ mod tests {
         yield_now().await;
         assert!(tasks.try_join_next().is_none());
         free.store(true, Ordering::Relaxed);
-        drop(held);
+        drop(taken);
         tasks.join_next().await.unwrap().unwrap();
         let always = Turns::new(&Arc::new(Semaphore::new(0)), &permit);
         always.run_until(|| true, async {}).await;
