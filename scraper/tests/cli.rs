@@ -78,8 +78,7 @@ fn bad_flags_are_exit_code_2_and_one_sentence() {
         ),
         (
             &["--kubeconfig=/nonexistent", FRONTEND],
-            "error: --kubeconfig /nonexistent: failed to read kubeconfig from '\"/nonexistent\"': \
-             No such file or directory (os error 2)\n",
+            "error: --kubeconfig /nonexistent: No such file or directory (os error 2)\n",
         ),
         (
             &["--no-such-flag"],
