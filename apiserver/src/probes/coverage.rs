@@ -80,6 +80,10 @@ impl Coverage {
     }
 
     fn judge(&self, nodes: &[NodeName]) -> Result<(), String> {
+        // Before the nodes are listed there are none, too. So this does not count as having been ready.
+        if nodes.is_empty() {
+            return Ok(());
+        }
         let now = self.known.now();
         let counts = self.known.store.coverage(nodes, now);
         let known = nodes.len();
@@ -114,10 +118,9 @@ impl Coverage {
             let needed = known.saturating_mul(usize::from(wanted)) / divisor;
             count.saturating_mul(100) >= needed
         };
-        known == 0
-            || (served > 0
-                && reaches(served + failing + unusable, self.wanted)
-                && reaches(served, self.wanted_served))
+        served > 0
+            && reaches(served + failing + unusable, self.wanted)
+            && reaches(served, self.wanted_served)
     }
 
     /// A node without metrics, and the reason. A failing node is preferred, because others may only need time. Stops at
@@ -216,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_before_the_nodes_are_listed_lowers_no_share() {
+        let coverage = coverage(&[]);
+        assert_eq!(coverage.check(), Ok(()));
+        let counts = CoverageCounts {
+            served: 2,
+            ..CoverageCounts::default()
+        };
+        assert!(!coverage.is_enough(3, counts));
+    }
+
+    #[test]
     fn ready_takes_a_share_served_and_a_share_answered_for() {
         for (known, [served, failing, unusable], starts, stays) in [
             // No node, all nodes, and four of five.
@@ -235,7 +249,6 @@ mod tests {
             (100, [25, 20, 0], false, true),
             (100, [24, 76, 0], false, false),
             (100, [44, 0, 0], false, false),
-            (0, [0, 0, 0], true, true),
         ] {
             let coverage = coverage(&[]);
             let counts = CoverageCounts {

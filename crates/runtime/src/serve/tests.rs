@@ -1,5 +1,6 @@
 mod frames;
 mod requests;
+mod turns;
 
 use std::{
     convert::Infallible,
@@ -51,6 +52,19 @@ async fn counted(limits: Limits, metrics: ServeMetrics) -> (SocketAddr, JoinSet<
         .route(
             "/count",
             get(async move || (count.fetch_add(1, Ordering::Relaxed) + 1).to_string()),
+        )
+        // The client has proven this much from now on.
+        .route(
+            "/known",
+            get(async |axum::Extension(handle): axum::Extension<ConnectionHandle>| handle.known()),
+        )
+        .route(
+            "/trusted",
+            get(
+                async |axum::Extension(handle): axum::Extension<ConnectionHandle>| {
+                    handle.verified(TrustLevel::Trusted);
+                },
+            ),
         )
         .route("/last", get(async || ([(CONNECTION, "close")], "last")))
         .route("/long", get(long))

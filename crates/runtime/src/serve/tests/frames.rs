@@ -11,9 +11,10 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const ACK: u8 = 1;
+pub(super) const END_STREAM: u8 = 1;
 
 /// The first bytes of a client. `settings` is the payload of its SETTINGS.
-fn begin(settings: &[u8]) -> Vec<u8> {
+pub(super) fn begin(settings: &[u8]) -> Vec<u8> {
     [
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
         frame(SETTINGS, 0, 0, settings),
@@ -22,7 +23,7 @@ fn begin(settings: &[u8]) -> Vec<u8> {
 }
 
 /// The HEADERS of a GET of `path`, with `END_HEADERS`, and `END_STREAM` if nothing follows.
-fn get_of(stream: u32, path: &str, flags: u8) -> Vec<u8> {
+pub(super) fn get_of(stream: u32, path: &str, flags: u8) -> Vec<u8> {
     let length = u8::try_from(path.len()).unwrap();
     // :method GET and :scheme http. :path and :authority follow as literals.
     let mut head = vec![0x82, 0x86, 0x04, length];
@@ -32,7 +33,7 @@ fn get_of(stream: u32, path: &str, flags: u8) -> Vec<u8> {
 }
 
 /// The next frame: kind, flags and payload. `None` when the connection has ended.
-async fn next(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
+pub(super) async fn next(stream: &mut TcpStream) -> Option<(u8, u8, Vec<u8>)> {
     let mut head = [0; 9];
     stream.read_exact(&mut head).await.ok()?;
     let [_, high, low, kind, flags, ..] = head;

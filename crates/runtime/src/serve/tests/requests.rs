@@ -289,38 +289,3 @@ async fn heads_that_go_on_have_room_for_a_few_and_take_it_from_no_other() {
         assert_eq!(metrics.heads_refused.get(), 3);
     }
 }
-
-/// Sends many requests without reading the answers, and then one from another address. Returns how many of the many were
-/// answered before it.
-async fn answered_before_another(address: SocketAddr) -> u32 {
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpSocket,
-    };
-
-    let get = "GET /count HTTP/1.1\r\nHost: h\r\n\r\n";
-    let mut crowd = TcpStream::connect(address).await.unwrap();
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
-    let mut other = socket.connect(address).await.unwrap();
-    // Both are served already when the many requests come.
-    for stream in [&mut crowd, &mut other] {
-        stream.write_all(get.as_bytes()).await.unwrap();
-        let mut answer = [0; 512];
-        assert_ne!(stream.read(&mut answer).await.unwrap(), 0);
-    }
-    crowd.write_all(get.repeat(100).as_bytes()).await.unwrap();
-    other.write_all(get.as_bytes()).await.unwrap();
-    let mut answer = vec![0; 512];
-    let length = other.read(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]).into_owned();
-    let count = answer.rsplit("\r\n").next().unwrap();
-    count.parse::<u32>().unwrap() - 3
-}
-
-#[tokio::test]
-async fn many_requests_of_one_stranger_delay_those_of_another_by_a_few() {
-    let (address, _running) = server(Limits::default()).await;
-    let before = answered_before_another(address).await;
-    assert!(before < 10, "{before} of 100 requests were answered before");
-}
