@@ -52,6 +52,7 @@ impl Standing {
     ///
     /// An `APIService` cannot be read.
     pub async fn read(api: &KubeApi) -> Result<Self, Failure> {
+        let api = &api.at_once();
         let tributary = find::backend(api, None).await.ok();
         let tributary = tributary.map(|backend| backend.service.to_string());
         let mut versions = Vec::new();
@@ -118,7 +119,7 @@ impl Stand {
             Kept::Nothing => "none".to_owned(),
             Kept::Spec(spec) => leads_to(&spec),
         });
-        stand.owners = owners(&object);
+        stand.owners = owners(&object, &api.commands);
         stand
     }
 }

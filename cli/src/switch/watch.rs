@@ -67,10 +67,14 @@ pub(super) enum Answered {
 
 impl Answered {
     fn by(version: Version, failure: &Failure) -> Self {
-        let text = format!("{}: {failure}", version.name());
+        let name = version.name();
         match failure {
-            Failure::NotFound(_) => Self::Unknown(text),
-            _ => Self::Failed(text),
+            Failure::NotFound(why) => Self::Unknown(format!("{name}: {why}")),
+            // Of a Status, the message alone need not say that no server answers.
+            Failure::Unavailable(why) if !why.contains("503") => {
+                Self::Failed(format!("{name}: 503: {why}"))
+            }
+            other => Self::Failed(format!("{name}: {other}")),
         }
     }
 }
