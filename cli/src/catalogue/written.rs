@@ -261,6 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn for_programs_a_trouble_has_the_fields_of_a_finding() {
+        let document = Code::NoRoute.document(&Commands::default());
+        let finding = json!(crate::doctor::Finding::new(Code::NoRoute, "x"));
+        let fields = [
+            "code", "name", "level", "title", "matters", "remedy", "link",
+        ];
+        for field in fields {
+            assert_eq!(document[field], finding[field], "{field}");
+            assert!(document[field].is_string(), "{field}");
+        }
+        assert_eq!(document["code"], "TRB007");
+        assert_eq!(document["level"], "error");
+        let command = "kubectl get apiservice APISERVICE -o jsonpath='{.status.conditions}'";
+        assert_eq!(document["commands"][0], command);
+    }
+
+    #[test]
     fn a_trouble_is_found_by_code_and_by_name() {
         assert_eq!(Code::find("trb007"), Some(Code::NoRoute));
         assert_eq!(Code::find("noroute"), Some(Code::NoRoute));

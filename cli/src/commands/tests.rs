@@ -100,7 +100,7 @@ fn every_command_of_the_catalogue_names_the_cluster_and_has_no_comment() {
         for (index, command) in commands.iter().enumerate() {
             assert!(!command.contains('#'), "{command}");
             let of_document = document["commands"][index].as_str().unwrap();
-            for command in [command, of_document] {
+            for command in [command.as_str(), of_document] {
                 for program in ["kubectl", "helm"] {
                     let programs = command.split(' ').filter(|word| *word == program).count();
                     seen += programs;

@@ -145,7 +145,7 @@ impl Overview {
         let leases = unread.or_default(leases.map(Some), "Leases");
         if let Some(leases) = leases {
             let now = leases.date.or(date);
-            let gone = gone(api, &leases.read, now, (scrapers.as_deref(), read));
+            let gone = gone(api, &leases.read, scrapers.as_deref(), read, now);
             wrong.extend(gone.await);
         }
         for (kind, is_empty) in [
@@ -266,8 +266,9 @@ const PODS: &str = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fname%3Dtribut
 async fn gone(
     api: &KubeApi,
     leases: &[Lease],
+    scrapers: Option<&[Scraper]>,
+    nodes: &[NodeScrape],
     now: Option<Timestamp>,
-    (scrapers, nodes): (Option<&[Scraper]>, &[NodeScrape]),
 ) -> Option<String> {
     let now = now?;
     if let Some(scrapers) = scrapers {
