@@ -212,8 +212,7 @@ fn unconnected(facts: &Facts, what: String) -> Finding {
 pub(super) fn connected(facts: &Facts) -> Checked {
     let scrapers = match fleet(facts, &facts.scrapers) {
         Err(NotMade::Unknown(_)) if !none_runs(facts).is_empty() => {
-            let what = "no scraper runs, and no frontend answers";
-            return Ok(vec![unconnected(facts, what.to_owned())]);
+            return Ok(vec![unconnected(facts, "no scraper runs".to_owned())]);
         }
         scrapers => scrapers?,
     };
