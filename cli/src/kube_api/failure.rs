@@ -38,6 +38,19 @@ pub enum Failure {
     Failed(String),
 }
 
+impl Failure {
+    /// The same with its status, if no server answers: the message of a Status need not say that.
+    #[must_use]
+    pub fn with_status(&self) -> Self {
+        match self {
+            Self::Unavailable(why) if !why.contains("503") => {
+                Self::Unavailable(format!("503: {why}"))
+            }
+            other => other.clone(),
+        }
+    }
+}
+
 pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
 }

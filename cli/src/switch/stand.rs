@@ -57,7 +57,8 @@ impl Standing {
         let tributary = tributary.map(|backend| backend.service.to_string());
         let mut versions = Vec::new();
         for version in [Version::V1beta1, Version::V1] {
-            let object = find::object(api, &version.path()).await?;
+            let object = find::object(api, &version.path()).await;
+            let object = object.map_err(|failure| failure.with_status())?;
             versions.push(Stand::of(api, version, object, tributary.as_deref()).await);
         }
         let all_right = versions.iter().all(|version| version.is_right);

@@ -116,6 +116,15 @@ async fn status_says_at_once_that_no_server_answers() {
     assert_eq!(standing.outcome, Outcome::Findings);
     let said = "v1beta1: 503: service unavailable";
     assert_eq!(standing.versions[0].answered_by, said);
+
+    // kube-apiserver itself is not ready.
+    let refused = json!({ "message": "apiserver not ready" });
+    let api = Fake::default()
+        .with(&format!("{services}/{V1BETA1}"), 503, refused)
+        .api();
+    let failure = Standing::read(&patient(api)).await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(failure.to_string(), "503: apiserver not ready");
 }
 
 #[tokio::test(start_paused = true)]

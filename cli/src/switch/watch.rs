@@ -67,14 +67,10 @@ pub(super) enum Answered {
 
 impl Answered {
     fn by(version: Version, failure: &Failure) -> Self {
-        let name = version.name();
+        let text = format!("{}: {}", version.name(), failure.with_status());
         match failure {
-            Failure::NotFound(why) => Self::Unknown(format!("{name}: {why}")),
-            // Of a Status, the message alone need not say that no server answers.
-            Failure::Unavailable(why) if !why.contains("503") => {
-                Self::Failed(format!("{name}: 503: {why}"))
-            }
-            other => Self::Failed(format!("{name}: {other}")),
+            Failure::NotFound(_) => Self::Unknown(text),
+            _ => Self::Failed(text),
         }
     }
 }
