@@ -153,7 +153,7 @@ fn sources(directory: &Path, found: &mut Vec<String>) {
         let lines = code.lines().map(str::trim);
         let lines = lines.filter(|line| !line.starts_with("//"));
         // Literals that go on in the next line, and arguments that begin there.
-        let joined: String = lines.map(|line| format!("{line} ")).collect();
+        let joined = lines.collect::<Vec<_>>().join(" ");
         let joined = joined.replace("\\ ", "").replace("( ", "(");
         found.push(joined);
     }
