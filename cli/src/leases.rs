@@ -237,8 +237,8 @@ fn is_ready(pod: &Pod) -> bool {
 fn is_running(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_ref());
-    let mut states = containers.into_iter().flatten();
-    states.any(|it| {
+    let mut all = containers.into_iter().flatten();
+    all.any(|it| {
         it.state
             .as_ref()
             .is_some_and(|state| state.running.is_some())

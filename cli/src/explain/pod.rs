@@ -61,25 +61,36 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         }
         Err(failure) => explained.unread("answer", failure),
     }
-    let mut scrape = None;
-    if let Some(node) = node {
-        let scraped = path(FLEET, &["nodescrapes", &node]);
-        match api.get::<NodeScrape>(&scraped).await {
-            Ok(read) => {
-                explained.line("node", format!("{node}: {}", read.status.state));
-                of_status(&read.status, api, now, &mut explained);
-                scrape = Some(read);
-            }
-            Err(failure) => {
-                let failure = unfed::of_fleet(api, failure).await;
-                explained.unread("node", &failure);
-            }
-        }
-    }
+    let scrape = match node {
+        Some(node) => of_node(api, &node, now, &mut explained).await,
+        None => None,
+    };
     if let Some(expires) = Expires::of(scrapers.as_deref(), scrape.as_ref()) {
         expires.explain(api, &mut explained);
     }
     explained
+}
+
+/// What the fleet says of the node of the pod.
+async fn of_node(
+    api: &KubeApi,
+    node: &str,
+    now: Timestamp,
+    explained: &mut Explained,
+) -> Option<NodeScrape> {
+    let scraped = path(FLEET, &["nodescrapes", node]);
+    match api.get::<NodeScrape>(&scraped).await {
+        Ok(scrape) => {
+            explained.line("node", format!("{node}: {}", scrape.status.state));
+            of_status(&scrape.status, api, now, explained);
+            Some(scrape)
+        }
+        Err(failure) => {
+            let failure = unfed::of_fleet(api, failure).await;
+            explained.unread("node", &failure);
+            None
+        }
+    }
 }
 
 /// What Kubernetes says of the pod, and what follows from it.

@@ -143,11 +143,7 @@ impl Overview {
             frontends.as_deref(),
         );
         let leases = unread.or_default(leases.map(Some), "Leases");
-        if let Some(leases) = leases {
-            let now = leases.date.or(date);
-            let gone = gone(api, &leases.read, scrapers.as_deref(), read, now);
-            wrong.extend(gone.await);
-        }
+        wrong.extend(gone(api, leases, scrapers.as_deref(), read, date).await);
         for (kind, is_empty) in [
             ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
             ("frontend", frontends.as_ref().is_some_and(Vec::is_empty)),
@@ -265,20 +261,24 @@ const PODS: &str = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fname%3Dtribut
 /// What is wrong with scrapers by their Leases: one is gone, or none runs, which a frontend that is not ready does not say.
 async fn gone(
     api: &KubeApi,
-    leases: &[Lease],
+    leases: Option<Dated<Vec<Lease>>>,
     scrapers: Option<&[Scraper]>,
     nodes: &[NodeScrape],
-    now: Option<Timestamp>,
+    date: Option<Timestamp>,
 ) -> Option<String> {
-    let now = now?;
+    let Dated {
+        read: leases,
+        date: now,
+    } = leases?;
+    let now = now.or(date)?;
     if let Some(scrapers) = scrapers {
-        let lost = Lost::of(leases, scrapers, nodes, now)?.title();
+        let lost = Lost::of(&leases, scrapers, nodes, now)?.title();
         return Some(format!(
             "a scraper is gone, and others scrape its nodes: {lost}"
         ));
     }
     let pods = api.if_known::<Pod>(PODS).await.ok()?;
-    let seen = none_runs(leases, &pods.read, now);
+    let seen = none_runs(&leases, &pods.read, now);
     (!seen.is_empty()).then(|| format!("no scraper runs: {}", seen.join(", ")))
 }
 
