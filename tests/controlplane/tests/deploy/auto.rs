@@ -11,7 +11,7 @@ use tributary_runtime::tls::in_pem;
 
 use crate::{
     installed::both_own_nodes,
-    site::{NAMESPACE, POLL_EVERY, Site, helm, on_site},
+    site::{CHART, NAMESPACE, POLL_EVERY, Site, helm, on_site},
 };
 
 /// A renewal within a minute. Scrapers look at their files every 5 s.
@@ -196,7 +196,7 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
         let template = [
             "template",
             "tributary",
-            "deploy/helm/tributary",
+            CHART,
             "-n",
             NAMESPACE,
             "--set",

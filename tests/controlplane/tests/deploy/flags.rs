@@ -6,9 +6,7 @@ use tokio::runtime::Runtime;
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::{args::Args as ScraperArgs, config::Config};
 
-use crate::site::helm;
-
-const CHART: &str = "deploy/helm/tributary";
+use crate::site::{CHART, helm};
 
 /// Who refuses the flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@
 mod auto;
 mod certificates;
 mod changes;
+mod conditional;
 mod container;
 mod credentials;
 mod flags;
@@ -22,6 +23,7 @@ mod node_events;
 mod permissions;
 mod played;
 mod pods;
+mod refused;
 mod removal;
 mod rendered;
 mod secrets;

@@ -27,6 +27,9 @@ pub(crate) const NAMESPACE: &str = "tributary-system";
 /// How often tests ask that poll.
 pub(crate) const POLL_EVERY: Duration = Duration::from_millis(200);
 
+/// The chart, from the root of the repository.
+pub(crate) const CHART: &str = "deploy/helm/tributary";
+
 /// The root of the repository.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -156,7 +159,7 @@ impl Site {
 
     /// Installs or upgrades the release `tributary`, with what the site needs besides `values`.
     pub(crate) async fn install(&self, values: &[&str]) -> anyhow::Result<String> {
-        self.install_chart("deploy/helm/tributary", values).await
+        self.install_chart(CHART, values).await
     }
 
     /// The same from another chart.

@@ -8,7 +8,7 @@ use tributary_controlplane::patience::eventually;
 
 use crate::{
     credentials::seen_by_kubelets,
-    site::{NAMESPACE, ROOT, Site, on_site},
+    site::{CHART, NAMESPACE, ROOT, Site, on_site},
 };
 
 /// What the chart did before, in values.
@@ -22,7 +22,7 @@ const GROUPS: &str = r#"scraper.groups=[
 /// The chart as it was when all groups were under one account: by one line of a template.
 fn chart_of_before(directory: &Path) -> anyhow::Result<String> {
     let chart = directory.join("tributary");
-    let from = Path::new(ROOT).join("deploy/helm/tributary");
+    let from = Path::new(ROOT).join(CHART);
     for part in ["", "files", "templates"] {
         fs::create_dir_all(chart.join(part))?;
         for entry in fs::read_dir(from.join(part))? {
