@@ -1,5 +1,7 @@
 //! What the chart renders only with some values, or for some versions of Kubernetes; and to which component flags go.
 
+use anyhow::Context as _;
+
 use crate::site::{CHART, helm};
 
 /// Lines of a template, and whether they are rendered with these values and of this version of Kubernetes.
@@ -105,6 +107,28 @@ fn kubelets_are_asked_for_statistics_only_where_a_flag_says_so() -> anyhow::Resu
             let rendered = runtime.block_on(renders(&["--set", values], other))?;
             assert_eq!(rendered, wanted, "{values}: {other}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_for_other_publishers_are_taken_where_the_scrapers_of_the_chart_have_one()
+-> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let other = "- --bus-allow=other=pool=b";
+    for values in [
+        // Rules for groups are the chart's.
+        "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=pool=a,frontend.args={--bus-allow=other=pool=b}",
+        "profile=ha,frontend.args={--bus-allow=system:serviceaccount:default:t-tributary-scraper=,--bus-allow=other=pool=b}",
+        "replicas=2,args={--bus-allow=system:serviceaccount:default:t-tributary=,--bus-allow=other=pool=b}",
+        "securityContext.runAsUser=7,args={--bus-allow=uid:7=,--bus-allow=other=pool=b}",
+        // OpenShift chooses the user.
+        "securityContext.runAsUser=null,args={--bus-allow=other=pool=b}",
+        // Names of certificates are not known to the chart.
+        "profile=ha,args={--bus-client-ca-file=/ca,--bus-allow=other=pool=b,--bus-client-certificate=/c,--bus-client-key=/k}",
+    ] {
+        let rendered = runtime.block_on(renders(&["--set", values], other));
+        assert!(rendered.context(values)?, "{values}");
     }
     Ok(())
 }

@@ -178,6 +178,42 @@ const REFUSED: &[(&str, &str)] = &[
         "args: --kubelet-token-service-account is for the chart to set: use kubeletReader",
     ),
     (
+        "args={--bus-token-audience=x}",
+        "args: --bus-token-audience is for the chart to set: scrapers show tokens for tributary-bus",
+    ),
+    (
+        "profile=ha,frontend.args={--bus-allow=other=}",
+        "frontend.args: --bus-allow: no rule is for system:serviceaccount:default:t-tributary-scraper, the publisher of this release",
+    ),
+    (
+        "profile=ha,frontend.args={--bus-allow=other=},args={--node-selector=pool=a}",
+        "add --bus-allow=system:serviceaccount:default:t-tributary-scraper=pool=a, or leave --bus-allow out",
+    ),
+    (
+        "profile=ha,scraper.serviceAccount.create=false,scraper.serviceAccount.name=mine,args={--bus-allow=system:serviceaccount:default:t-tributary-scraper=}",
+        "args: --bus-allow: no rule is for system:serviceaccount:default:mine, the publisher of this release",
+    ),
+    (
+        "replicas=2,args={--bus-allow=other=}",
+        "args: --bus-allow: no rule is for system:serviceaccount:default:t-tributary, the publisher of this release",
+    ),
+    (
+        "args={--bus-allow=other=}",
+        "args: --bus-allow: no rule is for uid:1000, the publisher of this release",
+    ),
+    (
+        "args={--bus-allow=uid:1000=pool=a}",
+        "args: --bus-allow=uid:1000=pool=a: scrapers of this release scrape all nodes",
+    ),
+    (
+        "replicas=2,args={--bus-client-ca-file=/ca}",
+        "args: --bus-client-ca-file: frontends would refuse scrapers without a certificate",
+    ),
+    (
+        "profile=ha,scraper.groups[0].name=a,scraper.groups[0].selector=pool=a,frontend.args={--bus-client-ca-file=/ca}",
+        "frontend.args: --bus-client-ca-file: frontends would refuse scrapers without a certificate",
+    ),
+    (
         "namespaceOverride=kube-system,profile=ha",
         "namespace kube-system: scrapers that share the nodes may write every Lease there, those of kube-controller-manager and kube-scheduler too; use a namespace of its own, or set allowKubeSystem",
     ),
