@@ -130,6 +130,8 @@ fn keys_left_empty_are_taken_or_named() -> anyhow::Result<()> {
         "dnsConfig",
         "global",
         "frontend.image",
+        "service.ipFamilies",
+        "service.ipFamilyPolicy",
         "resourceQuota",
         "kubeletReader",
     ] {
