@@ -1,7 +1,7 @@
 //! From one profile to another and back by Helm alone, while clients list nodes through kube-apiserver.
 
 use crate::{
-    auto::{Polling, goes_on, rolled_out},
+    polling::{Polling, goes_on, rolled_out},
     site::{NAMESPACE, Site, on_site},
 };
 

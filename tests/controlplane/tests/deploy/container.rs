@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -44,7 +44,7 @@ exec setpriv --pdeathsig KILL --no-new-privs --bounding-set=-all,+setuid,+setgid
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
     pub(crate) uid: String,
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) ip: IpAddr,
     pub(crate) folders: BTreeMap<String, PathBuf>,
     pub(crate) api_port: u16,
     pub(crate) logs: PathBuf,

@@ -9,8 +9,9 @@ use tributary_controlplane::patience::eventually;
 use tributary_runtime::clock::Clock;
 
 use crate::{
-    auto::{Polling, renew, reported},
+    auto::{renew, reported},
     installed::both_own_nodes,
+    polling::{Polling, every_stream_is_open},
     site::{ROOT, Site, on_site},
 };
 
@@ -160,7 +161,7 @@ async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
 }
 
 #[test]
-fn high_availability_yaml_alone_serves_and_goes_on_while_its_certificate_is_renewed()
+fn high_availability_yaml_alone_serves_and_goes_on_while_it_is_applied_again_and_its_certificate_renewed()
 -> anyhow::Result<()> {
     on_site(async |site| {
         let frontend = own_address(1, &[BIND, QUICK], &[(0, 3, BUS)]);
@@ -170,7 +171,12 @@ fn high_availability_yaml_alone_serves_and_goes_on_while_its_certificate_is_rene
         both_own_nodes(&site).await?;
         expire_in_days(&site, 90).await?;
         let mut polling = Polling::start(&site);
+        for _ in 0..2 {
+            serve(&site, "high-availability.yaml", &patches).await?;
+            polling.is_well()?;
+        }
         renew(&site, &mut polling).await?;
+        every_stream_is_open(&site).await?;
         polling.end().await?;
         expire_in_days(&site, 90).await
     })
