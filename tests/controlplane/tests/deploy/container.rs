@@ -43,6 +43,7 @@ exec setpriv --pdeathsig KILL --no-new-privs --bounding-set=-all,+setuid,+setgid
 /// What all containers of a pod share.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
+    pub(crate) namespace: String,
     pub(crate) uid: String,
     pub(crate) ip: IpAddr,
     pub(crate) folders: BTreeMap<String, PathBuf>,
@@ -180,6 +181,7 @@ fn environment(pod: &str, spec: &Container, world: &World) -> BTreeMap<String, S
         let field = source.and_then(|source| source.field_ref.as_ref());
         let value = match field.map(|field| field.field_path.as_str()) {
             Some("metadata.name") => pod.to_owned(),
+            Some("metadata.namespace") => world.namespace.clone(),
             Some("metadata.uid") => world.uid.clone(),
             Some("status.podIP") => world.ip.to_string(),
             _ => variable.value.clone().unwrap_or_default(),

@@ -20,6 +20,7 @@ mod installed;
 mod leases;
 mod manifests;
 mod migration;
+mod moved;
 mod node_events;
 mod permissions;
 mod played;

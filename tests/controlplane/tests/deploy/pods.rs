@@ -163,6 +163,7 @@ impl Pods {
         let folders = volumes::make(&self.client, &pod, &dir).await?;
         let world = container::World {
             dir: dir.clone(),
+            namespace: self.plan.namespace.to_owned(),
             uid: pod.uid().unwrap_or_default(),
             ip,
             folders,
