@@ -8,13 +8,6 @@ use crate::{
 /// Waits until a change is over in both components, and nothing has failed.
 async fn is_over(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
     rolled_out(site).await?;
-    let scrapers = ["get", "deploy", "-n", NAMESPACE, "-o", "name"];
-    let scraper = "deployment.apps/tributary-scraper";
-    if site.kubectl.ok(&scrapers).await?.contains(scraper) {
-        let rollout = ["rollout", "status", scraper, "-n", NAMESPACE];
-        let rollout = [&rollout[..], &["--timeout=180s"]].concat();
-        site.kubectl.ok(&rollout).await?;
-    }
     goes_on(site).await?;
     polling.is_well()
 }

@@ -22,6 +22,7 @@ mod manifests;
 mod migration;
 mod moved;
 mod node_events;
+mod older;
 mod permissions;
 mod played;
 mod pods;

@@ -88,16 +88,13 @@ pub(crate) async fn every_stream_is_open(site: &Site) -> anyhow::Result<()> {
     .await
 }
 
-/// Waits until the pods of frontends are those of the newest Deployment.
+/// Waits until the pods of all components are those of the newest Deployments.
 pub(crate) async fn rolled_out(site: &Site) -> anyhow::Result<()> {
-    let rollout = [
-        "rollout",
-        "status",
-        "deploy/tributary",
-        "-n",
-        site.namespace,
-    ];
-    let rollout = [&rollout[..], &["--timeout=180s"]].concat();
-    site.kubectl.ok(&rollout).await?;
+    let list = ["get", "deploy", "-n", site.namespace, "-o", "name"];
+    for deployment in site.kubectl.ok(&list).await?.lines() {
+        let rollout = ["rollout", "status", deployment, "-n", site.namespace];
+        let rollout = [&rollout[..], &["--timeout=180s"]].concat();
+        site.kubectl.ok(&rollout).await?;
+    }
     Ok(())
 }
