@@ -54,7 +54,7 @@ impl Families {
     }
 }
 
-/// Waits until a Service has a slice of each of these families, with so many endpoints.
+/// Waits until a Service has a slice of each of these families, with this number of endpoints each.
 async fn has_slices(
     site: &Site,
     service: &str,

@@ -115,9 +115,8 @@ async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::R
     let directory = directory.path().display().to_string();
     site.kubectl.ok(&["apply", "-k", &directory]).await?;
     site.available().await?;
-    reported(site).await?;
     println!("{}", site.top().await?);
-    Ok(())
+    reported(site).await.map(drop)
 }
 
 /// Scrapers look at their files every 5 s.
