@@ -1,7 +1,7 @@
 //! IPv4 and IPv6: which addresses pods and Services of a site have, and the chart where there is IPv6.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::IpAddr,
     sync::atomic::{AtomicU16, Ordering},
 };
 
@@ -15,10 +15,6 @@ use crate::{
 
 /// The number of the next pod, for all sites of the process share the network.
 static NEXT: AtomicU16 = AtomicU16::new(10);
-
-/// Where pods have their addresses; `tests/deploy/run` makes both local.
-const IPV4: [u8; 2] = [10, 244];
-const IPV6: [u16; 4] = [0xfd00, 0x10, 0x244, 0];
 
 /// The addresses of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +35,12 @@ impl Families {
         }
     }
 
-    /// Of a new pod.
+    /// Of a new pod. `tests/deploy/run` makes them local.
     pub(crate) fn new_pod(self) -> Vec<IpAddr> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let ([a, b], [c, d]) = (IPV4, number.to_be_bytes());
-        let ipv4 = IpAddr::from(Ipv4Addr::new(a, b, c, d));
-        let [a, b, c, d] = IPV6;
-        let ipv6 = IpAddr::from(Ipv6Addr::new(a, b, c, d, 0, 0, 0, number));
+        let [high, low] = number.to_be_bytes();
+        let ipv4 = IpAddr::from([10, 244, high, low]);
+        let ipv6 = IpAddr::from([0xfd00, 0x10, 0x244, 0, 0, 0, 0, number]);
         match self {
             Self::Ipv4 => vec![ipv4],
             Self::Ipv6 => vec![ipv6],

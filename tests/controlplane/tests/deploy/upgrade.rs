@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use anyhow::Context as _;
 use tributary_controlplane::patience::eventually;
 
 use crate::{
