@@ -71,8 +71,9 @@ async fn measured(site: &Site) -> anyhow::Result<Timestamp> {
     Ok(oldest(site).await?.parse()?)
 }
 
+/// Lists nodes as long as there is a client that wants to know.
 async fn poll(site: Arc<Site>, seen: Arc<Mutex<Seen>>) {
-    loop {
+    while Arc::strong_count(&seen) > 1 {
         let at = measured(&site).await;
         let now = Clock::system().now().as_second();
         {
