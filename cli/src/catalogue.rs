@@ -269,7 +269,7 @@ troubles! {
     TRB046 KubeletPageSize Error {
         "the page of the kubelet is too long"
         matters "These nodes and their pods have no metrics. The limit keeps one node from costing the others."
-        remedy "Find out what the node runs before you raise --kubelet-max-page-size: usually something creates pods without end."
+        remedy "The message says which limit. If it names --kubelet-max-page-size (4 MiB by default) and the page is right, raise that flag of the scrapers. The other limits have no flag: 20,000 containers, 80,000 lines about containers and 1 MiB of names on a page, 8 KiB of headers, and one message on the bus. There, remove what creates the containers, usually something that creates pods without end, or the proxy that adds headers."
         run "kubectl get --raw /api/v1/nodes/{node}/proxy/metrics/resource | wc"
         run "kubectl get pods -A --field-selector spec.nodeName={node} | wc -l"
     }

@@ -13,7 +13,10 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{ArgAction, Parser, value_parser};
 use rustls_pki_types::ServerName;
 use tributary_model::is_dns_label;
-use tributary_runtime::args::{KubeArgs, LogArgs};
+use tributary_runtime::{
+    args::{KubeArgs, LogArgs},
+    serve::ip_and_port,
+};
 
 pub use self::{
     foreign::Foreign,
@@ -49,7 +52,7 @@ pub struct Args {
 
     /// The address on which `/livez`, `/readyz` and `/metrics` are served without
     /// TLS. An unspecified address means all of IPv4 and IPv6.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", value_parser = ip_and_port)]
     pub admin_address: SocketAddr,
 
     #[expect(missing_docs, reason = "would become a part of --help")]

@@ -9,6 +9,7 @@ use tributary_cli::{
 };
 use tributary_e2e::{patience::eventually, stack::Stack};
 use tributary_sim::{Fault, NodeSpec};
+use tributary_testkit::checks::OF_FLEET;
 
 use super::steady;
 
@@ -119,17 +120,7 @@ async fn scrapers_and_frontends_that_are_gone_are_found_while_samples_last() {
     let pods = format!("kubectl --kubeconfig={kubeconfig} -n kube-system get pods --show-labels");
     assert_eq!(commands[1], pods);
     let unknown: Vec<&str> = report.unknown.iter().map(|it| it.check).collect();
-    assert_eq!(
-        unknown,
-        [
-            "connected scrapers",
-            "lost scrapers",
-            "versions of components",
-            "nodes",
-            "age of metrics",
-            "certificates",
-        ]
-    );
+    assert_eq!(unknown, OF_FLEET);
     let overview = Overview::read(&api).await;
     assert_eq!(overview.outcome, Outcome::Findings);
     assert_eq!(

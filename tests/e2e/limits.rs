@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use tributary_cli::catalogue::Code;
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_sim::Fault;
 
@@ -144,4 +145,23 @@ async fn control_characters_in_names() {
     let pods = |number| ("a".to_owned(), format!("p\u{1b}]0;owned\u{7}{number}"));
     let page = page(&containers(1_000, pods));
     leaves_others_alone("control characters", page, Expected::Served).await;
+}
+
+#[test]
+fn the_remedy_of_a_page_that_is_too_long_names_a_flag_for_the_one_limit_that_has_one() {
+    let remedy = Code::KubeletPageSize.trouble().remedy;
+    let (flag, without) = remedy
+        .split_once("The other limits have no flag: ")
+        .unwrap();
+    assert!(flag.contains("--kubelet-max-page-size"), "{flag}");
+    for limit in [
+        "20,000 containers",
+        "80,000 lines about containers",
+        "1 MiB of names",
+        "8 KiB of headers",
+        "one message on the bus",
+    ] {
+        assert!(without.contains(limit), "{limit}: {without}");
+    }
+    assert!(!without.contains("--"), "{without}");
 }

@@ -5,6 +5,7 @@
 //! accept loop, so none outlives it. A new connection is accepted at once, and may evict another
 //! one ([`connections`]).
 
+mod address;
 mod allowance;
 mod body;
 mod connection;
@@ -32,17 +33,18 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub use self::{
+    address::{Address, BadAddress, ip_and_port},
+    connections::Source,
+    handle::{ConnectionHandle, Sending, TrackedBody, TrustLevel, Trusted},
+    listener::{Listener, Listening, Sharing, own_uid},
+    metrics::ServeMetrics,
+};
 use self::{
     connection::{Connection, Tls},
     connections::Connections,
     handle::Patience,
     listener::{Accepted, Arrival},
-};
-pub use self::{
-    connections::Source,
-    handle::{ConnectionHandle, Sending, TrackedBody, TrustLevel, Trusted},
-    listener::{Address, BadAddress, Listener, Listening, Sharing, own_uid},
-    metrics::ServeMetrics,
 };
 
 /// How long to wait when a connection could not be accepted: an evicted one returns its descriptor

@@ -171,7 +171,7 @@ fn accounts_of(deployment: &Deployment) -> Vec<Account> {
             }
             "scraper" => {
                 accounts.push(account(Role::Scraper, scraper(container, &namespace)));
-                accounts.extend(kubelet_reader(container, account));
+                accounts.extend(kubelet_reader(container, &namespace, account));
             }
             _ => {}
         }
@@ -253,7 +253,7 @@ fn scraper(container: &Container, namespace: &str) -> Vec<Need> {
         });
         needs.extend(events);
     }
-    if let Some((namespace, name)) = reader(container) {
+    if let Some((namespace, name)) = reader(container, namespace) {
         needs.push(Need {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
@@ -263,13 +263,21 @@ fn scraper(container: &Container, namespace: &str) -> Vec<Need> {
     needs
 }
 
-/// The account whose tokens kubelets see, if it is another one.
-fn reader(container: &Container) -> Option<(&str, &str)> {
-    flag(container, "--kubelet-token-service-account")?.split_once('/')
+/// The account whose tokens kubelets see, if it is another one. Manifests have the namespace of the pod as a variable.
+fn reader<'a>(container: &'a Container, own: &'a str) -> Option<(&'a str, &'a str)> {
+    let account = flag(container, "--kubelet-token-service-account")?;
+    let (namespace, name) = account.split_once('/')?;
+    let namespace = if namespace == "$(POD_NAMESPACE)" {
+        own
+    } else {
+        namespace
+    };
+    Some((namespace, name))
 }
 
 fn kubelet_reader(
     container: &Container,
+    namespace: &str,
     own: impl Fn(Role, Vec<Need>) -> Account,
 ) -> Option<Account> {
     if flag(container, "--kubelet-client-certificate").is_some() {
@@ -281,7 +289,7 @@ fn kubelet_reader(
         name: name.to_owned(),
         ..account.clone()
     };
-    Some(reader(container).map_or(account.clone(), other))
+    Some(reader(container, namespace).map_or(account.clone(), other))
 }
 
 #[cfg(test)]

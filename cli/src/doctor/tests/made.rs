@@ -1,5 +1,7 @@
 //! Which checks are made, which cannot be made, and which have nothing to look at.
 
+use tributary_testkit::checks::OF_FLEET;
+
 use super::{
     super::{
         Facts, NotMade, Outcome, Report, Unmade,
@@ -9,16 +11,6 @@ use super::{
     report,
 };
 use crate::{catalogue::Code, kube_api::Failure, printed::Paint};
-
-/// The checks that need the fleet.
-const OF_FLEET: [&str; 6] = [
-    "connected scrapers",
-    "lost scrapers",
-    "versions of components",
-    "nodes",
-    "age of metrics",
-    "certificates",
-];
 
 fn names(unmade: &[Unmade]) -> Vec<&str> {
     unmade.iter().map(|it| it.check).collect()

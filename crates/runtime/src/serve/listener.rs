@@ -1,11 +1,10 @@
 //! Listening sockets and accepted connections.
 
 use std::{
-    fmt, io,
+    io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     os::unix::fs::FileTypeExt as _,
-    path::{Path, PathBuf},
-    str::FromStr,
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -14,50 +13,13 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
-use super::connections::Origin;
+use super::{address::Address, connections::Origin};
 
 /// After this time of silence the kernel probes a peer (docs/parity.md#serving).
 const KEEPALIVE: Duration = Duration::from_mins(3);
 
 /// The most connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
-
-/// An address to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An IP address and port. With port 0 the kernel selects a free port.
-    Tcp(SocketAddr),
-    /// A Unix socket. The permissions of its directory decide who may connect.
-    Unix(PathBuf),
-}
-
-/// A text that is neither `IP:PORT` nor `unix:///PATH`.
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} is neither IP:PORT nor unix:///PATH")]
-pub struct BadAddress(String);
-
-impl FromStr for Address {
-    type Err = BadAddress;
-
-    fn from_str(text: &str) -> Result<Self, BadAddress> {
-        match text.strip_prefix("unix://") {
-            Some(path) if path.starts_with('/') => Ok(Self::Unix(path.into())),
-            _ => text
-                .parse()
-                .map(Self::Tcp)
-                .map_err(|_| BadAddress(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix://{}", path.display()),
-        }
-    }
-}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -288,19 +250,6 @@ mod tests {
     use tokio::io::{AsyncWrite as _, AsyncWriteExt as _};
 
     use super::*;
-
-    #[test]
-    fn addresses_read_as_they_are_written() {
-        for text in ["127.0.0.1:8443", "[::1]:0", "unix:///run/bus.sock"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        for text in ["localhost:1", ":8443", "unix://bus.sock", ""] {
-            assert_eq!(
-                text.parse::<Address>().unwrap_err().to_string(),
-                format!("{text:?} is neither IP:PORT nor unix:///PATH")
-            );
-        }
-    }
 
     #[test]
     fn errors_of_one_connection_do_not_end_the_server_and_those_of_the_socket_do() {

@@ -103,3 +103,58 @@ All accounts of scrapers, as JSON:
   namespace: {{ $namespace }}
 {{- end }}
 {{- end }}
+
+{{/*
+Fails if frontends would refuse the scrapers of this release: with rules (--bus-allow) they accept nothing from publishers without
+one, and with a CA of publishers (--bus-client-ca-file) nothing without a certificate. In: root, flags (of frontends).
+*/}}
+{{- define "tributary.checkPublishers" -}}
+{{- $root := .root -}}
+{{- $v := $root.Values -}}
+{{- $overTcp := include "tributary.overTcp" $root -}}
+{{- $keys := dict -}}
+{{- $rules := dict -}}
+{{- range .flags -}}
+{{- $_ := set $keys .name .key -}}
+{{- if eq .name "bus-allow" -}}
+{{- $publisher := regexReplaceAll "^--bus-allow=([^=]*)=.*$" .text "${1}" -}}
+{{- $nodes := regexReplaceAll "^--bus-allow=[^=]*=" .text "" | trim -}}
+{{- $_ := set $rules $publisher (append (default (list) (get $rules $publisher)) $nodes) -}}
+{{- end -}}
+{{- end -}}
+{{- $byCertificate := and $overTcp (hasKey $keys "bus-client-ca-file") -}}
+{{- $groups := ternary $v.scraper.groups (list) (eq $v.profile "ha") -}}
+{{- range $group := default (list (dict)) $groups -}}
+{{- $extra := list (dict "key" "scraper.args" "args" $v.scraper.args) (dict "key" (printf "scraper.groups %s: args" $group.name) "args" $group.args) -}}
+{{- $given := include "tributary.givenArgs" (dict "root" $root "half" "scraper" "extra" $extra) | fromJson -}}
+{{- $certificate := false -}}
+{{- $selector := "" -}}
+{{- range $given.flags -}}
+{{- if eq .name "bus-client-certificate" -}}{{- $certificate = true -}}{{- end -}}
+{{- if eq .name "node-selector" -}}{{- $selector = trimPrefix "--node-selector=" .text | trim -}}{{- end -}}
+{{- end -}}
+{{- if and $byCertificate (not $certificate) -}}
+{{- fail (printf "%s: --bus-client-ca-file: frontends would refuse scrapers without a certificate; give them one, with --bus-client-certificate and --bus-client-key in scraper.args" (get $keys "bus-client-ca-file")) -}}
+{{- end -}}
+{{- /* Which names are in a certificate is not known here. Accounts of groups have rules by the chart. */ -}}
+{{- $publisher := "" -}}
+{{- if not $overTcp -}}
+{{- with coalesce (default (dict) $v.securityContext).runAsUser (default (dict) $v.podSecurityContext).runAsUser -}}
+{{- $publisher = printf "uid:%d" (int .) -}}
+{{- end -}}
+{{- else if and (not $group.name) (or (not $byCertificate) (hasKey $keys "bus-require-token")) -}}
+{{- $account := include "tributary.scraperServiceAccountName" (dict "root" $root "group" $group) -}}
+{{- $publisher = printf "system:serviceaccount:%s:%s" (include "tributary.namespace" $root) $account -}}
+{{- end -}}
+{{- if and $rules $publisher -}}
+{{- $nodes := default (list) (get $rules $publisher) -}}
+{{- $key := get $keys "bus-allow" -}}
+{{- if not $nodes -}}
+{{- fail (printf "%s: --bus-allow: no rule is for %s, the publisher of this release, so frontends would refuse all its samples; add --bus-allow=%s=%s, or leave --bus-allow out" $key $publisher $publisher $selector) -}}
+{{- end -}}
+{{- if and (not $selector) (eq (len $nodes) 1) (first $nodes) -}}
+{{- fail (printf "%s: --bus-allow=%s=%s: scrapers of this release scrape all nodes, and frontends would refuse the others; leave the selector out, or add --node-selector=%s to args" $key $publisher (first $nodes) (first $nodes)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -74,15 +74,15 @@ Fails if the binary would refuse the value of a flag. In: root, key, name, text,
 {{- if and $has (eq .kind "none") -}}
 {{- $complaint = "takes no value" -}}
 {{- else if $has -}}
-{{- $type := ternary "selector" .type (eq .name "node-selector") -}}
-{{- $types := dict "selector" "labels of nodes as in kubectl -l" "duration" "a duration such as 15s or 1m30s" "size" "an amount of memory such as 65536, 64Ki or 4Mi" "integer" "a whole number" "number" "a number" "file" "the path of a file" -}}
-{{- $patterns := dict "selector" (include "tributary.selectors" .) "duration" (include "tributary.durations" .) "size" "[0-9]+(Ki|Mi)?" "integer" "-?[0-9]+" "number" "-?[0-9]+([.][0-9]+)?" "file" ".+" -}}
+{{- $type := get (dict "node-selector" "selector" "bus-allow" "rule") .name | default .type -}}
+{{- $types := dict "selector" "labels of nodes as in kubectl -l" "rule" "PUBLISHER=SELECTOR, with labels of nodes as in kubectl -l" "duration" "a duration such as 15s or 1m30s" "size" "an amount of memory such as 65536, 64Ki or 4Mi" "integer" "a whole number" "number" "a number" "file" "the path of a file" -}}
+{{- $patterns := dict "selector" (include "tributary.selectors" .) "rule" (printf "[^=]+=(%s)" (include "tributary.selectors" .)) "duration" (include "tributary.durations" .) "size" "[0-9]+(Ki|Mi)?" "integer" "-?[0-9]+" "number" "-?[0-9]+([.][0-9]+)?" "file" ".+" -}}
 {{- $pattern := get $patterns $type -}}
 {{- if contains "|" $type -}}
 {{- $pattern = $type -}}
 {{- $_ := set $types $type (replace "|" " or " $type) -}}
 {{- end -}}
-{{- $values := ternary (splitList "," $value) (list $value) (eq .kind "many") -}}
+{{- $values := ternary (splitList "," $value) (list $value) (and (eq .kind "many") (ne $type "rule")) -}}
 {{- range $one := $values -}}
 {{- if and $pattern (not (regexMatch (printf "^(%s)$" $pattern) $one)) -}}
 {{- $complaint = printf "should be %s" (get $types $type) -}}

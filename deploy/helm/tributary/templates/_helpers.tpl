@@ -62,6 +62,17 @@ The image of a half. In: root, half (its values). A tag of its own counts withou
 {{- int (default (ternary 10281 8443 .Values.hostNetwork.enabled) .Values.bus.port) -}}
 {{- end }}
 
+{{/* The families of addresses that a Service has. In: the root. */}}
+{{- define "tributary.families" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* How many pods may be away at once. In: the root. */}}
 {{- define "tributary.disruption" -}}
 {{- $budget := .Values.podDisruptionBudget -}}

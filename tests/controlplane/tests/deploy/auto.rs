@@ -1,54 +1,21 @@
 //! Certificates that run themselves (`tls.type: auto`), on a real control plane.
 
-use std::{fs, sync::Arc};
+use std::{fs, net::SocketAddr};
 
 use anyhow::Context as _;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
-use tokio::{task::JoinSet, time::sleep};
 use tributary_controlplane::patience::eventually;
 use tributary_runtime::tls::in_pem;
 
 use crate::{
     installed::both_own_nodes,
-    site::{NAMESPACE, POLL_EVERY, Site, helm, on_site},
+    polling::{Polling, every_stream_is_open, goes_on, rolled_out},
+    site::{CHART, NAMESPACE, Site, helm, on_site},
 };
 
 /// A renewal within a minute. Scrapers look at their files every 5 s.
 const QUICK: &str = "frontend.args={--tls-auto-overlap=15s}";
-
-/// Lists nodes by both versions until something fails.
-pub(crate) struct Polling(JoinSet<anyhow::Result<()>>);
-
-impl Polling {
-    pub(crate) fn start(site: &Arc<Site>) -> Self {
-        let mut tasks = JoinSet::new();
-        for version in ["v1beta1", "v1"] {
-            let site = Arc::clone(site);
-            tasks.spawn(async move {
-                loop {
-                    site.nodes(version).await?;
-                    sleep(POLL_EVERY).await;
-                }
-            });
-        }
-        Self(tasks)
-    }
-
-    /// Nothing has failed so far.
-    pub(crate) fn is_well(&mut self) -> anyhow::Result<()> {
-        match self.0.try_join_next() {
-            Some(ended) => ended.context("a client ended")?,
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) async fn end(mut self) -> anyhow::Result<()> {
-        self.is_well()?;
-        self.0.shutdown().await;
-        Ok(())
-    }
-}
 
 /// What an object has there, decoded.
 async fn decoded(site: &Site, object: &str, pointer: &str) -> anyhow::Result<Vec<u8>> {
@@ -58,90 +25,77 @@ async fn decoded(site: &Site, object: &str, pointer: &str) -> anyhow::Result<Vec
 }
 
 /// The path of an object in the namespace of the release.
-fn object(kind: &str, name: &str) -> String {
-    format!("/api/v1/namespaces/{NAMESPACE}/{kind}/{name}")
+fn object(site: &Site, kind: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{}/{kind}/{name}", site.namespace)
 }
 
 async fn serving(site: &Site) -> anyhow::Result<Vec<u8>> {
-    let secret = object("secrets", "tributary-serving");
+    let secret = object(site, "secrets", "tributary-serving");
     decoded(site, &secret, "/data/tls.crt").await
 }
 
 /// All who verify have these CAs, and kube-apiserver verifies.
 pub(crate) async fn reported(site: &Site) -> anyhow::Result<Vec<u8>> {
-    let secret = object("secrets", "tributary-serving");
+    let secret = object(site, "secrets", "tributary-serving");
     let stored = decoded(site, &secret, "/data/ca.crt").await?;
-    for version in ["v1beta1", "v1"] {
-        let path = "/apis/apiregistration.k8s.io/v1/apiservices";
-        let path = format!("{path}/{version}.metrics.k8s.io");
+    for name in [
+        "v1beta1.metrics.k8s.io",
+        "v1.metrics.k8s.io",
+        "v1alpha1.fleet.tributary.dev",
+    ] {
+        let path = format!("/apis/apiregistration.k8s.io/v1/apiservices/{name}");
         let bundle = decoded(site, &path, "/spec/caBundle").await?;
-        anyhow::ensure!(bundle == stored, "{version} has another bundle");
+        anyhow::ensure!(bundle == stored, "{name} has another bundle");
         assert!(site.get(&path).await?["spec"]["insecureSkipTLSVerify"].is_null());
     }
-    let map = site.get(&object("configmaps", "tributary-ca")).await?;
+    let map = site
+        .get(&object(site, "configmaps", "tributary-ca"))
+        .await?;
     let map = map["data"]["ca.crt"].as_str().unwrap_or_default();
     anyhow::ensure!(map.as_bytes() == stored, "the ConfigMap has another bundle");
     Ok(stored)
+}
+
+/// Every frontend shows a certificate that one of these CAs has signed.
+async fn shown_by_all(site: &Site, cas: &[u8]) -> anyhow::Result<()> {
+    let file = site.dir.path().join("cas.pem");
+    fs::write(&file, cas)?;
+    let cas = format!("--certificate-authority={}", file.display());
+    let name = format!("--tls-server-name=tributary.{}.svc", site.namespace);
+    for (_, ip) in site.pods_of("frontend").await? {
+        let server = format!("https://{}", SocketAddr::new(ip.parse()?, 10250));
+        let raw = ["get", "--raw", "/readyz", "--server", &server, &cas, &name];
+        site.kubectl
+            .ok(&raw)
+            .await
+            .with_context(|| server.clone())?;
+    }
+    Ok(())
 }
 
 /// Asks for a renewal and waits for its end, while a client polls: a new certificate, and the old CA is trusted nowhere.
 pub(crate) async fn renew(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
     let (before, ca) = (serving(site).await?, reported(site).await?);
     assert_eq!(in_pem(&ca).len(), 1);
-    let annotate = ["annotate", "secret/tributary-serving", "-n", NAMESPACE];
+    let annotate = ["annotate", "secret/tributary-serving", "-n", site.namespace];
     let renew = ["tributary.dev/renew=now"];
     site.kubectl.ok(&[&annotate[..], &renew].concat()).await?;
     eventually("both CAs are trusted", || async {
-        let secret = object("secrets", "tributary-serving");
+        let secret = object(site, "secrets", "tributary-serving");
         let both = decoded(site, &secret, "/data/ca.crt").await?;
         anyhow::ensure!(in_pem(&both).len() == 2, "one CA");
         Ok(())
     })
     .await?;
-    eventually("the old CA is gone everywhere", || async {
+    let cas = eventually("the old CA is gone everywhere", || async {
         let now = reported(site).await?;
         anyhow::ensure!(in_pem(&now).len() == 1 && now != ca, "not yet");
-        Ok(())
+        Ok(now)
     })
     .await?;
+    shown_by_all(site, &cas).await?;
     assert_ne!(serving(site).await?, before);
     polling.is_well()
-}
-
-/// Waits until everything was measured again.
-pub(crate) async fn goes_on(site: &Site) -> anyhow::Result<()> {
-    let oldest = || async {
-        let nodes = site.nodes("v1beta1").await?;
-        let times = nodes.iter().filter_map(|node| node["timestamp"].as_str());
-        anyhow::Ok(times.min().context("a time")?.to_owned())
-    };
-    let before = oldest().await?;
-    eventually("newer samples of all nodes", || async {
-        let now = oldest().await?;
-        anyhow::ensure!(now > before, "still of {now}");
-        Ok(())
-    })
-    .await
-}
-
-/// Each of two scrapers sends to each of two frontends.
-async fn every_stream_is_open(site: &Site) -> anyhow::Result<()> {
-    eventually("every stream is open", || async {
-        let scrapers = site.pods_of("scraper").await?;
-        anyhow::ensure!(scrapers.len() == 2, "{} scrapers", scrapers.len());
-        for (_, ip) in scrapers {
-            let metrics = site.ask_pod("scraper", &ip, "/metrics").await?;
-            let streams = metrics.lines().filter(|line| {
-                line.starts_with("tributary_bus_frontends_connected ")
-                    || line.starts_with("tributary_bus_frontends_known ")
-            });
-            let streams: Vec<&str> = streams.collect();
-            let open = streams.len() == 2 && streams.iter().all(|line| line.ends_with(" 2"));
-            anyhow::ensure!(open, "{ip}: {streams:?}");
-        }
-        Ok(())
-    })
-    .await
 }
 
 #[test]
@@ -175,6 +129,8 @@ fn a_renewal_costs_no_request_and_no_stream_and_leaves_nothing_of_the_old_ca() -
         site.install(&values).await?;
         assert_eq!((serving(&site).await?, reported(&site).await?), before);
         renew(&site, &mut polling).await?;
+        goes_on(&site).await?;
+        every_stream_is_open(&site).await?;
         polling.end().await?;
 
         // What frontends write goes with the release.
@@ -196,7 +152,7 @@ fn rendered_and_applied_again_and_again_it_costs_no_request() -> anyhow::Result<
         let template = [
             "template",
             "tributary",
-            "deploy/helm/tributary",
+            CHART,
             "-n",
             NAMESPACE,
             "--set",
@@ -293,13 +249,6 @@ fn what_is_deleted_comes_back_as_it_was_and_without_memory_as_new() -> anyhow::R
     })
 }
 
-pub(crate) async fn rolled_out(site: &Site) -> anyhow::Result<()> {
-    let rollout = ["rollout", "status", "deploy/tributary", "-n", NAMESPACE];
-    let rollout = [&rollout[..], &["--timeout=180s"]].concat();
-    site.kubectl.ok(&rollout).await?;
-    Ok(())
-}
-
 #[test]
 fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_request()
 -> anyhow::Result<()> {
@@ -307,7 +256,7 @@ fn from_a_certificate_made_by_helm_to_one_that_runs_itself_without_a_failed_requ
         site.install(&["--set", "tls.type=helm,replicas=2"]).await?;
         site.available().await?;
         site.top().await?;
-        let of_helm = object("secrets", "tributary-tls");
+        let of_helm = object(&site, "secrets", "tributary-tls");
         let of_helm = decoded(&site, &of_helm, "/data/tls.crt").await?;
         let mut polling = Polling::start(&site);
         let auto = ["--set", "tls.type=auto,replicas=2"];

@@ -1,9 +1,10 @@
 //! The certificate that the chart makes: kept by upgrades, renewed in time, changed while requests run.
 
 use crate::{
-    auto::{Polling, reported, rolled_out},
+    auto::reported,
     installed::both_own_nodes,
     played,
+    polling::{Polling, rolled_out},
     rendered::define,
     site::{NAMESPACE, Site, on_site},
 };

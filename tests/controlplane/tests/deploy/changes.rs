@@ -1,20 +1,13 @@
 //! From one profile to another and back by Helm alone, while clients list nodes through kube-apiserver.
 
 use crate::{
-    auto::{Polling, goes_on, rolled_out},
+    polling::{Polling, goes_on, rolled_out},
     site::{NAMESPACE, Site, on_site},
 };
 
 /// Waits until a change is over in both components, and nothing has failed.
 async fn is_over(site: &Site, polling: &mut Polling) -> anyhow::Result<()> {
     rolled_out(site).await?;
-    let scrapers = ["get", "deploy", "-n", NAMESPACE, "-o", "name"];
-    let scraper = "deployment.apps/tributary-scraper";
-    if site.kubectl.ok(&scrapers).await?.contains(scraper) {
-        let rollout = ["rollout", "status", scraper, "-n", NAMESPACE];
-        let rollout = [&rollout[..], &["--timeout=180s"]].concat();
-        site.kubectl.ok(&rollout).await?;
-    }
     goes_on(site).await?;
     polling.is_well()
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    net::Ipv4Addr,
+    net::IpAddr,
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -22,6 +22,18 @@ use tracing::warn;
 
 /// The image, unpacked by `tests/deploy/run`.
 pub(crate) const IMAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/deploy/image");
+
+/// What `tests/deploy/upgrade` has made of an older commit.
+pub(crate) const OLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/older");
+
+/// Where an image is unpacked: this commit's, or the older one's.
+fn unpacked(image: Option<&str>) -> String {
+    if image.is_some_and(|image| image.ends_with(":older")) {
+        format!("{OLDER}/deploy/image")
+    } else {
+        IMAGE.to_owned()
+    }
+}
 
 /// Makes a read-only root of the image, mounts the volumes, changes into it and becomes the command.
 /// Arguments: the pod's directory, the container's root, the image, user, group, mounts as FROM TO pairs, `--`, the command.
@@ -43,8 +55,9 @@ exec setpriv --pdeathsig KILL --no-new-privs --bounding-set=-all,+setuid,+setgid
 /// What all containers of a pod share.
 pub(crate) struct World {
     pub(crate) dir: PathBuf,
+    pub(crate) namespace: String,
     pub(crate) uid: String,
-    pub(crate) ip: Ipv4Addr,
+    pub(crate) ip: IpAddr,
     pub(crate) folders: BTreeMap<String, PathBuf>,
     pub(crate) api_port: u16,
     pub(crate) logs: PathBuf,
@@ -138,6 +151,7 @@ fn spawn(pod: &str, spec: &Container, world: &World) -> anyhow::Result<Child> {
         .and_then(|context| context.run_as_group)
         .unwrap_or(user);
     anyhow::ensure!(user != 0, "container {} would run as root", spec.name);
+    let image = unpacked(spec.image.as_deref());
     let command = spec.command.iter().chain(&spec.args).flatten();
     let command = command.map(|word| expand(word, &env));
     Command::new("unshare")
@@ -150,7 +164,7 @@ fn spawn(pod: &str, spec: &Container, world: &World) -> anyhow::Result<Child> {
             ENTER,
             "sh",
         ])
-        .args([text(&points), text(&root), IMAGE.to_owned()])
+        .args([text(&points), text(&root), image])
         .args([user.to_string(), group.to_string()])
         .args(&mounts)
         .arg("--")
@@ -180,6 +194,7 @@ fn environment(pod: &str, spec: &Container, world: &World) -> BTreeMap<String, S
         let field = source.and_then(|source| source.field_ref.as_ref());
         let value = match field.map(|field| field.field_path.as_str()) {
             Some("metadata.name") => pod.to_owned(),
+            Some("metadata.namespace") => world.namespace.clone(),
             Some("metadata.uid") => world.uid.clone(),
             Some("status.podIP") => world.ip.to_string(),
             _ => variable.value.clone().unwrap_or_default(),

@@ -6,9 +6,7 @@ use tokio::runtime::Runtime;
 use tributary_apiserver::args::Args as FrontendArgs;
 use tributary_scraper::{args::Args as ScraperArgs, config::Config};
 
-use crate::site::helm;
-
-const CHART: &str = "deploy/helm/tributary";
+use crate::site::{CHART, helm};
 
 /// Who refuses the flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,6 +163,16 @@ const REFUSED: &[(&str, By, &str)] = &[
         "args: --bus-allowed-uids=7,root: should be a whole number",
     ),
     (
+        "--bus-allow=scraper",
+        By::Frontend,
+        "args: --bus-allow=scraper: should be PUBLISHER=SELECTOR, with labels of nodes as in kubectl -l",
+    ),
+    (
+        "--bus-allow=uid:1000=pool==a==b",
+        By::Frontend,
+        "args: --bus-allow=uid:1000=pool==a==b: should be PUBLISHER=SELECTOR",
+    ),
+    (
         "--max-requests-inflight=-1",
         By::Start,
         "args: --max-requests-inflight=-1: should be at least 0",
@@ -258,6 +266,15 @@ const TAKEN: &[(&str, &str)] = &[
     ("--request-timeout=0", "- --request-timeout=0"),
     ("--goaway-chance=0.02", "- --goaway-chance=0.02"),
     ("--bus-allowed-uids=1,2", "- --bus-allowed-uids=1,2"),
+    ("--bus-allow=uid:1000=", "- --bus-allow=uid:1000="),
+    (
+        "--node-selector=pool in (a,b),--bus-allow=uid:1000=pool in (a,b),--bus-allow=other=c!=d,e",
+        "- --bus-allow=uid:1000=pool in (a,b)",
+    ),
+    (
+        "--bus-allow=uid:1000=pool=a,--bus-allow=uid:1000=pool!=a",
+        "- --bus-allow=uid:1000=pool!=a",
+    ),
     (
         "--tls-curve-preferences=29,23",
         "- --tls-curve-preferences=29,23",

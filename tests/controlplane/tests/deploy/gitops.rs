@@ -5,9 +5,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::site::{ROOT, helm};
-
-const CHART: &str = "deploy/helm/tributary";
+use crate::site::{CHART, ROOT, helm};
 
 fn document() -> anyhow::Result<String> {
     Ok(fs::read_to_string(Path::new(ROOT).join("docs/GITOPS.md"))?)

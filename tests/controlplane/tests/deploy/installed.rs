@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tributary_controlplane::patience::eventually;
 
-use crate::site::{NAMESPACE, ROOT, Site, on_site, on_site_with_quotas};
+use crate::site::{CriticalPods, NAMESPACE, Plan, ROOT, Site, on, on_site};
 
 #[test]
 fn the_chart_as_it_is_serves_kubectl_top() -> anyhow::Result<()> {
@@ -18,7 +18,11 @@ fn the_chart_as_it_is_serves_kubectl_top() -> anyhow::Result<()> {
 
 #[test]
 fn where_critical_pods_need_a_quota_the_chart_brings_it() -> anyhow::Result<()> {
-    on_site_with_quotas(async |site| {
+    let plan = Plan {
+        critical: CriticalPods::Quota,
+        ..Plan::default()
+    };
+    on(plan, async |site| {
         site.install(&["--set", "resourceQuota.enabled=false"])
             .await?;
         eventually("the event that says why there is no pod", || async {
@@ -49,7 +53,7 @@ fn frontends_and_scrapers_apart_share_the_nodes_and_serve() -> anyhow::Result<()
 /// Waits until each of two scrapers says that nodes are its own.
 pub(crate) async fn both_own_nodes(site: &Site) -> anyhow::Result<()> {
     eventually("two members of the group", || async {
-        let leases = ["get", "leases", "-n", NAMESPACE, "-o", "name"];
+        let leases = ["get", "leases", "-n", site.namespace, "-o", "name"];
         let leases = site.kubectl.ok(&leases).await?;
         anyhow::ensure!(leases.lines().count() == 2, "{leases}");
         let log = site.log_of("scraper");

@@ -3,14 +3,15 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tributary_controlplane::patience::eventually;
 use tributary_runtime::clock::Clock;
 
 use crate::{
-    auto::{Polling, renew, reported},
+    auto::{renew, reported},
     installed::both_own_nodes,
+    polling::{Polling, every_stream_is_open},
     site::{ROOT, Site, on_site},
 };
 
@@ -64,10 +65,10 @@ fn manifests_are_what_the_chart_renders() -> anyhow::Result<()> {
 const CONTAINERS: &str = "/spec/template/spec/containers";
 
 /// A flag that says on which address to listen: of which container, at which place, as it is in the file.
-type Flag = (usize, usize, &'static str);
+pub(crate) type Flag = (usize, usize, &'static str);
 
 /// What a site needs: the network is shared, so each pod listens on its own address.
-fn own_address(containers: usize, more: &[&str], flags: &[Flag]) -> String {
+pub(crate) fn own_address(containers: usize, more: &[&str], flags: &[Flag]) -> String {
     let mut changes = Vec::new();
     for container in 0..containers {
         let path = format!("{CONTAINERS}/{container}/env/-");
@@ -88,9 +89,18 @@ fn own_address(containers: usize, more: &[&str], flags: &[Flag]) -> String {
     json!(changes).to_string()
 }
 
-const BIND: &str = "--bind-address=$(POD_IP)";
-const ADMIN: &str = "--admin-address=0.0.0.0:8080";
-const BUS: &str = "--bus-address=0.0.0.0:8443";
+pub(crate) const BIND: &str = "--bind-address=$(POD_IP)";
+pub(crate) const ADMIN: &str = "--admin-address=0.0.0.0:8080";
+pub(crate) const BUS: &str = "--bus-address=0.0.0.0:8443";
+
+/// Changes to Deployments, for a kustomization.
+pub(crate) fn of_deployments(patches: &[(&str, String)]) -> Vec<Value> {
+    let change = |(deployment, patch): &(&str, String)| {
+        let target = json!({ "kind": "Deployment", "name": deployment });
+        json!({ "target": target, "patch": patch })
+    };
+    patches.iter().map(change).collect()
+}
 
 /// Applies a file with changes to its Deployments, as a user does who keeps them in a directory of kustomize. In one step: a
 /// pod without its own address would listen on those of all others.
@@ -98,20 +108,15 @@ async fn serve(site: &Site, file: &str, patches: &[(&str, String)]) -> anyhow::R
     let directory = tempfile::tempdir()?;
     let whole = Path::new(ROOT).join("deploy/kustomize").join(file);
     fs::copy(whole, directory.path().join(file))?;
-    let changes = patches.iter().map(|(deployment, patch)| {
-        let target = json!({ "kind": "Deployment", "name": deployment });
-        json!({ "target": target, "patch": patch })
-    });
-    let kustomization = json!({ "resources": [file], "patches": changes.collect::<Vec<_>>() });
+    let kustomization = json!({ "resources": [file], "patches": of_deployments(patches) });
     let path = directory.path().join("kustomization.yaml");
     // JSON is YAML too.
     fs::write(path, kustomization.to_string())?;
     let directory = directory.path().display().to_string();
     site.kubectl.ok(&["apply", "-k", &directory]).await?;
     site.available().await?;
-    reported(site).await?;
     println!("{}", site.top().await?);
-    Ok(())
+    reported(site).await.map(drop)
 }
 
 /// Scrapers look at their files every 5 s.
@@ -160,7 +165,7 @@ async fn expire_in_days(site: &Site, days: i64) -> anyhow::Result<()> {
 }
 
 #[test]
-fn high_availability_yaml_alone_serves_and_goes_on_while_its_certificate_is_renewed()
+fn high_availability_yaml_alone_serves_and_goes_on_while_it_is_applied_again_and_its_certificate_renewed()
 -> anyhow::Result<()> {
     on_site(async |site| {
         let frontend = own_address(1, &[BIND, QUICK], &[(0, 3, BUS)]);
@@ -170,7 +175,12 @@ fn high_availability_yaml_alone_serves_and_goes_on_while_its_certificate_is_rene
         both_own_nodes(&site).await?;
         expire_in_days(&site, 90).await?;
         let mut polling = Polling::start(&site);
+        for _ in 0..2 {
+            serve(&site, "high-availability.yaml", &patches).await?;
+            polling.is_well()?;
+        }
         renew(&site, &mut polling).await?;
+        every_stream_is_open(&site).await?;
         polling.end().await?;
         expire_in_days(&site, 90).await
     })

@@ -7,13 +7,10 @@
 
 use std::{
     collections::BTreeMap,
-    net::Ipv4Addr,
+    net::{IpAddr, SocketAddr},
     path::PathBuf,
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::time::{interval, timeout};
 use tracing::warn;
 
-use crate::{container, volumes};
+use crate::{container, site::Plan, volumes};
 
 /// How often probes are asked, volumes refreshed, and containers looked after. Each probe is a TLS handshake.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,16 +34,11 @@ const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// The next address, for all sites of the process share the network.
-static NEXT: AtomicU32 = AtomicU32::new(10);
-
-/// Where pods have their addresses; `tests/deploy/run` makes it local.
-const NETWORK: u32 = u32::from_be_bytes([10, 244, 0, 0]);
-
 /// A pod that runs.
 pub(crate) struct Running {
     pod: Pod,
-    ip: Ipv4Addr,
+    /// It listens on the first.
+    ips: Vec<IpAddr>,
     dir: PathBuf,
     containers: Vec<container::Process>,
     /// What was reported last.
@@ -56,7 +48,7 @@ pub(crate) struct Running {
 /// The pods of one namespace.
 pub(crate) struct Pods {
     client: Client,
-    namespace: String,
+    plan: Plan,
     nodes: Vec<String>,
     dir: PathBuf,
     /// Of kube-apiserver, on loopback.
@@ -69,13 +61,13 @@ pub(crate) struct Pods {
 impl Pods {
     pub(crate) fn new(
         client: Client,
-        namespace: &str,
+        plan: Plan,
         nodes: Vec<String>,
         (dir, api_port): (PathBuf, u16),
     ) -> Self {
         Self {
             client,
-            namespace: namespace.to_owned(),
+            plan,
             nodes,
             dir,
             api_port,
@@ -121,7 +113,7 @@ impl Pods {
     }
 
     fn api(&self) -> Api<Pod> {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        Api::namespaced(self.client.clone(), self.plan.namespace)
     }
 
     async fn settle(&mut self, pod: Pod) -> anyhow::Result<()> {
@@ -165,12 +157,13 @@ impl Pods {
     }
 
     async fn start(&self, pod: Pod) -> anyhow::Result<Running> {
-        let host = NEXT.fetch_add(1, Ordering::Relaxed);
-        let ip = Ipv4Addr::from(NETWORK + host);
+        let ips = self.plan.families.new_pod();
+        let ip = *ips.first().context("an address")?;
         let dir = self.dir.join(pod.name_any());
         let folders = volumes::make(&self.client, &pod, &dir).await?;
         let world = container::World {
             dir: dir.clone(),
+            namespace: self.plan.namespace.to_owned(),
             uid: pod.uid().unwrap_or_default(),
             ip,
             folders,
@@ -185,7 +178,7 @@ impl Pods {
         }
         Ok(Running {
             pod,
-            ip,
+            ips,
             dir,
             containers,
             reported: None,
@@ -231,7 +224,7 @@ impl Running {
         for process in &mut self.containers {
             process.keep_running();
             let answer = match process.spec().readiness_probe.clone() {
-                Some(probe) => ask(self.ip, process.spec(), &probe).await,
+                Some(probe) => ask(&self.ips, process.spec(), &probe).await,
                 None => Ok(()),
             };
             ready.push(answer.is_ok());
@@ -260,10 +253,11 @@ impl Running {
                 "state": { "running": {} },
             })
         });
+        let ips = self.ips.iter().map(|ip| json!({ "ip": ip }));
         json!({
             "phase": "Running",
-            "podIP": self.ip,
-            "podIPs": [{ "ip": self.ip }],
+            "podIP": self.ips.first(),
+            "podIPs": ips.collect::<Vec<_>>(),
             "conditions": conditions,
             "containerStatuses": statuses.collect::<Vec<_>>(),
         })
@@ -271,7 +265,7 @@ impl Running {
 }
 
 /// Asks as a kubelet does: without verifying, by the number or the name of a port.
-async fn ask(ip: Ipv4Addr, spec: &Container, probe: &Probe) -> anyhow::Result<()> {
+async fn ask(ips: &[IpAddr], spec: &Container, probe: &Probe) -> anyhow::Result<()> {
     use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
     let get = probe.http_get.as_ref().context("a probe that is no GET")?;
     let port = match &get.port {
@@ -283,7 +277,9 @@ async fn ask(ip: Ipv4Addr, spec: &Container, probe: &Probe) -> anyhow::Result<()
         }
     };
     let scheme = get.scheme.as_deref().unwrap_or("HTTP").to_lowercase();
-    let mut config = Config::new(format!("{scheme}://{ip}:{port}").parse()?);
+    let ip = *ips.first().context("an address")?;
+    let address = SocketAddr::new(ip, u16::try_from(port)?);
+    let mut config = Config::new(format!("{scheme}://{address}").parse()?);
     config.accept_invalid_certs = true;
     let client = Client::try_from(config)?;
     let path = get.path.as_deref().unwrap_or("/");

@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
     migration::{QUICK, switch},
-    site::{NAMESPACE, POLL_EVERY, ROOT, Site, on_site},
+    site::{CHART, NAMESPACE, POLL_EVERY, ROOT, Site, on_site},
 };
 
 /// What `tests/deploy/build` fetched from metrics-server's module.
@@ -45,7 +45,7 @@ async fn own(site: &Site) -> anyhow::Result<()> {
     let upgrade = [
         "upgrade",
         "tributary",
-        "deploy/helm/tributary",
+        CHART,
         "-n",
         NAMESPACE,
         "--reuse-values",

@@ -1,7 +1,12 @@
 //! A cluster in which the chart can be installed: a real control plane, simulated nodes, and a kubelet of ours that runs
 //! the chart's pods.
 
-use std::{net::TcpListener, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use kube::Client;
@@ -19,13 +24,16 @@ use tributary_controlplane::{
 };
 use tributary_sim::Cluster;
 
-use crate::{container::IMAGE, pods::Pods};
+use crate::{container::IMAGE, families::Families, pods::Pods};
 
 /// Where the chart is installed.
 pub(crate) const NAMESPACE: &str = "tributary-system";
 
 /// How often tests ask that poll.
 pub(crate) const POLL_EVERY: Duration = Duration::from_millis(200);
+
+/// The chart, from the root of the repository.
+pub(crate) const CHART: &str = "deploy/helm/tributary";
 
 /// The root of the repository.
 pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
@@ -39,14 +47,34 @@ pub(crate) struct Site {
     tasks: JoinSet<anyhow::Result<()>>,
     pub(crate) cluster: Arc<Cluster>,
     pub(crate) dir: TempDir,
+    /// Whose pods run as processes.
+    pub(crate) namespace: &'static str,
 }
 
 /// What a pod of a system priority class needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CriticalPods {
+pub(crate) enum CriticalPods {
     Nothing,
     /// A quota in its namespace, as on GKE.
     Quota,
+}
+
+/// What sites differ in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) critical: CriticalPods,
+    pub(crate) families: Families,
+    pub(crate) namespace: &'static str,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            critical: CriticalPods::Nothing,
+            families: Families::Ipv4,
+            namespace: NAMESPACE,
+        }
+    }
 }
 
 /// What GKE, and who follows the Kubernetes page on limiting priority classes, give kube-apiserver.
@@ -70,18 +98,11 @@ pub(crate) fn on_site<F>(test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    on(CriticalPods::Nothing, test)
+    on(Plan::default(), test)
 }
 
-/// The same, where pods of a system priority class need a quota.
-pub(crate) fn on_site_with_quotas<F>(test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
-where
-    F: Future<Output = anyhow::Result<()>>,
-{
-    on(CriticalPods::Quota, test)
-}
-
-fn on<F>(critical: CriticalPods, test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
+/// The same on a site that differs from most.
+pub(crate) fn on<F>(plan: Plan, test: impl FnOnce(Arc<Site>) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
@@ -91,7 +112,7 @@ where
     );
     let runtime = Runtime::new()?;
     // On a thread of the runtime, because programs end with the thread that started them.
-    let site = Arc::new(runtime.block_on(runtime.spawn(Site::start(critical)))??);
+    let site = Arc::new(runtime.block_on(runtime.spawn(Site::start(plan)))??);
     let outcome = runtime.block_on(test(Arc::clone(&site)));
     if outcome.is_err() {
         site.show_logs();
@@ -103,7 +124,7 @@ where
 }
 
 impl Site {
-    async fn start(critical: CriticalPods) -> anyhow::Result<Self> {
+    async fn start(plan: Plan) -> anyhow::Result<Self> {
         tributary_runtime::tls::install_provider();
         let assets = Assets::find()?;
         let dir = tempfile::Builder::new()
@@ -115,24 +136,27 @@ impl Site {
             .dir(dir.path().join("sim"));
         let cluster = Arc::new(cluster.start().await?);
         // Services lead to pods, without a kube-proxy.
-        let mut flags = vec!["--enable-aggregator-routing=true"];
+        let services = plan.families.service_ranges();
+        let services = format!("--service-cluster-ip-range={services}");
+        let mut flags = vec!["--enable-aggregator-routing=true", services.as_str()];
         let admission = dir.path().join("admission.yaml");
         std::fs::write(&admission, ADMISSION)?;
         let admission = format!("--admission-control-config-file={}", admission.display());
-        if critical == CriticalPods::Quota {
+        if plan.critical == CriticalPods::Quota {
             flags.push(&admission);
         }
         let (pki, paths) = (cluster.pki(), cluster.paths());
         let plane = Plane::start_with(&assets, dir.path(), pki, paths, &flags).await?;
         let client = client(&plane.kubeconfig()).await?;
         make_nodes(&client, &cluster).await?;
-        let workloads = Workloads::new(client.clone(), Arc::clone(&cluster)).without(NAMESPACE);
+        let workloads =
+            Workloads::new(client.clone(), Arc::clone(&cluster)).without(plan.namespace);
         let workloads = Arc::new(workloads);
-        make_namespace(&client).await?;
+        make_namespace(&client, plan.namespace).await?;
         let port = plane.url().rsplit(':').next().context("a port")?.parse()?;
         let below = dir.path().join("pods");
         std::fs::create_dir_all(&below)?;
-        let pods = Pods::new(client.clone(), NAMESPACE, cluster.nodes(), (below, port));
+        let pods = Pods::new(client.clone(), plan, cluster.nodes(), (below, port));
         let mut tasks = JoinSet::new();
         let followed = Arc::clone(&workloads);
         tasks.spawn(async move { followed.follow().await });
@@ -146,6 +170,7 @@ impl Site {
             tasks,
             cluster,
             dir,
+            namespace: plan.namespace,
         })
     }
 
@@ -156,7 +181,7 @@ impl Site {
 
     /// Installs or upgrades the release `tributary`, with what the site needs besides `values`.
     pub(crate) async fn install(&self, values: &[&str]) -> anyhow::Result<String> {
-        self.install_chart("deploy/helm/tributary", values).await
+        self.install_chart(CHART, values).await
     }
 
     /// The same from another chart.
@@ -242,7 +267,8 @@ impl Site {
     /// The pods of a component, and their addresses.
     pub(crate) async fn pods_of(&self, component: &str) -> anyhow::Result<Vec<(Value, String)>> {
         let label = format!("app.kubernetes.io/component={component}");
-        let list = format!("/api/v1/namespaces/{NAMESPACE}/pods?labelSelector={label}");
+        let namespace = self.namespace;
+        let list = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={label}");
         let list = self.get(&list).await?;
         let pods = list["items"].as_array().cloned().unwrap_or_default();
         let addressed = pods.into_iter().map(|pod| {
@@ -260,9 +286,10 @@ impl Site {
         ip: &str,
         path: &str,
     ) -> anyhow::Result<String> {
+        let address = |port| anyhow::Ok(SocketAddr::new(ip.parse()?, port));
         let server = match component {
-            "scraper" => format!("http://{ip}:8080"),
-            _ => format!("https://{ip}:10250"),
+            "scraper" => format!("http://{}", address(8080)?),
+            _ => format!("https://{}", address(10250)?),
         };
         let raw = ["get", "--raw", path, "--server", &server];
         // That kube-apiserver verifies it, other tests show.
@@ -306,13 +333,13 @@ impl Site {
 }
 
 /// Only what the pod security standard "restricted" allows may run there.
-async fn make_namespace(client: &Client) -> anyhow::Result<()> {
-    namespace(client, NAMESPACE).await?;
+async fn make_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+    namespace(client, name).await?;
     let label = "pod-security.kubernetes.io/enforce";
     let object = json!({
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": { "name": NAMESPACE, "labels": { label: "restricted" } },
+        "metadata": { "name": name, "labels": { label: "restricted" } },
     });
     apply(client, &object).await
 }

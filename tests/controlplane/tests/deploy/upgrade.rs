@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use anyhow::Context as _;
 use tributary_controlplane::patience::eventually;
 
 use crate::{
     credentials::seen_by_kubelets,
-    site::{NAMESPACE, ROOT, Site, on_site},
+    polling::{goes_on, oldest},
+    site::{CHART, NAMESPACE, ROOT, Site, on_site},
 };
 
 /// What the chart did before, in values.
@@ -22,7 +22,7 @@ const GROUPS: &str = r#"scraper.groups=[
 /// The chart as it was when all groups were under one account: by one line of a template.
 fn chart_of_before(directory: &Path) -> anyhow::Result<String> {
     let chart = directory.join("tributary");
-    let from = Path::new(ROOT).join("deploy/helm/tributary");
+    let from = Path::new(ROOT).join(CHART);
     for part in ["", "files", "templates"] {
         fs::create_dir_all(chart.join(part))?;
         for entry in fs::read_dir(from.join(part))? {
@@ -38,27 +38,6 @@ fn chart_of_before(directory: &Path) -> anyhow::Result<String> {
     anyhow::ensure!(before != now, "the template has changed");
     fs::write(&accounts, before)?;
     Ok(chart.display().to_string())
-}
-
-/// The oldest time at which a node was measured that is served.
-async fn oldest(site: &Site) -> anyhow::Result<String> {
-    let nodes = site.nodes("v1beta1").await?;
-    let times = nodes.iter().filter_map(|node| node["timestamp"].as_str());
-    Ok(times.min().context("a time")?.to_owned())
-}
-
-/// Waits until everything was measured again so often; each list has all nodes.
-async fn goes_on(site: &Site, times: usize) -> anyhow::Result<()> {
-    for _ in 0..times {
-        let before = oldest(site).await?;
-        eventually("newer samples of all nodes", || async {
-            let now = oldest(site).await?;
-            anyhow::ensure!(now > before, "still of {now}");
-            Ok(())
-        })
-        .await?;
-    }
-    Ok(())
 }
 
 async fn may_ask_kubelets(site: &Site, account: &str) -> anyhow::Result<bool> {
@@ -115,7 +94,9 @@ fn scrapers_of_before_go_on_until_those_of_now_have_taken_over() -> anyhow::Resu
         ];
         site.install(&broken).await?;
         assert!(may_ask_kubelets(&site, "tributary-scraper").await?);
-        goes_on(&site, 4).await?;
+        for _ in 0..4 {
+            goes_on(&site).await?;
+        }
         assert_eq!(seen_by_kubelets(&site).await?, own);
 
         let now = ["--set", "profile=ha", "--set-json", GROUPS];
@@ -128,7 +109,8 @@ fn scrapers_of_before_go_on_until_those_of_now_have_taken_over() -> anyhow::Resu
             Ok(())
         })
         .await?;
-        goes_on(&site, 2).await?;
+        goes_on(&site).await?;
+        goes_on(&site).await?;
 
         // What was kept for those of before goes with the next upgrade.
         site.install(&now).await?;
@@ -146,7 +128,8 @@ fn scrapers_of_before_go_on_until_those_of_now_have_taken_over() -> anyhow::Resu
         ] {
             assert_eq!(may_ask_kubelets(&site, account).await?, may, "{account}");
         }
-        goes_on(&site, 2).await?;
+        goes_on(&site).await?;
+        goes_on(&site).await?;
         println!("{}", site.top().await?);
         Ok(())
     })

@@ -5,9 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use tokio::runtime::Runtime;
 
-use crate::site::{ROOT, helm};
-
-const CHART: &str = "deploy/helm/tributary";
+use crate::site::{CHART, ROOT, helm};
 
 /// A line of the tables in docs/VALUES.md.
 struct Row {
@@ -132,6 +130,8 @@ fn keys_left_empty_are_taken_or_named() -> anyhow::Result<()> {
         "dnsConfig",
         "global",
         "frontend.image",
+        "service.ipFamilies",
+        "service.ipFamilyPolicy",
         "resourceQuota",
         "kubeletReader",
     ] {

@@ -13,6 +13,7 @@ use tokio::{
 use tributary_cli::{doctor::text, printed::Paint};
 use tributary_controlplane::rig::{self, Rig, Size};
 use tributary_sim::Ca;
+use tributary_testkit::checks::OF_FLEET;
 
 use super::{
     Doctor,
@@ -76,22 +77,12 @@ async fn copied(command: &str) -> anyhow::Result<(Option<i32>, String)> {
     Ok((output.status.code(), printed))
 }
 
-/// Checks that need the fleet, which is behind the same port.
-const UNKNOWN: [&str; 6] = [
-    "connected scrapers",
-    "lost scrapers",
-    "versions of components",
-    "nodes",
-    "age of metrics",
-    "certificates",
-];
-
 async fn is_found_and_mended(rig: &Rig) -> anyhow::Result<()> {
     let doctor = Doctor::of(rig).await?;
     doctor.finds(&[]).await?;
     let port = Dropped::new().await?;
     lead(rig, port.address()?, rig.cluster.pki().ca(Ca::Bus)).await?;
-    let report = doctor.finds_without(&["NoRoute"], &UNKNOWN).await?;
+    let report = doctor.finds_without(&["NoRoute"], &OF_FLEET).await?;
 
     let finding = report.findings.first().context("a finding")?;
     let server = format!("https://localhost:{}", port.address()?.port());

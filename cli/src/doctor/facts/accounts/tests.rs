@@ -50,6 +50,19 @@ fn a_scraper_of_its_own_needs_leases_slices_streams_and_tokens() {
 }
 
 #[test]
+fn the_namespace_of_the_reader_may_be_that_of_the_pod() {
+    let flag = "--kubelet-token-service-account=$(POD_NAMESPACE)/reader";
+    let accounts = accounts_of(&deployment(&json!([{ "name": "scraper", "args": [flag] }])));
+    let needed = needs(&accounts[0]);
+    assert!(
+        needed.contains(&"create serviceaccounts/token reader in sys".to_owned()),
+        "{needed:?}"
+    );
+    let reader = &accounts[1];
+    assert_eq!((&*reader.namespace, &*reader.name), ("sys", "reader"));
+}
+
+#[test]
 fn a_scraper_beside_its_frontend_needs_little() {
     let both = json!([
         { "name": "frontend", "args": ["--secure-port=10250"] },
