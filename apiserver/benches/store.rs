@@ -137,8 +137,8 @@ fn take_a_second(bencher: Bencher<'_, '_>, nodes: i64) {
     let (rosters, source) = (rosters(nodes, false), source());
     let mut now = 0;
     while now < 10 {
-        take(&store, cycle_of((now, SECOND), &rosters), &source);
         now += 1;
+        take(&store, cycle_of((now, SECOND), &rosters), &source);
     }
     bencher
         .counter(ItemsCount::new(nodes.unsigned_abs()))
