@@ -129,10 +129,12 @@ impl App {
     /// The API refuses one.
     pub async fn make(ground: &Ground, effort: Effort) -> anyhow::Result<Vec<Self>> {
         let mut apps = Vec::new();
-        let (kinds, half, rest) = if ground.is_real() {
-            (&KINDS_OF_REAL_ONES[..], HALF_OF_REAL_ONES, 0.05)
+        let is_real = ground.is_real();
+        let kinds: &[Kind] = if is_real { &KINDS_OF_REAL_ONES } else { &KINDS };
+        let (half, rest) = if is_real {
+            (HALF_OF_REAL_ONES, 0.05)
         } else {
-            (&KINDS[..], HALF, 0.02)
+            (HALF, 0.02)
         };
         for (index, kind) in kinds.iter().cycle().take(effort.apps).enumerate() {
             let app = Self {
