@@ -149,7 +149,7 @@ impl Hour {
             }
             Server::Ours { every, window } => {
                 let every = every * 1_000;
-                let mut ours = Ours::new(window);
+                let ours = Ours::new(window);
                 let mut clocks = Clocks::of(self.phases.iter().map(|phase| phase % every), every);
                 Box::new(move |now| {
                     clocks.until(now, |node, at| ours.scrape(self, kubelets, node, at));

@@ -94,7 +94,7 @@ impl Ours {
         }
     }
 
-    pub(super) fn scrape(&mut self, hour: &Hour, kubelets: Kubelets, node: usize, at: i64) {
+    pub(super) fn scrape(&self, hour: &Hour, kubelets: Kubelets, node: usize, at: i64) {
         let (name, roster) = &self.nodes[node];
         let mut columns = Columns::missing(roster.containers());
         // Names of ten pods sort as their numbers do.
