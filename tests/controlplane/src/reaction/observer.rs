@@ -226,9 +226,11 @@ impl Looker {
     async fn pods(&self) {
         let mut objects = pin!(follow(&self.client, POD));
         while let Some(followed) = objects.next().await {
+            let pod = followed.name().map(str::to_owned);
             let mut state = lock(&self.state);
             state.follow(followed);
-            for (app, seen) in self.seen.iter() {
+            let is_its = |app: &str| pod.as_deref().is_none_or(|pod| is_of(pod, app));
+            for (app, seen) in self.seen.iter().filter(|(app, _)| is_its(app)) {
                 let pods = state.pods_of(app);
                 seen.send_if_modified(|seen| std::mem::replace(&mut seen.pods, pods) != pods);
             }
@@ -293,6 +295,15 @@ enum Followed {
     Object(String, Value),
     /// An object of this name is no longer there.
     Gone(String),
+}
+
+impl Followed {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Object(name, _) | Self::Gone(name) => Some(name),
+        }
+    }
 }
 
 /// Objects as they come.
