@@ -43,7 +43,7 @@ enum Hosts {
         following: JoinSet<anyhow::Result<()>>,
     },
     Real {
-        node: RealNode,
+        node: Box<RealNode>,
         name: String,
         /// The directory of the files that say what containers burn.
         levels: PathBuf,
@@ -222,6 +222,7 @@ async fn real_host(
     };
     let whole = (plane, client, cluster.pki());
     let node = RealNode::start(whole, assets, &dir.join("node"), identity).await?;
+    let node = Box::new(node);
     Ok(Hosts::Real { node, name, levels })
 }
 
