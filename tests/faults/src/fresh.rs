@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long that goes on after the loss.
 const AFTERWARDS: Duration = Duration::from_secs(35);
 /// How long it may take until all of these nodes are scraped often.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// For how long no scraper may scrape a node often: until a Lease of 15 s has expired, and two fast resolutions, and two seconds.
 const LONGEST: Duration = Duration::from_secs(15 + 2 * 2 + 2);
 
