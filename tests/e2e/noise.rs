@@ -137,7 +137,7 @@ impl Hour {
 
     /// What the autoscaler decides in this hour.
     fn decisions(&self, kubelets: Kubelets, server: Server) -> Decisions {
-        let mut served: Box<dyn FnMut(i64) -> Vec<Option<Answer>>> = match server {
+        let mut answers_at: Box<dyn FnMut(i64) -> Vec<Option<Answer>>> = match server {
             Server::Peer => {
                 let mut peer = Peer::default();
                 let mut clocks =
@@ -160,7 +160,7 @@ impl Hour {
         let mut decisions = Decisions::default();
         let mut now = self.sync;
         while now < HOUR {
-            let answers = served(now);
+            let answers = answers_at(now);
             if now >= BEGUN {
                 decisions.note(now, proposed(now, &answers));
             }
