@@ -49,11 +49,15 @@ fn roster(node: i64, odd: bool) -> Arc<Roster> {
 /// For how many cycles the containers have run by then.
 const RUNNING: i64 = 1_000;
 
-/// The reading of `node` in `cycle`.
-fn reading(node: i64, cycle: i64, roster: &Arc<Roster>) -> Reading {
-    let cycle = cycle + RUNNING;
-    let at = Timestamp::from_millis(cycle * 15_000);
-    let total = CoreNanos(cycle.unsigned_abs() * 3_750_000_000);
+/// Milliseconds.
+const CYCLE: i64 = 15_000;
+const SECOND: i64 = 1_000;
+
+/// The reading of `node` in `cycle`, which are `every` so many milliseconds.
+fn reading(node: i64, (cycle, every): (i64, i64), roster: &Arc<Roster>) -> Reading {
+    let millis = (cycle + RUNNING) * every;
+    let at = Timestamp::from_millis(millis);
+    let total = CoreNanos(millis.unsigned_abs() * 250_000);
     let point = ContainerPoint {
         cpu: Some(CpuPoint { total, at }),
         memory: Some(MemoryPoint {
@@ -82,6 +86,10 @@ fn reading(node: i64, cycle: i64, roster: &Arc<Roster>) -> Reading {
 }
 
 fn cycle(cycle: i64, rosters: &[Arc<Roster>]) -> Vec<Reading> {
+    cycle_of((cycle, CYCLE), rosters)
+}
+
+fn cycle_of(cycle: (i64, i64), rosters: &[Arc<Roster>]) -> Vec<Reading> {
     let nodes = (0..).zip(rosters);
     nodes
         .map(|(node, roster)| reading(node, cycle, roster))
@@ -117,6 +125,26 @@ fn take_a_cycle(bencher: Bencher<'_, '_>, nodes: i64) {
         .with_inputs(|| {
             now += 1;
             cycle(now, &rosters)
+        })
+        .bench_local_values(|readings| measured(|| take(&store, readings, &source)));
+}
+
+/// The same of kubelets that measure at every request and are scraped every second, so that there are points between those of
+/// each pair.
+#[divan::bench(args = SIZES, sample_count = 20)]
+fn take_a_second(bencher: Bencher<'_, '_>, nodes: i64) {
+    let store = Store::new(None);
+    let (rosters, source) = (rosters(nodes, false), source());
+    let mut now = 0;
+    while now < 10 {
+        now += 1;
+        take(&store, cycle_of((now, SECOND), &rosters), &source);
+    }
+    bencher
+        .counter(ItemsCount::new(nodes.unsigned_abs()))
+        .with_inputs(|| {
+            now += 1;
+            cycle_of((now, SECOND), &rosters)
         })
         .bench_local_values(|readings| measured(|| take(&store, readings, &source)));
 }

@@ -33,6 +33,7 @@ mod limits;
 mod limits_table;
 mod metrics;
 mod names;
+mod noise;
 mod pages;
 mod publishers;
 mod real_pages;

@@ -48,6 +48,7 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--dir",
     "--fixed-shards",
     "--frontends",
+    "--ground",
     "--help",
     "--minutes",
     "--nodes",

@@ -234,10 +234,10 @@ pub(crate) struct Container {
 
 impl Pod {
     /// Starts measuring containers at their own times, from their start on, if they are not yet.
-    pub(crate) fn start_clocks(&mut self) {
+    pub(crate) fn start_clocks(&mut self, interval: Duration) {
         for container in &mut self.containers {
             let key = [&self.namespace, &self.name, &container.name].map(String::as_str);
-            let first = || Measured::first(&key, &container.usage, container.started);
+            let first = || Measured::first(&key, &container.usage, container.started, interval);
             container.measured = Some(container.measured.unwrap_or_else(first));
         }
     }

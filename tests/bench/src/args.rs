@@ -143,6 +143,9 @@ pub(crate) enum What {
     Soak,
     /// Start, idle cost, and the pause of a GET while eight clients list all pods.
     Pause,
+    /// Idle cost of Tributary, and that while an autoscaler reads pods of a tenth of the nodes, which are therefore scraped
+    /// every 5 s. Of 1,000 nodes, unless another number is given.
+    Hot,
 }
 
 /// The role of a process that the bench starts.

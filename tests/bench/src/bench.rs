@@ -15,7 +15,7 @@ use tributary_runtime::clock::Clock;
 use crate::{
     args::{BenchArgs, Servers, What},
     cluster::{Running, Size, Where},
-    machine,
+    hot, machine,
     measure::Bench,
     report,
     results::{Line, Run},
@@ -44,6 +44,11 @@ pub(crate) async fn run(args: BenchArgs) -> anyhow::Result<()> {
     // The flags are checked before anything is started.
     args.bus()?;
     raise_file_limit();
+    if args.what == What::Hot {
+        let hot = hot::run(&args).await?;
+        let table = report::hot(&hot);
+        return tell(&args, &[Line::Hot(hot)], &table);
+    }
     let sizes = match args.nodes {
         Some(nodes) => vec![(nodes, args.pods_per_node)],
         None => SIZES.to_vec(),

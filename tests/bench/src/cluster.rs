@@ -13,8 +13,8 @@ use anyhow::Context as _;
 use clap::ValueEnum as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
 };
 use tributary_sim::{Cluster, SCRAPER_USER};
 
@@ -40,6 +40,8 @@ pub(crate) struct Where {
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
     pub(crate) at: Where,
 }
 
@@ -57,14 +59,19 @@ impl Size {
     }
 }
 
-/// The role of this program that simulates the cluster until standard input ends.
+/// A cluster with this many pods has about this many namespaces. Each contains at least one app of 30 pods.
+pub(crate) fn namespaces(pods: usize) -> usize {
+    (pods / 300).clamp(4, 500)
+}
+
+/// The role of this program that simulates the cluster until standard input ends. For each line of it, it prints how many
+/// requests each kubelet has had.
 ///
 /// # Errors
 ///
 /// The cluster cannot be started.
 pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
-    // A cluster of this size has about this many namespaces. Each contains at least one app of 30 pods.
-    let namespaces = (args.nodes * args.pods_per_node / 300).clamp(4, 500);
+    let namespaces = namespaces(args.nodes * args.pods_per_node);
     let cluster = Cluster::builder()
         .nodes(args.nodes)
         .pods_per_node(args.pods_per_node)
@@ -97,7 +104,14 @@ pub(crate) async fn run(args: ClusterArgs) -> anyhow::Result<()> {
         dir: args.dir,
     };
     writeln!(std::io::stdout(), "{}", serde_json::to_string(&at)?)?;
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    let nodes = cluster.nodes();
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while lines.next_line().await?.is_some() {
+        let requests = nodes.iter().map(|node| cluster.kubelet_stats(node));
+        let requests = requests.map(|stats| stats.map(|stats| stats.requests));
+        let requests: Vec<u64> = requests.collect::<Result<_, _>>()?;
+        writeln!(std::io::stdout(), "{}", serde_json::to_string(&requests)?)?;
+    }
     Ok(())
 }
 
@@ -133,11 +147,30 @@ impl Running {
             .kill_on_drop(true)
             .spawn()
             .context("start the cluster")?;
-        let out = child.stdout.take().context("no output of the cluster")?;
+        let input = child.stdin.take().context("no input of the cluster")?;
+        let output = child.stdout.take().context("no output of the cluster")?;
+        let mut output = BufReader::new(output);
         let mut line = String::new();
-        BufReader::new(out).read_line(&mut line).await?;
+        output.read_line(&mut line).await?;
         let at = serde_json::from_str(&line).context("the cluster did not start")?;
-        Ok(Self { child, at })
+        Ok(Self {
+            child,
+            input,
+            output,
+            at,
+        })
+    }
+
+    /// How many requests each kubelet has had, in the order of the names of nodes.
+    ///
+    /// # Errors
+    ///
+    /// The cluster has ended.
+    pub(crate) async fn requests(&mut self) -> anyhow::Result<Vec<u64>> {
+        self.input.write_all(b"\n").await?;
+        let mut line = String::new();
+        self.output.read_line(&mut line).await?;
+        serde_json::from_str(&line).context("the cluster has ended")
     }
 
     /// Ends the cluster.

@@ -263,6 +263,14 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// The questions of an autoscaler that asks for each of these paths once in a resolution, without an end.
+    pub(crate) fn autoscaler(&self, paths: Vec<String>) -> anyhow::Result<Plan> {
+        let rate = f64::from(u32::try_from(paths.len())?) / f64::from(RESOLUTION);
+        let mut plan = self.plan("autoscaler", paths, JSON, (Some(rate), u32::MAX));
+        plan.connections = 1;
+        Ok(plan)
+    }
+
     /// Runs a plan. `background` is the CPU that is used without requests, in seconds per second.
     async fn ask(&self, plan: &Plan, background: f64) -> anyhow::Result<Latency> {
         let (begun, before) = (Instant::now(), self.cpu()?.iter().sum());

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     args::{Bus, ControlPlane},
-    results::{Latency, Line, Run, Soak, Throughput},
+    results::{Cost, Hot, Latency, Line, Run, Soak, Throughput},
 };
 
 const OURS: &str = "Tributary";
@@ -27,7 +27,7 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
         .iter()
         .filter_map(|line| match line {
             Line::Run(run) => Some(Run::clone(run)),
-            Line::Soak(_) => None,
+            Line::Soak(_) | Line::Hot(_) => None,
         })
         .collect();
     let runs = runs.as_slice();
@@ -69,10 +69,40 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
     }
     out.push_str(&curves(runs));
     for line in lines {
-        if let Line::Soak(soak) = line {
-            out.push('\n');
-            out.push_str(&day(soak));
-        }
+        let part = match line {
+            Line::Soak(soak) => day(soak),
+            Line::Hot(one) => hot(one),
+            Line::Run(_) => continue,
+        };
+        out.push('\n');
+        out.push_str(&part);
+    }
+    out
+}
+
+/// What it costs that nodes are scraped more often.
+pub(crate) fn hot(hot: &Hot) -> String {
+    let size = hot.size;
+    let mut out = format!(
+        "## A part of the nodes scraped every 5 s\n\n{} nodes of {} pods, {} scrapers and {} frontends; an autoscaler reads pods of \
+         {} nodes.\n\n| in a cycle of 15 s | without | with | ratio |\n|---|---|---|---|\n",
+        size.nodes, size.pods_per_node, hot.scrapers, hot.frontends, hot.hot_nodes,
+    );
+    let rows: [(&str, fn(&Cost) -> f64); 4] = [
+        ("CPU seconds of scrapers", |cost| cost.scrapers),
+        ("CPU seconds of frontends", |cost| cost.frontends),
+        ("requests to a node that none asks for", |cost| {
+            cost.cold_requests
+        }),
+        ("requests to one of the others", |cost| cost.hot_requests),
+    ];
+    for (what, of) in rows {
+        let (before, after) = (of(&hot.before), of(&hot.after));
+        let ratio = after / before;
+        push(
+            &mut out,
+            format_args!("| {what} | {before:.3} | {after:.3} | {ratio:.2} |\n"),
+        );
     }
     out
 }

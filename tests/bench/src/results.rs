@@ -44,6 +44,37 @@ pub(crate) struct Soak {
     pub(crate) resident: Vec<u64>,
 }
 
+/// What it costs that nodes are scraped more often.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct Hot {
+    pub(crate) machine: Machine,
+    /// The date, in UTC.
+    pub(crate) date: String,
+    pub(crate) size: Size,
+    pub(crate) scrapers: usize,
+    pub(crate) frontends: usize,
+    pub(crate) cycles: u32,
+    /// How many nodes an autoscaler reads pods of.
+    pub(crate) hot_nodes: usize,
+    /// Without it.
+    pub(crate) before: Cost,
+    /// With it.
+    pub(crate) after: Cost,
+}
+
+/// The cost of one cycle.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub(crate) struct Cost {
+    /// CPU seconds of all scrapers.
+    pub(crate) scrapers: f64,
+    /// CPU seconds of all frontends.
+    pub(crate) frontends: f64,
+    /// Requests to a node whose pods no autoscaler reads.
+    pub(crate) cold_requests: f64,
+    /// Requests to one of the others.
+    pub(crate) hot_requests: f64,
+}
+
 /// A line of the file of results.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
@@ -52,6 +83,8 @@ pub(crate) enum Line {
     Run(Box<Run>),
     /// A simulated day.
     Soak(Soak),
+    /// Nodes that are scraped more often.
+    Hot(Hot),
 }
 
 /// The machine of the measurement.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    args::{BenchArgs, Bus},
+    args::{BenchArgs, Bus, What},
     cluster::Where,
     process::Process,
 };
@@ -66,6 +66,9 @@ impl Subject {
         for (index, admin) in admins.iter().enumerate() {
             let mut flags = scraper(at, index, *admin, bus);
             flags.extend(buses.iter().cloned());
+            if args.what == What::Hot {
+                flags.push("--fast-resolution=5s".to_owned());
+            }
             programs.push(Program {
                 name: format!("scraper-{index}"),
                 path: args.programs.join("tributary-scraper"),

@@ -26,12 +26,14 @@ use crate::{
 use cgroup::Cgroup;
 
 pub use account::Account;
+pub use levels::deployment_of_levels;
 
 mod account;
 mod cgroup;
 mod image;
+mod levels;
 
-/// `load MILLICORES MEBIBYTES`; on every real node.
+/// `load MILLICORES MEBIBYTES`, or a file with the milli-cores; on every real node.
 const IMAGE: &str = "localhost/load:1";
 
 const INSIDE: &str = include_str!("node/inside.sh");
@@ -86,6 +88,17 @@ pub enum Certificate {
     SelfSigned,
 }
 
+/// What distinguishes a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The certificate of its kubelet.
+    pub certificate: Certificate,
+    /// Flags of its kubelet beside those that every kubelet here has.
+    pub flags: &'a [&'a str],
+}
+
 /// A node that runs.
 #[derive(Debug)]
 pub struct RealNode {
@@ -103,8 +116,9 @@ impl RealNode {
         (plane, client, pki): (&Plane, &Client, &Pki),
         assets: &Assets,
         dir: &Path,
-        (name, certificate): (&str, Certificate),
+        identity: Identity<'_>,
     ) -> anyhow::Result<Self> {
+        let name = identity.name;
         let kubelet = assets.program("kubelet")?;
         machine()?;
         fs::create_dir_all(dir.join("cni"))?;
@@ -112,7 +126,8 @@ impl RealNode {
         register(client, name).await?;
         let cgroup = Cgroup::create(name)?;
         let files = Files { dir, name };
-        let flags = files.write((plane, pki), &cgroup, certificate)?;
+        let mut flags = files.write((plane, pki), &cgroup, identity.certificate)?;
+        flags.extend(identity.flags.iter().map(ToString::to_string));
         let flags = [inside(dir, &cgroup, &kubelet), flags].concat();
         let program = Program::start_in_environment("node", Path::new("unshare"), &flags, dir)?;
         let mut node = Self { program, cgroup };

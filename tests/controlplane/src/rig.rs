@@ -18,7 +18,7 @@ use crate::{
     assets::Assets,
     components::Components,
     kubectl::Kubectl,
-    node::{Certificate, RealNode},
+    node::{Certificate, Identity, RealNode},
     objects::{apply, set_status},
     plane::{Plane, client},
     workloads::Workloads,
@@ -130,7 +130,12 @@ impl Rig {
     pub async fn real_node(&self, name: &str, certificate: Certificate) -> anyhow::Result<()> {
         let cluster = (&self.plane, &self.client, self.cluster.pki());
         let dir = self.dir().join(name);
-        let node = RealNode::start(cluster, &self.assets, &dir, (name, certificate)).await?;
+        let identity = Identity {
+            name,
+            certificate,
+            flags: &[],
+        };
+        let node = RealNode::start(cluster, &self.assets, &dir, identity).await?;
         let mut real = self.real.lock();
         real.push(node);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tributary_controlplane::reaction::{self, Effort, Pipeline, figures};
+use tributary_controlplane::reaction::{self, Effort, Nodes, Pipeline, figures};
 
 #[test]
 fn every_figure_is_measured_for_both() -> anyhow::Result<()> {
@@ -15,7 +15,7 @@ fn every_figure_is_measured_for_both() -> anyhow::Result<()> {
     let effort = Effort {
         steps: 4,
         apps: 4,
-        nodes: 2,
+        nodes: Nodes::Simulated(2),
         spread: Duration::from_secs(2),
         seed: 1,
     };

@@ -41,6 +41,8 @@ pub(crate) struct Size {
     pub(crate) pods_per_node: usize,
     pub(crate) frontends: usize,
     pub(crate) scrapers: usize,
+    /// The resolution of nodes that are wanted fresh.
+    pub(crate) fast: Option<Duration>,
     /// The directory of the binaries.
     pub(crate) binaries: PathBuf,
     /// The directory of logs and certificates.
@@ -201,7 +203,9 @@ impl Fleet {
             kubelet_port: kubelets.address().port(),
             buses: buses.iter().map(Proxy::address).collect(),
         };
-        let flags = flags::scraper(&self.cluster, &name, admin, &ways)?;
+        let mut flags = flags::scraper(&self.cluster, &name, admin, &ways)?;
+        let fast = self.size.fast;
+        flags.extend(fast.map(|fast| format!("--fast-resolution={}s", fast.as_secs())));
         let program = self.program("tributary-scraper", &name, &flags)?;
         self.scrapers.push(Scraper {
             name,

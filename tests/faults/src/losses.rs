@@ -2,6 +2,7 @@
 
 use crate::{
     fleet::Size,
+    fresh,
     proxy::Mode,
     stage::{DEAD, GRACEFUL, Stage},
 };
@@ -18,6 +19,7 @@ pub(crate) async fn losses(size: Size) -> anyhow::Result<Vec<String>> {
 
     dead(&mut stage).await?;
     cut_off(&mut stage).await?;
+    fresh::an_owner_is_killed(&mut stage).await?;
     stage.end().await
 }
 

@@ -5,12 +5,13 @@
 //! - [`fleet`]: a simulated cluster and both components, with a proxy for every connection
 //! - [`observer`], [`book`]: request everything from every ready frontend each second, and check the answers
 //! - [`stage`], [`report`]: phases, and a line of figures for each
-//! - [`losses`], [`changes`], [`silence`]: the faults
+//! - [`losses`], [`fresh`], [`changes`], [`silence`]: the faults
 //! - [`hostile`]: the attackers
 
 mod book;
 mod changes;
 mod fleet;
+mod fresh;
 mod hostile;
 mod losses;
 mod observer;
@@ -92,6 +93,7 @@ async fn main() -> anyhow::Result<ExitCode> {
             pods_per_node: args.pods_per_node,
             frontends: 3,
             scrapers: 4,
+            fast: None,
             binaries: binaries.clone(),
             dir,
         })
@@ -116,7 +118,11 @@ async fn all_parts(
     args: &Args,
     size: impl Fn(&str) -> anyhow::Result<Size>,
 ) -> anyhow::Result<[anyhow::Result<Vec<String>>; 4]> {
-    let (losses, changes) = (size("losses")?, size("changes")?);
+    let losses = Size {
+        fast: Some(fresh::FAST),
+        ..size("losses")?
+    };
+    let changes = size("changes")?;
     let silence = Size {
         nodes: args.nodes.div_ceil(2),
         frontends: 2,

@@ -57,6 +57,21 @@ impl Counts {
     }
 }
 
+const FAST: &str = "tributary_scrape_fast_nodes ";
+
+/// How many nodes each scraper scrapes at the fast resolution, in the order of the fleet. One that does not answer has none.
+pub(crate) async fn fast_nodes(fleet: &Fleet) -> Vec<usize> {
+    let mut counts = Vec::new();
+    for scraper in &fleet.scrapers {
+        let text = timeout(PATIENCE, metrics(scraper.admin)).await;
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix(FAST));
+        let count = count.and_then(|count| count.trim().parse().ok());
+        counts.push(count.unwrap_or(0));
+    }
+    counts
+}
+
 const FAILURES: &str = "tributary_watch_failures_total{watch=\"";
 
 /// The metrics of each process by its name. A process that does not answer is missing.

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::{Cluster, State};
 use crate::Error;
+use crate::cadvisor;
 use crate::encode::uid;
 use crate::kube_api::{Written, find_kind, render};
 use crate::kubelet::Kubelet;
@@ -107,7 +108,13 @@ impl Cluster {
     /// From now on every added container is measured at its own times, like in cAdvisor, whatever
     /// [`Builder::housekeeping`](crate::Builder::housekeeping) says. Nodes and pods are still measured as that says.
     pub fn measure_as_cadvisor(&self) {
-        self.shared.state().cadvisor = true;
+        self.measure_every(cadvisor::INTERVAL);
+    }
+
+    /// The same with a kubelet's `--housekeeping-interval`, instead of 10 s. A container that changes is measured after once to
+    /// twice of it.
+    pub fn measure_every(&self, interval: Duration) {
+        self.shared.state().cadvisor = Some(interval);
     }
 
     /// Adds a pod, or replaces one of the same name.

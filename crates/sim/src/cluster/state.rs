@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::ReviewCounts;
 use crate::identity::Access;
@@ -17,8 +18,8 @@ pub(crate) struct State {
     pub(crate) store: Store,
     pub(crate) access: Access,
     pub(crate) reviews: ReviewCounts,
-    /// Whether each container is measured at its own times.
-    pub(crate) cadvisor: bool,
+    /// If each container is measured at its own times: the interval of those that change.
+    pub(crate) cadvisor: Option<Duration>,
     /// The number of nodes that were ever added, for the next address.
     nodes: u32,
     on_node: HashMap<String, BTreeSet<Key>>,
@@ -85,8 +86,8 @@ impl State {
     }
 
     pub(crate) fn put_pod(&mut self, mut pod: Pod) {
-        if self.cadvisor {
-            pod.start_clocks();
+        if let Some(interval) = self.cadvisor {
+            pod.start_clocks(interval);
         }
         let key = (pod.namespace.clone(), pod.name.clone());
         self.pages.remove(&pod.node);

@@ -1,5 +1,5 @@
 //! `load MILLICORES MEBIBYTES`: what runs in the containers of a real node. Without arguments it only waits, so it is
-//! the pause program too; `load end` ends at once, as an init container does.
+//! the pause program too; `load end` ends at once, as an init container does; `load /FILE` burns what the file says at each moment.
 //!
 //! It is compiled by itself into a static program, so it uses nothing but the standard library.
 
@@ -25,26 +25,70 @@ fn main() -> io::Result<()> {
     if arguments.peek().is_some_and(|first| first == "end") {
         return Ok(());
     }
-    let mut number = || arguments.next().map_or(Ok(0), |text| text.parse::<u32>());
-    let millicores = number().map_err(io::Error::other)?;
-    let mebibytes = usize::try_from(number().map_err(io::Error::other)?).unwrap_or(0);
+    let level = Level::of(arguments.next())?;
+    let mebibytes: usize = match arguments.next() {
+        Some(text) => text.parse().map_err(io::Error::other)?,
+        None => 0,
+    };
     // Written to, so that it is there.
     let stored = vec![1_u8; mebibytes << 20];
-    let start = std::time::Instant::now();
+    let mut millicores = level.millicores(0);
+    let (mut looked, mut due) = (std::time::Instant::now(), spent()?);
     loop {
-        if millicores == 0 {
+        if level.is_nothing() {
             thread::park();
         } else {
             thread::sleep(TURN);
         }
         let share = |time: Duration| time * millicores / 1_000;
+        let now = std::time::Instant::now();
+        due += share(now.duration_since(looked));
+        looked = now;
         let most = spent()? + share(TURN) * CATCH_UP;
-        while spent()? < share(start.elapsed()).min(most) {
+        while spent()? < due.min(most) {
             (0..SPIN).for_each(|turn| {
                 black_box(turn);
             });
         }
+        let wanted = level.millicores(millicores);
+        if wanted != millicores {
+            // What it could not burn before is not made up for by what it burns now.
+            due = spent()?;
+            millicores = wanted;
+        }
         black_box(&stored);
+    }
+}
+
+/// What is burnt.
+enum Level {
+    Always(u32),
+    /// What this file says.
+    File(String),
+}
+
+impl Level {
+    fn of(argument: Option<String>) -> io::Result<Self> {
+        match argument {
+            None => Ok(Self::Always(0)),
+            Some(path) if path.starts_with('/') => Ok(Self::File(path)),
+            Some(text) => text.parse().map(Self::Always).map_err(io::Error::other),
+        }
+    }
+
+    fn is_nothing(&self) -> bool {
+        matches!(self, Self::Always(0))
+    }
+
+    /// In milli-cores: as before, if the file does not say it.
+    fn millicores(&self, before: u32) -> u32 {
+        match self {
+            Self::Always(millicores) => *millicores,
+            Self::File(path) => {
+                let text = fs::read_to_string(path).unwrap_or_default();
+                text.trim().parse().unwrap_or(before)
+            }
+        }
     }
 }
 

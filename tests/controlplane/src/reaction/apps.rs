@@ -5,6 +5,7 @@
 //! load doubles, and four are wanted; from four it halves, and two are wanted.
 
 use std::{
+    io::Write as _,
     sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
@@ -17,10 +18,7 @@ use super::{
     ground::{Ground, NAMESPACE},
     observer::{Observer, Seen},
 };
-use crate::{
-    objects::{apply, deployment},
-    workloads::Level,
-};
+use crate::{objects::apply, workloads::Level};
 
 const FEW: i64 = 2;
 const MANY: i64 = 4;
@@ -44,6 +42,13 @@ const KINDS: [Kind; 4] = [
     Kind::MemoryOfContainer,
 ];
 
+/// Real containers change what they burn, and not what memory they have.
+const KINDS_OF_REAL_ONES: [Kind; 2] = [Kind::Cpu, Kind::CpuOfContainer];
+
+/// Half of what an autoscaler aims at, in milli-cores. Real containers use less, because their machine has few processors.
+const HALF: u32 = 50;
+const HALF_OF_REAL_ONES: u32 = 30;
+
 impl Kind {
     fn is_cpu(self) -> bool {
         matches!(self, Self::Cpu | Self::CpuOfContainer)
@@ -55,41 +60,6 @@ impl Kind {
             Self::CpuOfContainer | Self::MemoryOfContainer => &["main", "sidecar"],
         }
     }
-
-    /// What the autoscaler aims at, in cores or bytes.
-    fn target(self) -> f64 {
-        if self.is_cpu() { 0.1 } else { 134_217_728.0 }
-    }
-
-    /// What `main` uses at this many halves of what is aimed at.
-    fn level(self, components: u64) -> Level {
-        if self.is_cpu() {
-            Level {
-                millis: 50 * components,
-                memory: 64 * MIB,
-            }
-        } else {
-            Level {
-                millis: 20,
-                memory: 64 * MIB * components,
-            }
-        }
-    }
-
-    fn metric(self) -> Value {
-        let (name, value) = if self.is_cpu() {
-            ("cpu", "100m")
-        } else {
-            ("memory", "128Mi")
-        };
-        let target = json!({ "type": "AverageValue", "averageValue": value });
-        if self.containers().len() == 1 {
-            json!({ "type": "Resource", "resource": { "name": name, "target": target } })
-        } else {
-            let source = json!({ "name": name, "container": "main", "target": target });
-            json!({ "type": "ContainerResource", "containerResource": source })
-        }
-    }
 }
 
 /// A Deployment and its autoscaler.
@@ -98,6 +68,10 @@ pub struct App {
     /// Of both.
     pub name: String,
     kind: Kind,
+    /// Half of what is aimed at, in milli-cores.
+    half: u32,
+    /// How far from what is aimed at the usage at rest may be: less than the autoscaler tolerates.
+    rest: f64,
     seed: u64,
     /// Before a step at most, in milliseconds.
     pause: u64,
@@ -109,6 +83,45 @@ impl App {
         self.kind.is_cpu()
     }
 
+    /// What the autoscaler aims at, in cores or bytes.
+    fn target(&self) -> f64 {
+        if self.is_cpu() {
+            f64::from(self.half) * 2.0 / 1_000.0
+        } else {
+            134_217_728.0
+        }
+    }
+
+    /// What `main` uses at so many times half of what is aimed at.
+    fn used(&self, parts: u64) -> Level {
+        if self.is_cpu() {
+            Level {
+                millis: u64::from(self.half) * parts,
+                memory: 64 * MIB,
+            }
+        } else {
+            Level {
+                millis: 20,
+                memory: 64 * MIB * parts,
+            }
+        }
+    }
+
+    fn metric(&self) -> Value {
+        let (name, value) = if self.is_cpu() {
+            ("cpu", format!("{}m", self.half * 2))
+        } else {
+            ("memory", "128Mi".to_owned())
+        };
+        let target = json!({ "type": "AverageValue", "averageValue": value });
+        if self.kind.containers().len() == 1 {
+            json!({ "type": "Resource", "resource": { "name": name, "target": target } })
+        } else {
+            let source = json!({ "name": name, "container": "main", "target": target });
+            json!({ "type": "ContainerResource", "containerResource": source })
+        }
+    }
+
     /// Makes all of them.
     ///
     /// # Errors
@@ -116,28 +129,32 @@ impl App {
     /// The API refuses one.
     pub async fn make(ground: &Ground, effort: Effort) -> anyhow::Result<Vec<Self>> {
         let mut apps = Vec::new();
-        for (index, kind) in KINDS.into_iter().cycle().take(effort.apps).enumerate() {
+        let is_real = ground.is_real();
+        let kinds: &[Kind] = if is_real { &KINDS_OF_REAL_ONES } else { &KINDS };
+        let (half, rest) = if is_real {
+            (HALF_OF_REAL_ONES, 0.05)
+        } else {
+            (HALF, 0.02)
+        };
+        for (index, kind) in kinds.iter().cycle().take(effort.apps).enumerate() {
             let app = Self {
                 name: format!("web-{index:03}"),
-                kind,
+                kind: *kind,
+                half,
+                rest,
                 seed: effort.seed ^ u64::try_from(index)?,
                 pause: u64::try_from(effort.spread.as_millis())?.max(1) * 2,
             };
-            app.load(ground, 2);
+            app.load(ground, 2)?;
             let sidecar = Level {
                 millis: 5,
                 memory: 16 * MIB,
             };
-            let workloads = &ground.workloads;
-            workloads.level(NAMESPACE, &app.name, "sidecar", sidecar);
+            ground.level(&app.name, "sidecar", sidecar)?;
             // The autoscaler owns their number.
-            let containers = kind.containers();
             let few = usize::try_from(FEW)?;
-            apply(
-                &ground.client,
-                &deployment(NAMESPACE, &app.name, few, containers),
-            )
-            .await?;
+            let deployment = ground.deployment(&app.name, few, kind.containers());
+            apply(&ground.client, &deployment).await?;
             apply(&ground.client, &app.autoscaler()).await?;
             apps.push(app);
             // An autoscaler keeps the phase in which it was made.
@@ -160,64 +177,80 @@ impl App {
                 "minReplicas": FEW,
                 "maxReplicas": MANY,
                 "behavior": { "scaleUp": at_once, "scaleDown": at_once },
-                "metrics": [self.kind.metric()],
+                "metrics": [self.metric()],
             },
         })
     }
 
-    fn load(&self, ground: &Ground, components: u64) {
-        let level = self.kind.level(components);
-        ground.workloads.level(NAMESPACE, &self.name, "main", level);
+    fn load(&self, ground: &Ground, parts: u64) -> anyhow::Result<()> {
+        ground.level(&self.name, "main", self.used(parts))
     }
 
     /// Steps as long as there are steps left.
     ///
     /// # Errors
     ///
-    /// The load at rest is not seen.
+    /// The load at rest is not seen, and neither is one that wants all pods.
     pub async fn step(
         &self,
         ground: &Ground,
         observer: &Observer,
         left: &AtomicUsize,
     ) -> anyhow::Result<()> {
-        let target = self.kind.target();
         let mut random = self.seed;
         let take = |left: usize| left.checked_sub(1);
         while left
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, take)
             .is_ok()
         {
-            self.load(ground, 2);
-            let rest = |seen: &Seen| {
-                let off = seen.average.map(|average| (average / target - 1.0).abs());
-                off.is_some_and(|off| off < 0.02) && [FEW, MANY].contains(&seen.desired)
-            };
+            self.load(ground, 2)?;
             let end = Instant::now() + PATIENCE;
-            let seen = observer.until(&self.name, end, rest).await;
-            let Some(before) = seen else {
-                let last = observer.until(&self.name, end, |_| true).await;
-                anyhow::bail!("{}: no rest within {PATIENCE:?}: {last:?}", self.name)
+            let rests = |seen: &Seen| self.rests(seen);
+            let Some(before) = observer.until(&self.name, end, rests).await else {
+                self.stir(ground, observer).await?;
+                continue;
             };
             sleep(Duration::from_millis(next(&mut random) % self.pause)).await;
-            let components = if before.desired == FEW { 4 } else { 1 };
-            self.load(ground, components);
-            self.follow(observer, (before, components)).await;
+            let parts = if before.desired == FEW { 4 } else { 1 };
+            self.load(ground, parts)?;
+            self.follow(observer, (before, parts)).await;
         }
         Ok(())
     }
 
+    /// Whether the autoscaler sees the load at rest, and has nothing left to do.
+    fn rests(&self, seen: &Seen) -> bool {
+        let target = self.target();
+        let off = seen.average.map(|average| (average / target - 1.0).abs());
+        let settled = [FEW, MANY].contains(&seen.desired) && seen.pods == seen.desired;
+        settled && off.is_some_and(|off| off < self.rest)
+    }
+
+    /// Makes it want all pods after no rest came, because at rest it keeps any number. The step that was to come is missed.
+    async fn stir(&self, ground: &Ground, observer: &Observer) -> anyhow::Result<()> {
+        let name = &self.name;
+        let last = observer.until(name, Instant::now(), |_| true).await;
+        let mut out = std::io::stderr();
+        writeln!(out, "{name}: no rest within {PATIENCE:?}: {last:?}")?;
+        observer.note(|measured| measured.missed += 1);
+        self.load(ground, 4)?;
+        let end = Instant::now() + PATIENCE;
+        let all = |seen: &Seen| seen.desired == MANY && seen.pods == MANY;
+        let stirred = observer.until(name, end, all).await;
+        anyhow::ensure!(
+            stirred.is_some(),
+            "{name}: neither rests nor scales: {last:?}"
+        );
+        Ok(())
+    }
+
     /// What becomes of a step that was just made.
-    async fn follow(&self, observer: &Observer, (before, components): (Seen, u64)) {
+    async fn follow(&self, observer: &Observer, (before, parts): (Seen, u64)) {
         let start = Instant::now();
         let end = start + PATIENCE;
-        let target = self.kind.target();
+        let target = self.target();
         let decided = |seen: &Seen| seen.desired != before.desired;
-        let whole = if components == 4 {
-            target
-        } else {
-            -target / 2.0
-        };
+        let whole = if parts == 4 { target } else { -target / 2.0 };
         let most = |seen: &Seen| {
             let moved = seen.average.map(|average| (average - target) / whole);
             moved.is_some_and(|moved| moved >= 0.95)
@@ -230,9 +263,11 @@ impl App {
             let seen = observer.until(&self.name, end, most).await;
             seen.map(|_| start.elapsed())
         };
-        // The load stays until then, so that none is left with three.
-        let goal = if components == 4 { MANY } else { FEW };
-        let arrival = observer.until(&self.name, end, |seen| seen.desired == goal);
+        // The load stays until then, so that none is left with three. An autoscaler computes with the pods that there are: one
+        // that wants two and still sees four would want three while their load rises again.
+        let goal = if parts == 4 { MANY } else { FEW };
+        let arrived = |seen: &Seen| seen.desired == goal && seen.pods == goal;
+        let arrival = observer.until(&self.name, end, arrived);
         let ((decision, age), sight, _) = tokio::join!(decision, sight, arrival);
         observer.note(|measured| match (decision, sight) {
             (Some(decision), Some(sight)) => {

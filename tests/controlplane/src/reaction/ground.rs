@@ -1,22 +1,30 @@
-//! A control plane with simulated nodes, and what serves the metrics API there.
+//! A control plane with nodes, simulated or a real one, and what serves the metrics API there.
 
-use std::{net::SocketAddr, net::TcpListener, sync::Arc};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::Client;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tributary_sim::{Ca, Cluster};
 use tributary_testkit::program::Program;
 
-use super::{Pipeline, Subject};
+use super::{Kubelets, Nodes, Pipeline, Subject};
 use crate::{
     assets::Assets,
     components::{Components, registration},
-    objects::{apply, namespace},
+    node::{Certificate, Identity, RealNode, deployment_of_levels},
+    objects::{apply, deployment, namespace},
     peer,
     plane::{More, Plane, client},
     rig::make_nodes,
-    workloads::Workloads,
+    workloads::{Level, Workloads},
 };
 
 /// Where the Deployments are.
@@ -28,17 +36,29 @@ enum Serving {
     Ours(Components),
 }
 
+/// What pods run on.
+enum Hosts {
+    Simulated {
+        workloads: Arc<Workloads>,
+        following: JoinSet<anyhow::Result<()>>,
+    },
+    Real {
+        node: Box<RealNode>,
+        name: String,
+        /// The directory of the files that say what containers burn.
+        levels: PathBuf,
+    },
+}
+
 /// All that one pipeline needs, running.
 pub struct Ground {
     /// An administrator's client.
     pub client: Client,
-    /// What runs on the nodes.
-    pub workloads: Arc<Workloads>,
-    /// The nodes.
+    /// The simulated nodes, if there are any, and certificates and files.
     pub cluster: Arc<Cluster>,
     plane: Plane,
+    hosts: Hosts,
     serving: Serving,
-    following: JoinSet<anyhow::Result<()>>,
     // Last, because everything above has its files there.
     _dir: TempDir,
 }
@@ -55,16 +75,22 @@ impl Ground {
     /// # Errors
     ///
     /// A program is missing, or something does not start.
-    pub async fn start(pipeline: &Pipeline, nodes: usize) -> anyhow::Result<Self> {
+    pub async fn start(pipeline: &Pipeline, nodes: Nodes) -> anyhow::Result<Self> {
         tributary_runtime::tls::install_provider();
         let assets = Assets::find()?;
         let dir = tempfile::Builder::new()
             .prefix("tributary-reaction-")
             .tempdir()?;
-        let cluster = Cluster::builder().nodes(nodes).pods_per_node(0);
+        let simulated = match nodes {
+            Nodes::Simulated(nodes) => nodes,
+            Nodes::Real => 0,
+        };
+        let cluster = Cluster::builder().nodes(simulated).pods_per_node(0);
         let cluster = cluster.dir(dir.path().join("sim")).start().await?;
-        if !pipeline.is_fresh {
-            cluster.measure_as_cadvisor();
+        match pipeline.kubelets {
+            Kubelets::AsReleased => cluster.measure_as_cadvisor(),
+            Kubelets::EachSecond => cluster.measure_every(Duration::from_secs(1)),
+            Kubelets::AtRequest => {}
         }
         // The periods that Kubernetes has by default, where tests have shorter ones.
         let sync = format!("--horizontal-pod-autoscaler-sync-period={}s", pipeline.sync);
@@ -82,39 +108,57 @@ impl Ground {
         make_nodes(&client, &cluster).await?;
         namespace(&client, NAMESPACE).await?;
         let cluster = Arc::new(cluster);
-        let workloads = Arc::new(Workloads::new(client.clone(), Arc::clone(&cluster)));
-        let mut following = JoinSet::new();
-        let followed = Arc::clone(&workloads);
-        following.spawn(async move { followed.follow().await });
-        let pace = pipeline.pace;
-        let serving = match pipeline.subject {
-            Subject::Tributary => {
-                Serving::Ours(Components::start_at(&plane, &client, &cluster, (1, pace)).await?)
-            }
-            Subject::MetricsServer => {
-                let api = free_port()?;
-                let flags = peer::flags(&plane, &cluster, api, pace.resolution);
-                let path = assets.program("metrics-server")?;
-                let logs = dir.path().join("log");
-                let peer = Program::start_in_environment("metrics-server", &path, &flags, &logs)?;
-                for object in registration(api, cluster.pki().ca(Ca::Bus)) {
-                    // It does not serve v1.
-                    if object.pointer("/spec/version") != Some(&"v1".into()) {
-                        apply(&client, &object).await?;
-                    }
-                }
-                Serving::Peer(peer)
+        let hosts = match nodes {
+            Nodes::Simulated(_) => simulated_hosts(&client, &cluster),
+            Nodes::Real => {
+                let whole = (&plane, &client, &*cluster);
+                real_host(whole, &assets, dir.path(), pipeline).await?
             }
         };
+        let serving = serve(pipeline, (&plane, &client, &*cluster), &assets, dir.path()).await?;
         Ok(Self {
             client,
-            workloads,
             cluster,
             plane,
+            hosts,
             serving,
-            following,
             _dir: dir,
         })
+    }
+
+    /// Whether containers are processes of this machine, which it may keep from running.
+    pub fn is_real(&self) -> bool {
+        matches!(self.hosts, Hosts::Real { .. })
+    }
+
+    /// From now on `container` of every pod of an app uses so much. Real ones use no more memory for that.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    pub fn level(&self, app: &str, container: &str, level: Level) -> anyhow::Result<()> {
+        match &self.hosts {
+            Hosts::Simulated { workloads, .. } => {
+                workloads.level(NAMESPACE, app, container, level);
+            }
+            Hosts::Real { levels, .. } => {
+                // Whole at once, because containers read it all the time.
+                let written = levels.join(format!("{app}.{container}.new"));
+                fs::write(&written, level.millis.to_string())?;
+                fs::rename(&written, levels.join(format!("{app}.{container}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A Deployment whose containers use what [`Ground::level`] says.
+    pub fn deployment(&self, app: &str, replicas: usize, containers: &[&str]) -> Value {
+        match &self.hosts {
+            Hosts::Simulated { .. } => deployment(NAMESPACE, app, replicas, containers),
+            Hosts::Real { name, levels, .. } => {
+                deployment_of_levels((NAMESPACE, app, name), levels, replicas, containers)
+            }
+        }
     }
 
     /// Ends everything.
@@ -131,14 +175,80 @@ impl Ground {
             },
             Serving::Ours(components) => components.stop().await,
         };
-        self.following.shutdown().await;
-        drop(self.workloads);
+        let hosts = match self.hosts {
+            Hosts::Simulated {
+                workloads,
+                mut following,
+            } => {
+                following.shutdown().await;
+                drop(workloads);
+                Ok(())
+            }
+            Hosts::Real { node, .. } => node.stop().await,
+        };
         let plane = self.plane.stop().await;
         if let Some(cluster) = Arc::into_inner(self.cluster) {
             cluster.stop().await;
         }
-        ran.and(served).and(plane)
+        ran.and(served).and(hosts).and(plane)
     }
+}
+
+fn simulated_hosts(client: &Client, cluster: &Arc<Cluster>) -> Hosts {
+    let workloads = Arc::new(Workloads::new(client.clone(), Arc::clone(cluster)));
+    let mut following = JoinSet::new();
+    let followed = Arc::clone(&workloads);
+    following.spawn(async move { followed.follow().await });
+    Hosts::Simulated {
+        workloads,
+        following,
+    }
+}
+
+async fn real_host(
+    (plane, client, cluster): (&Plane, &Client, &Cluster),
+    assets: &Assets,
+    dir: &Path,
+    pipeline: &Pipeline,
+) -> anyhow::Result<Hosts> {
+    let levels = dir.join("levels");
+    fs::create_dir_all(&levels)?;
+    // Cgroups are named after nodes, and pipelines run side by side.
+    let name = format!("real-{}", pipeline.name.replace('/', "-"));
+    let identity = Identity {
+        name: &name,
+        certificate: Certificate::Signed,
+        flags: pipeline.kubelets.flags(),
+    };
+    let whole = (plane, client, cluster.pki());
+    let node = RealNode::start(whole, assets, &dir.join("node"), identity).await?;
+    let node = Box::new(node);
+    Ok(Hosts::Real { node, name, levels })
+}
+
+/// Starts what serves the metrics API.
+async fn serve(
+    pipeline: &Pipeline,
+    (plane, client, cluster): (&Plane, &Client, &Cluster),
+    assets: &Assets,
+    dir: &Path,
+) -> anyhow::Result<Serving> {
+    let pace = pipeline.pace;
+    if pipeline.subject == Subject::Tributary {
+        let ours = Components::start_at(plane, client, cluster, (1, pace)).await?;
+        return Ok(Serving::Ours(ours));
+    }
+    let api = free_port()?;
+    let flags = peer::flags(plane, cluster, api, pace.resolution);
+    let path = assets.program("metrics-server")?;
+    let peer = Program::start_in_environment("metrics-server", &path, &flags, &dir.join("log"))?;
+    for object in registration(api, cluster.pki().ca(Ca::Bus)) {
+        // It does not serve v1.
+        if object.pointer("/spec/version") != Some(&"v1".into()) {
+            apply(client, &object).await?;
+        }
+    }
+    Ok(Serving::Peer(peer))
 }
 
 fn free_port() -> anyhow::Result<SocketAddr> {

@@ -37,13 +37,15 @@ const LAST_PODS: Duration = Duration::from_secs(90);
 const AUTOSCALER: (&str, &str, &str) = ("autoscaling", "v2", "HorizontalPodAutoscaler");
 const POD: (&str, &str, &str) = ("", "v1", "Pod");
 
-/// What an autoscaler says of itself.
+/// What an autoscaler says of itself, and its pods.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Seen {
     /// `averageValue` of its metric, in cores or bytes.
     pub average: Option<f64>,
     /// `desiredReplicas`.
     pub desired: i64,
+    /// How many pods of its Deployment there are that are not being deleted. Not the autoscaler's own words.
+    pub pods: i64,
 }
 
 /// Seconds, one for each step or pod.
@@ -63,10 +65,46 @@ struct State {
     awaited: BTreeMap<String, Timestamp>,
     /// Pods that are known to be ready.
     known: BTreeSet<String>,
+    /// Pods that are not being deleted.
+    pods: BTreeSet<String>,
     /// When the newest sample of each pod was taken.
     samples: BTreeMap<String, Timestamp>,
     /// There is a sample of each of the first pods, so that those to come are made by steps.
     begun: bool,
+}
+
+impl State {
+    /// Takes in what became of a pod.
+    fn follow(&mut self, followed: Followed) {
+        match followed {
+            Followed::All => self.pods.clear(),
+            Followed::Gone(name) => self.end(&name),
+            Followed::Object(name, object) => {
+                if object.pointer("/metadata/deletionTimestamp").is_some() {
+                    self.end(&name);
+                    return;
+                }
+                self.pods.insert(name.clone());
+                if let Some(ready) = ready_since(&object)
+                    && self.known.insert(name.clone())
+                    && self.begun
+                {
+                    self.awaited.insert(name, ready);
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, pod: &str) {
+        self.pods.remove(pod);
+        self.awaited.remove(pod);
+        self.samples.remove(pod);
+    }
+
+    fn pods_of(&self, app: &str) -> i64 {
+        let pods = self.pods.iter().filter(|pod| is_of(pod, app));
+        i64::try_from(pods.count()).unwrap_or(i64::MAX)
+    }
 }
 
 /// Looks as long as it is there.
@@ -172,26 +210,29 @@ struct Looker {
 impl Looker {
     async fn autoscalers(&self) {
         let mut objects = pin!(follow(&self.client, AUTOSCALER));
-        while let Some((name, object, _)) = objects.next().await {
-            if let Some(seen) = self.seen.get(&name) {
-                seen.send_replace(read(&object));
+        while let Some(followed) = objects.next().await {
+            if let Followed::Object(name, object) = followed
+                && let Some(seen) = self.seen.get(&name)
+            {
+                let (average, desired) = read(&object);
+                seen.send_modify(|seen| {
+                    seen.average = average;
+                    seen.desired = desired;
+                });
             }
         }
     }
 
     async fn pods(&self) {
         let mut objects = pin!(follow(&self.client, POD));
-        while let Some((name, object, there)) = objects.next().await {
+        while let Some(followed) = objects.next().await {
+            let pod = followed.name().map(str::to_owned);
             let mut state = lock(&self.state);
-            let ends = object.pointer("/metadata/deletionTimestamp").is_some();
-            if !there || ends {
-                state.awaited.remove(&name);
-                state.samples.remove(&name);
-            } else if let Some(ready) = ready_since(&object)
-                && state.known.insert(name.clone())
-                && state.begun
-            {
-                state.awaited.insert(name, ready);
+            state.follow(followed);
+            let is_its = |app: &str| pod.as_deref().is_none_or(|pod| is_of(pod, app));
+            for (app, seen) in self.seen.iter().filter(|(app, _)| is_its(app)) {
+                let pods = state.pods_of(app);
+                seen.send_if_modified(|seen| std::mem::replace(&mut seen.pods, pods) != pods);
             }
         }
     }
@@ -245,39 +286,58 @@ impl Looker {
     }
 }
 
-/// Objects as they come, with their names, and whether they are still there.
+/// What a watch says.
+#[derive(Debug)]
+enum Followed {
+    /// All objects that there are follow.
+    All,
+    /// An object with its name.
+    Object(String, Value),
+    /// An object of this name is no longer there.
+    Gone(String),
+}
+
+impl Followed {
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::All => None,
+            Self::Object(name, _) | Self::Gone(name) => Some(name),
+        }
+    }
+}
+
+/// Objects as they come.
 fn follow(
     client: &Client,
     (group, version, kind): (&str, &str, &str),
-) -> impl Stream<Item = (String, Value, bool)> + use<> {
+) -> impl Stream<Item = Followed> + use<> {
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
     let objects = Api::<DynamicObject>::namespaced_with(client.clone(), NAMESPACE, &kind);
     let events = watcher(objects, watcher::Config::default()).default_backoff();
-    events.filter_map(async |event| {
-        let (object, there) = match event {
-            Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => (object, true),
-            Ok(watcher::Event::Delete(object)) => (object, false),
-            Ok(watcher::Event::Init | watcher::Event::InitDone) => return None,
-            Err(error) => {
-                warn!(%error, "failed to watch");
-                return None;
-            }
-        };
-        let name = object.metadata.name.clone()?;
-        Some((name, serde_json::to_value(&object).ok()?, there))
+    events.filter_map(async |event| match event {
+        Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) => {
+            let name = object.metadata.name.clone()?;
+            Some(Followed::Object(name, serde_json::to_value(&object).ok()?))
+        }
+        Ok(watcher::Event::Delete(object)) => object.metadata.name.map(Followed::Gone),
+        Ok(watcher::Event::Init) => Some(Followed::All),
+        Ok(watcher::Event::InitDone) => None,
+        Err(error) => {
+            warn!(%error, "failed to watch");
+            None
+        }
     })
 }
 
-fn read(autoscaler: &Value) -> Seen {
+/// The mean usage and the desired replicas, in the words of an autoscaler.
+fn read(autoscaler: &Value) -> (Option<f64>, i64) {
     let of = |kind: &str| {
         let path = format!("/status/currentMetrics/0/{kind}/current/averageValue");
         quantity(autoscaler.pointer(&path)?.as_str()?)
     };
     let desired = autoscaler.pointer("/status/desiredReplicas");
-    Seen {
-        average: of("resource").or_else(|| of("containerResource")),
-        desired: desired.and_then(Value::as_i64).unwrap_or(0),
-    }
+    let average = of("resource").or_else(|| of("containerResource"));
+    (average, desired.and_then(Value::as_i64).unwrap_or(0))
 }
 
 /// A quantity with the suffixes that an autoscaler writes.
@@ -334,6 +394,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_pod_that_is_being_deleted_is_no_longer_one_of_its_deployment() {
+        let pod = |name: &str, metadata: Value| {
+            Followed::Object(name.to_owned(), json!({ "metadata": metadata }))
+        };
+        let mut state = State::default();
+        for name in ["web-1-a", "web-1-b", "web-2-a"] {
+            state.follow(pod(name, json!({})));
+        }
+        assert_eq!([state.pods_of("web-1"), state.pods_of("web-2")], [2, 1]);
+        let ends = json!({ "deletionTimestamp": "2026-01-01T00:00:00Z" });
+        state.follow(pod("web-1-a", ends));
+        state.follow(Followed::Gone("web-2-a".to_owned()));
+        assert_eq!([state.pods_of("web-1"), state.pods_of("web-2")], [1, 0]);
+        // What went while the watch was interrupted is not in its next list.
+        state.follow(Followed::All);
+        assert_eq!(state.pods_of("web-1"), 0);
+    }
 
     #[test]
     fn quantities_are_cores_and_bytes() {

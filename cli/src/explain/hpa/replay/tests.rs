@@ -169,6 +169,13 @@ const TABLE: &[Row] = &[
         &[Uses(900), Uses(900), Missing],
         (4, Computed),
     ),
+    // The pods that it no longer wants are multiplied, too: 4 x 0.6 is 2.4.
+    (
+        "two are wanted, and four are still there",
+        2,
+        &[Uses(300), Uses(300), Uses(300), Uses(300)],
+        (3, Computed),
+    ),
     (
         "a Pending pod is no reason against scaling down",
         3,
