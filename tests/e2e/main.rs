@@ -40,6 +40,7 @@ mod real_pages;
 mod reasons;
 mod recorded;
 mod references;
+mod releases;
 mod repository;
 mod shards;
 mod silence;
