@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &BenchArgs) -> anyhow::Result<Hot> {
         scrapers: args.scrapers,
         frontends: args.frontends,
         cycles: args.cycles,
-        hot_nodes,
+        read_nodes: hot_nodes,
         before,
         after,
     })

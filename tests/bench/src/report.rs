@@ -80,15 +80,18 @@ pub(crate) fn markdown(lines: &[Line]) -> String {
     out
 }
 
+/// One figure of a cost.
+type Figure = fn(&Cost) -> f64;
+
 /// What it costs that nodes are scraped more often.
 pub(crate) fn hot(hot: &Hot) -> String {
     let size = hot.size;
     let mut out = format!(
         "## A part of the nodes scraped every 5 s\n\n{} nodes of {} pods, {} scrapers and {} frontends; an autoscaler reads pods of \
          {} nodes.\n\n| in a cycle of 15 s | without | with | ratio |\n|---|---|---|---|\n",
-        size.nodes, size.pods_per_node, hot.scrapers, hot.frontends, hot.hot_nodes,
+        size.nodes, size.pods_per_node, hot.scrapers, hot.frontends, hot.read_nodes,
     );
-    let rows: [(&str, fn(&Cost) -> f64); 4] = [
+    let rows: [(&str, Figure); 4] = [
         ("CPU seconds of scrapers", |cost| cost.scrapers),
         ("CPU seconds of frontends", |cost| cost.frontends),
         ("requests to a node that none asks for", |cost| {

@@ -55,7 +55,7 @@ pub(crate) struct Hot {
     pub(crate) frontends: usize,
     pub(crate) cycles: u32,
     /// How many nodes an autoscaler reads pods of.
-    pub(crate) hot_nodes: usize,
+    pub(crate) read_nodes: usize,
     /// Without it.
     pub(crate) before: Cost,
     /// With it.
