@@ -10,7 +10,7 @@ mod points;
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::RwLock;
-use tributary_model::{NodeName, PodKey, Reading, Roster, Timestamp, Usage};
+use tributary_model::{Freshness, NodeName, PodKey, Reading, Roster, Timestamp, Usage};
 
 use self::points::Points;
 pub(crate) use self::{outcome::Newest, pairs::Taken, points::Remembered};
@@ -150,6 +150,12 @@ impl Store {
     pub fn reports(&self, nodes: &[NodeName], now: Timestamp) -> Vec<Report> {
         let nodes = nodes.iter();
         self.read(|points| nodes.map(|node| points.report(node, now)).collect())
+    }
+
+    /// When the kubelet of each of `nodes` measures, in the same order: callers pass a page.
+    pub fn freshness(&self, nodes: &[NodeName]) -> Vec<Freshness> {
+        let nodes = nodes.iter();
+        self.read(|points| nodes.map(|node| points.freshness(node)).collect())
     }
 
     /// How each of `nodes` stands, in the same order, and how old its newest sample

@@ -81,8 +81,9 @@ pub struct ScrapeArgs {
     /// A frontend that is asked for the same pods again and again, by a label selector
     /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A
     /// minute after the last question they are scraped as the others. At most a fifth
-    /// of the nodes of a scraper are scraped this often, or ten. Usage is measured over
-    /// `--min-window` of the frontends at least.
+    /// of the nodes of a scraper are scraped this often, or ten. A kubelet that measures
+    /// all of its containers at once is scraped less often, when it may have something
+    /// new. Usage is measured over `--min-window` of the frontends at least.
     #[arg(
         long,
         value_name = "DURATION",

@@ -4,8 +4,10 @@
 //! connection, the layout of its page) moves into the task and returns with the outcome. So there
 //! is no lock, and never two requests to one node at once.
 
+mod freshness;
 mod metrics;
 mod outcome;
+mod read;
 mod young;
 
 use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
@@ -22,7 +24,8 @@ use tributary_runtime::clock::Clock;
 
 pub(crate) use self::metrics::ScrapeMetrics;
 use self::{
-    outcome::{count_refused, tell, tell_end, to_wire},
+    freshness::Learner,
+    outcome::{tell, tell_end, to_wire},
     young::Young,
 };
 use crate::{
@@ -113,6 +116,8 @@ struct Scraped {
     endpoint: Endpoint,
     /// Its containers that have one sample only.
     young: Young,
+    /// What is learned of its kubelet.
+    learner: Learner,
     /// Its failures, for Events.
     outage: Outage,
 }
@@ -280,7 +285,9 @@ impl Loop {
                 }
                 Move::Expedite(node) => self.schedule.expedite(&node, now),
                 Move::Release(node) => {
-                    self.scraped.remove(&node);
+                    let gone = self.scraped.remove(&node);
+                    let freshness = &self.scraping.metrics.freshness;
+                    freshness.learned(gone.map(|it| it.learner.freshness()), None);
                     self.schedule.remove(&node);
                     self.scraping.hub.release(&node);
                     debug!(%node, "node released");
@@ -326,9 +333,13 @@ impl Loop {
             refusing: false,
             endpoint: Endpoint::default(),
             young: Young::default(),
+            learner: Learner::default(),
             outage: Outage::default(),
         };
-        self.scraped.insert(node.clone(), scraped);
+        let freshness = &self.scraping.metrics.freshness;
+        let now = scraped.learner.freshness();
+        let before = self.scraped.insert(node.clone(), scraped);
+        freshness.learned(before.map(|it| it.learner.freshness()), Some(now));
     }
 
     /// Finishes the scrapes in flight and releases all nodes.
@@ -412,24 +423,7 @@ impl Loop {
         let node = &done.node;
         let failed = done.outcome.as_ref().err().map(ScrapeError::reason);
         match done.outcome {
-            Ok(decoded) => {
-                metrics.outcome("ok");
-                count_refused(metrics, node, &decoded, &mut scraped.refusing);
-                let endpoint = decoded.reading.remarks.endpoint;
-                metrics.reading(endpoint);
-                if std::mem::replace(&mut scraped.endpoint, endpoint) != endpoint {
-                    info!(%node, path = endpoint.path(), "node is read from another endpoint");
-                }
-                if scraped.failing.take().is_some() {
-                    info!(%node, "node is scraped again");
-                }
-                let again = scraped.young.take(&decoded.reading, done.began);
-                self.scraping.hub.publish(decoded.reading);
-                let now = self.monotonic.now();
-                if again.is_some_and(|at| self.schedule.sooner(node, at, now)) {
-                    metrics.sooner.inc();
-                }
-            }
+            Ok(decoded) => self.read(node, decoded, done.began),
             Err(error) => {
                 let reason = error.reason();
                 metrics.outcome(reason.as_str());

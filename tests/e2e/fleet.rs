@@ -13,11 +13,11 @@ async fn items(front: &Client, resource: &str) -> Result<Vec<Value>, String> {
     Ok(answer.json()["items"].as_array().unwrap().clone())
 }
 
-/// The items without the times of scrapes, which change.
+/// The items without the times of scrapes and samples, which change.
 fn without_times(mut items: Vec<Value>) -> Vec<Value> {
     for item in &mut items {
         let status = item["status"].as_object_mut().unwrap();
-        for field in ["sample", "lastFailure", "oldestSample"] {
+        for field in ["sample", "kubelet", "lastFailure", "oldestSample"] {
             status.remove(field);
         }
     }

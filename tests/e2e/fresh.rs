@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tributary_e2e::{ask::Client, patience::eventually, stack::Stack};
 use tributary_model::MIN_WINDOW;
 
@@ -113,5 +114,61 @@ async fn the_node_of_a_pod_that_is_asked_for_again_and_again_is_asked_more_often
         }
     })
     .await;
+    stack.stop().await;
+}
+
+/// Asks for a pod until the scraper has postponed so many scrapes.
+async fn postponed(stack: &Stack, pod: &str, count: u64) {
+    let front = stack.front(0);
+    eventually(|| async {
+        front.ok(pod).await?;
+        let name = "tributary_scrape_fast_postponed_total";
+        let postponed = stack.of_scraper(0, name).await;
+        if postponed < count {
+            return Err(postponed.to_string());
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kubelet_that_measures_all_at_once_is_asked_when_it_has_something_new() {
+    let stack = Stack::fast_and_periodic(steady(2, 4), Duration::from_secs(5)).await;
+    let front = stack.front(0);
+    all_served(&stack, &front).await;
+    let pod = pod_of(&front, "node-00001").await;
+    eventually(|| async {
+        front.ok(&pod).await?;
+        match fast_nodes(&stack, &[0]).await {
+            1 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    postponed(&stack, &pod, 1).await;
+    let (asked, since) = (requests(&stack, "node-00001"), Instant::now());
+    postponed(&stack, &pod, 6).await;
+    // It is asked twice in five seconds, or three times, and not each second.
+    let asked = requests(&stack, "node-00001") - asked;
+    let seconds = since.elapsed().as_secs();
+    assert!(asked <= seconds * 3 / 5 + 3, "{asked} in {seconds} s");
+    eventually(|| async {
+        let path = "/apis/fleet.tributary.dev/v1alpha1/nodescrapes/node-00001";
+        let node = front.ok(path).await?.json();
+        let kubelet = &node["status"]["kubelet"];
+        if kubelet["freshness"] == "periodic" {
+            return Ok(());
+        }
+        Err(node.to_string())
+    })
+    .await;
+    let name = "tributary_scrape_kubelets{freshness=\"periodic\"}";
+    let metrics = stack.scraper_admin(0, "/metrics").await;
+    assert!(
+        metrics.metric(name) >= Some(1),
+        "{:?}",
+        metrics.metric(name)
+    );
     stack.stop().await;
 }

@@ -130,6 +130,16 @@ impl Stack {
         stack
     }
 
+    /// The same with one scraper, one frontend, and kubelets that measure all of their containers at once, this often.
+    pub async fn fast_and_periodic(cluster: Builder, period: Duration) -> Self {
+        let resolution = Duration::from_secs(10);
+        let cluster = cluster.housekeeping(period);
+        let mut stack = Self::measured(cluster, (0, 1), &[], resolution).await;
+        stack.fast = Some(Duration::from_secs(1));
+        stack.join_scraper().await;
+        stack
+    }
+
     /// Starts this many scrapers and frontends with a resolution of two seconds. Scrapers find each other by Leases,
     /// and frontends by `EndpointSlice`s, so both may come and go.
     pub async fn leased(cluster: Builder, scrapers: usize, frontends: usize) -> Self {
@@ -150,15 +160,21 @@ impl Stack {
 
     async fn with(
         cluster: Builder,
+        sizes: (usize, usize),
+        flags: &'static [&'static str],
+        resolution: Duration,
+    ) -> Self {
+        let cluster = cluster.housekeeping(Duration::ZERO);
+        Self::measured(cluster, sizes, flags, resolution).await
+    }
+
+    async fn measured(
+        cluster: Builder,
         (scrapers, frontends): (usize, usize),
         flags: &'static [&'static str],
         resolution: Duration,
     ) -> Self {
-        let cluster = cluster
-            .housekeeping(Duration::ZERO)
-            .start()
-            .await
-            .expect("a cluster");
+        let cluster = cluster.start().await.expect("a cluster");
         let trust = FrontendTrust::Ca {
             pem: cluster.pki().ca(Ca::Bus).to_owned(),
             server_name: "localhost".to_owned(),

@@ -11,6 +11,7 @@
 
 mod between;
 mod deleted;
+mod freshness;
 mod gone;
 mod row;
 

@@ -12,6 +12,7 @@
 //! numbers in roster order. Taking in a reading is then a copy of arrays.
 
 mod endpoint;
+mod freshness;
 mod names;
 mod reading;
 mod resolution;
@@ -22,6 +23,7 @@ mod usage;
 
 pub use self::{
     endpoint::Endpoint,
+    freshness::{Freshness, Look, is_first_sample},
     names::{ContainerName, MAX_LABEL, NodeName, PodKey, is_dns_label, is_dns_subdomain},
     reading::{Columns, ContainerPoint, CpuPoint, MemoryPoint, NodePoint, Reading, Remarks},
     resolution::{SHORTEST_RESOLUTION, first_rescue, overdue_after, overlap, served_for},

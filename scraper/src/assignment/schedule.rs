@@ -137,6 +137,23 @@ impl Schedule {
         true
     }
 
+    /// Puts off a node that is asked at the fast resolution until this moment, since there is nothing
+    /// new before it: by a resolution after it `began` to be asked at most. False if it is due no
+    /// sooner.
+    pub(crate) fn postpone(&mut self, node: &NodeName, at: Timestamp, began: Timestamp) -> bool {
+        let Some(due) = self.due.get(node).copied() else {
+            return false;
+        };
+        let at = at.min(began.plus(Duration::from_millis(self.resolution_ms)));
+        let is_fast = self.fast.get(node).is_some_and(|until| *until > began);
+        if !is_fast || at <= due {
+            return false;
+        }
+        self.order.remove(&(due, node.clone()));
+        self.put(node.clone(), at);
+        true
+    }
+
     /// How many nodes are asked at the fast resolution.
     pub(crate) fn fast(&self) -> usize {
         self.fast.len()

@@ -79,8 +79,8 @@ impl Hub {
     }
 
     /// Keeps `reading` and leaves it for every frontend. Cannot block.
-    pub(crate) fn publish(&self, reading: Reading) {
-        let reading = Arc::new(reading);
+    pub(crate) fn publish(&self, reading: impl Into<Arc<Reading>>) {
+        let reading = reading.into();
         let mut inner = self.lock();
         let history = inner.nodes.entry(reading.node.clone()).or_default();
         history.advance(&reading);

@@ -10,9 +10,14 @@ use prometheus_client::{
     },
     registry::{Registry, Unit},
 };
-use tributary_model::Endpoint;
+use tributary_model::{Endpoint, Freshness};
 
 use crate::kubelet::{PageCounters, Reason, decode::Refused};
+
+/// Limits between which distances of samples are counted, in seconds: those of cAdvisor are 10 to 30.
+const DISTANCES: [f64; 12] = [
+    0.5, 1.0, 2.0, 5.0, 9.0, 11.0, 15.0, 20.0, 30.0, 60.0, 150.0, 600.0,
+];
 
 /// What scraping counts. Clones count together.
 #[derive(Clone, Debug)]
@@ -25,6 +30,8 @@ pub(crate) struct ScrapeMetrics {
     pub(crate) fast_refused: Counter,
     /// Scrapes ahead of the rhythm of a node, for new containers.
     pub(crate) sooner: Counter,
+    /// What is learned of kubelets.
+    pub(crate) freshness: FreshnessMetrics,
     /// Scrapes in flight.
     pub(crate) in_flight: Gauge,
     /// How long kubelets take, those that fail too.
@@ -57,6 +64,7 @@ impl ScrapeMetrics {
             fast: Gauge::default(),
             fast_refused: Counter::default(),
             sooner: Counter::default(),
+            freshness: FreshnessMetrics::new(),
             in_flight: Gauge::default(),
             // 1 ms to 16 s.
             duration: Histogram::new(exponential_buckets(0.001, 2.0, 15)),
@@ -71,6 +79,7 @@ impl ScrapeMetrics {
             new.nodes.clone(),
         );
         new.register_fast(scrape);
+        new.freshness.register(scrape);
         scrape.register("in_flight", "Scrapes in flight", new.in_flight.clone());
         scrape.register_with_unit(
             "duration",
@@ -137,6 +146,75 @@ impl ScrapeMetrics {
 
     pub(crate) fn refused(&self, kind: &'static str, count: u64) {
         self.refused.get_or_create(&Kind { kind }).inc_by(count);
+    }
+}
+
+/// What is learned of kubelets from the stamps of samples. Clones count together.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshnessMetrics {
+    kubelets: Family<Measures, Gauge>,
+    /// How far apart samples are, once for each page with new ones.
+    pub(crate) distances: Histogram,
+    /// Scrapes at the fast resolution that waited for something new.
+    pub(crate) postponed: Counter,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Measures {
+    freshness: &'static str,
+}
+
+impl FreshnessMetrics {
+    fn new() -> Self {
+        let new = Self {
+            kubelets: Family::default(),
+            distances: Histogram::new(DISTANCES),
+            postponed: Counter::default(),
+        };
+        for freshness in Freshness::WORDS {
+            drop(new.kubelets.get_or_create(&Measures { freshness }));
+        }
+        new
+    }
+
+    fn register(&self, scrape: &mut Registry) {
+        scrape.register(
+            "kubelets",
+            "Kubelets by what is known of when they measure",
+            self.kubelets.clone(),
+        );
+        scrape.register_with_unit(
+            "sample_distance",
+            "Median distance between two samples of a container, of each page with new ones",
+            Unit::Seconds,
+            self.distances.clone(),
+        );
+        scrape.register(
+            "fast_postponed",
+            "Scrapes at --fast-resolution that waited, since the kubelet had nothing new sooner",
+            self.postponed.clone(),
+        );
+    }
+
+    /// Counts that a kubelet measures like this now, and before like that. `None`: it is not
+    /// scraped.
+    pub(crate) fn learned(&self, before: Option<Freshness>, now: Option<Freshness>) {
+        let [before, now] = [before, now].map(|it| it.map(Freshness::as_str));
+        if before == now {
+            return;
+        }
+        if let Some(freshness) = before {
+            self.kubelets.get_or_create(&Measures { freshness }).dec();
+        }
+        if let Some(freshness) = now {
+            self.kubelets.get_or_create(&Measures { freshness }).inc();
+        }
+    }
+
+    /// How many kubelets are known to measure like this.
+    #[cfg(test)]
+    pub(crate) fn kubelets(&self, freshness: &'static str) -> i64 {
+        self.kubelets.get_or_create(&Measures { freshness }).get()
     }
 }
 

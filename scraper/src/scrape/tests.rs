@@ -201,15 +201,71 @@ async fn a_scrape_has_a_span_and_a_last_line_at_debug() {
 
 /// Answers the next request to a kubelet with a page.
 async fn answer(kubelet: &TcpListener, page: &str) {
+    answer_with(kubelet, || page.to_owned()).await;
+}
+
+/// Answers the next request to a kubelet with a page that is made then. Returns when that was.
+async fn answer_with(kubelet: &TcpListener, page: impl FnOnce() -> String) -> Instant {
     let (mut stream, _) = kubelet.accept().await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
+    let (at, page) = (Instant::now(), page());
     let length = page.len();
     let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
-    let answer = [head.as_str(), page].concat();
+    let answer = [head, page].concat();
     stream.write_all(answer.as_bytes()).await.unwrap();
+    at
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_wanted_fresh_is_asked_when_its_kubelet_has_something_new() {
+    let kubelet = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stage = stage();
+    let target = target("n1", &kubelet);
+    stage.targets.send_replace(Targets::of([target]));
+    stage
+        .view
+        .send_replace(Some(View::new("me".into(), Vec::new())));
+    let started = Instant::now();
+    let mut times = Vec::new();
+    for n in 0..60 {
+        if n == 2 {
+            let wanted = Wanted {
+                nodes: vec!["n1".to_owned()],
+                lasts: Duration::from_mins(20),
+            };
+            stage.reports.send(Report::Wanted(wanted)).await.unwrap();
+        }
+        // It measures every 20 s.
+        let page = || {
+            let at = 1_000_000 + started.elapsed().as_secs() / 20 * 20_000;
+            format!(
+                "node_cpu_usage_seconds_total 1 {at}\nnode_memory_working_set_bytes 1 {at}\n\
+                 container_cpu_usage_seconds_total{{container=\"c\",namespace=\"n\",pod=\"p\"}} 1 {at}\n"
+            )
+        };
+        times.push(answer_with(&kubelet, page).await);
+    }
+    let apart = times.windows(2).map(|pair| (pair[1] - pair[0]).as_secs());
+    let apart: Vec<u64> = apart.collect();
+    // At first every five seconds; then after at most twelve, and when there is something new.
+    assert!(apart[3..9].iter().all(|it| *it <= 5), "{apart:?}");
+    assert!(apart.iter().all(|it| *it <= 15), "{apart:?}");
+    let long = apart[30..].iter().filter(|it| **it >= 6);
+    assert!(long.count() >= 15, "{apart:?}");
+    let freshness = &stage.metrics.freshness;
+    assert!(freshness.postponed.get() >= 15);
+    let kubelets = ["periodic", "every-request", "unknown"].map(|it| freshness.kubelets(it));
+    assert_eq!(kubelets, [1, 0, 0]);
+    // And none that is not scraped.
+    stage.targets.send_replace(Targets::of([]));
+    eventually(|| {
+        let left = freshness.kubelets("periodic");
+        std::future::ready(if left == 0 { Ok(()) } else { Err(left) })
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

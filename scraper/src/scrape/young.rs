@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tributary_model::{ContainerName, MIN_WINDOW, PodKey, Reading, Roster, Timestamp};
+use tributary_model::{ContainerName, Freshness, MIN_WINDOW, PodKey, Reading, Roster, Timestamp};
 
 /// After the first sample: half of the containers have a second one by then, and all of them.
 const MEASURED_AFTER: [Duration; 2] = [Duration::from_secs(15), Duration::from_millis(20_500)];
@@ -15,7 +15,7 @@ const MEASURED_AFTER: [Duration; 2] = [Duration::from_secs(15), Duration::from_m
 /// And no node is scraped again sooner than after this.
 const APART: Duration = MIN_WINDOW;
 
-/// If all samples of a page are closer to each other, the kubelet measures at every request.
+/// If all samples of a page are closer to each other, the kubelet may measure at every request.
 const AT_REQUEST: Duration = Duration::from_secs(1);
 
 /// The longest that is waited for a second sample.
@@ -44,9 +44,15 @@ struct Waiting {
 }
 
 impl Young {
-    /// Takes in a page that was asked for at `began`, which the reading tells by another clock.
-    /// Returns when to scrape the node again, if that is worth a scrape.
-    pub(super) fn take(&mut self, reading: &Reading, began: Timestamp) -> Option<Timestamp> {
+    /// Takes in a page that was asked for at `began`, which the reading tells by another clock, of
+    /// a kubelet that measures like this. Returns when to scrape the node again, if that is worth a
+    /// scrape.
+    pub(super) fn take(
+        &mut self,
+        reading: &Reading,
+        began: Timestamp,
+        freshness: Freshness,
+    ) -> Option<Timestamp> {
         self.waiting.retain(|waiting| {
             let is_new = stamp(reading, &waiting.pod, &waiting.container) == Some(waiting.stamp);
             let waited = began.since(waiting.measured).unwrap_or_default();
@@ -57,14 +63,18 @@ impl Young {
         if let Some(before) = before
             && !Arc::ptr_eq(&before, &reading.roster)
         {
-            self.add(&before, reading, began);
+            let at_request = match freshness {
+                Freshness::EveryRequest => true,
+                Freshness::Periodic { .. } => false,
+                Freshness::Unknown => is_measured_at_request(reading),
+            };
+            self.add(&before, reading, began, at_request);
         }
         let next = self.waiting.iter().filter_map(|it| it.next(began));
         next.min()
     }
 
-    fn add(&mut self, before: &Roster, reading: &Reading, began: Timestamp) {
-        let at_request = is_measured_at_request(reading);
+    fn add(&mut self, before: &Roster, reading: &Reading, began: Timestamp, at_request: bool) {
         for (row, pod, container) in reading.roster.rows() {
             let known = before.find(pod).map(|pod| before.containers_of(pod));
             if known.is_some_and(|known| known.contains(container)) {
@@ -164,8 +174,12 @@ mod tests {
     /// In how many milliseconds the node is to be scraped again, by a clock of the scraper that
     /// began an hour later.
     fn next(young: &mut Young, page: &Reading) -> Option<i64> {
+        next_of(young, page, Freshness::Unknown)
+    }
+
+    fn next_of(young: &mut Young, page: &Reading, freshness: Freshness) -> Option<i64> {
         let began = Timestamp::from_millis(page.asked_at.as_millis() - 3_600_000);
-        let at = young.take(page, began)?;
+        let at = young.take(page, began, freshness)?;
         Some(at.as_millis() - began.as_millis())
     }
 
@@ -195,6 +209,22 @@ mod tests {
         let one = |at| page(at, &[("b", 115)]);
         assert_eq!(next(&mut young, &one(115)), Some(5_000));
         assert_eq!(next(&mut young, &one(120)), Some(10_000));
+    }
+
+    #[test]
+    fn what_is_learned_of_the_kubelet_counts_more_than_one_page() {
+        let (alone, together) = ([("a", 95), ("b", 115)], [("a", 115), ("b", 115)]);
+        let typical = Duration::from_secs(10);
+        for (pods, freshness, expected) in [
+            (&alone, Freshness::EveryRequest, 5_000),
+            (&together, Freshness::Unknown, 5_000),
+            (&together, Freshness::Periodic { typical }, 15_000),
+        ] {
+            let mut young = Young::default();
+            next_of(&mut young, &page(100, &pods[..1]), freshness);
+            let again = next_of(&mut young, &page(115, pods), freshness);
+            assert_eq!(again, Some(expected), "{pods:?} {freshness:?}");
+        }
     }
 
     #[test]

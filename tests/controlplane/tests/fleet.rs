@@ -58,7 +58,7 @@ async fn looks(rig: &Rig) -> anyhow::Result<()> {
         assert_eq!(titles(&table), narrow, "{name}: {table}");
         assert_eq!(table.lines().count(), 4, "{name}: {table}");
         let wide = kubectl.ok(&["get", "nodescrapes", "-o", "wide"]).await?;
-        let more = ["RESOLUTION", "REMEDY", "FAILED", "MESSAGE"];
+        let more = ["RESOLUTION", "MEASURES", "REMEDY", "FAILED", "MESSAGE"];
         assert_eq!(
             titles(&wide),
             [&narrow[..], &more].concat(),

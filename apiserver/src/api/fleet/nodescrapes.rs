@@ -5,7 +5,7 @@ mod status;
 
 use std::sync::Arc;
 
-use tributary_model::{PodKey, Timestamp};
+use tributary_model::{Freshness, PodKey, Timestamp};
 
 use self::status::{STATUS, Status};
 use super::{
@@ -56,8 +56,8 @@ pub(crate) struct NodeScrape {
 }
 
 impl NodeScrape {
-    fn new(node: Arc<NodeRecord>, known: Known, now: Timestamp) -> Self {
-        let status = Status::new(known);
+    fn new(node: Arc<NodeRecord>, known: Known, freshness: Freshness, now: Timestamp) -> Self {
+        let status = Status::new(known, freshness);
         Self { node, now, status }
     }
 
@@ -66,15 +66,16 @@ impl NodeScrape {
         let names: Vec<_> = nodes.iter().map(|node| node.name.clone()).collect();
         let reports = api.store.reports(&names, now);
         let reported = api.node_roles.any();
+        let reports = reports.into_iter().zip(api.store.freshness(&names));
         let nodes = nodes.into_iter().zip(reports);
-        let scrape = |(node, report): (Arc<NodeRecord>, Report)| {
+        let scrape = |(node, (report, freshness)): (Arc<NodeRecord>, (Report, Freshness))| {
             let scrapers = api.node_roles.of(node.name.as_str());
             let known = Known {
                 report,
                 scrapers,
                 reported,
             };
-            Self::new(node, known, now)
+            Self::new(node, known, freshness, now)
         };
         nodes.map(scrape).collect()
     }

@@ -12,7 +12,7 @@ fn cpu(total: u64, at: i64) -> CpuPoint {
 }
 
 /// A container that started at `started`, with a total at a time.
-fn row(total: u64, at: i64, started: i64) -> ContainerPoint {
+pub(super) fn row(total: u64, at: i64, started: i64) -> ContainerPoint {
     ContainerPoint {
         cpu: Some(cpu(total, at)),
         memory: Some(MemoryPoint {
@@ -25,7 +25,7 @@ fn row(total: u64, at: i64, started: i64) -> ContainerPoint {
 }
 
 /// A reading of pod `a/x` with these containers, asked for at `asked`.
-fn reading(asked: i64, containers: &[(&str, ContainerPoint)]) -> Reading {
+pub(super) fn reading(asked: i64, containers: &[(&str, ContainerPoint)]) -> Reading {
     let mut builder = RosterBuilder::default();
     for (name, _) in containers {
         builder.add(PodKey::new("a", "x"), (*name).into()).unwrap();
@@ -60,7 +60,7 @@ fn pair(pairs: &Pairs, at: usize) -> Option<(i64, i64)> {
     stamps(&pairs.rows()[at])
 }
 
-fn first(reading: Reading) -> Pairs {
+pub(super) fn first(reading: Reading) -> Pairs {
     let pace = Pace {
         resolution: Duration::from_secs(15),
         min_window: MIN_WINDOW,
@@ -68,7 +68,7 @@ fn first(reading: Reading) -> Pairs {
     Pairs::first(reading, pace)
 }
 
-fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
+pub(super) fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
     let mut room = Room {
         most: 10_000,
         forgotten: 0,
@@ -76,7 +76,7 @@ fn take(pairs: &mut Pairs, reading: Reading) -> Taken {
     pairs.take(reading, &mut room)
 }
 
-const S: i64 = 1_000;
+pub(super) const S: i64 = 1_000;
 
 #[test]
 fn no_capacity_of_a_node_lets_a_pod_use_more_than_there_are_cores() {

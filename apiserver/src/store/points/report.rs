@@ -2,10 +2,13 @@
 
 use std::{fmt, time::Duration};
 
-use tributary_model::{Endpoint, NoUsage, NodeName, Timestamp, overdue_after};
+use tributary_model::{Endpoint, Freshness, NoUsage, NodeName, Timestamp, overdue_after};
 
 use super::{
-    super::outcome::{FailedScrape, NoMetrics},
+    super::{
+        outcome::{FailedScrape, NoMetrics},
+        pairs::Pairs,
+    },
     Points,
     nodes::Entry,
 };
@@ -117,6 +120,13 @@ impl Points {
             endpoint: entry.and_then(|entry| Some(entry.pairs.as_ref()?.endpoint())),
             failed: entry.and_then(|entry| entry.failed.clone()),
         }
+    }
+
+    /// When the kubelet of a node measures.
+    pub(in crate::store) fn freshness(&self, node: &NodeName) -> Freshness {
+        let entry = self.nodes.get(node.as_str());
+        let pairs = entry.and_then(|entry| entry.pairs.as_ref());
+        pairs.map(Pairs::freshness).unwrap_or_default()
     }
 
     /// How a node stands, and how old its newest sample is, if one is stored.

@@ -39,17 +39,23 @@ async fn people_see_tables_with_ages() {
         titles.join(" | "),
         concat!(
             "Name | State | Owner | Standby | Sample | Kubelet | Reason | ",
-            "Resolution (wide) | Remedy (wide) | Failed (wide) | Message (wide)"
+            "Resolution (wide) | Measures (wide) | Remedy (wide) | Failed (wide) | Message (wide)"
         )
     );
     assert_eq!(
         lines(&rows),
         [
-            "n1 | served | scraper-1 | <none> | 2s | 0s | <none> | 15s | <none> | <none> | <none>",
-            "n2 | served | scraper-2 | scraper-1 | 2s | 0s | <none> | 15s | <none> | <none> | <none>",
+            concat!(
+                "n1 | served | scraper-1 | <none> | 2s | 0s | <none> | ",
+                "15s | <unknown> | <none> | <none> | <none>"
+            ),
+            concat!(
+                "n2 | served | scraper-2 | scraper-1 | 2s | 0s | <none> | ",
+                "15s | <unknown> | <none> | <none> | <none>"
+            ),
             concat!(
                 "n3 | failing | scraper-2 | scraper-1 | <unknown> | <unknown> | tls | ",
-                "15s | KubeletCertificate | 12s | x509: unknown authority"
+                "15s | <unknown> | KubeletCertificate | 12s | x509: unknown authority"
             ),
         ]
     );
@@ -65,5 +71,5 @@ async fn people_see_tables_with_ages() {
     );
     // Without rows there are columns.
     let (titles, rows) = table(&router, "nodescrapes?labelSelector=role%3Dz").await;
-    assert_eq!((titles.len(), rows.len()), (11, 0));
+    assert_eq!((titles.len(), rows.len()), (12, 0));
 }

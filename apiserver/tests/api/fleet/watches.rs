@@ -174,7 +174,7 @@ async fn a_table_is_watched_row_by_row_with_its_columns_once() {
     };
     assert_eq!(
         events.iter().map(columns).collect::<Vec<_>>(),
-        [Some(11), None, None]
+        [Some(12), None, None]
     );
     let row = &events[2]["object"]["rows"][0];
     assert_eq!(

@@ -251,6 +251,33 @@ fn a_node_that_is_asked_once_more_keeps_its_rhythm() {
 }
 
 #[test]
+fn a_fast_node_is_put_off_by_a_resolution_at_most_and_no_other_node_is() {
+    let mut schedule = Schedule::new(RESOLUTION).with_fast(Some(Duration::from_secs(1)));
+    let node = NodeName::from("n1");
+    schedule.add_at_phase(&node, at(0));
+    let began = schedule.next().unwrap();
+    let later = |millis| began.plus(Duration::from_millis(millis));
+    schedule.take_due(began).unwrap();
+    assert!(!schedule.postpone(&node, later(5_000), began));
+    schedule.done(&node, began);
+    assert!(!schedule.postpone(&node, later(60_000), began));
+    assert!(schedule.want(&node, later(60_000), began));
+    let due = schedule.next().unwrap();
+    assert!(due <= later(1_000));
+    assert!(!schedule.postpone(&node, due, began));
+    assert_eq!(schedule.next(), Some(due));
+    assert!(schedule.postpone(&node, later(4_000), began));
+    assert_eq!(schedule.next(), Some(later(4_000)));
+    assert!(schedule.postpone(&node, later(60_000), began));
+    assert_eq!(schedule.next(), Some(later(15_000)));
+    // That it is wanted again changes nothing. If it is overdue, it is due.
+    assert!(schedule.want(&node, later(90_000), later(2_000)));
+    assert_eq!(schedule.next(), Some(later(15_000)));
+    schedule.expedite(&node, later(3_000));
+    assert_eq!(schedule.next(), Some(later(3_000)));
+}
+
+#[test]
 fn a_fifth_of_the_nodes_may_be_asked_once_more_and_ten_of_a_few() {
     let mut schedule = Schedule::new(RESOLUTION);
     let names = (0..100).map(|n| NodeName::from(format!("n{n}")));

@@ -64,6 +64,16 @@ impl Tabled for NodeScrape {
             cell: |node| Cell::text(node.status.resolution.map(Span::text).as_deref()),
         },
         Column {
+            name: "Measures",
+            kind: "string",
+            wide: true,
+            description: "When its kubelet measures: at every request, or how far apart samples are",
+            cell: |node| match &node.status.kubelet {
+                Some(kubelet) if kubelet.period.is_none() => Cell::text(Some(kubelet.freshness)),
+                kubelet => Cell::span(kubelet.as_ref().and_then(|it| Some(it.period?.0))),
+            },
+        },
+        Column {
             name: "Remedy",
             kind: "string",
             wide: true,

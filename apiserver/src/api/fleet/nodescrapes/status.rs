@@ -1,7 +1,7 @@
 //! The status of a `NodeScrape`: its fields, their schema, and why a node has no metrics.
 
 use serde::Serialize;
-use tributary_model::Endpoint;
+use tributary_model::{Endpoint, Freshness};
 
 use super::super::{
     Moment, Span, Text,
@@ -29,6 +29,8 @@ pub(super) struct Status {
     pub(super) resolution: Option<Span>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sample: Option<Sample>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kubelet: Option<Kubelet>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) last_failure: Option<Failure>,
 }
@@ -59,6 +61,14 @@ pub(super) struct Sample {
     pub(super) endpoint: Option<&'static str>,
 }
 
+/// When the kubelet measures.
+#[derive(Debug, Serialize)]
+pub(super) struct Kubelet {
+    pub(super) freshness: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) period: Option<Span>,
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
     pub(super) time: Moment,
@@ -66,6 +76,12 @@ pub(super) struct Failure {
     pub(super) message: Text,
     pub(super) scraper: Text,
 }
+
+/// The words for when a kubelet measures, without that for a kubelet of which it is not known.
+const FRESHNESS: [&str; 2] = {
+    let [_, every_request, periodic] = Freshness::WORDS;
+    [every_request, periodic]
+};
 
 /// The schema of the status, for `kubectl explain`.
 pub(super) const STATUS: &[Field] = &[
@@ -163,6 +179,24 @@ pub(super) const STATUS: &[Field] = &[
         "The newest sample.",
     ),
     (
+        "kubelet",
+        Type::Object(&[
+            (
+                "freshness",
+                Type::OneOf(&FRESHNESS),
+                "every-request: it measures its containers when it is scraped. periodic: at times of \
+                 its own.",
+            ),
+            (
+                "period",
+                Type::Span,
+                "How far apart the samples of a container are, the median of some containers, if it \
+                 is periodic. It is seen no finer than the kubelet is scraped.",
+            ),
+        ]),
+        "When the kubelet measures, as the times of its samples show. Absent if too little is known.",
+    ),
+    (
         "lastFailure",
         Type::Object(&[
             ("time", Type::Moment, "When the kubelet was scraped."),
@@ -180,7 +214,7 @@ pub(super) const STATUS: &[Field] = &[
 ];
 
 impl Status {
-    pub(super) fn new(known: Known) -> Self {
+    pub(super) fn new(known: Known, freshness: Freshness) -> Self {
         let remedy = remedy::of(&known);
         let Known {
             report, scrapers, ..
@@ -209,6 +243,7 @@ impl Status {
                 window: measured.map(|(_, window)| Span(window)),
                 endpoint: fallback.map(Endpoint::path),
             }),
+            kubelet: Kubelet::of(freshness),
             last_failure: report.failed.map(|failed| Failure {
                 time: Moment(failed.asked_at),
                 reason: failed.reason,
@@ -216,6 +251,15 @@ impl Status {
                 scraper: Text::of(&failed.by),
             }),
         }
+    }
+}
+
+impl Kubelet {
+    fn of(freshness: Freshness) -> Option<Self> {
+        (freshness != Freshness::Unknown).then(|| Self {
+            freshness: freshness.as_str(),
+            period: freshness.typical().map(Span),
+        })
     }
 }
 
@@ -235,8 +279,24 @@ fn message(why: &NoMetrics, failed: Option<&FailedScrape>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::store::State;
+
+    #[test]
+    fn when_a_kubelet_measures_is_left_out_as_long_as_it_is_not_known() {
+        let written = |freshness| serde_json::to_value(Kubelet::of(freshness)).unwrap();
+        assert_eq!(written(Freshness::Unknown), Value::Null);
+        let every_request = json!({ "freshness": "every-request" });
+        assert_eq!(written(Freshness::EveryRequest), every_request);
+        let typical = Duration::from_millis(14_200);
+        let periodic = json!({ "freshness": "periodic", "period": "14.2s" });
+        assert_eq!(written(Freshness::Periodic { typical }), periodic);
+        assert_eq!(FRESHNESS, ["every-request", "periodic"]);
+    }
 
     #[test]
     fn every_state_is_described() {
