@@ -15,6 +15,7 @@ use tributary_sim::{Ca, Cluster, FRONTEND_NAME, FrontendTrust, KubeletAuth};
 
 use crate::{
     args::DemoArgs,
+    autoscaler::Workload,
     credentials::Credentials,
     directory::Directory,
     http_client::{HttpClient, connector},
@@ -133,6 +134,9 @@ impl Demo {
         ))?;
         let (tell, mut looks) = mpsc::channel(64);
         let mut watchers = self.watch(&tell)?;
+        let workload = Workload::label(&self.cluster)?;
+        self.output.event(&workload.text())?;
+        watchers.spawn(workload.read(self.client()?, stop.clone()));
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
@@ -288,12 +292,17 @@ impl Demo {
         if !self.processes.all().iter().all(seen) {
             return false;
         }
-        let credentials = &self.credentials;
-        let Ok(tls) = connector(&credentials.paths.cluster_ca, &credentials.admin) else {
+        let Ok(client) = self.client() else {
             return false;
         };
-        let client = HttpClient::tls(self.cluster.api_address(), &tls);
         ask(&client).await.is_ok_and(|served| self.is_all(&served))
+    }
+
+    /// A client of the API, for a user.
+    fn client(&self) -> anyhow::Result<HttpClient> {
+        let credentials = &self.credentials;
+        let tls = connector(&credentials.paths.cluster_ca, &credentials.admin)?;
+        Ok(HttpClient::tls(self.cluster.api_address(), &tls))
     }
 
     /// Announces that the demo is ready to be used.

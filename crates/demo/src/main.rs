@@ -5,6 +5,7 @@
 //! ([`roles`]).
 
 mod args;
+mod autoscaler;
 mod credentials;
 mod demo;
 mod directory;

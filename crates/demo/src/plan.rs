@@ -133,6 +133,7 @@ fn scraper(
     vec![
         format!("--kubeconfig={}", credentials.scraper_kubeconfig.display()),
         format!("--metric-resolution={}", args.resolution),
+        "--fast-resolution=1s".to_owned(),
         "--kubelet-request-timeout=5s".to_owned(),
         format!(
             "--kubelet-certificate-authority={}",

@@ -105,7 +105,15 @@ pub(crate) fn render(frame: &Frame<'_>) -> String {
 }
 
 fn scrapers(rows: &[Row]) -> Vec<Vec<String>> {
-    let header = ["KNOWS", "OWNS", "STANDS BY", "RESCUES", "LEAVES", "FEEDS"];
+    let header = [
+        "KNOWS",
+        "OWNS",
+        "FAST",
+        "STANDS BY",
+        "RESCUES",
+        "LEAVES",
+        "FEEDS",
+    ];
     let mut lines = vec![header_of("SCRAPER", &header)];
     for row in rows {
         let View::Scraper(counts) = row.view else {
@@ -116,6 +124,7 @@ fn scrapers(rows: &[Row]) -> Vec<Vec<String>> {
         line.extend([
             of(|counts| counts.members),
             of(|counts| counts.owned),
+            of(|counts| counts.fast),
             of(|counts| counts.standby),
             of(|counts| counts.rescued),
             of(|counts| counts.leaving),

@@ -54,6 +54,8 @@ pub(crate) struct ScraperCounts {
     pub(crate) members: usize,
     /// Nodes that it owns.
     pub(crate) owned: usize,
+    /// Nodes that it scrapes at the fast resolution.
+    pub(crate) fast: usize,
     /// Nodes for which it stands by.
     pub(crate) standby: usize,
     /// Nodes that it rescues.
@@ -75,6 +77,7 @@ impl ScraperCounts {
         Self {
             members: gauge(page, "tributary_assignment_members"),
             owned: nodes("owner"),
+            fast: gauge(page, "tributary_scrape_fast_nodes"),
             standby: nodes("standby"),
             rescued: nodes("rescuer"),
             leaving: nodes("leaving"),
@@ -191,11 +194,13 @@ mod tests {
                     tributary_assignment_nodes{role=\"rescuer\"} 2\n\
                     tributary_assignment_members_total 9\n\
                     tributary_assignment_members 3\n\
+                    tributary_scrape_fast_nodes 4\n\
                     # EOF\n";
         let expected = ScraperCounts {
             members: 3,
             owned: 7,
             rescued: 2,
+            fast: 4,
             ..ScraperCounts::default()
         };
         assert_eq!(ScraperCounts::read(page), expected);

@@ -18,6 +18,7 @@ fn frame() -> Frame<'static> {
     let counts = ScraperCounts {
         members: 2,
         owned: 7,
+        fast: 2,
         standby: 6,
         rescued: 3,
         leaving: 0,
@@ -71,9 +72,9 @@ fn the_screen_tells_what_is_served_by_whom() {
 Tributary demo: 20 nodes with 600 pods, each node asked every 10s; up 1 min 12 s
 working in /tmp/demo
 
-SCRAPER    PID   STATE  RESTARTS  MEMORY  CPU    KNOWS  OWNS  STANDS BY  RESCUES  LEAVES  FEEDS
-scraper-0  4242  ready  0         12 MiB  0.4 %  2      7     6          3        0       2
-scraper-1  -     down   1         -       -      -      -     -          -        -       -
+SCRAPER    PID   STATE  RESTARTS  MEMORY  CPU    KNOWS  OWNS  FAST  STANDS BY  RESCUES  LEAVES  FEEDS
+scraper-0  4242  ready  0         12 MiB  0.4 %  2      7     2     6          3        0       2
+scraper-1  -     down   1         -       -      -      -     -     -          -        -       -
 
 FRONTEND    PID   STATE  RESTARTS  MEMORY  CPU    NODES  PODS     NEWEST  OLDEST  OVERDUE  FED BY
 frontend-0  4242  ready  0         12 MiB  0.4 %  20/20  598/600  1 s     11 s    2        1
