@@ -1,11 +1,12 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
 mod configured;
+mod decode;
 mod pages;
 mod path;
 mod tail;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -13,16 +14,35 @@ use jiff::{Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use tributary_kubeconfig::{server, text};
 
-pub(crate) use self::path::{encoded, path};
 pub use self::tail::Tail;
-use self::{configured::Configured, pages::Pages};
+use self::{
+    configured::Configured,
+    decode::{LONG, Memory},
+    pages::Pages,
+};
+pub(crate) use self::{
+    decode::LeftOut,
+    path::{encoded, path},
+};
 use crate::args::Common;
 
 /// The longest answer that is read: a page of a list of large objects.
 const LONGEST: usize = 64 << 20;
+
+/// From how many bytes on an answer needs a turn, so that there is one such answer at a time.
+const LARGE: usize = 8 << 20;
+
+/// By how much the memory for a large answer grows.
+const STEP: usize = 8 << 20;
+
+/// How much memory an object may take, about.
+const OBJECT: usize = 128 << 20;
 
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
@@ -42,6 +62,8 @@ pub struct KubeApi {
     /// Its URL.
     server: String,
     limit: Duration,
+    /// The turn of large answers.
+    turn: Arc<Semaphore>,
     /// The namespace that was asked for, or that of the context.
     pub namespace: String,
 }
@@ -99,19 +121,13 @@ pub struct Listed<T> {
 }
 
 /// An answer with its headers, as far as they are read.
-struct Answer<T> {
-    read: T,
-    date: Option<Timestamp>,
-    from_tributary: bool,
-    bytes: usize,
-}
-
-/// The same before its body is read.
-struct Raw {
+struct Answer {
     status: StatusCode,
     date: Option<Timestamp>,
     from_tributary: bool,
     body: Vec<u8>,
+    /// Of a large answer, until it is decoded.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl KubeApi {
@@ -153,6 +169,7 @@ impl KubeApi {
             writes: Some(writes),
             server,
             limit: common.request_timeout,
+            turn: one_turn(),
             namespace,
         })
     }
@@ -173,7 +190,7 @@ impl KubeApi {
     ///
     /// There is none, or no answer.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        Ok(self.send(Request::get(path), Vec::new()).await?.read)
+        self.object(Request::get(path), Vec::new()).await
     }
 
     /// A list, page by page.
@@ -194,21 +211,22 @@ impl KubeApi {
         &self,
         path: &str,
     ) -> Result<Dated<Vec<T>>, Failure> {
-        let Listed { items, date, .. } = self.listed(path, PAGE).await?;
+        let Listed { items, date, .. } = self.listed(path, PAGE, LONG).await?;
         Ok(Dated { read: items, date })
     }
 
-    /// The same with pages of this many objects, and with whether it is from Tributary.
+    /// The same with pages of this many objects, without fields of these names, and with whether it is from Tributary.
     ///
     /// # Errors
     ///
     /// A page cannot be read.
-    pub async fn listed<T: DeserializeOwned>(
+    pub(crate) async fn listed<T: DeserializeOwned>(
         &self,
         path: &str,
         page: usize,
+        left_out: LeftOut,
     ) -> Result<Listed<T>, Failure> {
-        let mut pages = Pages::new(self, path, page);
+        let mut pages = Pages::new(self, path, page, left_out);
         let mut listed = Listed {
             items: Vec::new(),
             from_tributary: true,
@@ -224,7 +242,7 @@ impl KubeApi {
 
     /// The pages of a list.
     pub(crate) fn pages<'a>(&'a self, path: &'a str) -> Pages<'a> {
-        Pages::new(self, path, PAGE)
+        Pages::new(self, path, PAGE, LONG)
     }
 
     /// What the API answers to a document that it does not keep: a review.
@@ -265,15 +283,30 @@ impl KubeApi {
 
     async fn write(&self, request: http::request::Builder, body: &Value) -> Result<Value, Failure> {
         let request = request.header(header::CONTENT_TYPE, "application/json");
-        let body = body.to_string().into_bytes();
-        Ok(self.send(request, body).await?.read)
+        self.object(request, body.to_string().into_bytes()).await
     }
 
-    async fn send<T: DeserializeOwned>(
+    async fn object<T: DeserializeOwned>(
         &self,
         request: http::request::Builder,
         body: Vec<u8>,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<T, Failure> {
+        let (path, answer) = self.send(request, body).await?;
+        let mut left = OBJECT;
+        let memory = Memory {
+            most: OBJECT,
+            left: &mut left,
+        };
+        let read = decode::object(&answer.body, memory);
+        read.map_err(|error| unreadable(&path, &error))
+    }
+
+    /// The path of the request, and the answer.
+    async fn send(
+        &self,
+        request: http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<(String, Answer), Failure> {
         let request = request.header(header::ACCEPT, "application/json");
         let request = request.body(Body::from(body)).map_err(failed)?;
         let path = request.uri().path().to_owned();
@@ -282,17 +315,10 @@ impl KubeApi {
         if !answer.status.is_success() {
             return Err(refusal(answer.status, &path, &answer.body));
         }
-        let read: Value = serde_json::from_slice(&answer.body).map_err(failed)?;
-        let read = serde_json::from_value(without_nulls(read));
-        Ok(Answer {
-            read: read.map_err(|error| unreadable(&path, &error))?,
-            date: answer.date,
-            from_tributary: answer.from_tributary,
-            bytes: answer.body.len(),
-        })
+        Ok((path, answer))
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
+    async fn exchange(&self, request: Request<Body>) -> Result<Answer, Failure> {
         let unreachable = |error| self.unreachable(&error);
         let reads = request.method().is_safe();
         let writes = self.writes.as_ref().filter(|_| !reads);
@@ -303,7 +329,7 @@ impl KubeApi {
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
         let server = head.headers.get(header::SERVER);
         let from_tributary = server.is_some_and(|server| server.as_bytes() == TRIBUTARY);
-        let mut read = Vec::new();
+        let (mut read, mut turn) = (Vec::new(), None);
         while let Some(frame) = body.frame().await {
             if let Ok(chunk) = frame.map_err(unreachable)?.into_data() {
                 if read.len() + chunk.len() > LONGEST {
@@ -311,14 +337,25 @@ impl KubeApi {
                         "an answer of over {LONGEST} bytes"
                     )));
                 }
+                if read.len() + chunk.len() > LARGE {
+                    if turn.is_none() {
+                        let turns = Arc::clone(&self.turn);
+                        turn = Some(turns.acquire_owned().await.map_err(failed)?);
+                    }
+                    // Twice as much, as a vector grows by itself, is too much.
+                    if read.capacity() - read.len() < chunk.len() {
+                        read.reserve_exact(chunk.len().max(STEP));
+                    }
+                }
                 read.extend_from_slice(&chunk);
             }
         }
-        Ok(Raw {
+        Ok(Answer {
             status: head.status,
             date: date.map(|date| date.timestamp()),
             from_tributary,
             body: read,
+            _turn: turn,
         })
     }
 
@@ -360,20 +397,9 @@ fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
     }
 }
 
-/// For a decoder in Go, `null` is an absent field, and API servers write it so.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, field)| !field.is_null());
-            Value::Object(
-                fields
-                    .map(|(name, field)| (name, without_nulls(field)))
-                    .collect(),
-            )
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
-    }
+/// The turn of large answers, of which there is one.
+fn one_turn() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }
 
 #[cfg(test)]

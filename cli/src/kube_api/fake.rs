@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::service_fn;
 
-use super::KubeApi;
+use super::{KubeApi, one_turn};
 
 /// When it sends its answers.
 pub(crate) const DATE: &str = "Sun, 29 Nov 2026 17:00:00 GMT";
@@ -75,6 +75,7 @@ impl Fake {
             writes: None,
             server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
+            turn: one_turn(),
             namespace: "default".to_owned(),
         }
     }
@@ -117,6 +118,7 @@ pub(crate) fn answering(
         writes: None,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
+        turn: one_turn(),
         namespace: "default".to_owned(),
     }
 }
@@ -130,6 +132,7 @@ pub(crate) fn gone() -> KubeApi {
         writes: None,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
+        turn: one_turn(),
         namespace: "default".to_owned(),
     }
 }
