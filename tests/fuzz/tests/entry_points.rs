@@ -17,7 +17,7 @@ fn every_target_has_an_entry_point_of_its_name_that_calls_it() {
         );
         let code = source.lines().filter(|line| !line.starts_with("//"));
         let code: Vec<&str> = code.filter(|line| !line.is_empty()).collect();
-        assert_eq!(code, ["#![no_main]", &call], "{target}");
+        assert_eq!(code, ["#![no_main]", call.as_str()], "{target}");
     }
     assert_eq!(manifest.matches("[[example]]").count(), TARGETS.len());
 }
