@@ -2,18 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use std::{ffi::OsString, iter::repeat_n};
+use std::{iter::repeat_n, time::Duration};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
 use tributary_cli::{
-    args,
+    args::Common,
     kube_api::{Failure, KubeApi},
     usages,
 };
@@ -68,18 +68,9 @@ async fn api(row: String) -> (KubeApi, tempfile::TempDir, JoinSet<()>) {
         "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
     });
     std::fs::write(&path, config.to_string()).unwrap();
-    let words = [
-        "kubectl-tributary",
-        "status",
-        "--request-timeout=5m",
-        "--kubeconfig",
-    ];
-    let words = words
-        .map(OsString::from)
-        .into_iter()
-        .chain([path.into_os_string()]);
-    let args = args::parse(words).unwrap();
-    let api = KubeApi::connect(&args.common).await.unwrap();
+    let mut common = Common::of(&path);
+    common.request_timeout = Duration::from_mins(5);
+    let api = KubeApi::connect(&common).await.unwrap();
     (api, directory, serving)
 }
 
@@ -112,14 +103,14 @@ async fn a_list_takes_a_limited_amount_of_memory_whatever_is_in_it() {
         "containers": [{ "name": "main", "usage": { "cpu": "100m", "memory": "64Mi" } }],
     });
     let conditions = vec![json!({}); 1_000];
-    let containers = json!({ "containers": conditions });
+    let containers = json!({ "metadata": {}, "containers": conditions });
     for (reader, row) in [
         (Reader::Nodes, json!({})),
         (
             Reader::Nodes,
             json!({ "status": { "conditions": conditions } }),
         ),
-        (Reader::Pods, json!({ "spec": containers, "metadata": {} })),
+        (Reader::Pods, json!({ "spec": containers })),
         (Reader::Json, json!(vec![json!([]); 1_000])),
         (Reader::Json, json!({ "a": "x".repeat(MIB) })),
         (Reader::Usages, usage),
