@@ -42,14 +42,13 @@ pub async fn gather(
     let mut contents = Contents::new(now, limits.all);
     let end = Instant::now() + WITHIN;
     let facts = timeout(FACTS_WITHIN, Box::pin(Facts::read(api, namespace, now))).await;
-    let own = match facts {
-        Ok(facts) => add_facts(&mut contents, &facts),
-        Err(_) => {
-            let late = format!("what `doctor` looks at was not read in {FACTS_WITHIN:?}");
-            contents.miss("versions.json", &late);
-            contents.miss("doctor.json", &late);
-            None
-        }
+    let own = if let Ok(facts) = facts {
+        add_facts(&mut contents, &facts)
+    } else {
+        let late = format!("what `doctor` looks at was not read in {FACTS_WITHIN:?}");
+        contents.miss("versions.json", &late);
+        contents.miss("doctor.json", &late);
+        None
     };
     let mut pods = Vec::new();
     for list in lists::all(own.as_deref(), namespace) {

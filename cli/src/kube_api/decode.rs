@@ -183,7 +183,7 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Items<'_, T> {
             };
             memory.take::<A::Error>(size_of::<T>())?;
             let item = serde_json::from_value(item.unwrap_or_default());
-            read.push(item.map_err(Error::custom)?);
+            read.push(item.map_err(A::Error::custom)?);
         }
     }
 }
