@@ -41,6 +41,9 @@ pub(super) struct Clean {
     pub(super) steps: usize,
 }
 
+/// Where secrets of one kind are in a text of this length.
+type Stage = fn(&Reader<'_>, usize) -> Vec<Range<usize>>;
+
 /// The text without secrets, and without colours and the ends of lines that are too long.
 pub(super) fn clean(text: &str) -> Clean {
     let text = lines::without_colours(text);
@@ -48,7 +51,7 @@ pub(super) fn clean(text: &str) -> Clean {
         text: lines::cut(&text).into_owned(),
         ..Clean::default()
     };
-    let stages: [fn(&Reader<'_>, usize) -> Vec<Range<usize>>; 4] = [
+    let stages: [Stage; 4] = [
         keys::private_keys,
         shapes::web_tokens,
         encoded::encoded,

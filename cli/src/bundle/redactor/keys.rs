@@ -36,7 +36,7 @@ struct Begun {
 
 /// Where private keys are.
 pub(super) fn private_keys(reader: &Reader<'_>, length: usize) -> Vec<Range<usize>> {
-    let (mut found, mut begun, mut free) = (Vec::new(), None::<Begun>, 0);
+    let (mut found, mut key, mut free) = (Vec::new(), None::<Begun>, 0);
     let mut line = 0;
     while line < length {
         let end = reader.end_of_line(line);
@@ -44,32 +44,32 @@ pub(super) fn private_keys(reader: &Reader<'_>, length: usize) -> Vec<Range<usiz
         while let Some(title) = title(reader, at, end) {
             (at, has_title) = (title.end, true);
             if title.is_first {
-                begun.get_or_insert(Begun {
+                key.get_or_insert(Begun {
                     begin: title.begin,
                     end,
                     before: title.begin - line,
                 });
                 continue;
             }
-            let begin = begun.take().map(|begun| begun.begin);
+            let begin = key.take().map(|key| key.begin);
             let begin = begin.unwrap_or_else(|| body_before(reader, free, line));
             found.push(begin..title.end);
             free = title.end;
         }
-        begun = begun.and_then(|mut begun| {
-            let inner = line + begun.before;
+        key = key.and_then(|mut key| {
+            let inner = line + key.before;
             let is_inner = inner < end && is_body(reader, inner, end);
             if has_title || is_inner || is_body(reader, line, end) {
-                begun.end = end;
-                return Some(begun);
+                key.end = end;
+                return Some(key);
             }
-            found.push(begun.begin..begun.end);
+            found.push(key.begin..key.end);
             free = line;
             None
         });
         line = end + 1;
     }
-    found.extend(begun.map(|begun| begun.begin..begun.end));
+    found.extend(key.map(|key| key.begin..key.end));
     found
 }
 

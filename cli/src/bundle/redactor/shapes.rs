@@ -113,7 +113,7 @@ fn is_join_token(word: &str) -> bool {
     parts.is_some_and(|(id, secret)| is_part(id, 6) && is_part(secret, 16))
 }
 
-/// A token of OpenShift: `sha256~` and more.
+/// A token of `OpenShift`: `sha256~` and more.
 fn is_access_token(reader: &Reader<'_>, end: usize) -> bool {
     let letters = reader.run(end + 1, |byte| {
         byte.is_ascii_alphanumeric() || b"-_".contains(&byte)

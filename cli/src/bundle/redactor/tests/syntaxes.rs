@@ -26,7 +26,7 @@ const NAMED: &[&str] = &[
     "password -> hunter2",
     "password: 'hunter2'",
     "password=`hunter2`",
-    r#"password\u003dhunter2"#,
+    r"password\u003dhunter2",
     "password%3Dhunter2&x=1",
     "<password>hunter2</password>",
     r#"headers["Authorization"] = "hunter2""#,
