@@ -242,7 +242,7 @@ async fn change(
         match answer {
             Ok(LedBy::Us) => done.push(written),
             Ok(LedBy::Another) => {
-                by_another = " already: another writer has led it there meanwhile"
+                by_another = " already: another writer has led it there meanwhile";
             }
             Err(NotChanged::Refused(why)) => {
                 return Err(format!("{} could not be changed: {why}", version.object()));
