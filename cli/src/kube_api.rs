@@ -232,8 +232,13 @@ impl KubeApi {
             from_tributary: true,
             date: None,
         };
-        while let Some(page) = pages.next().await? {
-            listed.items.extend(page.items);
+        while let Some(page) = pages.next::<T>().await? {
+            // Most lists have one page, of which there should be no copy.
+            if listed.items.is_empty() {
+                listed.items = page.items;
+            } else {
+                listed.items.extend(page.items);
+            }
             listed.from_tributary &= page.from_tributary;
             listed.date = page.date;
         }
@@ -291,7 +296,7 @@ impl KubeApi {
         request: http::request::Builder,
         body: Vec<u8>,
     ) -> Result<T, Failure> {
-        let (path, answer) = self.send(request, body).await?;
+        let (path, answer) = Box::pin(self.send(request, body)).await?;
         let mut left = OBJECT;
         let memory = Memory {
             most: OBJECT,

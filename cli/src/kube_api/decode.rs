@@ -178,10 +178,14 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Items<'_, T> {
                 left_out,
             };
             let Some(item) = items.next_element_seed(item)? else {
-                read.shrink_to_fit();
                 return Ok(read);
             };
-            memory.take::<A::Error>(size_of::<T>())?;
+            // While the list grows there are two of it.
+            memory.take::<A::Error>(2 * size_of::<T>())?;
+            if read.len() == read.capacity() {
+                // By a quarter; by itself it would become twice as long.
+                read.reserve_exact((read.len() / 4).max(64));
+            }
             let item = serde_json::from_value(item.unwrap_or_default());
             read.push(item.map_err(A::Error::custom)?);
         }

@@ -127,7 +127,7 @@ impl<'a> Pages<'a> {
             path.push_str("&continue=");
             path.push_str(&encoded(&token));
         }
-        let answer = self.api.send(Request::get(path), Vec::new());
+        let answer = Box::pin(self.api.send(Request::get(path), Vec::new()));
         let answer = timeout_at(self.end, answer).await.map_err(|_| {
             let (path, may_take) = (self.path, self.may_take);
             Failure::Failed(format!("{path} has no end: not read in {may_take:?}"))
