@@ -1,6 +1,6 @@
 # Sourced by the scripts that build our crates optimized: tests/instructions/run, tests/faults/run, tests/fuzz/run. All else is
 # as the tests have built it (Cargo.toml), so that this takes a few minutes and not another build of everything.
-ours=(tributary-{model,proto,runtime,scraper,apiserver})
+ours=(tributary-{kubeconfig,model,proto,runtime,scraper,apiserver})
 flags() { # setting crate...
   local crate
   for crate in "${@:2}"; do printf '%s\n' --config "profile.dev.package.$crate.$1"; done

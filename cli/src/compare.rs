@@ -107,7 +107,6 @@ impl Servers {
 #[derive(Debug, Default)]
 struct Asked {
     rounds: usize,
-    compared: usize,
     nodes: Tally,
     pods: Tally,
     /// The last answer of Tributary about nodes.
@@ -136,7 +135,6 @@ impl Asked {
         match ours {
             Ok((our_nodes, our_pods)) => {
                 if let Some((nodes, pods)) = theirs {
-                    self.compared += 1;
                     self.nodes.add(&nodes, &our_nodes);
                     self.pods.add(&pods, &our_pods);
                 }
@@ -213,10 +211,11 @@ async fn judged(api: &KubeApi, servers: Servers, asked: Asked) -> Comparison {
         findings: Vec::new(),
         unknown: Vec::new(),
     };
+    let nodes = asked.nodes.compared();
     if let Some(failure) = asked.ours_failed.first() {
         comparison.findings.push(unanswered(&asked, failure));
-    } else if asked.compared > 0 {
-        comparison.nodes = Some(asked.nodes.compared());
+    } else if nodes.last.incumbent > 0 {
+        comparison.nodes = Some(nodes);
         comparison.pods = Some(asked.pods.compared());
         if let Some(failure) = asked.theirs_failed.first() {
             let failed = asked.theirs_failed.len();
@@ -258,7 +257,7 @@ struct Named {
     metadata: Meta,
 }
 
-/// The other server has no answer, so Tributary is compared with the nodes that exist.
+/// The other server has no answer, or no node in it, so Tributary is compared with the nodes that exist.
 async fn with_the_cluster(
     api: &KubeApi,
     servers: &Servers,
@@ -266,12 +265,18 @@ async fn with_the_cluster(
     comparison: &mut Comparison,
 ) {
     let why = asked.theirs_failed.first();
-    let why = why.map_or_else(
-        || format!("there is no APIService {METRICS}"),
-        |failure| format!("{} does not answer: {failure}", incumbent(servers)),
-    );
+    let why = match (why, &servers.incumbent) {
+        (Some(failure), _) => format!("{} does not answer: {failure}", incumbent(servers)),
+        (None, Some(incumbent)) => format!("{incumbent} serves no node"),
+        (None, None) => format!("there is no APIService {METRICS}"),
+    };
     "the Nodes of the cluster".clone_into(&mut comparison.incumbent);
     match api.list::<Named>("/api/v1/nodes").await {
+        Ok(nodes) if nodes.is_empty() => {
+            let nothing =
+                format!("{why}, and the cluster has no node: there is nothing to compare with");
+            comparison.unknown.push(nothing);
+        }
         Ok(nodes) => {
             let named = nodes.into_iter();
             let nodes = named.map(|node| (node.metadata.name, Used::default()));

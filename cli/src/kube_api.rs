@@ -1,13 +1,14 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
 mod configured;
+mod decode;
 mod failure;
 mod namespaces;
 mod pages;
 mod path;
 mod tail;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -15,20 +16,36 @@ use jiff::{Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
 use tributary_kubeconfig::{proxy, server, text};
 
-pub(crate) use self::path::{encoded, path};
 use self::{
     configured::Configured,
+    decode::{LONG, Memory},
     failure::{content_type, failed},
     pages::Pages,
+};
+pub(crate) use self::{
+    decode::LeftOut,
+    path::{encoded, path},
 };
 pub use self::{failure::Failure, tail::Tail};
 use crate::{args::Common, commands::Commands};
 
 /// The longest answer that is read: a page of a list of large objects.
 const LONGEST: usize = 64 << 20;
+
+/// From how many bytes on an answer needs a turn, so that there is one such answer at a time.
+const LARGE: usize = 8 << 20;
+
+/// By how much the memory for a large answer grows.
+const STEP: usize = 8 << 20;
+
+/// How much memory an object may take, about.
+const OBJECT: usize = 128 << 20;
 
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
@@ -46,6 +63,8 @@ pub struct KubeApi {
     /// Its URL.
     server: String,
     limit: Duration,
+    /// The turn of large answers.
+    turn: Arc<Semaphore>,
     /// The namespace that was asked for, or that of the context.
     pub namespace: String,
     /// Commands to copy, for the same cluster.
@@ -82,20 +101,14 @@ pub struct Listed<T> {
 }
 
 /// An answer with its headers, as far as they are read.
-struct Answer<T> {
-    read: T,
-    date: Option<Timestamp>,
-    from_tributary: bool,
-    bytes: usize,
-}
-
-/// The same before its body is read.
-struct Raw {
+struct Answer {
     status: StatusCode,
     content_type: String,
     date: Option<Timestamp>,
     from_tributary: bool,
     body: Vec<u8>,
+    /// Of a large answer, until it is decoded.
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl KubeApi {
@@ -138,6 +151,7 @@ impl KubeApi {
             asks_again,
             server,
             limit: common.request_timeout,
+            turn: one_turn(),
             namespace,
             commands: Commands::of(common),
         })
@@ -168,7 +182,7 @@ impl KubeApi {
     ///
     /// There is none, or no answer.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        Ok(self.send(Request::get(path), Vec::new()).await?.read)
+        self.object(Request::get(path), Vec::new()).await
     }
 
     /// A list, page by page.
@@ -207,28 +221,34 @@ impl KubeApi {
         &self,
         path: &str,
     ) -> Result<Dated<Vec<T>>, Failure> {
-        let Listed { items, date, .. } = self.listed(path, PAGE).await?;
+        let Listed { items, date, .. } = self.listed(path, PAGE, LONG).await?;
         Ok(Dated { read: items, date })
     }
 
-    /// The same with pages of this many objects, and with whether it is from Tributary.
+    /// The same with pages of this many objects, without fields of these names, and with whether it is from Tributary.
     ///
     /// # Errors
     ///
     /// A page cannot be read.
-    pub async fn listed<T: DeserializeOwned>(
+    pub(crate) async fn listed<T: DeserializeOwned>(
         &self,
         path: &str,
         page: usize,
+        left_out: LeftOut,
     ) -> Result<Listed<T>, Failure> {
-        let mut pages = Pages::new(self, path, page);
+        let mut pages = Pages::new(self, path, page, left_out);
         let mut listed = Listed {
             items: Vec::new(),
             from_tributary: true,
             date: None,
         };
-        while let Some(page) = pages.next().await? {
-            listed.items.extend(page.items);
+        while let Some(page) = pages.next::<T>().await? {
+            // Most lists have one page, of which there should be no copy.
+            if listed.items.is_empty() {
+                listed.items = page.items;
+            } else {
+                listed.items.extend(page.items);
+            }
             listed.from_tributary &= page.from_tributary;
             listed.date = page.date;
         }
@@ -237,7 +257,7 @@ impl KubeApi {
 
     /// The pages of a list.
     pub(crate) fn pages<'a>(&'a self, path: &'a str) -> Pages<'a> {
-        Pages::new(self, path, PAGE)
+        Pages::new(self, path, PAGE, LONG)
     }
 
     /// What the API answers to a document that it does not keep: a review.
@@ -278,15 +298,30 @@ impl KubeApi {
 
     async fn write(&self, request: http::request::Builder, body: &Value) -> Result<Value, Failure> {
         let request = request.header(header::CONTENT_TYPE, "application/json");
-        let body = body.to_string().into_bytes();
-        Ok(self.send(request, body).await?.read)
+        self.object(request, body.to_string().into_bytes()).await
     }
 
-    async fn send<T: DeserializeOwned>(
+    async fn object<T: DeserializeOwned>(
         &self,
         request: http::request::Builder,
         body: Vec<u8>,
-    ) -> Result<Answer<T>, Failure> {
+    ) -> Result<T, Failure> {
+        let (path, answer) = Box::pin(self.send(request, body)).await?;
+        let mut left = OBJECT;
+        let memory = Memory {
+            most: OBJECT,
+            left: &mut left,
+        };
+        let read = decode::object(&answer.body, memory);
+        read.map_err(|error| self.undecodable(&path, &answer, &error))
+    }
+
+    /// The path of the request, and the answer.
+    async fn send(
+        &self,
+        request: http::request::Builder,
+        body: Vec<u8>,
+    ) -> Result<(String, Answer), Failure> {
         let request = request.header(header::ACCEPT, "application/json");
         let request = request.body(body).map_err(failed)?;
         let mut busy = None;
@@ -301,15 +336,8 @@ impl KubeApi {
         if !answer.status.is_success() {
             return Err(self.refusal(path, &answer));
         }
-        let read: Value =
-            serde_json::from_slice(&answer.body).map_err(|_| self.foreign(&answer))?;
-        let read = serde_json::from_value(without_nulls(read));
-        Ok(Answer {
-            read: read.map_err(|error| self.unreadable(path, &error))?,
-            date: answer.date,
-            from_tributary: answer.from_tributary,
-            bytes: answer.body.len(),
-        })
+        let path = path.to_owned();
+        Ok((path, answer))
     }
 
     /// What the server answers. If it is busy, that is in `busy` while it is asked again. A write is never repeated: one that
@@ -317,8 +345,8 @@ impl KubeApi {
     async fn patiently(
         &self,
         request: &Request<Vec<u8>>,
-        busy: &mut Option<Raw>,
-    ) -> Result<Raw, Failure> {
+        busy: &mut Option<Answer>,
+    ) -> Result<Answer, Failure> {
         let asks_again = self.asks_again && request.method().is_safe();
         let mut pause = FIRST_PAUSE;
         loop {
@@ -332,7 +360,7 @@ impl KubeApi {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
+    async fn exchange(&self, request: Request<Body>) -> Result<Answer, Failure> {
         let unreachable = |error| self.unreachable(&error);
         let answer = self.client.send(request).await.map_err(unreachable)?;
         let (head, mut body) = answer.into_parts();
@@ -340,7 +368,7 @@ impl KubeApi {
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
         let server = head.headers.get(header::SERVER);
         let from_tributary = server.is_some_and(|server| server.as_bytes() == TRIBUTARY);
-        let mut read = Vec::new();
+        let (mut read, mut turn) = (Vec::new(), None);
         while let Some(frame) = body.frame().await {
             if let Ok(chunk) = frame.map_err(unreachable)?.into_data() {
                 if read.len() + chunk.len() > LONGEST {
@@ -348,15 +376,26 @@ impl KubeApi {
                         "an answer of over {LONGEST} bytes"
                     )));
                 }
+                if read.len() + chunk.len() > LARGE {
+                    if turn.is_none() {
+                        let turns = Arc::clone(&self.turn);
+                        turn = Some(turns.acquire_owned().await.map_err(failed)?);
+                    }
+                    // Twice as much, as a vector grows by itself, is too much.
+                    if read.capacity() - read.len() < chunk.len() {
+                        read.reserve_exact(chunk.len().max(STEP));
+                    }
+                }
                 read.extend_from_slice(&chunk);
             }
         }
-        Ok(Raw {
+        Ok(Answer {
             status: head.status,
             content_type: content_type(&head.headers),
             date: date.map(|date| date.timestamp()),
             from_tributary,
             body: read,
+            _turn: turn,
         })
     }
 }
@@ -371,20 +410,9 @@ fn is_busy(status: StatusCode) -> bool {
     )
 }
 
-/// For a decoder in Go, `null` is an absent field, and API servers write it so.
-fn without_nulls(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let fields = fields.into_iter().filter(|(_, field)| !field.is_null());
-            Value::Object(
-                fields
-                    .map(|(name, field)| (name, without_nulls(field)))
-                    .collect(),
-            )
-        }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
-        other => other,
-    }
+/// The turn of large answers, of which there is one.
+fn one_turn() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(1))
 }
 
 #[cfg(test)]

@@ -209,7 +209,7 @@ async fn collect(
         log: wanted.log_size,
         all: wanted.max_size,
     };
-    let contents = bundle::gather(&api, common.namespace.as_deref(), limits, now).await?;
+    let contents = bundle::gather(&api, common.namespace.as_deref(), limits, now).await;
     let written = bundle::write(&contents, &path)?;
     write(out, common, |paint| bundle::text(&written, paint), &written)?;
     Ok(written.outcome)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    kube_api::{Failure, KubeApi, Listed},
+    kube_api::{Failure, KubeApi, LeftOut, Listed},
     quantity::milli,
 };
 
@@ -14,6 +14,16 @@ pub type Usages = BTreeMap<String, Used>;
 
 /// How many a page has: some megabytes of pods.
 const PAGE: usize = 10_000;
+
+/// What the fields that are read are not in.
+const LEFT_OUT: LeftOut = &[
+    "annotations",
+    "creationTimestamp",
+    "labels",
+    "managedFields",
+    "timestamp",
+    "window",
+];
 
 /// What one of them uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -107,7 +117,7 @@ pub async fn read(api: &KubeApi, path: &str) -> Result<Read, Failure> {
         items,
         from_tributary,
         ..
-    } = api.listed::<Item>(path, PAGE).await?;
+    } = api.listed::<Item>(path, PAGE, LEFT_OUT).await?;
     Ok(Read {
         usages: items.iter().map(Item::named).collect(),
         from_tributary,

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::repository::read;
+
 /// The allowed dependencies between crates, without those of tests. A new one is a decision that is made here.
 const ARROWS: &[(&str, &[&str])] = &[
     ("tributary-cli", &["tributary-kubeconfig"]),
@@ -131,6 +133,34 @@ fn arrows_between_crates_are_those_that_were_decided() {
         .map(|(name, ours)| (*name, ours.to_vec()))
         .collect();
     assert_eq!(found, decided);
+}
+
+#[test]
+fn scripts_optimize_the_crates_of_which_scrapers_and_frontends_consist() {
+    let mut wanted = vec!["tributary-scraper", "tributary-apiserver"];
+    let mut next = 0;
+    while let Some(name) = wanted.get(next).copied() {
+        let arrows = ARROWS.iter().filter(|(from, _)| *from == name);
+        let more: Vec<&str> = arrows.flat_map(|(_, to)| *to).copied().collect();
+        for name in more {
+            if !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+        next += 1;
+    }
+    wanted.sort_unstable();
+    let script = read("tests/optimized.sh");
+    let line = script
+        .lines()
+        .find_map(|line| line.strip_prefix("ours=(tributary-{"));
+    let names = line.and_then(|line| line.strip_suffix("})")).unwrap();
+    let mut found: Vec<String> = names
+        .split(',')
+        .map(|name| format!("tributary-{name}"))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found, wanted);
 }
 
 #[test]

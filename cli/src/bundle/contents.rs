@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::redactor::{Kind, Redactor};
+use super::redactor::{Clean, Kind, Redactor};
 use crate::printed::harmless;
 
 /// A file.
@@ -52,15 +52,15 @@ pub struct Contents {
 }
 
 impl Contents {
-    pub(super) fn new(made_at: Timestamp, most: usize) -> Result<Self, regex::Error> {
-        Ok(Self {
+    pub(super) fn new(made_at: Timestamp, most: usize) -> Self {
+        Self {
             made_at,
             files: Vec::new(),
             missing: Vec::new(),
             answered: false,
-            redactor: Redactor::new()?,
+            redactor: Redactor::default(),
             left: most,
-        })
+        }
     }
 
     /// The files so far.
@@ -83,10 +83,10 @@ impl Contents {
         self.redactor.object(kind, object).to_string()
     }
 
-    /// Adds a text.
-    pub(super) fn text(&mut self, name: String, about: String, text: &str) {
-        let clean = self.redactor.text(text).into_owned();
-        self.add(name, about, clean);
+    /// Adds a text that went through the redactor elsewhere.
+    pub(super) fn text(&mut self, name: String, about: String, clean: Clean) {
+        self.redactor.count(clean.removed);
+        self.add(name, about, clean.text);
     }
 
     /// Adds an object.

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Limits,
@@ -21,52 +24,39 @@ use crate::{
 /// How many objects of a list are read for their logs: more pods than any installation has.
 const PODS_KEPT: usize = 1_000;
 
-/// How long lists and logs may take together. Each has a limit of its own, and there are many.
+/// How long everything may take together. Each list and log has a limit of its own, and there are many.
 const WITHIN: Duration = Duration::from_mins(10);
+
+/// How long what `doctor` looks at may take of this.
+const FACTS_WITHIN: Duration = Duration::from_mins(4);
 
 /// The end of a list.
 const END: &str = "\n]}\n";
 
-/// Reads everything. Autoscalers are those of `namespace`, or all.
-///
-/// # Errors
-///
-/// The patterns of secrets cannot be used. What cannot be read is no error.
+/// Reads everything. Autoscalers are those of `namespace`, or all. What cannot be read is listed.
 pub async fn gather(
     api: &KubeApi,
     namespace: Option<&str>,
     limits: Limits,
     now: Timestamp,
-) -> anyhow::Result<Contents> {
-    let mut contents = Contents::new(now, limits.all)?;
-    let mut facts = Box::pin(Facts::read(api, namespace, now)).await;
-    // Those who read the bundle have another kubeconfig, and those who send it keep the name of theirs.
-    facts.commands = Commands::default();
-    let report = Report::of(&facts);
-    let versions = json!({
-        "kubectl-tributary": env!("CARGO_PKG_VERSION"),
-        "kubernetes": facts.version.as_ref().ok(),
-        "metrics": report.server,
-    });
-    contents.object("versions.json", "versions", versions);
-    match &facts.version {
-        Ok(_) => contents.answered = true,
-        Err(failure) => contents.miss("the version of Kubernetes", &failure.to_string()),
-    }
-    // Lists in a namespace that is not there are empty.
-    if let (Some(namespace), Err(failure @ Failure::NotFound(_))) = (namespace, &facts.scalers) {
-        let what = format!("the namespace {namespace}");
-        contents.miss(what, &failure.to_string());
-    }
-    contents.object("doctor.json", "what `doctor` finds", json!(report));
-    let service = facts.own_service();
-    let own = service.as_ref().map(|(namespace, _)| namespace.as_str());
-    drop(facts);
+) -> Contents {
+    let mut contents = Contents::new(now, limits.all);
     let end = Instant::now() + WITHIN;
+    let facts = timeout(FACTS_WITHIN, Box::pin(Facts::read(api, namespace, now))).await;
+    let own = if let Ok(mut facts) = facts {
+        // Those who read the bundle have another kubeconfig, and those who send it keep the name of theirs.
+        facts.commands = Commands::default();
+        add_facts(&mut contents, &facts, namespace)
+    } else {
+        let late = format!("what `doctor` looks at was not read in {FACTS_WITHIN:?}");
+        contents.miss("versions.json", &late);
+        contents.miss("doctor.json", &late);
+        None
+    };
     let mut pods = Vec::new();
     // How many of the files of workloads were read and are empty.
     let mut without_workload = 0;
-    for list in lists::all(own, namespace) {
+    for list in lists::all(own.as_deref(), namespace) {
         let is_pods = list.file == PODS;
         let mut is_empty = true;
         let added = add(api, &mut contents, &list, |object| {
@@ -86,7 +76,9 @@ pub async fn gather(
         }
     }
     if without_workload == WORKLOADS.len() {
-        let namespace = own.map(|namespace| format!(" in the namespace {namespace}"));
+        let namespace = own
+            .as_deref()
+            .map(|namespace| format!(" in the namespace {namespace}"));
         let reason = format!(
             "no Deployment, StatefulSet, DaemonSet or pod{} has the label app.kubernetes.io/name=tributary",
             namespace.unwrap_or_default()
@@ -97,7 +89,29 @@ pub async fn gather(
     if timeout_at(end, added).await.is_err() {
         contents.miss("logs that are not listed", &late());
     }
-    Ok(contents)
+    contents
+}
+
+/// Adds versions and what `doctor` finds. Returns the namespace of Tributary, if it is known.
+fn add_facts(contents: &mut Contents, facts: &Facts, namespace: Option<&str>) -> Option<String> {
+    let report = Report::of(facts);
+    let versions = json!({
+        "kubectl-tributary": env!("CARGO_PKG_VERSION"),
+        "kubernetes": facts.version.as_ref().ok(),
+        "metrics": report.server,
+    });
+    contents.object("versions.json", "versions", versions);
+    match &facts.version {
+        Ok(_) => contents.answered = true,
+        Err(failure) => contents.miss("the version of Kubernetes", &failure.to_string()),
+    }
+    // Lists in a namespace that is not there are empty.
+    if let (Some(namespace), Err(failure @ Failure::NotFound(_))) = (namespace, &facts.scalers) {
+        let what = format!("the namespace {namespace}");
+        contents.miss(what, &failure.to_string());
+    }
+    contents.object("doctor.json", "what `doctor` finds", json!(report));
+    facts.own_service().map(|(namespace, _)| namespace)
 }
 
 /// Why something is missing after that time.
@@ -119,6 +133,8 @@ async fn add(
         for object in page.items {
             seen(&object);
             let line = contents.clean(list.kind, object);
+            // The limit of time ends this between two objects.
+            yield_now().await;
             if text.len() + line.len() + END.len() + 2 > contents.left() {
                 is_cut = true;
                 break 'pages;

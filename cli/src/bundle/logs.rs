@@ -2,8 +2,9 @@
 
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
-use super::contents::Contents;
+use super::{contents::Contents, redactor::clean};
 use crate::kube_api::{Failure, KubeApi, Tail, encoded, path};
 
 /// Of how many pods logs are read. Pods that are not ready come first.
@@ -44,11 +45,11 @@ pub(super) async fn add(api: &KubeApi, contents: &mut Contents, pods: &[Value], 
         .map(|log| async move { (log, api.tail(&log.path, most).await) });
     let mut reads = stream::iter(reads).buffered(AT_A_TIME);
     while let Some((log, tail)) = reads.next().await {
-        one(contents, log, tail);
+        one(contents, log, tail).await;
     }
 }
 
-fn one(contents: &mut Contents, log: &Log, tail: Result<Tail, Failure>) {
+async fn one(contents: &mut Contents, log: &Log, tail: Result<Tail, Failure>) {
     match tail {
         Ok(tail) => {
             let about = match tail.read {
@@ -59,7 +60,11 @@ fn one(contents: &mut Contents, log: &Log, tail: Result<Tail, Failure>) {
                 read if read > tail.text.len() => format!("{}, its last lines", log.about),
                 _ => log.about.clone(),
             };
-            contents.text(log.file.clone(), about, &tail.text);
+            // On a thread of its own: a long log takes its time, and the limit of time ends the wait for it.
+            match spawn_blocking(move || clean(&tail.text)).await {
+                Ok(clean) => contents.text(log.file.clone(), about, clean),
+                Err(failure) => contents.miss(log.file.clone(), &failure.to_string()),
+            }
         }
         Err(failure) => contents.miss(log.file.clone(), &failure.to_string()),
     }

@@ -141,6 +141,37 @@ async fn without_another_server_the_nodes_of_the_cluster_count() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_server_that_serves_no_node_is_no_measure() {
+    let named = |name: &str| json!({ "metadata": { "name": name } });
+    let why = "kube-system/metrics-server serves no node";
+    for (cluster, ours, outcome, unknown) in [
+        (
+            json!([named("a"), named("b")]),
+            &["a", "b"][..],
+            Outcome::Healthy,
+            format!("{why}. So pods and usage were not compared"),
+        ),
+        (
+            json!([named("a"), named("b")]),
+            &[],
+            Outcome::Findings,
+            format!("{why}. So pods and usage were not compared"),
+        ),
+        (
+            json!([]),
+            &[],
+            Outcome::Unknown,
+            format!("{why}, and the cluster has no node: there is nothing to compare with"),
+        ),
+    ] {
+        let fake = fake(&[], ours).list("/api/v1/nodes", &cluster);
+        let (comparison, _) = compared(&fake, servers()).await;
+        assert_eq!(comparison.outcome, outcome, "{comparison:?}");
+        assert_eq!(comparison.unknown, [unknown]);
+    }
+}
+
 #[test]
 fn there_is_something_to_compare_only_beside_another_server() {
     let service = |name: &str| Some(("t".to_owned(), name.to_owned()));

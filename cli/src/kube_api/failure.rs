@@ -1,10 +1,10 @@
 //! Why there is no answer, in the words of the server, or of what answered instead of it.
 
 use http::{HeaderMap, StatusCode, header};
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 use tributary_kubeconfig::text;
 
-use super::{KubeApi, Raw};
+use super::{Answer, KubeApi};
 
 /// How many characters of an answer are shown that is not a Status.
 pub(super) const EXCERPT: usize = 256;
@@ -78,8 +78,21 @@ impl KubeApi {
         Failure::Unreachable(format!("failed to ask {server}: {}", text(error)))
     }
 
+    /// What cannot be decoded: it is no JSON, or not the expected object.
+    pub(super) fn undecodable(
+        &self,
+        path: &str,
+        answer: &Answer,
+        error: &serde_json::Error,
+    ) -> Failure {
+        match error.classify() {
+            Category::Syntax | Category::Eof => self.foreign(answer),
+            Category::Data | Category::Io => self.unreadable(path, error),
+        }
+    }
+
     /// Something answers, and it is not JSON. Without the path, as for one that is silent.
-    pub(super) fn foreign(&self, answer: &Raw) -> Failure {
+    fn foreign(&self, answer: &Answer) -> Failure {
         let (server, status) = (&self.server, answer.status);
         let content = match &*answer.content_type {
             "" => "no content type",
@@ -91,13 +104,13 @@ impl KubeApi {
     }
 
     /// JSON that is not the expected object.
-    pub(super) fn unreadable(&self, path: &str, error: &serde_json::Error) -> Failure {
+    fn unreadable(&self, path: &str, error: &serde_json::Error) -> Failure {
         let server = &self.server;
         Failure::Failed(format!("failed to read {server}{path}: {error}"))
     }
 
     /// An answer with a status that is an error.
-    pub(super) fn refusal(&self, path: &str, answer: &Raw) -> Failure {
+    pub(super) fn refusal(&self, path: &str, answer: &Answer) -> Failure {
         let said = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
         let said = said.get("message").and_then(Value::as_str);
         let text = match said {
@@ -117,7 +130,7 @@ impl KubeApi {
     }
 
     /// What came instead of a Status.
-    fn excerpt(&self, path: &str, answer: &Raw) -> String {
+    fn excerpt(&self, path: &str, answer: &Answer) -> String {
         let (server, status) = (&self.server, answer.status);
         let content = match &*answer.content_type {
             "" => String::new(),

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::service_fn;
 
-use super::KubeApi;
+use super::{KubeApi, one_turn};
 use crate::commands::Commands;
 
 /// When it sends its answers.
@@ -76,6 +76,7 @@ impl Fake {
             asks_again: false,
             server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
+            turn: one_turn(),
             namespace: "default".to_owned(),
             commands: Commands::default(),
         }
@@ -119,6 +120,7 @@ pub(crate) fn answering(
         asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
+        turn: one_turn(),
         namespace: "default".to_owned(),
         commands: Commands::default(),
     }
@@ -133,6 +135,7 @@ pub(crate) fn gone() -> KubeApi {
         asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
+        turn: one_turn(),
         namespace: "default".to_owned(),
         commands: Commands::default(),
     }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use http::Request;
 use jiff::Timestamp;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, KubeApi, encoded};
+use super::{
+    Failure, KubeApi,
+    decode::{self, LeftOut, Memory, Sent},
+    encoded,
+};
 
 /// How long a list may become.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,8 @@ struct Limits {
     pages: Limit,
     objects: Limit,
     bytes: Limit,
+    /// Of memory, about.
+    memory: Limit,
     /// How many times as long as one request it may take.
     requests: u32,
 }
@@ -26,6 +31,7 @@ const LIMITS: Limits = Limits {
     pages: Limit::of(1_000, "pages"),
     objects: Limit::of(500_000, "objects"),
     bytes: Limit::of(512 << 20, "bytes"),
+    memory: Limit::of(256 << 20, "bytes of memory"),
     requests: 20,
 };
 
@@ -57,21 +63,6 @@ impl Limit {
     }
 }
 
-/// A page, as it is sent.
-#[derive(Deserialize)]
-struct Sent {
-    #[serde(default)]
-    metadata: Meta,
-    #[serde(default)]
-    items: Vec<Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct Meta {
-    #[serde(default, rename = "continue")]
-    token: String,
-}
-
 /// A page.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
@@ -88,6 +79,8 @@ pub(crate) struct Pages<'a> {
     path: &'a str,
     /// How many objects a page has.
     size: usize,
+    /// Fields that no object needs.
+    left_out: LeftOut,
     /// The token of the next page: empty for the first, `None` after the last.
     token: Option<String>,
     /// What may still be read.
@@ -97,8 +90,11 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(api: &'a KubeApi, path: &'a str, size: usize) -> Self {
-        Self::within(api, path, size, LIMITS)
+    pub(super) fn new(api: &'a KubeApi, path: &'a str, size: usize, left_out: LeftOut) -> Self {
+        Self {
+            left_out,
+            ..Self::within(api, path, size, LIMITS)
+        }
     }
 
     fn within(api: &'a KubeApi, path: &'a str, size: usize, limits: Limits) -> Self {
@@ -107,6 +103,7 @@ impl<'a> Pages<'a> {
             api,
             path,
             size,
+            left_out: &[],
             token: Some(String::new()),
             left: limits,
             end: Instant::now() + may_take,
@@ -130,25 +127,27 @@ impl<'a> Pages<'a> {
             path.push_str("&continue=");
             path.push_str(&encoded(&token));
         }
-        let answer = self.api.send::<Sent>(Request::get(path), Vec::new());
+        let answer = Box::pin(self.api.send(Request::get(path), Vec::new()));
         let answer = timeout_at(self.end, answer).await.map_err(|_| {
             let (path, may_take) = (self.path, self.may_take);
             Failure::Failed(format!("{path} has no end: not read in {may_take:?}"))
         })??;
-        let Sent { metadata, items } = answer.read;
-        self.left.bytes.spend(answer.bytes, self.path)?;
-        self.left.objects.spend(items.len(), self.path)?;
-        if !token.is_empty() && metadata.token == token {
+        let (_, answer) = answer;
+        self.left.bytes.spend(answer.body.len(), self.path)?;
+        let Limit { most, left, .. } = &mut self.left.memory;
+        let memory = Memory { most: *most, left };
+        let sent: Result<Sent<T>, _> = decode::page(&answer.body, self.left_out, memory);
+        let sent = sent.map_err(|error| self.api.undecodable(self.path, &answer, &error))?;
+        self.left.objects.spend(sent.items.len(), self.path)?;
+        if !token.is_empty() && sent.token == token {
             let path = self.path;
             return Err(Failure::Failed(format!(
                 "{path} has no end: a page is followed by itself"
             )));
         }
-        self.token = Some(metadata.token).filter(|token| !token.is_empty());
-        let read = items.into_iter().map(serde_json::from_value::<T>);
-        let read: Result<Vec<T>, _> = read.collect();
+        self.token = Some(sent.token).filter(|token| !token.is_empty());
         Ok(Some(Page {
-            items: read.map_err(|error| self.api.unreadable(self.path, &error))?,
+            items: sent.items,
             date: answer.date,
             from_tributary: answer.from_tributary,
         }))

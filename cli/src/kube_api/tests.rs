@@ -84,6 +84,7 @@ async fn an_api_that_is_silent_is_given_up() {
         asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
+        turn: one_turn(),
         namespace: "default".to_owned(),
         commands: Commands::default(),
     };

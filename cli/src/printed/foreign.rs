@@ -1,6 +1,6 @@
 //! What comes from others, and what a terminal does with it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, ops::RangeInclusive};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,22 +11,42 @@ use crate::args::Output;
 /// What follows ESC in our own text.
 const COLOURS: [&str; 6] = ["[0m", "[1m", "[2m", "[31m", "[32m", "[33m"];
 
+/// What a terminal does not show, by the Unicode standard: characters that are ignored unless a program knows them
+/// (`Default_Ignorable_Code_Point`), which are variation selectors, fillers, joiners and what changes the direction of text,
+/// also those that have no meaning yet; annotations; and a letter of Braille without dots.
+const INVISIBLE: [RangeInclusive<char>; 21] = [
+    '\u{ad}'..='\u{ad}',
+    '\u{34f}'..='\u{34f}',
+    '\u{61c}'..='\u{61c}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180f}',
+    '\u{200b}'..='\u{200f}',
+    '\u{202a}'..='\u{202e}',
+    '\u{2060}'..='\u{206f}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{feff}'..='\u{feff}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{fff0}'..='\u{fff8}',
+    '\u{fff9}'..='\u{fffb}',
+    '\u{13430}'..='\u{1343f}',
+    '\u{16fe4}'..='\u{16fe4}',
+    '\u{1bca0}'..='\u{1bca3}',
+    '\u{1d173}'..='\u{1d17a}',
+    '\u{e0000}'..='\u{e0fff}',
+];
+
 /// Whether a terminal obeys it, or people do not see it: control characters (with C1, which some terminals take for ESC
-/// sequences), what changes the direction of text, and what is invisible.
+/// sequences), what changes the direction of text, what is invisible, and what separates words or lines, except a blank.
 fn is_obeyed(letter: char) -> bool {
+    if letter.is_ascii() {
+        return letter.is_ascii_control();
+    }
     letter.is_control()
-        || matches!(
-            letter,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+        || letter.is_whitespace()
+        || INVISIBLE.iter().any(|range| range.contains(&letter))
 }
 
 fn visible(letter: char) -> char {
@@ -112,6 +132,58 @@ mod tests {
         assert_eq!(harmless(HOSTILE), "a [2Jb 2Jc d e f g h i");
         assert_eq!(harmless("a\r\nb\tc"), "a  b c");
         assert_eq!(harmless("Grüße 語 🚀"), "Grüße 語 🚀");
+    }
+
+    #[test]
+    fn what_people_do_not_see_becomes_blank() {
+        let mut found = 0;
+        for range in [
+            0..=0x1f,
+            0x7f..=0xa0,
+            0xad..=0xad,
+            0x34f..=0x34f,
+            0x61c..=0x61c,
+            0x115f..=0x1160,
+            0x1680..=0x1680,
+            0x17b4..=0x17b5,
+            0x180b..=0x180f,
+            0x2000..=0x200f,
+            0x2028..=0x202f,
+            0x205f..=0x206f,
+            0x2800..=0x2800,
+            0x3000..=0x3000,
+            0x3164..=0x3164,
+            0xfe00..=0xfe0f,
+            0xfeff..=0xfeff,
+            0xffa0..=0xffa0,
+            0xfff0..=0xfffb,
+            0x1_3430..=0x1_343f,
+            0x1_bca0..=0x1_bca3,
+            0x1_d173..=0x1_d17a,
+            0xe_0000..=0xe_0fff,
+        ] {
+            for letter in range.filter_map(char::from_u32) {
+                let text = format!("a{letter}b");
+                assert_eq!(harmless(&text), "a b", "{:x}", u32::from(letter));
+                let json = json(&text);
+                let line = json.strip_suffix('\n').unwrap();
+                assert!(!line.contains(letter), "{:x}", u32::from(letter));
+                found += 1;
+            }
+        }
+        assert_eq!(found, 4_277);
+        for text in [
+            "Grüße",
+            "語",
+            "한국어",
+            "عربي",
+            "🚀",
+            "é\u{301}",
+            "\u{fffd}",
+            "a b",
+        ] {
+            assert_eq!(harmless(text), text);
+        }
     }
 
     #[test]

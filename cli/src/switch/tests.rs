@@ -306,6 +306,43 @@ async fn a_writer_that_comes_between_does_no_harm() {
     assert_eq!(leads(&cluster), [OURS, OURS]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_another_writer_has_changed_over_is_not_undone() {
+    for (serves, outcome, leads_to) in [
+        (Serves::OneNodeOfTen, Outcome::Findings, [OURS, ""]),
+        (Serves::Everything, Outcome::Healthy, [OURS, OURS]),
+    ] {
+        // After both answers that count what is served.
+        let cluster = cluster(serves, Serves::Everything, Trouble::LedByAnother(2));
+        let (report, lines) = over(&cluster, &skipping()).await;
+        assert_eq!(report.outcome, outcome, "{lines:?}");
+        let line = "v1beta1.metrics.k8s.io leads to kube-system/tributary already: another writer has led it there meanwhile";
+        assert!(lines.iter().any(|one| one == line), "{lines:?}");
+        assert_eq!(leads(&cluster), leads_to, "{lines:?}");
+        let object = cluster.lock().objects[V1BETA1].clone();
+        assert_eq!(object["spec"], cluster::spec(OURS));
+        if outcome == Outcome::Findings {
+            assert_eq!(report.state, State::Unchanged);
+            assert_eq!(cluster.lock().writes, 0);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_serves_no_node_is_nothing_to_compare_with() {
+    for wanted in [wanted(), skipping()] {
+        let cluster = cluster(Serves::Nothing, Serves::Everything, Trouble::NoNode);
+        let (report, lines) = over(&cluster, &wanted).await;
+        assert_eq!(
+            (report.outcome, report.state),
+            (Outcome::Unknown, State::Unchanged),
+            "{lines:?}"
+        );
+        assert_eq!(cluster.lock().writes, 0);
+        is_untouched(&cluster);
+    }
+}
+
 /// A change-over whose `write`th write is not answered, and done before the `done_before`th request after it.
 async fn over_losing(write: usize, done_before: usize) -> (Shared, Report) {
     // With a v1 that nobody knows, writes 3 and 4 are those of going back.

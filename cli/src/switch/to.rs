@@ -10,7 +10,7 @@ use super::{
     owner::owners,
     report::{Log, Report, State},
     watch::{self, ANSWER_WITHIN, Expected, first_answers, others_answer},
-    write::{self, NotChanged, Ours, Restored, Written},
+    write::{self, LedBy, NotChanged, Ours, Restored, Written},
 };
 use crate::{
     api_services::registrations,
@@ -92,6 +92,8 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
     }
     let mut done = Vec::new();
     match change(api, &plan, expected, wanted, &mut done, log, &mut stop).await {
+        // Another writer has changed over meanwhile.
+        Ok(()) if done.is_empty() => log.end(Outcome::Healthy, State::Unchanged),
         Ok(()) => log.end(Outcome::Healthy, State::Changed),
         Err(why) => go_back(api, &plan.backend, &mut done, why, log).await,
     }
@@ -238,8 +240,12 @@ async fn change(
             kept,
             is_done: answer.is_ok(),
         };
+        let mut by_another = "";
         match answer {
-            Ok(()) => done.push(written),
+            Ok(LedBy::Us) => done.push(written),
+            Ok(LedBy::Another) => {
+                by_another = " already: another writer has led it there meanwhile";
+            }
             Err(NotChanged::Refused(why)) => {
                 return Err(format!("{} could not be changed: {why}", version.object()));
             }
@@ -250,7 +256,7 @@ async fn change(
             }
         }
         log.step(format!(
-            "{} leads to {}",
+            "{} leads to {}{by_another}",
             version.object(),
             plan.backend.service
         ));
@@ -260,7 +266,7 @@ async fn change(
         }
         log.step(format!("{}: Tributary answers", version.name()));
     }
-    let versions: Vec<Version> = done.iter().map(|written| written.version).collect();
+    let versions: Vec<Version> = plan.changes.iter().map(|(version, _)| *version).collect();
     log.step(format!("asking for {}", span(wanted.watch_for)));
     let watched = watch::watch(&quick, &versions, &plan.backend, expected, wanted.watch_for);
     let answers = tokio::select! {

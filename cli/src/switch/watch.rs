@@ -93,11 +93,12 @@ impl Expected {
         }
     }
 
-    /// What the current server serves; if it does not answer, the nodes of the cluster.
+    /// What the current server serves; if it does not answer, or serves no node, the nodes of the cluster.
     ///
     /// # Errors
     ///
-    /// Neither can be read. Without a number to compare with, a server without nodes would be taken for one that works.
+    /// Neither can be read, or there is no node. Without a number to compare with, a server without nodes would be taken for one
+    /// that works.
     pub(super) async fn read(api: &KubeApi) -> Result<Self, Failure> {
         let path = Version::V1beta1.resources();
         let [nodes, pods] = ["nodes", "pods"].map(|kind| format!("{path}/{kind}"));
@@ -106,10 +107,13 @@ impl Expected {
             let pods = usages::read(api, &pods).await.ok()?;
             Some((nodes.usages.len(), pods.usages.len()))
         };
-        if let Ok(Some((nodes, pods))) = timeout(QUESTION_WITHIN, served).await {
+        if let Ok(Some((nodes @ 1.., pods))) = timeout(QUESTION_WITHIN, served).await {
             return Ok(Self { nodes, pods });
         }
         let nodes = api.list::<Named>("/api/v1/nodes").await?;
+        if nodes.is_empty() {
+            return Err(Failure::Failed("the cluster has no nodes".to_owned()));
+        }
         Ok(Self {
             nodes: nodes.len(),
             pods: 0,

@@ -85,6 +85,15 @@ fn object_path(version: Version) -> String {
     format!("{}?{MANAGER}", version.path())
 }
 
+/// Who has led a version to Tributary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LedBy {
+    /// This command: going back undoes it.
+    Us,
+    /// Another writer, since it was looked at. That is not ours to undo.
+    Another,
+}
+
 /// Leads a version to `backend`, and keeps what was there.
 ///
 /// # Errors
@@ -95,13 +104,13 @@ pub(super) async fn lead(
     version: Version,
     backend: &Backend,
     reviewed: Option<&Object>,
-) -> Result<(), NotChanged> {
+) -> Result<LedBy, NotChanged> {
     let mut conflict = String::new();
     for _ in 0..TRIES {
         let found = find::object(api, &version.path()).await;
         let found = found.map_err(|failure| NotChanged::Refused(failure.to_string()))?;
         if found.as_ref().and_then(Object::service).as_ref() == Some(&backend.service) {
-            return Ok(());
+            return Ok(LedBy::Another);
         }
         // A change that was not looked at is not overwritten.
         let service = |object: Option<&Object>| object.map(Object::leads_to);
@@ -126,7 +135,7 @@ pub(super) async fn lead(
             }
         };
         match written {
-            Ok(_) => return Ok(()),
+            Ok(_) => return Ok(LedBy::Us),
             Err(Failure::Conflict(text)) => conflict = text,
             Err(failure) => return Err(NotChanged::of(failure)),
         }

@@ -203,9 +203,7 @@ pub(super) async fn check(State(key): State<Arc<Key>>, request: Request, next: N
     let proven = request.extensions().get::<Proven>().cloned();
     let mut response = match decision {
         Ok(_) => {
-            if let Some(proven) = proven {
-                proven.set();
-            }
+            let _in_flight = proven.as_ref().map(Proven::begin);
             next.run(request).await
         }
         Err(refusal) => refusal.into_response(),

@@ -1,6 +1,6 @@
 use std::fs;
 
-use kube::Client;
+use kube::{Client, client::AuthError, error::DiscoveryError};
 use tempfile::TempDir;
 
 use super::*;
@@ -228,6 +228,34 @@ fn each_cause_is_said_once() {
         "connect: tcp connect error: Connection refused"
     );
     assert_eq!(of(["c", "c", "c"]), "c");
+}
+
+#[test]
+fn an_error_whose_text_is_not_known_is_only_named() {
+    let of_plug_in = AuthError::AuthExec(SECRET.to_owned());
+    let of_discovery = DiscoveryError::MissingKind(SECRET.to_owned());
+    let of_file = KubeconfigError::LoadContext("c".to_owned());
+    for (error, said) in [
+        (
+            kube::Error::Auth(AuthError::AuthExec(SECRET.to_owned())),
+            "the credentials cannot be used (AuthExec)",
+        ),
+        (
+            kube::Error::Service(Box::new(of_plug_in)),
+            "the credentials cannot be used (AuthExec)",
+        ),
+        (
+            kube::Error::Discovery(of_discovery),
+            "the client failed (Discovery)",
+        ),
+        (kube::Error::Service(Box::new(of_file)), "no context \"c\""),
+        (
+            kube::Error::TlsRequired,
+            "TLS required but no TLS stack selected",
+        ),
+    ] {
+        assert_eq!(text(&error), said);
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Errors in words. Nothing that a file contains is in them, except names of contexts, clusters and other files.
+//!
+//! Errors of the kube crate whose text is known keep it. Others may quote anything: they are only named.
 
-use std::{error::Error, iter::successors};
+use std::{error::Error, fmt, iter::successors};
 
 use http::{HeaderValue, Uri};
 use kube::{
@@ -51,8 +53,17 @@ pub(crate) fn of_file(error: &KubeconfigError) -> String {
             "certificate-authority has no certificate in PEM".to_owned()
         }
         // Of several files.
-        other => other.to_string(),
+        KubeconfigError::KindMismatch
+        | KubeconfigError::ApiVersionMismatch
+        | KubeconfigError::FindPath => error.to_string(),
     }
+}
+
+/// The name of an error, which is how its `Debug` begins.
+fn name(error: &impl fmt::Debug) -> String {
+    let text = format!("{error:?}");
+    let name = text.chars().take_while(char::is_ascii_alphanumeric);
+    name.collect()
 }
 
 /// What is wrong with a field that has a file, or content as `NAME-data`.
@@ -78,7 +89,16 @@ pub fn text(error: &kube::Error) -> String {
         kube::Error::HyperError(error) => with_causes(error),
         kube::Error::Auth(error) => with_causes(error),
         kube::Error::RustlsTls(error) => with_causes(error),
-        other => with_causes(other),
+        // What the API answers.
+        kube::Error::Api(_)
+        | kube::Error::BuildRequest(_)
+        | kube::Error::FromUtf8(_)
+        | kube::Error::HttpError(_)
+        | kube::Error::LinesCodecMaxLineLengthExceeded
+        | kube::Error::ReadEvents(_)
+        | kube::Error::SerdeError(_)
+        | kube::Error::TlsRequired => with_causes(error),
+        other => format!("the client failed ({})", name(other)),
     }
 }
 
@@ -120,18 +140,27 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
 /// The text of an error that quotes credentials, without them.
 fn without_secrets(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<AuthError>() {
-        return of_credentials(error);
+        return Some(of_credentials(error));
+    }
+    if let Some(error) = error.downcast_ref::<KubeconfigError>() {
+        return Some(of_file(error));
     }
     match error.downcast_ref::<RustlsTlsError>()? {
         RustlsTlsError::InvalidIdentityPem(_) => {
             Some("client-certificate or client-key is not PEM".to_owned())
         }
-        _ => None,
+        RustlsTlsError::MissingPrivateKey
+        | RustlsTlsError::MissingCertificate
+        | RustlsTlsError::InvalidPrivateKey(_)
+        | RustlsTlsError::UnknownPrivateKeyFormat
+        | RustlsTlsError::AddRootCertificate(_)
+        | RustlsTlsError::NoValidNativeRootCA(_)
+        | RustlsTlsError::InvalidServerName(_) => None,
     }
 }
 
-fn of_credentials(error: &AuthError) -> Option<String> {
-    Some(match error {
+fn of_credentials(error: &AuthError) -> String {
+    match error {
         AuthError::InvalidBasicAuth(_) => {
             "username or password has a character that a header cannot have".to_owned()
         }
@@ -146,6 +175,12 @@ fn of_credentials(error: &AuthError) -> Option<String> {
             "the credential plug-in wrote no credentials".to_owned()
         }
         AuthError::ReadTokenFile(error, path) => format!("tokenFile {}: {error}", path.display()),
-        _ => return None,
-    })
+        AuthError::AuthExecStart(_)
+        | AuthError::ExecMissingClusterInfo
+        | AuthError::ExecPluginFailed
+        | AuthError::MissingCommand
+        | AuthError::NoValidNativeRootCA(_)
+        | AuthError::UnrefreshableTokenResponse => error.to_string(),
+        _ => format!("the credentials cannot be used ({})", name(error)),
+    }
 }

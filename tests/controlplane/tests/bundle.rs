@@ -80,7 +80,7 @@ async fn install(rig: &Rig) -> anyhow::Result<()> {
 
 async fn gather(api: &KubeApi) -> anyhow::Result<Contents> {
     let now = "2026-11-30T01:02:03Z".parse()?;
-    Box::pin(bundle::gather(api, None, LIMITS, now)).await
+    Ok(Box::pin(bundle::gather(api, None, LIMITS, now)).await)
 }
 
 /// The items of a list in a bundle.

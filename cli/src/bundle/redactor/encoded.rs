@@ -4,35 +4,35 @@
 //!
 //! Short lines are looked into: with a key in them, they are removed, too.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use base64::{
     Engine as _,
     alphabet::STANDARD,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use regex::Regex;
 
-use super::REMOVED;
+use super::{
+    keys::KEY,
+    lines::{after_prefix, timestamp},
+    reader::{Reader, is_blank, is_quote},
+};
 
 /// From how many letters on it is long. The lines of PEM and of `base64` are longer.
 const LONG: usize = 40;
 
+/// From how many letters on it is long if it looks random: tokens and generated passwords are. Names are shorter, or in
+/// words.
+const RANDOM: usize = 24;
+
 /// The shortest key has 48 bytes.
 const SHORTEST_KEY: usize = 60;
 
-/// How much may be between two lines of it: an indentation.
+/// How much may be between two lines of it: an indentation, or what is written in front of each line of a log.
 const BETWEEN: usize = 256;
 
-/// Escaped line breaks, and what kubelets write in front of each line; or letters of either alphabet. Of the five dashes
-/// around the titles of PEM at least one is left, so that a title is no line. Some encoders of JSON escape `/`.
-const TOKEN: &str = r"(\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)[ \t]+|\\+[nrt])|-{0,4}(?:[A-Za-z0-9+/_]|\\/)(?:-{0,4}(?:[A-Za-z0-9+/_]|\\/))*-{0,4}={0,2}";
-
-/// What may be between two lines: one line break, also an escaped one, and what is at the ends of lines.
-const GLUE: &str = r#"^[ \t"'`,;+\\]*(?:\r?\n|(?:\\+r)?\\+n|\\+r)[ \t"'`]*(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)[ \t]+)?(?:\\+t|[ \t"'`])*$"#;
-
-/// What follows the last letter of a line that has nothing else.
-const END: &str = r#"^(?:\z|["'`<\\]|[ \t,;+)\]}]*(?:[\r\n]|\z))"#;
+/// How many dashes may be between two letters. The titles of PEM have five.
+const DASHES: usize = 4;
 
 /// How a certificate begins in PEM.
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -45,111 +45,254 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The compiled patterns.
-#[derive(Debug)]
-pub(super) struct Encoded {
-    token: Regex,
-    glue: Regex,
-    end: Regex,
-}
+/// Letters that some encoders of JSON and of URLs escape.
+const ESCAPED: [(&str, char); 7] = [
+    ("\\/", '/'),
+    ("\\u002b", '+'),
+    ("\\u002f", '/'),
+    ("\\u003d", '='),
+    ("%2b", '+'),
+    ("%2f", '/'),
+    ("%3d", '='),
+];
 
 /// Base64 that belongs together.
-struct Block<'a> {
-    begin: usize,
-    end: usize,
-    lines: Vec<&'a str>,
+struct Block {
+    lines: Vec<Range<usize>>,
+    is_long: bool,
+    is_padded: bool,
 }
 
-impl Encoded {
-    pub(super) fn new() -> Result<Self, regex::Error> {
-        Ok(Self {
-            token: Regex::new(TOKEN)?,
-            glue: Regex::new(GLUE)?,
-            end: Regex::new(END)?,
-        })
-    }
-
-    /// The text without it, and how often it was there.
-    pub(super) fn without<'a>(&self, text: &'a str) -> (Cow<'a, str>, usize) {
-        let (mut clean, mut copied, mut removed) = (String::new(), 0, 0);
-        for block in self.blocks(text).iter().filter(|block| block.is_secret()) {
-            clean.push_str(text.get(copied..block.begin).unwrap_or_default());
-            clean.push_str(REMOVED);
-            copied = block.end;
-            removed += 1;
+/// Where it is.
+pub(super) fn encoded(reader: &Reader<'_>, length: usize) -> Vec<Range<usize>> {
+    let (mut found, mut block, mut at) = (Vec::new(), None::<Block>, 0);
+    while at < length {
+        if let Some(end) = skipped(reader, at) {
+            at = end;
+            continue;
         }
-        if removed == 0 {
-            return (Cow::Borrowed(text), 0);
+        let letters = letters(reader, at);
+        let end = padded(reader, letters);
+        if letters == at {
+            at += 1;
+            continue;
         }
-        clean.push_str(text.get(copied..).unwrap_or_default());
-        (Cow::Owned(clean), removed)
-    }
-
-    fn blocks<'a>(&self, text: &'a str) -> Vec<Block<'a>> {
-        let mut blocks: Vec<Block<'a>> = Vec::new();
-        for token in self.token.captures_iter(text) {
-            let (None, Some(line)) = (token.get(1), token.get(0)) else {
-                continue;
-            };
-            let (begin, end, line) = (line.start(), line.end(), line.as_str());
-            match blocks.last_mut() {
-                Some(block) if self.goes_on(block, text, begin, end) => {
-                    block.lines.push(line);
-                    block.end = end;
-                }
-                _ => blocks.push(Block {
-                    begin,
-                    end,
+        let line = at..end;
+        let is_long = end - at >= RANDOM && is_long(&plain(reader.part(at, end)));
+        let is_padded = end > letters;
+        at = end;
+        match &mut block {
+            Some(block) if block.goes_on(reader, &line) => {
+                block.lines.push(line);
+                block.is_long |= is_long;
+                block.is_padded = is_padded;
+            }
+            _ => {
+                found.extend(block.take().and_then(|block| block.secret(reader)));
+                block = Some(Block {
                     lines: vec![line],
-                }),
+                    is_long,
+                    is_padded,
+                });
             }
         }
-        blocks
     }
+    found.extend(block.and_then(|block| block.secret(reader)));
+    found
+}
 
-    /// Whether what is at `begin..end` is the next line of the block.
-    fn goes_on(&self, block: &Block<'_>, text: &str, begin: usize, end: usize) -> bool {
-        let is_padded = block.lines.last().is_some_and(|line| line.ends_with('='));
-        let between = text.get(block.end..begin).unwrap_or_default();
-        let rest = text.get(end..).unwrap_or_default();
-        !is_padded
-            && between.len() <= BETWEEN
-            && self.glue.is_match(between)
-            && self.end.is_match(rest)
+/// The end of what is no letter although it looks so: what is in front of lines, and escaped line breaks.
+fn skipped(reader: &Reader<'_>, at: usize) -> Option<usize> {
+    if at == 0 || reader.before(at) == Some(b'\n') {
+        let end = after_prefix(reader, at);
+        if end > at {
+            return Some(end);
+        }
+    }
+    match reader.byte(at)? {
+        b'0'..=b'9' => timestamp(reader, at),
+        b'\\' => {
+            let end = reader.run(at, |byte| byte == b'\\');
+            if matches!(reader.byte(end), Some(b'n' | b'r' | b't')) {
+                return Some(end + 1);
+            }
+            // The last one may escape a letter.
+            (end - 1 > at).then_some(end - 1)
+        }
+        _ => None,
     }
 }
 
-impl Block<'_> {
-    fn is_secret(&self) -> bool {
-        let is_long = self.lines.iter().any(|line| is_long(line));
-        if !is_long && self.end - self.begin < SHORTEST_KEY {
-            return false;
+/// How long a letter of either alphabet is; 0 if there is none.
+fn letter(reader: &Reader<'_>, at: usize) -> usize {
+    match reader.byte(at) {
+        Some(byte) if is_letter(byte) => 1,
+        Some(b'\\' | b'%') => {
+            let mut escaped = ESCAPED.iter().filter(|(_, letter)| *letter != '=');
+            let escaped = escaped.find(|(text, _)| reader.has(at, text));
+            escaped.map_or(0, |(text, _)| text.len())
         }
-        let letters: String = self.lines.concat();
+        _ => 0,
+    }
+}
+
+fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'_')
+}
+
+/// The end of the letters that begin here. Of the dashes around the titles of PEM at least one is left, so that a title is no
+/// line.
+fn letters(reader: &Reader<'_>, begin: usize) -> usize {
+    let (mut end, mut at) = (begin, begin);
+    loop {
+        let mut dashes = at;
+        while dashes - at <= DASHES && reader.byte(dashes) == Some(b'-') {
+            dashes += 1;
+        }
+        if dashes - at > DASHES {
+            return end;
+        }
+        let length = letter(reader, dashes);
+        if length == 0 {
+            return if end > begin { dashes } else { begin };
+        }
+        at = reader.run(dashes + length, is_letter);
+        end = at;
+    }
+}
+
+/// The end of the padding, of which there are two letters at most.
+fn padded(reader: &Reader<'_>, letters: usize) -> usize {
+    let mut end = letters;
+    for _ in 0..2 {
+        let signs = ["=", "\\u003d", "%3d"];
+        let sign = signs.iter().find(|sign| reader.has(end, sign));
+        end += sign.map_or(0, |sign| sign.len());
+    }
+    end
+}
+
+/// The letters, none of them escaped.
+fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(['\\', '%']) {
+        return Cow::Borrowed(text);
+    }
+    let (reader, mut plain, mut at) = (Reader::new(text), String::new(), 0);
+    while at < text.len() {
+        let mut escaped = ESCAPED.iter();
+        if let Some((escaped, letter)) = escaped.find(|(escaped, _)| reader.has(at, escaped)) {
+            plain.push(*letter);
+            at += escaped.len();
+        } else {
+            plain.push_str(reader.part(at, at + 1));
+            at += 1;
+        }
+    }
+    Cow::Owned(plain)
+}
+
+impl Block {
+    /// Whether this is the next line of it.
+    fn goes_on(&self, reader: &Reader<'_>, line: &Range<usize>) -> bool {
+        let Some(last) = self.lines.last().filter(|_| !self.is_padded) else {
+            return false;
+        };
+        let between = line.start - last.end;
+        between > 0
+            && between <= BETWEEN
+            && glued(reader, last.end) == Some(line.start)
+            && has_end(reader, line.end)
+    }
+
+    /// Where it is, if it is a secret.
+    fn secret(self, reader: &Reader<'_>) -> Option<Range<usize>> {
+        let (first, last) = (self.lines.first()?.start, self.lines.last()?.end);
+        if !self.is_long && last - first < SHORTEST_KEY {
+            return None;
+        }
+        let lines = self.lines.iter();
+        let letters = lines.map(|line| plain(reader.part(line.start, line.end)));
+        let letters: String = letters.collect::<Vec<_>>().concat();
         let letters: String = letters
             .chars()
-            .filter(|letter| !matches!(letter, '=' | '\\'))
+            .filter(|letter| *letter != '=')
             .map(|letter| match letter {
                 '-' => '+',
                 '_' => '/',
                 other => other,
             })
             .collect();
-        (is_long || has_key(&letters)) && !is_certificate(&letters)
+        let is_secret = (self.is_long || has_key(&letters)) && !is_certificate(&letters);
+        is_secret.then_some(first..last)
+    }
+}
+
+/// Where the next line may begin: after one line break, also an escaped one, and what is at the ends of lines.
+fn glued(reader: &Reader<'_>, end: usize) -> Option<usize> {
+    let is_filler = |byte: u8| is_blank(byte) || is_quote(byte);
+    let mut at = reader.run(end, |byte| is_filler(byte) || b",;+\\".contains(&byte));
+    let is_escaped = reader.before(at) == Some(b'\\');
+    match reader.byte(at)? {
+        b'\r' if reader.byte(at + 1) == Some(b'\n') => at = after_prefix(reader, at + 2),
+        b'\n' => at = after_prefix(reader, at + 1),
+        b'n' if is_escaped => at += 1,
+        b'r' if is_escaped => {
+            at += 1;
+            let slashes = reader.run(at, |byte| byte == b'\\');
+            if slashes > at && reader.byte(slashes) == Some(b'n') {
+                at = slashes + 1;
+            }
+        }
+        _ => return None,
+    }
+    at = reader.run(at, is_filler);
+    at = timestamp(reader, at).unwrap_or(at);
+    loop {
+        at = reader.run(at, is_filler);
+        let slashes = reader.run(at, |byte| byte == b'\\');
+        if slashes == at || reader.byte(slashes) != Some(b't') {
+            return Some(at);
+        }
+        at = slashes + 1;
+    }
+}
+
+/// Whether what follows is what follows the last letter of a line that has nothing else.
+fn has_end(reader: &Reader<'_>, end: usize) -> bool {
+    match reader.byte(end) {
+        None => true,
+        Some(byte) if is_quote(byte) || matches!(byte, b'<' | b'\\') => true,
+        Some(_) => {
+            let is_filler = |byte: u8| is_blank(byte) || b",;+)]}".contains(&byte);
+            let next = reader.run(end, is_filler);
+            matches!(reader.byte(next), None | Some(b'\r' | b'\n'))
+        }
     }
 }
 
 /// Whether it has a long part in one of both alphabets. Names of Kubernetes and paths have letters of both, or only small
 /// ones; numbers in hexadecimal lack some letters, too.
 fn is_long(line: &str) -> bool {
-    let is_mixed = |part: &str| {
+    let is_secret = |part: &str| {
         let has = |kind: fn(&u8) -> bool| part.as_bytes().iter().any(kind);
-        part.len() >= LONG
-            && has(u8::is_ascii_digit)
-            && has(u8::is_ascii_lowercase)
-            && has(u8::is_ascii_uppercase)
+        let is_mixed =
+            has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
+        is_mixed && (part.len() >= LONG || (part.len() >= RANDOM && is_random(part)))
     };
-    line.split(['-', '_']).any(is_mixed) || line.split(['+', '/']).any(is_mixed)
+    line.split(['-', '_']).any(is_secret) || line.split(['+', '/']).any(is_secret)
+}
+
+/// Whether digits, small and large letters follow each other without an order: in words they seldom change.
+fn is_random(part: &str) -> bool {
+    let kinds = part.bytes().filter_map(|byte| match byte {
+        b'0'..=b'9' => Some(0),
+        b'a'..=b'z' => Some(1),
+        b'A'..=b'Z' => Some(2),
+        _ => None,
+    });
+    let kinds: Vec<i32> = kinds.collect();
+    let changes = kinds.windows(2).filter(|pair| pair.first() != pair.last());
+    changes.count() * 5 >= part.len() * 2
 }
 
 fn decoded(letters: &str) -> Vec<u8> {
@@ -163,7 +306,7 @@ fn decoded(letters: &str) -> Vec<u8> {
 fn has_key(letters: &str) -> bool {
     (0..4).any(|shift| {
         let bytes = decoded(letters.get(shift..).unwrap_or_default());
-        let pem = super::patterns::KEY.as_bytes();
+        let pem = KEY.as_bytes();
         bytes.windows(pem.len()).any(|part| part == pem) || bytes.windows(8).any(is_begin_of_der)
     })
 }
@@ -198,7 +341,7 @@ fn is_certificate(letters: &str) -> bool {
         body.chars().all(may) && is_begun(rest)
     };
     parts.next().is_some_and(|before| before.trim().is_empty())
-        && !text.contains(super::patterns::KEY)
+        && !text.contains(KEY)
         && text.contains(BEGIN)
         && parts.all(is_one)
 }

@@ -2,7 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::{REMOVED, Redactor, names::is_secret};
+use super::{
+    REMOVED, Redactor,
+    names::{is_login, is_secret, is_title, is_value},
+};
 
 /// What an object is, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,9 @@ pub(crate) enum Kind {
     /// An object of an application: its annotations are those of the application.
     Application,
 }
+
+/// The most text of one object that is kept. Those of Kubernetes have less than 2 MiB.
+const MOST: usize = 8 << 20;
 
 /// What kubectl remembers of an object: all of it, once more.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -72,6 +78,7 @@ impl Awaited {
 impl Redactor {
     /// An object without secrets, and without what is not of use to readers.
     pub(crate) fn object(&mut self, kind: Kind, mut object: Value) -> Value {
+        self.left = MOST;
         match kind {
             Kind::Ordinary => {}
             Kind::Node => {
@@ -99,16 +106,28 @@ impl Redactor {
     }
 
     fn field(&mut self, name: &str, value: Value) -> Value {
+        let is_secret = is_secret(name) || is_login(name);
         match value {
-            Value::String(text) if is_secret(name) && !text.is_empty() => self.removed(),
-            Value::String(text) => Value::String(self.text(&text).into_owned()),
+            Value::String(text) if is_secret && !text.is_empty() => self.removed(),
+            Value::Number(_) if is_secret => self.removed(),
+            Value::String(text) => self.part(&text),
             Value::Array(items) if name == "env" => {
                 items.into_iter().map(|item| self.variable(item)).collect()
             }
+            Value::Array(items) if is_bytes(&items) => self.removed(),
             Value::Array(items) => self.items(name, items),
-            Value::Object(fields) => self.fields(fields),
+            Value::Object(fields) => self.fields(is_secret, fields),
             other => other,
         }
+    }
+
+    /// A text of an object, if there is not too much in it.
+    fn part(&mut self, text: &str) -> Value {
+        let Some(left) = self.left.checked_sub(text.len()) else {
+            return self.removed();
+        };
+        self.left = left;
+        Value::String(self.text(text).into_owned())
     }
 
     /// The words of a command may be flags with their values.
@@ -134,23 +153,25 @@ impl Redactor {
         Value::Array(clean)
     }
 
-    fn fields(&mut self, mut fields: Map<String, Value>) -> Value {
+    /// The fields of an object, which may have the name of a secret itself.
+    fn fields(&mut self, is_named: bool, mut fields: Map<String, Value>) -> Value {
         fields.remove("managedFields");
         if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
             annotations.remove(LAST_APPLIED);
         }
         // A header, or anything else that has its name in a field.
-        let title = ["name", "key"]
-            .iter()
-            .find_map(|it| fields.get(*it)?.as_str());
-        if title.is_some_and(is_secret) && fields.get("value").is_some_and(Value::is_string) {
-            let removed = self.removed();
-            fields.insert("value".to_owned(), removed);
-        }
+        let mut titles = fields.iter().filter(|(name, _)| is_title(name));
+        let is_named = is_named || titles.any(|(_, title)| title.as_str().is_some_and(is_secret));
         let fields = fields.into_iter();
         let clean = fields.map(|(name, value)| {
-            let value = self.field(&name, value);
-            (name, value)
+            let is_secret = is_named && is_value(&name) && is_something(&value);
+            let value = if is_secret {
+                self.removed()
+            } else {
+                self.field(&name, value)
+            };
+            // Names are chosen by others, too.
+            (self.text(&name).into_owned(), value)
         });
         Value::Object(clean.collect())
     }
@@ -165,13 +186,31 @@ impl Redactor {
         if !is_known && let Some(value) = fields.get_mut("value") {
             *value = self.removed();
         }
-        self.fields(fields)
+        self.fields(false, fields)
     }
 
     fn removed(&mut self) -> Value {
         self.removed += 1;
         Value::String(REMOVED.to_owned())
     }
+}
+
+/// Whether there is anything in it that could be a secret.
+fn is_something(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(_) => false,
+        Value::String(text) => !text.is_empty() && text != REMOVED,
+        Value::Array(items) => !items.is_empty(),
+        Value::Number(_) | Value::Object(_) => true,
+    }
+}
+
+/// How many numbers are bytes of something, such as a key.
+const BYTES: usize = 24;
+
+fn is_bytes(items: &[Value]) -> bool {
+    let is_byte = |item: &Value| item.as_u64().is_some_and(|number| number < 256);
+    items.len() >= BYTES && items.iter().all(is_byte)
 }
 
 /// Removes all annotations except those with these names.

@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::kube_api::fake::{Fake, Reply, answering};
@@ -14,6 +14,8 @@ enum Filler {
     Nothing,
     Objects,
     Bytes,
+    /// What is short as text and not in memory.
+    Lists,
 }
 
 /// Always one more page, and the time that each takes. `tokens` gives the token of the next one.
@@ -30,6 +32,7 @@ fn without_end(
             Filler::Nothing => json!([]),
             Filler::Objects => json!(vec![json!({}); 10]),
             Filler::Bytes => json!(["x".repeat(1_000)]),
+            Filler::Lists => json!([vec![json!([]); 130]]),
         };
         let body = json!({ "metadata": { "continue": token(number) }, "items": items });
         Some(Reply {
@@ -47,6 +50,7 @@ const SMALL: Limits = Limits {
     pages: Limit::of(50, "pages"),
     objects: Limit::of(100, "objects"),
     bytes: Limit::of(5_000, "bytes"),
+    memory: Limit::of(50_000, "bytes of memory"),
     requests: 2,
 };
 
@@ -95,6 +99,13 @@ async fn a_list_without_an_end_reaches_a_limit_whatever_is_in_its_pages() {
             5,
         ),
         (
+            Filler::Lists,
+            quick,
+            another,
+            "failed to read /list: it takes more than 50000 bytes of memory, which is the limit",
+            4,
+        ),
+        (
             Filler::Nothing,
             slow,
             another,
@@ -103,7 +114,8 @@ async fn a_list_without_an_end_reaches_a_limit_whatever_is_in_its_pages() {
         ),
     ] {
         let (api, asked) = without_end(filler, takes, token);
-        assert_eq!(failure(&api).await, why);
+        let failure = failure(&api).await;
+        assert!(failure.starts_with(why), "{failure}");
         assert_eq!(asked.load(Ordering::Relaxed), most, "{why}");
     }
 }

@@ -35,6 +35,10 @@ pub(super) enum Trouble {
     Conflict,
     /// After so many answers for metrics an owner writes `v1beta1` back.
     WrittenBack(usize),
+    /// With so many answers for metrics another writer leads `v1beta1` to Tributary.
+    LedByAnother(usize),
+    /// The current server serves no node.
+    NoNode,
     /// kube-apiserver does not know `v1` for this many requests after it was created.
     UnknownAtFirst(usize),
     /// The answers for metrics with these numbers are those of a kube-apiserver that does not know of the change.
@@ -176,6 +180,10 @@ impl Cluster {
             object["spec"] = spec("metrics-server");
             object["metadata"]["managedFields"] = json!([{ "manager": "kube-addon-manager" }]);
         }
+        if self.trouble == Trouble::LedByAnother(self.answers) {
+            let object = self.objects.get_mut(V1BETA1).unwrap();
+            object["spec"] = spec("tributary");
+        }
         let Some(object) = self.objects.get(name) else {
             return Some(refused(404));
         };
@@ -215,6 +223,9 @@ impl Cluster {
             return Some(refused(503));
         }
         let mut theirs = serve(Serves::Everything, kind).unwrap();
+        if self.trouble == Trouble::NoNode {
+            theirs.body = json!({ "items": [] });
+        }
         theirs.from_tributary = false;
         Some(theirs)
     }

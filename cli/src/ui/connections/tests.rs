@@ -69,6 +69,56 @@ async fn strangers_do_not_keep_the_page_from_its_user() {
 }
 
 #[tokio::test]
+async fn connections_that_have_the_token_and_no_request_give_way() {
+    let server = server().await;
+    let address = server.address().to_owned();
+    let rest = address.strip_prefix("http://").unwrap();
+    let (host, path) = rest.split_once('/').unwrap();
+    let head = format!("GET /{path} HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    let client = async {
+        let mut idle = Vec::new();
+        for _ in 0..2 * CONNECTIONS {
+            let mut stream = TcpStream::connect(host).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut begin = [0; 12];
+            stream.read_exact(&mut begin).await.unwrap();
+            assert_eq!(&begin, b"HTTP/1.1 200");
+            idle.push(stream);
+        }
+        assert_eq!(user(&address).await, "HTTP/1.1 200 OK");
+    };
+    tokio::select! {
+        () = server.run(pending()) => {}
+        () = client => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_not_read_ends_its_connection_and_one_that_is_not_there_yet_does_not() {
+    for is_late in [false, true] {
+        let answer = move || async move {
+            if is_late {
+                pending::<()>().await;
+            }
+            "x".repeat(10_000)
+        };
+        // Less than an answer.
+        let (mut browser, stream) = duplex(64);
+        let proven = Proven::default();
+        let in_flight = Some(proven.begin()).filter(|_| is_late);
+        let request = async {
+            browser.write_all(WITHOUT_TOKEN.as_bytes()).await.unwrap();
+        };
+        let served = timeout(Duration::from_mins(5), async {
+            let router = Router::new().route("/", get(answer));
+            tokio::join!(serve(stream, router, proven.clone()), request)
+        });
+        assert_eq!(served.await.is_err(), is_late);
+        drop(in_flight);
+    }
+}
+
+#[tokio::test]
 async fn a_stranger_gets_one_answer() {
     let server = server().await;
     let address = server.address().to_owned();
@@ -100,7 +150,7 @@ async fn a_stranger_that_reads_nothing_ends_soon_and_the_user_stays() {
         let (mut browser, stream) = duplex(64);
         let proven = Proven::default();
         if is_proven {
-            proven.set();
+            drop(proven.begin());
         }
         let start = Instant::now();
         let request = async {

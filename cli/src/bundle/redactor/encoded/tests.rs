@@ -3,7 +3,10 @@
 use base64::engine::general_purpose::{STANDARD as PADDED, URL_SAFE_NO_PAD};
 use rcgen::KeyPair;
 
-use super::{super::Redactor, *};
+use super::{
+    super::{REMOVED, Redactor},
+    *,
+};
 
 /// Bytes that look random, and are the same each time.
 fn noise(count: usize) -> Vec<u8> {
@@ -65,7 +68,7 @@ const GLUES: [&str; 8] = [
 ];
 
 fn redactor() -> Redactor {
-    Redactor::new().unwrap()
+    Redactor::default()
 }
 
 /// The longest part of the letters that is still there.
