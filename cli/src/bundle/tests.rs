@@ -357,7 +357,6 @@ async fn a_bundle_says_that_its_namespace_is_not_there() {
         .api();
     let now = "2026-11-30T01:02:03Z".parse().unwrap();
     let contents = Box::pin(gather(&api, Some("shop"), LIMITS, now)).await;
-    let contents = contents.unwrap();
     let mut missing = contents.missing().iter();
     let missing = missing.find(|it| it.what == "the namespace shop").unwrap();
     assert_eq!(missing.reason, "namespaces \"shop\" not found");

@@ -6,7 +6,7 @@ use kube::client::Body;
 use tokio::time::timeout;
 
 use super::{
-    Failure, KubeApi, Raw,
+    Answer, Failure, KubeApi,
     failure::{EXCERPT, content_type, failed},
 };
 
@@ -51,7 +51,7 @@ impl KubeApi {
             }
         }
         if !is_log {
-            let answer = Raw {
+            let answer = Answer {
                 status: head.status,
                 content_type: content_type(&head.headers),
                 date: None,

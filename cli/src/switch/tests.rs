@@ -320,7 +320,7 @@ async fn what_another_writer_has_changed_over_is_not_undone() {
         assert!(lines.iter().any(|one| one == line), "{lines:?}");
         assert_eq!(leads(&cluster), leads_to, "{lines:?}");
         let object = cluster.lock().objects[V1BETA1].clone();
-        assert_eq!(object["spec"], cluster::spec(OURS));
+        assert_eq!(object["spec"], spec(OURS));
         if outcome == Outcome::Findings {
             assert_eq!(report.state, State::Unchanged);
             assert_eq!(cluster.lock().writes, 0);
