@@ -1,6 +1,7 @@
 //! Flags. Their doc comments are the manual.
 
 mod forms;
+mod names;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -40,7 +41,7 @@ pub struct Common {
 
     /// The namespace of pods and autoscalers. Without it: that of the context, and for commands that look at the whole
     /// cluster all.
-    #[arg(short, long, value_name = "NAME", global = true)]
+    #[arg(short, long, value_name = "NAME", value_parser = names::namespace, global = true)]
     pub namespace: Option<String>,
 
     /// All namespaces.
@@ -124,7 +125,7 @@ pub enum Action {
     /// variables, and whatever looks like a token, a private key, a password or a header with one is removed; look through it
     /// nevertheless before you attach it. What cannot be read is listed with the reason.
     ///
-    /// Exit code: 0 written; 1 written, and something could not be read; 2 not written.
+    /// Exit code: 0 written; 1 written, and something could not be read; 2 not written, or nothing answered.
     Bundle(BundleArgs),
 
     /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.
@@ -167,18 +168,21 @@ pub enum What {
     #[command(aliases = ["nodes", "no"])]
     Node {
         /// Its name.
+        #[arg(value_parser = names::object)]
         name: String,
     },
     /// A pod: its containers, the samples, why it has metrics or not.
     #[command(aliases = ["pods", "po"])]
     Pod {
         /// Its name, or NAMESPACE/NAME.
+        #[arg(value_parser = names::in_namespace)]
         name: String,
     },
     /// A horizontal pod autoscaler: its arithmetic with the metrics of now, and what it would do.
     #[command(aliases = ["horizontalpodautoscaler", "horizontalpodautoscalers"])]
     Hpa {
         /// Its name, or NAMESPACE/NAME.
+        #[arg(value_parser = names::in_namespace)]
         name: String,
     },
     /// A trouble that `doctor` found, from docs/troubles/README.md. Asks no cluster.

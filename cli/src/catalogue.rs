@@ -3,7 +3,8 @@
 //! used again.
 //!
 //! Names in braces in a command (`{namespace}`) are replaced by what a check found. `{-n namespace}` becomes `-n VALUE`, or `-A`
-//! where a check found that it is about the whole cluster. A command is left out where a check did not find a value.
+//! where a check found that it is about the whole cluster. A command is left out where a check did not find a value. What is
+//! said of a command is in the remedy: behind the command it would be copied, too.
 
 mod written;
 
@@ -93,8 +94,9 @@ troubles! {
     TRB003 AnotherServer Error {
         "another server answers for metrics.k8s.io, although Tributary is installed"
         matters "kubectl and autoscalers use the metrics of the other server. Whatever Tributary does has no effect on them."
-        remedy "If you have not switched yet, go on with docs/MIGRATING.md#over. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): kubectl tributary switch status names it, and docs/MIGRATING.md#where-metrics-server-comes-from says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
+        remedy "If you have not switched yet, go on with docs/MIGRATING.md#over. If you have, something writes the old APIService back (an add-on manager, GitOps, k3s): switch status names it, and docs/MIGRATING.md#where-metrics-server-comes-from says how to stop it. On GKE, AKS and OpenShift leave v1beta1 to the platform."
         run "kubectl get apiservice {apiservice} -o yaml"
+        run "kubectl tributary switch status"
         run "kubectl tributary switch to"
     }
     TRB004 ServiceMissing Error {
@@ -124,7 +126,7 @@ troubles! {
         remedy "The request goes from the host of kube-apiserver to the port of the pods (10250). Check, in this order: a firewall or security group between the control plane and the nodes (managed clusters open 443 and 10250 only); whether the control plane runs kube-proxy and a network plug-in, otherwise --enable-aggregator-routing=true on kube-apiserver and a route to the pods, or hostNetwork.enabled=true in the chart; HTTPS_PROXY in the environment of kube-apiserver, to whose NO_PROXY the ranges of Services and pods belong; NetworkPolicies in the namespace. The last command must print \"ok\" on the host of kube-apiserver."
         run "kubectl get apiservice {apiservice} -o jsonpath='{{.status.conditions}}'"
         run "kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={service}"
-        run "curl -k --max-time 5 https://{endpoint}/livez     # on the host of kube-apiserver"
+        run "curl -k --max-time 5 https://{endpoint}/livez"
     }
     TRB008 CertificateNotTrusted Error {
         "kube-apiserver does not trust the certificate of the server"
@@ -169,18 +171,19 @@ troubles! {
     }
     TRB023 NoScraperConnected Error {
         "no scraper is connected to the frontend"
-        matters "The frontend gets no samples. Those that it has expire after three resolutions."
-        remedy "The log of the scrapers says \"failed to keep a stream to the frontend\" and why: no permission to publish (TRB031), a certificate that is not trusted, no address (the headless Service), or a NetworkPolicy between them."
+        matters "The frontend gets no samples. Those that it has expire after three resolutions. Then no node has metrics, frontends are no longer ready (TRB020), and their Service has no endpoint (TRB005)."
+        remedy "If no scraper runs, its pods and its Deployment say why: see TRB021 and TRB022, or it has no replicas. If they run, their log says \"failed to keep a stream to the frontend\" and why: no permission to publish (TRB031), a certificate that is not trusted, no address (the headless Service), or a NetworkPolicy between them."
+        run "kubectl -n {namespace} get deployments,pods -l app.kubernetes.io/component=scraper"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep 'keep a stream'"
         run "kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={service}-bus"
     }
     TRB024 LeaseNotRenewed Warning {
         "scrapers do not renew their Leases"
         matters "Scrapers find each other by Leases. If a scraper does not renew its Lease, others scrape its nodes as well. If no Lease of a group is renewed, the group is gone, or its scrapers cannot write."
-        remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. Delete Leases that an installation left behind."
+        remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. The last command deletes a Lease: only if an installation left it behind."
         run "kubectl -n {namespace} get leases -l tributary.dev/group"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep Lease"
-        run "kubectl -n {namespace} delete lease {lease}     # only if an installation left it behind"
+        run "kubectl -n {namespace} delete lease {lease}"
     }
     TRB025 VersionSkew Warning {
         "frontends and scrapers are of versions that do not fit"
@@ -226,9 +229,9 @@ troubles! {
     TRB040 KubeletUnreachable Error {
         "no connection to the port of the kubelet"
         matters "These nodes and their pods have no metrics."
-        remedy "The node is down, its address or port is wrong (--kubelet-preferred-address-types, --kubelet-use-node-status-port), or a NetworkPolicy, firewall or security group drops the packets. Open port 10250 from the scrapers to the nodes."
+        remedy "The node is down, its address or port is wrong (--kubelet-preferred-address-types, --kubelet-use-node-status-port), or a NetworkPolicy, firewall or security group drops the packets. Open port 10250 from the scrapers to the nodes. The last command asks through kube-apiserver instead."
         run "kubectl get node {node} -o wide"
-        run "kubectl get --raw /api/v1/nodes/{node}/proxy/metrics/resource | head     # asks through kube-apiserver instead"
+        run "kubectl get --raw /api/v1/nodes/{node}/proxy/metrics/resource | head"
     }
     TRB041 KubeletTimeout Error {
         "the kubelet does not answer in time"
@@ -306,7 +309,7 @@ troubles! {
     TRB052 NodesWithoutMetrics Error {
         "nodes have no metrics"
         matters "Autoscalers and kubectl top see neither these nodes nor their pods."
-        remedy "The log of the metrics server names the nodes that it cannot scrape. Tributary says it for each node (kubectl get nodescrapes)."
+        remedy "The log of the metrics server names the nodes that it cannot scrape. Tributary says it for each node."
         run "kubectl -n {namespace} logs -l k8s-app=metrics-server --tail=100 | grep -i 'failed to scrape'"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=metrics-server --tail=100 | grep -i 'failed to scrape'"
     }
@@ -332,21 +335,21 @@ troubles! {
     TRB060 CertificateExpires Warning {
         "the serving certificate of a frontend expires soon, or has expired"
         matters "After that date kube-apiserver and scrapers refuse the frontend, and there are no metrics at all."
-        remedy "With tls.type=auto, and without Helm, frontends renew it: their log says why they do not. With helm run helm upgrade. With cert-manager look at its Certificate. Otherwise replace the Secret."
-        run "kubectl -n {namespace} annotate secret tributary-serving tributary.dev/renew=now     # tls.type=auto"
+        remedy "With tls.type=auto, and without Helm, frontends renew it: the first command asks them to do so, and their log says why they do not. With Helm upgrade the release. With cert-manager look at its Certificate. Otherwise replace the Secret."
+        run "kubectl -n {namespace} annotate secret tributary-serving tributary.dev/renew=now"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/component=frontend -c frontend --tail=-1 | grep -i certificate"
     }
     TRB061 CaExpires Warning {
         "a CA by which kube-apiserver trusts the server expires soon, or has expired"
         matters "After that date kube-apiserver refuses the server, and there are no metrics at all."
-        remedy "With tls.type=auto frontends replace it: their log says why they do not. With helm run helm upgrade. Otherwise make a new CA and a certificate of it, and keep both CAs in caBundle during the change."
+        remedy "With tls.type=auto frontends replace it: their log says why they do not. With Helm upgrade the release. Otherwise make a new CA and a certificate of it, and keep both CAs in caBundle during the change."
         run "kubectl get apiservice {apiservice} -o jsonpath='{{.spec.caBundle}}' | base64 -d | openssl x509 -noout -subject -dates"
     }
     TRB070 HpaWithoutRequests Error {
         "pods of an autoscaler have containers without requests"
         matters "The autoscaler aims at a part of the request. If one container lacks it, it computes nothing at all, and does not scale."
-        remedy "Set the request in the template of the workload, also for sidecars that something injects. Or let the autoscaler look at one container (type: ContainerResource), or aim at an absolute value (averageValue)."
+        remedy "Set the request in the template of the workload, also for sidecars that something injects. Or let the autoscaler look at one container (type: ContainerResource), or aim at an absolute value (averageValue). In the last command put a value that fits instead of 100m."
         run "kubectl -n {namespace} describe hpa {hpa}"
-        run "kubectl -n {namespace} set resources {target} -c {container} --requests={resource}=100m     # a value that fits"
+        run "kubectl -n {namespace} set resources {target} -c {container} --requests={resource}=100m"
     }
 }

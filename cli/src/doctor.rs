@@ -13,7 +13,7 @@ pub use self::{
     finding::Finding,
     text::text,
 };
-use crate::printed::Outcome;
+use crate::{catalogue::Code, printed::Outcome};
 
 /// What `doctor` found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +24,7 @@ pub struct Report {
     pub server: String,
     /// The version of Kubernetes.
     pub kubernetes: String,
-    /// The troubles, in the order of their codes.
+    /// The troubles: one from which others follow first, then in the order of their codes.
     pub findings: Vec<Finding>,
     /// The checks that were made.
     pub checked: Vec<&'static str>,
@@ -52,14 +52,14 @@ impl Report {
         for Check { name: check, run } in CHECKS {
             match run(facts) {
                 Ok(found) => {
-                    findings.extend(found);
+                    findings.extend(found.into_iter().map(|it| it.on(&facts.commands)));
                     checked.push(*check);
                 }
                 Err(NotMade::Unknown(reason)) => unknown.push(Unmade { check, reason }),
                 Err(NotMade::Nothing(reason)) => skipped.push(Unmade { check, reason }),
             }
         }
-        findings.sort_by_key(|finding| finding.code);
+        findings.sort_by_key(|it| (it.code != Code::NoScraperConnected, it.code));
         let outcome = match (findings.is_empty(), unknown.is_empty()) {
             (false, _) => Outcome::Findings,
             (true, true) => Outcome::Healthy,

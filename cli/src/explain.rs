@@ -4,6 +4,7 @@ pub mod hpa;
 mod node;
 mod pod;
 mod reading;
+mod unfed;
 
 use std::fmt::Write as _;
 
@@ -84,6 +85,12 @@ impl Explained {
         let text = [why.reason, why.message].join(": ");
         self.line("why", text.trim_matches([':', ' ']));
         self.item("why", why);
+    }
+
+    /// The command that says what to do.
+    fn remedy(&mut self, code: Code, api: &KubeApi) {
+        let (name, explain) = (code.trouble().name, code.explain(&api.commands));
+        self.line("what to do", format!("{name}: {explain}"));
     }
 
     /// What could not be read. An API that is gone fails every request alike, which is said once.
@@ -174,11 +181,9 @@ pub fn in_namespace<'a>(
 /// # Errors
 ///
 /// There is none.
-pub fn trouble(word: &str) -> anyhow::Result<String> {
+pub fn trouble(word: &str) -> anyhow::Result<Code> {
     let code = Code::find(word);
-    let code =
-        code.ok_or_else(|| anyhow::anyhow!("no trouble {word:?}: codes are TRB001 and so on"))?;
-    Ok(code.section())
+    code.ok_or_else(|| anyhow::anyhow!("no trouble {word:?}: codes are TRB001 and so on"))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Requests to the Kubernetes API, with the permissions of the caller. Each has a limit of time and of bytes.
 
 mod configured;
+mod failure;
+mod namespaces;
 mod pages;
 mod path;
 mod tail;
@@ -13,13 +15,17 @@ use jiff::{Timestamp, fmt::rfc2822};
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::timeout;
-use tributary_kubeconfig::{server, text};
+use tokio::time::{sleep, timeout};
+use tributary_kubeconfig::{proxy, server, text};
 
 pub(crate) use self::path::{encoded, path};
-pub use self::tail::Tail;
-use self::{configured::Configured, pages::Pages};
-use crate::args::Common;
+use self::{
+    configured::Configured,
+    failure::{content_type, failed},
+    pages::Pages,
+};
+pub use self::{failure::Failure, tail::Tail};
+use crate::{args::Common, commands::Commands};
 
 /// The longest answer that is read: a page of a list of large objects.
 const LONGEST: usize = 64 << 20;
@@ -27,52 +33,29 @@ const LONGEST: usize = 64 << 20;
 /// How many objects a page of a list has.
 const PAGE: usize = 500;
 
-/// How many characters of an answer are shown that is not a Status.
-const EXCERPT: usize = 256;
-
-/// How many characters of the message of a Status are kept.
-const MESSAGE: usize = 4_096;
+/// The pauses before a server that is busy is asked again: the first one, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The Kubernetes API.
 #[derive(Clone)]
 pub struct KubeApi {
     client: Client,
-    /// For writes, where `client` asks again: a write that was answered with 504 may still be done, after one that came later.
-    writes: Option<Client>,
+    /// Whether it is asked again while it is busy.
+    asks_again: bool,
     /// Its URL.
     server: String,
     limit: Duration,
     /// The namespace that was asked for, or that of the context.
     pub namespace: String,
+    /// Commands to copy, for the same cluster.
+    pub commands: Commands,
 }
 
 impl std::fmt::Debug for KubeApi {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KubeApi").finish_non_exhaustive()
     }
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// 404: no such object, or no such resource.
-    #[error("{0}")]
-    NotFound(String),
-    /// 401 or 403.
-    #[error("{0}")]
-    Forbidden(String),
-    /// 503: the aggregator has no server to ask.
-    #[error("{0}")]
-    Unavailable(String),
-    /// 409: another writer was first.
-    #[error("{0}")]
-    Conflict(String),
-    /// There is no connection to the Kubernetes API: nothing can be read. The text is the same for every request.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Anything else: no time, another status, not what was expected.
-    #[error("{0}")]
-    Failed(String),
 }
 
 /// What was read, and when the server sent it.
@@ -109,6 +92,7 @@ struct Answer<T> {
 /// The same before its body is read.
 struct Raw {
     status: StatusCode,
+    content_type: String,
     date: Option<Timestamp>,
     from_tributary: bool,
     body: Vec<u8>,
@@ -124,8 +108,8 @@ impl KubeApi {
         Self::with(common, false).await
     }
 
-    /// The same, and it asks again while the API answers 429, 503 or 504, as long as a request may take: for what must go on
-    /// while a server is restarted.
+    /// The same, and it repeats what only reads while the API answers 429, 503 or 504, as long as a request may take: for
+    /// what must go on while a server is restarted.
     ///
     /// # Errors
     ///
@@ -136,6 +120,9 @@ impl KubeApi {
 
     async fn with(common: &Common, asks_again: bool) -> anyhow::Result<Self> {
         let Configured { mut config, from } = Configured::of(common).await?;
+        if let Some(why) = proxy(&config) {
+            anyhow::bail!("{from}: {why}");
+        }
         config.default_retry = false;
         config.connect_timeout = Some(common.request_timeout);
         // Each request has a limit of its own. One of the connection would end other requests on it, too, while one
@@ -146,15 +133,23 @@ impl KubeApi {
         let server = server(&config.cluster_url);
         // The errors of kube may quote credentials.
         let unusable = |error| anyhow::anyhow!("{from}: {}", text(&error));
-        let writes = Client::try_from(config.clone()).map_err(unusable)?;
-        config.default_retry = asks_again;
         Ok(Self {
             client: Client::try_from(config).map_err(unusable)?,
-            writes: Some(writes),
+            asks_again,
             server,
             limit: common.request_timeout,
             namespace,
+            commands: Commands::of(common),
         })
+    }
+
+    /// The same, and nothing is asked again: that a server is busy is what there is to say.
+    #[must_use]
+    pub fn at_once(&self) -> Self {
+        Self {
+            asks_again: false,
+            ..self.clone()
+        }
     }
 
     /// The same with requests that take no longer than `limit`.
@@ -183,6 +178,24 @@ impl KubeApi {
     /// A page cannot be read.
     pub async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Failure> {
         Ok(self.dated_list(path).await?.read)
+    }
+
+    /// The same; an API without this kind has none of them.
+    ///
+    /// # Errors
+    ///
+    /// A page cannot be read.
+    pub async fn if_known<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<Dated<Vec<T>>, Failure> {
+        match self.dated_list(path).await {
+            Err(Failure::NotFound(_)) => Ok(Dated {
+                read: Vec::new(),
+                date: None,
+            }),
+            read => read,
+        }
     }
 
     /// The same, with the date of the last page.
@@ -275,29 +288,53 @@ impl KubeApi {
         body: Vec<u8>,
     ) -> Result<Answer<T>, Failure> {
         let request = request.header(header::ACCEPT, "application/json");
-        let request = request.body(Body::from(body)).map_err(failed)?;
-        let path = request.uri().path().to_owned();
-        let answer = timeout(self.limit, self.exchange(request)).await;
-        let answer = answer.map_err(|_| self.silent())??;
+        let request = request.body(body).map_err(failed)?;
+        let mut busy = None;
+        let answer = timeout(self.limit, self.patiently(&request, &mut busy)).await;
+        let answer = match (answer, busy) {
+            (Ok(answer), _) => answer?,
+            // What it answered last says more than that the time is over.
+            (Err(_), Some(busy)) => busy,
+            (Err(_), None) => return Err(self.silent()),
+        };
+        let path = request.uri().path();
         if !answer.status.is_success() {
-            return Err(refusal(answer.status, &path, &answer.body));
+            return Err(self.refusal(path, &answer));
         }
-        let read: Value = serde_json::from_slice(&answer.body).map_err(failed)?;
+        let read: Value =
+            serde_json::from_slice(&answer.body).map_err(|_| self.foreign(&answer))?;
         let read = serde_json::from_value(without_nulls(read));
         Ok(Answer {
-            read: read.map_err(|error| unreadable(&path, &error))?,
+            read: read.map_err(|error| self.unreadable(path, &error))?,
             date: answer.date,
             from_tributary: answer.from_tributary,
             bytes: answer.body.len(),
         })
     }
 
+    /// What the server answers. If it is busy, that is in `busy` while it is asked again. A write is never repeated: one that
+    /// was answered with 504 may still be done, after one that came later.
+    async fn patiently(
+        &self,
+        request: &Request<Vec<u8>>,
+        busy: &mut Option<Raw>,
+    ) -> Result<Raw, Failure> {
+        let asks_again = self.asks_again && request.method().is_safe();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = self.exchange(request.clone().map(Body::from)).await?;
+            if !asks_again || !is_busy(answer.status) {
+                return Ok(answer);
+            }
+            *busy = Some(answer);
+            sleep(pause).await;
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
     async fn exchange(&self, request: Request<Body>) -> Result<Raw, Failure> {
         let unreachable = |error| self.unreachable(&error);
-        let reads = request.method().is_safe();
-        let writes = self.writes.as_ref().filter(|_| !reads);
-        let client = writes.unwrap_or(&self.client);
-        let answer = client.send(request).await.map_err(unreachable)?;
+        let answer = self.client.send(request).await.map_err(unreachable)?;
         let (head, mut body) = answer.into_parts();
         let date = head.headers.get(header::DATE);
         let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
@@ -316,48 +353,22 @@ impl KubeApi {
         }
         Ok(Raw {
             status: head.status,
+            content_type: content_type(&head.headers),
             date: date.map(|date| date.timestamp()),
             from_tributary,
             body: read,
         })
     }
-
-    /// Without the path: callers say what they read, and an API that is silent is so for all of it.
-    fn silent(&self) -> Failure {
-        let (server, limit) = (&self.server, self.limit);
-        Failure::Failed(format!("no answer from {server} in {limit:?}"))
-    }
-
-    fn unreachable(&self, error: &kube::Error) -> Failure {
-        let server = &self.server;
-        Failure::Unreachable(format!("failed to ask {server}: {}", text(error)))
-    }
 }
 
-fn unreadable(path: &str, error: &serde_json::Error) -> Failure {
-    Failure::Failed(format!("failed to read {path}: {error}"))
-}
-
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::Failed(error.to_string())
-}
-
-fn refusal(status: StatusCode, path: &str, body: &[u8]) -> Failure {
-    let said = serde_json::from_slice::<Value>(body).unwrap_or_default();
-    let said = said.get("message").and_then(Value::as_str);
-    let excerpt = || {
-        let text = String::from_utf8_lossy(body);
-        let text: String = text.trim().chars().take(EXCERPT).collect();
-        format!("{path}: {status}: {text}")
-    };
-    let text = said.map_or_else(excerpt, |said| said.chars().take(MESSAGE).collect());
-    match status {
-        StatusCode::NOT_FOUND => Failure::NotFound(text),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Failure::Forbidden(text),
-        StatusCode::SERVICE_UNAVAILABLE => Failure::Unavailable(text),
-        StatusCode::CONFLICT => Failure::Conflict(text),
-        _ => Failure::Failed(text),
-    }
+/// Whether a server asks its callers to come again.
+fn is_busy(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
 }
 
 /// For a decoder in Go, `null` is an absent field, and API servers write it so.

@@ -6,10 +6,12 @@
 //! - [`api_services`]: how the API groups are registered
 //! - [`args`]: flags and commands
 //! - [`bundle`]: one archive to attach to an issue
+//! - [`commands`]: commands to copy, for the cluster of the caller
 //! - [`compare`]: two servers side by side, before a change-over
 //! - [`explain`]: one node, pod, autoscaler or trouble
 //! - [`kube_api`]: requests, each with a limit of time and of bytes
 //! - [`fleet`]: the objects of `fleet.tributary.dev`
+//! - [`leases`]: what Leases and pods say of scrapers that are gone
 //! - [`printed`]: text, colours, tables, JSON, exit codes
 //! - [`catalogue`]: every known trouble
 //! - [`completion`]: for shells and for kubectl
@@ -23,12 +25,14 @@ pub mod api_services;
 pub mod args;
 pub mod bundle;
 pub mod catalogue;
+pub mod commands;
 pub mod compare;
 pub mod completion;
 pub mod doctor;
 pub mod explain;
 pub mod fleet;
 pub mod kube_api;
+pub mod leases;
 pub mod printed;
 mod quantity;
 pub mod status;
@@ -44,6 +48,7 @@ use tokio::runtime::Builder;
 use self::{
     args::{Action, Args, BundleArgs, Common, CompareArgs, Output, Switch, UiArgs, What},
     bundle::Limits,
+    commands::Commands,
     compare::{Pace, Servers},
     doctor::{Facts, Report},
     kube_api::KubeApi,
@@ -133,7 +138,9 @@ fn write(
 async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyhow::Result<Outcome> {
     let explained = match &what {
         What::Trouble { code } => {
-            out.write_all(explain::trouble(code)?.as_bytes())?;
+            let (code, commands) = (explain::trouble(code)?, Commands::of(common));
+            let text = |_| code.section(&commands);
+            write(out, common, text, &code.document(&commands))?;
             return Ok(Outcome::Healthy);
         }
         What::Node { name } => explain::node(&KubeApi::connect(common).await?, name, now()).await,
@@ -248,7 +255,7 @@ async fn change_over(
 ) -> anyhow::Result<Outcome> {
     let api = KubeApi::patient(common).await?;
     let mut say = progress(common.output);
-    let mut log = Log::new(&mut say);
+    let mut log = Log::new(api.commands.clone(), &mut say);
     let report = match what {
         Switch::To(wanted) => {
             let compare = (!wanted.skip_compare).then(|| pace(wanted.compare));
@@ -279,12 +286,8 @@ async fn change_over(
         }
         Switch::Status => {
             let standing = Standing::read(&api).await?;
-            write(
-                out,
-                common,
-                |paint| switch::text(&standing, paint),
-                &standing,
-            )?;
+            let text = |paint| switch::text(&standing, paint);
+            write(out, common, text, &standing)?;
             return Ok(standing.outcome);
         }
     };

@@ -115,10 +115,9 @@ async fn scrapers_and_frontends_that_are_gone_are_found_while_samples_last() {
     assert_eq!(finding.code.trouble().name, "ServiceWithoutEndpoints");
     let commands = finding.commands();
     assert_eq!(commands.len(), 3, "{commands:?}");
-    assert!(
-        commands[1].starts_with("kubectl -n kube-system "),
-        "{commands:?}"
-    );
+    let kubeconfig = stack.cluster.paths().kubeconfig.display().to_string();
+    let pods = format!("kubectl --kubeconfig={kubeconfig} -n kube-system get pods --show-labels");
+    assert_eq!(commands[1], pods);
     let unknown: Vec<&str> = report.unknown.iter().map(|it| it.check).collect();
     assert_eq!(
         unknown,

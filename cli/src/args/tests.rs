@@ -35,6 +35,28 @@ fn one_namespace_and_all_exclude_each_other() {
 }
 
 #[test]
+fn names_that_kubernetes_never_gives_are_refused() {
+    for words in [
+        ["explain", "pod", ""],
+        ["explain", "pod", "a/b/c"],
+        ["explain", "hpa", "shop/"],
+        ["explain", "node", "a/b"],
+        ["status", "-n", ""],
+        ["status", "-n", "a/b"],
+    ] {
+        let error = parsed(&words).unwrap_err();
+        assert!(error.use_stderr(), "{error}");
+        let text = error.to_string();
+        let value = words[2];
+        assert!(
+            text.contains(&format!("invalid value '{value}' for ")),
+            "{text}"
+        );
+    }
+    assert!(parsed(&["explain", "pod/a/b/c"]).is_err());
+}
+
+#[test]
 fn a_timeout_is_a_span_of_time() {
     assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
     assert!(duration("0s").is_err());

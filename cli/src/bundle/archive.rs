@@ -25,7 +25,7 @@ pub(super) const INDEX: &str = "index.txt";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Written {
-    /// Whether it is complete: healthy, or findings.
+    /// Whether it is complete: healthy, or findings. Unknown if nothing in it is from the cluster.
     pub outcome: Outcome,
     /// Where it is.
     pub file: String,
@@ -75,10 +75,10 @@ pub fn write(contents: &Contents, path: &Path) -> anyhow::Result<Written> {
         // What went wrong first is what to report.
         drop(fs::remove_file(path));
     }
-    let outcome = if contents.missing.is_empty() {
-        Outcome::Healthy
-    } else {
-        Outcome::Findings
+    let outcome = match (contents.answered, &*contents.missing) {
+        (false, _) => Outcome::Unknown,
+        (true, []) => Outcome::Healthy,
+        (true, _) => Outcome::Findings,
     };
     Ok(Written {
         outcome,

@@ -44,6 +44,8 @@ pub struct Contents {
     pub made_at: Timestamp,
     pub(super) files: Vec<File>,
     pub(super) missing: Vec<Missing>,
+    /// Whether anything in it is from the cluster.
+    pub(super) answered: bool,
     redactor: Redactor,
     /// How many bytes are left.
     left: usize,
@@ -55,6 +57,7 @@ impl Contents {
             made_at,
             files: Vec::new(),
             missing: Vec::new(),
+            answered: false,
             redactor: Redactor::new()?,
             left: most,
         })

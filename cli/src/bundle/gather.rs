@@ -9,10 +9,11 @@ use tokio::time::{Instant, timeout_at};
 use super::{
     Limits,
     contents::Contents,
-    lists::{self, List, PODS},
+    lists::{self, List, PODS, WORKLOADS},
     logs,
 };
 use crate::{
+    commands::Commands,
     doctor::{Facts, Report},
     kube_api::{Failure, KubeApi},
 };
@@ -38,7 +39,9 @@ pub async fn gather(
     now: Timestamp,
 ) -> anyhow::Result<Contents> {
     let mut contents = Contents::new(now, limits.all)?;
-    let facts = Box::pin(Facts::read(api, namespace, now)).await;
+    let mut facts = Box::pin(Facts::read(api, namespace, now)).await;
+    // Those who read the bundle have another kubeconfig, and those who send it keep the name of theirs.
+    facts.commands = Commands::default();
     let report = Report::of(&facts);
     let versions = json!({
         "kubectl-tributary": env!("CARGO_PKG_VERSION"),
@@ -46,8 +49,14 @@ pub async fn gather(
         "metrics": report.server,
     });
     contents.object("versions.json", "versions", versions);
-    if let Err(failure) = &facts.version {
-        contents.miss("the version of Kubernetes", &failure.to_string());
+    match &facts.version {
+        Ok(_) => contents.answered = true,
+        Err(failure) => contents.miss("the version of Kubernetes", &failure.to_string()),
+    }
+    // Lists in a namespace that is not there are empty.
+    if let (Some(namespace), Err(failure @ Failure::NotFound(_))) = (namespace, &facts.scalers) {
+        let what = format!("the namespace {namespace}");
+        contents.miss(what, &failure.to_string());
     }
     contents.object("doctor.json", "what `doctor` finds", json!(report));
     let service = facts.own_service();
@@ -55,18 +64,34 @@ pub async fn gather(
     drop(facts);
     let end = Instant::now() + WITHIN;
     let mut pods = Vec::new();
+    // How many of the files of workloads were read and are empty.
+    let mut without_workload = 0;
     for list in lists::all(own, namespace) {
         let is_pods = list.file == PODS;
+        let mut is_empty = true;
         let added = add(api, &mut contents, &list, |object| {
+            is_empty = false;
             if is_pods && pods.len() < PODS_KEPT {
                 pods.push(object.clone());
             }
         });
         match timeout_at(end, added).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => {
+                contents.answered = true;
+                let is_of_workloads = WORKLOADS.contains(&list.file);
+                without_workload += usize::from(is_empty && is_of_workloads);
+            }
             Ok(Err(failure)) => contents.miss(list.file, &failure.to_string()),
             Err(_) => contents.miss(list.file, &late()),
         }
+    }
+    if without_workload == WORKLOADS.len() {
+        let namespace = own.map(|namespace| format!(" in the namespace {namespace}"));
+        let reason = format!(
+            "no Deployment, StatefulSet, DaemonSet or pod{} has the label app.kubernetes.io/name=tributary",
+            namespace.unwrap_or_default()
+        );
+        contents.miss("workloads of Tributary", &reason);
     }
     let added = logs::add(api, &mut contents, &pods, limits.log);
     if timeout_at(end, added).await.is_err() {

@@ -79,6 +79,14 @@ pub(super) struct List {
 /// The file of the pods, whose logs follow.
 pub(super) const PODS: &str = "pods.json";
 
+/// The files of workloads and their pods. If all are empty, Tributary is not there, or has other labels.
+pub(super) const WORKLOADS: [&str; 4] = [
+    "deployments.json",
+    "statefulsets.json",
+    "daemonsets.json",
+    PODS,
+];
+
 /// The lists, the most useful ones first. Workloads are those in `namespace`, or all with our label; autoscalers those in
 /// `scaled`, or all.
 pub(super) fn all(namespace: Option<&str>, scaled: Option<&str>) -> Vec<List> {

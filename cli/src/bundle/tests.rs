@@ -297,4 +297,75 @@ async fn where_nothing_answers_there_is_a_bundle_that_says_so() {
     let names: Vec<&str> = contents.files().iter().map(|file| &*file.name).collect();
     assert_eq!(names, ["versions.json", "doctor.json"]);
     assert_eq!(contents.missing().len(), 17);
+    let directory = tempfile::tempdir().unwrap();
+    let written = write(&contents, &directory.path().join("b.tar.gz")).unwrap();
+    // Nothing can be said of the cluster.
+    assert_eq!(written.outcome, Outcome::Unknown);
+    let one = Fake::default().list("/api/v1/nodes", &json!([]));
+    let contents = gathered(&one.api(), LIMITS).await;
+    let written = write(&contents, &directory.path().join("c.tar.gz")).unwrap();
+    assert_eq!(written.outcome, Outcome::Findings);
+}
+
+/// The workloads of Tributary, of which there is none.
+fn without_workloads() -> Fake {
+    let workloads = ["deployments", "statefulsets", "daemonsets"];
+    let workloads = workloads.map(|kind| format!("/apis/apps/v1/namespaces/sys/{kind}{OURS}"));
+    let pods = format!("/api/v1/namespaces/sys/pods{OURS}");
+    let lists = workloads.into_iter().chain([pods]);
+    lists.fold(cluster(), |fake, path| fake.list(&path, &json!([])))
+}
+
+#[tokio::test]
+async fn a_bundle_without_workloads_of_tributary_is_not_whole() {
+    let reason = |contents: &Contents, what: &str| {
+        let missing = contents.missing().iter().find(|it| it.what == what);
+        missing.map(|it| it.reason.clone())
+    };
+    let workloads = "workloads of Tributary";
+    let contents = gathered(&without_workloads().api(), LIMITS).await;
+    let expected = "no Deployment, StatefulSet, DaemonSet or pod in the namespace sys has the label \
+                    app.kubernetes.io/name=tributary";
+    assert_eq!(reason(&contents, workloads).as_deref(), Some(expected));
+    // One of the lists cannot be read: that is what is said.
+    let pods = format!("/api/v1/namespaces/sys/pods{OURS}");
+    let refused = json!({ "message": "pods is forbidden" });
+    let fake = without_workloads().with(&pods, 403, refused);
+    let contents = gathered(&fake.api(), LIMITS).await;
+    assert_eq!(reason(&contents, workloads), None);
+    let contents = gathered(&cluster().api(), LIMITS).await;
+    assert_eq!(reason(&contents, workloads), None);
+}
+
+#[tokio::test]
+async fn a_bundle_says_that_its_namespace_is_not_there() {
+    let missing = json!({ "message": "namespaces \"shop\" not found" });
+    let api = cluster()
+        .list(
+            "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers",
+            &json!([]),
+        )
+        .with("/api/v1/namespaces/shop", 404, missing)
+        .api();
+    let now = "2026-11-30T01:02:03Z".parse().unwrap();
+    let contents = Box::pin(gather(&api, Some("shop"), LIMITS, now)).await;
+    let contents = contents.unwrap();
+    let mut missing = contents.missing().iter();
+    let missing = missing.find(|it| it.what == "the namespace shop").unwrap();
+    assert_eq!(missing.reason, "namespaces \"shop\" not found");
+}
+
+#[tokio::test]
+async fn a_bundle_does_not_name_the_kubeconfig_of_its_sender() {
+    let node = json!({ "metadata": { "name": "n-1" }, "status": {
+        "state": "failing", "remedy": "KubeletAnswer",
+    } });
+    let nodes = "/apis/fleet.tributary.dev/v1alpha1/nodescrapes";
+    let mut api = cluster().list(nodes, &json!([node])).api();
+    api.commands = crate::commands::tests::named();
+    let contents = gathered(&api, LIMITS).await;
+    let doctor = contents.files().iter().find(|it| it.name == "doctor.json");
+    let doctor = &doctor.unwrap().text;
+    assert!(doctor.contains("kubectl "), "{doctor}");
+    assert!(!doctor.contains("--kubeconfig"), "{doctor}");
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 use super::{Code, Level, Trouble};
+use crate::commands::Commands;
 
 /// The page about all of them.
 pub const PAGE: &str = "docs/troubles/README.md";
@@ -24,9 +27,36 @@ impl Code {
         format!("{PAGE}#{}", self.trouble().code.to_lowercase())
     }
 
-    /// The section about it.
+    /// The command that shows its section.
     #[must_use]
-    pub fn section(self) -> String {
+    pub fn explain(self, cluster: &Commands) -> String {
+        let Trouble { code, .. } = self.trouble();
+        cluster.command(&format!("kubectl tributary explain trouble {code}"))
+    }
+
+    /// The same as the section, in the fields of a finding.
+    #[must_use]
+    pub fn document(self, cluster: &Commands) -> Value {
+        let Trouble {
+            code,
+            name,
+            level,
+            title,
+            matters,
+            remedy,
+            commands,
+        } = self.trouble();
+        let commands = commands.iter();
+        let commands = commands.map(|command| cluster.command(&filled(command, &[])));
+        json!({
+            "code": code, "name": name, "level": level, "title": title, "matters": matters, "remedy": remedy,
+            "commands": commands.collect::<Vec<_>>(), "link": self.link(),
+        })
+    }
+
+    /// The section about it. Its commands are for this cluster, with names in capitals for what is to be filled in.
+    #[must_use]
+    pub fn section(self, cluster: &Commands) -> String {
         let Trouble {
             code,
             name,
@@ -39,7 +69,7 @@ impl Code {
         let mut text =
             format!("## {code}\n\n**{name}**: {title}.\n\n{matters}\n\n{remedy}\n\n```sh\n");
         for command in *commands {
-            text.push_str(&filled(command, &[]));
+            text.push_str(&cluster.command(&filled(command, &[])));
             text.push('\n');
         }
         text + "```\n"
@@ -67,7 +97,7 @@ pub fn page() -> String {
     }
     for code in Code::ALL {
         text.push('\n');
-        text.push_str(&code.section());
+        text.push_str(&code.section(&Commands::default()));
     }
     text
 }
@@ -228,6 +258,23 @@ mod tests {
         assert_eq!(filled("can-i {-n place}", &[]), "can-i -n PLACE");
         let without_option = filled("get {place}", &[("place", EVERYWHERE.to_owned())]);
         assert_eq!(without_option, "get PLACE");
+    }
+
+    #[test]
+    fn for_programs_a_trouble_has_the_fields_of_a_finding() {
+        let document = Code::NoRoute.document(&Commands::default());
+        let finding = json!(crate::doctor::Finding::new(Code::NoRoute, "x"));
+        let fields = [
+            "code", "name", "level", "title", "matters", "remedy", "link",
+        ];
+        for field in fields {
+            assert_eq!(document[field], finding[field], "{field}");
+            assert!(document[field].is_string(), "{field}");
+        }
+        assert_eq!(document["code"], "TRB007");
+        assert_eq!(document["level"], "error");
+        let command = "kubectl get apiservice APISERVICE -o jsonpath='{.status.conditions}'";
+        assert_eq!(document["commands"][0], command);
     }
 
     #[test]

@@ -26,8 +26,10 @@ pub use self::{
 };
 use crate::{
     api_services::{API_SERVICES, FLEET as FLEET_SERVICE, METRICS, Registration},
+    commands::Commands,
     fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
     kube_api::{Dated, Failure, KubeApi},
+    leases::LEASES,
 };
 
 /// What was read, or why not.
@@ -43,9 +45,6 @@ const SELECTORS: [&str; 2] = [
 const FRONT_PROXY: &str =
     "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
-/// The Leases of scrapers, of all groups.
-const LEASES: &str = "/apis/coordination.k8s.io/v1/leases?labelSelector=tributary.dev%2Fgroup";
-
 /// Requests of kubelets for serving certificates.
 const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests?fieldSelector=spec.signerName%3Dkubernetes.io%2Fkubelet-serving";
 
@@ -59,6 +58,8 @@ pub struct Facts {
     pub now: Timestamp,
     /// The namespace that the caller named.
     pub named: Option<String>,
+    /// Commands to copy, for the cluster of the caller.
+    pub commands: Commands,
     /// The version of Kubernetes.
     pub version: Read<Info>,
     /// The names of the API groups.
@@ -135,6 +136,7 @@ impl Facts {
         Self {
             now: dates.into_iter().flatten().max().unwrap_or(own_clock),
             named: namespace.map(str::to_owned),
+            commands: api.commands.clone(),
             version,
             groups: groups.map(|groups| names(groups).collect()),
             front_proxy: front_proxy.map(|map| map.data.unwrap_or_default()),
@@ -227,10 +229,7 @@ fn date_of<T>(read: &Read<Dated<T>>) -> Option<Timestamp> {
 
 /// The objects at `path`. An API without this kind has none of them.
 async fn if_known<T: serde::de::DeserializeOwned>(api: &KubeApi, path: &str) -> Read<Vec<T>> {
-    match api.list(path).await {
-        Err(Failure::NotFound(_)) => Ok(Vec::new()),
-        read => read,
-    }
+    Ok(api.if_known(path).await?.read)
 }
 
 /// The objects at `path` with the labels of either server.

@@ -2,7 +2,10 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
-use crate::catalogue::{Code, Level, whole};
+use crate::{
+    catalogue::{Code, Level, whole},
+    commands::Commands,
+};
 
 /// One trouble of the catalogue, found in this cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub struct Finding {
     pub evidence: Vec<String>,
     /// For the names in the commands of the catalogue.
     values: Vec<(&'static str, String)>,
+    /// The cluster for which the commands are.
+    cluster: Commands,
 }
 
 impl Finding {
@@ -26,6 +31,7 @@ impl Finding {
             what: what.into(),
             evidence: Vec::new(),
             values: Vec::new(),
+            cluster: Commands::default(),
         }
     }
 
@@ -46,6 +52,13 @@ impl Finding {
         self
     }
 
+    /// The same, with commands for the cluster of the caller.
+    #[must_use]
+    pub fn on(mut self, cluster: &Commands) -> Self {
+        self.cluster = cluster.clone();
+        self
+    }
+
     /// How bad it is.
     #[must_use]
     pub fn level(&self) -> Level {
@@ -56,16 +69,21 @@ impl Finding {
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
         let commands = self.code.trouble().commands.iter();
-        commands
-            .filter_map(|command| whole(command, &self.values))
-            .collect()
+        let commands = commands.filter_map(|command| whole(command, &self.values));
+        commands.map(|it| self.cluster.command(&it)).collect()
+    }
+
+    /// The command that shows what the catalogue says.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        self.code.explain(&self.cluster)
     }
 }
 
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let trouble = self.code.trouble();
-        let mut fields = serializer.serialize_struct("Finding", 10)?;
+        let mut fields = serializer.serialize_struct("Finding", 11)?;
         fields.serialize_field("code", trouble.code)?;
         fields.serialize_field("name", trouble.name)?;
         fields.serialize_field("level", &trouble.level)?;
@@ -76,6 +94,7 @@ impl Serialize for Finding {
         fields.serialize_field("remedy", trouble.remedy)?;
         fields.serialize_field("commands", &self.commands())?;
         fields.serialize_field("link", &self.code.link())?;
+        fields.serialize_field("explain", &self.explain())?;
         fields.end()
     }
 }

@@ -12,7 +12,7 @@ use super::{
     },
     *,
 };
-use crate::{catalogue::Code, printed::Paint};
+use crate::{catalogue::Code, commands::Commands, printed::Paint};
 
 /// The codes that a cluster with one change has.
 fn codes(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
@@ -218,6 +218,7 @@ fn without_scrapers_no_node_is_a_trouble_of_its_own() {
     let report = report(|facts| {
         facts.scrapers = Ok(Vec::new());
         facts.scrapes = all([
+            scrape("n-3"),
             lacking("n-0", "expired", "ScraperSilent"),
             lacking("n-1", "unreported", ""),
             lacking("n-2", "late", "NoScraper"),
@@ -225,6 +226,10 @@ fn without_scrapers_no_node_is_a_trouble_of_its_own() {
     });
     let found: Vec<_> = report.findings.iter().map(|it| it.code).collect();
     assert_eq!(found, [Code::NoScraperConnected]);
+    assert_eq!(
+        report.findings[0].evidence,
+        ["2 of 4 nodes without metrics"]
+    );
     assert_eq!(report.unknown, []);
 }
 
@@ -289,7 +294,7 @@ fn autoscalers_without_requests_are_found() {
         panic!("{:?}", report.findings);
     };
     assert_eq!(finding.code, Code::HpaWithoutRequests);
-    let command = "kubectl -n shop set resources deployment/web -c istio-proxy --requests=cpu=100m     # a value that fits";
+    let command = "kubectl -n shop set resources deployment/web -c istio-proxy --requests=cpu=100m";
     assert_eq!(finding.commands()[1], command);
 }
 
@@ -317,6 +322,31 @@ fn a_finding_says_what_evidence_why_remedy_and_where_to_read() {
         facts.pods = all([pod("tributary-a", "frontend")]);
         facts.scrapes = all([failing("n-1", "KubeletAccess", "403 \u{1b}[2J Forbidden")]);
     });
+    for (cluster, flags) in [
+        (Commands::default(), String::new()),
+        (
+            crate::commands::tests::named(),
+            format!(" {}", crate::commands::tests::FLAGS),
+        ),
+    ] {
+        let mut facts = Facts::healthy();
+        facts.commands = cluster;
+        facts.scrapes = all([failing("n-1", "KubeletAccess", "403")]);
+        let report = Report::of(&facts);
+        let text = text(&report, Paint::PLAIN);
+        for line in [
+            format!("  run       kubectl{flags} get --raw /api/v1/nodes/n-1/"),
+            format!("trb043, or kubectl tributary{flags} explain trouble TRB043\n"),
+        ] {
+            assert!(text.contains(&line), "{line:?} in {text}");
+        }
+        let json = json!(report);
+        let command = json["findings"][0]["commands"][0].as_str().unwrap();
+        assert!(
+            command.starts_with(&format!("kubectl{flags} get ")),
+            "{command}"
+        );
+    }
     let text = text(&report, Paint::PLAIN);
     for line in [
         "TRB043 the kubelet does not accept the token of the scraper\n",

@@ -51,7 +51,7 @@ fn of_finding(finding: &Finding, paint: Paint) -> String {
     part("matters", &wrapped(trouble.matters));
     part("do", &wrapped(trouble.remedy));
     part("run", &finding.commands());
-    let explain = format!("kubectl tributary explain trouble {}", trouble.code);
+    let explain = finding.explain();
     part("read", &[format!("{}, or {explain}", finding.code.link())]);
     text
 }

@@ -32,7 +32,7 @@ pub async fn hpa(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let mut explained = match Asked::read(api, name).await {
         Ok(asked) => explained(&title, &asked, now),
         Err(Unread::Target(object, why)) => without_target(&title, &object, why),
-        Err(Unread::Failed(failure)) => unread(&title, &failure),
+        Err(Unread::Failed(failure)) => unread(&title, &api.or_no_namespace(failure).await),
     };
     document::name(&mut explained, &api.namespace, name);
     explained

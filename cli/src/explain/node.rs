@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::Node;
 use super::{
     Explained, Why,
     reading::{METRICS, Reading},
+    unfed::{self, Expires, GROUP},
 };
 use crate::{
     catalogue::Code,
@@ -13,9 +14,6 @@ use crate::{
     kube_api::{Failure, KubeApi, path},
     printed::{Outcome, between, span},
 };
-
-/// Who says why a node has no metrics.
-const GROUP: &str = "fleet.tributary.dev";
 
 /// Explains a node.
 pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
@@ -25,10 +23,11 @@ pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         path(METRICS, &["nodes", name]),
     ];
     let [of_cluster, of_fleet, of_metrics] = &paths;
-    let (object, scrape, reading) = futures::join!(
+    let (object, scrape, reading, scrapers) = futures::join!(
         api.get::<Node>(of_cluster),
         api.get::<NodeScrape>(of_fleet),
         api.get::<Reading>(of_metrics),
+        unfed::scrapers(api),
     );
     let (state, outcome) = match (&scrape, &reading) {
         (_, Ok(_)) => ("has metrics".to_owned(), Outcome::Healthy),
@@ -44,19 +43,25 @@ pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         Ok(node) => of_node(node, &mut explained),
         Err(failure) => explained.unread("Kubernetes", failure),
     }
+    if let Some(expires) = Expires::of(scrapers.as_deref(), scrape.as_ref().ok()) {
+        expires.explain(api, &mut explained);
+    }
     if let Ok(scrape) = &scrape {
-        of_status(&scrape.status, now, &mut explained);
+        of_status(&scrape.status, api, now, &mut explained);
     }
     match &reading {
         Ok(reading) => reading.explain(now, &mut explained),
         Err(Failure::NotFound(message)) => {
-            explained.line("answer", message);
-            explained.item("why", Why::of_metrics(message));
+            if !unfed::is_unregistered(api, &mut explained).await {
+                explained.line("answer", message);
+                explained.item("why", Why::of_metrics(message));
+            }
         }
         Err(failure) => explained.unread("answer", failure),
     }
-    if let Err(failure) = &scrape {
-        explained.unread("fleet", failure);
+    if let Err(failure) = scrape {
+        let failure = unfed::of_fleet(api, failure).await;
+        explained.unread("fleet", &failure);
     }
     explained
 }
@@ -84,22 +89,23 @@ fn of_node(node: &Node, explained: &mut Explained) {
 }
 
 /// What the fleet says of it.
-pub(super) fn of_status(status: &NodeStatus, now: Timestamp, explained: &mut Explained) {
+pub(super) fn of_status(
+    status: &NodeStatus,
+    api: &KubeApi,
+    now: Timestamp,
+    explained: &mut Explained,
+) {
     explained.detail("scrape", status);
     if !status.has_metrics() {
-        let trouble = Code::find(&status.remedy).map(|code| code.trouble().code);
+        let trouble = Code::find(&status.remedy);
         explained.why(&Why {
             from: GROUP,
             reason: &status.reason,
             message: &status.message,
-            trouble,
+            trouble: trouble.map(|code| code.trouble().code),
         });
         if let Some(code) = trouble {
-            let remedy = format!(
-                "{}: kubectl tributary explain trouble {code}",
-                status.remedy
-            );
-            explained.line("what to do", remedy);
+            explained.remedy(code, api);
         }
     }
     let roles = &status.scrapers;
@@ -203,6 +209,7 @@ node n-0: has metrics
             "lastFailure": { "time": "2026-11-29T16:59:50Z", "reason": "tls", "message": "x509", "scraper": "s-0" },
         } });
         let api = Fake::default()
+            .with(METRICS, 200, json!({}))
             .with(&format!("{FLEET}/nodescrapes/n-0"), 200, scrape)
             .api();
         let explained = node(&api, "n-0", now()).await;

@@ -7,6 +7,7 @@ use super::{
     Explained, Why,
     node::of_status,
     reading::{METRICS, Reading},
+    unfed::{self, Expires},
 };
 use crate::{
     fleet::{FLEET, NodeScrape},
@@ -22,8 +23,11 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
         path(METRICS, &["namespaces", namespace, "pods", name]),
     ];
     let [of_cluster, of_metrics] = &paths;
-    let (object, reading) =
-        futures::join!(api.get::<Pod>(of_cluster), api.get::<Reading>(of_metrics),);
+    let (object, reading, scrapers) = futures::join!(
+        api.get::<Pod>(of_cluster),
+        api.get::<Reading>(of_metrics),
+        unfed::scrapers(api),
+    );
     let (state, outcome) = match &reading {
         Ok(_) => ("has metrics", Outcome::Healthy),
         Err(Failure::NotFound(_)) => ("has no metrics", Outcome::Findings),
@@ -35,34 +39,58 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     }
     explained.detail("state", state);
     let mut node = None;
-    match &object {
+    match object {
         Ok(pod) => {
             node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone());
             let status = pod.status.as_ref();
             explained.detail("phase", status.and_then(|status| status.phase.clone()));
             explained.detail("node", &node);
-            explained.line("Kubernetes", of_pod(pod));
+            explained.line("Kubernetes", of_pod(&pod));
         }
-        Err(failure) => explained.unread("Kubernetes", failure),
+        Err(failure) => {
+            let failure = api.or_no_namespace(failure).await;
+            explained.unread("Kubernetes", &failure);
+        }
     }
     match &reading {
         Ok(reading) => reading.explain(now, &mut explained),
-        Err(Failure::NotFound(message)) => explained.why(&Why::of_metrics(message)),
+        Err(Failure::NotFound(message)) => {
+            if !unfed::is_unregistered(api, &mut explained).await {
+                explained.why(&Why::of_metrics(message));
+            }
+        }
         Err(failure) => explained.unread("answer", failure),
     }
-    if let Some(node) = node {
-        let scrape = api
-            .get::<NodeScrape>(&path(FLEET, &["nodescrapes", &node]))
-            .await;
-        match scrape {
-            Ok(scrape) => {
-                explained.line("node", format!("{node}: {}", scrape.status.state));
-                of_status(&scrape.status, now, &mut explained);
-            }
-            Err(failure) => explained.unread("node", &failure),
-        }
+    let scrape = match node {
+        Some(node) => of_node(api, &node, now, &mut explained).await,
+        None => None,
+    };
+    if let Some(expires) = Expires::of(scrapers.as_deref(), scrape.as_ref()) {
+        expires.explain(api, &mut explained);
     }
     explained
+}
+
+/// What the fleet says of the node of the pod.
+async fn of_node(
+    api: &KubeApi,
+    node: &str,
+    now: Timestamp,
+    explained: &mut Explained,
+) -> Option<NodeScrape> {
+    let scraped = path(FLEET, &["nodescrapes", node]);
+    match api.get::<NodeScrape>(&scraped).await {
+        Ok(scrape) => {
+            explained.line("node", format!("{node}: {}", scrape.status.state));
+            of_status(&scrape.status, api, now, explained);
+            Some(scrape)
+        }
+        Err(failure) => {
+            let failure = unfed::of_fleet(api, failure).await;
+            explained.unread("node", &failure);
+            None
+        }
+    }
 }
 
 /// What Kubernetes says of the pod, and what follows from it.
@@ -98,7 +126,11 @@ mod tests {
             "spec": { "nodeName": "n-0", "containers": [] },
             "status": { "phase": "Running" },
         });
-        Fake::default().with("/api/v1/namespaces/default/pods/web", 200, object)
+        Fake::default().with(METRICS, 200, json!({})).with(
+            "/api/v1/namespaces/default/pods/web",
+            200,
+            object,
+        )
     }
 
     #[tokio::test]

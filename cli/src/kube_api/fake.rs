@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tower::service_fn;
 
 use super::KubeApi;
+use crate::commands::Commands;
 
 /// When it sends its answers.
 pub(crate) const DATE: &str = "Sun, 29 Nov 2026 17:00:00 GMT";
@@ -72,10 +73,11 @@ impl Fake {
         });
         KubeApi {
             client: Client::new(service, "default"),
-            writes: None,
+            asks_again: false,
             server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
             namespace: "default".to_owned(),
+            commands: Commands::default(),
         }
     }
 }
@@ -114,10 +116,11 @@ pub(crate) fn answering(
     });
     KubeApi {
         client: Client::new(service, "default"),
-        writes: None,
+        asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
+        commands: Commands::default(),
     }
 }
 
@@ -127,9 +130,16 @@ pub(crate) fn gone() -> KubeApi {
     let service = service_fn(move |_: Request<Body>| ready(Err::<Response<Body>, _>(refused())));
     KubeApi {
         client: Client::new(service, "default"),
-        writes: None,
+        asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
+        commands: Commands::default(),
     }
+}
+
+/// The same, and it is asked again while it is busy.
+pub(crate) fn patient(mut api: KubeApi) -> KubeApi {
+    api.asks_again = true;
+    api
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Failure, KubeApi, encoded, unreadable};
+use super::{Failure, KubeApi, encoded};
 
 /// How long a list may become.
 #[derive(Clone, Copy, Debug)]
@@ -148,7 +148,7 @@ impl<'a> Pages<'a> {
         let read = items.into_iter().map(serde_json::from_value::<T>);
         let read: Result<Vec<T>, _> = read.collect();
         Ok(Some(Page {
-            items: read.map_err(|error| unreadable(self.path, &error))?,
+            items: read.map_err(|error| self.api.unreadable(self.path, &error))?,
             date: answer.date,
             from_tributary: answer.from_tributary,
         }))

@@ -5,7 +5,10 @@ use http_body_util::BodyExt as _;
 use kube::client::Body;
 use tokio::time::timeout;
 
-use super::{EXCERPT, Failure, KubeApi, failed, refusal};
+use super::{
+    Failure, KubeApi, Raw,
+    failure::{EXCERPT, content_type, failed},
+};
 
 /// The last part of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +51,14 @@ impl KubeApi {
             }
         }
         if !is_log {
-            return Err(refusal(head.status, path, &last));
+            let answer = Raw {
+                status: head.status,
+                content_type: content_type(&head.headers),
+                date: None,
+                from_tributary: false,
+                body: last,
+            };
+            return Err(self.refusal(path, &answer));
         }
         // The first line may be a part of one, and a part of a secret is not known as one.
         let begins = last.len().saturating_sub(most);

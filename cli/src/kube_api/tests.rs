@@ -49,7 +49,7 @@ async fn refusals_say_what_the_server_says() {
     assert_eq!(refusal("/a").await, forbidden);
     let unavailable = Failure::Unavailable("unavailable".to_owned());
     assert_eq!(refusal("/b").await, unavailable);
-    let broken = "/c: 500 Internal Server Error: \"broken\"".to_owned();
+    let broken = "https://fake/c: 500 Internal Server Error: \"broken\"".to_owned();
     assert_eq!(refusal("/c").await, Failure::Failed(broken));
     assert_eq!(
         refusal("/d").await,
@@ -81,10 +81,11 @@ async fn an_api_that_is_silent_is_given_up() {
     });
     let api = KubeApi {
         client: Client::new(silent, "default"),
-        writes: None,
+        asks_again: false,
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         namespace: "default".to_owned(),
+        commands: Commands::default(),
     };
     let failure = api.get::<Value>("/version").await.unwrap_err();
     assert_eq!(failure.to_string(), "no answer from https://fake in 15s");
@@ -153,8 +154,59 @@ async fn a_kubeconfig_that_cannot_be_used_is_named_and_not_quoted() {
     }
 }
 
-/// A server that answers every request with this status, and counts them.
-async fn answering(status: &'static str) -> (SocketAddr, JoinSet<()>, Arc<AtomicUsize>) {
+#[tokio::test]
+async fn a_proxy_is_refused_by_name_and_its_password_is_not_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    let text = "current-context: c\nusers: [{ name: u, user: { token: t } }]\ncontexts: [{ name: c, context: { cluster: c, user: u } }]\nclusters: [{ name: c, cluster: \
+        { server: \"http://127.0.0.1:1\", proxy-url: \"http://me:s3cr3t@proxy.example:3128\" } }]";
+    std::fs::write(&path, text).unwrap();
+    let error = KubeApi::connect(&Common::of(&path)).await.unwrap_err();
+    let expected = format!(
+        "kubeconfig {}: the Kubernetes API is to be reached by the proxy http://proxy.example:3128 (proxy-url in the \
+         kubeconfig, or HTTPS_PROXY), which is not supported",
+        path.display()
+    );
+    assert_eq!(format!("{error:#}"), expected);
+}
+
+#[tokio::test]
+async fn what_is_no_kubernetes_api_is_said_by_its_address_and_by_what_came() {
+    let (address, _serving, _) = answering("200 OK\r\ncontent-type: text/html", "<html>").await;
+    let (flags, _dir) = flags(&format!("http://{address}"));
+    let api = KubeApi::connect(&flags).await.unwrap();
+    let failure = api.get::<Value>("/version").await.unwrap_err();
+    let expected = format!(
+        "http://{address} answers 200 OK with text/html, and not JSON: it is not a Kubernetes API, or something before it \
+         answers"
+    );
+    assert_eq!(failure, Failure::Failed(expected));
+    // Each request fails alike, so it is said once.
+    assert_eq!(
+        api.list::<Node>("/api/v1/nodes").await.unwrap_err(),
+        failure
+    );
+
+    // A web page that is not there does not mean that an object is not there.
+    let page = "404 Not Found\r\ncontent-type: text/html; charset=utf-8";
+    let (address, _serving, _) = answering(page, "<html>no</html>").await;
+    let (flags, _dir) = self::flags(&format!("http://{address}"));
+    let api = KubeApi::connect(&flags).await.unwrap();
+    let failure = api.get::<Value>("/version").await.unwrap_err();
+    let expected = format!(
+        "http://{address}/version: 404 Not Found with text/html; charset=utf-8: <html>no</html>"
+    );
+    assert_eq!(failure, Failure::Failed(expected));
+}
+
+/// What kube-apiserver says while it has no server to ask.
+const UNAVAILABLE: &str = "{\"message\":\"service unavailable\"}";
+
+/// A server that answers every request with this status and body, and counts them.
+async fn answering(
+    status: &'static str,
+    body: &'static str,
+) -> (SocketAddr, JoinSet<()>, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let requests = Arc::new(AtomicUsize::new(0));
@@ -165,7 +217,6 @@ async fn answering(status: &'static str) -> (SocketAddr, JoinSet<()>, Arc<Atomic
             let mut head = [0; 4096];
             if stream.read(&mut head).await.is_ok() {
                 counted.fetch_add(1, Ordering::Relaxed);
-                let body = "{\"message\":\"service unavailable\"}";
                 let answer = format!(
                     "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
                     body.len()
@@ -179,26 +230,28 @@ async fn answering(status: &'static str) -> (SocketAddr, JoinSet<()>, Arc<Atomic
 
 #[tokio::test]
 async fn an_answer_is_an_answer_and_only_who_is_patient_asks_again() {
-    let (address, _serving, requests) = answering("503 Service Unavailable").await;
+    let (address, _serving, requests) = answering("503 Service Unavailable", UNAVAILABLE).await;
     let (mut flags, _dir) = flags(&format!("http://{address}"));
     let api = KubeApi::connect(&flags).await.unwrap();
     let failure = api.get::<Value>("/version").await.unwrap_err();
     let unavailable = Failure::Unavailable("service unavailable".to_owned());
     assert_eq!(
-        (failure, requests.load(Ordering::Relaxed)),
-        (unavailable, 1)
+        (&failure, requests.load(Ordering::Relaxed)),
+        (&unavailable, 1)
     );
 
     flags.request_timeout = Duration::from_millis(500);
     let api = KubeApi::patient(&flags).await.unwrap();
-    api.get::<Value>("/version").await.unwrap_err();
+    // The last answer says more than that the time is over.
+    let failure = api.get::<Value>("/version").await.unwrap_err();
+    assert_eq!(failure, unavailable);
     let asked = requests.load(Ordering::Relaxed);
     assert!(asked > 2, "{asked}");
 }
 
 #[tokio::test]
 async fn a_write_that_may_still_be_done_is_not_repeated() {
-    let (address, _serving, requests) = answering("504 Gateway Timeout").await;
+    let (address, _serving, requests) = answering("504 Gateway Timeout", UNAVAILABLE).await;
     let (flags, _dir) = flags(&format!("http://{address}"));
     let api = KubeApi::patient(&flags).await.unwrap();
     let object = json!({ "kind": "APIService" });

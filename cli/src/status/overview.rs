@@ -4,15 +4,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::discovery::v1::EndpointSlice, apimachinery::pkg::version::Info,
+    api::{coordination::v1::Lease, core::v1::Pod, discovery::v1::EndpointSlice},
+    apimachinery::pkg::version::Info,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use serde::Serialize;
 
 use crate::{
     api_services::{API_SERVICES, METRICS, Registration},
+    commands::Commands,
     fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
     kube_api::{Dated, Failure, KubeApi, encoded, path},
+    leases::{LEASES, Lost, none_runs},
     printed::{Outcome, between},
 };
 
@@ -55,6 +58,9 @@ pub struct Overview {
     pub wrong: Vec<String>,
     /// What could not be read, and why.
     pub unread: Vec<String>,
+    /// Commands to copy, for the cluster of the caller.
+    #[serde(skip)]
+    pub commands: Commands,
 }
 
 /// How many nodes are in each state.
@@ -114,12 +120,13 @@ impl Overview {
             list("scrapers"),
             list("metricsfrontends"),
         );
-        let (version, services, nodes, scrapers, frontends) = futures::join!(
+        let (version, services, nodes, scrapers, frontends, leases) = futures::join!(
             api.get::<Info>("/version"),
             api.list::<APIService>(API_SERVICES),
             api.dated_list::<NodeScrape>(&nodes),
             api.list::<Scraper>(&scrapers),
             api.list::<MetricsFrontend>(&frontends),
+            api.if_known::<Lease>(LEASES),
         );
         let mut unread = Unread::default();
         let services = services.map(|all| Registration::all(&all));
@@ -130,11 +137,13 @@ impl Overview {
         let read = nodes.as_deref().unwrap_or_default();
         let scrapers = unread.or_default(scrapers.map(Some), "scrapers");
         let frontends = unread.or_default(frontends.map(Some), "frontends");
-        let wrong = wrong(
+        let mut wrong = wrong(
             services.as_deref(),
             scrapers.as_deref(),
             frontends.as_deref(),
         );
+        let leases = unread.or_default(leases.map(Some), "Leases");
+        wrong.extend(gone(api, leases, scrapers.as_deref(), read, date).await);
         for (kind, is_empty) in [
             ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
             ("frontend", frontends.as_ref().is_some_and(Vec::is_empty)),
@@ -157,6 +166,7 @@ impl Overview {
             without_metrics: Group::all(read),
             wrong,
             unread: unread.lines(),
+            commands: api.commands.clone(),
         };
         overview.measure(read);
         overview.outcome = overview.judged();
@@ -243,6 +253,33 @@ fn wrong(
     let wrong = [(is_registered, NOT_REGISTERED), (is_fed, NO_SCRAPER)];
     let wrong = wrong.into_iter().filter(|(is_right, _)| !is_right);
     wrong.map(|(_, what)| what.to_owned()).collect()
+}
+
+/// The pods of Tributary.
+const PODS: &str = "/api/v1/pods?labelSelector=app.kubernetes.io%2Fname%3Dtributary";
+
+/// What is wrong with scrapers by their Leases: one is gone, or none runs, which a frontend that is not ready does not say.
+async fn gone(
+    api: &KubeApi,
+    leases: Option<Dated<Vec<Lease>>>,
+    scrapers: Option<&[Scraper]>,
+    nodes: &[NodeScrape],
+    date: Option<Timestamp>,
+) -> Option<String> {
+    let Dated {
+        read: leases,
+        date: now,
+    } = leases?;
+    let now = now.or(date)?;
+    if let Some(scrapers) = scrapers {
+        let lost = Lost::of(&leases, scrapers, nodes, now)?.title();
+        return Some(format!(
+            "a scraper is gone, and others scrape its nodes: {lost}"
+        ));
+    }
+    let pods = api.if_known::<Pod>(PODS).await.ok()?;
+    let seen = none_runs(&leases, &pods.read, now);
+    (!seen.is_empty()).then(|| format!("no scraper runs: {}", seen.join(", ")))
 }
 
 /// How many endpoints the Service of `metrics.k8s.io` has: ready, and all.

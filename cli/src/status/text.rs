@@ -14,14 +14,15 @@ use crate::{
 const NAMED: usize = 8;
 
 pub(super) fn of(overview: &Overview, paint: Paint) -> String {
+    // A screen that is too small loses what is below.
     let parts = [
         head(overview, paint),
-        api_services(overview, paint),
-        nodes(overview, paint),
-        frontends(overview, paint),
-        scrapers(overview, paint),
         wrong(overview, paint),
         unread(overview, paint),
+        nodes(overview, paint),
+        api_services(overview, paint),
+        frontends(overview, paint),
+        scrapers(overview, paint),
     ];
     let parts = parts.into_iter().filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("\n")
@@ -186,7 +187,7 @@ fn frontends(overview: &Overview, paint: Paint) -> String {
 }
 
 fn scrapers(overview: &Overview, paint: Paint) -> String {
-    // Why there is none, is said below.
+    // Why there is none, is said above.
     if overview.scrapers.is_empty() {
         return String::new();
     }
@@ -244,10 +245,12 @@ fn without_metrics(overview: &Overview, paint: Paint) -> String {
 }
 
 fn wrong(overview: &Overview, paint: Paint) -> String {
-    let mut text = without_metrics(overview, paint);
-    text.extend(overview.wrong.iter().map(|line| paint.bad(line) + "\n"));
+    let wrong = overview.wrong.iter();
+    let mut text: String = wrong.map(|line| paint.bad(line) + "\n").collect();
+    text.push_str(&without_metrics(overview, paint));
     if overview.outcome == Outcome::Findings {
-        text.push_str("What to do: kubectl tributary doctor\n");
+        let doctor = overview.commands.command("kubectl tributary doctor");
+        writeln!(text, "What to do: {}", harmless(&doctor)).ok();
     }
     text
 }

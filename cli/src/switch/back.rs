@@ -9,11 +9,12 @@ use super::{
     Back, find,
     object::{Kept, Object, Service, Version},
     report::{Log, Report, State},
-    to::CACHES,
+    to::caches,
     watch::{ANSWER_WITHIN, Answered, Expected, ask, others_answer},
     write::{self, NotChanged, Ours, Restored},
 };
 use crate::{
+    commands::Commands,
     kube_api::{Failure, KubeApi, encoded, path},
     printed::{Outcome, count},
 };
@@ -53,7 +54,8 @@ pub async fn back(api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
             let quick = api.within(ANSWER_WITHIN);
             let answered = ask(&quick, Version::V1, Expected::default(), false).await;
             if matches!(answered, Answered::Tributary { .. }) {
-                log.step(stays(object));
+                let step = stays(object, &log.commands);
+                log.step(step);
                 continue;
             }
         }
@@ -86,10 +88,11 @@ async fn read(api: &KubeApi) -> Result<Vec<Changed>, Failure> {
     Ok(changed)
 }
 
-fn stays(object: &Object) -> String {
+fn stays(object: &Object, commands: &Commands) -> String {
+    let drop = commands.command("kubectl tributary switch back --drop-v1");
     format!(
         "v1.metrics.k8s.io stays with Tributary ({}): no other server serves it, and clients that have discovered it would find \
-         nothing. Before you uninstall Tributary: kubectl tributary switch back --drop-v1",
+         nothing. Before you uninstall Tributary: {drop}",
         object.leads_to()
     )
 }
@@ -170,7 +173,7 @@ impl Ending {
                 self.written = true;
                 log.step(format!("{name} is deleted, as there was none before"));
                 if version == Version::V1 {
-                    log.step(CACHES);
+                    log.step(caches(&log.commands));
                 }
             }
             Ok(Restored::Elsewhere(service)) => {
@@ -191,7 +194,8 @@ impl Ending {
 
     async fn report(self, api: &KubeApi, wanted: &Back, log: &mut Log<'_>) -> Report {
         if self.unclear || (self.refused && self.written) {
-            let text = "see kubectl tributary switch status, and try again";
+            let status = log.commands.command("kubectl tributary switch status");
+            let text = format!("try again after a look at: {status}");
             return log.end_with(text, Outcome::Unknown, State::Unclear);
         }
         if self.refused {
@@ -212,8 +216,9 @@ impl Ending {
                 log.end_with(text, Outcome::Healthy, State::Changed)
             }
             Err(why) => {
+                let again = log.commands.command("kubectl tributary switch to");
                 let text = format!(
-                    "{service} does not answer: {why}. To lead v1beta1 to Tributary again: kubectl tributary switch to"
+                    "{service} does not answer: {why}. To lead v1beta1 to Tributary again: {again}"
                 );
                 log.end_with(text, Outcome::Findings, State::Changed)
             }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::object::{Backend, Object, Service};
 use crate::{
     api_services::{API_SERVICES, FLEET},
+    catalogue::whole,
     kube_api::{Failure, KubeApi, path},
 };
 
@@ -42,10 +43,12 @@ pub(super) async fn backend(api: &KubeApi, named: Option<&str>) -> Result<Backen
         )
     })?;
     if backend.ca.is_none() && !backend.insecure {
+        let namespace = [("namespace", backend.service.namespace)];
+        let pods = whole("kubectl get pods -n {namespace}", &namespace);
+        let pods = pods.map(|pods| format!(": look at them: {}", api.commands.command(&pods)));
         return Err(format!(
-            "the APIService {FLEET} has no caBundle yet. Frontends write it as soon as they run (tls.type auto): see \
-             kubectl get pods -n {}",
-            backend.service.namespace
+            "the APIService {FLEET} has no caBundle yet. Frontends write it as soon as they run (tls.type auto){}",
+            pods.unwrap_or_default()
         ));
     }
     Ok(backend)

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::object::Object;
-use crate::printed::harmless;
+use crate::{commands::Commands, printed::harmless};
 
 /// Something that writes an `APIService`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,9 +24,9 @@ pub struct Owner {
 /// Who, the evidence, what to do, commands.
 type Found = (String, String, String, Vec<String>);
 
-/// The owners of an object. Empty if it is safe to change it.
+/// The owners of an object. Empty if it is safe to change it. Their commands are for the cluster of `to_copy`.
 #[must_use]
-pub fn owners(object: &Object) -> Vec<Owner> {
+pub fn owners(object: &Object, to_copy: &Commands) -> Vec<Owner> {
     const TABLE: [fn(&Object) -> Option<Found>; 9] = [
         openshift,
         addon_manager,
@@ -44,7 +44,7 @@ pub fn owners(object: &Object) -> Vec<Owner> {
         who,
         evidence: harmless(&evidence),
         first,
-        commands,
+        commands: commands.iter().map(|it| to_copy.command(it)).collect(),
     };
     found.map(owner).collect()
 }
@@ -220,7 +220,7 @@ fn helm(object: &Object) -> Option<Found> {
         let who = "RKE2's Helm release rke2-metrics-server".to_owned();
         return Some((who, evidence, first.to_owned(), vec![keep]));
     }
-    let first = "helm upgrade and rollback of this release write the APIService back, and helm uninstall deletes it. Let Helm \
+    let first = "Upgrade and rollback of this release write the APIService back, and its uninstallation deletes it. Let Helm \
                  keep and forget it. CHART is the chart of the release, in the version that is installed (--version).";
     let forget = format!(
         "helm upgrade {name} CHART -n {namespace} --reuse-values --set apiService.create=false"

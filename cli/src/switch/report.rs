@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::owner::Owner;
-use crate::{compare::Comparison, printed::Outcome};
+use crate::{commands::Commands, compare::Comparison, printed::Outcome};
 
 /// How the cluster is afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -37,6 +37,7 @@ pub struct Report {
 
 /// Collects what is done, and says it at once.
 pub struct Log<'a> {
+    pub(super) commands: Commands,
     say: &'a mut (dyn FnMut(&str) + Send),
     steps: Vec<String>,
     pub(super) owners: Vec<Owner>,
@@ -52,9 +53,10 @@ impl std::fmt::Debug for Log<'_> {
 }
 
 impl<'a> Log<'a> {
-    /// One that says each line with `say`.
-    pub fn new(say: &'a mut (dyn FnMut(&str) + Send)) -> Self {
+    /// One that says each line with `say`. What is to be done next is in `commands`.
+    pub fn new(commands: Commands, say: &'a mut (dyn FnMut(&str) + Send)) -> Self {
         Self {
+            commands,
             say,
             steps: Vec::new(),
             owners: Vec::new(),
@@ -87,9 +89,10 @@ impl<'a> Log<'a> {
 
     /// The end where it was interrupted, perhaps in a write.
     pub fn interrupted(&mut self) -> Report {
-        let text =
-            "interrupted, perhaps half-way. See kubectl tributary switch status, and try again";
-        self.step(text);
+        let status = self.commands.command("kubectl tributary switch status");
+        self.step(format!(
+            "interrupted, perhaps half-way. Try again after a look at: {status}"
+        ));
         self.end(Outcome::Unknown, State::Unclear)
     }
 

@@ -52,11 +52,13 @@ impl Standing {
     ///
     /// An `APIService` cannot be read.
     pub async fn read(api: &KubeApi) -> Result<Self, Failure> {
+        let api = &api.at_once();
         let tributary = find::backend(api, None).await.ok();
         let tributary = tributary.map(|backend| backend.service.to_string());
         let mut versions = Vec::new();
         for version in [Version::V1beta1, Version::V1] {
-            let object = find::object(api, &version.path()).await?;
+            let object = find::object(api, &version.path()).await;
+            let object = object.map_err(|failure| failure.with_status())?;
             versions.push(Stand::of(api, version, object, tributary.as_deref()).await);
         }
         let all_right = versions.iter().all(|version| version.is_right);
@@ -118,7 +120,7 @@ impl Stand {
             Kept::Nothing => "none".to_owned(),
             Kept::Spec(spec) => leads_to(&spec),
         });
-        stand.owners = owners(&object);
+        stand.owners = owners(&object, &api.commands);
         stand
     }
 }

@@ -8,10 +8,14 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use self::cluster::{
-    Lost, OURS, Serves, Shared, THEIRS, Trouble, V1BETA1, api, cluster, is_untouched, leads,
+    Lost, OURS, Serves, Shared, THEIRS, Trouble, V1BETA1, api, cluster, is_untouched, leads, spec,
 };
 use super::*;
-use crate::printed::Outcome;
+use crate::{
+    commands::{self, Commands},
+    kube_api::fake::{Fake, patient},
+    printed::Outcome,
+};
 
 fn wanted() -> To {
     To {
@@ -49,7 +53,7 @@ async fn over_until(
     let report = to(
         &api(cluster),
         wanted,
-        &mut Log::new(&mut say),
+        &mut Log::new(Commands::default(), &mut say),
         stop.as_mut(),
     )
     .await;
@@ -64,7 +68,63 @@ async fn and_back(cluster: &Shared, drop_v1: bool) -> Report {
         watch_for: Duration::from_secs(30),
     };
     let mut say = |_: &str| {};
-    back(&api(cluster), &wanted, &mut Log::new(&mut say)).await
+    back(
+        &api(cluster),
+        &wanted,
+        &mut Log::new(Commands::default(), &mut say),
+    )
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_to_run_next_names_the_cluster_of_the_caller() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+    let mut lines = Vec::new();
+    let mut say = |line: &str| lines.push(line.to_owned());
+    let mut log = Log::new(commands::tests::named(), &mut say);
+    let mut stop: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(pending());
+    to(&api(&cluster), &skipping(), &mut log, stop.as_mut()).await;
+    let wanted = Back {
+        drop_v1: false,
+        ignore_endpoints: true,
+        dry_run: false,
+        watch_for: Duration::from_secs(30),
+    };
+    back(&api(&cluster), &wanted, &mut log).await;
+    log.interrupted();
+    lines.retain(|line| line.contains("kubectl"));
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let begins = format!("kubectl tributary {} switch ", commands::tests::FLAGS);
+    for line in lines {
+        assert_eq!(line.matches("kubectl").count(), 1, "{line}");
+        assert!(line.contains(&begins), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_says_at_once_that_no_server_answers() {
+    let object = json!({ "metadata": {}, "spec": spec("metrics-server") });
+    let refused = json!({ "message": "service unavailable" });
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let api = Fake::default()
+        .with(&format!("{services}/{V1BETA1}"), 200, object)
+        .with("/apis/metrics.k8s.io/v1beta1/nodes", 503, refused)
+        .api();
+    let start = Instant::now();
+    let standing = Standing::read(&patient(api)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(standing.outcome, Outcome::Findings);
+    let said = "v1beta1: 503: service unavailable";
+    assert_eq!(standing.versions[0].answered_by, said);
+
+    // kube-apiserver itself is not ready.
+    let refused = json!({ "message": "apiserver not ready" });
+    let api = Fake::default()
+        .with(&format!("{services}/{V1BETA1}"), 503, refused)
+        .api();
+    let failure = Standing::read(&patient(api)).await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(failure.to_string(), "503: apiserver not ready");
 }
 
 #[tokio::test(start_paused = true)]
@@ -300,7 +360,7 @@ async fn a_version_that_may_still_be_created_is_looked_for_and_then_named() {
         "v1.metrics.k8s.io is not there. kube-apiserver did not answer the request that creates it, and may still do it"
     );
     assert!(
-        last.ends_with("go back with kubectl tributary switch back --drop-v1"),
+        last.ends_with("go back: kubectl tributary switch back --drop-v1"),
         "{last}"
     );
 }

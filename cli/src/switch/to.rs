@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     api_services::registrations,
+    commands::Commands,
     compare::{self, Comparison, Servers},
     kube_api::{Failure, KubeApi},
     printed::{Outcome, Paint, count, span},
@@ -135,7 +136,8 @@ fn owned(plan: &Plan, wanted: &To, log: &mut Log<'_>) -> bool {
         .changes
         .iter()
         .filter_map(|(_, object)| object.as_ref());
-    let found: Vec<_> = objects.flat_map(owners).collect();
+    let found = objects.flat_map(|object| owners(object, &log.commands));
+    let found: Vec<_> = found.collect();
     for owner in &found {
         let (object, who) = (&owner.object, &owner.who);
         log.show(&format!("{object} belongs to {who} ({})", owner.evidence));
@@ -265,8 +267,9 @@ async fn change(
         answers = watched => answers?,
         () = stop.as_mut() => return Err("interrupted".to_owned()),
     };
+    let back = log.commands.command("kubectl tributary switch back");
     log.step(format!(
-        "changed over: {}, all from Tributary. The way back: kubectl tributary switch back",
+        "changed over: {}, all from Tributary. The way back: {back}",
         count(answers, "answer")
     ));
     Ok(())
@@ -300,8 +303,12 @@ async fn go_back(
         log.step(answers_again(api, &service).await);
     }
     if !is_known {
-        let text = "the state is not known. See kubectl tributary switch status in a minute. If a version leads to Tributary \
-                    then, go back with kubectl tributary switch back --drop-v1";
+        let commands = &log.commands;
+        let status = commands.command("kubectl tributary switch status");
+        let back = commands.command("kubectl tributary switch back --drop-v1");
+        let text = format!(
+            "the state is not known. Look in a minute: {status}. If a version leads to Tributary then, go back: {back}"
+        );
         return log.end_with(text, Outcome::Unknown, State::Unclear);
     }
     log.end_with("gone back", Outcome::Findings, State::GoneBack)
@@ -328,14 +335,19 @@ fn say_restored(
         Err(failure) => format!("{name} may still lead to Tributary: {failure}"),
     });
     if written.version == Version::V1 && is_deleted {
-        log.step(CACHES);
+        log.step(caches(&log.commands));
     }
     is_known
 }
 
 /// Printed when a version is gone again: kubectl caches discovery.
-pub(super) const CACHES: &str = "kubectl caches what versions there are for up to 6 hours. Where kubectl top answers \"the \
-    server could not find the requested resource\", run kubectl api-resources once";
+pub(super) fn caches(commands: &Commands) -> String {
+    let refresh = commands.command("kubectl api-resources");
+    format!(
+        "kubectl caches what versions there are for up to 6 hours. Where kubectl top answers \"the server could not find the \
+         requested resource\", run once: {refresh}"
+    )
+}
 
 /// Leads a version back, with patience: it is the last chance.
 async fn restored(

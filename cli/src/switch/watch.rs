@@ -67,7 +67,7 @@ pub(super) enum Answered {
 
 impl Answered {
     fn by(version: Version, failure: &Failure) -> Self {
-        let text = format!("{}: {failure}", version.name());
+        let text = format!("{}: {}", version.name(), failure.with_status());
         match failure {
             Failure::NotFound(_) => Self::Unknown(text),
             _ => Self::Failed(text),

@@ -10,6 +10,7 @@ use super::text;
 use crate::{
     api_services::Registration,
     catalogue::Code,
+    commands::Commands,
     doctor::Finding,
     fleet::{MetricsFrontend, NodeScrape, NodeStatus, Scraper},
     kube_api::KubeApi,
@@ -30,6 +31,8 @@ struct View<'a> {
     endpoints: Option<(usize, usize)>,
     since_scrape: Option<Spread>,
     since_measurement: Option<Spread>,
+    /// What is wrong with the fleet as a whole.
+    wrong: &'a [String],
     unread: &'a [String],
     frontends: Vec<Frontend<'a>>,
     scrapers: Vec<Publisher<'a>>,
@@ -116,6 +119,7 @@ fn document(overview: &Overview, nodes: &[NodeScrape]) -> Result<String, String>
         endpoints: overview.endpoints,
         since_scrape: overview.since_scrape,
         since_measurement: overview.since_measurement,
+        wrong: &overview.wrong,
         unread: &overview.unread,
         frontends: overview.frontends.iter().map(frontend).collect(),
         scrapers: overview.scrapers.iter().map(publisher).collect(),
@@ -124,7 +128,7 @@ fn document(overview: &Overview, nodes: &[NodeScrape]) -> Result<String, String>
             .without_metrics
             .iter()
             .take(TROUBLES)
-            .map(Without::of)
+            .map(|group| Without::of(group, &overview.commands))
             .collect(),
     };
     text(&view)
@@ -169,13 +173,14 @@ impl<'a> Publisher<'a> {
 }
 
 impl<'a> Without<'a> {
-    fn of(group: &'a Group) -> Self {
+    fn of(group: &'a Group, commands: &Commands) -> Self {
         let trouble = Code::find(&group.remedy).map(|code| {
             let what = format!("{}: {}", count(group.nodes.len(), "node"), group.state);
             let node = group.nodes.first().cloned().unwrap_or_default();
             Finding::new(code, what)
                 .seen(&group.message)
                 .with("node", node)
+                .on(commands)
         });
         Self {
             state: &group.state,
@@ -299,6 +304,20 @@ mod tests {
         assert_eq!(trouble["message"], "x509");
         assert_eq!(trouble["trouble"]["code"], "TRB042");
         assert_eq!(trouble["trouble"]["what"], "1 node: failing");
+        assert_eq!(view["wrong"], json!([]));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_the_whole_fleet_is_in_the_view() {
+        let frontend = json!([{ "metadata": { "name": "f-0" } }]);
+        let api = Fake::default()
+            .list(&format!("{FLEET}/nodescrapes"), &json!([]))
+            .list(&format!("{FLEET}/scrapers"), &json!([]))
+            .list(&format!("{FLEET}/metricsfrontends"), &frontend)
+            .api();
+        let view: Value = serde_json::from_str(&read(&api).await.unwrap()).unwrap();
+        let wrong = "no scraper is connected to the frontend that answers: what it has expires";
+        assert_eq!(view["wrong"], json!([wrong]));
     }
 
     #[tokio::test]

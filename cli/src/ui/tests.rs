@@ -356,7 +356,9 @@ async fn the_story_of_a_node_is_that_of_explain_and_names_lead_nowhere_else() {
     let scrape = json!({ "metadata": { "name": "n1" }, "status": {
         "state": "failing", "reason": "tls", "message": "x509", "remedy": "KubeletCertificate",
     } });
-    let fake = Fake::default().with(&format!("{FLEET}/nodescrapes/n1"), 200, scrape);
+    let fake = Fake::default()
+        .with("/apis/metrics.k8s.io/v1beta1", 200, json!({}))
+        .with(&format!("{FLEET}/nodescrapes/n1"), 200, scrape);
     let served = served(fake.api());
     let story = served.json("/data/node?name=n1").await;
     assert_eq!(story["title"], "node n1: failing");

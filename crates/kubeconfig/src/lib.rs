@@ -4,7 +4,9 @@
 //! - [`config`]: the configuration in one file, or in several that are merged
 //! - [`usual_files`]: the files that kubectl reads if none is named
 //! - [`mod@text`]: an error of a client or of its credentials
+//! - [`proxy()`]: why a proxy cannot be used
 
+mod proxy;
 mod text;
 
 use std::{fmt, path::PathBuf};
@@ -14,7 +16,10 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 
-pub use self::text::{server, text};
+pub use self::{
+    proxy::proxy,
+    text::{server, text},
+};
 
 /// Kubeconfig files that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -213,7 +213,7 @@ impl Ground {
     ) -> (u8, Vec<String>) {
         let mut lines = Vec::new();
         let mut say = |line: &str| lines.push(line.to_owned());
-        let mut log = Log::new(&mut say);
+        let mut log = Log::new(self.api.commands.clone(), &mut say);
         let report = switch::to(&self.api, wanted, &mut log, stop.as_mut()).await;
         println!("{wanted:?}: {}", lines.join("\n    "));
         (report.outcome.code(), lines)
@@ -227,7 +227,12 @@ impl Ground {
             watch_for: Duration::from_secs(30),
         };
         let mut say = |line: &str| println!("    {line}");
-        switch::back(&self.api, &wanted, &mut Log::new(&mut say)).await
+        switch::back(
+            &self.api,
+            &wanted,
+            &mut Log::new(self.api.commands.clone(), &mut say),
+        )
+        .await
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     catalogue::Code,
+    leases,
     printed::{between, count},
 };
 
@@ -173,9 +174,48 @@ pub(super) fn deployments(facts: &Facts) -> Checked {
     Ok(findings)
 }
 
-/// Whether a scraper is connected to the frontend that answers.
+/// What shows that no scraper runs, although Tributary is installed. Empty if one may run, or if that is not known.
+fn none_runs(facts: &Facts) -> Vec<String> {
+    match (&facts.leases, &facts.pods) {
+        (Ok(leases), Ok(pods)) => leases::none_runs(leases, pods, facts.now),
+        _ => Vec::new(),
+    }
+}
+
+/// How many nodes have no metrics, if that is known.
+fn without_metrics(facts: &Facts) -> String {
+    let without =
+        |without: usize, all: usize| format!("{without} of {} without metrics", count(all, "node"));
+    if let Ok(nodes) = &facts.scrapes {
+        let missing = nodes.iter().filter(|node| !node.status.has_metrics());
+        return without(missing.count(), nodes.len());
+    }
+    let answers = facts.metrics().is_none_or(|it| it.available != Some(false));
+    match &facts.nodes {
+        Ok(nodes) if !answers => without(nodes.len(), nodes.len()),
+        _ => String::new(),
+    }
+}
+
+/// That no scraper is connected.
+fn unconnected(facts: &Facts, what: String) -> Finding {
+    let service = facts.own_service().map(|(_, name)| name);
+    let finding = Finding::new(Code::NoScraperConnected, what)
+        .seen(without_metrics(facts))
+        .with("namespace", facts.namespace())
+        .with("service", service.unwrap_or_default());
+    none_runs(facts).into_iter().fold(finding, Finding::seen)
+}
+
+/// Whether a scraper is connected to the frontend that answers. If none answers, it may be because no scraper runs: without
+/// samples frontends are not ready.
 pub(super) fn connected(facts: &Facts) -> Checked {
-    let scrapers = fleet(facts, &facts.scrapers)?;
+    let scrapers = match fleet(facts, &facts.scrapers) {
+        Err(NotMade::Unknown(_)) if !none_runs(facts).is_empty() => {
+            return Ok(vec![unconnected(facts, "no scraper runs".to_owned())]);
+        }
+        scrapers => scrapers?,
+    };
     if !scrapers.is_empty() {
         return Ok(Vec::new());
     }
@@ -185,12 +225,8 @@ pub(super) fn connected(facts: &Facts) -> Checked {
         let why = "no frontend is in its own list";
         return Err(NotMade::Unknown(why.to_owned()));
     }
-    let service = facts.own_service().map(|(_, name)| name);
     let what = format!("{} has no stream", named(frontends));
-    let finding = Finding::new(Code::NoScraperConnected, what)
-        .with("namespace", facts.namespace())
-        .with("service", service.unwrap_or_default());
-    Ok(vec![finding])
+    Ok(vec![unconnected(facts, what)])
 }
 
 /// The oldest Kubernetes that is supported.

@@ -6,7 +6,7 @@ use k8s_openapi::api::{
         v1::Scale,
         v2::{HorizontalPodAutoscaler, MetricSpec},
     },
-    core::v1::{Container, Namespace, Pod},
+    core::v1::{Container, Pod},
 };
 
 use super::Read;
@@ -72,7 +72,7 @@ pub(super) async fn scalers(api: &KubeApi, namespace: Option<&str>) -> Read<Scal
     };
     let scalers = super::if_known::<HorizontalPodAutoscaler>(api, &all).await?;
     if let Some(namespace) = namespace.filter(|_| scalers.is_empty()) {
-        is_there(api, namespace).await?;
+        api.has_namespace(namespace).await?;
     }
     let looks = stream::iter(scalers).map(|scaler| async move {
         let found = of(api, &scaler).await;
@@ -95,15 +95,6 @@ pub(super) async fn scalers(api: &KubeApi, namespace: Option<&str>) -> Read<Scal
         }
     }
     Ok(seen)
-}
-
-/// A list in a namespace that is not there is empty, too. Callers who may not read the namespace are believed.
-async fn is_there(api: &KubeApi, namespace: &str) -> Read<()> {
-    let there = path("/api/v1/namespaces", &[namespace]);
-    match api.get::<Namespace>(&there).await {
-        Err(failure @ Failure::NotFound(_)) => Err(failure),
-        _ => Ok(()),
-    }
 }
 
 async fn of(api: &KubeApi, scaler: &HorizontalPodAutoscaler) -> Read<Vec<Lacking>> {

@@ -117,6 +117,7 @@ impl Facts {
         Self {
             now: NOW.parse().unwrap(),
             named: None,
+            commands: crate::commands::Commands::default(),
             version: Ok(object(version)),
             groups: Ok(groups.map(str::to_owned).to_vec()),
             front_proxy: Ok([proxy].into()),
@@ -144,6 +145,7 @@ impl Facts {
         Self {
             now: NOW.parse().unwrap(),
             named: None,
+            commands: crate::commands::Commands::default(),
             version: Err(failure.clone()),
             groups: Err(failure.clone()),
             front_proxy: Err(failure.clone()),

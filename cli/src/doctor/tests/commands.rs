@@ -41,6 +41,7 @@ fn the_namespace_is_that_of_the_service_of_the_fleet() {
     assert_eq!(
         no_scraper,
         [
+            "kubectl -n sys get deployments,pods -l app.kubernetes.io/component=scraper",
             "kubectl -n sys logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep 'keep a stream'",
             "kubectl -n sys get endpointslices -l kubernetes.io/service-name=tributary-bus",
         ]
@@ -63,7 +64,7 @@ fn without_a_service_the_namespace_is_the_one_that_is_named() {
         facts.named = Some("sys".to_owned());
     });
     // The name of the Service is not known.
-    let [logs] = &*named else {
+    let [_, logs] = &*named else {
         panic!("{named:?}");
     };
     assert!(logs.starts_with("kubectl -n sys logs "), "{logs}");

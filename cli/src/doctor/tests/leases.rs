@@ -4,12 +4,15 @@ use serde_json::{Value, json};
 
 use super::{
     super::{
-        facts::healthy::{all, lease, scrape},
+        facts::healthy::{all, lease, pod, scrape},
         finding::Finding,
     },
     codes, report,
 };
-use crate::{catalogue::Code, kube_api::Failure};
+use crate::{
+    catalogue::{Code, Level},
+    kube_api::Failure,
+};
 
 #[test]
 fn leases_that_are_not_renewed_are_found() {
@@ -44,7 +47,7 @@ fn a_lease_that_an_installation_left_behind_can_be_deleted() {
     assert_eq!(finding.code, Code::LeaseNotRenewed);
     assert_eq!(
         finding.commands().last().unwrap(),
-        "kubectl -n old delete lease tributary-gone     # only if an installation left it behind"
+        "kubectl -n old delete lease tributary-gone"
     );
 }
 
@@ -75,6 +78,92 @@ fn where_no_scraper_is_connected_none_has_taken_over() {
     let lost = |finding: &Finding| finding.code == Code::ScraperLost;
     assert!(!report.findings.iter().any(lost), "{:?}", report.findings);
     assert!(!report.findings.is_empty());
+}
+
+/// No scraper runs, and so no frontend is ready.
+fn none_runs(facts: &mut super::Facts) {
+    let failure = Failure::Unavailable("service unavailable".to_owned());
+    facts.scrapes = Err(failure.clone());
+    facts.scrapers = Err(failure.clone());
+    facts.frontends = Err(failure);
+    facts.registrations.as_mut().unwrap()[0] =
+        super::unavailable("MissingEndpoints", "endpoints have no addresses");
+    facts.leases = all([lease("s-0", "16:58:25"), lease("s-1", "16:58:25")]);
+    let not_ready = |name: &str, component: &str| {
+        let mut pod = pod(name, component);
+        pod["status"]["conditions"][0]["status"] = json!("False");
+        pod
+    };
+    facts.pods = all([not_ready("f-0", "frontend"), not_ready("s-0", "scraper")]);
+}
+
+#[test]
+fn that_no_scraper_runs_is_found_first_also_where_no_frontend_answers() {
+    let found = report(none_runs);
+    let codes: Vec<Code> = found.findings.iter().map(|it| it.code).collect();
+    let expected = [
+        Code::NoScraperConnected,
+        Code::ServiceWithoutEndpoints,
+        Code::FrontendsNotReady,
+        Code::ScrapersNotReady,
+        Code::LeaseNotRenewed,
+    ];
+    assert_eq!(codes, expected);
+    let first = &found.findings[0];
+    assert_eq!(first.level(), Level::Error);
+    assert_eq!(first.what, "no scraper runs");
+    let seen = [
+        "2 of 2 nodes without metrics",
+        "no scraper of the default group in sys renews its Lease",
+        "0 of 1 pod of scrapers ready",
+    ];
+    assert_eq!(first.evidence, seen);
+
+    let without_pods = report(|facts| {
+        none_runs(facts);
+        facts.leases = Ok(Vec::new());
+        facts.pods = all([pod("f-0", "frontend")]);
+    });
+    let seen = [
+        "2 of 2 nodes without metrics",
+        "there is no pod of a scraper",
+    ];
+    assert_eq!(without_pods.findings[0].evidence, seen);
+}
+
+/// With this change it is not known whether a scraper runs.
+fn may_run(change: impl FnOnce(&mut super::Facts)) {
+    let report = report(|facts| {
+        none_runs(facts);
+        change(facts);
+    });
+    let mut unknown = report.unknown.iter();
+    assert!(unknown.any(|it| it.check == "connected scrapers"));
+}
+
+#[test]
+fn a_scraper_that_may_run_is_not_called_gone() {
+    may_run(|facts| facts.leases = all([lease("s-0", "16:58:25"), lease("s-1", "16:59:58")]));
+    may_run(|facts| facts.leases = Err(Failure::Forbidden("leases is forbidden".to_owned())));
+    may_run(|facts| facts.pods = all([pod("s-0", "scraper")]));
+    may_run(|facts| {
+        let mut new = pod("s-0", "scraper");
+        new["metadata"]["creationTimestamp"] = json!("2026-11-29T16:59:30Z");
+        new["status"] = json!({ "phase": "Pending" });
+        facts.pods = all([new]);
+    });
+    // Without Leases a pod that runs is enough: without a frontend it does not become ready.
+    may_run(|facts| {
+        facts.leases = Ok(Vec::new());
+        let mut runs = pod("s-0", "scraper");
+        runs["status"] = json!({ "phase": "Running", "containerStatuses": [{
+            "name": "scraper", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "running": {} },
+        }] });
+        facts.pods = all([runs]);
+    });
+    // Neither is of Tributary, as far as labels say.
+    may_run(|facts| (facts.leases, facts.pods) = (Ok(Vec::new()), Ok(Vec::new())));
 }
 
 /// A node that nothing but `rescuer` scrapes.

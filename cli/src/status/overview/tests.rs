@@ -92,13 +92,13 @@ async fn a_healthy_fleet_is_one_screen() {
     let expected = "\
 Tributary 0.1.0 on Kubernetes v1.37.1, 2026-11-29T17:00:00Z
 
-APISERVICE              SERVICE        AVAILABLE  REASON
-v1beta1.metrics.k8s.io  sys/tributary  yes        Passed
-
 2 of 2 nodes with metrics (1 late, 1 served)
 FRESHNESS                   NODES  P50  P90  P99  MAX
 since the scrape            2      2s   10s  10s  10s
 since the kubelet measured  2      3s   15s  15s  15s
+
+APISERVICE              SERVICE        AVAILABLE  REASON
+v1beta1.metrics.k8s.io  sys/tributary  yes        Passed
 
 FRONTEND  VERSION  SERVED  FAILING  STREAMS  OLDEST  CERTIFICATE
 front-0   0.1.0    2/2     0        2        10s     71d
@@ -131,7 +131,7 @@ async fn nodes_without_metrics_are_grouped_by_what_is_wrong() {
 1 node unreported, never-reported: n-1
 What to do: kubectl tributary doctor
 ";
-    assert!(text.ends_with(expected), "{text}");
+    assert!(text.contains(expected), "{text}");
     assert_eq!(overview.since_scrape, None);
 }
 
@@ -178,7 +178,7 @@ async fn a_fleet_without_a_scraper_is_not_healthy_while_samples_are_fresh() {
 no scraper is connected to the frontend that answers: what it has expires
 What to do: kubectl tributary doctor
 ";
-    assert!(text.ends_with(expected), "{text}");
+    assert!(text.contains(expected), "{text}");
 
     // It is not known whether there are any.
     let refused = json!({ "message": "scrapers is forbidden" });
@@ -189,6 +189,90 @@ What to do: kubectl tributary doctor
     assert_eq!(
         (overview.wrong.len(), &*overview.unread),
         (0, &unread.map(str::to_owned)[..])
+    );
+}
+
+/// Leases of the default group, by holder and the time of their renewal.
+fn leases(renewed: &[(&str, &str)]) -> Value {
+    use crate::doctor::facts::healthy::lease;
+    renewed
+        .iter()
+        .map(|(holder, at)| lease(holder, at))
+        .collect()
+}
+
+#[tokio::test]
+async fn one_lost_scraper_is_said_in_one_line() {
+    let one = leases(&[("s-0", "16:59:58"), ("s-2", "16:58:25")]);
+    let overview = Overview::read(&healthy().list(LEASES, &one).api()).await;
+    assert_eq!(overview.outcome, Outcome::Findings);
+    let expected = "a scraper is gone, and others scrape its nodes: 1 scraper: s-2";
+    assert_eq!(overview.wrong, [expected]);
+    let text = text::of(&overview, Paint::PLAIN);
+    // What is wrong comes before what is long.
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[1..4],
+        ["", expected, "What to do: kubectl tributary doctor"]
+    );
+
+    let all = leases(&[("s-0", "16:59:58"), ("s-1", "16:59:58")]);
+    let overview = Overview::read(&healthy().list(LEASES, &all).api()).await;
+    assert_eq!(
+        (overview.outcome, &*overview.wrong),
+        (Outcome::Healthy, &[][..])
+    );
+    let refused = json!({ "message": "leases is forbidden" });
+    let overview = Overview::read(&healthy().with(LEASES, 403, refused).api()).await;
+    assert_eq!(overview.outcome, Outcome::Unknown);
+    assert_eq!(
+        overview.unread,
+        ["failed to read Leases: leases is forbidden"]
+    );
+}
+
+#[tokio::test]
+async fn what_to_run_names_the_cluster_of_the_caller() {
+    let mut api = healthy()
+        .list(&format!("{FLEET}/scrapers"), &json!([]))
+        .api();
+    api.commands = crate::commands::tests::named();
+    let text = text::of(&Overview::read(&api).await, Paint::PLAIN);
+    let flags = crate::commands::tests::FLAGS;
+    let expected = format!("What to do: kubectl tributary {flags} doctor\n");
+    assert!(text.contains(&expected), "{text}");
+}
+
+/// The healthy fleet, of which no frontend answers.
+fn silent() -> Fake {
+    let refused = json!({ "message": "service unavailable" });
+    ["nodescrapes", "scrapers", "metricsfrontends"]
+        .iter()
+        .fold(healthy(), |fake, kind| {
+            fake.with(&format!("{FLEET}/{kind}"), 503, refused.clone())
+        })
+}
+
+#[tokio::test]
+async fn that_no_scraper_runs_is_said_also_where_no_frontend_answers() {
+    let gone = leases(&[("s-0", "16:58:25"), ("s-1", "16:58:25")]);
+    let overview = Overview::read(&silent().list(LEASES, &gone).api()).await;
+    let expected = "no scraper runs: no scraper of the default group in sys renews its Lease, there is no pod of a scraper";
+    assert_eq!(overview.wrong, [expected]);
+    assert_eq!(overview.outcome, Outcome::Findings);
+    // One of them may run, or it is not known whether there should be one.
+    let one = leases(&[("s-0", "16:58:25"), ("s-1", "16:59:58")]);
+    for leases in [one, json!([])] {
+        let overview = Overview::read(&silent().list(LEASES, &leases).api()).await;
+        assert_eq!(overview.wrong, [""; 0]);
+    }
+    // Where Leases and pods are gone, the pods of frontends say that there should be scrapers.
+    let frontend = json!([crate::doctor::facts::healthy::pod("f-0", "frontend")]);
+    let fake = silent().list(LEASES, &json!([])).list(PODS, &frontend);
+    let overview = Overview::read(&fake.api()).await;
+    assert_eq!(
+        overview.wrong,
+        ["no scraper runs: there is no pod of a scraper"]
     );
 }
 
@@ -207,7 +291,7 @@ async fn a_fleet_that_nothing_can_ask_is_not_healthy() {
 metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics
 What to do: kubectl tributary doctor
 ";
-        assert!(text.ends_with(expected), "{text}");
+        assert!(text.contains(expected), "{text}");
     }
 }
 
@@ -215,10 +299,10 @@ What to do: kubectl tributary doctor
 async fn an_empty_fleet_is_not_known_and_says_so() {
     let (overview, text) = with_list("nodescrapes", &json!([])).await;
     assert_eq!(overview.outcome, Outcome::Unknown);
-    assert!(text.ends_with("the fleet has no node\n"), "{text}");
+    assert!(text.contains("the fleet has no node\n"), "{text}");
     let (overview, text) = with_list("metricsfrontends", &json!([])).await;
     assert_eq!(overview.outcome, Outcome::Unknown);
-    assert!(text.ends_with("the fleet has no frontend\n"), "{text}");
+    assert!(text.contains("the fleet has no frontend\n"), "{text}");
 }
 
 #[tokio::test]
@@ -255,12 +339,7 @@ async fn the_frontend_that_answered_is_not_taken_for_all() {
 
 #[tokio::test]
 async fn one_reason_for_several_things_is_said_once() {
-    let refused = json!({ "message": "service unavailable" });
-    let mut fake = healthy();
-    for kind in ["nodescrapes", "scrapers", "metricsfrontends"] {
-        fake = fake.with(&format!("{FLEET}/{kind}"), 503, refused.clone());
-    }
-    let overview = Overview::read(&fake.api()).await;
+    let overview = Overview::read(&silent().api()).await;
     assert_eq!(
         overview.unread,
         ["failed to read nodes, scrapers, frontends: service unavailable"]

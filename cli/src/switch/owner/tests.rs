@@ -124,11 +124,32 @@ const OWNERS: &[Row] = &[
 #[test]
 fn every_owner_is_known_by_what_it_leaves() {
     for (field, values, who, command) in OWNERS {
-        let found = owners(&with(field, values));
+        let found = owners(&with(field, values), &Commands::default());
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].who, *who);
         assert_eq!(found[0].commands[0], *command);
     }
+}
+
+#[test]
+fn commands_about_an_owner_name_the_cluster_of_the_caller() {
+    let flags = crate::commands::tests::FLAGS;
+    let mut seen = 0;
+    for (field, values, ..) in OWNERS {
+        let found = owners(&with(field, values), &crate::commands::tests::named());
+        for command in found.iter().flat_map(|owner| &owner.commands) {
+            let program = command.split(' ').next().unwrap();
+            let flags = match program {
+                "kubectl" | "flux" => flags.to_owned(),
+                "helm" => flags.replace("--context", "--kube-context"),
+                // They have a login of their own, or no cluster.
+                _ => continue,
+            };
+            seen += 1;
+            assert!(command.contains(&flags), "{command}");
+        }
+    }
+    assert!(seen > 5, "{seen}");
 }
 
 #[test]
@@ -139,12 +160,15 @@ fn an_owner_is_known_by_what_it_wrote_and_as_kubernetes_means_it() {
         ("argocd-controller", "Argo CD, application "),
         ("helm-controller", "Flux, helmrelease NAME"),
     ] {
-        let found = owners(&manager(name));
+        let found = owners(&manager(name), &Commands::default());
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].who, who);
     }
     let references = json!([{ "kind": "ClusterServiceVersion", "name": "x" }]);
-    let found = owners(&object(&json!({ "ownerReferences": references })));
+    let found = owners(
+        &object(&json!({ "ownerReferences": references })),
+        &Commands::default(),
+    );
     assert_eq!(found[0].who, "ClusterServiceVersion x");
 }
 
@@ -154,7 +178,7 @@ fn all_owners_are_named() {
         "labels": { "helm.toolkit.fluxcd.io/name": "ms", "helm.toolkit.fluxcd.io/namespace": "infra" },
         "annotations": { "meta.helm.sh/release-name": "ms", "cert-manager.io/inject-ca-from": "a/b" },
     }));
-    let found = owners(&both);
+    let found = owners(&both, &Commands::default());
     let who = found.iter().map(|owner| &*owner.who);
     assert_eq!(
         who.collect::<Vec<_>>(),
@@ -183,14 +207,14 @@ fn what_writes_nothing_back_is_no_owner() {
         ),
         object(&json!({ "managedFields": [{ "manager": "kubectl-client-side-apply" }] })),
     ] {
-        assert_eq!(owners(&object), []);
+        assert_eq!(owners(&object, &Commands::default()), []);
     }
 }
 
 #[test]
 fn a_command_to_copy_has_nothing_that_a_shell_obeys() {
     let evil = [("argocd.argoproj.io/tracking-id", "$(rm -r /)\u{1b}[2J:x")];
-    let found = owners(&with(ANNOTATIONS, &evil));
+    let found = owners(&with(ANNOTATIONS, &evil), &Commands::default());
     assert_eq!(
         found[0].commands,
         ["argocd app set NAME --sync-policy none"]

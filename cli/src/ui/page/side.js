@@ -5,7 +5,7 @@ import { card } from "./findings.js";
 import { natural, prefixOf, shortened } from "./model.js";
 
 export function overview(parent, { view, nodes, left, open }) {
-  fill(parent, scrapers(view, left), view.troubles.map((trouble) => group(trouble, nodes, open)), unread(view));
+  fill(parent, wrong(view), scrapers(view, left), view.troubles.map((trouble) => group(trouble, nodes, open)), unread(view));
 }
 
 function scrapers({ scrapers: all }, left) {
@@ -38,6 +38,11 @@ function group({ state, reason, remedy, count: many, message, trouble }, nodes, 
     message ? el("p", { class: "evidence" }, message) : "",
     el("p", { class: "nodes" }, buttons, more),
     trouble ? el("details", { data: { key: `do ${state} ${reason} ${remedy}` } }, el("summary", {}, "What to do"), card(trouble, { brief: true })) : "");
+}
+
+function wrong({ wrong: lines }) {
+  if (lines.length === 0) return "";
+  return el("section", { class: "trouble" }, el("h2", {}, "Wrong"), lines.map((line) => el("p", { class: "evidence" }, line)));
 }
 
 function unread({ unread: lines }) {

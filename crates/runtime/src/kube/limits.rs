@@ -104,12 +104,8 @@ impl Limits {
     }
 
     fn builder(self, config: Config) -> Result<ClientBuilder<Bounded>, Misconfigured> {
-        if let Some(proxy) = &config.proxy_url {
-            return Err(Misconfigured::new(format!(
-                "the Kubernetes API is to be reached by the proxy {} (proxy-url in the kubeconfig, or \
-                 HTTPS_PROXY), which is not supported",
-                tributary_kubeconfig::server(proxy)
-            )));
+        if let Some(why) = tributary_kubeconfig::proxy(&config) {
+            return Err(Misconfigured::new(why));
         }
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);

@@ -108,8 +108,7 @@ async fn is_found_and_mended(rig: &Rig) -> anyhow::Result<()> {
     assert!(finding.code.trouble().remedy.contains("firewall"));
     let commands = finding.commands();
     let curl = commands.last().context("a command")?;
-    let expected = format!("curl -k --max-time 5 {server}/livez ");
-    assert!(curl.starts_with(&expected), "{curl}");
+    assert_eq!(*curl, format!("curl -k --max-time 5 {server}/livez"));
     assert!(text(&report, Paint::PLAIN).contains(curl));
     // 28: the time is over.
     assert_eq!(copied(curl).await?, (Some(28), String::new()));
