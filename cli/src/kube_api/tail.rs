@@ -57,6 +57,7 @@ impl KubeApi {
                 date: None,
                 from_tributary: false,
                 body: last,
+                _turn: None,
             };
             return Err(self.refusal(path, &answer));
         }
