@@ -4,7 +4,7 @@
 
 use std::{iter::repeat_n, time::Duration};
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::Node;
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
 use tokio::{
@@ -78,7 +78,6 @@ async fn api(row: String) -> (KubeApi, tempfile::TempDir, JoinSet<()>) {
 #[derive(Clone, Copy, Debug)]
 enum Reader {
     Nodes,
-    Pods,
     Json,
     Usages,
 }
@@ -88,7 +87,6 @@ impl Reader {
         const PATH: &str = "/list";
         match self {
             Self::Nodes => api.list::<Node>(PATH).await.map(drop),
-            Self::Pods => api.list::<Pod>(PATH).await.map(drop),
             Self::Json => api.list::<Value>(PATH).await.map(drop),
             Self::Usages => usages::read(api, PATH).await.map(drop),
         }
@@ -110,7 +108,6 @@ async fn a_list_takes_a_limited_amount_of_memory_whatever_is_in_it() {
             Reader::Nodes,
             json!({ "status": { "conditions": conditions } }),
         ),
-        (Reader::Pods, json!({ "spec": containers })),
         (Reader::Json, json!(vec![json!([]); 1_000])),
         (Reader::Json, json!({ "a": "x".repeat(MIB) })),
         (Reader::Usages, usage),

@@ -18,12 +18,6 @@ use serde_json::{Map, Value};
 const FIELD: usize = 32;
 const ELEMENT: usize = 96;
 
-/// The same of a list in an object of this type. In memory an element has all its fields, also those that are
-/// absent; it is seldom more than half of the whole object.
-fn element<T>() -> usize {
-    ELEMENT.max(size_of::<T>() / 2)
-}
-
 /// Names of fields that are left out.
 pub(crate) type LeftOut = &'static [&'static str];
 
@@ -98,7 +92,6 @@ pub(super) fn object<T: DeserializeOwned>(
     let value = Json {
         memory,
         left_out: &[],
-        element: element::<T>(),
     };
     let value = value.deserialize(&mut json)?;
     json.end()?;
@@ -183,7 +176,6 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Items<'_, T> {
             let item = Json {
                 memory: memory.reborrow(),
                 left_out,
-                element: element::<T>(),
             };
             let Some(item) = items.next_element_seed(item)? else {
                 return Ok(read);
@@ -204,8 +196,6 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for Items<'_, T> {
 struct Json<'a> {
     memory: Memory<'a>,
     left_out: LeftOut,
-    /// What an element of a list takes.
-    element: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for Json<'_> {
@@ -254,12 +244,11 @@ impl<'de> Visitor<'de> for Json<'_> {
             let item = Json {
                 memory: self.memory.reborrow(),
                 left_out: self.left_out,
-                element: self.element,
             };
             let Some(item) = items.next_element_seed(item)? else {
                 return Ok(Some(Value::Array(read)));
             };
-            self.memory.take::<A::Error>(self.element)?;
+            self.memory.take::<A::Error>(ELEMENT)?;
             read.push(item.unwrap_or_default());
         }
     }
@@ -275,7 +264,6 @@ impl<'de> Visitor<'de> for Json<'_> {
             let value = map.next_value_seed(Json {
                 memory: self.memory.reborrow(),
                 left_out: self.left_out,
-                element: self.element,
             })?;
             read.extend(value.map(|value| (name, value)));
         }

@@ -102,7 +102,7 @@ async fn a_list_without_an_end_reaches_a_limit_whatever_is_in_its_pages() {
             Filler::Lists,
             quick,
             another,
-            "failed to read /list: it takes more than 50000 bytes of memory, which is the limit",
+            "failed to read https://fake/list: it takes more than 50000 bytes of memory, which is the limit",
             4,
         ),
         (
