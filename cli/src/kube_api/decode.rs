@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 /// What a field of an object takes, besides its text, and what an element of a list takes; about.
 const FIELD: usize = 32;
-const ELEMENT: usize = 96;
+const ELEMENT: usize = 160;
 
 /// Names of fields that are left out.
 pub(crate) type LeftOut = &'static [&'static str];
