@@ -103,7 +103,7 @@ async fn a_list_without_an_end_reaches_a_limit_whatever_is_in_its_pages() {
             quick,
             another,
             "failed to read https://fake/list: it takes more than 50000 bytes of memory, which is the limit",
-            4,
+            3,
         ),
         (
             Filler::Nothing,
