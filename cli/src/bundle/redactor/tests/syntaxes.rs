@@ -125,7 +125,7 @@ const TOKENS: &[&str] = &[
     "pypi-AgEIcHlwaS5vcmcCJ0123456789abcdefghij",
     "AGE-SECRET-KEY-1QQPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl",
-    "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+    "$2a$10$N9qo8uLOickgx2ZMRZoM9eIjZAgcfl7p92ldGxad68LJZdL17lhWy",
     "$6$saltsalt$abcdefghijk",
     "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHQ$RdescudvJCsgt3ub",
     "Zk9qW2xR7tB4mN8vC1sD5fG0",
