@@ -125,7 +125,7 @@ pub enum Action {
     /// variables, and whatever looks like a token, a private key, a password or a header with one is removed; look through it
     /// nevertheless before you attach it. What cannot be read is listed with the reason.
     ///
-    /// Exit code: 0 written; 1 written, and something could not be read; 2 not written, or nothing answered.
+    /// Exit code: 0 written; 1 written, and something could not be read; 2 not written, or nothing could be read.
     Bundle(BundleArgs),
 
     /// Says how one thing stands, and why: `node NAME`, `pod NAME`, `hpa NAME` or `trouble CODE`.

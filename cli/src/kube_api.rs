@@ -354,7 +354,11 @@ impl KubeApi {
             if !asks_again || !is_busy(answer.status) {
                 return Ok(answer);
             }
-            *busy = Some(answer);
+            // Its turn, if it is large, is for the next one.
+            *busy = Some(Answer {
+                _turn: None,
+                ..answer
+            });
             sleep(pause).await;
             pause = LONGEST_PAUSE.min(pause * 2);
         }

@@ -21,6 +21,9 @@ const GROUP: &str = "tributary.dev/group";
 const NAME: &str = "app.kubernetes.io/name";
 const COMPONENT: &str = "app.kubernetes.io/component";
 
+/// The component, and its container.
+const SCRAPER: &str = "scraper";
+
 /// How many names are shown.
 const NAMED: usize = 5;
 
@@ -192,7 +195,7 @@ pub fn none_runs(leases: &[Lease], pods: &[Pod], now: Timestamp) -> Vec<String> 
         return Vec::new();
     }
     let scrapers = ours.into_iter();
-    let scrapers = scrapers.filter(|pod| has_label(pod, COMPONENT, "scraper"));
+    let scrapers = scrapers.filter(|pod| is_of_scraper(pod));
     let scrapers: Vec<&Pod> = scrapers.collect();
     let groups = Group::all(leases, now);
     let is_renewed = groups
@@ -211,6 +214,15 @@ pub fn none_runs(leases: &[Lease], pods: &[Pod], now: Timestamp) -> Vec<String> 
         number => format!("0 of {} of scrapers ready", count(number, "pod")),
     };
     gone.take(NAMED).chain([pods]).collect()
+}
+
+/// Whether a scraper runs in this pod: in one of its own, or beside a frontend.
+fn is_of_scraper(pod: &Pod) -> bool {
+    let spec = pod.spec.as_ref();
+    let init = spec.and_then(|spec| spec.init_containers.as_ref());
+    let containers = spec.map(|spec| &spec.containers);
+    let mut all = containers.into_iter().chain(init).flatten();
+    has_label(pod, COMPONENT, SCRAPER) || all.any(|container| container.name == SCRAPER)
 }
 
 fn has_label(pod: &Pod, name: &str, value: &str) -> bool {
@@ -234,13 +246,15 @@ fn is_ready(pod: &Pod) -> bool {
     conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// Whether the scraper in it runs.
 fn is_running(pod: &Pod) -> bool {
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_ref());
-    let mut all = containers.into_iter().flatten();
-    all.any(|it| {
-        it.state
-            .as_ref()
-            .is_some_and(|state| state.running.is_some())
+    let init = status.and_then(|status| status.init_container_statuses.as_ref());
+    let all = containers.into_iter().chain(init).flatten();
+    let mut scrapers = all.filter(|it| it.name == SCRAPER);
+    scrapers.any(|it| {
+        let state = it.state.as_ref();
+        state.is_some_and(|state| state.running.is_some())
     })
 }

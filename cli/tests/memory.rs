@@ -122,6 +122,12 @@ async fn a_list_takes_a_limited_amount_of_memory_whatever_is_in_it() {
             .map_err(|failure| failure.to_string());
         let took = ALLOCATED.peak_usage().saturating_sub(before);
         println!("{reader:?}: {} MiB, {said:?}", took / MIB);
+        // It was read to the end, or to a limit.
+        assert!(
+            said.as_ref()
+                .err()
+                .is_none_or(|why| why.contains("which is the limit"))
+        );
         assert!(took < MOST, "{reader:?}: {} MiB, {said:?}", took / MIB);
     }
 }

@@ -67,7 +67,7 @@ pub(super) async fn is_unregistered(api: &KubeApi, to: &mut Explained) -> bool {
     to.why(&Why {
         from: "kube-apiserver",
         reason: "",
-        message: "metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics",
+        message: "metrics.k8s.io/v1beta1 is not registered: autoscalers and older kubectl top have no metrics",
         trouble: Some(Code::ApiServiceMissing.trouble().code),
     });
     to.remedy(Code::ApiServiceMissing, api);

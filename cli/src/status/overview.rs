@@ -142,7 +142,11 @@ impl Overview {
             scrapers.as_deref(),
             frontends.as_deref(),
         );
-        let leases = unread.or_default(leases.map(Some), "Leases");
+        // Not every user may list them, and most of the screen does without.
+        let leases = match leases {
+            Err(Failure::Forbidden(_)) => None,
+            leases => unread.or_default(leases.map(Some), "Leases"),
+        };
         wrong.extend(gone(api, leases, scrapers.as_deref(), read, date).await);
         for (kind, is_empty) in [
             ("node", nodes.as_ref().is_some_and(Vec::is_empty)),

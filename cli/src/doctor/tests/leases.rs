@@ -162,6 +162,24 @@ fn a_scraper_that_may_run_is_not_called_gone() {
         }] });
         facts.pods = all([runs]);
     });
+    // Beside a frontend that is not ready, as where one pod has both.
+    for (containers, statuses) in [
+        ("containers", "containerStatuses"),
+        ("initContainers", "initContainerStatuses"),
+    ] {
+        may_run(|facts| {
+            facts.leases = Ok(Vec::new());
+            let mut both = pod("f-0", "frontend");
+            both["spec"] = json!({ "containers": [{ "name": "frontend" }] });
+            both["spec"][containers] = json!([{ "name": "scraper" }]);
+            both["status"] = json!({ "phase": "Running" });
+            both["status"][statuses] = json!([{
+                "name": "scraper", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                "state": { "running": {} },
+            }]);
+            facts.pods = all([both]);
+        });
+    }
     // Neither is of Tributary, as far as labels say.
     may_run(|facts| (facts.leases, facts.pods) = (Ok(Vec::new()), Ok(Vec::new())));
 }

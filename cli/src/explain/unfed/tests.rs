@@ -91,7 +91,7 @@ async fn an_api_that_is_not_registered_is_not_a_node_that_is_not_found() {
     api.commands = named();
     for explained in both(&api).await {
         assert_eq!(explained.outcome, Outcome::Findings);
-        let why = "metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics";
+        let why = "metrics.k8s.io/v1beta1 is not registered: autoscalers and older kubectl top have no metrics";
         assert_eq!(explained.lines("why"), [why]);
         let explain =
             format!("ApiServiceMissing: kubectl tributary {FLAGS} explain trouble TRB002");
