@@ -142,11 +142,7 @@ impl Overview {
             scrapers.as_deref(),
             frontends.as_deref(),
         );
-        // Not every user may list them, and most of the screen does without.
-        let leases = match leases {
-            Err(Failure::Forbidden(_)) => None,
-            leases => unread.or_default(leases.map(Some), "Leases"),
-        };
+        let leases = unread.if_allowed(leases, "Leases");
         wrong.extend(gone(api, leases, scrapers.as_deref(), read, date).await);
         for (kind, is_empty) in [
             ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
@@ -224,6 +220,14 @@ impl Unread {
             self.failed.push((what, failure));
             T::default()
         })
+    }
+
+    /// What was read, if it was. For what not every user may read, and most of the screen does without.
+    fn if_allowed<T>(&mut self, read: Result<T, Failure>, what: &'static str) -> Option<T> {
+        match read {
+            Err(Failure::Forbidden(_)) => None,
+            read => self.or_default(read.map(Some), what),
+        }
     }
 
     /// One line for each reason.
