@@ -199,7 +199,7 @@ troubles! {
     }
     TRB027 ScraperLost Warning {
         "a scraper is gone, and others scrape its nodes"
-        matters "No metrics are missing. The other scrapers have more to do, and metrics expire if these are lost, too. With fixed shards its nodes have no owner until it is back."
+        matters "The other scrapers have more to do. Metrics of nodes that they have not taken over yet expire after three resolutions, and all if these scrapers are lost, too. With fixed shards its nodes have no owner until it is back."
         remedy "Look at its pod: the node under it may be gone, or it may not start (TRB021). A pod with a new name takes over at once, and the Lease of the old one is deleted within three minutes. If the scraper runs, it reaches neither kube-apiserver nor the frontends: its log says why."
         run "kubectl -n {namespace} get pods -o wide -l app.kubernetes.io/component=scraper"
         run "kubectl -n {namespace} get leases -l tributary.dev/group"

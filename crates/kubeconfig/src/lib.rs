@@ -58,6 +58,13 @@ pub async fn config(files: &[PathBuf], context: Option<&str>) -> Result<Config, 
     };
     let config = Config::from_custom_kubeconfig(merged, &options).await;
     let config = config.map_err(|error| unusable(files, error))?;
+    // kube panics at a server without a scheme, and at others sends nothing.
+    if !matches!(config.cluster_url.scheme_str(), Some("http" | "https")) {
+        return Err(Unusable {
+            files: files.to_vec(),
+            why: text::NO_SCHEME.to_owned(),
+        });
+    }
     // kube panics at such a token, which a block of YAML easily has: its last line ends.
     if !text::is_header(&config.auth_info) {
         return Err(Unusable {

@@ -148,6 +148,18 @@ async fn a_file_that_lacks_something_is_said_to_lack_it() {
             "server is no URL: invalid uri character",
         ),
         (
+            with("server: localhost"),
+            "server has neither https:// nor http:// before the address",
+        ),
+        (
+            with("server: \"127.0.0.1:6443\""),
+            "server has neither https:// nor http:// before the address",
+        ),
+        (
+            with("server: ftp://127.0.0.1"),
+            "server has neither https:// nor http:// before the address",
+        ),
+        (
             with(&format!("{ca}: \"s3cr3t!\"")),
             "certificate-authority-data is not base64",
         ),

@@ -10,6 +10,9 @@ use kube::{
     config::{AuthInfo, KubeconfigError, LoadDataError},
 };
 
+/// Why such a server cannot be used.
+pub(crate) const NO_SCHEME: &str = "server has neither https:// nor http:// before the address";
+
 /// What is wrong with a token that is no header.
 pub(crate) const NO_HEADER: &str =
     "the token has a line break, or another character that a header cannot have";
