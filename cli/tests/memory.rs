@@ -38,7 +38,7 @@ async fn answer(mut stream: TcpStream, row: &str) -> std::io::Result<()> {
     let rows = format!("{row},");
     let rows = rows.repeat((64 << 10) / rows.len() + 1);
     let times = ANSWER / rows.len();
-    let (begin, end) = ("{\"items\":[", "{}]}");
+    let (begin, end) = ("{\"items\":[", format!("{row}]}}"));
     let length = begin.len() + times * rows.len() + end.len();
     let head =
         format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{begin}");
