@@ -1,13 +1,20 @@
 //! The readings of every node for the replay, and every mailbox.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, MutexGuard};
-use tributary_model::{MIN_WINDOW, NodeName, Reading};
+use tributary_model::{NodeName, Reading};
 use tributary_proto::v1::{ScrapeFailure, node_refused};
 
 use super::{mailbox::Mailbox, metrics::BusMetrics};
 use crate::assignment::ownership::NodeRole;
+
+/// Readings of a node that come more slowly than this are stored as they come.
+const SLOW: Duration = Duration::from_secs(8);
+
+/// Of a node that is scraped more often, the two that are stored are this far apart at least. Many kubelets measure a container
+/// every 10 to 20 s, and a container without two samples is not served.
+const APART: Duration = Duration::from_secs(15);
 
 /// What is stored of one node, for a frontend that is new.
 #[derive(Clone, Debug, Default)]
@@ -25,18 +32,18 @@ impl NodeHistory {
     /// Makes `reading` the newest. The older one is as far from it as a rate needs, if
     /// there is one, and not much further.
     fn advance(&mut self, reading: &Arc<Reading>) {
-        let is_far = |it: &Reading| {
+        let is_far = |it: &Reading, least: Duration| {
             let apart = reading.asked_at.since(it.asked_at);
-            apart.is_some_and(|apart| apart >= MIN_WINDOW)
+            apart.is_some_and(|apart| apart >= least)
         };
         // One that brings no new sample takes the place of the newest, so that
         // those that are stored are different ones.
         if let Some(newest) = self.newest.replace(Arc::clone(reading))
             && newest.newest_at() < reading.newest_at()
         {
-            if is_far(&newest) || self.older.is_none() {
+            if is_far(&newest, SLOW) || self.older.is_none() {
                 (self.older, self.between) = (Some(newest), None);
-            } else if self.between.as_deref().is_none_or(is_far) {
+            } else if self.between.as_deref().is_none_or(|it| is_far(it, APART)) {
                 let between = self.between.replace(newest);
                 self.older = between.or(self.older.take());
             }
@@ -200,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_of_a_node_that_is_scraped_every_second_make_a_pair() {
+    fn the_two_of_a_node_that_is_scraped_every_second_have_two_samples_of_each_container() {
         let hub = Hub::default();
         for second in 0..60 {
             hub.publish(reading("n1", second * 1_000, second));
@@ -209,8 +216,8 @@ mod tests {
                 .map(|reading| reading.map(|reading| reading.asked_at.as_seconds()));
             assert_eq!(newest, Some(second));
             let apart = older.map(|older| second - older);
-            let fits = apart.is_some_and(|apart| (5..=11).contains(&apart));
-            assert!(second < 5 || fits, "{second} {apart:?}");
+            let fits = apart.is_some_and(|apart| (15..=31).contains(&apart));
+            assert!(second < 15 || fits, "{second} {apart:?}");
         }
     }
 
