@@ -52,11 +52,13 @@ const FOREIGN_FLAGS: &[&str] = &[
     "--help",
     "--minutes",
     "--nodes",
+    "--only",
     "--pods-per-node",
     "--restart-after",
     "--scrapers",
     "--steps",
     "--version",
+    "--what",
 ];
 
 /// Documents that name flags of test programs, or old flags.

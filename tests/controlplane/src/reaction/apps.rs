@@ -72,6 +72,8 @@ pub struct App {
     half: u32,
     /// How far from what is aimed at the usage at rest may be: less than the autoscaler tolerates.
     rest: f64,
+    /// Which part of a step counts as all of it.
+    whole: f64,
     seed: u64,
     /// Before a step at most, in milliseconds.
     pause: u64,
@@ -131,10 +133,11 @@ impl App {
         let mut apps = Vec::new();
         let is_real = ground.is_real();
         let kinds: &[Kind] = if is_real { &KINDS_OF_REAL_ONES } else { &KINDS };
-        let (half, rest) = if is_real {
-            (HALF_OF_REAL_ONES, 0.05)
+        // An autoscaler rounds up to milli-cores: with real containers that is up to a thirtieth of a step down.
+        let (half, rest, whole) = if is_real {
+            (HALF_OF_REAL_ONES, 0.05, 0.9)
         } else {
-            (HALF, 0.02)
+            (HALF, 0.02, 0.95)
         };
         for (index, kind) in kinds.iter().cycle().take(effort.apps).enumerate() {
             let app = Self {
@@ -142,6 +145,7 @@ impl App {
                 kind: *kind,
                 half,
                 rest,
+                whole,
                 seed: effort.seed ^ u64::try_from(index)?,
                 pause: u64::try_from(effort.spread.as_millis())?.max(1) * 2,
             };
@@ -250,10 +254,10 @@ impl App {
         let end = start + PATIENCE;
         let target = self.target();
         let decided = |seen: &Seen| seen.desired != before.desired;
-        let whole = if parts == 4 { target } else { -target / 2.0 };
+        let step = if parts == 4 { target } else { -target / 2.0 };
         let most = |seen: &Seen| {
-            let moved = seen.average.map(|average| (average - target) / whole);
-            moved.is_some_and(|moved| moved >= 0.95)
+            let moved = seen.average.map(|average| (average - target) / step);
+            moved.is_some_and(|moved| moved >= self.whole)
         };
         let decision = async {
             let seen = observer.until(&self.name, end, decided).await;
