@@ -32,13 +32,13 @@ const OWNERS: [(&str, &str, &str, &str); 9] = [
         "labels",
         "helm.toolkit.fluxcd.io/name",
         "metrics-server",
-        "flux suspend helmrelease metrics-server",
+        "suspend helmrelease metrics-server",
     ),
     (
         "labels",
         "kustomize.toolkit.fluxcd.io/name",
         "infra",
-        "flux suspend kustomization infra",
+        "suspend kustomization infra",
     ),
     (
         "annotations",
@@ -56,7 +56,7 @@ const OWNERS: [(&str, &str, &str, &str); 9] = [
         "annotations",
         "cert-manager.io/inject-ca-from",
         "kube-system/metrics-server",
-        "kubectl annotate apiservice v1beta1.metrics.k8s.io cert-manager.io/inject-ca-from-",
+        "annotate apiservice v1beta1.metrics.k8s.io cert-manager.io/inject-ca-from-",
     ),
 ];
 
