@@ -10,6 +10,7 @@ mod accounts;
 mod admission;
 mod certificates;
 mod config;
+mod decode_permits;
 mod frames;
 mod listen;
 mod metrics;
@@ -22,7 +23,6 @@ mod rosters;
 mod session;
 mod shift;
 mod text;
-mod turns;
 mod unknown;
 mod wire;
 

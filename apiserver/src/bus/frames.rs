@@ -18,7 +18,7 @@ use tokio_util::sync::PollSemaphore;
 use tonic::Status;
 use tributary_proto::limits::MESSAGE_BYTES;
 
-use super::turns::Turns;
+use super::decode_permits::DecodePermits;
 
 /// A longer message waits for room. The roster of a full node (250 pods with long names) has a
 /// third of it.
@@ -42,8 +42,8 @@ const HEAD: usize = 5;
 pub(super) struct Room {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
-    /// Turns to decode messages.
-    pub(super) turns: Turns,
+    /// Permits to decode messages.
+    pub(super) decode_permits: DecodePermits,
 }
 
 impl Default for Room {
@@ -51,7 +51,7 @@ impl Default for Room {
         Self {
             all: Arc::new(Semaphore::new(LARGE_AT_A_TIME)),
             own: Arc::new(Semaphore::new(LARGE_OF_PUBLISHER)),
-            turns: Turns::default(),
+            decode_permits: DecodePermits::default(),
         }
     }
 }
@@ -62,7 +62,7 @@ impl Room {
         Self {
             all: Arc::clone(&self.all),
             own: Arc::new(Semaphore::new(LARGE_OF_PUBLISHER)),
-            turns: self.turns.of_another(),
+            decode_permits: self.decode_permits.of_another(),
         }
     }
 }

@@ -34,8 +34,8 @@ pub struct BusMetrics {
     pub(super) overdue: Gauge,
     /// Reports of such nodes, over all streams.
     pub(super) reports: Counter,
-    /// How often a stream needed a turn to have messages decoded.
-    pub(super) turns: Counter,
+    /// How often a stream needed a permit to have messages decoded.
+    pub(super) decode_permits: Counter,
     /// How often a stream was throttled.
     pub(super) throttled: Counter,
     /// Metrics of all servers that accept streams.
@@ -82,9 +82,9 @@ impl BusMetrics {
             new.reports.clone(),
         );
         bus.register(
-            "turns",
-            "Turns of streams to have messages decoded",
-            new.turns.clone(),
+            "decode_permits",
+            "Permits that streams needed to have messages decoded",
+            new.decode_permits.clone(),
         );
         bus.register(
             "throttled",

@@ -23,12 +23,12 @@ use super::{
     Bus,
     accounts::Account,
     admission::Admitted,
+    decode_permits::{DecodePermit, SincePermit},
     frames::{Frame, Frames},
     overdue::Report,
     pace::{Pace, Rate},
     publisher::Publisher,
     text::{is_source_of, plain_name},
-    turns::{SinceTurn, Turn},
     wire::{TooMany, Weighed, weigh},
 };
 use crate::{
@@ -61,7 +61,7 @@ pub(super) struct Session {
     pace: Pace,
     /// No message is read before this time.
     wait: Option<Instant>,
-    since_turn: SinceTurn,
+    since_permit: SincePermit,
     overdue: watch::Receiver<Report>,
     wishes: watch::Receiver<Wish>,
     ended: bool,
@@ -108,7 +108,7 @@ impl Session {
             hello_by: now + HELLO_WITHIN,
             pace: Pace::new(Rate::OF_STREAM, now),
             wait: None,
-            since_turn: SinceTurn::default(),
+            since_permit: SincePermit::default(),
             overdue: bus.overdue.subscribe(),
             wishes: bus.wishes.subscribe(),
             bus,
@@ -172,26 +172,26 @@ impl Session {
             let Some(frame) = frame else {
                 return Ok(None);
             };
-            let turn = self.turn(frame.bytes.len()).await?;
+            let permit = self.decode_permit(frame.bytes.len()).await?;
             let received = self.receive(&frame);
-            drop(turn);
+            drop(permit);
             if let Some(response) = received? {
                 return Ok(Some(respond(response)));
             }
         }
     }
 
-    /// Waits for a turn to decode a message of this many bytes, if it needs one.
-    async fn turn(&mut self, bytes: usize) -> Result<Option<Turn>, Status> {
-        if !self.since_turn.needs_turn(bytes) {
+    /// Waits for a permit to decode a message of this many bytes, if it needs one.
+    async fn decode_permit(&mut self, bytes: usize) -> Result<Option<DecodePermit>, Status> {
+        if !self.since_permit.needs_permit(bytes) {
             return Ok(None);
         }
-        self.bus.metrics.turns.inc();
+        self.bus.metrics.decode_permits.inc();
         tokio::select! {
             biased;
             () = self.bus.stop.cancelled() => Err(Status::unavailable("the frontend is stopping")),
             Ok(denied) = &mut self.denied => Err(denied),
-            turn = self.account.room.turns.next() => Ok(Some(turn)),
+            permit = self.account.room.decode_permits.next() => Ok(Some(permit)),
         }
     }
 

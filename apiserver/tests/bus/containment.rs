@@ -106,12 +106,12 @@ fn crowd(node: &str, containers: usize) -> Message {
 async fn a_large_message_needs_a_turn() {
     let stage = Stage::start(&[]).await;
     let mut neighbour = Neighbour::arrives(&stage).await;
-    assert_eq!(stage.metric("tributary_bus_turns_total").await, 0);
+    assert_eq!(stage.metric("tributary_bus_decode_permits_total").await, 0);
     let publisher = publisher(&stage).await;
     // 10,000 names of five bytes or more.
     publisher.say(crowd("node-00001", 10_000)).await;
     eventually(|| async {
-        match stage.metric("tributary_bus_turns_total").await {
+        match stage.metric("tributary_bus_decode_permits_total").await {
             1 => Ok(()),
             other => Err(other),
         }

@@ -23,7 +23,7 @@ use tracing::{debug, warn};
 use super::{
     ConnectionNotes, FirstLook, Limits, Peer,
     body::Counted,
-    connections::{Entered, Source, Turns},
+    connections::{Entered, Source, StepPermits},
     handle::{ConnectionAction, ConnectionHandle, TrustLevel},
     head,
     heads::Heads,
@@ -141,7 +141,7 @@ impl Connection {
                 peer: peer.clone(),
                 handle: handle.clone(),
                 router: self.router,
-                turns: room.requests.clone(),
+                step_permits: room.requests.clone(),
                 metrics: metrics.clone(),
             };
             move |request| served.clone().answer(request)
@@ -182,7 +182,7 @@ struct Served {
     peer: Peer,
     handle: ConnectionHandle,
     router: Router,
-    turns: Turns,
+    step_permits: StepPermits,
     metrics: ServeMetrics,
 }
 
@@ -204,7 +204,7 @@ impl Served {
                 let answer = panics::answer_of(self.router.oneshot(request), &self.metrics);
                 // A client may send many requests before it reads an answer.
                 let is_proven = || self.handle.trust() > TrustLevel::Unknown;
-                self.turns.run_until(is_proven, answer).await?
+                self.step_permits.run_until(is_proven, answer).await?
             }
         };
         if version == Version::HTTP_2 && response.headers_mut().remove(CONNECTION).is_some() {

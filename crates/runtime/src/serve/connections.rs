@@ -10,9 +10,9 @@
 //! To find them, all connections are compared. So that a stranger cannot cause this with every
 //! connection that it opens, several are evicted at once ([`EVICTED_PART`]).
 //!
-//! The sources also take turns: in TLS handshakes, and in requests of clients that have proven nothing ([`turns`]).
+//! The sources also take turns: in TLS handshakes, and in requests of clients that have proven nothing ([`step_permits`]).
 
-mod turns;
+mod step_permits;
 
 use std::{
     cmp::Reverse,
@@ -24,7 +24,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Semaphore, time::Instant};
 
-pub(super) use self::turns::Turns;
+pub(super) use self::step_permits::StepPermits;
 use super::{
     handle::{ConnectionHandle, TrustLevel, Worth},
     metrics::{Reason, ServeMetrics},
@@ -222,9 +222,9 @@ pub(super) struct Entered {
     id: u64,
     /// The turns of its source for TLS handshakes. Each step waits for the turn of the source, so that those of one source,
     /// however many there are, delay those of others by one step.
-    pub(super) handshakes: Turns,
+    pub(super) handshakes: StepPermits,
     /// The same for requests of unknown clients.
-    pub(super) requests: Turns,
+    pub(super) requests: StepPermits,
 }
 
 impl Connections {
@@ -268,8 +268,8 @@ impl Connections {
         let of_host = crowd.hosts.entry(host).or_default();
         of_host.connections += 1;
         let (host, source_permits) = (&of_host.permits, &crowd.permits);
-        let handshakes = Turns::new(&host.handshakes, &source_permits.handshakes);
-        let requests = Turns::new(&host.requests, &source_permits.requests);
+        let handshakes = StepPermits::new(&host.handshakes, &source_permits.handshakes);
+        let requests = StepPermits::new(&host.requests, &source_permits.requests);
         drop(open);
         self.metrics.open.inc();
         Some(Entered {

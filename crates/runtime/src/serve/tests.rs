@@ -1,6 +1,6 @@
 mod frames;
 mod requests;
-mod turns;
+mod step_permits;
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,4 @@
-//! Fair turns for what strangers let us do, handshakes and requests: one step of one of them of each address at a time.
+//! Permits for the steps of handshakes and requests of strangers: one step of each address at a time.
 
 use std::{
     future::poll_fn,
@@ -12,12 +12,12 @@ use tokio_util::sync::PollSemaphore;
 
 /// The permits that a step needs, in this order. One of each at a time is given.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Turns {
+pub(in super::super) struct StepPermits {
     of_host: Arc<Semaphore>,
     of_source: Arc<Semaphore>,
 }
 
-impl Turns {
+impl StepPermits {
     pub(super) fn new(of_host: &Arc<Semaphore>, of_source: &Arc<Semaphore>) -> Self {
         Self {
             of_host: Arc::clone(of_host),
@@ -76,7 +76,7 @@ mod tests {
         task::{JoinSet, yield_now},
     };
 
-    use super::Turns;
+    use super::StepPermits;
 
     fn permit() -> Arc<Semaphore> {
         Arc::new(Semaphore::new(1))
@@ -91,7 +91,7 @@ mod tests {
     }
 
     /// How many of a hundred handshakes end before a later one.
-    async fn ended_before(crowd: Turns, honest: Turns) -> usize {
+    async fn ended_before(crowd: StepPermits, honest: StepPermits) -> usize {
         let ended = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
         for _ in 0..100 {
@@ -108,47 +108,47 @@ mod tests {
 
     #[tokio::test]
     async fn one_source_with_many_handshakes_delays_another_one_by_a_few() {
-        let crowd = Turns::new(&permit(), &permit());
-        let before = ended_before(crowd, Turns::new(&permit(), &permit())).await;
+        let crowd = StepPermits::new(&permit(), &permit());
+        let before = ended_before(crowd, StepPermits::new(&permit(), &permit())).await;
         assert!(before <= 2, "{before} handshakes of the crowd ended before");
     }
 
     #[tokio::test]
     async fn one_host_with_many_handshakes_delays_another_one_of_its_network_by_a_few() {
         let network = permit();
-        let crowd = Turns::new(&permit(), &network);
-        let before = ended_before(crowd, Turns::new(&permit(), &network)).await;
+        let crowd = StepPermits::new(&permit(), &network);
+        let before = ended_before(crowd, StepPermits::new(&permit(), &network)).await;
         assert!(before <= 4, "{before} handshakes of the crowd ended before");
     }
 
     #[tokio::test]
     async fn what_becomes_free_waits_for_no_permit() {
         let (permit, other) = (permit(), permit());
-        let turns = Turns::new(&permit, &other);
+        let permits = StepPermits::new(&permit, &other);
         let taken = Arc::clone(&permit).try_acquire_owned().unwrap();
         let free = Arc::new(AtomicBool::new(false));
         let is_free = Arc::clone(&free);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let is_free = || is_free.load(Ordering::Relaxed);
-            turns.run_until(is_free, async {}).await;
+            permits.run_until(is_free, async {}).await;
         });
         yield_now().await;
         assert!(tasks.try_join_next().is_none());
         free.store(true, Ordering::Relaxed);
         drop(taken);
         tasks.join_next().await.unwrap().unwrap();
-        let always = Turns::new(&Arc::new(Semaphore::new(0)), &permit);
+        let always = StepPermits::new(&Arc::new(Semaphore::new(0)), &permit);
         always.run_until(|| true, async {}).await;
     }
 
     #[tokio::test]
     async fn a_handshake_that_waits_for_its_peer_blocks_no_other_one() {
-        let turns = Turns::new(&permit(), &permit());
-        let waiting = turns.clone();
+        let permits = StepPermits::new(&permit(), &permit());
+        let waiting = permits.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { waiting.run(std::future::pending::<()>()).await });
         yield_now().await;
-        turns.run(async {}).await;
+        permits.run(async {}).await;
     }
 }
