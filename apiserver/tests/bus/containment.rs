@@ -103,7 +103,7 @@ fn crowd(node: &str, containers: usize) -> Message {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_message_needs_a_turn() {
+async fn a_large_message_needs_a_permit() {
     let stage = Stage::start(&[]).await;
     let mut neighbour = Neighbour::arrives(&stage).await;
     assert_eq!(stage.metric("tributary_bus_decode_permits_total").await, 0);
