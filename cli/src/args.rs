@@ -219,8 +219,8 @@ pub struct UiArgs {
 /// Flags of `bundle`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BundleArgs {
-    /// The archive, a new file that only its owner may read. Without it: tributary-bundle-DATE.tar.gz in the current
-    /// directory.
+    /// The archive, a new file that only its owner may read, or `-` for the output. Without it:
+    /// tributary-bundle-DATE.tar.gz in the current directory.
     #[arg(long, value_name = "FILE")]
     pub file: Option<PathBuf>,
 
@@ -340,6 +340,17 @@ pub enum Shell {
     Zsh,
     /// Of `kubectl-tributary` in fish.
     Fish,
+}
+
+/// The name of a file that is the output.
+pub(crate) const OUTPUT: &str = "-";
+
+/// What is wrong with the command line, without the usage.
+pub(crate) fn in_a_sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
 }
 
 /// Reads the command line. Started by kubectl, the command calls itself `kubectl tributary`.

@@ -4,7 +4,8 @@
 //!   is broken.
 //! - The redactor removes secrets from everything before it is kept in memory as a file of the bundle. Secrets
 //!   themselves are never read.
-//! - [`write`](write()) writes a new file that only its owner may read, and lists every file in it.
+//! - [`write`](write()) writes a new file that only its owner may read, and lists every file in it; [`write_to`] writes to the
+//!   output.
 
 mod archive;
 mod contents;
@@ -15,7 +16,7 @@ mod redactor;
 mod text;
 
 pub use self::{
-    archive::{Written, check, file_name, write},
+    archive::{Written, check, file_name, write, write_to},
     contents::{Contents, File, Missing},
     gather::gather,
     text::text,

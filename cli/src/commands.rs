@@ -1,14 +1,14 @@
 //! Commands to copy. Each names the kubeconfig and the context that this command was started with: without them a copied
 //! command would run in another cluster.
 
-use std::path::Path;
+use std::{ffi::OsString, fmt::Write as _};
 
-use crate::args::Common;
+use crate::{args::Common, printed::harmless};
 
 /// The kubeconfig and the context of the caller, for commands to copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commands {
-    kubeconfig: Option<String>,
+    kubeconfig: Option<OsString>,
     context: Option<String>,
 }
 
@@ -46,9 +46,8 @@ impl Commands {
     /// Those of a caller with these flags.
     #[must_use]
     pub fn of(common: &Common) -> Self {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
         Self {
-            kubeconfig: common.kubeconfig.as_deref().map(text),
+            kubeconfig: common.kubeconfig.clone().map(Into::into),
             context: common.context.clone(),
         }
     }
@@ -74,22 +73,35 @@ impl Commands {
     }
 
     fn flags(&self, program: &Program) -> Vec<String> {
-        let flag = |name: &str, value: &String| format!("{name}={}", quoted(value));
+        let flag = |name: &str, value: &[u8]| format!("{name}={}", quoted(value));
         let file = self.kubeconfig.as_ref();
-        let context = self.context.as_ref();
+        let file = file.map(|file| file.as_encoded_bytes());
+        let context = self.context.as_ref().map(String::as_bytes);
         let file = file.map(|file| flag("--kubeconfig", file));
         let context = context.map(|context| flag(program.context, context));
         file.into_iter().chain(context).collect()
     }
 }
 
-/// A value as one word of a shell.
-fn quoted(value: &str) -> String {
+/// A value as one word of a shell. What a terminal does not show as it is, and what is no UTF-8, is written as numbers, which
+/// bash, zsh and ksh read: a line break in a name does not break the command.
+fn quoted(value: &[u8]) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._:/-@%+=,".contains(letter);
-    if !value.is_empty() && value.chars().all(is_plain) {
-        return value.to_owned();
+    match str::from_utf8(value) {
+        Ok(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
+        Ok(text) if harmless(text) == text => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let mut quoted = "$'".to_owned();
+            for byte in value {
+                match byte {
+                    b'\'' | b'\\' => quoted.extend(['\\', char::from(*byte)]),
+                    b' '..=b'~' => quoted.push(char::from(*byte)),
+                    _ => drop(write!(quoted, "\\{byte:03o}")),
+                }
+            }
+            quoted + "'"
+        }
     }
-    format!("'{}'", value.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

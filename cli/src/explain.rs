@@ -96,7 +96,7 @@ impl Explained {
     /// What could not be read. An API that is gone fails every request alike, which is said once.
     fn unread(&mut self, title: &'static str, failure: &Failure) {
         let text = failure.to_string();
-        let is_gone = matches!(failure, Failure::Unreachable(_));
+        let is_gone = matches!(failure, Failure::Unreachable(_) | Failure::Foreign(_));
         let title_or_why = if is_gone { "why" } else { title };
         if !(is_gone && self.lines("why").contains(&text)) {
             self.line(title_or_why, &text);

@@ -2,31 +2,35 @@
 
 mod configured;
 mod decode;
+mod exchange;
 mod failure;
+mod interim;
 mod namespaces;
 mod pages;
 mod path;
+mod proof;
 mod tail;
 
 use std::{sync::Arc, time::Duration};
 
 use http::{Request, StatusCode, header};
-use http_body_util::BodyExt as _;
-use jiff::{Timestamp, fmt::rfc2822};
+use jiff::Timestamp;
 use kube::{Client, client::Body};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    sync::Semaphore,
+    time::{Instant, sleep_until},
 };
-use tributary_kubeconfig::{proxy, server, text};
+use tributary_kubeconfig::{proxy, server};
 
 use self::{
-    configured::Configured,
+    configured::{CREDENTIALS_WITHIN, Configured, client},
     decode::{LONG, Memory},
-    failure::{content_type, failed},
+    exchange::Answer,
+    failure::failed,
     pages::Pages,
+    proof::Proof,
 };
 pub(crate) use self::{
     decode::LeftOut,
@@ -34,15 +38,6 @@ pub(crate) use self::{
 };
 pub use self::{failure::Failure, tail::Tail};
 use crate::{args::Common, commands::Commands};
-
-/// The longest answer that is read: a page of a list of large objects.
-const LONGEST: usize = 64 << 20;
-
-/// From how many bytes on an answer needs a turn, so that there is one such answer at a time.
-const LARGE: usize = 8 << 20;
-
-/// By how much the memory for a large answer grows.
-const STEP: usize = 8 << 20;
 
 /// How much memory an object may take, about.
 const OBJECT: usize = 128 << 20;
@@ -62,9 +57,12 @@ pub struct KubeApi {
     asks_again: bool,
     /// Its URL.
     server: String,
+    /// How long the server may take for one answer.
     limit: Duration,
     /// The turn of large answers.
     turn: Arc<Semaphore>,
+    /// Whether it is a Kubernetes API.
+    proof: Arc<Proof>,
     /// The namespace that was asked for, or that of the context.
     pub namespace: String,
     /// Commands to copy, for the same cluster.
@@ -86,9 +84,6 @@ pub struct Dated<T> {
     pub date: Option<Timestamp>,
 }
 
-/// The header that names the server of an answer. kube-apiserver passes it on from the servers behind it.
-const TRIBUTARY: &[u8] = b"tributary";
-
 /// A list, and what is known of its answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listed<T> {
@@ -100,23 +95,12 @@ pub struct Listed<T> {
     date: Option<Timestamp>,
 }
 
-/// An answer with its headers, as far as they are read.
-struct Answer {
-    status: StatusCode,
-    content_type: String,
-    date: Option<Timestamp>,
-    from_tributary: bool,
-    body: Vec<u8>,
-    /// Of a large answer, until it is decoded.
-    _turn: Option<OwnedSemaphorePermit>,
-}
-
 impl KubeApi {
     /// The API that the flags name.
     ///
     /// # Errors
     ///
-    /// There is no kubeconfig, or it cannot be used.
+    /// There is no kubeconfig, it cannot be used, or something else than a Kubernetes API answers.
     pub async fn connect(common: &Common) -> anyhow::Result<Self> {
         Self::with(common, false).await
     }
@@ -144,17 +128,21 @@ impl KubeApi {
         let named = common.namespace.clone();
         let namespace = named.unwrap_or_else(|| config.default_namespace.clone());
         let server = server(&config.cluster_url);
-        // The errors of kube may quote credentials.
-        let unusable = |error| anyhow::anyhow!("{from}: {}", text(&error));
-        Ok(Self {
-            client: Client::try_from(config).map_err(unusable)?,
+        let api = Self {
+            client: client(config, &from, CREDENTIALS_WITHIN).await?,
             asks_again,
             server,
             limit: common.request_timeout,
             turn: one_turn(),
+            proof: Arc::default(),
             namespace,
             commands: Commands::of(common),
-        })
+        };
+        // Any other failure may pass, and is that of each request.
+        if let Err(failure @ Failure::Foreign(_)) = api.proven().await {
+            return Err(failure.into());
+        }
+        Ok(api)
     }
 
     /// The same, and nothing is asked again: that a server is busy is what there is to say.
@@ -316,22 +304,17 @@ impl KubeApi {
         read.map_err(|error| self.undecodable(&path, &answer, &error))
     }
 
-    /// The path of the request, and the answer.
+    /// The path of the request, and the answer. Every document is read here, and none before the server has proven to be a
+    /// Kubernetes API.
     async fn send(
         &self,
         request: http::request::Builder,
         body: Vec<u8>,
     ) -> Result<(String, Answer), Failure> {
+        self.proven().await?;
         let request = request.header(header::ACCEPT, "application/json");
         let request = request.body(body).map_err(failed)?;
-        let mut busy = None;
-        let answer = timeout(self.limit, self.patiently(&request, &mut busy)).await;
-        let answer = match (answer, busy) {
-            (Ok(answer), _) => answer?,
-            // What it answered last says more than that the time is over.
-            (Err(_), Some(busy)) => busy,
-            (Err(_), None) => return Err(self.silent()),
-        };
+        let answer = self.patiently(&request).await?;
         let path = request.uri().path();
         if !answer.status.is_success() {
             return Err(self.refusal(path, &answer));
@@ -340,67 +323,30 @@ impl KubeApi {
         Ok((path, answer))
     }
 
-    /// What the server answers. If it is busy, that is in `busy` while it is asked again. A write is never repeated: one that
-    /// was answered with 504 may still be done, after one that came later.
-    async fn patiently(
-        &self,
-        request: &Request<Vec<u8>>,
-        busy: &mut Option<Answer>,
-    ) -> Result<Answer, Failure> {
+    /// What the server answers. While it is busy it is asked again. A write is never repeated: one that was answered with 504
+    /// may still be done, after one that came later.
+    async fn patiently(&self, request: &Request<Vec<u8>>) -> Result<Answer, Failure> {
         let asks_again = self.asks_again && request.method().is_safe();
-        let mut pause = FIRST_PAUSE;
+        let mut end = Instant::now() + self.limit;
+        let (mut busy, mut pause) = (None, FIRST_PAUSE);
         loop {
-            let answer = self.exchange(request.clone().map(Body::from)).await?;
+            let request = request.clone().map(Body::from);
+            let Some(answer) = self.exchange(request, &mut end).await? else {
+                // What it answered last says more than that the time is over.
+                return busy.ok_or_else(|| self.silent());
+            };
             if !asks_again || !is_busy(answer.status) {
                 return Ok(answer);
             }
             // Its turn, if it is large, is for the next one.
-            *busy = Some(Answer {
-                _turn: None,
-                ..answer
-            });
-            sleep(pause).await;
+            let answer = answer.without_turn();
+            sleep_until(end.min(Instant::now() + pause)).await;
+            if Instant::now() >= end {
+                return Ok(answer);
+            }
+            busy = Some(answer);
             pause = LONGEST_PAUSE.min(pause * 2);
         }
-    }
-
-    async fn exchange(&self, request: Request<Body>) -> Result<Answer, Failure> {
-        let unreachable = |error| self.unreachable(&error);
-        let answer = self.client.send(request).await.map_err(unreachable)?;
-        let (head, mut body) = answer.into_parts();
-        let date = head.headers.get(header::DATE);
-        let date = date.and_then(|date| rfc2822::parse(date.to_str().ok()?).ok());
-        let server = head.headers.get(header::SERVER);
-        let from_tributary = server.is_some_and(|server| server.as_bytes() == TRIBUTARY);
-        let (mut read, mut turn) = (Vec::new(), None);
-        while let Some(frame) = body.frame().await {
-            if let Ok(chunk) = frame.map_err(unreachable)?.into_data() {
-                if read.len() + chunk.len() > LONGEST {
-                    return Err(Failure::Failed(format!(
-                        "an answer of over {LONGEST} bytes"
-                    )));
-                }
-                if read.len() + chunk.len() > LARGE {
-                    if turn.is_none() {
-                        let turns = Arc::clone(&self.turn);
-                        turn = Some(turns.acquire_owned().await.map_err(failed)?);
-                    }
-                    // Twice as much, as a vector grows by itself, is too much.
-                    if read.capacity() - read.len() < chunk.len() {
-                        read.reserve_exact(chunk.len().max(STEP));
-                    }
-                }
-                read.extend_from_slice(&chunk);
-            }
-        }
-        Ok(Answer {
-            status: head.status,
-            content_type: content_type(&head.headers),
-            date: date.map(|date| date.timestamp()),
-            from_tributary,
-            body: read,
-            _turn: turn,
-        })
     }
 }
 

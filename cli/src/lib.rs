@@ -33,6 +33,7 @@ pub mod explain;
 pub mod fleet;
 pub mod kube_api;
 pub mod leases;
+mod metrics_api;
 pub mod printed;
 mod quantity;
 pub mod status;
@@ -40,7 +41,7 @@ pub mod switch;
 pub mod ui;
 pub mod usages;
 
-use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, process::ExitCode};
+use std::{ffi::OsString, io, io::IsTerminal as _, io::Write as _, path::Path, process::ExitCode};
 
 use serde::Serialize;
 use tokio::runtime::Builder;
@@ -52,7 +53,7 @@ use self::{
     compare::{Pace, Servers},
     doctor::{Facts, Report},
     kube_api::KubeApi,
-    printed::{Outcome, Paint},
+    printed::{Documents, Outcome, Paint},
     status::Style,
     switch::{Back, Log, Standing, To},
     ui::Page,
@@ -60,12 +61,15 @@ use self::{
 
 /// Runs the command that these words are, and returns what to exit with.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let documents = Documents::of(&words);
     let args = match args::parse(words) {
         Ok(args) => args,
         Err(error) => {
             // Nothing is left to say when the output is closed.
             drop(error.print());
             if error.use_stderr() {
+                documents.write_error(&args::in_a_sentence(&error));
                 return Outcome::Unknown.into();
             }
             return ExitCode::SUCCESS;
@@ -88,6 +92,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             let text = printed::harmless(&format!("{error:#}"));
             drop(writeln!(io::stderr(), "error: {text}"));
+            documents.write_error(&text);
             Outcome::Unknown.into()
         }
     }
@@ -145,11 +150,11 @@ async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyho
         }
         What::Node { name } => explain::node(&KubeApi::connect(common).await?, name, now()).await,
         What::Pod { name } => {
-            let (api, name) = found(name, common).await?;
+            let (api, name) = found("pod", name, common).await?;
             explain::pod(&api, name, now()).await
         }
         What::Hpa { name } => {
-            let (api, name) = found(name, common).await?;
+            let (api, name) = found("autoscaler", name, common).await?;
             explain::hpa(&api, name, now()).await
         }
     };
@@ -163,7 +168,16 @@ async fn explain_one(what: What, common: &Common, out: &mut io::Stdout) -> anyho
 }
 
 /// The API with the namespace of `NAMESPACE/NAME`, and the name.
-async fn found<'a>(name: &'a str, common: &Common) -> anyhow::Result<(KubeApi, &'a str)> {
+async fn found<'a>(
+    kind: &str,
+    name: &'a str,
+    common: &Common,
+) -> anyhow::Result<(KubeApi, &'a str)> {
+    anyhow::ensure!(
+        !common.all_namespaces,
+        "one {kind} cannot be explained across all namespaces (--all-namespaces): name its namespace with --namespace, or as \
+         NAMESPACE/NAME"
+    );
     let api = KubeApi::connect(common).await?;
     explain::in_namespace(api, name, common.namespace.as_deref())
 }
@@ -203,15 +217,32 @@ async fn collect(
 ) -> anyhow::Result<Outcome> {
     let now = now();
     let path = wanted.file.unwrap_or_else(|| bundle::file_name(now).into());
-    bundle::check(&path)?;
+    let to_output = path == Path::new(args::OUTPUT);
+    if to_output {
+        anyhow::ensure!(
+            !out.is_terminal(),
+            "the archive is not written to a terminal: lead the output to a file or to a program"
+        );
+    } else {
+        bundle::check(&path)?;
+    }
     let api = KubeApi::connect(common).await?;
     let limits = Limits {
         log: wanted.log_size,
         all: wanted.max_size,
     };
     let contents = bundle::gather(&api, common.namespace.as_deref(), limits, now).await;
-    let written = bundle::write(&contents, &path)?;
-    write(out, common, |paint| bundle::text(&written, paint), &written)?;
+    if !to_output {
+        let written = bundle::write(&contents, &path)?;
+        write(out, common, |paint| bundle::text(&written, paint), &written)?;
+        return Ok(written.outcome);
+    }
+    let written = bundle::write_to(&contents, out)?;
+    // The list is no part of the archive.
+    let mut error = io::stderr();
+    let paint = Paint::of(&error, common.no_color);
+    let text = || bundle::text(&written, paint);
+    error.write_all(printed::shown(common.output, paint, text, &written).as_bytes())?;
     Ok(written.outcome)
 }
 

@@ -4,6 +4,7 @@
 //! document, and leaves only line breaks and our own colours. That others break no line of ours is up to [`Table`],
 //! [`Paint`] and [`harmless`].
 
+mod errors;
 mod foreign;
 mod table;
 
@@ -12,6 +13,7 @@ use std::{io::IsTerminal, process::ExitCode, time::Duration};
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub(crate) use self::errors::Documents;
 pub use self::{
     foreign::{harmless, json, shown},
     table::Table,

@@ -7,8 +7,8 @@ const LONGEST: usize = 253;
 const LONGEST_NAMESPACE: usize = 63;
 
 const NAMESPACE: &str = "a namespace has 1 to 63 lowercase letters, digits and -";
-const OBJECT: &str = "a name has lowercase letters, digits, - and .";
-const BOTH: &str = "NAME or NAMESPACE/NAME, of lowercase letters, digits, - and .";
+const OBJECT: &str = "a name has 1 to 253 lowercase letters, digits, - and .";
+const BOTH: &str = "NAME or NAMESPACE/NAME, a name of 1 to 253 and a namespace of 1 to 63 lowercase letters, digits and -, a name also with .";
 
 /// A namespace.
 pub(super) fn namespace(text: &str) -> Result<String, String> {

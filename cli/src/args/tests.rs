@@ -57,6 +57,30 @@ fn names_that_kubernetes_never_gives_are_refused() {
 }
 
 #[test]
+fn what_is_wrong_is_a_sentence_and_says_how_long_a_name_may_be() {
+    let long = "a".repeat(300);
+    for (words, expected) in [
+        (
+            &["explain", "node", &long][..],
+            format!(
+                "invalid value '{long}' for '<NAME>': a name has 1 to 253 lowercase letters, digits, - and ."
+            ),
+        ),
+        (
+            &["status", "--nothing"],
+            "unexpected argument '--nothing' found".to_owned(),
+        ),
+    ] {
+        let error = parsed(words).unwrap_err();
+        assert_eq!(in_a_sentence(&error), expected);
+    }
+    for kind in ["pod", "hpa"] {
+        let error = in_a_sentence(&parsed(&["explain", kind, &long]).unwrap_err());
+        assert!(error.contains("a name of 1 to 253"), "{error}");
+    }
+}
+
+#[test]
 fn a_timeout_is_a_span_of_time() {
     assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
     assert!(duration("0s").is_err());

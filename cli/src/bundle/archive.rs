@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File as Disk, OpenOptions},
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::Path,
 };
 
@@ -16,7 +16,7 @@ use super::{
     contents::{Contents, File, Missing},
     text,
 };
-use crate::printed::Outcome;
+use crate::{args::OUTPUT, printed::Outcome};
 
 /// The name of the list of the files.
 pub(super) const INDEX: &str = "index.txt";
@@ -70,27 +70,42 @@ pub fn check(path: &Path) -> anyhow::Result<()> {
 pub fn write(contents: &Contents, path: &Path) -> anyhow::Result<Written> {
     let shown = path.display();
     let file = create(path).with_context(|| format!("failed to create {shown}"))?;
-    let written = fill(contents, file).and_then(|()| Ok(fs::metadata(path)?.len()));
-    if written.is_err() {
+    let bytes = fill(contents, file);
+    if bytes.is_err() {
         // What went wrong first is what to report.
         drop(fs::remove_file(path));
     }
+    let bytes = bytes.with_context(|| format!("failed to write {shown}"))?;
+    Ok(written(contents, shown.to_string(), bytes))
+}
+
+/// Writes the archive to an output.
+///
+/// # Errors
+///
+/// It takes no more.
+pub fn write_to(contents: &Contents, output: &mut impl Write) -> anyhow::Result<Written> {
+    let bytes = fill(contents, output).context("failed to write the archive")?;
+    Ok(written(contents, OUTPUT.to_owned(), bytes))
+}
+
+fn written(contents: &Contents, file: String, bytes: u64) -> Written {
     let outcome = match (contents.answered, &*contents.missing) {
         (false, _) => Outcome::Unknown,
         (true, []) => Outcome::Healthy,
         (true, _) => Outcome::Findings,
     };
-    Ok(Written {
+    Written {
         outcome,
-        file: shown.to_string(),
-        bytes: written.with_context(|| format!("failed to write {shown}"))?,
+        file,
+        bytes,
         files: contents.files.clone(),
         missing: contents.missing.clone(),
-    })
+    }
 }
 
 /// A new file that only its owner may read.
-fn create(path: &Path) -> std::io::Result<Disk> {
+fn create(path: &Path) -> io::Result<Disk> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -98,8 +113,10 @@ fn create(path: &Path) -> std::io::Result<Disk> {
     options.open(path)
 }
 
-fn fill(contents: &Contents, file: Disk) -> std::io::Result<()> {
-    let encoder = GzEncoder::new(BufWriter::new(file), Compression::default());
+/// Returns how many bytes it is.
+fn fill(contents: &Contents, output: impl Write) -> io::Result<u64> {
+    let output = Counted { output, bytes: 0 };
+    let encoder = GzEncoder::new(BufWriter::new(output), Compression::default());
     let mut archive = Builder::new(encoder);
     let directory = directory(contents.made_at);
     let mut append = |name: &str, text: &str| {
@@ -113,6 +130,28 @@ fn fill(contents: &Contents, file: Disk) -> std::io::Result<()> {
     for file in &contents.files {
         append(&file.name, &file.text)?;
     }
-    let mut file = archive.into_inner()?.finish()?;
-    file.flush()
+    let output = archive.into_inner()?.finish()?;
+    let mut output = output
+        .into_inner()
+        .map_err(io::IntoInnerError::into_error)?;
+    output.flush()?;
+    Ok(output.bytes)
+}
+
+/// An output, and how many bytes it took.
+struct Counted<W> {
+    output: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.output.write(bytes)?;
+        self.bytes += u64::try_from(taken).unwrap_or_default();
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }

@@ -138,6 +138,20 @@ async fn a_bundle_has_what_can_be_read_without_secrets() {
 }
 
 #[tokio::test]
+async fn an_output_gets_the_same_archive() {
+    let contents = gathered(&cluster().api(), LIMITS).await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("b.tar.gz");
+    let of_file = write(&contents, &path).unwrap();
+    let mut output = Vec::new();
+    let of_output = write_to(&contents, &mut output).unwrap();
+    assert_eq!(output, std::fs::read(&path).unwrap());
+    assert_eq!(usize::try_from(of_file.bytes).unwrap(), output.len());
+    let file = "-".to_owned();
+    assert_eq!(of_output, Written { file, ..of_file });
+}
+
+#[tokio::test]
 async fn a_bundle_lists_its_files_and_what_is_not_in_it() {
     let contents = gathered(&cluster().api(), LIMITS).await;
     let directory = tempfile::tempdir().unwrap();

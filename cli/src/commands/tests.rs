@@ -1,6 +1,6 @@
 //! Every command that is printed to be copied names the cluster of the caller.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use super::*;
 use crate::{catalogue::Code, doctor::Finding, explain};
@@ -54,8 +54,36 @@ fn values_are_one_word_of_a_shell() {
         ("~/x", "'~/x'"),
         ("it's", r"'it'\''s'"),
     ] {
-        assert_eq!(quoted(value), expected);
+        assert_eq!(quoted(value.as_bytes()), expected);
     }
+}
+
+#[test]
+fn a_name_that_a_terminal_does_not_show_as_it_is_can_be_pasted() {
+    for (value, expected) in [
+        (&b"a\nb"[..], r"$'a\012b'"),
+        (b"it's\\\t", r"$'it\'s\\\011'"),
+        (b"\xff/k", r"$'\377/k'"),
+        ("a\u{202e}7".as_bytes(), r"$'a\342\200\2567'"),
+        ("Grüße 語".as_bytes(), "'Grüße 語'"),
+    ] {
+        let word = quoted(value);
+        assert_eq!(word, expected);
+        // The shell that reads it gets the same bytes.
+        let echo = format!("printf %s {word}");
+        let read = Command::new("bash").args(["-c", &echo]).output().unwrap();
+        assert_eq!(read.stdout, value, "{word}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_path_that_is_no_text_stays_the_same_path() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+    let path = OsString::from_vec(b"/tmp/\xff\n".to_vec());
+    let commands = Commands::of(&Common::of(path));
+    let expected = r"kubectl --kubeconfig=$'/tmp/\377\012' get pods";
+    assert_eq!(commands.command("kubectl get pods"), expected);
 }
 
 /// The commands of a trouble with a value for each name.

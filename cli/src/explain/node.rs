@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Node;
 
 use super::{
     Explained, Why,
-    reading::{METRICS, Reading},
+    reading::Answer,
     unfed::{self, Expires, GROUP},
 };
 use crate::{
@@ -20,16 +20,16 @@ pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let paths = [
         path("/api/v1/nodes", &[name]),
         path(FLEET, &["nodescrapes", name]),
-        path(METRICS, &["nodes", name]),
     ];
-    let [of_cluster, of_fleet, of_metrics] = &paths;
-    let (object, scrape, reading, scrapers) = futures::join!(
+    let [of_cluster, of_fleet] = &paths;
+    let names = ["nodes", name];
+    let (object, scrape, answer, scrapers) = futures::join!(
         api.get::<Node>(of_cluster),
         api.get::<NodeScrape>(of_fleet),
-        api.get::<Reading>(of_metrics),
+        Answer::read(api, &names),
         unfed::scrapers(api),
     );
-    let (state, outcome) = match (&scrape, &reading) {
+    let (state, outcome) = match (&scrape, &answer.reading) {
         (_, Ok(_)) => ("has metrics".to_owned(), Outcome::Healthy),
         (Ok(scrape), _) => (scrape.status.state.clone(), Outcome::Findings),
         (_, Err(Failure::NotFound(_))) => ("has no metrics".to_owned(), Outcome::Findings),
@@ -49,10 +49,11 @@ pub async fn node(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     if let Ok(scrape) = &scrape {
         of_status(&scrape.status, api, now, &mut explained);
     }
-    match &reading {
+    answer.explain(&mut explained);
+    match &answer.reading {
         Ok(reading) => reading.explain(now, &mut explained),
         Err(Failure::NotFound(message)) => {
-            if !unfed::is_unregistered(api, &mut explained).await {
+            if !unfed::is_unregistered(api, answer.root, &mut explained).await {
                 explained.line("answer", message);
                 explained.item("why", Why::of_metrics(message));
             }
@@ -145,7 +146,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{kube_api::fake::Fake, printed::Paint};
+    use crate::{kube_api::fake::Fake, metrics_api::V1BETA1 as METRICS, printed::Paint};
 
     fn now() -> Timestamp {
         "2026-11-29T17:00:00Z".parse().unwrap()
@@ -179,6 +180,7 @@ node n-0: has metrics
               standby s-1
   resolution  15s
   scrape      2s ago, and measured 8s before that
+  answer      metrics.k8s.io/v1beta1
   usage       cpu 600m, memory 1152Mi
   samples     measured at 2026-11-29T16:59:35Z and 2026-11-29T16:59:50Z, 15s apart; CPU usage is the mean between them
               the newer one is 10s old

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::{
     Explained, Why,
     node::of_status,
-    reading::{METRICS, Reading},
+    reading::Answer,
     unfed::{self, Expires},
 };
 use crate::{
@@ -18,17 +18,14 @@ use crate::{
 /// Explains a pod of the namespace of the API.
 pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
     let namespace = api.namespace.as_str();
-    let paths = [
-        path("/api/v1/namespaces", &[namespace, "pods", name]),
-        path(METRICS, &["namespaces", namespace, "pods", name]),
-    ];
-    let [of_cluster, of_metrics] = &paths;
-    let (object, reading, scrapers) = futures::join!(
-        api.get::<Pod>(of_cluster),
-        api.get::<Reading>(of_metrics),
+    let of_cluster = path("/api/v1/namespaces", &[namespace, "pods", name]);
+    let names = ["namespaces", namespace, "pods", name];
+    let (object, answer, scrapers) = futures::join!(
+        api.get::<Pod>(&of_cluster),
+        Answer::read(api, &names),
         unfed::scrapers(api),
     );
-    let (state, outcome) = match &reading {
+    let (state, outcome) = match &answer.reading {
         Ok(_) => ("has metrics", Outcome::Healthy),
         Err(Failure::NotFound(_)) => ("has no metrics", Outcome::Findings),
         Err(_) => ("cannot be read", Outcome::Unknown),
@@ -52,10 +49,11 @@ pub async fn pod(api: &KubeApi, name: &str, now: Timestamp) -> Explained {
             explained.unread("Kubernetes", &failure);
         }
     }
-    match &reading {
+    answer.explain(&mut explained);
+    match &answer.reading {
         Ok(reading) => reading.explain(now, &mut explained),
         Err(Failure::NotFound(message)) => {
-            if !unfed::is_unregistered(api, &mut explained).await {
+            if !unfed::is_unregistered(api, answer.root, &mut explained).await {
                 explained.why(&Why::of_metrics(message));
             }
         }
@@ -114,7 +112,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{kube_api::fake::Fake, printed::Paint};
+    use crate::{
+        explain::node, kube_api::fake::Fake, metrics_api::V1BETA1 as METRICS, printed::Paint,
+    };
 
     fn now() -> Timestamp {
         "2026-11-29T17:00:00Z".parse().unwrap()
@@ -153,6 +153,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn where_only_v1_is_served_that_is_asked_and_named() {
+        let group = json!({ "name": "metrics.k8s.io", "versions": [
+            { "groupVersion": "metrics.k8s.io/v1", "version": "v1" },
+        ] });
+        let reading = json!({ "timestamp": "2026-11-29T16:59:50Z", "window": "15s" });
+        let v1 = "/apis/metrics.k8s.io/v1";
+        let served = Fake::default()
+            .with("/apis/metrics.k8s.io", 200, group)
+            .with(v1, 200, json!({}));
+        let has = served
+            .clone()
+            .with(
+                &format!("{v1}/namespaces/default/pods/web"),
+                200,
+                reading.clone(),
+            )
+            .with(&format!("{v1}/nodes/n-0"), 200, reading);
+        for explained in [
+            pod(&has.api(), "web", now()).await,
+            node(&has.api(), "n-0", now()).await,
+        ] {
+            assert_eq!(explained.outcome, Outcome::Healthy);
+            assert_eq!(explained.lines("answer"), ["metrics.k8s.io/v1"]);
+            assert_eq!(explained.document()["asked"], "metrics.k8s.io/v1");
+        }
+        // That v1beta1 is not registered is not the reason.
+        let without = pod(&served.api(), "web", now()).await;
+        let missing = format!("{v1}/namespaces/default/pods/web not found");
+        assert_eq!(without.lines("why"), [missing]);
+    }
+
+    #[tokio::test]
     async fn a_pod_without_metrics_gives_the_reason_of_the_frontend() {
         let why =
             json!({ "message": "no metrics for pod \"default/web\": waiting for a second sample" });
@@ -183,7 +215,7 @@ mod tests {
         let expected = json!({
             "title": "pod default/web: has no metrics", "outcome": "findings",
             "kind": "Pod", "namespace": "default", "name": "web", "state": "has no metrics",
-            "phase": "Running", "node": "n-0", "unread": [],
+            "phase": "Running", "node": "n-0", "asked": "metrics.k8s.io/v1beta1", "unread": [],
             "why": [
                 {
                     "from": "metrics.k8s.io", "reason": "", "trouble": null,

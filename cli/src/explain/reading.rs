@@ -8,10 +8,36 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 use super::{Explained, Why};
-use crate::printed::{Paint, Table, between, span};
+use crate::{
+    kube_api::{Failure, KubeApi, path},
+    metrics_api,
+    printed::{Paint, Table, between, span},
+};
 
-/// The group and the version that every server has.
-pub(super) const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
+/// What `metrics.k8s.io` answers, and which version of it.
+pub(super) struct Answer {
+    /// The path of the version.
+    pub(super) root: &'static str,
+    pub(super) reading: Result<Reading, Failure>,
+}
+
+impl Answer {
+    /// Asks for the object with these names below the version that is served.
+    pub(super) async fn read(api: &KubeApi, names: &[&str]) -> Self {
+        let root = metrics_api::root(api).await;
+        let reading = api.get(&path(root, names)).await;
+        Self { root, reading }
+    }
+
+    /// Says which version it is.
+    pub(super) fn explain(&self, to: &mut Explained) {
+        let name = metrics_api::name(self.root);
+        to.detail("asked", name);
+        if self.reading.is_ok() {
+            to.line("answer", name);
+        }
+    }
+}
 
 impl<'a> Why<'a> {
     /// What the metrics API says of something without metrics.

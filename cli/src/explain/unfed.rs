@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Explained, Why, reading::METRICS};
+use super::{Explained, Why};
 use crate::{
     catalogue::Code,
     fleet::{FLEET, NodeScrape, NodeStatus, Scraper},
@@ -59,9 +59,10 @@ impl Expires {
     }
 }
 
-/// Whether a 404 of `metrics.k8s.io` only means that kube-apiserver does not know the API. If so, that is added.
-pub(super) async fn is_unregistered(api: &KubeApi, to: &mut Explained) -> bool {
-    if is_registered(api, METRICS).await {
+/// Whether a 404 of the version of `metrics.k8s.io` only means that kube-apiserver does not know the API. If so, that is
+/// added.
+pub(super) async fn is_unregistered(api: &KubeApi, version: &str, to: &mut Explained) -> bool {
+    if is_registered(api, version).await {
         return false;
     }
     to.why(&Why {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tower::service_fn;
 
-use super::{KubeApi, one_turn};
+use super::{KubeApi, one_turn, proof::Proof};
 use crate::commands::Commands;
 
 /// When it sends its answers.
@@ -30,9 +30,8 @@ pub(crate) struct Fake {
 
 impl Fake {
     /// One more answer.
-    #[expect(clippy::needless_pass_by_value, reason = "callers write it in place")]
     pub(crate) fn with(mut self, path: &str, status: u16, answer: Value) -> Self {
-        let answer = answer.to_string().into_bytes();
+        let answer = of_status(status, answer).to_string().into_bytes();
         self.answers.insert(path.to_owned(), (status, answer));
         self
     }
@@ -62,6 +61,7 @@ impl Fake {
             let path = path.replace("?limit=500&", "?").replace("&limit=500", "");
             let path = path.replace("?limit=500", "").replace("?limit=10000", "");
             let missing = json!({ "message": format!("{path} not found") });
+            let missing = of_status(404, missing);
             let known = fake.answers.get(&path).cloned();
             let missing = || (404, missing.to_string().into_bytes());
             let (status, body) = known.unwrap_or_else(missing);
@@ -77,10 +77,19 @@ impl Fake {
             server: "https://fake".to_owned(),
             limit: Duration::from_secs(15),
             turn: one_turn(),
+            proof: Proof::given(),
             namespace: "default".to_owned(),
             commands: Commands::default(),
         }
     }
+}
+
+/// A message with the status of an error is a Status.
+fn of_status(status: u16, mut answer: Value) -> Value {
+    if status >= 400 && answer.get("message").is_some() {
+        answer["kind"] = json!("Status");
+    }
+    answer
 }
 
 /// An answer.
@@ -111,7 +120,8 @@ pub(crate) fn answering(
             if reply.from_tributary {
                 answer = answer.header(header::SERVER, "tributary");
             }
-            let body = Body::from(reply.body.to_string().into_bytes());
+            let body = of_status(reply.status, reply.body);
+            let body = Body::from(body.to_string().into_bytes());
             Ok::<_, std::io::Error>(answer.body(body).unwrap())
         }
     });
@@ -121,6 +131,7 @@ pub(crate) fn answering(
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         turn: one_turn(),
+        proof: Proof::given(),
         namespace: "default".to_owned(),
         commands: Commands::default(),
     }
@@ -136,6 +147,7 @@ pub(crate) fn gone() -> KubeApi {
         server: "https://fake".to_owned(),
         limit: Duration::from_secs(15),
         turn: one_turn(),
+        proof: Proof::given(),
         namespace: "default".to_owned(),
         commands: Commands::default(),
     }

@@ -6,7 +6,8 @@ use kube::client::Body;
 use tokio::time::timeout;
 
 use super::{
-    Answer, Failure, KubeApi,
+    Failure, KubeApi,
+    exchange::Answer,
     failure::{EXCERPT, content_type, failed},
 };
 
@@ -26,6 +27,7 @@ impl KubeApi {
     ///
     /// There is no answer.
     pub async fn tail(&self, path: &str, most: usize) -> Result<Tail, Failure> {
+        self.proven().await?;
         timeout(self.limit, self.last_bytes(path, most))
             .await
             .map_err(|_| self.silent())?
@@ -35,8 +37,7 @@ impl KubeApi {
         let request = Request::get(path).header(header::ACCEPT, "text/plain, application/json");
         let request = request.body(Body::empty()).map_err(failed)?;
         let unreachable = |error| self.unreachable(&error);
-        let answer = self.client.send(request).await.map_err(unreachable)?;
-        let (head, mut body) = answer.into_parts();
+        let (head, mut body) = self.head_of(request).await?.into_parts();
         let is_log = head.status.is_success();
         let most = if is_log { most } else { most.max(EXCERPT * 16) };
         let (mut last, mut read) = (Vec::new(), 0_usize);

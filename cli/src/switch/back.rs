@@ -164,7 +164,7 @@ impl Ending {
         match restored {
             Ok(Restored::LeadsTo(service)) => {
                 self.written = true;
-                log.step(format!("{name} leads to {service} again"));
+                log.step(format!("{name} leads to {service} again; not verified yet"));
                 if version == Version::V1beta1 {
                     self.incumbent = Some(service);
                 }

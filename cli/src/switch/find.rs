@@ -23,6 +23,30 @@ pub(super) async fn object(api: &KubeApi, path: &str) -> Result<Option<Object>, 
     }
 }
 
+/// The Service of Tributary: that of the fleet, or the one that the operator names.
+///
+/// # Errors
+///
+/// It cannot be found; the text says what to do.
+pub(super) async fn tributary(api: &KubeApi, named: Option<&str>) -> Result<Service, String> {
+    match named {
+        Some(named) => service(named),
+        None => Ok(of_fleet(api).await?.service),
+    }
+}
+
+async fn of_fleet(api: &KubeApi) -> Result<Backend, String> {
+    let fleet = object(api, &format!("{API_SERVICES}/{FLEET}")).await;
+    let fleet = fleet.map_err(|failure| failure.to_string())?;
+    let backend = fleet.and_then(|fleet| Backend::of(&fleet.spec()));
+    backend.ok_or_else(|| {
+        format!(
+            "there is no APIService {FLEET}, which says where Tributary is: install Tributary, set apiService.fleet in the \
+             values of its chart, or name its Service with --service"
+        )
+    })
+}
+
 /// How kube-apiserver reaches Tributary: as it does for the fleet, which is tried and verified, or the Service that the
 /// operator names.
 ///
@@ -33,15 +57,7 @@ pub(super) async fn backend(api: &KubeApi, named: Option<&str>) -> Result<Backen
     if let Some(named) = named {
         return of_service(api, service(named)?).await;
     }
-    let fleet = object(api, &format!("{API_SERVICES}/{FLEET}")).await;
-    let fleet = fleet.map_err(|failure| failure.to_string())?;
-    let backend = fleet.and_then(|fleet| Backend::of(&fleet.spec()));
-    let backend = backend.ok_or_else(|| {
-        format!(
-            "there is no APIService {FLEET}, which says where Tributary is: install Tributary, set apiService.fleet in the \
-             values of its chart, or name its Service with --service"
-        )
-    })?;
+    let backend = of_fleet(api).await?;
     if backend.ca.is_none() && !backend.insecure {
         let namespace = [("namespace", backend.service.namespace)];
         let pods = whole("kubectl get pods -n {namespace}", &namespace);
@@ -62,11 +78,11 @@ pub(super) fn service(text: &str) -> Result<Service, String> {
         Some((name, port)) => (name, port.parse::<u16>().map_err(|_| wrong())?),
         None => (rest, 443),
     };
-    let is_name = |name: &str| {
+    let is_name = |name: &str, longest: usize| {
         let safe = |letter: char| letter.is_ascii_alphanumeric() || "-.".contains(letter);
-        !name.is_empty() && name.chars().all(safe)
+        (1..=longest).contains(&name.len()) && name.chars().all(safe)
     };
-    if !is_name(namespace) || !is_name(name) || port == 0 {
+    if !is_name(namespace, 63) || !is_name(name, 63) || port == 0 {
         return Err(wrong());
     }
     Ok(Service {
@@ -170,8 +186,22 @@ mod tests {
         let none = Fake::default().api();
         let why = backend(&none, Some("t/x")).await.unwrap_err();
         assert!(why.starts_with("no CA of t/x is known"), "{why}");
-        for wrong in ["x", "t/", "t/x:0", "t/x:y", "t/x y", "/x", "t/x:70000"] {
-            assert!(backend(&none, Some(wrong)).await.is_err(), "{wrong}");
+        let long = format!("t/{}", "x".repeat(64));
+        for wrong in [
+            "x",
+            "t/",
+            "t/x:0",
+            "t/x:y",
+            "t/x y",
+            "/x",
+            "t/x:70000",
+            &long,
+        ] {
+            let why = backend(&none, Some(wrong)).await.unwrap_err();
+            assert!(
+                why.ends_with("is not NAMESPACE/NAME or NAMESPACE/NAME:PORT"),
+                "{why}"
+            );
         }
     }
 }

@@ -4,11 +4,12 @@ mod cluster;
 
 use std::{future::pending, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::cluster::{
-    Lost, OURS, Serves, Shared, THEIRS, Trouble, V1BETA1, api, cluster, is_untouched, leads, spec,
+    Lost, OURS, Serves, Shared, THEIRS, Trouble, V1, V1BETA1, api, cluster, is_untouched, leads,
+    spec,
 };
 use super::*;
 use crate::{
@@ -151,10 +152,7 @@ async fn over_and_back() {
         (again.outcome, again.state),
         (Outcome::Healthy, State::Unchanged)
     );
-    assert_eq!(
-        lines,
-        ["metrics.k8s.io leads to Tributary (kube-system/tributary) already"]
-    );
+    assert_eq!(lines, [NOTHING]);
 
     let report = and_back(&cluster, false).await;
     assert_eq!(
@@ -316,7 +314,7 @@ async fn what_another_writer_has_changed_over_is_not_undone() {
         let cluster = cluster(serves, Serves::Everything, Trouble::LedByAnother(2));
         let (report, lines) = over(&cluster, &skipping()).await;
         assert_eq!(report.outcome, outcome, "{lines:?}");
-        let line = "v1beta1.metrics.k8s.io leads to kube-system/tributary already: another writer has led it there meanwhile";
+        let line = "v1beta1.metrics.k8s.io leads to kube-system/tributary already: another writer has led it there meanwhile; not verified yet";
         assert!(lines.iter().any(|one| one == line), "{lines:?}");
         assert_eq!(leads(&cluster), leads_to, "{lines:?}");
         let object = cluster.lock().objects[V1BETA1].clone();
@@ -459,6 +457,60 @@ async fn a_dry_run_writes_nothing() {
     ];
     assert_eq!(lines[lines.len() - 3..], planned);
     assert_eq!(cluster.lock().writes, 0);
+}
+
+/// What is said if all is as it is wanted.
+const NOTHING: &str = "the APIServices lead to Tributary (kube-system/tributary) already: there is nothing to change. Who \
+                       answers: kubectl tributary switch status";
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_to_be_changed_that_is_said_and_is_no_error() {
+    for (ca, only_v1, names) in [
+        (true, false, &[V1BETA1, V1][..]),
+        // It is needed only for a write.
+        (false, false, &[V1BETA1, V1]),
+        (false, true, &[V1]),
+    ] {
+        for dry_run in [true, false] {
+            for service in [None, Some("kube-system/tributary".to_owned())] {
+                let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+                for name in names {
+                    let object = json!({ "metadata": { "name": name }, "spec": spec(OURS) });
+                    cluster.lock().objects.insert((*name).to_owned(), object);
+                }
+                if !ca {
+                    let mut cluster = cluster.lock();
+                    let fleet = cluster.objects.get_mut("v1alpha1.fleet.tributary.dev");
+                    fleet.unwrap()["spec"]["caBundle"] = Value::Null;
+                }
+                let wanted = To {
+                    only_v1,
+                    dry_run,
+                    service,
+                    ..wanted()
+                };
+                let (report, lines) = over(&cluster, &wanted).await;
+                assert_eq!(
+                    (report.outcome, report.state, lines),
+                    (Outcome::Healthy, State::Unchanged, vec![NOTHING.to_owned()])
+                );
+                assert_eq!(cluster.lock().writes, 0);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_write_should_lead_to_is_said_to_be_verified_only_after_an_answer() {
+    let cluster = cluster(Serves::Everything, Serves::Everything, Trouble::None);
+    let (_, lines) = over(&cluster, &skipping()).await;
+    let of_writes = [
+        "v1beta1.metrics.k8s.io leads to kube-system/tributary; not verified yet",
+        "v1beta1: Tributary answers",
+        "v1.metrics.k8s.io leads to kube-system/tributary; not verified yet",
+        "v1: Tributary answers",
+    ];
+    assert_eq!(lines[..4], of_writes);
 }
 
 #[tokio::test(start_paused = true)]

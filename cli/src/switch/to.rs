@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Stop, To, find,
-    object::{Backend, Kept, Object, Version},
+    object::{Backend, Kept, Object, Service, Version},
     owner::owners,
     report::{Log, Report, State},
     watch::{self, ANSWER_WITHIN, Expected, first_answers, others_answer},
@@ -31,6 +31,13 @@ const CREATED_WITHIN: Duration = Duration::from_secs(75);
 /// How long the server of before may take to answer again.
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 
+/// Whether something is to be changed.
+enum Planned {
+    Changes(Plan),
+    /// All versions lead to this Service already. How it is verified does not matter then.
+    Nothing(Service),
+}
+
 /// What is to be changed.
 struct Plan {
     backend: Backend,
@@ -43,14 +50,10 @@ struct Plan {
 /// Changes over. `stop` leads back what was changed.
 pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_>) -> Report {
     let plan = match plan(api, wanted).await {
-        Ok(plan) => plan,
+        Ok(Planned::Changes(plan)) => plan,
+        Ok(Planned::Nothing(service)) => return nothing(&service, log),
         Err(why) => return log.end_with(why, Outcome::Unknown, State::Unchanged),
     };
-    if plan.changes.is_empty() {
-        let service = &plan.backend.service;
-        let text = format!("metrics.k8s.io leads to Tributary ({service}) already");
-        return log.end_with(text, Outcome::Healthy, State::Unchanged);
-    }
     let owned = owned(&plan, wanted, log);
     if owned && !wanted.dry_run {
         let text =
@@ -99,8 +102,9 @@ pub async fn to(api: &KubeApi, wanted: &To, log: &mut Log<'_>, mut stop: Stop<'_
     }
 }
 
-async fn plan(api: &KubeApi, wanted: &To) -> Result<Plan, String> {
-    let backend = find::backend(api, wanted.service.as_deref()).await?;
+async fn plan(api: &KubeApi, wanted: &To) -> Result<Planned, String> {
+    let named = wanted.service.as_deref();
+    let tributary = find::tributary(api, named).await?;
     let text = |failure: Failure| failure.to_string();
     let v1beta1 = find::object(api, &Version::V1beta1.path())
         .await
@@ -108,7 +112,7 @@ async fn plan(api: &KubeApi, wanted: &To) -> Result<Plan, String> {
     let v1 = find::object(api, &Version::V1.path()).await.map_err(text)?;
     let is_ours = |object: &Option<Object>| {
         let service = object.as_ref().and_then(Object::service);
-        service.as_ref() == Some(&backend.service)
+        service.as_ref() == Some(&tributary)
     };
     let serves_v1beta1 = is_ours(&v1beta1);
     let mut changes = vec![(Version::V1beta1, v1beta1), (Version::V1, v1)];
@@ -116,11 +120,14 @@ async fn plan(api: &KubeApi, wanted: &To) -> Result<Plan, String> {
         let left_alone = wanted.only_v1 && *version == Version::V1beta1;
         !left_alone && !is_ours(object)
     });
-    Ok(Plan {
-        backend,
+    if changes.is_empty() {
+        return Ok(Planned::Nothing(tributary));
+    }
+    Ok(Planned::Changes(Plan {
+        backend: find::backend(api, named).await?,
         changes,
         serves_v1beta1,
-    })
+    }))
 }
 
 fn planned(version: Version, before: Option<&Object>, backend: &Backend) -> String {
@@ -130,6 +137,14 @@ fn planned(version: Version, before: Option<&Object>, backend: &Backend) -> Stri
     );
     let name = version.object();
     format!("{name} would lead to {}, {before}", backend.service)
+}
+
+fn nothing(service: &Service, log: &mut Log<'_>) -> Report {
+    let status = log.commands.command("kubectl tributary switch status");
+    let text = format!(
+        "the APIServices lead to Tributary ({service}) already: there is nothing to change. Who answers: {status}"
+    );
+    log.end_with(text, Outcome::Healthy, State::Unchanged)
 }
 
 /// Names the owners. Whether there is one.
@@ -256,7 +271,7 @@ async fn change(
             }
         }
         log.step(format!(
-            "{} leads to {}{by_another}",
+            "{} leads to {}{by_another}; not verified yet",
             version.object(),
             plan.backend.service
         ));
@@ -331,7 +346,9 @@ fn say_restored(
     let is_known =
         is_deleted || matches!(restored, Ok(Restored::LeadsTo(_) | Restored::Elsewhere(_)));
     log.step(match restored {
-        Ok(Restored::LeadsTo(service)) => format!("{name} leads to {service} again"),
+        Ok(Restored::LeadsTo(service)) => {
+            format!("{name} leads to {service} again; not verified yet")
+        }
         Ok(Restored::Deleted) => format!("{name} is deleted again"),
         Ok(Restored::Elsewhere(service)) => format!("{name} leads to {service}"),
         Ok(Restored::Nothing) if written.may_create() => format!(

@@ -37,9 +37,10 @@ impl NotChanged {
             Failure::Failed(text) | Failure::Unreachable(text) | Failure::Unavailable(text) => {
                 Self::Unclear(text)
             }
-            Failure::NotFound(text) | Failure::Forbidden(text) | Failure::Conflict(text) => {
-                Self::Refused(text)
-            }
+            Failure::NotFound(text)
+            | Failure::Forbidden(text)
+            | Failure::Conflict(text)
+            | Failure::Foreign(text) => Self::Refused(text),
         }
     }
 }

@@ -7,14 +7,12 @@ use serde::Serialize;
 use super::text;
 use crate::{
     kube_api::{KubeApi, path},
+    metrics_api,
     usages::{self, Usages, Used},
 };
 
 /// How many of a kind are shown, by CPU and by memory.
 const SHOWN: usize = 50;
-
-/// The group and the version that every server has.
-const METRICS: &str = "/apis/metrics.k8s.io/v1beta1";
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Top {
@@ -42,10 +40,11 @@ struct One {
 
 /// Reads both lists. Pods are those of the namespace, or all.
 pub(super) async fn read(api: &KubeApi, namespace: Option<&str>) -> Result<String, String> {
-    let nodes = format!("{METRICS}/nodes");
+    let root = metrics_api::root(api).await;
+    let nodes = format!("{root}/nodes");
     let pods = match namespace {
-        Some(namespace) => path(METRICS, &["namespaces", namespace, "pods"]),
-        None => format!("{METRICS}/pods"),
+        Some(namespace) => path(root, &["namespaces", namespace, "pods"]),
+        None => format!("{root}/pods"),
     };
     let (nodes, pods) = futures::join!(usages::read(api, &nodes), usages::read(api, &pods));
     let most = |read: usages::Read| Consumers::of(&read.usages);

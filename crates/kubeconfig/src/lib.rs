@@ -5,11 +5,16 @@
 //! - [`usual_files`]: the files that kubectl reads if none is named
 //! - [`mod@text`]: an error of a client or of its credentials
 //! - [`proxy()`]: why a proxy cannot be used
+//! - [`plug_in`]: the program that gives credentials
 
+mod no_proxy;
 mod proxy;
 mod text;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use kube::{
     Config,
@@ -20,6 +25,9 @@ pub use self::{
     proxy::proxy,
     text::{server, text},
 };
+
+/// The longest kubeconfig that is read. Those of hundreds of clusters have some MiB.
+const LONGEST: u64 = 16 << 20;
 
 /// Kubeconfig files that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +56,12 @@ pub async fn config(files: &[PathBuf], context: Option<&str>) -> Result<Config, 
     };
     let mut merged = Kubeconfig::default();
     for file in files {
+        if let Some(why) = unreadable(file) {
+            return Err(Unusable {
+                files: vec![file.clone()],
+                why,
+            });
+        }
         let of_file = |error| unusable(std::slice::from_ref(file), error);
         let read = Kubeconfig::read_from(file).map_err(of_file)?;
         merged = merged.merge(read).map_err(of_file)?;
@@ -56,8 +70,12 @@ pub async fn config(files: &[PathBuf], context: Option<&str>) -> Result<Config, 
         context: context.map(str::to_owned),
         ..KubeConfigOptions::default()
     };
+    let names_proxy = proxy::is_named(&merged, context);
     let config = Config::from_custom_kubeconfig(merged, &options).await;
-    let config = config.map_err(|error| unusable(files, error))?;
+    let mut config = config.map_err(|error| unusable(files, error))?;
+    if !names_proxy && no_proxy::is_direct(&config.cluster_url, &no_proxy::of_environment()) {
+        config.proxy_url = None;
+    }
     // kube panics at a server without a scheme, and at others sends nothing.
     if !matches!(config.cluster_url.scheme_str(), Some("http" | "https")) {
         return Err(Unusable {
@@ -73,6 +91,27 @@ pub async fn config(files: &[PathBuf], context: Option<&str>) -> Result<Config, 
         });
     }
     Ok(config)
+}
+
+/// Why a file is not read, although it may be there: a pipe may never end, and a device has no end.
+fn unreadable(file: &Path) -> Option<String> {
+    // Why it cannot be looked at is said where it is read.
+    let found = file.metadata().ok()?;
+    if !found.is_file() && !found.is_dir() {
+        return Some("a pipe or a device, and not a file: write its content to a file".to_owned());
+    }
+    let length = found.len();
+    (length > LONGEST).then(|| format!("has {length} bytes, and {LONGEST} is the limit"))
+}
+
+/// The program that the user of this configuration gets credentials from, if there is one.
+#[must_use]
+pub fn plug_in(config: &Config) -> Option<String> {
+    let user = &config.auth_info;
+    let exec = user.exec.as_ref().and_then(|exec| exec.command.clone());
+    // The older way.
+    let older = user.auth_provider.as_ref();
+    exec.or_else(|| older?.config.get("cmd-path").cloned())
 }
 
 /// Files, for people.

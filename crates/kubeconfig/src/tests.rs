@@ -198,6 +198,66 @@ async fn what_an_earlier_file_says_counts_and_the_broken_one_is_named() {
     assert_eq!(missing, format!("{names}: no context \"d\""));
 }
 
+#[tokio::test]
+async fn what_may_have_no_end_is_refused_and_not_read() {
+    let dir = TempDir::new().unwrap();
+    let [pipe, huge] = ["pipe", "huge"].map(|name| dir.path().join(name));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let file = fs::File::create(&huge).unwrap();
+    file.set_len((16 << 20) + 1).unwrap();
+    let no_file = "a pipe or a device, and not a file: write its content to a file";
+    for (path, why) in [
+        (pipe, no_file),
+        ("/dev/zero".into(), no_file),
+        (huge, "has 16777217 bytes, and 16777216 is the limit"),
+    ] {
+        let unusable = config(std::slice::from_ref(&path), None).await.unwrap_err();
+        assert_eq!(unusable.to_string(), format!("{}: {why}", path.display()));
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_kubeconfig_is_known_from_one_of_the_environment() {
+    let whole = file("{ token: a }");
+    let server = "server: \"https://127.0.0.1:6443\"";
+    let with = |more: &str| whole.replace(server, &format!("{server}, {more}"));
+    for (text, context, expected) in [
+        (whole.clone(), None, false),
+        (with("proxy-url: \"http://proxy:3128\""), None, true),
+        (with("proxy-url: \"http://proxy:3128\""), Some("c"), true),
+        (with("proxy-url: \"http://proxy:3128\""), Some("d"), false),
+        (with("proxy-url: \"\""), None, false),
+    ] {
+        let kubeconfig = Kubeconfig::from_yaml(&text).unwrap();
+        assert_eq!(proxy::is_named(&kubeconfig, context), expected, "{text}");
+    }
+    // That of the kubeconfig counts also for a server that needs none by the rules of the environment.
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("kubeconfig");
+    fs::write(&path, with("proxy-url: \"http://proxy:3128\"")).unwrap();
+    let config = config(std::slice::from_ref(&path), None).await.unwrap();
+    assert!(proxy(&config).unwrap().contains("http://proxy:3128"));
+}
+
+#[tokio::test]
+async fn a_plug_in_for_credentials_has_a_name() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("kubeconfig");
+    for (user, expected) in [
+        ("{ token: a }", None),
+        ("{ exec: { command: aws, args: [eks] } }", Some("aws")),
+        (
+            "{ auth-provider: { name: gcp, config: { cmd-path: gcloud } } }",
+            Some("gcloud"),
+        ),
+    ] {
+        fs::write(&path, file(user)).unwrap();
+        let config = config(std::slice::from_ref(&path), None).await.unwrap();
+        assert_eq!(plug_in(&config).as_deref(), expected, "{user}");
+    }
+}
+
 #[test]
 fn usual_files_that_are_not_there_are_left_out_unless_none_is() {
     let dir = TempDir::new().unwrap();

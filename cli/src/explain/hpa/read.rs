@@ -21,9 +21,9 @@ use super::{
     scaled::Scaled,
 };
 use crate::{
-    explain::reading::METRICS,
     fleet::Meta,
     kube_api::{Failure, KubeApi, encoded, path},
+    metrics_api::V1BETA1,
     quantity::{milli, near},
 };
 
@@ -126,7 +126,8 @@ impl Asked {
     async fn read_pods(&mut self, api: &KubeApi, all: &str) -> Result<(), Failure> {
         let namespace = &api.namespace;
         let selector = encoded(&self.scaled.selector);
-        let [pods, samples] = ["/api/v1", METRICS].map(|root| {
+        // The version that autoscalers ask.
+        let [pods, samples] = ["/api/v1", V1BETA1].map(|root| {
             let pods = path(root, &["namespaces", namespace, "pods"]);
             format!("{pods}?labelSelector={selector}")
         });

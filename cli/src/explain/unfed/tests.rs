@@ -5,6 +5,7 @@ use crate::{
     commands::tests::{FLAGS, named},
     explain::{hpa, node, pod},
     kube_api::fake::Fake,
+    metrics_api::V1BETA1 as METRICS,
 };
 
 fn now() -> jiff::Timestamp {

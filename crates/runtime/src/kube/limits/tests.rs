@@ -215,7 +215,8 @@ fn a_proxy_is_refused_by_name_and_its_password_is_not_said() {
         error.as_deref(),
         Some(
             "the Kubernetes API is to be reached by the proxy http://proxy.example:3128 \
-             (proxy-url in the kubeconfig, or HTTPS_PROXY), which is not supported"
+             (proxy-url in the kubeconfig, or HTTPS_PROXY), which is not supported. If the server can be reached without \
+             it, add its host to NO_PROXY, or remove proxy-url"
         )
     );
 }
