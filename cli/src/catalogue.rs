@@ -149,11 +149,12 @@ troubles! {
         run "kubectl describe apiservice {apiservice}"
     }
     TRB020 FrontendsNotReady Error {
-        "pods of the metrics server are not ready"
+        "pods or endpoints of the metrics server are not ready"
         matters "Pods that are not ready get no requests. If none is ready, there are no metrics at all."
         remedy "A frontend becomes ready when half of the nodes have metrics and nine tenths are known: see the findings about nodes first. Otherwise the pod does not start: its events and its log have the reason. Exit code 2 means that a flag cannot work."
         run "kubectl -n {namespace} describe pod {pod}"
         run "kubectl -n {namespace} logs {pod} --all-containers --tail=50"
+        run "kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={service} -o yaml"
     }
     TRB021 ScrapersNotReady Error {
         "scrapers are not ready"
@@ -180,7 +181,7 @@ troubles! {
     TRB024 LeaseNotRenewed Warning {
         "scrapers do not renew their Leases"
         matters "Scrapers find each other by Leases. If a scraper does not renew its Lease, others scrape its nodes as well. If no Lease of a group is renewed, the group is gone, or its scrapers cannot write."
-        remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. The last command deletes a Lease: only if an installation left it behind."
+        remedy "The log of the scraper says \"failed to renew the Lease\" and why: usually RBAC (TRB031) or a kube-apiserver that is overloaded. The last command deletes a Lease: only if an installation left it behind. Nodes without metrics are then TRB048."
         run "kubectl -n {namespace} get leases -l tributary.dev/group"
         run "kubectl -n {namespace} logs -l app.kubernetes.io/name=tributary --all-containers --prefix --tail=-1 | grep Lease"
         run "kubectl -n {namespace} delete lease {lease}"
@@ -200,7 +201,7 @@ troubles! {
     TRB027 ScraperLost Warning {
         "a scraper is gone, and others scrape its nodes"
         matters "The other scrapers have more to do. Metrics of nodes that they have not taken over yet expire after three resolutions, and all if these scrapers are lost, too. With fixed shards its nodes have no owner until it is back."
-        remedy "Look at its pod: the node under it may be gone, or it may not start (TRB021). A pod with a new name takes over at once, and the Lease of the old one is deleted within three minutes. If the scraper runs, it reaches neither kube-apiserver nor the frontends: its log says why."
+        remedy "The evidence names the scraper, and says whether its Lease is renewed and its stream is open. Look at its pod: the node under it may be gone, or it may not start (TRB021). A pod with a new name takes over at once, and the Lease of the old one is deleted within three minutes. If the scraper runs, it reaches neither kube-apiserver nor the frontends: its log says why. A process that hangs keeps its stream for up to 45 seconds."
         run "kubectl -n {namespace} get pods -o wide -l app.kubernetes.io/component=scraper"
         run "kubectl -n {namespace} get leases -l tributary.dev/group"
         run "kubectl -n {namespace} logs {scraper} -c scraper --tail=50"
@@ -296,7 +297,7 @@ troubles! {
     TRB050 ScraperSilent Error {
         "the owner of the node sends neither samples nor failures"
         matters "These nodes and their pods have no metrics, and the reason is not known."
-        remedy "The log of that scraper has the reason. If you delete its pod, other scrapers own its nodes; with one replica the new pod does."
+        remedy "The evidence names the scraper, its Lease and its pod. Its log has the reason. If you delete its pod, other scrapers own its nodes; with one replica the new pod does."
         run "kubectl get nodescrape {node} -o yaml"
         run "kubectl -n {namespace} logs {owner} -c scraper --tail=50"
     }

@@ -1,6 +1,7 @@
 //! `doctor`: looks for every trouble of the catalogue, and changes nothing.
 
 pub mod checks;
+mod consequences;
 pub mod facts;
 mod finding;
 mod text;
@@ -8,8 +9,8 @@ mod text;
 use serde::Serialize;
 
 pub use self::{
-    checks::{CHECKS, Check, Checked, NotMade},
-    facts::{Facts, Read},
+    checks::{CHECKS, Check, Checked, NotMade, code_of},
+    facts::{Endpoint, Facts, Read},
     finding::Finding,
     text::text,
 };
@@ -52,13 +53,16 @@ impl Report {
         for Check { name: check, run } in CHECKS {
             match run(facts) {
                 Ok(found) => {
-                    findings.extend(found.into_iter().map(|it| it.on(&facts.commands)));
+                    findings.extend(found);
                     checked.push(*check);
                 }
                 Err(NotMade::Unknown(reason)) => unknown.push(Unmade { check, reason }),
                 Err(NotMade::Nothing(reason)) => skipped.push(Unmade { check, reason }),
             }
         }
+        let findings = consequences::fold(findings, facts);
+        let findings = findings.into_iter().map(|it| it.on(&facts.commands));
+        let mut findings: Vec<Finding> = findings.collect();
         findings.sort_by_key(|it| (it.code != Code::NoScraperConnected, it.code));
         let outcome = match (findings.is_empty(), unknown.is_empty()) {
             (false, _) => Outcome::Findings,

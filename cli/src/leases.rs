@@ -27,6 +27,13 @@ const SCRAPER: &str = "scraper";
 /// How many names are shown.
 const NAMED: usize = 5;
 
+/// After how many times its duration a Lease shows that no scraper renews it, if nothing else does.
+const OVERDUE: u32 = 3;
+
+/// The same for a scraper with a stream. Frontends close that of a process that hangs within 45 s: one that has a stream
+/// after a minute runs, and cannot write its Lease.
+const RUNS: u32 = 4;
+
 /// The Leases of a group of scrapers.
 #[derive(Debug)]
 pub struct Group<'a> {
@@ -34,8 +41,10 @@ pub struct Group<'a> {
     pub namespace: &'a str,
     name: &'a str,
     leases: Vec<&'a Lease>,
-    /// Those that are not renewed.
-    pub old: Vec<&'a Lease>,
+    /// Those that have expired.
+    expired: Vec<&'a Lease>,
+    /// Those that expired so long ago that clocks and pauses do not explain it.
+    old: Vec<&'a Lease>,
 }
 
 impl<'a> Group<'a> {
@@ -51,22 +60,43 @@ impl<'a> Group<'a> {
             groups.entry(key).or_default().push(lease);
         }
         let group = |((namespace, name), leases): ((&'a str, &'a str), Vec<&'a Lease>)| {
-            let old = leases.iter().copied();
-            let old = old.filter(|it| overdue(it, now).is_some());
+            let after = |times| {
+                let late = leases.iter().copied();
+                late.filter(|it| is_late(it, now, times)).collect()
+            };
             Self {
                 namespace,
                 name,
-                old: old.collect(),
+                expired: after(1),
+                old: after(OVERDUE),
                 leases,
             }
         };
         groups.into_iter().map(group).collect()
     }
 
-    /// Whether none is renewed.
+    /// Whether no scraper of it is left: none has renewed its Lease for long, or all have expired and none has a stream
+    /// although others have.
     #[must_use]
-    pub fn is_gone(&self) -> bool {
-        self.old.len() == self.leases.len()
+    pub fn is_gone(&self, scrapers: &[Scraper]) -> bool {
+        let is_connected = |lease: &&Lease| is_connected(scrapers, lease);
+        let others_are = !scrapers.is_empty() && !self.leases.iter().any(is_connected);
+        let all = self.leases.len();
+        self.old.len() == all || (others_are && self.expired.len() == all)
+    }
+
+    /// The Leases of a group that is gone, or those of its scrapers that run and do not renew them. Without `scrapers` it is
+    /// not known which run.
+    #[must_use]
+    pub fn unrenewed(&self, scrapers: Option<&[Scraper]>, now: Timestamp) -> Vec<&'a Lease> {
+        if self.is_gone(scrapers.unwrap_or_default()) {
+            return self.expired.clone();
+        }
+        let runs = |lease: &&Lease| {
+            let has_stream = scrapers.is_none_or(|scrapers| is_connected(scrapers, lease));
+            has_stream && is_late(lease, now, RUNS)
+        };
+        self.old.iter().copied().filter(runs).collect()
     }
 
     /// For people.
@@ -80,25 +110,33 @@ impl<'a> Group<'a> {
     }
 }
 
-/// How long ago a Lease was renewed, if that is more than three times as long as it lasts.
+/// How long ago a Lease was renewed.
 #[must_use]
-pub fn overdue(lease: &Lease, now: Timestamp) -> Option<Duration> {
+pub fn age(lease: &Lease, now: Timestamp) -> Option<Duration> {
     let spec = lease.spec.as_ref()?;
-    let age = between(spec.renew_time.as_ref()?.0, now);
-    let lasts = u64::try_from(spec.lease_duration_seconds?).unwrap_or_default();
-    (age > Duration::from_secs(3 * lasts)).then_some(age)
+    Some(between(spec.renew_time.as_ref()?.0, now))
+}
+
+/// Whether a Lease was not renewed for so many times its duration.
+fn is_late(lease: &Lease, now: Timestamp, times: u32) -> bool {
+    let spec = lease.spec.as_ref();
+    let lasts = spec.and_then(|spec| u64::try_from(spec.lease_duration_seconds?).ok());
+    let limit = lasts.map(|lasts| Duration::from_secs(lasts).saturating_mul(times));
+    age(lease, now)
+        .zip(limit)
+        .is_some_and(|(age, limit)| age > limit)
 }
 
 /// The scraper that holds it.
-fn holder(lease: &Lease) -> &str {
+#[must_use]
+pub fn holder(lease: &Lease) -> &str {
     let spec = lease.spec.as_ref();
     spec.and_then(|spec| spec.holder_identity.as_deref())
         .unwrap_or_default()
 }
 
 /// Whether the scraper of a Lease is one of these.
-#[must_use]
-pub fn is_connected(scrapers: &[Scraper], lease: &Lease) -> bool {
+fn is_connected(scrapers: &[Scraper], lease: &Lease) -> bool {
     let holder = holder(lease);
     scrapers.iter().any(|it| it.status.source == holder)
 }
@@ -112,13 +150,17 @@ pub struct Lost<'a> {
     pub namespace: Option<&'a str>,
     /// What was seen.
     pub evidence: Vec<String>,
-    /// How many nodes others scrape, and none owns.
+    /// How many nodes none owns, although others stand by.
     orphans: usize,
 }
 
 impl<'a> Lost<'a> {
-    /// Those of which the Lease expires, or the nodes have a rescuer and no owner. None where no scraper is connected: then
-    /// no other has taken over.
+    /// Those whose Lease expires, and those that leave nodes without an owner. None where no scraper is connected: then no
+    /// other has taken over.
+    ///
+    /// Without a gap from the end of a stream until the Lease is deleted: its nodes have no owner until the Lease has expired
+    /// for the other scrapers, and with fixed shards until the scraper is back. A scraper that stops in order deletes its
+    /// Lease, and its nodes have another owner before its stream ends.
     #[must_use]
     pub fn of(
         leases: &'a [Lease],
@@ -129,26 +171,36 @@ impl<'a> Lost<'a> {
         if scrapers.is_empty() {
             return None;
         }
+        let orphans = Orphans::of(nodes);
         let mut lost = Self {
             scrapers: Vec::new(),
             namespace: None,
             evidence: Vec::new(),
-            orphans: 0,
+            orphans: orphans.count,
         };
         let groups = Group::all(leases, now);
-        for group in groups.iter().filter(|group| !group.is_gone()) {
-            let gone = group.old.iter().copied();
-            for lease in gone.filter(|it| !is_connected(scrapers, it)) {
-                let age = span(overdue(lease, now).unwrap_or_default());
+        let some_renew = |group: &&Group<'_>| group.expired.len() < group.leases.len();
+        for group in groups.iter().filter(some_renew) {
+            for lease in &group.leases {
+                let has_stream = is_connected(scrapers, lease);
+                let since = span(age(lease, now).unwrap_or_default());
+                let seen = match (is_late(lease, now, 1), has_stream) {
+                    (true, false) => format!("Lease not renewed for {since}, and no stream"),
+                    (true, true) if !is_late(lease, now, RUNS) => format!(
+                        "Lease not renewed for {since}, and a stream: it hangs, or cannot write"
+                    ),
+                    (false, false) if orphans.count > 0 => {
+                        format!("no stream, Lease renewed {since} ago")
+                    }
+                    _ => continue,
+                };
                 let (name, title) = (holder(lease), group.title());
-                lost.evidence.push(format!(
-                    "{name} of {title}: Lease not renewed for {age}, and no stream"
-                ));
+                lost.evidence.push(format!("{name} of {title}: {seen}"));
                 lost.scrapers.push(name);
                 lost.namespace = lost.namespace.or(Some(group.namespace));
             }
         }
-        lost.rescued(nodes);
+        lost.evidence.extend(orphans.lines());
         (!lost.scrapers.is_empty() || lost.orphans > 0).then_some(lost)
     }
 
@@ -163,25 +215,49 @@ impl<'a> Lost<'a> {
             }
         }
     }
+}
 
-    /// Adds the nodes that no connected scraper owns although they are scraped, and who scrapes them.
-    fn rescued(&mut self, nodes: &[NodeScrape]) {
-        let mut rescuers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// Nodes that no connected scraper owns although others know them, by the scraper that scrapes them, or that would.
+#[derive(Debug, Default)]
+struct Orphans<'a> {
+    count: usize,
+    rescued: BTreeMap<&'a str, Vec<&'a str>>,
+    /// Their newest samples are not overdue yet, or a rescue has just ended.
+    waiting: BTreeMap<&'a str, Vec<&'a str>>,
+}
+
+impl<'a> Orphans<'a> {
+    fn of(nodes: &'a [NodeScrape]) -> Self {
+        let mut orphans = Self::default();
         for node in nodes {
             let roles = &node.status.scrapers;
-            let Some(rescuer) = roles.rescuers.first().filter(|_| roles.owners.is_empty()) else {
+            if !roles.owners.is_empty() {
                 continue;
+            }
+            let (by, scraper) = match (roles.rescuers.first(), roles.standby.first()) {
+                (Some(rescuer), _) => (&mut orphans.rescued, rescuer),
+                // The former owner goes on until the new one is there.
+                (None, Some(standby)) if roles.leaving.is_empty() => {
+                    (&mut orphans.waiting, standby)
+                }
+                _ => continue,
             };
-            self.orphans += 1;
-            let nodes = rescuers.entry(rescuer).or_default();
+            let nodes = by.entry(scraper).or_default();
             nodes.push(&node.metadata.name);
+            orphans.count += 1;
         }
-        let line = |(rescuer, nodes): (&str, Vec<&str>)| {
+        orphans
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let line = |does: &str, (scraper, nodes): (&&str, &Vec<&str>)| {
             let number = count(nodes.len(), "node");
             let names = some_of(nodes, NAMED);
-            format!("{rescuer} rescues {number} without an owner: {names}")
+            format!("{scraper} {does} {number} without an owner: {names}")
         };
-        self.evidence.extend(rescuers.into_iter().map(line));
+        let rescued = self.rescued.iter().map(|it| line("rescues", it));
+        let waiting = self.waiting.iter().map(|it| line("stands by for", it));
+        rescued.chain(waiting).collect()
     }
 }
 

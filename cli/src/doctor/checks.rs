@@ -7,6 +7,8 @@ mod nodes;
 mod permissions;
 mod registration;
 
+pub(super) use self::components::frontend_is_stuck;
+pub use self::registration::code_of;
 use super::{
     facts::{Facts, Read, Scalers, Unread},
     finding::Finding,
@@ -103,7 +105,7 @@ fn fleet<'a, T>(facts: &Facts, read: &'a Read<T>) -> Result<&'a T, NotMade> {
 }
 
 /// How many names a finding has.
-const NAMED: usize = 5;
+pub(super) const NAMED: usize = 5;
 
 /// The first names, and how many more.
 fn named(names: impl IntoIterator<Item: AsRef<str>>) -> String {

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod autoscalers;
+mod endpoints;
 #[cfg(test)]
 pub(crate) mod healthy;
 
@@ -23,6 +24,7 @@ use k8s_openapi::{
 pub use self::{
     accounts::{Denied, Need, Role},
     autoscalers::{Lacking, Scalers, Unread},
+    endpoints::Endpoint,
 };
 use crate::{
     api_services::{API_SERVICES, FLEET as FLEET_SERVICE, METRICS, Registration},
@@ -72,8 +74,10 @@ pub struct Facts {
     pub services: Read<Vec<Service>>,
     /// Deployments of both.
     pub deployments: Read<Vec<Deployment>>,
-    /// Pods of both.
+    /// Pods of both, and those behind the Service that have other labels and are not ready.
     pub pods: Read<Vec<Pod>>,
+    /// The endpoints of the Service of the frontends, or of the server that answers.
+    pub endpoints: Read<Vec<Endpoint>>,
     /// All nodes.
     pub nodes: Read<Vec<Node>>,
     /// The nodes as the fleet shows them.
@@ -133,7 +137,7 @@ impl Facts {
         let (services, pods, nodes, leases, requests, scalers) = objects;
         let dates = [date_of(&nodes_of_fleet), date_of(&nodes)];
         let names = |groups: APIGroupList| groups.groups.into_iter().map(|group| group.name);
-        Self {
+        let mut facts = Self {
             now: dates.into_iter().flatten().max().unwrap_or(own_clock),
             named: namespace.map(str::to_owned),
             commands: api.commands.clone(),
@@ -145,6 +149,7 @@ impl Facts {
             services,
             deployments,
             pods,
+            endpoints: Ok(Vec::new()),
             nodes: nodes.map(|nodes| nodes.read),
             scrapes: nodes_of_fleet.map(|nodes| nodes.read),
             scrapers,
@@ -153,7 +158,9 @@ impl Facts {
             leases,
             requests,
             scalers,
-        }
+        };
+        endpoints::read(api, &mut facts).await;
+        facts
     }
 
     /// The `APIService` that kubectl and autoscalers ask, if there is one.
@@ -181,13 +188,18 @@ impl Facts {
         })
     }
 
+    /// The same, or that of the server that answers.
+    #[must_use]
+    pub fn service(&self) -> Option<(String, String)> {
+        let metrics = || self.metrics()?.service.clone();
+        self.own_service().or_else(metrics)
+    }
+
     /// Where Tributary is, or else the server that answers; or else the namespace that the caller named. Empty if none is
     /// known.
     #[must_use]
     pub fn namespace(&self) -> String {
-        let metrics = || self.metrics()?.service.clone();
-        let service = self.own_service().or_else(metrics);
-        let namespace = service.map(|(namespace, _)| namespace);
+        let namespace = self.service().map(|(namespace, _)| namespace);
         namespace.or_else(|| self.named.clone()).unwrap_or_default()
     }
 

@@ -1,5 +1,6 @@
 mod accounts;
 mod commands;
+mod consequences;
 mod leases;
 mod made;
 

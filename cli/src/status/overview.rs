@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use k8s_openapi::{
-    api::{coordination::v1::Lease, core::v1::Pod, discovery::v1::EndpointSlice},
+    api::{coordination::v1::Lease, core::v1::Pod},
     apimachinery::pkg::version::Info,
     kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
@@ -12,9 +12,11 @@ use serde::Serialize;
 
 use crate::{
     api_services::{API_SERVICES, METRICS, Registration},
+    catalogue::Code,
     commands::Commands,
+    doctor::{Endpoint, code_of},
     fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
-    kube_api::{Dated, Failure, KubeApi, encoded, path},
+    kube_api::{Dated, Failure, KubeApi},
     leases::{LEASES, Lost, none_runs},
     printed::{Outcome, between},
 };
@@ -24,6 +26,8 @@ const METRICS_GROUP: &str = ".metrics.k8s.io";
 
 const NOT_REGISTERED: &str =
     "metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics";
+
+const NO_FRONTEND: &str = "no frontend answers: kubectl top and autoscalers have no metrics";
 
 const NO_SCRAPER: &str =
     "no scraper is connected to the frontend that answers: what it has expires";
@@ -132,18 +136,26 @@ impl Overview {
         let services = services.map(|all| Registration::all(&all));
         let services = unread.or_default(services.map(Some), "APIServices");
         let endpoints = endpoints(api, services.as_deref(), &mut unread).await;
+        let answers = [
+            nodes.as_ref().err(),
+            scrapers.as_ref().err(),
+            frontends.as_ref().err(),
+        ];
+        let silence = silence(answers, services.as_deref(), endpoints);
         let fleet = unread.or_default(nodes.map(Some), "nodes");
         let (nodes, date) = fleet.map_or((None, None), |Dated { read, date }| (Some(read), date));
         let read = nodes.as_deref().unwrap_or_default();
         let scrapers = unread.or_default(scrapers.map(Some), "scrapers");
         let frontends = unread.or_default(frontends.map(Some), "frontends");
-        let mut wrong = wrong(
+        let others = wrong(
             services.as_deref(),
             scrapers.as_deref(),
             frontends.as_deref(),
         );
         let leases = unread.if_allowed(leases, "Leases");
-        wrong.extend(gone(api, leases, scrapers.as_deref(), read, date).await);
+        let gone = gone(api, leases, scrapers.as_deref(), read, date).await;
+        // Without scrapers no frontend is ready: that is the reason.
+        let wrong = gone.into_iter().chain(silence).chain(others).collect();
         for (kind, is_empty) in [
             ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
             ("frontend", frontends.as_ref().is_some_and(Vec::is_empty)),
@@ -274,10 +286,8 @@ async fn gone(
     nodes: &[NodeScrape],
     date: Option<Timestamp>,
 ) -> Option<String> {
-    let Dated {
-        read: leases,
-        date: now,
-    } = leases?;
+    let may_list = leases.is_some();
+    let (leases, now) = leases.map_or((Vec::new(), None), |it| (it.read, it.date));
     let now = now.or(date)?;
     if let Some(scrapers) = scrapers {
         let lost = Lost::of(&leases, scrapers, nodes, now)?.title();
@@ -285,9 +295,12 @@ async fn gone(
             "a scraper is gone, and others scrape its nodes: {lost}"
         ));
     }
+    if !may_list {
+        return None;
+    }
     let pods = api.if_known::<Pod>(PODS).await.ok()?;
     let seen = none_runs(&leases, &pods.read, now);
-    (!seen.is_empty()).then(|| format!("no scraper runs: {}", seen.join(", ")))
+    (!seen.is_empty()).then(|| format!("no scraper runs (TRB023): {}", seen.join(", ")))
 }
 
 /// How many endpoints the Service of `metrics.k8s.io` has: ready, and all.
@@ -298,28 +311,31 @@ async fn endpoints(
 ) -> Option<(usize, usize)> {
     let metrics = services?.iter().find(|service| service.name == METRICS)?;
     let (namespace, name) = metrics.service.as_ref()?;
-    let slices = path(
-        "/apis/discovery.k8s.io/v1/namespaces",
-        &[namespace, "endpointslices"],
-    );
-    let selector = format!(
-        "labelSelector=kubernetes.io/service-name%3D{}",
-        encoded(name)
-    );
-    let slices = api
-        .list::<EndpointSlice>(&format!("{slices}?{selector}"))
-        .await;
-    let slices = unread.or_default(slices.map(Some), "endpoints")?;
-    let endpoints = slices.iter().flat_map(|slice| &slice.endpoints);
-    let is_ready = endpoints.map(|endpoint| {
-        let conditions = endpoint.conditions.as_ref();
-        conditions
-            .and_then(|conditions| conditions.ready)
-            .unwrap_or(true)
-    });
-    let is_ready: Vec<bool> = is_ready.collect();
-    let ready = is_ready.iter().filter(|ready| **ready).count();
-    Some((ready, is_ready.len()))
+    let endpoints = Endpoint::all(api, namespace, name).await;
+    let endpoints = unread.or_default(endpoints.map(Some), "endpoints")?;
+    let ready = endpoints.iter().filter(|it| it.is_ready).count();
+    Some((ready, endpoints.len()))
+}
+
+/// That no frontend answers, with the code of the trouble. `None` if one does, if that is not known, and if the server is
+/// another one.
+fn silence(
+    answers: [Option<&Failure>; 3],
+    services: Option<&[Registration]>,
+    endpoints: Option<(usize, usize)>,
+) -> Option<String> {
+    let is_silent = |it: &Option<&Failure>| matches!(it, Some(Failure::Unavailable(_)));
+    if !answers.iter().all(is_silent) {
+        return None;
+    }
+    let mut services = services?.iter();
+    let down = services.find(|service| service.available == Some(false));
+    let code = match (down, endpoints) {
+        (_, Some((0, _))) => Code::ServiceWithoutEndpoints,
+        (Some(service), _) => code_of(service),
+        (None, _) => Code::NoRoute,
+    };
+    Some(format!("{NO_FRONTEND} ({})", code.trouble().code))
 }
 
 impl NodeCounts {

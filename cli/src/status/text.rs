@@ -15,16 +15,22 @@ const NAMED: usize = 8;
 
 pub(super) fn of(overview: &Overview, paint: Paint) -> String {
     // A screen that is too small loses what is below.
-    let parts = [
-        head(overview, paint),
-        wrong(overview, paint),
+    let (head, wrong) = (head(overview, paint), wrong(overview, paint));
+    // Where no frontend answers, there is nothing to say of versions.
+    let first = if overview.frontends.is_empty() {
+        [wrong, head]
+    } else {
+        [head, wrong]
+    };
+    let rest = [
         unread(overview, paint),
         nodes(overview, paint),
         api_services(overview, paint),
         frontends(overview, paint),
         scrapers(overview, paint),
     ];
-    let parts = parts.into_iter().filter(|part| !part.is_empty());
+    let parts = first.into_iter().chain(rest);
+    let parts = parts.filter(|part| !part.is_empty());
     parts.collect::<Vec<_>>().join("\n")
 }
 

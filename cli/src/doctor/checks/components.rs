@@ -6,8 +6,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::{
-    super::{facts::Facts, finding::Finding},
-    Checked, NotMade, fleet, named,
+    super::{
+        facts::{Endpoint, Facts},
+        finding::Finding,
+    },
+    Checked, NotMade, fleet,
+    leases::Loss,
+    named,
 };
 use crate::{
     catalogue::Code,
@@ -27,14 +32,18 @@ const SETTLED: Duration = Duration::from_mins(1);
 /// Whether the pods are ready.
 pub(super) fn pods(facts: &Facts) -> Checked {
     let pods = facts.pods.as_ref()?;
-    if pods.is_empty() {
+    let down = down_endpoints(facts);
+    if pods.is_empty() && down.is_empty() {
+        facts.endpoints.as_ref()?;
         return Err(NotMade::Nothing(format!("no pod {NOT_OURS}")));
     }
+    let loss = Loss::of(facts);
+    // That a scraper is lost is another finding, which has the state of its pod.
+    let is_lost = |pod: &Pod| pod.metadata.name.as_deref().is_some_and(|it| loss.has(it));
     let mut by_code: BTreeMap<Code, Vec<&Pod>> = BTreeMap::new();
-    for pod in pods.iter().filter(|pod| should_be_ready(pod, facts.now)) {
-        let labels = pod.metadata.labels.as_ref();
-        let component = labels.and_then(|labels| labels.get(COMPONENT));
-        let code = match component.map(String::as_str) {
+    let broken = pods.iter().filter(|pod| should_be_ready(pod, facts.now));
+    for pod in broken.filter(|pod| !is_lost(pod)) {
+        let code = match component(pod) {
             Some("scraper") => Code::ScrapersNotReady,
             _ => Code::FrontendsNotReady,
         };
@@ -57,22 +66,55 @@ pub(super) fn pods(facts: &Facts) -> Checked {
         }
         finding
     };
-    Ok(by_code.into_iter().map(finding).collect())
+    let mut findings: Vec<Finding> = by_code.into_iter().map(finding).collect();
+    if !down.is_empty() {
+        let all = count(down.len(), "endpoint");
+        let what = format!("{all} of the Service not ready: {}", named(&down));
+        let mut known = findings.iter_mut();
+        if let Some(known) = known.find(|it| it.code == Code::FrontendsNotReady) {
+            known.evidence.push(what);
+        } else {
+            let (namespace, service) = facts.service().unwrap_or_default();
+            let finding = Finding::new(Code::FrontendsNotReady, what);
+            findings.push(
+                finding
+                    .with("namespace", namespace)
+                    .with("service", service),
+            );
+        }
+    }
+    Ok(findings)
+}
+
+/// The endpoints of the Service that are not ready and of which no pod is known that says why: nothing but them shows a
+/// server that is no pod, or whose pod may not be read.
+fn down_endpoints(facts: &Facts) -> Vec<&str> {
+    let is_known = |it: &&Endpoint| {
+        let mut pods = facts.pods.iter().flatten();
+        it.pod.is_some() && pods.any(|pod| pod.metadata.name == it.pod)
+    };
+    let all = facts.endpoints.iter().flatten();
+    let down = all.filter(|it| !it.is_ready && !it.is_terminating);
+    let down = down.filter(|it| !is_known(it));
+    down.map(|it| it.address.as_str()).collect()
 }
 
 /// Whether a pod is not ready and has had the time for it.
 fn should_be_ready(pod: &Pod, now: Timestamp) -> bool {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
-    let conditions = status.and_then(|status| status.conditions.as_ref());
-    let is_ready = |kind: &str| {
-        let mut all = conditions.into_iter().flatten();
-        all.any(|condition| condition.type_ == kind && condition.status == "True")
-    };
     let created = pod.metadata.creation_timestamp.as_ref();
     let settled = created.is_none_or(|at| between(at.0, now) > SETTLED) || is_stuck(pod);
     let ended = matches!(phase, Some("Succeeded" | "Failed"));
-    settled && !ended && pod.metadata.deletion_timestamp.is_none() && !is_ready("Ready")
+    settled && !ended && pod.metadata.deletion_timestamp.is_none() && !is_ready(pod)
+}
+
+/// Whether its condition says so.
+pub(super) fn is_ready(pod: &Pod) -> bool {
+    let status = pod.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_ref());
+    let mut all = conditions.into_iter().flatten();
+    all.any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 /// Reasons for which a container waits, and that time alone does not mend.
@@ -96,8 +138,19 @@ fn is_stuck(pod: &Pod) -> bool {
     reasons.any(|reason| STUCK.contains(&reason))
 }
 
+/// Whether a frontend does not start.
+pub(in crate::doctor) fn frontend_is_stuck(facts: &Facts) -> bool {
+    let mut pods = facts.pods.iter().flatten();
+    pods.any(|pod| component(pod) != Some("scraper") && is_stuck(pod))
+}
+
+fn component(pod: &Pod) -> Option<&str> {
+    let labels = pod.metadata.labels.as_ref()?;
+    labels.get(COMPONENT).map(String::as_str)
+}
+
 /// What the status of a pod says.
-fn why_not_ready(pod: &Pod) -> String {
+pub(super) fn why_not_ready(pod: &Pod) -> String {
     let Some(status) = &pod.status else {
         return "no status".to_owned();
     };

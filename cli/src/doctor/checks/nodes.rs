@@ -7,7 +7,9 @@ use k8s_openapi::api::core::v1::Node;
 
 use super::{
     super::{facts::Facts, finding::Finding},
-    Checked, NotMade, fleet, leases, named,
+    Checked, NotMade, fleet,
+    leases::{Loss, known_of},
+    named,
 };
 use crate::{
     catalogue::Code,
@@ -53,7 +55,9 @@ pub(super) fn nodes(facts: &Facts) -> Checked {
     let mut unexplained = Vec::new();
     // Then no node can have metrics, whatever else is wrong with it: another check finds that.
     let alone = facts.scrapers.as_ref().is_ok_and(Vec::is_empty);
-    for node in scrapes.iter().filter(|node| !node.status.has_metrics()) {
+    let loss = Loss::of(facts);
+    let without = scrapes.iter().filter(|node| !node.status.has_metrics());
+    for node in without.filter(|node| !loss.explains(node)) {
         match of_remedy(&node.status.remedy) {
             None | Some(Code::NoScraper | Code::ScraperSilent) if alone => {}
             Some(code) => groups.entry(code).or_default().push(node),
@@ -76,7 +80,14 @@ pub(super) fn nodes(facts: &Facts) -> Checked {
 
 fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
     let names = || nodes.iter().map(|node| node.metadata.name.as_str());
-    let what = format!("{}: {}", count(nodes.len(), "node"), named(names()));
+    let mut owners: Vec<&str> = nodes.iter().map(|it| it.status.owner.as_str()).collect();
+    owners.sort_unstable();
+    owners.dedup();
+    let mut of_what = count(nodes.len(), "node");
+    if code == Code::ScraperSilent {
+        of_what = format!("{of_what} of {}", named(&owners));
+    }
+    let what = format!("{of_what}: {}", named(names()));
     let first = nodes.first();
     let owner = first.map(|node| node.status.owner.as_str());
     let name = names().next().unwrap_or_default();
@@ -87,13 +98,6 @@ fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
         .with("port", port)
         .with("namespace", facts.namespace())
         .with("owner", owner.unwrap_or_default());
-    let gone = match code {
-        Code::NoScraper => leases::gone(facts),
-        _ => Vec::new(),
-    };
-    for group in gone {
-        finding = finding.seen(format!("no scraper of {group} renews its Lease (TRB024)"));
-    }
     let not_ready = |name: &&str| {
         let mut all = facts.nodes.iter().flatten();
         all.any(|node| node.metadata.name.as_deref() == Some(name) && !is_ready(node))
@@ -108,6 +112,11 @@ fn of_group(facts: &Facts, code: Code, nodes: &[&NodeScrape]) -> Finding {
         if !seen.contains(&message) && seen.len() < super::NAMED {
             seen.push(message);
             finding = finding.seen(format!("{}: {message}", node.metadata.name));
+        }
+    }
+    if code == Code::ScraperSilent {
+        for owner in owners.into_iter().take(super::NAMED) {
+            finding = finding.seen(known_of(facts, owner));
         }
     }
     finding

@@ -115,7 +115,8 @@ fn lacks_ca(service: &Registration) -> bool {
 }
 
 /// The trouble of which kube-apiserver gives this reason.
-fn code_of(service: &Registration) -> Code {
+#[must_use]
+pub fn code_of(service: &Registration) -> Code {
     let message = &service.message;
     match &*service.reason {
         "ServiceNotFound" => Code::ServiceMissing,

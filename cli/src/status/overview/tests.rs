@@ -258,14 +258,15 @@ fn silent() -> Fake {
 async fn that_no_scraper_runs_is_said_also_where_no_frontend_answers() {
     let gone = leases(&[("s-0", "16:58:25"), ("s-1", "16:58:25")]);
     let overview = Overview::read(&silent().list(LEASES, &gone).api()).await;
-    let expected = "no scraper runs: no scraper of the default group in sys renews its Lease, there is no pod of a scraper";
-    assert_eq!(overview.wrong, [expected]);
+    let expected = "no scraper runs (TRB023): no scraper of the default group in sys renews its Lease, there is no pod of a scraper";
+    let silent_too = "no frontend answers: kubectl top and autoscalers have no metrics (TRB007)";
+    assert_eq!(overview.wrong, [expected, silent_too]);
     assert_eq!(overview.outcome, Outcome::Findings);
     // One of them may run, or it is not known whether there should be one.
     let one = leases(&[("s-0", "16:58:25"), ("s-1", "16:59:58")]);
     for leases in [one, json!([])] {
         let overview = Overview::read(&silent().list(LEASES, &leases).api()).await;
-        assert_eq!(overview.wrong, [""; 0]);
+        assert_eq!(overview.wrong, [silent_too]);
     }
     // Where Leases and pods are gone, the pods of frontends say that there should be scrapers.
     let frontend = json!([crate::doctor::facts::healthy::pod("f-0", "frontend")]);
@@ -273,8 +274,63 @@ async fn that_no_scraper_runs_is_said_also_where_no_frontend_answers() {
     let overview = Overview::read(&fake.api()).await;
     assert_eq!(
         overview.wrong,
-        ["no scraper runs: there is no pod of a scraper"]
+        [
+            "no scraper runs (TRB023): there is no pod of a scraper",
+            silent_too
+        ]
     );
+}
+
+#[tokio::test]
+async fn that_no_frontend_answers_is_the_first_sentence_of_the_screen() {
+    let missing = (
+        "False",
+        "MissingEndpoints",
+        "endpoints have no response with reason",
+    );
+    let refused = (
+        "False",
+        "FailedDiscoveryCheck",
+        "https://10.0.0.1:443/apis: connection refused",
+    );
+    let endpoint = |ready: bool| {
+        json!([{ "metadata": {}, "addressType": "IPv4", "endpoints": [
+            { "addresses": ["10.0.0.1"], "conditions": { "ready": ready } },
+        ] }])
+    };
+    let passed = ("True", "Passed", "all checks passed");
+    for (says, is_ready, code) in [
+        (missing, false, "TRB005"),
+        (refused, true, "TRB007"),
+        // kube-apiserver asks the server from time to time only.
+        (passed, false, "TRB005"),
+        (passed, true, "TRB007"),
+    ] {
+        let metrics = service("v1beta1.metrics.k8s.io", "metrics.k8s.io", says);
+        let fake = silent().list(API_SERVICES, &json!([metrics]));
+        let fake = fake.list(SLICES, &endpoint(is_ready));
+        let overview = Overview::read(&fake.api()).await;
+        assert_eq!(overview.outcome, Outcome::Findings);
+        let text = text::of(&overview, Paint::PLAIN);
+        let first = format!(
+            "no frontend answers: kubectl top and autoscalers have no metrics ({code})\n\
+             What to do: kubectl tributary doctor\n"
+        );
+        assert!(text.starts_with(&first), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn without_leases_nodes_show_that_a_scraper_is_gone() {
+    let mut orphan = node("n-0", "served", ("16:59:58", "16:59:57"));
+    orphan["status"]["scrapers"] = json!({ "standby": ["s-1"] });
+    let refused = json!({ "message": "leases is forbidden" });
+    let fake = healthy()
+        .with(LEASES, 403, refused)
+        .list(&format!("{FLEET}/nodescrapes"), &json!([orphan]));
+    let overview = Overview::read(&fake.api()).await;
+    let expected = "a scraper is gone, and others scrape its nodes: 1 node without an owner";
+    assert_eq!(overview.wrong, [expected]);
 }
 
 #[tokio::test]

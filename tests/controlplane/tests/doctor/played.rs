@@ -39,7 +39,7 @@ async fn publishers(rig: &Rig, doctor: &Doctor) -> anyhow::Result<()> {
         (
             Fault::Silent(NODE),
             "ScraperSilent",
-            "1 node: node-00002",
+            "1 node of played: node-00002",
             Some("node-00002: "),
         ),
         (
