@@ -89,6 +89,42 @@ async fn the_command_shows_the_fleet_and_finds_the_node_that_fails() {
     stack.stop().await;
 }
 
+/// The nodes that no scraper owns.
+async fn without_owner(api: &KubeApi) -> usize {
+    let (_, nodes) = Overview::with_nodes(api).await;
+    let nodes = nodes.unwrap_or_default().into_iter();
+    nodes
+        .filter(|node| node.status.scrapers.owners.is_empty())
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_scraper_is_found_without_a_gap_and_one_that_stops_in_order_is_not() {
+    let mut stack = Stack::leased(steady(12, 1), 3, 1).await;
+    let api = api(&stack).await;
+    until(&api, Outcome::Healthy, &[]).await;
+    stack.end_scraper(2).await;
+    let (_, names) = found(&api).await;
+    assert!(!names.contains(&"ScraperLost"), "{names:?}");
+    until(&api, Outcome::Healthy, &[]).await;
+
+    stack.kill_scraper(1).await;
+    eventually(|| async {
+        let (_, names) = found(&api).await;
+        let is_found = names.contains(&"ScraperLost");
+        is_found.then_some(()).ok_or_else(|| format!("{names:?}"))
+    })
+    .await;
+    // Until its Lease has expired for the other scraper, and after that.
+    let mut taken_over = false;
+    while !taken_over {
+        taken_over = without_owner(&api).await == 0;
+        let (_, names) = found(&api).await;
+        assert!(names.contains(&"ScraperLost"), "{names:?}");
+    }
+    stack.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scrapers_and_frontends_that_are_gone_are_found_while_samples_last() {
     let mut stack = Stack::patient(steady(6, 1), 2, 1).await;
