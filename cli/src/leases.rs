@@ -250,13 +250,15 @@ impl<'a> Orphans<'a> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let line = |does: &str, (scraper, nodes): (&&str, &Vec<&str>)| {
+        let line = |scraper: &str, does: &str, nodes: &[&str]| {
             let number = count(nodes.len(), "node");
             let names = some_of(nodes, NAMED);
             format!("{scraper} {does} {number} without an owner: {names}")
         };
-        let rescued = self.rescued.iter().map(|it| line("rescues", it));
-        let waiting = self.waiting.iter().map(|it| line("stands by for", it));
+        let rescued = self.rescued.iter();
+        let rescued = rescued.map(|(by, nodes)| line(by, "rescues", nodes));
+        let waiting = self.waiting.iter();
+        let waiting = waiting.map(|(by, nodes)| line(by, "stands by for", nodes));
         rescued.chain(waiting).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! What there is to show, from what the API says.
 
+mod silence;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
@@ -10,11 +12,11 @@ use k8s_openapi::{
 };
 use serde::Serialize;
 
+use self::silence::silence;
 use crate::{
     api_services::{API_SERVICES, METRICS, Registration},
-    catalogue::Code,
     commands::Commands,
-    doctor::{Endpoint, code_of},
+    doctor::Endpoint,
     fleet::{FLEET, MetricsFrontend, NodeScrape, Scraper},
     kube_api::{Dated, Failure, KubeApi},
     leases::{LEASES, Lost, none_runs},
@@ -26,8 +28,6 @@ const METRICS_GROUP: &str = ".metrics.k8s.io";
 
 const NOT_REGISTERED: &str =
     "metrics.k8s.io is not registered: kubectl top and autoscalers have no metrics";
-
-const NO_FRONTEND: &str = "no frontend answers: kubectl top and autoscalers have no metrics";
 
 const NO_SCRAPER: &str =
     "no scraper is connected to the frontend that answers: what it has expires";
@@ -136,12 +136,12 @@ impl Overview {
         let services = services.map(|all| Registration::all(&all));
         let services = unread.or_default(services.map(Some), "APIServices");
         let endpoints = endpoints(api, services.as_deref(), &mut unread).await;
-        let answers = [
+        let failed = [
             nodes.as_ref().err(),
             scrapers.as_ref().err(),
             frontends.as_ref().err(),
         ];
-        let silence = silence(answers, services.as_deref(), endpoints);
+        let silence = silence(failed, services.as_deref(), endpoints);
         let fleet = unread.or_default(nodes.map(Some), "nodes");
         let (nodes, date) = fleet.map_or((None, None), |Dated { read, date }| (Some(read), date));
         let read = nodes.as_deref().unwrap_or_default();
@@ -156,14 +156,8 @@ impl Overview {
         let gone = gone(api, leases, scrapers.as_deref(), read, date).await;
         // Without scrapers no frontend is ready: that is the reason.
         let wrong = gone.into_iter().chain(silence).chain(others).collect();
-        for (kind, is_empty) in [
-            ("node", nodes.as_ref().is_some_and(Vec::is_empty)),
-            ("frontend", frontends.as_ref().is_some_and(Vec::is_empty)),
-        ] {
-            if is_empty {
-                unread.lines.push(format!("the fleet has no {kind}"));
-            }
-        }
+        unread.empty("node", nodes.as_deref());
+        unread.empty("frontend", frontends.as_deref());
         let mut overview = Self {
             outcome: Outcome::Healthy,
             date,
@@ -242,6 +236,13 @@ impl Unread {
         }
     }
 
+    /// Says so if the fleet has none of these.
+    fn empty<T>(&mut self, kind: &str, objects: Option<&[T]>) {
+        if objects.is_some_and(<[T]>::is_empty) {
+            self.lines.push(format!("the fleet has no {kind}"));
+        }
+    }
+
     /// One line for each reason.
     fn lines(self) -> Vec<String> {
         let mut reasons: Vec<(String, Failure)> = Vec::new();
@@ -315,27 +316,6 @@ async fn endpoints(
     let endpoints = unread.or_default(endpoints.map(Some), "endpoints")?;
     let ready = endpoints.iter().filter(|it| it.is_ready).count();
     Some((ready, endpoints.len()))
-}
-
-/// That no frontend answers, with the code of the trouble. `None` if one does, if that is not known, and if the server is
-/// another one.
-fn silence(
-    answers: [Option<&Failure>; 3],
-    services: Option<&[Registration]>,
-    endpoints: Option<(usize, usize)>,
-) -> Option<String> {
-    let is_silent = |it: &Option<&Failure>| matches!(it, Some(Failure::Unavailable(_)));
-    if !answers.iter().all(is_silent) {
-        return None;
-    }
-    let mut services = services?.iter();
-    let down = services.find(|service| service.available == Some(false));
-    let code = match (down, endpoints) {
-        (_, Some((0, _))) => Code::ServiceWithoutEndpoints,
-        (Some(service), _) => code_of(service),
-        (None, _) => Code::NoRoute,
-    };
-    Some(format!("{NO_FRONTEND} ({})", code.trouble().code))
 }
 
 impl NodeCounts {

@@ -60,8 +60,8 @@ pub(super) fn lost(facts: &Facts) -> Checked {
         return Ok(Vec::new());
     }
     fleet(facts, &facts.scrapes)?;
-    let loss = Loss::of(facts);
-    let Some(lost) = &loss.lost else {
+    let explains = Loss::of(facts);
+    let Some(lost) = &explains.lost else {
         // Without Leases only nodes show it.
         facts.leases.as_ref()?;
         return Ok(Vec::new());
@@ -79,8 +79,8 @@ pub(super) fn lost(facts: &Facts) -> Checked {
         let why = pod.map(|pod| format!("pod {name}: {}", components::why_not_ready(pod)));
         finding = finding.seen(why.unwrap_or_default());
     }
-    if !loss.has_gone {
-        finding = finding.seen(without_metrics(&loss.nodes(facts)));
+    if !explains.has_gone {
+        finding = finding.seen(without_metrics(&explains.nodes(facts)));
     }
     Ok(vec![finding])
 }
