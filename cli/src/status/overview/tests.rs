@@ -321,6 +321,23 @@ async fn that_no_frontend_answers_is_the_first_sentence_of_the_screen() {
 }
 
 #[tokio::test]
+async fn before_the_switch_frontends_that_do_not_answer_take_no_metrics_away() {
+    let passed = ("True", "Passed", "all checks passed");
+    let mut metrics = service("v1beta1.metrics.k8s.io", "metrics.k8s.io", passed);
+    metrics["spec"]["service"]["name"] = json!("metrics-server");
+    let missing = ("False", "MissingEndpoints", "endpoints have no addresses");
+    let fleet = service(
+        "v1alpha1.fleet.tributary.dev",
+        "fleet.tributary.dev",
+        missing,
+    );
+    let fake = silent().list(API_SERVICES, &json!([metrics, fleet]));
+    let overview = Overview::read(&fake.api()).await;
+    let expected = "no frontend answers, and another server has the metrics (TRB005)";
+    assert_eq!(overview.wrong, [expected]);
+}
+
+#[tokio::test]
 async fn without_leases_nodes_show_that_a_scraper_is_gone() {
     let mut orphan = node("n-0", "served", ("16:59:58", "16:59:57"));
     orphan["status"]["scrapers"] = json!({ "standby": ["s-1"] });
