@@ -139,8 +139,8 @@ struct Loop {
     monotonic: MonotonicClock,
     ownership: Ownership,
     schedule: Schedule,
-    scraped: HashMap<NodeName, Scraped>,
-    in_flight: JoinSet<Done>,
+    scraped: HashMap<NodeName, Box<Scraped>>,
+    in_flight: JoinSet<Box<Done>>,
     /// How many of them are first scrapes of nodes of others.
     trials: usize,
     counts: Counts,
@@ -175,7 +175,7 @@ pub(crate) async fn scrape(
                 this.follow(&inputs);
             }
             Some(report) = inputs.reports.recv() => this.report(report, &inputs),
-            Some(done) = this.in_flight.join_next() => this.finish(done?, &inputs),
+            Some(done) = this.in_flight.join_next() => this.finish(*done?, &inputs),
             () = wait => {
                 this.tick(&inputs);
                 this.begin_due();
@@ -338,7 +338,7 @@ impl Loop {
         };
         let freshness = &self.scraping.metrics.freshness;
         let now = scraped.learner.freshness();
-        let before = self.scraped.insert(node.clone(), scraped);
+        let before = self.scraped.insert(node.clone(), Box::new(scraped));
         freshness.learned(before.map(|it| it.learner.freshness()), Some(now));
     }
 
@@ -346,7 +346,7 @@ impl Loop {
     async fn leave(mut self, inputs: &Inputs) -> Result<(), JoinError> {
         let rest = async {
             while let Some(done) = self.in_flight.join_next().await {
-                self.finish(done?, inputs);
+                self.finish(*done?, inputs);
             }
             Ok(())
         };
@@ -379,14 +379,14 @@ impl Loop {
             let asked_at = Timestamp::from_millis(self.scraping.clock.now_millis());
             self.scraping.metrics.in_flight.inc();
             // On the heap: an idle connection remembers the task that read from it last, and with
-            // it the memory of its future.
+            // it the memory of its future and of its result.
             let span = debug_span!("scrape", %node);
             let scrape = async move {
                 let start = Instant::now();
                 let outcome = kubelet.scrape(&target, asked_at).await;
                 let took = start.elapsed();
                 tell_end(&outcome, took);
-                Done {
+                Box::new(Done {
                     node,
                     is_trial,
                     kubelet,
@@ -394,7 +394,7 @@ impl Loop {
                     asked_at,
                     took,
                     outcome,
-                }
+                })
             };
             self.in_flight.spawn(Box::pin(scrape.instrument(span)));
         }

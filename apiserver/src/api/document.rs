@@ -28,7 +28,8 @@ impl Document {
         let digits = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
         Self {
             hash: digits.collect(),
-            body: body.into(),
+            // Without the memory that was for it to grow.
+            body: body.into_boxed_slice().into(),
         }
     }
 

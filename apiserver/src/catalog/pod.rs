@@ -6,14 +6,6 @@ use tributary_model::{NodeName, PodKey};
 
 use super::{PodRecord, uid::Uid};
 
-/// A pod of the Kubernetes API.
-#[derive(Clone, Debug)]
-pub(super) struct Reported {
-    pub(super) pod: PodRecord,
-    /// Distinguishes it from an earlier pod of the same name.
-    pub(super) uid: Uid,
-}
-
 /// A pod, compared by its key.
 #[derive(Clone, Debug)]
 pub(super) struct Pod {
@@ -23,6 +15,13 @@ pub(super) struct Pod {
 }
 
 impl Pod {
+    pub(super) fn new(pod: PodRecord, uid: Uid) -> Self {
+        Self {
+            record: Arc::new(pod),
+            uid: uid.short(),
+        }
+    }
+
     pub(super) fn key(&self) -> &PodKey {
         &self.record.key
     }
@@ -30,6 +29,16 @@ impl Pod {
     /// What distinguishes it from another pod of the same name.
     pub(super) fn uid(&self) -> u64 {
         self.uid
+    }
+
+    /// The same pod with the name of `key`, which is equal and in memory already.
+    pub(super) fn named(mut self, key: PodKey) -> Self {
+        if let Some(record) = Arc::get_mut(&mut self.record)
+            && record.key == key
+        {
+            record.key.name = key.name;
+        }
+        self
     }
 
     /// The same pod on this node.
@@ -45,19 +54,9 @@ impl Pod {
     }
 }
 
-impl From<Reported> for Pod {
-    fn from(Reported { pod, uid }: Reported) -> Self {
-        Self {
-            record: Arc::new(pod),
-            uid: uid.short(),
-        }
-    }
-}
-
 impl From<PodRecord> for Pod {
     fn from(pod: PodRecord) -> Self {
-        let uid = Uid::from("");
-        Reported { pod, uid }.into()
+        Self::new(pod, Uid::from(""))
     }
 }
 

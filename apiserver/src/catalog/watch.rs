@@ -3,6 +3,8 @@
 //! Nodes are read as metadata, and running pods as they are printed ([`super::printed`]). The types here decode names
 //! and labels and skip other fields, so managed fields and annotations are never built.
 
+use std::sync::Arc;
+
 use kube::Client;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,7 @@ use tributary_runtime::{
 
 use super::{
     Catalog, Labels, NodeRecord, PodRecord, Unplaced, labels,
-    pod::{Pod, Reported},
+    pod::Pod,
     printed::{Printed, PrintedPod},
     refused::Kind,
 };
@@ -66,26 +68,31 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    fn apply(&self, change: Change<Reported>) {
+    fn apply(&self, change: Change<Pod>) {
         match change {
             Change::Replace(pods) => {
-                let gone = self.catalog.set(pods.into_iter().map(Pod::from));
+                // Nodes have reported some of them while they were listed.
+                let pods = pods.into_iter().map(|pod| match self.store.key(pod.key()) {
+                    Some(key) => pod.named(key),
+                    None => pod,
+                });
+                let gone = self.catalog.set(pods);
                 self.unplaced.retain(|key| self.catalog.pod(key).is_some());
                 for pod in gone {
                     self.deleted(&pod);
                 }
                 self.store.question_all();
             }
-            Change::Put(Reported { pod, uid }) => {
-                let (key, node) = (pod.key.clone(), pod.node.clone());
-                if let Some(before) = self.catalog.put(Reported { pod, uid }.into()) {
+            Change::Put(pod) => {
+                let record = Arc::clone(&pod.record);
+                if let Some(before) = self.catalog.put(pod) {
                     self.deleted(&before);
                 }
-                if let Some(node) = node {
-                    self.store.bound(&key, &node);
+                if let Some(node) = &record.node {
+                    self.store.bound(&record.key, node);
                 }
             }
-            Change::Remove(Reported { pod, .. }) => {
+            Change::Remove(Pod { record: pod, .. }) => {
                 self.unplaced.forget(&pod.key);
                 match self.catalog.remove_pod(&pod.key) {
                     Some(known) if known.node.is_some() => self.deleted(&known),
@@ -103,10 +110,10 @@ impl Pods {
         }
     }
 
-    fn reported(&self, pod: PrintedPod) -> Reported {
+    fn reported(&self, pod: PrintedPod) -> Pod {
         let uid = pod.uid;
         let pod = interned(pod, &self.catalog, &self.store, &self.unplaced);
-        Reported { pod, uid }
+        Pod::new(pod, uid)
     }
 }
 

@@ -199,7 +199,11 @@ impl StreamRoles {
                     self.nodes.remove(&node);
                     continue;
                 };
-                said.entry(node.clone()).or_default().push(Claim {
+                // Most nodes have one.
+                let claims = said
+                    .entry(node.clone())
+                    .or_insert_with(|| Vec::with_capacity(1));
+                claims.push(Claim {
                     stream: self.stream,
                     source: Arc::clone(&self.source),
                     role,

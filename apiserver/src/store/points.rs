@@ -127,7 +127,7 @@ impl Points {
             .as_ref()
             .is_none_or(|known| known.asked_at <= failed.asked_at)
         {
-            entry.failed = Some(failed);
+            entry.failed = Some(Box::new(failed));
         }
     }
 

@@ -296,6 +296,18 @@ fn a_change_that_no_list_had_is_another_pod_by_its_uid_only() {
 }
 
 #[test]
+fn the_name_of_a_pod_that_is_reported_while_pods_are_listed_is_in_memory_once() {
+    let frontend = Frontend::new();
+    let listed = vec![frontend.pods.reported(printed("db-0"))];
+    frontend.report("n1", 100, &["db-0"]);
+    frontend.pods.apply(Change::Replace(listed));
+    let key = PodKey::new("shop", "db-0");
+    let reported = frontend.pods.store.key(&key).unwrap();
+    let listed = frontend.pods.catalog.pod(&key).unwrap();
+    assert!(Arc::ptr_eq(&listed.key.name, &reported.name));
+}
+
+#[test]
 fn a_pod_that_is_deleted_is_not_brought_back_by_a_late_page() {
     let frontend = Frontend::new();
     frontend.list(&[printed("db-0")]);
@@ -307,11 +319,9 @@ fn a_pod_that_is_deleted_is_not_brought_back_by_a_late_page() {
     let reported = frontend.pods.reported(printed("db-0"));
     let pod = PodRecord {
         node: None,
-        ..reported.pod.clone()
+        ..PodRecord::clone(&reported.record)
     };
-    frontend
-        .pods
-        .apply(Change::Remove(Reported { pod, ..reported }));
+    frontend.pods.apply(Change::Remove(pod.into()));
     frontend.put(with_uid("db-0", "u-2"));
     frontend.report("n1", 125, &["db-0"]);
     assert_eq!(frontend.served(&["db-0"]), [NOT_YET]);

@@ -52,9 +52,9 @@ pub(super) struct Entry {
     pub(super) roster: Option<Arc<Roster>>,
     /// When the newest page was asked for that is forgotten.
     pub(super) expired: Option<Timestamp>,
-    pub(super) failed: Option<FailedScrape>,
+    pub(super) failed: Option<Box<FailedScrape>>,
     /// What was wrong before the first page.
-    pub(super) failed_before: Option<FailedBefore>,
+    pub(super) failed_before: Option<Box<FailedBefore>>,
     /// Whether it was said that its samples are too old.
     pub(super) is_reported_old: bool,
 }
@@ -146,8 +146,8 @@ impl Entry {
     pub(super) fn recover(&mut self, asked_at: Timestamp) {
         // The second sample comes by then, or what was wrong is not why there is none.
         let until = asked_at.plus(served_for(self.resolution));
-        let before = |failed| FailedBefore { failed, until };
-        self.failed_before = self.failed.clone().map(before);
+        let before = |failed| Box::new(FailedBefore { failed, until });
+        self.failed_before = self.failed.as_deref().cloned().map(before);
     }
 
     pub(super) fn max_age(&self, flag: Option<Duration>) -> Duration {
@@ -179,7 +179,7 @@ impl Entry {
     fn why_not(&self, now: Timestamp) -> NoMetrics {
         let age = self.answered().and_then(|asked_at| now.since(asked_at));
         let asked_at = self.answered();
-        let failed = self.failed.as_ref();
+        let failed = self.failed.as_deref();
         let failed = failed.filter(|failed| Some(failed.asked_at) > asked_at);
         match (failed, age) {
             (Some(failed), _) => NoMetrics::Failed(failed.at(now)),

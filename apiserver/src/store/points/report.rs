@@ -118,7 +118,7 @@ impl Points {
             resolution: entry.map(|entry| entry.resolution),
             sampled_at: entry.and_then(sampled_at),
             endpoint: entry.and_then(|entry| Some(entry.pairs.as_ref()?.endpoint())),
-            failed: entry.and_then(|entry| entry.failed.clone()),
+            failed: entry.and_then(|entry| entry.failed.as_deref().cloned()),
         }
     }
 

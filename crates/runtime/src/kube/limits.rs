@@ -41,6 +41,10 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Idle connections of one client. A watch needs one, and reviews arrive in bursts.
 const MOST_IDLE: usize = 8;
 
+/// The most bytes that a connection reads at once, and that the head of a response may have. A
+/// connection keeps the buffer, so without a limit the watches would keep those of their lists.
+const MAX_BUFFER: usize = 32 << 10;
+
 /// When the kernel probes a silent peer: after [`KEEPALIVE`], then every [`KEEPALIVE_EVERY`],
 /// [`KEEPALIVE_TRIES`] times. So a lost machine is detected within half a minute, and a load
 /// balancer or conntrack does not forget the connection.
@@ -128,6 +132,7 @@ impl Limits {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(MOST_IDLE)
+            .http1_max_buf_size(MAX_BUFFER)
             .build(connector);
         let inner = ServiceBuilder::new()
             .layer(config.base_uri_layer())
