@@ -26,7 +26,10 @@ const STEPS_BETWEEN_LOOKS: u32 = 11;
 /// Runs a process to its end, and returns its exit code.
 ///
 /// At the end it does not wait for blocked threads: the lookup of a name takes half a minute while DNS is down.
-pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+///
+/// It runs on a thread of the runtime. The main thread does nothing after the start, so the allocator would never return
+/// what it freed there.
+pub fn run(process: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> ExitCode {
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .event_interval(STEPS_BETWEEN_LOOKS)
@@ -35,9 +38,9 @@ pub fn run(process: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return report(&error.into()),
     };
-    let outcome = runtime.block_on(process);
+    let outcome = runtime.block_on(runtime.spawn(process));
     runtime.shutdown_background();
-    match outcome {
+    match outcome.unwrap_or_else(|panicked| Err(panicked.into())) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => report(&error),
     }
