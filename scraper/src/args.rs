@@ -79,7 +79,8 @@ pub struct ScrapeArgs {
     pub metric_resolution: GoDuration,
 
     /// How often a node is scraped if an autoscaler reads its pods. 0s: as often as the
-    /// others. At least 1s, and at most `--metric-resolution`.
+    /// others. At least 1s, and at most `--metric-resolution`. By default 5s, or 0s if
+    /// `--metric-resolution` is shorter than that.
     ///
     /// A frontend that is asked for the same pods again and again, by a label selector
     /// or by name, as autoscalers ask, tells scrapers on which nodes these are. A
@@ -87,13 +88,8 @@ pub struct ScrapeArgs {
     /// of the nodes of a scraper are scraped this often, or ten. A kubelet that measures
     /// all of its containers at once is scraped less often, when it may have something
     /// new. Usage is measured over `--min-window` of the frontends at least.
-    #[arg(
-        long,
-        value_name = "DURATION",
-        default_value = "0s",
-        allow_hyphen_values = true
-    )]
-    pub fast_resolution: GoDuration,
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    pub fast_resolution: Option<GoDuration>,
 
     /// Scrape only nodes with these labels.
     ///

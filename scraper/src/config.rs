@@ -26,6 +26,9 @@ use crate::{
     nodes::AddressRules,
 };
 
+/// How often nodes are asked that are wanted fresh, unless a flag says otherwise.
+const FAST_RESOLUTION: Duration = Duration::from_secs(5);
+
 /// Flags that fit together.
 ///
 /// # Invariants
@@ -207,6 +210,7 @@ impl Config {
     pub fn paced(self, resolution: Duration, request_timeout: Duration) -> Self {
         Self {
             resolution,
+            fast_resolution: self.fast_resolution.filter(|fast| *fast <= resolution),
             request_timeout,
             ..self
         }
@@ -362,7 +366,10 @@ fn pace(resolution: GoDuration, timeout: GoDuration) -> Result<(Duration, Durati
     Ok((interval, waited))
 }
 
-fn fast(wanted: GoDuration, resolution: Duration) -> Result<Option<Duration>, BadConfig> {
+fn fast(wanted: Option<GoDuration>, resolution: Duration) -> Result<Option<Duration>, BadConfig> {
+    let Some(wanted) = wanted else {
+        return Ok(Some(FAST_RESOLUTION).filter(|fast| *fast <= resolution));
+    };
     let fast = wanted.positive().ok_or(BadConfig::FastResolution(wanted))?;
     if fast.is_zero() {
         Ok(None)

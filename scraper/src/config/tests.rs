@@ -116,12 +116,25 @@ fn times_that_do_not_fit_are_refused_as_by_metrics_server() {
     assert_eq!(config.resolution, Duration::from_secs(10));
     assert_eq!(config.request_timeout, Duration::from_secs(9));
     assert!(self::config(&["--metric-resolution=1h"]).is_ok());
-    for (flag, fast) in [("0s", None), ("1s", Some(1)), ("1m", Some(60))] {
-        let config = self::config(&[&format!("--fast-resolution={flag}")]).unwrap();
+}
+
+#[test]
+fn nodes_that_autoscalers_read_are_scraped_every_5_s_unless_that_is_slower() {
+    let timeout = "--kubelet-request-timeout=900ms";
+    let flags: [(&[&str], Option<u64>); 6] = [
+        (&[], Some(5)),
+        (&["--fast-resolution=0s"], None),
+        (&["--fast-resolution=1s"], Some(1)),
+        (&["--fast-resolution=1m"], Some(60)),
+        (&["--metric-resolution=5s", timeout], Some(5)),
+        (&["--metric-resolution=4s", timeout], None),
+    ];
+    for (flags, fast) in flags {
+        let config = config(flags).unwrap();
         assert_eq!(
             config.fast_resolution,
             fast.map(Duration::from_secs),
-            "{flag}"
+            "{flags:?}"
         );
     }
 }
