@@ -282,9 +282,11 @@ pub struct SampleArgs {
     /// The shortest time over which CPU usage is measured. 1s to 1m.
     ///
     /// Where samples are closer, because a node is scraped every second, usage is
-    /// measured since the newest sample that is as old as this. A short window shows a
-    /// change in load sooner, and more of what passes: with less than 5s, requests that
-    /// take a tenth of a second and come at random can look like a change of load.
+    /// measured since the newest sample that is as old as this. Where most samples of a
+    /// node are less than one and a half of this apart, it is measured over three times
+    /// this, as soon as there are such samples: a mean over 5s shows requests that come
+    /// at random as a change of load. A shorter window shows a change in load sooner,
+    /// and more of what passes.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = read_min_window)]
     pub min_window: Duration,
 

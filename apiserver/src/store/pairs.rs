@@ -48,6 +48,9 @@ pub(crate) enum Taken {
     ClockSet,
 }
 
+/// Where samples are frequent, the points of a pair are this many shortest windows apart, as soon as there are such.
+const STEADY: u32 = 3;
+
 /// How far apart samples are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -58,13 +61,21 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    fn asked(self, at: Timestamp, gap: Option<Duration>) -> Asked {
+    fn asked(self, at: Timestamp, gap: Option<Duration>, is_frequent: bool) -> Asked {
+        let times = if is_frequent { STEADY } else { 1 };
         Asked {
             at,
             gap,
             resolution: self.resolution,
             min_window: self.min_window,
+            steady_window: self.min_window * times,
         }
+    }
+
+    /// Whether samples that are this far apart are frequent: means over the shortest window alone
+    /// would follow noise.
+    fn is_frequent(self, apart: Duration) -> bool {
+        apart < self.min_window + self.min_window / 2
     }
 }
 
@@ -94,6 +105,8 @@ pub(super) struct Pairs {
     asked_at: Timestamp,
     /// The newest kubelet time seen.
     newest_at: Option<Timestamp>,
+    /// Whether the newest page came soon after another one, and its samples did, too.
+    is_frequent: bool,
     node: Row,
     rows: Box<[Row]>,
     /// The points between those of pairs, by row; by [`NODE`] those of the node itself.
@@ -114,12 +127,13 @@ pub(super) struct Room {
 
 impl Pairs {
     pub(super) fn first(reading: Reading, samples: Pace) -> Self {
-        let asked = samples.asked(reading.asked_at, None);
+        let asked = samples.asked(reading.asked_at, None, false);
         let (page, points) = (Page::new(asked), reading.columns.points());
         Self {
             pace: samples,
             asked_at: reading.asked_at,
             newest_at: reading.newest_at(),
+            is_frequent: false,
             node: Row::first(&point_of(&reading.point), &page),
             rows: points.map(|point| Row::first(&point, &page)).collect(),
             between: Betweens::new(),
@@ -137,7 +151,10 @@ impl Pairs {
 
     pub(super) fn take(&mut self, reading: Reading, room: &mut Room) -> Taken {
         let gap = reading.asked_at.since(self.asked_at);
-        let asked = self.pace.asked(reading.asked_at, gap);
+        if let Some(gap) = gap {
+            self.is_frequent = self.pace.is_frequent(gap) && self.has_frequent_samples();
+        }
+        let asked = self.pace.asked(reading.asked_at, gap, self.is_frequent);
         if gap.is_none() {
             self.take_older(&reading, &Page::new(asked), room);
             return Taken::Older;

@@ -30,7 +30,7 @@ pub const MIN_WINDOW: Duration = Duration::from_secs(5);
 ///
 /// - Unless the series is stepped, `earlier` is stamped before `newest`, by the shortest
 ///   window at least, its total is not larger, and `started` is before it.
-/// - Each point of `between` is stamped between the two, by less than the shortest window
+/// - Each point of `between` is stamped between the two, by less than the steady window
 ///   before `newest`, and totals do not fall. While the series is stepped there is none.
 /// - No total is zero: that is no measurement.
 /// - `started` is not after `newest`.
@@ -267,7 +267,7 @@ impl Series {
             (self.newest, self.earlier) = (Some(new), None);
             self.between = Between::default();
             self.between.insert(odd);
-            self.promote(new, asked.min_window);
+            self.promote(new, asked);
             (self.started, self.is_start_unsure) = (started, true);
             self.sight = Some(asked.sight());
             self.is_stepped = false;
@@ -284,7 +284,7 @@ impl Series {
             if newest.total <= new.total {
                 self.between.insert(newest);
             }
-            if self.promote(new, asked.min_window) {
+            if self.promote(new, asked) {
                 // From here on the earlier point is a sample.
                 self.is_start_unsure = false;
             }
@@ -295,7 +295,8 @@ impl Series {
 
     /// Takes the newest point that is far enough from `new` as the earlier one. Returns
     /// whether there is one among those between.
-    fn promote(&mut self, new: CpuPoint, least: Duration) -> bool {
+    fn promote(&mut self, new: CpuPoint, asked: Asked) -> bool {
+        let least = self.least(asked);
         let is_far = |point: &CpuPoint| !is_close(*point, new, least);
         let Some(earlier) = self.between.iter().rev().find(is_far) else {
             return false;
@@ -303,6 +304,15 @@ impl Series {
         self.earlier = Some(earlier);
         self.between.retain(|point| point.at > earlier.at);
         true
+    }
+
+    /// How far apart the next pair is at least. A series without one does not wait for the steady
+    /// window.
+    fn least(&self, asked: Asked) -> Duration {
+        match self.earlier {
+            Some(_) => asked.steady_window.max(asked.min_window),
+            None => asked.min_window,
+        }
     }
 
     /// Takes a point as the earlier one if it is closer to the newest than that, and not
@@ -323,7 +333,7 @@ impl Series {
         if has_fallen && asked.is_same_moment(point, next) {
             return;
         }
-        if is_close(point, newest, asked.min_window) {
+        if is_close(point, newest, self.least(asked)) {
             let is_above = |before: CpuPoint| before.total > point.total;
             let before = self.before(|before| before.at < point.at);
             if !has_fallen && !before.is_some_and(is_above) {

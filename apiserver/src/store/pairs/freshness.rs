@@ -10,10 +10,20 @@ const MOST: usize = 32;
 impl Pairs {
     /// When the kubelet measures: from the two newest samples of some containers.
     pub(in crate::store) fn freshness(&self) -> Freshness {
-        let mut look = Look::default();
         if self.remarks.is_stamped_by_scraper {
-            return look.freshness();
+            return Freshness::Unknown;
         }
+        self.look().freshness()
+    }
+
+    /// Whether most containers have two samples that are frequent.
+    pub(super) fn has_frequent_samples(&self) -> bool {
+        let typical = self.look().median();
+        typical.is_some_and(|typical| self.pace.is_frequent(typical))
+    }
+
+    fn look(&self) -> Look {
+        let mut look = Look::default();
         let every = self.rows.len().div_ceil(MOST).max(1);
         for (at, row) in self.rows.iter().enumerate().step_by(every) {
             let series = row.series();
@@ -33,13 +43,13 @@ impl Pairs {
                 _ => look.repeated(Some(apart)),
             }
         }
-        look.freshness()
+        look
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{S, first, reading, row, take};
+    use super::super::tests::{S, first, reading, row, stamps, take};
     use super::*;
 
     const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
@@ -87,6 +97,53 @@ mod tests {
         let pages: Vec<_> = (100..150).map(|at| (at, [at - at % 10; 5])).collect();
         assert_eq!(known(&pages), periodic(10));
         assert_eq!(known(&pages[..41]), periodic(10));
+    }
+
+    /// The pair of the first container after each of these pages, in seconds.
+    fn pairs_of(pages: &[(i64, i64)]) -> Vec<Option<(i64, i64)>> {
+        let page = |(asked, at): &(i64, i64)| {
+            let rows = NAMES.map(|name| (name, row(at.unsigned_abs(), at * S, S)));
+            reading(asked * S, &rows)
+        };
+        let mut pairs = first(page(&pages[0]));
+        let next = pages[1..].iter().map(|next| {
+            take(&mut pairs, page(next));
+            let stamps = stamps(&pairs.rows()[0]);
+            stamps.map(|(earlier, newest)| (earlier / S, newest / S))
+        });
+        next.collect()
+    }
+
+    #[test]
+    fn frequent_samples_pair_over_three_shortest_windows_as_soon_as_there_are_such() {
+        let times = [100, 105, 110, 115, 120, 125, 145, 160];
+        let pairs = pairs_of(&times.map(|at| (at, at)));
+        let expected = [
+            (100, 105),
+            (100, 110),
+            (100, 115),
+            (105, 120),
+            (110, 125),
+            // It is asked less often from here on.
+            (125, 145),
+            (145, 160),
+        ];
+        assert_eq!(pairs, expected.map(Some));
+    }
+
+    #[test]
+    fn samples_that_are_not_frequent_pair_with_the_one_before_however_often_they_are_asked_for() {
+        let times = [100, 105, 110, 115, 120, 125, 130];
+        let pairs = pairs_of(&times.map(|at| (at, at - at % 10)));
+        let expected = [
+            None,
+            Some((100, 110)),
+            Some((100, 110)),
+            Some((110, 120)),
+            Some((110, 120)),
+            Some((120, 130)),
+        ];
+        assert_eq!(pairs, expected);
     }
 
     #[test]

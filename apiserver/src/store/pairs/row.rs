@@ -82,7 +82,7 @@ pub(super) struct Page {
     /// stamps, and how much shorter; beside the gap of the sample before.
     longer: i64,
     shorter: i64,
-    /// The shortest window of a pair.
+    /// How far apart the points of a pair are at least, if there was one before.
     least: i64,
     seen: u64,
 }
@@ -96,7 +96,7 @@ impl Page {
             at: asked.at.as_millis(),
             longer: millis(SLACK),
             shorter: gap.saturating_add(millis(SLACK)),
-            least: millis(asked.min_window).max(1),
+            least: millis(asked.steady_window.max(asked.min_window)).max(1),
             seen: seen.0,
         }
     }

@@ -50,7 +50,7 @@ pub(super) fn reading(asked: i64, containers: &[(&str, ContainerPoint)]) -> Read
 }
 
 /// The stamps of the pair of a row.
-fn stamps(row: &Row) -> Option<(i64, i64)> {
+pub(super) fn stamps(row: &Row) -> Option<(i64, i64)> {
     let series = row.series();
     let (earlier, newest) = series.pair()?;
     Some((earlier.at.as_millis(), newest.at.as_millis()))
@@ -313,6 +313,7 @@ fn lost(pod: &PodKey, containers: usize, at: i64) -> Lost {
         gap: None,
         resolution: Duration::from_secs(15),
         min_window: MIN_WINDOW,
+        steady_window: MIN_WINDOW,
     };
     let row = Row::first(&ContainerPoint::default(), &Page::new(asked));
     let mut lost = Lost::default();
@@ -357,6 +358,7 @@ fn each_container_that_is_gone_has_its_own_points_between_those_of_its_pair() {
         gap: None,
         resolution: Duration::from_secs(15),
         min_window: MIN_WINDOW,
+        steady_window: MIN_WINDOW,
     };
     let (early, none) = (Page::new(asked), ContainerPoint::default());
     let row = Row::first(&none, &early);
@@ -395,6 +397,7 @@ fn of_a_pod_that_loses_other_containers_again_and_again_the_last_times_are_remem
         gap: None,
         resolution: Duration::from_secs(15),
         min_window: MIN_WINDOW,
+        steady_window: MIN_WINDOW,
     };
     let row = Row::first(&ContainerPoint::default(), &Page::new(asked));
     let mut forgotten = 0;

@@ -27,6 +27,9 @@ pub struct Asked {
     pub resolution: Duration,
     /// How far apart the points of a pair are at least.
     pub min_window: Duration,
+    /// How far apart they are as soon as there are such points: the shortest window, or longer
+    /// where a mean over that would follow noise.
+    pub steady_window: Duration,
 }
 
 /// When the newest sample was first seen.

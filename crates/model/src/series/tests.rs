@@ -26,6 +26,7 @@ fn asked(second: i64) -> Asked {
         gap: Some(RESOLUTION),
         resolution: RESOLUTION,
         min_window: MIN_WINDOW,
+        steady_window: MIN_WINDOW,
     }
 }
 

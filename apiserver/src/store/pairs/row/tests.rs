@@ -31,6 +31,7 @@ fn asked(at: i64, gap: Option<u64>) -> Asked {
         gap: gap.map(Duration::from_millis),
         resolution: RESOLUTION,
         min_window: MIN_WINDOW,
+        steady_window: MIN_WINDOW,
     }
 }
 

@@ -60,6 +60,7 @@ fn in_any_order(ats: &[i64]) -> Option<(i64, i64)> {
             gap: newest.and_then(|newest| at.since(newest)),
             resolution: RESOLUTION,
             min_window: MIN_WINDOW,
+            steady_window: MIN_WINDOW,
         };
         match &mut series {
             None => series = Some(Series::first(point, None, asked)),

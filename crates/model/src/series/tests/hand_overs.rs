@@ -251,6 +251,7 @@ impl Frontend {
             gap: gap.map(Duration::from_millis),
             resolution: Duration::from_millis(RESOLUTION.unsigned_abs()),
             min_window: Duration::from_millis(self.least.unsigned_abs()),
+            steady_window: Duration::from_millis(self.least.unsigned_abs()),
         };
         let point = page.sample.map(|sample| CpuPoint {
             total: CoreNanos(sample.total),

@@ -46,6 +46,7 @@ impl Keeper {
                 .map(Duration::from_millis),
             resolution: RULES.resolution,
             min_window: MIN_WINDOW,
+            steady_window: MIN_WINDOW,
         };
         let point = page.sample.map(|sample| CpuPoint {
             total: CoreNanos(sample.total),

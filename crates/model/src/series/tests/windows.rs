@@ -74,6 +74,7 @@ fn history(seed: u64) -> usize {
             gap: gap.map(Duration::from_millis),
             resolution: RESOLUTION,
             min_window: MIN_WINDOW,
+            steady_window: MIN_WINDOW,
         };
         let point = page.sample.map(|sample| CpuPoint {
             total: CoreNanos(sample.total),
