@@ -283,7 +283,7 @@ pub struct SampleArgs {
     ///
     /// Where samples are closer, because a node is scraped every second, usage is
     /// measured since the newest sample that is as old as this. Where most samples of a
-    /// node are less than one and a half of this apart, it is measured over three times
+    /// node are less than five quarters of this apart, it is measured over three times
     /// this, as soon as there are such samples: a mean over 5s shows requests that come
     /// at random as a change of load. A shorter window shows a change in load sooner,
     /// and more of what passes.

@@ -75,7 +75,7 @@ impl Pace {
     /// Whether samples that are this far apart are frequent: means over the shortest window alone
     /// would follow noise.
     fn is_frequent(self, apart: Duration) -> bool {
-        apart < self.min_window + self.min_window / 2
+        apart < self.min_window + self.min_window / 4
     }
 }
 
