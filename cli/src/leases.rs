@@ -34,6 +34,9 @@ const OVERDUE: u32 = 3;
 /// after a minute runs, and cannot write its Lease.
 const RUNS: u32 = 4;
 
+/// A date of a server has whole seconds: it may be this much later.
+const DATE: Duration = Duration::from_secs(1);
+
 /// The Leases of a group of scrapers.
 #[derive(Debug)]
 pub struct Group<'a> {
@@ -183,8 +186,9 @@ impl<'a> Lost<'a> {
         for group in groups.iter().filter(some_renew) {
             for lease in &group.leases {
                 let has_stream = is_connected(scrapers, lease);
+                let latest = if has_stream { now } else { now + DATE };
                 let since = span(age(lease, now).unwrap_or_default());
-                let seen = match (is_late(lease, now, 1), has_stream) {
+                let seen = match (is_late(lease, latest, 1), has_stream) {
                     (true, false) => format!("Lease not renewed for {since}, and no stream"),
                     (true, true) if !is_late(lease, now, RUNS) => format!(
                         "Lease not renewed for {since}, and a stream: it hangs, or cannot write"

@@ -118,14 +118,16 @@ impl Facts {
         let fleet = async {
             let scrapers = api.list::<Scraper>(&scraper_path);
             let frontends = api.list::<MetricsFrontend>(&frontend_path);
-            join!(nodes_of_fleet(api), scrapers, frontends)
+            let (nodes, scrapers, frontends) = join!(nodes_of_fleet(api), scrapers, frontends);
+            // Afterwards: a Lease that had expired when others took over has expired in this list, too.
+            let leases = api.if_known::<Lease>(LEASES).await;
+            (nodes, scrapers, frontends, leases)
         };
         let objects = async {
             join!(
                 labelled::<Service>(api, "/api/v1/services"),
                 labelled::<Pod>(api, "/api/v1/pods"),
                 api.dated_list::<Node>("/api/v1/nodes"),
-                if_known::<Lease>(api, LEASES),
                 if_known::<CertificateSigningRequest>(api, REQUESTS),
                 autoscalers::scalers(api, namespace),
             )
@@ -133,9 +135,9 @@ impl Facts {
         let (version, groups, front_proxy, registrations) =
             join!(version, groups, front_proxy, registrations);
         let (deployments, fleet, objects) = join!(deployments, fleet, objects);
-        let ((nodes_of_fleet, measured), scrapers, frontends) = fleet;
-        let (services, pods, nodes, leases, requests, scalers) = objects;
-        let dates = [date_of(&nodes_of_fleet), date_of(&nodes)];
+        let ((nodes_of_fleet, measured), scrapers, frontends, leases) = fleet;
+        let (services, pods, nodes, requests, scalers) = objects;
+        let dates = [date_of(&nodes_of_fleet), date_of(&nodes), date_of(&leases)];
         let names = |groups: APIGroupList| groups.groups.into_iter().map(|group| group.name);
         let mut facts = Self {
             now: dates.into_iter().flatten().max().unwrap_or(own_clock),
@@ -155,7 +157,7 @@ impl Facts {
             scrapers,
             frontends,
             measured,
-            leases,
+            leases: leases.map(|leases| leases.read),
             requests,
             scalers,
         };
