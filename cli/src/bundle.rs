@@ -12,6 +12,7 @@ mod contents;
 mod gather;
 mod lists;
 mod logs;
+mod own;
 mod redactor;
 mod text;
 

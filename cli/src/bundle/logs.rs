@@ -4,7 +4,11 @@ use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::{contents::Contents, redactor::clean};
+use super::{
+    contents::Contents,
+    own::own_lines,
+    redactor::{CONTAINERS, clean},
+};
 use crate::kube_api::{Failure, KubeApi, Tail, encoded, path};
 
 /// Of how many pods logs are read. Pods that are not ready come first.
@@ -61,7 +65,13 @@ async fn one(contents: &mut Contents, log: &Log, tail: Result<Tail, Failure>) {
                 _ => log.about.clone(),
             };
             // On a thread of its own: a long log takes its time, and the limit of time ends the wait for it.
-            match spawn_blocking(move || clean(&tail.text)).await {
+            let read = spawn_blocking(move || {
+                let (own, others) = own_lines(&tail.text);
+                let mut clean = clean(&own);
+                clean.removed += others;
+                clean
+            });
+            match read.await {
                 Ok(clean) => contents.text(log.file.clone(), about, clean),
                 Err(failure) => contents.miss(log.file.clone(), &failure.to_string()),
             }
@@ -76,7 +86,7 @@ fn is_ready(pod: &Value) -> bool {
     conditions.any(|it| text(it, "type") == "Ready" && text(it, "status") == "True")
 }
 
-/// The logs of each container, and of the one before it if it was restarted.
+/// The logs of each container of Tributary, and of the one before it if it was restarted. Others write what they want.
 fn of_pod(pod: &Value) -> Vec<Log> {
     let name = |field: &str| {
         pod.get("metadata")
@@ -84,6 +94,7 @@ fn of_pod(pod: &Value) -> Vec<Log> {
     };
     let (namespace, pod_name) = (name("namespace"), name("name"));
     let kinds = [
+        // A sidecar of Kubernetes is one of them.
         ("/spec/initContainers", "/status/initContainerStatuses"),
         ("/spec/containers", "/status/containerStatuses"),
     ];
@@ -95,7 +106,8 @@ fn of_pod(pod: &Value) -> Vec<Log> {
                 .into_iter()
                 .flatten()
         };
-        for container in list(containers).map(|it| text(it, "name")) {
+        let names = list(containers).map(|it| text(it, "name"));
+        for container in names.filter(|name| CONTAINERS.contains(name)) {
             let status = list(statuses).find(|it| text(it, "name") == container);
             let restarts = status.and_then(|it| it.get("restartCount")?.as_u64());
             let log = path("/api/v1/namespaces", &[namespace, "pods", pod_name, "log"]);
@@ -134,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_container_has_a_log_and_the_one_before_a_restart() {
+    fn each_container_of_tributary_has_a_log_and_the_one_before_a_restart() {
         let pod = json!({
             "metadata": { "namespace": "sys", "name": "tributary-a" },
             "spec": { "initContainers": [{ "name": "init" }], "containers": [{ "name": "frontend" }, { "name": "scraper" }] },
@@ -144,7 +156,6 @@ mod tests {
         assert_eq!(
             files.collect::<Vec<_>>(),
             [
-                "logs/sys/tributary-a/init.log",
                 "logs/sys/tributary-a/frontend.log",
                 "logs/sys/tributary-a/scraper.log",
                 "logs/sys/tributary-a/scraper.previous.log",
@@ -159,7 +170,7 @@ mod tests {
         for name in names {
             let pod = json!({
                 "metadata": { "namespace": name, "name": name },
-                "spec": { "containers": [{ "name": name }] },
+                "spec": { "containers": [{ "name": "frontend" }] },
             });
             let [log] = &*of_pod(&pod) else {
                 panic!("{pod}")

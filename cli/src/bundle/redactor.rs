@@ -1,7 +1,8 @@
 //! Removes secrets from text and from objects before they are written.
 //!
-//! Reading is by shape, not by a list of our own secrets: what is in a log or an annotation was chosen by others. Where it is
-//! not clear whether something is a secret, it is removed, so a harmless word is removed here and there.
+//! Of pods, annotations and logs only what is of use is kept, by lists ([`pods`], [`objects`], `logs`): what others write there may have
+//! any form. In what is kept, secrets are found by shape. Where it is not clear whether something is a secret, it is removed, so a
+//! harmless word is removed here and there.
 //!
 //! - What has the name of a secret is one, in whichever syntax name and value are written ([`names`], [`values`]).
 //! - What is long and looks random is one, unless it is a certificate ([`encoded`]).
@@ -18,6 +19,7 @@ mod keys;
 mod lines;
 mod names;
 mod objects;
+mod pods;
 mod reader;
 mod scan;
 mod shapes;
@@ -25,8 +27,8 @@ mod values;
 
 use std::{borrow::Cow, ops::Range};
 
-pub(super) use self::objects::Kind;
 use self::reader::Reader;
+pub(super) use self::{objects::Kind, pods::CONTAINERS};
 
 /// What is in place of a secret.
 pub(super) const REMOVED: &str = "<removed>";

@@ -71,12 +71,15 @@ fn cluster() -> Fake {
             403,
             json!({ "message": "password=hunter2 forbidden" }),
         )
-        .text(&log_path("frontend", ""), "started\ntoken=hunter2\n")
+        .text(
+            &log_path("frontend", ""),
+            "2026-11-30T01:02:03Z 2026-11-30T01:02:03Z  INFO a: started token=hunter2\ntoken=hunter2\nhunter2\n",
+        )
         .text(
             &log_path("scraper", ""),
-            &format!("{}\nlast\n", "x".repeat(2_000)),
+            &format!("{}\n2026-11-30T01:02:03Z error: last\n", "x".repeat(2_000)),
         )
-        .text(&log_path("scraper", "&previous=true"), "before\n")
+        .text(&log_path("scraper", "&previous=true"), "2026-11-30T01:02:03Z error: before\n")
 }
 
 async fn gathered(api: &KubeApi, limits: Limits) -> Contents {
@@ -116,12 +119,15 @@ async fn a_bundle_has_what_can_be_read_without_secrets() {
     let file = |name: &str| files[&format!("{ROOT}/{name}")].as_str();
     assert_eq!(
         file("logs/sys/tributary-a/frontend.log"),
-        "started\ntoken=<removed>\n"
+        "2026-11-30T01:02:03Z 2026-11-30T01:02:03Z  INFO a: started token=<removed>\n<2 lines that Tributary did not write>\n"
     );
-    assert_eq!(file("logs/sys/tributary-a/scraper.log"), "last\n");
+    assert_eq!(
+        file("logs/sys/tributary-a/scraper.log"),
+        "2026-11-30T01:02:03Z error: last\n"
+    );
     assert_eq!(
         file("logs/sys/tributary-a/scraper.previous.log"),
-        "before\n"
+        "2026-11-30T01:02:03Z error: before\n"
     );
     let nodes: Value = serde_json::from_str(file("nodes.json")).unwrap();
     assert_eq!(
@@ -234,17 +240,17 @@ async fn a_bundle_has_a_limit_and_says_what_does_not_fit() {
     };
     assert_eq!(
         reason("nodes.json"),
-        Some("only the first 42 objects fit: --max-size")
+        Some("only the first 46 objects fit: --max-size")
     );
     let log = "logs/sys/tributary-a/frontend.log";
-    assert_eq!(reason(log), Some("24 bytes do not fit: --max-size"));
+    assert_eq!(reason(log), Some("114 bytes do not fit: --max-size"));
     let nodes = cut
         .files()
         .iter()
         .find(|file| file.name == "nodes.json")
         .unwrap();
     let nodes: Value = serde_json::from_str(&nodes.text).unwrap();
-    assert_eq!(nodes["items"].as_array().unwrap().len(), 42);
+    assert_eq!(nodes["items"].as_array().unwrap().len(), 46);
 }
 
 /// How long a bundle takes where a server answers like this.
@@ -298,9 +304,7 @@ async fn a_bundle_ends_where_many_logs_are_silent() {
         if !path.starts_with("/api/v1/pods") {
             return Some(reply(404, json!({}), Duration::ZERO));
         }
-        let containers: Vec<Value> = (0..1_000)
-            .map(|n| json!({ "name": format!("c{n}") }))
-            .collect();
+        let containers: Vec<Value> = (0..1_000).map(|_| json!({ "name": "frontend" })).collect();
         let pod = json!({
             "metadata": { "namespace": "sys", "name": "tributary-a" },
             "spec": { "containers": containers },
@@ -389,4 +393,68 @@ async fn a_bundle_does_not_name_the_kubeconfig_of_its_sender() {
     let doctor = &doctor.unwrap().text;
     assert!(doctor.contains("kubectl "), "{doctor}");
     assert!(!doctor.contains("--kubeconfig"), "{doctor}");
+}
+
+/// Forms in which people leave a secret, each over one line or several.
+const FORMS: [&str; 19] = [
+    "passwords:\n  alice: hunter2",
+    "HTTP_PROXY=user:hunter2@host",
+    "https:\\/\\/user:hunter2@host",
+    "https%3A%2F%2Fuser%3Ahunter2%40host",
+    "curl -su user:hunter2 host",
+    "tool --auth hunter2",
+    "--password\nhunter2",
+    "<password kind=\"a\"><![CDATA[hunter2]]></password>",
+    "password = \"\"\"\nhunter2\n\"\"\"",
+    "cat <<EOF\nhunter2\nEOF",
+    "password='a''hunter2'",
+    "map[password:[hunter2 b]]",
+    "(string) (len=7) \"hunter2\"",
+    "PIN is hunter2",
+    "GET / HTTP/1.1\nX-Anything: hunter2",
+    "+ set -x hunter2",
+    "2026-11-30 01:02:03 INFO hunter2",
+    "INFO hunter2",
+    "{\"level\":\"INFO\",\"fields\":{\"a\":\"hunter2\"}}",
+];
+
+#[tokio::test]
+async fn what_others_leave_in_logs_and_pods_is_in_no_file_in_whatever_form() {
+    for form in FORMS {
+        let lines: Vec<&str> = form.split('\n').collect();
+        let pod = json!({
+            "metadata": {
+                "namespace": "sys", "name": "tributary-a",
+                "annotations": { "example.org/x": form },
+            },
+            "spec": { "containers": [{
+                "name": "frontend",
+                "command": lines, "args": lines, "workingDir": form,
+                "env": [{ "name": "HTTPS_PROXY", "value": form.replace("hunter2", "a:hunter2@b") }],
+                "lifecycle": { "postStart": { "exec": { "command": lines } } },
+                "readinessProbe": { "exec": { "command": lines } },
+            }] },
+        });
+        let log: String = lines
+            .iter()
+            .map(|line| format!("2026-11-30T01:02:03Z {line}\n"))
+            .collect();
+        let fake = cluster()
+            .list(&format!("/api/v1/namespaces/sys/pods{OURS}"), &json!([pod]))
+            .text(&log_path("frontend", ""), &log);
+        let contents = gathered(&fake.api(), LIMITS).await;
+        let log = contents
+            .files()
+            .iter()
+            .find(|file| file.name.ends_with("frontend.log"));
+        assert!(log.unwrap().text.contains("that Tributary did not write"));
+        for file in contents.files() {
+            assert!(
+                !file.text.contains("hunter2"),
+                "{form:?} in {}: {}",
+                file.name,
+                file.text
+            );
+        }
+    }
 }

@@ -124,15 +124,14 @@ impl Overview {
             list("scrapers"),
             list("metricsfrontends"),
         );
-        let (version, services, nodes, scrapers, frontends) = futures::join!(
+        let (version, services, nodes, scrapers, frontends, leases) = futures::join!(
             api.get::<Info>("/version"),
             api.list::<APIService>(API_SERVICES),
             api.dated_list::<NodeScrape>(&nodes),
             api.list::<Scraper>(&scrapers),
             api.list::<MetricsFrontend>(&frontends),
+            api.if_known::<Lease>(LEASES),
         );
-        // Afterwards: a Lease that had expired when others took over has expired in this list, too.
-        let leases = api.if_known::<Lease>(LEASES).await;
         let mut unread = Unread::default();
         let services = services.map(|all| Registration::all(&all));
         let services = unread.or_default(services.map(Some), "APIServices");

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::{
     REMOVED, Redactor,
     names::{is_login, is_secret, is_title, is_value},
+    pods,
 };
 
 /// What an object is, as far as it matters here.
@@ -23,8 +24,17 @@ pub(crate) enum Kind {
 /// The most text of one object that is kept. Those of Kubernetes have less than 2 MiB.
 const MOST: usize = 8 << 20;
 
-/// What kubectl remembers of an object: all of it, once more.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// Annotations that are kept, of all objects except those of others.
+const ANNOTATIONS: [&str; 8] = [
+    "argocd.argoproj.io/tracking-id",
+    "deployment.kubernetes.io/revision",
+    "kubectl.kubernetes.io/restartedAt",
+    "meta.helm.sh/release-name",
+    "meta.helm.sh/release-namespace",
+    "prometheus.io/port",
+    "prometheus.io/scrape",
+    "service.kubernetes.io/topology-mode",
+];
 
 /// Annotations of a node that say something about its metrics.
 const OF_NODES: [&str; 4] = [
@@ -79,10 +89,17 @@ impl Redactor {
     /// An object without secrets, and without what is not of use to readers.
     pub(crate) fn object(&mut self, kind: Kind, mut object: Value) -> Value {
         self.left = MOST;
+        if let Some(Value::Object(metadata)) = object.get_mut("metadata") {
+            metadata.remove("managedFields");
+        }
         match kind {
-            Kind::Ordinary => {}
+            Kind::Ordinary => {
+                keep(&mut object, "/metadata", &ANNOTATIONS);
+                keep(&mut object, "/spec/template/metadata", &ANNOTATIONS);
+                self.removed += pods::reduce(&mut object);
+            }
             Kind::Node => {
-                keep(&mut object, &OF_NODES);
+                keep(&mut object, "/metadata", &OF_NODES);
                 if let Some(Value::Object(status)) = object.get_mut("status") {
                     status.remove("images");
                 }
@@ -94,7 +111,7 @@ impl Redactor {
                     }
                 }
             }
-            Kind::Application => keep(&mut object, &[]),
+            Kind::Application => keep(&mut object, "/metadata", &[]),
         }
         self.field("", object)
     }
@@ -154,11 +171,7 @@ impl Redactor {
     }
 
     /// The fields of an object, which may have the name of a secret itself.
-    fn fields(&mut self, is_named: bool, mut fields: Map<String, Value>) -> Value {
-        fields.remove("managedFields");
-        if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
-            annotations.remove(LAST_APPLIED);
-        }
+    fn fields(&mut self, is_named: bool, fields: Map<String, Value>) -> Value {
         // A header, or anything else that has its name in a field.
         let mut titles = fields.iter().filter(|(name, _)| is_title(name));
         let is_named = is_named || titles.any(|(_, title)| title.as_str().is_some_and(is_secret));
@@ -183,8 +196,12 @@ impl Redactor {
         };
         let name = fields.get("name").and_then(Value::as_str);
         let is_known = name.is_some_and(|name| VARIABLES.contains(&name));
-        if !is_known && let Some(value) = fields.get_mut("value") {
-            *value = self.removed();
+        if let Some(value) = fields.get_mut("value") {
+            // A proxy may have a password, also without a scheme.
+            let has_user = value.as_str().is_some_and(|text| text.contains('@'));
+            if !is_known || has_user {
+                *value = self.removed();
+            }
         }
         self.fields(false, fields)
     }
@@ -213,9 +230,10 @@ fn is_bytes(items: &[Value]) -> bool {
     items.len() >= BYTES && items.iter().all(is_byte)
 }
 
-/// Removes all annotations except those with these names.
-fn keep(object: &mut Value, names: &[&str]) {
-    if let Some(Value::Object(annotations)) = object.pointer_mut("/metadata/annotations") {
+/// Removes all annotations except those with these names, of the metadata at `path`.
+fn keep(object: &mut Value, path: &str, names: &[&str]) {
+    let metadata = object.pointer_mut(path);
+    if let Some(Value::Object(annotations)) = metadata.and_then(|it| it.get_mut("annotations")) {
         annotations.retain(|name, _| names.contains(&name.as_str()));
     }
 }
