@@ -435,10 +435,8 @@ async fn what_others_leave_in_logs_and_pods_is_in_no_file_in_whatever_form() {
                 "readinessProbe": { "exec": { "command": lines } },
             }] },
         });
-        let log: String = lines
-            .iter()
-            .map(|line| format!("2026-11-30T01:02:03Z {line}\n"))
-            .collect();
+        let stamped = |line: &&str| format!("2026-11-30T01:02:03Z {line}\n");
+        let log = lines.iter().map(stamped).collect::<Vec<_>>().concat();
         let fake = cluster()
             .list(&format!("/api/v1/namespaces/sys/pods{OURS}"), &json!([pod]))
             .text(&log_path("frontend", ""), &log);
