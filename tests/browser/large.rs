@@ -88,18 +88,27 @@ async fn serve(listener: TcpListener, router: axum::Router) {
 
 async fn answer(State(is_down): State<Arc<AtomicBool>>, uri: Uri) -> Response {
     if is_down.load(Ordering::Relaxed) {
-        let status = json!({ "message": "the server is currently unable to handle the request" });
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(status)).into_response();
+        let message = "the server is currently unable to handle the request";
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, message);
+    }
+    match uri.path() {
+        "/version" => return Json(json!({ "gitVersion": "v1.37.1" })).into_response(),
+        "/api" => {
+            return Json(json!({ "kind": "APIVersions", "versions": ["v1"] })).into_response();
+        }
+        _ => {}
     }
     let items: Vec<Value> = match uri.path().strip_prefix(FLEET) {
         Some("/nodescrapes") => (0..NODES).map(node).collect(),
         Some("/scrapers") => (0..SCRAPERS).map(scraper).collect(),
-        _ => {
-            let status = json!({ "message": format!("{uri} not found") });
-            return (StatusCode::NOT_FOUND, Json(status)).into_response();
-        }
+        _ => return refusal(StatusCode::NOT_FOUND, &format!("{uri} not found")),
     };
     page(uri.query().unwrap_or_default(), &items)
+}
+
+fn refusal(code: StatusCode, message: &str) -> Response {
+    let status = json!({ "kind": "Status", "message": message });
+    (code, Json(status)).into_response()
 }
 
 /// A page of a list.
