@@ -9,6 +9,7 @@
 mod auto;
 mod certificates;
 mod changes;
+mod components;
 mod conditional;
 mod container;
 mod credentials;

@@ -18,33 +18,46 @@ use crate::{
 /// Where they are moved.
 const MOVED: &str = "monitoring";
 
-/// Kustomizations as docs/INSTALLING.md has them, in a directory with a copy of the manifests: kustomize reads no others.
-fn kustomizations(profile: &str, patches: &[Value]) -> anyhow::Result<TempDir> {
+/// Kustomizations as docs/INSTALLING.md has them, in a directory with a copy of the manifests: kustomize reads no others. The
+/// one in `before` leaves the namespace as it is.
+pub(crate) fn kustomizations(
+    profile: &str,
+    components: &[&str],
+    patches: &[Value],
+) -> anyhow::Result<TempDir> {
     let directory = tempfile::tempdir()?;
-    for part in ["base", profile, "moved"] {
-        let to = directory.path().join(part);
+    for part in fs::read_dir(Path::new(ROOT).join("deploy/kustomize"))? {
+        let from = part?.path();
+        if !from.is_dir() {
+            continue;
+        }
+        let to = directory.path().join(from.file_name().context("a name")?);
         fs::create_dir(&to)?;
-        let from = Path::new(ROOT).join("deploy/kustomize").join(part);
         for entry in fs::read_dir(from)? {
             let file = entry?.path();
             fs::copy(&file, to.join(file.file_name().context("a name")?))?;
         }
     }
-    let profile = format!("../{profile}");
-    let inner = json!({ "namespace": MOVED, "resources": [profile], "patches": patches });
+    let components = components.iter().map(|name| format!("../{name}"));
+    let before = json!({
+        "resources": [format!("../{profile}")],
+        "components": components.collect::<Vec<_>>(),
+        "patches": patches,
+    });
+    let mut inner = before.clone();
+    inner["namespace"] = json!(MOVED);
     let outer = json!({ "resources": ["inner"], "components": ["moved"] });
-    let path = directory.path().join("inner");
-    fs::create_dir(&path)?;
-    // JSON is YAML too.
-    fs::write(path.join("kustomization.yaml"), inner.to_string())?;
-    fs::write(
-        directory.path().join("kustomization.yaml"),
-        outer.to_string(),
-    )?;
+    for (part, kustomization) in [("before", before), ("inner", inner), ("", outer)] {
+        let path = directory.path().join(part);
+        fs::create_dir_all(&path)?;
+        // JSON is YAML too.
+        fs::write(path.join("kustomization.yaml"), kustomization.to_string())?;
+    }
     Ok(directory)
 }
 
-fn kustomize(directory: &Path) -> anyhow::Result<String> {
+/// What a kustomization makes.
+pub(crate) fn kustomize(directory: &Path) -> anyhow::Result<String> {
     let kubectl = Assets::find()?.program("kubectl")?;
     let output = Command::new(kubectl)
         .arg("kustomize")
@@ -57,15 +70,22 @@ fn kustomize(directory: &Path) -> anyhow::Result<String> {
 
 #[test]
 fn manifests_that_are_moved_differ_in_the_namespace_alone() -> anyhow::Result<()> {
-    for profile in ["sidecar", "ha"] {
-        let directory = kustomizations(profile, &[])?;
+    let cases: [(&str, &[&str]); 4] = [
+        ("sidecar", &[]),
+        ("ha", &[]),
+        ("sidecar", &["prometheus", "grafana", "cert-manager"]),
+        ("ha", &["prometheus-ha", "grafana", "cert-manager"]),
+    ];
+    for (profile, components) in cases {
+        let directory = kustomizations(profile, components, &[])?;
         let moved = kustomize(directory.path())?;
-        let before = kustomize(&directory.path().join(profile))?;
+        let before = kustomize(&directory.path().join("before"))?;
         // Two kinds that have no namespace get an empty one.
         let moved = moved.lines().filter(|line| *line != "  namespace: \"\"");
         let moved: Vec<&str> = moved.collect();
         let expected = before.replace(NAMESPACE, MOVED);
-        assert_eq!(moved, expected.lines().collect::<Vec<_>>(), "{profile}");
+        let expected: Vec<&str> = expected.lines().collect();
+        assert_eq!(moved, expected, "{profile} {components:?}");
     }
     Ok(())
 }
@@ -91,7 +111,7 @@ fn manifests_that_are_moved_serve() -> anyhow::Result<()> {
         let frontend = own_address(1, &[BIND], &[(0, 3, BUS)]);
         let scraper = own_address(1, &[], &[(0, 0, ADMIN)]);
         let patches = [("tributary", frontend), ("tributary-scraper", scraper)];
-        let directory = kustomizations("ha", &of_deployments(&patches))?;
+        let directory = kustomizations("ha", &[], &of_deployments(&patches))?;
         let path = directory.path().display().to_string();
         site.kubectl.ok(&["apply", "-k", &path]).await?;
         site.available().await?;
