@@ -11,6 +11,9 @@ use tributary_runtime::kube::{LONGEST_ANSWER, from_json};
 /// The format of the Date header.
 const DATES: DateTimeParser = DateTimeParser::new();
 
+/// The manager of the fields that patches write. Without it managed fields say `unknown`, and so do conflicts with Helm.
+const MANAGER: &str = "tributary";
+
 /// The bytes of a refusal that errors show.
 const SHOWN: usize = 300;
 
@@ -74,16 +77,13 @@ impl Api {
         how: Write<'_>,
         body: &Value,
     ) -> Result<(), Failed> {
-        let (kind, path) = match how {
-            Write::Merge => ("application/merge-patch+json", path.to_owned()),
-            Write::Apply(manager) => (
-                "application/apply-patch+yaml",
-                format!("{path}?fieldManager={manager}"),
-            ),
+        let (kind, manager) = match how {
+            Write::Merge => ("application/merge-patch+json", MANAGER),
+            Write::Apply(manager) => ("application/apply-patch+yaml", manager),
         };
         let request = Request::builder()
             .method(Method::PATCH)
-            .uri(path)
+            .uri(format!("{path}?fieldManager={manager}"))
             .header(header::CONTENT_TYPE, kind)
             .header(header::ACCEPT, "application/json");
         let body = serde_json::to_vec(body).map_err(|error| Failed::unanswered(&error))?;

@@ -111,6 +111,7 @@ impl Cluster {
         let kind = head.headers["content-type"].to_str().unwrap();
         let object = match (kind, found) {
             ("application/merge-patch+json", Some(mut found)) => {
+                assert_eq!(head.uri.query(), Some("fieldManager=tributary"));
                 let version = &found["metadata"]["resourceVersion"];
                 if *version != body["metadata"]["resourceVersion"] {
                     return (409, json!({}));

@@ -90,8 +90,10 @@ async fn poll(site: Arc<Site>, seen: Arc<Mutex<Seen>>) {
     }
 }
 
+/// To the older one, by which Helm rendered `caBundle`. Frontends have written it since, so Helm 4 does not take it back without a flag.
 async fn roll_back(site: &Site, revision: &str) -> anyhow::Result<()> {
     let back = ["rollback", "tributary", revision, "-n", NAMESPACE];
+    let back = [&back[..], &["--force-conflicts"]].concat();
     let outcome = site.helm(&back).await?;
     anyhow::ensure!(outcome.ok, "helm: {}", outcome.stderr);
     Ok(())
@@ -123,20 +125,20 @@ fn there_and_back(profile: &str, first: First) -> anyhow::Result<()> {
         let client = Client::start(&site);
         let mut failed = 0;
 
-        println!("{profile}, {first:?} first");
+        let step = |what| format!("{profile}, {first:?} first, {what}");
         let (chart, one) = match first {
             First::Frontend => (CHART, format!("{profile},scraper.image.tag=older")),
             First::Scraper => (&*chart, format!("{before},scraper.image.tag=0.1.0")),
         };
         site.install_chart(chart, &values(&one)).await?;
-        failed += client.after(&site, "one component").await?;
+        failed += client.after(&site, &step("one component")).await?;
         site.install(&values(profile)).await?;
-        failed += client.after(&site, "everything").await?;
+        failed += client.after(&site, &step("everything")).await?;
         println!("{}", site.top().await?);
         roll_back(&site, "2").await?;
-        failed += client.after(&site, "one component back").await?;
+        failed += client.after(&site, &step("one component back")).await?;
         roll_back(&site, "1").await?;
-        failed += client.after(&site, "everything back").await?;
+        failed += client.after(&site, &step("everything back")).await?;
         client.end().await;
         anyhow::ensure!(failed == 0, "{failed} requests failed");
         Ok(())
