@@ -104,7 +104,7 @@ fn manifests_with_components_are_what_the_chart_renders() -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Waits until a ServiceMonitor leads to this number of pods, and returns their addresses, which its port is in.
+/// Waits until a `ServiceMonitor` leads to this number of pods, and returns their addresses, which its port is in.
 async fn targets(site: &Site, monitor: &Value, count: usize) -> anyhow::Result<Vec<SocketAddr>> {
     let namespace = site.namespace;
     assert_eq!(
@@ -150,7 +150,7 @@ async fn targets(site: &Site, monitor: &Value, count: usize) -> anyhow::Result<V
     .await
 }
 
-/// The CA that a ServiceMonitor names.
+/// The CA that a `ServiceMonitor` names.
 async fn ca_of(site: &Site, tls: &Value) -> anyhow::Result<Vec<u8>> {
     let (kind, source) = match (tls["ca"].get("secret"), tls["ca"].get("configMap")) {
         (Some(source), None) => ("secrets", source),
@@ -168,7 +168,7 @@ async fn ca_of(site: &Site, tls: &Value) -> anyhow::Result<Vec<u8>> {
     Ok(text.as_bytes().to_vec())
 }
 
-/// Scrapes what the ServiceMonitors lead to, as Prometheus does: this number of frontends and of scrapers.
+/// Scrapes what each `ServiceMonitor` leads to, as Prometheus does: this number of frontends and of scrapers.
 async fn scraped(site: &Site, frontends: usize, scrapers: usize) -> anyhow::Result<()> {
     let monitors = ["get", "servicemonitors", "-n", site.namespace, "-o", "json"];
     let monitors = items(&site.kubectl.ok(&monitors).await?)?;
